@@ -1,0 +1,1 @@
+"""HERO: hybrid ensemble reward optimization (arXiv 2510.07242)."""

@@ -1,0 +1,63 @@
+"""Every error that hero-rl raises on purpose.
+
+    HeroError
+    ├── InputError (ValueError)        a file, a column or a value that the user gave is wrong        exit code 2
+    │   └── BandOverlapError           alpha + beta >= 1: the two verdict bands would overlap
+    ├── MissingDependencyError (ImportError)   an optional package is not installed                   exit code 2
+    └── SignalError (RuntimeError)     a verifier or reward model failed on too much of a batch       exit code 1
+
+    SettingsWarning (UserWarning)      settings that run, but cancel or undo what was asked for
+
+A message has three parts: what was wrong, the value seen, what to do. All are picklable: they cross process boundaries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class HeroError(Exception):
+    """Root of the tree: catch this to catch everything that hero-rl raises on purpose."""
+
+
+class InputError(HeroError, ValueError):
+    """A file, a column, an option or a value that the user gave is wrong."""
+
+
+class BandOverlapError(InputError):
+    """alpha + beta >= 1, so that an incorrect response could outrank a correct one."""
+
+
+class MissingDependencyError(HeroError, ImportError):
+    """An optional package is needed and not installed; the message names the extra."""
+
+
+class SignalError(HeroError, RuntimeError):
+    """A verifier or a reward model failed on more of a batch than is allowed."""
+
+
+class SettingsWarning(UserWarning):
+    """Settings that run, but cancel or undo what was asked for."""
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """The imported optional module.
+
+    Args:
+        module: dotted name to import, such as ``"math_verify"``.
+        extra: the extra of this distribution that installs it.
+        purpose: what needs it, as the subject of the message: ``"the verifier 'math'"``.
+
+    Raises:
+        MissingDependencyError: the module's top-level package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top_level = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != top_level:
+            raise  # the package is there and one of its own imports is broken: not ours to explain
+        raise MissingDependencyError(
+            f"{purpose} needs the package {top_level!r}, which is not installed: pip install 'hero-rl[{extra}]'"
+        ) from error

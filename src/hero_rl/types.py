@@ -1,0 +1,96 @@
+"""The vocabulary that every layer shares: a rollout, a verdict, and the two protocols that judge rollouts.
+
+Plain data and protocols only; nothing here computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.intp]
+Label: TypeAlias = Literal["correct", "incorrect", "abstain"]
+
+_VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain": float("nan")}
+
+
+class Verdict(NamedTuple):
+    """What a verifier says of one response.
+
+    Unparseable *response*: incorrect. Unparseable *reference*, timeout, crash, dead endpoint: abstain.
+    """
+
+    label: Label
+    reason: str
+    """A short code in snake_case that a person understands: ``equal``, ``different``, ``no_answer``, ``timeout`` ..."""
+    failed: bool = False
+    """True where the verifier broke (timeout, crash, dead endpoint) rather than being unable to tell. Failures are
+    counted, and too many in a batch raise."""
+    detail: str = ""
+    """What was compared, or the error, for a person who reads the row."""
+
+    @property
+    def value(self) -> float:
+        """1.0 for correct, 0.0 for incorrect, NaN for abstain: the form that ``rewards`` takes."""
+        return _VALUES[self.label]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One sampled response with what is needed to judge it. Rows of one ``prompt_id`` are one group."""
+
+    prompt_id: str
+    problem: str
+    """The problem as text; for a conversation, its last user turn."""
+    reference: str
+    response: str
+    messages: tuple[Mapping[str, str], ...] = ()
+    """The prompt as a conversation where there is one; empty: ``problem`` is the only (user) turn."""
+    finished: bool | None = None
+    """False: the response was cut off at the length limit. None: unknown."""
+    steps: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Every other column of the row; ``column:NAME`` verifiers and scorers read it."""
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Anything that gives one verdict a rollout, in order. It never raises for a bad row: it abstains with a reason."""
+
+    name: str
+
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """One verdict a rollout, in the order given."""
+        ...
+
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """As ``verify``, without blocking the event loop."""
+        ...
+
+    def close(self) -> None:
+        """Release worker processes and connections; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that gives one real number a rollout, in order: a reward model. NaN: no score could be had."""
+
+    name: str
+
+    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Shape (B,), float64, in the reward model's own units; NaN where missing."""
+        ...
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """As ``score``, without blocking the event loop."""
+        ...
+
+    def close(self) -> None:
+        """Release processes and connections; safe to call twice."""
+        ...
