@@ -1,0 +1,193 @@
+"""HybridReward: a verifier, a reward model and a rule, with the rule's state.
+
+    rollouts --measure--> verdicts, scores        verifier and reward model side by side: the slower one sets the time
+             --shape----> rewards, weights        pure arithmetic, and the one place where the state moves
+
+Engines with several processes measure their own rollouts and shape what was gathered, so that every process sees whole groups
+and ends with the same state; ``score`` does both for everybody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hero_rl.errors import InputError, SignalError
+from hero_rl.rewards import RewardRule, RuleOutput, RunningMean
+from hero_rl.types import FloatArray, Rollout, Scorer, Verdict, Verifier
+
+
+class Signals(NamedTuple):
+    """The two raw signals of some rollouts, in their order."""
+
+    verdicts: list[Verdict]
+    scores: FloatArray
+    """Shape (B,); NaN where missing, or where there is no reward model."""
+
+    @property
+    def values(self) -> FloatArray:
+        """Shape (B,), the verdicts as numbers: 1, 0, NaN for an abstention."""
+        return np.array([verdict.value for verdict in self.verdicts], dtype=np.float64)
+
+
+class Scored(NamedTuple):
+    """Raw signals and what the rule made of them."""
+
+    signals: Signals
+    shaped: RuleOutput
+
+
+class HybridReward:
+    """The reward of HERO, or of any other rule, for whole groups of rollouts.
+
+    >>> from hero_rl.rewards import hero
+    >>> from hero_rl.scorers import ColumnScorer
+    >>> from hero_rl.verifiers import ExactVerifier
+    >>> reward = HybridReward(ExactVerifier(), ColumnScorer("rm_score"), hero(alpha=0.1, beta=0.1))
+    >>> row = dict(prompt_id="p", problem="1+1", reference="2")
+    >>> group = [Rollout(**row, response="2", extra={"rm_score": 1.5}), Rollout(**row, response="3", extra={"rm_score": 0.5}),
+    ...          Rollout(**row, response="two", extra={"rm_score": 1.0})]
+    >>> reward.score(group).shaped.rewards.round(3).tolist()
+    [0.9, -0.1, 0.1]
+    """
+
+    def __init__(
+        self, verifier: Verifier | None, scorer: Scorer | None, rule: RewardRule, *, max_failure_rate: float = 0.1
+    ) -> None:
+        """Put the three together.
+
+        Args:
+            verifier: gives verdicts; None where the rule needs none.
+            scorer: gives scores; None where the rule needs none.
+            rule: from ``hero_rl.rewards``.
+            max_failure_rate: a batch in which a larger share of rows *failed* (verifier broke, score missing) raises, so that a
+                dead endpoint cannot train a model on nothing.
+
+        Raises:
+            InputError: a signal that the rule needs has nobody to give it.
+        """
+        if verifier is None and rule.needs_verdicts:
+            raise InputError(f"the rule {rule.name!r} needs verdicts and verifier is None; give a verifier")
+        if scorer is None and rule.needs_scores:
+            raise InputError(f"the rule {rule.name!r} needs reward-model scores and scorer is None; give a scorer")
+        if not 0.0 <= max_failure_rate <= 1.0:
+            raise InputError(f"max_failure_rate={max_failure_rate:g} must lie in [0, 1]")
+        self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
+        self.state: RunningMean = rule.init()
+
+    def measure(self, rollouts: Sequence[Rollout]) -> Signals:
+        """The raw signals, verifier and reward model working at the same time. Leaves the state alone."""
+        if self.verifier is None or self.scorer is None:
+            verdicts = self.verifier.verify(rollouts) if self.verifier else _no_verdicts(rollouts)
+            return Signals(verdicts, self.scorer.score(rollouts) if self.scorer else _no_scores(rollouts))
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hero-verifier") as pool:
+            verdicts = pool.submit(self.verifier.verify, rollouts)
+            # The reward model stays on the calling thread: it may hold a GPU context that belongs to it.
+            scores = self.scorer.score(rollouts)
+            return Signals(verdicts.result(), scores)
+
+    async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
+        """As ``measure``, without blocking the event loop."""
+        if self.verifier is None or self.scorer is None:
+            verdicts = await self.verifier.averify(rollouts) if self.verifier else _no_verdicts(rollouts)
+            return Signals(verdicts, await self.scorer.ascore(rollouts) if self.scorer else _no_scores(rollouts))
+        verdicts, scores = await asyncio.gather(self.verifier.averify(rollouts), self.scorer.ascore(rollouts))
+        return Signals(verdicts, scores)
+
+    def failures(self, signals: Signals) -> FloatArray:
+        """Shape (B,): 1 where a signal that was asked for could not be had, else 0."""
+        broken = np.array([verdict.failed for verdict in signals.verdicts], dtype=np.float64)
+        return np.maximum(broken, np.isnan(signals.scores)) if self.scorer is not None else broken
+
+    def check_failures(self, failures_B: ArrayLike) -> None:
+        """Nothing; raises where too much of a batch failed.
+
+        Raises:
+            SignalError: the share of failures is above ``max_failure_rate``.
+        """
+        failures = np.asarray(failures_B, dtype=np.float64)
+        rate = float(failures.mean()) if failures.size else 0.0
+        if rate > self.max_failure_rate:
+            names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
+            raise SignalError(
+                f"{int(failures.sum())} of {failures.size} rows ({rate:.0%}) failed in {names}; at most "
+                f"{self.max_failure_rate:.0%} may (max_failure_rate). Is an endpoint down, or a deadline too short?"
+            )
+
+    def shape(self, verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike, *, update: bool = True) -> RuleOutput:
+        """Rewards and weights of whole groups.
+
+        Args:
+            verdicts_B: shape (B,), 1, 0 or NaN.
+            scores_B: shape (B,), NaN where missing.
+            groups_B: shape (B,), prompt labels in any order; every group complete.
+            update: False (evaluation): the state stays as it is.
+        """
+        output = self.rule.apply(verdicts_B, scores_B, groups_B, self.state)
+        if update:
+            self.state = output.state
+        return output
+
+    def score(self, rollouts: Sequence[Rollout], *, update: bool = True) -> Scored:
+        """Measure and shape; groups are the rollouts of one ``prompt_id``.
+
+        Raises:
+            SignalError: too many failures; the state is then unchanged.
+        """
+        return self._shape_signals(rollouts, self.measure(rollouts), update)
+
+    async def ascore(self, rollouts: Sequence[Rollout], *, update: bool = True) -> Scored:
+        """As ``score``, without blocking the event loop. Concurrent calls take turns at the state in order of completion."""
+        return self._shape_signals(rollouts, await self.ameasure(rollouts), update)
+
+    def _shape_signals(self, rollouts: Sequence[Rollout], signals: Signals, update: bool) -> Scored:
+        self.check_failures(self.failures(signals))
+        groups = np.array([rollout.prompt_id for rollout in rollouts], dtype=np.str_)
+        return Scored(signals, self.shape(signals.values, signals.scores, groups, update=update))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as JSON values, with the rule it belongs to."""
+        return {"version": 1, "rule": self.rule.name, "sigma_mean": self.state.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from ``state_dict``, bit for bit.
+
+        Raises:
+            InputError: of another version, rule or decay.
+        """
+        if state.get("version") != 1 or state.get("rule") != self.rule.name:
+            raise InputError(
+                f"this state is of rule {state.get('rule')!r}, version {state.get('version')!r}, and cannot continue rule "
+                f"{self.rule.name!r}, version 1; resume with the rule the run was started with"
+            )
+        restored = RunningMean.from_state_dict(state["sigma_mean"])
+        if restored.decay != self.rule.decay:
+            raise InputError(
+                f"this state decays by {restored.decay}, the rule by {self.rule.decay}; resume with the same decay"
+            )
+        self.state = restored
+
+    def close(self) -> None:
+        """Stop worker processes and connections of verifier and reward model; safe to call twice."""
+        for part in (self.verifier, self.scorer):
+            if part is not None:
+                part.close()
+
+    def __enter__(self) -> HybridReward:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _no_verdicts(rollouts: Sequence[Rollout]) -> list[Verdict]:
+    return [Verdict("abstain", "no_verifier")] * len(rollouts)
+
+
+def _no_scores(rollouts: Sequence[Rollout]) -> FloatArray:
+    return np.full(len(rollouts), np.nan)

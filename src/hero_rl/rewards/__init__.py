@@ -1,0 +1,50 @@
+"""THE METHOD: verdicts and scores in, rewards and weights out. Pure functions on numpy arrays, float64, nothing else.
+
+No I/O, no clock, no randomness, no torch. Groups are ragged and in any order. What it is not: it neither verifies nor scores
+nor trains; see ``verifiers``, ``scorers`` and ``engines``.
+"""
+
+from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
+from hero_rl.rewards.groups import group_std
+from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
+from hero_rl.rewards.rules import (
+    Normalize,
+    RewardRule,
+    RuleOutput,
+    check_scale,
+    gated,
+    gdpo,
+    hero,
+    naive_sum,
+    prof,
+    rm_only,
+    verifier_only,
+)
+from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
+
+__all__ = [
+    "APPENDIX",
+    "MAIN_TEXT",
+    "SCALES",
+    "Dense",
+    "Normalize",
+    "RewardRule",
+    "RuleOutput",
+    "RunningMean",
+    "Scale",
+    "Singleton",
+    "check_bands",
+    "check_scale",
+    "difficulty_weight",
+    "gated",
+    "gdpo",
+    "group_advantages",
+    "group_std",
+    "hero",
+    "naive_sum",
+    "prof",
+    "rm_only",
+    "running_mean",
+    "stratified_normalize",
+    "verifier_only",
+]

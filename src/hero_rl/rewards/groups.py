@@ -1,0 +1,146 @@
+"""Statistics of ragged groups: responses in any order, groups of any size, missing values as NaN.
+
+Everything is one pass over flat arrays (``bincount`` and ``ufunc.at``), so ten million responses cost about a second and no
+Python loop runs over prompts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hero_rl.errors import InputError
+from hero_rl.types import FloatArray, IntArray
+
+MAX_MAGNITUDE = 1e150
+"""Largest score that can be squared without overflow in float64."""
+
+
+class Groups(NamedTuple):
+    """Which group each response belongs to."""
+
+    index_B: IntArray
+    """Shape (B,), group number of each response, in 0 .. size - 1."""
+    size: int
+    """Number of groups, P."""
+
+
+def index_groups(groups_B: ArrayLike) -> Groups:
+    """Group numbers 0 .. P-1 for arbitrary group labels.
+
+    Args:
+        groups_B: shape (B,), one label a response: integers or strings, in any order.
+
+    Raises:
+        InputError: not one-dimensional.
+    """
+    labels_B = np.asarray(groups_B)
+    if labels_B.ndim != 1:
+        raise InputError(f"groups must be one label a response, got an array of shape {labels_B.shape}; flatten it first")
+    if labels_B.size == 0:
+        return Groups(np.zeros(0, dtype=np.intp), 0)
+    if np.issubdtype(labels_B.dtype, np.integer):
+        return _index_integers(labels_B)
+    _, index_B = np.unique(labels_B, return_inverse=True)
+    return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
+
+
+def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
+    """As ``index_groups``; a lookup table instead of a sort, where the labels are dense enough for one."""
+    low, high = int(labels_B.min()), int(labels_B.max())
+    if high - low > 4 * labels_B.size:
+        _, index_B = np.unique(labels_B, return_inverse=True)
+        return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
+    offset_B = (labels_B - low).astype(np.intp, copy=False)
+    present = np.zeros(high - low + 1, dtype=np.intp)
+    present[offset_B] = 1
+    count = int(present.sum())
+    if count == present.size:
+        return Groups(offset_B, count)
+    return Groups((np.cumsum(present) - 1)[offset_B], count)
+
+
+def group_sum(values_B: FloatArray, groups: Groups) -> FloatArray:
+    """Shape (P,), the sum of each group."""
+    return np.bincount(groups.index_B, weights=values_B, minlength=groups.size).astype(np.float64, copy=False)
+
+
+def group_min_max(values_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
+    """Shapes (P,) and (P,): the smallest and the largest value of each group; +inf and -inf where a group is empty."""
+    low_P, high_P = np.full(groups.size, np.inf), np.full(groups.size, -np.inf)
+    np.minimum.at(low_P, groups.index_B, values_B)
+    np.maximum.at(high_P, groups.index_B, values_B)
+    return low_P, high_P
+
+
+class GroupMoments(NamedTuple):
+    """Mean and spread of each group over its non-missing values."""
+
+    mean_P: FloatArray
+    """Shape (P,); NaN where a group has no value."""
+    std_P: FloatArray
+    """Shape (P,); NaN where a group has fewer than 1 + ddof values."""
+    count_P: FloatArray
+    """Shape (P,); number of non-missing values."""
+
+
+def group_moments(values_B: FloatArray, groups: Groups, *, ddof: int = 0) -> GroupMoments:
+    """Mean and standard deviation of each group, NaN values left out.
+
+    Two passes (mean, then deviations), so that a large common offset does not swallow a small spread.
+    """
+    known_B = ~np.isnan(values_B)
+    everything_known = bool(known_B.all())
+    filled_B = values_B if everything_known else np.where(known_B, values_B, 0.0)
+    count_P = np.bincount(groups.index_B, weights=None if everything_known else known_B, minlength=groups.size).astype(
+        np.float64
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_P = group_sum(filled_B, groups) / count_P
+        deviation_B = filled_B - mean_P[groups.index_B]
+        if not everything_known:
+            deviation_B[~known_B] = 0.0
+        std_P = np.sqrt(group_sum(deviation_B * deviation_B, groups) / (count_P - ddof))
+    std_P[count_P < 1 + ddof] = np.nan
+    return GroupMoments(mean_P, std_P, count_P)
+
+
+def group_std(scores_B: ArrayLike, groups_B: ArrayLike) -> FloatArray:
+    """Shape (P,), sigma_u of Eq. 4: the population standard deviation of a prompt's raw reward-model scores.
+
+    NaN where a prompt has no score at all. Groups come in the sorted order of their labels.
+
+    Departs from the paper: it says neither which standard deviation (population here) nor whether the scores are raw or
+    already rescaled (raw here: after Eq. 3 every stratum spans its whole band and the spread says nothing).
+    """
+    return group_moments(np.asarray(scores_B, dtype=np.float64), index_groups(groups_B)).std_P
+
+
+def check_signals(verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike) -> tuple[FloatArray, FloatArray, Groups]:
+    """The three inputs of every rule as arrays, checked once.
+
+    Raises:
+        InputError: shapes differ, a verdict is none of 0, 1 and NaN, or a score is infinite or beyond ``MAX_MAGNITUDE``.
+    """
+    verdicts, scores = np.asarray(verdicts_B, dtype=np.float64), np.asarray(scores_B, dtype=np.float64)
+    groups = index_groups(groups_B)
+    if not (verdicts.shape == scores.shape == groups.index_B.shape):
+        raise InputError(
+            f"verdicts {verdicts.shape}, scores {scores.shape} and groups {groups.index_B.shape} must have one entry a response"
+        )
+    odd = ~((verdicts == 0.0) | (verdicts == 1.0) | np.isnan(verdicts))
+    if odd.any():
+        where = int(np.flatnonzero(odd)[0])
+        raise InputError(
+            f"verdict {verdicts[where]!r} at row {where}: a verdict is 1 (correct), 0 (incorrect) or NaN (abstain)"
+        )
+    too_large = np.abs(scores) > MAX_MAGNITUDE
+    if too_large.any():
+        where = int(np.flatnonzero(too_large)[0])
+        raise InputError(
+            f"score {scores[where]!r} at row {where}: scores must be finite and below {MAX_MAGNITUDE:g}; "
+            "give NaN where the reward model returned nothing"
+        )
+    return verdicts, scores, groups

@@ -1,0 +1,145 @@
+"""Variance-aware weighting: prompts on which the reward model is undecided count for more (Eq. 4)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hero_rl.errors import InputError
+from hero_rl.types import FloatArray
+
+
+class WeightSettings(TypedDict):
+    """The three constants of Eq. 4."""
+
+    w_min: float
+    w_max: float
+    k: float
+
+
+APPENDIX: WeightSettings = {"w_min": 0.4, "w_max": 3.0, "k": 6.0}
+"""The paper's Appendix A.1 ("we fix"): the default here."""
+MAIN_TEXT: WeightSettings = {"w_min": 0.5, "w_max": 2.0, "k": 5.0}
+"""The paper's section 3.2 ("unless otherwise stated"): contradicts the appendix."""
+
+
+def difficulty_weight(
+    sigma_P: ArrayLike, sigma_mean: float, *, w_min: float = 0.4, w_max: float = 3.0, k: float = 6.0
+) -> FloatArray:
+    """The weight of each prompt, in (w_min, w_max), rising with the spread of its reward-model scores.
+
+        w(sigma) = w_min + (w_max - w_min) / (1 + exp(-k (sigma - sigma_mean)))
+
+    A prompt of average spread gets (w_min + w_max) / 2 (1.7 with the defaults, not 1). sigma is the one quantity of the
+    method that depends on the unit of the scores: a reward model in large units turns the sigmoid into a two-level gate.
+
+    Args:
+        sigma_P: spread of each prompt, any shape; NaN (no score known) counts as average.
+        sigma_mean: the running mean of sigma; NaN makes every prompt average.
+        w_min: lower limit, >= 0.
+        w_max: upper limit, >= w_min.
+        k: steepness, per unit of score, >= 0.
+
+    Raises:
+        InputError: limits out of order or negative.
+
+    Reference: HERO (arXiv 2510.07242), Eq. 4.
+
+    >>> difficulty_weight([0.0, 1.0, 2.0], 1.0).round(3).tolist()
+    [0.406, 1.7, 2.994]
+    """
+    if not (0.0 <= w_min <= w_max and math.isfinite(w_max)):
+        raise InputError(f"w_min={w_min:g} and w_max={w_max:g} must satisfy 0 <= w_min <= w_max")
+    if not (k >= 0.0 and math.isfinite(k)):
+        raise InputError(f"k={k:g} must be >= 0: prompts with more spread get more weight")
+    excess = np.nan_to_num(np.asarray(sigma_P, dtype=np.float64) - sigma_mean, nan=0.0)
+    # tanh form of the logistic: no overflow however large k (sigma - sigma_mean) is
+    return w_min + (w_max - w_min) * (0.5 + 0.5 * np.tanh(0.5 * k * excess))
+
+
+class RunningMean(NamedTuple):
+    """sigma-bar of Eq. 4: an immutable running mean over batches.
+
+    ``decay`` in (0, 1): exponential moving average of the batch means, corrected for its start, so that after the first batch
+    the value *is* that batch's mean and the first few batches count alike. ``decay=None``: the plain mean of everything seen.
+
+    Departs from the paper: "running mean" is all it says; rule, start and update time are ours. A rule reads the value from
+    *before* the batch (frozen within a batch); for the very first batch that is the batch's own mean.
+    """
+
+    decay: float | None = 0.9
+    total: float = 0.0
+    """Decayed sum of batch means (of all values, when ``decay`` is None)."""
+    weight: float = 0.0
+    """Decayed number of batches (number of values, when ``decay`` is None)."""
+    updates: int = 0
+    """Batches taken in."""
+
+    @property
+    def value(self) -> float:
+        """The mean so far; NaN before the first update."""
+        return self.total / self.weight if self.weight > 0.0 else math.nan
+
+    def update(self, values: ArrayLike) -> RunningMean:
+        """The mean after one more batch; NaN values are left out, an empty batch changes nothing."""
+        array = np.asarray(values, dtype=np.float64).ravel()
+        known = array[~np.isnan(array)]
+        if known.size == 0:
+            return self
+        if self.decay is None:
+            return self._replace(
+                total=self.total + float(known.sum()), weight=self.weight + known.size, updates=self.updates + 1
+            )
+        return self._replace(
+            total=self.decay * self.total + float(known.mean()),
+            weight=self.decay * self.weight + 1.0,
+            updates=self.updates + 1,
+        )
+
+    def merge(self, later: RunningMean) -> RunningMean:
+        """The mean of this history followed by ``later``'s; associative, with an empty mean as neutral element.
+
+        Raises:
+            InputError: the two decay differently.
+        """
+        if self.decay != later.decay:
+            raise InputError(f"cannot merge running means with decay {self.decay} and {later.decay}; use one decay")
+        keep = 1.0 if self.decay is None else self.decay**later.updates
+        return RunningMean(
+            self.decay,
+            keep * self.total + later.total,
+            keep * self.weight + later.weight,
+            self.updates + later.updates,
+        )
+
+    def state_dict(self) -> dict[str, float | int | None]:
+        """The state as JSON values; floats survive JSON bit for bit."""
+        return {"version": 1, **self._asdict()}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, float | int | None]) -> RunningMean:
+        """The running mean that ``state_dict`` described.
+
+        Raises:
+            InputError: keys missing, unknown, or of another version.
+        """
+        fields = dict(state)
+        version = fields.pop("version", None)
+        if version != 1 or set(fields) != set(cls._fields):
+            raise InputError(f"not the state of a running mean of version 1: {state!r}; was it written by another release?")
+        decay, total, weight, updates = (fields[name] for name in cls._fields)
+        return cls(decay, float(total or 0.0), float(weight or 0.0), int(updates or 0))
+
+
+def running_mean(decay: float | None = 0.9) -> RunningMean:
+    """An empty running mean.
+
+    Raises:
+        InputError: decay outside (0, 1) and not None.
+    """
+    if decay is not None and not 0.0 < decay < 1.0:
+        raise InputError(f"decay={decay:g} must lie in (0, 1), or be None for the plain mean")
+    return RunningMean(decay)

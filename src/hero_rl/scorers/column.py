@@ -1,0 +1,56 @@
+"""Scores that are already in the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hero_rl.errors import InputError
+from hero_rl.types import FloatArray, Rollout
+
+
+class ColumnScorer:
+    """The number that stands in a column of each row; null is a missing score (NaN).
+
+    >>> ColumnScorer("rm").score([Rollout(prompt_id="p", problem="", reference="", response="", extra={"rm": 2})]).tolist()
+    [2.0]
+    """
+
+    def __init__(self, column: str) -> None:
+        """Read scores from ``column``."""
+        self.column = column
+        self.name = f"column:{column}"
+
+    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
+        """Shape (B,), the column's values.
+
+        Raises:
+            InputError: the column is absent from a row, or its value is no finite number.
+        """
+        return np.array([self._value(rollout) for rollout in rollouts], dtype=np.float64)
+
+    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
+        """As ``score``; reading a column never blocks."""
+        return self.score(rollouts)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _value(self, rollout: Rollout) -> float:
+        if self.column not in rollout.extra:
+            known = ", ".join(sorted(rollout.extra)) or "none"
+            raise InputError(
+                f"column {self.column!r} (reward model {self.name!r}) is absent from a row of prompt {rollout.prompt_id!r}; "
+                f"its other columns are: {known}"
+            )
+        value = rollout.extra[self.column]
+        if value is None:
+            return math.nan
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
+            raise InputError(
+                f"column {self.column!r} of prompt {rollout.prompt_id!r} holds {value!r}; a score is a finite number, or null "
+                "where missing"
+            )
+        return float(value)
