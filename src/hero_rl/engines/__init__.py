@@ -1,0 +1,1 @@
+"""Training engines: each turns the rewards and weights of a ``HybridReward`` into its own kind of policy update."""

@@ -5,6 +5,7 @@ nor trains; see ``verifiers``, ``scorers`` and ``engines``.
 """
 
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
+from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import group_std
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
 from hero_rl.rewards.rules import (
@@ -33,6 +34,7 @@ __all__ = [
     "RunningMean",
     "Scale",
     "Singleton",
+    "batch_summary",
     "check_bands",
     "check_scale",
     "difficulty_weight",

@@ -1,0 +1,30 @@
+"""HERO on TRL: ``HeroTrainer``, a ``GRPOTrainer`` whose reward is a ``HybridReward``.
+
+    trainer = HeroTrainer(
+        model="Qwen/Qwen3-0.6B",
+        reward=HybridReward(MathVerifier(), LocalScorer("nvidia/AceMath-7B-RM"), hero(alpha=0.1, beta=0.1)),
+        args=GRPOConfig("runs/hero", scale_rewards="none"),
+        train_dataset=problems,  # columns: prompt, reference
+    )
+    trainer.train()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hero_rl.errors import require
+
+if TYPE_CHECKING:
+    from hero_rl.engines.trl.trainer import HeroTrainer
+
+__all__ = ["HeroTrainer"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "HeroTrainer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require("trl", extra="train", purpose="hero_rl.engines.trl")
+    from hero_rl.engines.trl.trainer import HeroTrainer
+
+    return HeroTrainer

@@ -1,0 +1,111 @@
+"""From TRL's view of a batch (prompts, completions, columns) to rollouts, and their raw signals as reward columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from hero_rl.errors import InputError
+from hero_rl.pipeline import HybridReward, Signals
+from hero_rl.types import Rollout
+
+Prompt: TypeAlias = str | Sequence[Mapping[str, str]]
+
+COLUMNS = ("shaped", "verdict", "rm_score", "failure")
+"""The reward columns of a ``HeroTrainer``, in order. TRL sums them with weights 1, 0, 0, 0."""
+
+
+class LocalSignals:
+    """TRL reward functions for the raw signals of this process's rows.
+
+    TRL calls its reward functions one after the other on the same rows, and each may return one number a row. So the first
+    one (``verdict``) measures both signals at the same time, and the other two hand out what it kept. ``shaped`` is only a
+    place: its values need whole groups, which exist after the gather.
+    """
+
+    def __init__(self, reward: HybridReward, eos_token_ids: Callable[[], Sequence[int]]) -> None:
+        """Measure with ``reward``; ``eos_token_ids`` tells which tokens end a completion."""
+        self.reward, self.eos_token_ids = reward, eos_token_ids
+        self._signals: Signals | None = None
+
+    @property
+    def functions(self) -> list[Callable[..., list[float]]]:
+        """The reward functions in the order of ``COLUMNS``, but ``verdict`` runs before ``shaped`` needs it."""
+        return [self.shaped, self.verdict, self.rm_score, self.failure]
+
+    def shaped(self, prompts: Sequence[Prompt], **_: Any) -> list[float]:
+        """A place for the shaped reward; filled by the trainer."""
+        return [0.0] * len(prompts)
+
+    def verdict(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Prompt],
+        completion_ids: Sequence[Sequence[int]],
+        log_extra: Callable[[str, list[Any]], None],
+        **columns: Any,
+    ) -> list[float]:
+        """1, 0 or NaN (abstain) a row."""
+        ends = set(self.eos_token_ids())
+        rollouts = [
+            to_rollout(prompt, completion, {name: values[row] for name, values in columns.items() if isinstance(values, list)},
+                       finished=bool(ids) and ids[-1] in ends)
+            for row, (prompt, completion, ids) in enumerate(zip(prompts, completions, completion_ids, strict=True))
+        ]  # fmt: skip
+        self._signals = self.reward.measure(rollouts)
+        values = self._signals.values.tolist()
+        log_extra("verdict", values)
+        log_extra("reason", [verdict.reason for verdict in self._signals.verdicts])
+        log_extra("rm_score", self._signals.scores.tolist())
+        return values
+
+    def rm_score(self, prompts: Sequence[Prompt], **_: Any) -> list[float]:
+        """The raw score a row; NaN where missing."""
+        return self._kept(prompts).scores.tolist()
+
+    def failure(self, prompts: Sequence[Prompt], **_: Any) -> list[float]:
+        """1 where a signal could not be had because something broke, else 0."""
+        return self.reward.failures(self._kept(prompts)).tolist()
+
+    def _kept(self, prompts: Sequence[Prompt]) -> Signals:
+        if self._signals is None or len(self._signals.verdicts) != len(prompts):
+            raise RuntimeError("TRL called the reward functions in another order than they were given; is its version supported?")
+        return self._signals
+
+
+def to_rollout(prompt: Prompt, completion: Prompt, row: Mapping[str, Any], *, finished: bool | None = None) -> Rollout:
+    """One row of a TRL batch as a rollout.
+
+    Args:
+        prompt: text, or a conversation.
+        completion: text, or the messages that the policy added.
+        row: the other columns of the dataset row. ``reference`` is required; ``problem`` (the bare problem text) is taken from
+            the prompt where it is absent: the text itself, or the last user turn. The rest ends in ``Rollout.extra``.
+        finished: whether the policy ended the completion itself.
+
+    Raises:
+        InputError: no reference.
+    """
+    if "reference" not in row:
+        raise InputError(
+            f"the training data has no column 'reference' (columns: {', '.join(sorted(row)) or 'none'}); a verifier needs the "
+            "reference answer of every prompt: rename or add it"
+        )
+    messages = () if isinstance(prompt, str) else tuple(prompt)
+    problem = row.get("problem")
+    if not isinstance(problem, str):
+        users = [message["content"] for message in messages if message.get("role") == "user"]
+        problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
+    return Rollout(
+        prompt_id=str(row.get("prompt_id", "")),
+        problem=problem,
+        reference=str(row["reference"]),
+        response=completion if isinstance(completion, str) else _assistant_text(completion),
+        messages=messages,
+        finished=finished,
+        extra={name: value for name, value in row.items() if name not in ("prompt_id", "problem", "reference")},
+    )
+
+
+def _assistant_text(messages: Sequence[Mapping[str, str]]) -> str:
+    return "\n".join(message.get("content") or "" for message in messages if message.get("role") == "assistant")
