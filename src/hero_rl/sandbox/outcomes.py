@@ -1,0 +1,103 @@
+"""What goes into the sandbox and what comes out: plain data, settings, typed outcomes, counters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from hero_rl.errors import InputError
+
+Plain: TypeAlias = "bool | int | float | str | Sequence[Plain] | Mapping[str, Plain] | None"
+"""What may cross the process boundary: whatever JSON can say. A tuple arrives as a list."""
+
+Kind: TypeAlias = Literal["value", "timeout", "crash", "memory", "error"]
+
+DEFAULT_DEADLINE_S = 5.0
+DEFAULT_MEMORY_BYTES = 1 << 30
+MAX_DEFAULT_WORKERS = 16
+"""More workers than this are started only when asked for: each holds its own copy of what the warm-up imports."""
+
+
+class Outcome(NamedTuple):
+    """What became of one check."""
+
+    kind: Kind
+    """``value``: the function returned. ``error``: it raised. ``timeout``: it was killed at its deadline. ``memory``: it
+    asked for more than its limit. ``crash``: its process died."""
+    value: Plain = None
+    """What the function returned; None unless ``kind`` is ``value``."""
+    detail: str = ""
+    """For every other kind: what happened, for a person."""
+    elapsed_s: float = 0.0
+    """From dispatch to the worker until the outcome was known."""
+
+
+class SandboxStats(NamedTuple):
+    """Counts since the sandbox was made; ``str()`` gives one line."""
+
+    checks: int
+    timeouts: int
+    crashes: int
+    memory: int
+    errors: int
+    started: int
+    """Worker processes started, the first ones included."""
+    respawns: int
+    """Workers replaced because they were lost: killed at a deadline, crashed, or out of memory."""
+    recycled: int
+    """Workers replaced because they had done ``recycle_after`` checks."""
+
+    def __str__(self) -> str:
+        """One line for a log."""
+        return (
+            f"{self.checks} checks, {self.timeouts} timeouts, {self.crashes} crashes, {self.memory} out of memory, "
+            f"{self.errors} errors; {self.started} workers started, {self.respawns} respawned, {self.recycled} recycled"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """How a sandbox runs its checks."""
+
+    workers: int | None = None
+    """Worker processes. None: one a CPU that this process may use, shared among the ranks of one ``torchrun`` node, and
+    at most ``MAX_DEFAULT_WORKERS``."""
+    deadline_s: float = DEFAULT_DEADLINE_S
+    """Seconds of wall time a check may take from its dispatch to a worker; after that the worker is killed."""
+    memory_bytes: int | None = DEFAULT_MEMORY_BYTES
+    """Address space of one worker (``RLIMIT_AS``; macOS does not enforce it). None: no limit."""
+    recycle_after: int = 5_000
+    """Checks after which a worker is replaced by a fresh one, so that leaks and caches cannot grow for ever."""
+    chunk_size: int = 16
+    """Most checks sent in one message. A hang costs its own check only: the finished ones of its message are kept and
+    the others are sent again."""
+    max_queued: int = 100_000
+    """Checks that may wait; a caller that would exceed it waits for room."""
+    warm_up: tuple[str, ...] = ()
+    """Modules to import (``"package.module"``) or functions to call without arguments (``"package.module:function"``)
+    in each new worker, before any deadline starts to count."""
+    start_timeout_s: float = 120.0
+    """Seconds a worker may take to start and to warm up."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            InputError: a setting is out of range.
+        """
+        for name in ("deadline_s", "start_timeout_s", "recycle_after", "chunk_size", "max_queued"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"sandbox: {name}={getattr(self, name)!r} must be greater than 0")
+        for name in ("workers", "memory_bytes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"sandbox: {name}={value!r} must be greater than 0, or None for the default")
+
+
+def default_workers() -> int:
+    """The number of workers used when none is given: CPUs that this process may use, shared among local ranks."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, min(MAX_DEFAULT_WORKERS, cpus // max(1, int(ranks) if ranks.isdecimal() else 1)))

@@ -1,0 +1,145 @@
+"""The worker process: runs checks one after another and writes each outcome as soon as it is known.
+
+Started by ``process.WorkerProcess``, never by hand. It never imports the user's ``__main__``. Messages are JSON, one a
+line, in both directions: whatever a hostile answer manages to do in here, the parent only ever reads plain data.
+
+Three things end a worker that the parent no longer looks after: the kernel, when the parent dies
+(``PR_SET_PDEATHSIG``, Linux); the end of its input; and a timer of its own, a little after each check's deadline, whose
+default action ends the process even while a C loop holds the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+MAX_MESSAGE_BYTES = 16 << 20
+MAX_DETAIL_CHARS = 500
+MAX_STDERR_BYTES = 1 << 20
+SELF_DESTRUCT_GRACE_S = 2.0
+_PR_SET_PDEATHSIG = 1
+
+
+def main(parent_pid: int) -> None:
+    """Serve the parent until its end of the pipe closes."""
+    _die_with(parent_pid)
+    requests, replies = _claim_channel()
+    limits = json.loads(requests.readline())
+    _limit(limits["memory_bytes"])
+    functions: dict[str, Callable[..., Any]] = {}
+    for line in requests:
+        message = json.loads(line)
+        if "prepare" in message:
+            _send(replies, _prepare(message["prepare"], functions))
+        else:
+            _run_checks(message, functions, replies)
+
+
+def _die_with(parent_pid: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(0)  # the parent died before the line above took effect
+
+
+def _claim_channel() -> tuple[BinaryIO, BinaryIO]:
+    """The two pipes, moved away from file descriptors 0 and 1 so that a stray ``print`` cannot corrupt them."""
+    requests, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    return os.fdopen(requests, "rb"), os.fdopen(replies, "wb", buffering=0)
+
+
+def _limit(memory_bytes: int | None) -> None:
+    faulthandler.enable()
+    _set_limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_FSIZE, MAX_STDERR_BYTES)
+    if memory_bytes is not None:
+        _set_limit(resource.RLIMIT_AS, memory_bytes)
+
+
+def _set_limit(which: int, amount: int) -> None:
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY:
+        amount = min(amount, hard)
+    try:
+        resource.setrlimit(which, (amount, amount))
+    except (ValueError, OSError) as error:  # macOS refuses RLIMIT_AS
+        sys.stderr.write(f"limit {which} not set: {error}\n")
+
+
+def _prepare(names: list[str], functions: dict[str, Callable[..., Any]]) -> dict[str, str]:
+    """Import modules and look functions up; those marked with ``()`` are called."""
+    for name in names:
+        try:
+            module_name, _, attribute = name.removesuffix("()").partition(":")
+            module = importlib.import_module(module_name)
+            if not attribute:
+                continue
+            function = getattr(module, attribute)
+            if name.endswith("()"):
+                function()
+            else:
+                functions[name] = function
+        except Exception as error:  # noqa: BLE001 - becomes a typed outcome in the parent
+            return {"failed": f"{name.removesuffix('()')}: {_describe(error)}"}
+    return {"ready": ""}
+
+
+def _run_checks(message: dict[str, Any], functions: dict[str, Callable[..., Any]], replies: BinaryIO) -> None:
+    function, fuse_s = functions[message["function"]], message["deadline_s"] + SELF_DESTRUCT_GRACE_S
+    for index, arguments in enumerate(message["checks"]):
+        signal.setitimer(signal.ITIMER_REAL, fuse_s)
+        line, out_of_memory = _run_check(index, function, arguments)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _write(replies, line)
+        if out_of_memory:
+            time.sleep(SELF_DESTRUCT_GRACE_S)  # the parent replaces this process; what is left of it is not to be trusted
+            os._exit(1)
+
+
+def _run_check(index: int, function: Callable[..., Any], arguments: list[Any]) -> tuple[bytes, bool]:
+    try:
+        line = _encode([index, "value", function(*arguments)])
+        if len(line) <= MAX_MESSAGE_BYTES:
+            return line, False
+        return _encode([index, "error", f"the result has {len(line)} bytes, the limit is {MAX_MESSAGE_BYTES}"]), False
+    except MemoryError:
+        return _encode([index, "memory", "the check asked for more memory than its limit"]), True
+    except BaseException as error:  # noqa: BLE001 - becomes a typed outcome; SystemExit is one more way to fail
+        return _encode([index, "error", _describe(error)]), False
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception whose own text cannot be made still has a type
+        text = type(error).__name__
+    return text[:MAX_DETAIL_CHARS]
+
+
+def _encode(reply: Any) -> bytes:
+    return json.dumps(reply, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _send(replies: BinaryIO, reply: Any) -> None:
+    _write(replies, _encode(reply))
+
+
+def _write(replies: BinaryIO, line: bytes) -> None:
+    view = memoryview(line)
+    while view:
+        view = view[replies.write(view) :]
