@@ -1,0 +1,118 @@
+"""Rows out, never half-written: everything goes to `NAME.partial` beside the file, which takes its place at the end."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from hero_rl.data import jsonl
+from hero_rl.data.rollouts import Row, file_format, place
+from hero_rl.errors import InputError
+
+
+class RowWriter(Protocol):
+    """Takes the rows of the input one after the other, each with the columns to add."""
+
+    def __call__(self, row: Row, added: Mapping[str, object], /) -> None:
+        """Write one row."""
+        ...
+
+
+def check_writable(path: Path, *, source: Path) -> None:
+    """Nothing, where the output can be written.
+
+    Raises:
+        InputError: an unknown suffix, a missing folder, no permission, or the input itself.
+    """
+    file_format(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {str(path.parent)!r} does not exist; make it first")
+    if path.exists():
+        if not path.is_file():
+            raise InputError(f"{path}: is a folder, a pipe or a device; give the name of a regular file")
+        if path.samefile(source):
+            raise InputError(f"{path}: is the input itself; write to another file")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: no permission to write in {str(path.parent)!r}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of ``path`` when the block ends well and is removed when it does not."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:  # Ctrl-C included: nothing half-written stays behind
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def open_writer(
+    path: Path, *, source: Path, added: tuple[str, ...], drop: frozenset[str], rows: Callable[[], Iterator[Row]]
+) -> Iterator[RowWriter]:
+    """A writer of the source's rows with columns added, in the format that ``path`` ends in.
+
+    Args:
+        path: the file to write; it appears when the block ends well, and not before.
+        source: the file the rows come from.
+        added: names of the columns that every row gets, in order.
+        drop: columns of the source to leave out (those of the same name as an added one).
+        rows: reads the source again, to find the types of its columns (JSON Lines to Parquet only).
+    """
+    with replacing(path) as partial:
+        if file_format(path) == ".parquet":
+            with _parquet_writer(partial, source=source, added=added, drop=drop, rows=rows) as write:
+                yield write
+        else:
+            with _json_writer(partial, source=source, drop=drop, compress=path.suffix == ".gz") as write:
+                yield write
+
+
+@contextmanager
+def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], compress: bool) -> Iterator[RowWriter]:
+    with partial.open("wb") as raw:
+        # mtime=0: the same rows give the same bytes
+        file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if compress else raw
+
+        def write(row: Row, added: Mapping[str, object], /) -> None:
+            texts = row.texts
+            if texts is None:
+                from hero_rl.data import parquet
+
+                texts = parquet.json_members(row.values, place(source, row.number))
+            file.write(jsonl.format_row(texts, added, drop=drop).encode("utf-8"))
+
+        yield write
+        if compress:
+            file.close()
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+@contextmanager
+def _parquet_writer(
+    partial: Path, *, source: Path, added: tuple[str, ...], drop: frozenset[str], rows: Callable[[], Iterator[Row]]
+) -> Iterator[RowWriter]:
+    from hero_rl.data import parquet
+
+    if file_format(source) == ".parquet":
+        schema = parquet.read_schema(source)
+    else:
+        schema = parquet.infer_schema(source, (row.values for row in rows()))
+    sink = parquet.ParquetSink(partial, parquet.output_schema(schema, added=added, drop=drop))
+
+    def write(row: Row, columns: Mapping[str, object], /) -> None:
+        sink.write({**{name: value for name, value in row.values.items() if name not in drop}, **columns})
+
+    try:
+        yield write
+    except BaseException:
+        sink.abandon()
+        raise
+    sink.close()
