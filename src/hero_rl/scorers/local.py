@@ -42,7 +42,8 @@ class LocalScorer:
     Rows are sorted by length, padded on the right and scored in micro-batches; the result is in the original order and does
     not depend on which rows came together, beyond rounding (1e-5 in float32; in bfloat16 the model's own precision, about
     0.5% of the score). A row that is longer than ``max_length``, that has no token at all, that the chat template refuses, or
-    whose score is not finite is missing (NaN). Nothing is ever cut: a reward model that judges by the last token would judge a response without its answer.
+    whose score is not finite is missing (NaN). Nothing is ever cut: a reward model that judges by the last token would judge
+    a response without its answer.
     """
 
     def __init__(
