@@ -53,7 +53,8 @@ def group_advantages(
     moments = group_moments(rewards, groups, ddof=1)
     advantages = rewards - moments.mean_P[groups.index_B]
     if scale == "group":
-        advantages /= np.nan_to_num(moments.std_P, nan=0.0)[groups.index_B] + eps
+        with np.errstate(invalid="ignore"):  # 0 / 0 in a tied group when eps is 0: no advantage
+            advantages /= np.nan_to_num(moments.std_P, nan=0.0)[groups.index_B] + eps
     elif scale == "batch":
         known = rewards[~np.isnan(rewards)]
         advantages /= (float(known.std(ddof=1)) if known.size > 1 else 0.0) + eps

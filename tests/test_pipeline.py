@@ -1,0 +1,145 @@
+"""HybridReward: signals side by side, state that only training moves, failures that stop a run."""
+
+import asyncio
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from hero_rl.errors import InputError, SignalError
+from hero_rl.pipeline import HybridReward
+from hero_rl.rewards import hero, rm_only, verifier_only
+from hero_rl.scorers import ColumnScorer
+from hero_rl.types import Rollout, Verdict
+
+
+class Sleepy:
+    """A verifier and a scorer that take their time and note when they ran."""
+
+    name = "sleepy"
+
+    def __init__(self, seconds, fail=False):
+        self.seconds, self.fail, self.threads, self.closed = seconds, fail, set(), 0
+
+    def verify(self, rollouts):
+        self.threads.add(threading.get_ident())
+        time.sleep(self.seconds)
+        if self.fail:
+            return [Verdict("abstain", "timeout", failed=True)] * len(rollouts)
+        return [Verdict("correct" if r.response == r.reference else "incorrect", "compared") for r in rollouts]
+
+    def score(self, rollouts):
+        self.threads.add(threading.get_ident())
+        time.sleep(self.seconds)
+        return np.array([float(len(r.response)) for r in rollouts])
+
+    async def averify(self, rollouts):
+        return await asyncio.to_thread(self.verify, rollouts)
+
+    async def ascore(self, rollouts):
+        return await asyncio.to_thread(self.score, rollouts)
+
+    def close(self):
+        self.closed += 1
+
+
+def group(prompt_id="p", responses=("4", "5", "four")):
+    return [
+        Rollout(prompt_id=prompt_id, problem="2+2", reference="4", response=r, extra={"rm": float(i)})
+        for i, r in enumerate(responses)
+    ]
+
+
+def test_verifier_and_reward_model_work_at_the_same_time():
+    reward = HybridReward(Sleepy(0.4), Sleepy(0.4), hero())
+    start = time.perf_counter()
+    signals = reward.measure(group())
+    asyncio.run(reward.ameasure(group()))
+    assert time.perf_counter() - start < 1.3  # one after the other: 1.6
+    assert signals.values.tolist() == [1.0, 0.0, 0.0]
+    assert signals.scores.tolist() == [1.0, 1.0, 4.0]
+
+
+def test_the_reward_model_stays_on_the_callers_thread():
+    scorer = Sleepy(0)
+    HybridReward(Sleepy(0), scorer, hero()).measure(group())
+    assert scorer.threads == {threading.get_ident()}
+
+
+def test_groups_are_rollouts_of_one_prompt_in_any_order():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(alpha=0.1, beta=0.1, eps=0.0))
+    a, b = group("a"), group("b", ("4", "4", "no", "none"))
+    mixed = [a[0], b[0], b[1], a[1], b[2], a[2], b[3]]
+    rewards = reward.score(mixed).shaped.rewards
+    # a: 4 correct alone; 5, four -> scores 1, 2.  b: 4, 4 -> 0, 1; no, none -> 2, 3
+    assert rewards == pytest.approx([0.9, 0.9, 1.1, -0.1, -0.1, 0.1, 0.1])
+
+
+def test_evaluation_reads_the_state_and_never_feeds_it():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    reward.score(group())
+    before = reward.state_dict()
+    reward.score(group("q", ("1", "2", "3")), update=False)
+    assert reward.state_dict() == before
+    reward.score(group("q", ("1", "2", "3")))
+    assert reward.state_dict() != before
+
+
+def test_sync_and_async_give_the_same():
+    one, other = (HybridReward(Sleepy(0), ColumnScorer("rm"), hero()) for _ in range(2))
+    assert one.score(group()).shaped.rewards.tolist() == asyncio.run(other.ascore(group())).shaped.rewards.tolist()
+    assert one.state == other.state
+
+
+def test_state_continues_bit_for_bit_through_json():
+    original = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    original.score(group())
+    restored = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    restored.load_state_dict(json.loads(json.dumps(original.state_dict())))
+    assert original.score(group("z")).shaped.weights.tolist() == restored.score(group("z")).shaped.weights.tolist()
+    assert original.state == restored.state
+
+
+def test_a_state_of_another_rule_or_decay_is_refused():
+    state = HybridReward(Sleepy(0), ColumnScorer("rm"), hero()).state_dict()
+    with pytest.raises(InputError, match="state is of rule 'hero'"):
+        HybridReward(Sleepy(0), None, verifier_only()).load_state_dict(state)
+    with pytest.raises(InputError, match="decays by 0.9"):
+        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(decay=None)).load_state_dict(state)
+
+
+def test_a_batch_of_failures_raises_and_leaves_the_state_alone():
+    reward = HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero())
+    with pytest.raises(SignalError, match=r"3 of 3 rows \(100%\) failed in sleepy and column:rm"):
+        reward.score(group())
+    assert reward.state.updates == 0
+    assert (
+        HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero(), max_failure_rate=1.0).score(group()).shaped.rewards.max()
+        < 0.5
+    )
+
+
+def test_a_signal_that_the_rule_needs_must_have_a_source():
+    with pytest.raises(InputError, match="'hero' needs reward-model scores"):
+        HybridReward(Sleepy(0), None, hero())
+    with pytest.raises(InputError, match="'verifier_only' needs verdicts"):
+        HybridReward(None, ColumnScorer("rm"), verifier_only())
+    assert HybridReward(None, ColumnScorer("rm"), rm_only()).score(group()).shaped.rewards.tolist() == [0.0, 1.0, 2.0]
+    assert HybridReward(Sleepy(0), None, verifier_only()).score(group()).shaped.rewards.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_closing_closes_both_parts():
+    verifier, scorer = Sleepy(0), Sleepy(0)
+    with HybridReward(verifier, scorer, hero()):
+        pass
+    assert (verifier.closed, scorer.closed) == (1, 1)
+
+
+def test_a_column_that_is_absent_or_no_number_is_named():
+    with pytest.raises(InputError, match="column 'score' .* other columns are: rm"):
+        ColumnScorer("score").score(group())
+    rollout = Rollout(prompt_id="p7", problem="", reference="", response="", extra={"rm": "high"})
+    with pytest.raises(InputError, match="column 'rm' of prompt 'p7' holds 'high'"):
+        ColumnScorer("rm").score([rollout])

@@ -1,0 +1,106 @@
+"""Difficulty weights (Eq. 4) and the running mean of sigma."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hero_rl.errors import InputError
+from hero_rl.rewards import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, group_std, running_mean
+
+sigmas = st.lists(st.floats(0, 50), max_size=6)
+decays = st.sampled_from([0.5, 0.9, 0.99, None])
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        (APPENDIX, [0.406, 0.523, 1.321, 1.700, 2.079, 2.877, 2.994]),
+        (MAIN_TEXT, [0.510, 0.614, 1.066, 1.250, 1.434, 1.886, 1.990]),
+    ],
+)
+def test_worked_values_of_equation_4(preset, expected):
+    sigma = 3.0 + np.array([-1, -0.5, -0.1, 0, 0.1, 0.5, 1])
+    assert difficulty_weight(sigma, 3.0, **preset) == pytest.approx(expected, abs=6e-4)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=2), st.floats(0, 1e6), st.floats(0, 100))
+def test_weights_stay_within_limits_and_rise_with_sigma(sigma, mean, k):
+    weights = difficulty_weight(np.sort(sigma), mean, w_min=0.4, w_max=3.0, k=k)
+    assert ((weights >= 0.4) & (weights <= 3.0)).all()
+    assert (np.diff(weights) >= 0).all()
+
+
+def test_an_unknown_spread_counts_as_average():
+    assert difficulty_weight([np.nan, 2.0], np.nan) == pytest.approx([1.7, 1.7])
+
+
+def test_limits_out_of_order_are_refused():
+    with pytest.raises(InputError, match="w_min=3 and w_max=0.4"):
+        difficulty_weight([1.0], 1.0, w_min=3.0, w_max=0.4)
+    with pytest.raises(InputError, match="k=-1"):
+        difficulty_weight([1.0], 1.0, k=-1)
+
+
+def test_group_std_is_the_population_one_over_all_responses_with_a_score():
+    # a: 1, 3 -> 1;  b: 2, 4, 9 and a missing one -> mean 5, squares 9 + 1 + 16 = 26, sqrt(26 / 3);  c: nothing known
+    sigma = group_std([1, 2, 3, 4, 9, np.nan, np.nan], [*"abab", "b", "b", "c"])
+    assert sigma[:2] == pytest.approx([1.0, (26 / 3) ** 0.5])
+    assert np.isnan(sigma[2])
+
+
+def test_a_large_offset_does_not_swallow_a_small_spread():
+    assert group_std(1e8 + np.array([0.0, 0.5, 1.0]), [0, 0, 0]) == pytest.approx([(1 / 6) ** 0.5], rel=1e-6)
+
+
+def test_the_first_batch_sets_the_mean():
+    assert running_mean().update([1.0, 3.0]).value == 2.0
+
+
+def test_exponential_mean_by_hand():
+    # batch means 2 and 4, decay .5: (.5 * 2 + 4) / (.5 + 1) = 10 / 3
+    assert running_mean(0.5).update([1.0, 3.0]).update([4.0]).value == pytest.approx(10 / 3)
+
+
+def test_cumulative_mean_is_the_plain_mean():
+    assert running_mean(None).update([1.0, 3.0]).update([]).update([8.0]).value == 4.0
+
+
+def test_nothing_known_changes_nothing():
+    state = running_mean().update([2.0])
+    assert state.update([np.nan]) == state
+    assert np.isnan(running_mean().value)
+
+
+@given(decays, sigmas, sigmas, sigmas)
+def test_merging_is_associative_and_equals_one_history(decay, a, b, c):
+    histories = [running_mean(decay).update(batch) for batch in (a, b, c)]
+    left = histories[0].merge(histories[1]).merge(histories[2])
+    right = histories[0].merge(histories[1].merge(histories[2]))
+    whole = running_mean(decay).update(a).update(b).update(c)
+    assert left.value == pytest.approx(whole.value, nan_ok=True)
+    assert right.value == pytest.approx(whole.value, nan_ok=True)
+    assert left.updates == right.updates == whole.updates
+    assert whole.merge(running_mean(decay)) == running_mean(decay).merge(whole) == whole
+
+
+@given(decays, st.lists(sigmas, max_size=5), st.lists(sigmas, max_size=5))
+def test_state_through_json_continues_bit_for_bit(decay, before, after):
+    state = running_mean(decay)
+    for batch in before:
+        state = state.update(batch)
+    restored = RunningMean.from_state_dict(json.loads(json.dumps(state.state_dict())))
+    for batch in after:
+        state, restored = state.update(batch), restored.update(batch)
+    assert restored == state
+
+
+def test_bad_states_and_decays_are_refused():
+    with pytest.raises(InputError, match="version 1"):
+        RunningMean.from_state_dict({"version": 2, "total": 1.0})
+    with pytest.raises(InputError, match="decay=1.5"):
+        running_mean(1.5)
+    with pytest.raises(InputError, match="cannot merge"):
+        running_mean(0.5).merge(running_mean(None))
