@@ -1,0 +1,134 @@
+"""The `hero` command. Exit codes: 0 fine, 1 failure, 2 bad usage or input, 130 interrupted."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated, NoReturn, cast
+
+import typer
+
+from hero_rl.errors import HeroError, InputError, MissingDependencyError, SettingsWarning
+
+COMMANDS = {
+    "lab": "Train the built-in tiny models on this machine and compare reward rules.",
+    "train": "Train a policy from a recipe (TOML) with TRL.",
+    "score": "Rollouts to scored rollouts: verdicts, scores, rewards, weights, advantages.",
+    "verify": "Rollouts to verdicts.",
+    "doctor": "What is installed, which versions, which settings would cancel or hurt.",
+}
+"""Each command is the function of its name in the module of its name (`hero_rl.cli.score.score`), with its help in the module's
+`HELP` or else in the function's docstring. A module is imported only when its command is run, so that one whose packages are
+missing does not break the others."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of `hero ARGV`.
+
+    Args:
+        argv: arguments without the program's name; None: those of this process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    warnings.showwarning = _show_warning
+    if argv is None:
+        signal.signal(signal.SIGTERM, _stop)  # so that a half-written file is removed then, too
+    try:
+        if not arguments:
+            make_app(None)(args=["--help"], prog_name="hero", standalone_mode=False)
+            return 2
+        command = next((argument for argument in arguments if not argument.startswith("-")), None)
+        result = make_app(command)(args=arguments, prog_name="hero", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # whoever read stdout has gone; Python would complain once more when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  # the edge of the program: every error becomes one line and an exit code
+        if "--debug" in arguments or os.environ.get("HERO_DEBUG"):
+            traceback.print_exc()
+        return _fail(*_explain(error))
+    return result if isinstance(result, int) else 0
+
+
+def make_app(command: str | None) -> typer.Typer:
+    """The program, with ``command`` ready to run and the others there to be listed."""
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]}, help="HERO: hybrid ensemble reward optimization.",
+    )  # fmt: skip
+    app.callback()(_root)
+    for name, summary in COMMANDS.items():
+        function, help_text = _load(name) if name == command else (_placeholder, summary)
+        app.command(name, help=help_text, short_help=summary)(function)
+    return app
+
+
+def _load(name: str) -> tuple[Callable[..., object], str | None]:
+    module_name = f"{__name__}.{name}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise
+        raise InputError(f"hero {name}: this installation does not have the command") from error
+    return cast("Callable[..., object]", getattr(module, name)), getattr(module, "HELP", None)
+
+
+def _placeholder() -> None:
+    """Stand in for a command that is listed and not run."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"hero-rl {metadata.version('hero-rl')}\n")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", hidden=True)] = False,
+) -> None:
+    """Options of `hero` itself; `--debug` is read in ``main``."""
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Message and exit code."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is not None:  # typer's own: unknown option, missing argument, value of the wrong type
+        return f"{format_message()} (see hero --help)", 2
+    if isinstance(error, InputError | MissingDependencyError):
+        return str(error), 2
+    if isinstance(error, HeroError):
+        return str(error), 1
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}", 1
+    return f"unexpected {type(error).__name__}: {error} (HERO_DEBUG=1 shows where)", 1
+
+
+def _fail(message: str, code: int) -> int:
+    # a file may hold text that the terminal's encoding, or any, cannot show
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(f"error: {message}\n".encode(encoding, "backslashreplace").decode(encoding))
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object) -> None:
+    if issubclass(category, SettingsWarning):
+        sys.stderr.write(f"warning: {message}\n")
+    elif not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+        sys.stderr.write(f"warning: {category.__name__}: {message} ({filename}:{lineno})\n")
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

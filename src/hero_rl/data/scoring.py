@@ -14,7 +14,7 @@ import logging
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ def _silent(stage: str, done: int, total: int | None, /) -> None:
 def score_file(
     source: Path,
     target: Path,
-    reward: HybridReward,
+    reward: HybridReward | Callable[[], HybridReward],
     *,
     columns: Columns | None = None,
     scale: Scale | None = None,
@@ -88,7 +88,9 @@ def score_file(
     Args:
         source: `.jsonl`, `.jsonl.gz` or `.parquet`, a regular file.
         target: likewise; appears when everything is done, and not before.
-        reward: verifier, reward model and rule. Its own running state is neither used nor changed.
+        reward: verifier, reward model and rule; its own running state is neither used nor changed. Or a function that makes
+            one, which is called once every row has been checked, and whose result is closed at the end: a reward model may
+            take minutes to load.
         columns: what the rows must have.
         scale: normalisation of the advantages; None: the rule's own.
         keep_rm_score: leave the column `rm_score` as it stands, because the scores were read from it.
@@ -99,28 +101,43 @@ def score_file(
         SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows.
     """
     columns = columns or Columns()
-    scale = reward.rule.scale if scale is None else scale
-    if scale not in SCALES:
+    if scale is not None and scale not in SCALES:
         raise InputError(f"scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
     check_readable(source)
     check_writable(target, source=source)
-    with_score = reward.scorer is not None and not keep_rm_score
-    added = (*VERIFY_COLUMNS, *(("rm_score",) if with_score else ()), *SHAPE_COLUMNS)
-
     with NumberFile(target.parent) as numbers:
         contiguous = _scan(source, columns, numbers, progress)
-        with open_writer(
-            target, source=source, added=added, drop=frozenset(added), rows=lambda: read_rollouts(source, columns)
-        ) as write:
-            reasons, failures = _measure(source, columns, reward, numbers, progress)
-            sigma_mean = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
-            codes = list(reasons)
-            for row, record in _with_records(source, columns, numbers, "write", progress):
-                write(row, _new_columns(record, codes, added))
-        groups = summarize(numbers.blocks(contiguous=contiguous))
-        return ScoreSummary(
-            _verdict_counts(numbers, reasons, failures), groups, sigma_mean, _missing(numbers, reward), scale, contiguous
-        )
+        if isinstance(reward, HybridReward):
+            return _score(source, target, reward, columns, scale, keep_rm_score, numbers, contiguous, progress)
+        with reward() as made:
+            return _score(source, target, made, columns, scale, keep_rm_score, numbers, contiguous, progress)
+
+
+def _score(
+    source: Path,
+    target: Path,
+    reward: HybridReward,
+    columns: Columns,
+    scale: Scale | None,
+    keep_rm_score: bool,
+    numbers: NumberFile,
+    contiguous: bool,
+    progress: Progress,
+) -> ScoreSummary:
+    scale = reward.rule.scale if scale is None else scale
+    with_score = reward.scorer is not None and not keep_rm_score
+    added = (*VERIFY_COLUMNS, *(("rm_score",) if with_score else ()), *SHAPE_COLUMNS)
+    with open_writer(
+        target, source=source, added=added, drop=frozenset(added), rows=lambda: read_rollouts(source, columns)
+    ) as write:
+        reasons, failures = _measure(source, columns, reward, numbers, progress)
+        sigma_mean = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
+        codes = list(reasons)
+        for row, record in _with_records(source, columns, numbers, "write", progress):
+            write(row, _new_columns(record, codes, added))
+    groups = summarize(numbers.blocks(contiguous=contiguous))
+    verdicts = _verdict_counts(numbers, reasons, failures)
+    return ScoreSummary(verdicts, groups, sigma_mean, _missing(numbers, reward), scale, contiguous)
 
 
 def verify_file(

@@ -1,0 +1,188 @@
+"""`hero doctor`: what is installed, and which settings would cancel or hurt."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import sys
+from importlib import metadata
+from typing import Annotated, NamedTuple
+
+import typer
+
+from hero_rl.cli import show
+from hero_rl.rewards import check_scale, hero
+
+HELP = """What is installed, which versions, and which settings would cancel or hurt.
+
+\b
+Example:
+  hero doctor
+"""
+
+DISTRIBUTION = "hero-rl"
+TESTED_ANTLR = "4.13.2"
+PACKAGES = (
+    "numpy", "torch", "transformers", "trl", "accelerate", "datasets", "pyarrow", "math-verify", "antlr4-python3-runtime",
+    "sympy", "latex2sympy2-extended", "matplotlib", "jinja2", "peft", "deepspeed", "vllm", "ray", "verl", "slime", "flash-attn",
+    "tensorboard", "wandb",
+)  # fmt: skip
+"""What is looked up, whether or not this project needs it: people report these versions with a problem."""
+
+
+class Extra(NamedTuple):
+    """An extra of this distribution, and what of it is not installed."""
+
+    name: str
+    missing: list[str]
+
+
+class Setting(NamedTuple):
+    """A setting that cancels or hurts, and what to do."""
+
+    setting: str
+    effect: str
+    instead: str
+
+
+SETTINGS = (
+    Setting(
+        "weights multiplied into the rewards, with group std",
+        "cancels: the weight is the same for a whole group and is divided out again",
+        "multiply the advantage by the weight, as HeroTrainer and `hero score` do",
+    ),
+    Setting(
+        "hero or gated with scale='group' (the default of TRL: scale_rewards, and of verl: norm_adv_by_std_in_grpo)",
+        (check_scale(hero(), "group") or "").partition(": ")[2].partition(" Use ")[0],
+        "scale='none' (TRL: scale_rewards='none'; verl: norm_adv_by_std_in_grpo=False)",
+    ),
+    Setting(
+        "alpha + beta >= 1",
+        "the two bands overlap: an incorrect response can outrank a correct one (the paper allows up to 1 each)",
+        "alpha + beta < 1; other values are refused",
+    ),
+    Setting(
+        "reward models in large units (scores that spread by much more than 1 within a prompt)",
+        "the weight of Eq. 4 becomes a two-level gate: k is per unit of score",
+        "a smaller k",
+    ),
+    Setting(
+        f"an ANTLR runtime other than {TESTED_ANTLR} (omegaconf and hydra pull 4.9.x)",
+        "the maths verifier gives other verdicts, without any error",
+        f"pip install antlr4-python3-runtime=={TESTED_ANTLR}, or another environment for what needs the older one",
+    ),
+    Setting(
+        "a probability activation on the reward model's head (vLLM: /classify without turning it off)",
+        "softmax over one label is 1 for every response: all scores tie and HERO becomes the verifier",
+        "raw scores",
+    ),
+)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Run the command (its help text is ``HELP``)."""
+    versions = {name: _version(name) for name in PACKAGES}
+    extras = _extras()
+    problems = _problems(versions)
+    devices = _devices() if versions["torch"] else []
+    if as_json:
+        show.print_json(
+            {
+                "hero_rl": metadata.version(DISTRIBUTION),
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "cpus": _cpus(),
+                "devices": devices,
+                "versions": versions,
+                "missing": {extra.name: extra.missing for extra in extras if extra.missing},
+                "problems": problems,
+                "settings": [setting._asdict() for setting in SETTINGS],
+            }
+        )
+        return
+    rows = [(DISTRIBUTION, metadata.version(DISTRIBUTION)), ("python", platform.python_version())]
+    rows += [("cpus", str(_cpus()))]
+    rows += [("devices", ", ".join(devices) or ("torch sees no GPU" if versions["torch"] else "not looked: no torch"))]
+    rows += [(name, version or "-") for name, version in versions.items()]
+    show.print_table("installed", rows)
+    show.print_table("extras", [(extra.name, _advice(extra)) for extra in extras], header=("extra", "state"))
+    show.print_notes("settings that cancel or hurt", SETTINGS)
+    for problem in problems:
+        show.warn(problem)
+    if not problems:
+        sys.stdout.write("No problem found.\n")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _extras() -> list[Extra]:
+    """Every extra of the distribution, from its own metadata, with the packages that are not installed."""
+    info = metadata.metadata(DISTRIBUTION)
+    extras = {name: Extra(name, []) for name in info.get_all("Provides-Extra") or []}
+    for requirement in metadata.requires(DISTRIBUTION) or []:
+        name, extra = _parts(requirement)
+        if extra in extras and name != DISTRIBUTION and _version(name) is None:
+            extras[extra].missing.append(name)
+    return [extra for extra in extras.values() if extra.name != "all"]
+
+
+def _parts(requirement: str) -> tuple[str, str]:
+    """Package name and extra of a line such as `trl<1.17,>=1.16; extra == 'train'`."""
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)
+    return name.group() if name else "", extra.group(1) if extra else ""
+
+
+def _problems(versions: dict[str, str | None]) -> list[str]:
+    """Installed versions that the tests do not cover, a line each."""
+    problems: list[str] = []
+    for requirement in metadata.requires(DISTRIBUTION) or []:
+        name, _ = _parts(requirement)
+        version = _version(name)
+        wanted = re.findall(r"(>=|<|==)\s*([0-9][0-9.]*)", requirement.partition(";")[0])
+        if version is not None and not all(_holds(version, sign, limit) for sign, limit in wanted):
+            limits = ",".join(sign + limit for sign, limit in wanted)
+            problems.append(f"{name} {version} is not a tested version: pip install '{name}{limits}'")
+    antlr = versions["antlr4-python3-runtime"]
+    if antlr is not None and antlr != TESTED_ANTLR:
+        problems.append(f"the maths verifier is tested with ANTLR {TESTED_ANTLR}; {antlr} changes verdicts without an error")
+    return list(dict.fromkeys(problems))
+
+
+def _holds(version: str, sign: str, limit: str) -> bool:
+    have, want = _release(version), _release(limit)
+    have += (0,) * (len(want) - len(have))
+    if sign == "==":
+        return have[: len(want)] == want
+    return have >= want if sign == ">=" else have < want
+
+
+def _release(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def _advice(extra: Extra) -> str:
+    if not extra.missing:
+        return "installed"
+    return f"missing {', '.join(extra.missing)}: pip install '{DISTRIBUTION}[{extra.name}]'"
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _devices() -> list[str]:
+    """GPUs that torch sees."""
+    torch = importlib.import_module("torch")
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return devices + (["mps"] if torch.backends.mps.is_available() else [])
