@@ -1,0 +1,67 @@
+"""The verifier ``column:NAME``: labels that are already in the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hero_rl.errors import InputError
+from hero_rl.types import Rollout, Verdict
+
+_NUMBERS = (int, float, np.bool_, np.integer, np.floating)
+
+
+class ColumnVerifier:
+    """Reads the verdict from a column: 1 or true is correct, 0 or false incorrect, null abstains (``no_label``)."""
+
+    def __init__(self, column: str):
+        if not column:
+            raise InputError("verifier 'column:' names no column: write column:NAME, such as column:correct")
+        self.column = column
+        self.name = f"column:{column}"
+
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """One verdict a rollout, in the order given.
+
+        Raises:
+            InputError: a row lacks the column, or its value is no label. Unlike a bad response, a bad label is a mistake
+                in the file or in the column's name, and every verdict would be in doubt.
+        """
+        return [self._read(rollout) for rollout in rollouts]
+
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """As ``verify``."""
+        return self.verify(rollouts)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def __enter__(self) -> ColumnVerifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, rollout: Rollout) -> Verdict:
+        if self.column not in rollout.extra:
+            columns = ", ".join(sorted(map(str, rollout.extra))) or "none"
+            raise InputError(
+                f"verifier {self.name!r}: the row of prompt_id {rollout.prompt_id!r} has no column {self.column!r}; "
+                f"its extra columns: {columns}"
+            )
+        value = rollout.extra[self.column]
+        if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
+            return Verdict("abstain", "no_label")
+        if isinstance(value, _NUMBERS) and value in (0, 1):
+            return Verdict("correct", "label") if value else Verdict("incorrect", "label")
+        raise InputError(
+            f"verifier {self.name!r}: the row of prompt_id {rollout.prompt_id!r} has the value {_shown(value)}, which is "
+            "no label: use 0, 1, true, false or null"
+        )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,79 @@
+r"""Stage 2: equal without any mathematics - the same text after trivial clean-up, or the same plain number."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+LiteralRelation: TypeAlias = Literal["equal", "different"]
+
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+_REPLACEMENTS = (
+    (re.compile(r"(?<=\d)(?:\\[,! ]|\{,\})(?=\d{3}(?!\d))"), ""),  # separators of thousands
+    (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])"), ""),
+    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit)\s*\{([^{}\\$]*)\}"), r"\1"),
+    (re.compile(r"\\[,;:! ]|~|\\q?quad(?![A-Za-z])"), " "),
+    (re.compile("[\u2212\u2013]"), "-"),
+    (re.compile(r"\s+"), " "),
+    (re.compile(r"(?<![A-Za-z]) | (?![A-Za-z])"), "\0"),
+    (re.compile("(?<=\\d)\0(?=\\d)"), " "),
+    (re.compile("\0"), ""),
+)
+_DECIMAL = re.compile(r"([+-]?)(\d{0,40})(?:\.(\d{1,40}))?")
+_FRACTION = re.compile(r"([+-]?)(?:\\frac\{([+-]?\d{1,40})\}\{(\d{1,40})\}|(\d{1,40})/(\d{1,40}))")
+
+
+def tidy(text: str) -> str:
+    r"""The text without math delimiters, spacing, sizing, font commands and a full stop at the end.
+
+    >>> tidy(r"$\dfrac 12 \, \text{cm}$.")
+    '\\frac{1}{2}cm'
+    """
+    text = _undelimited(text.strip().removesuffix(".").strip())
+    for pattern, replacement in _REPLACEMENTS:
+        text = pattern.sub(replacement, text)
+    return text.removesuffix(".")
+
+
+def literal_relation(reference: str, answer: str) -> LiteralRelation | None:
+    """``equal``: the same text or the same plain number. ``different``: two integers that differ. None: cannot tell.
+
+    Integers that differ by a factor of 100 may be one number in two units, and are left to the next stage.
+    """
+    a, b = tidy(reference), tidy(answer)
+    if a and a == b:
+        return "equal"
+    x, y = plain_number(a), plain_number(b)
+    if x is None or y is None:
+        return None
+    if x == y:
+        return "equal"
+    both_integers = x.denominator == y.denominator == 1
+    return "different" if both_integers and x != 100 * y and y != 100 * x else None
+
+
+def plain_number(text: str) -> Fraction | None:
+    """The value of an integer, a decimal or a simple fraction, exactly; None for anything else."""
+    if match := _DECIMAL.fullmatch(text):
+        sign, whole, decimals = match.groups()
+        if not whole and not decimals:
+            return None
+        return Fraction(f"{sign}{whole or '0'}.{decimals or '0'}")
+    if match := _FRACTION.fullmatch(text):
+        sign, top, bottom, top_inline, bottom_inline = match.groups()
+        denominator = int(bottom or bottom_inline)
+        if denominator:
+            return Fraction(int(top or top_inline), denominator) * (-1 if sign == "-" else 1)
+    return None
+
+
+def _undelimited(text: str) -> str:
+    for left, right in _DELIMITERS:
+        if text.startswith(left) and text.endswith(right) and len(text) >= len(left) + len(right):
+            inner = text[len(left) : len(text) - len(right)]
+            if left not in inner and right not in inner:
+                return inner.strip()
+    return text

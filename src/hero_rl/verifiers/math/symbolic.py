@@ -1,0 +1,100 @@
+r"""Stage 3: comparison by math-verify and sympy. Runs in a sandbox worker only: anything here may hang.
+
+Nothing parsed is ever turned into text: ``str()`` of a power tower does not come back.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Literal, TypeAlias
+
+from hero_rl.verifiers.math.doubt import carries_unit, is_prose, may_be_one_number
+
+Finding: TypeAlias = Literal[
+    "equal", "different", "numbers_close", "unit_or_percent", "not_comparable", "answer_unparsable", "reference_unparsable"
+]
+
+_ROUNDING = 1e-5
+_MARKED_AS_MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\fbox")
+
+
+def compare(reference: str, answer: str) -> Finding:
+    """How the answer relates to the reference.
+
+    ``equal`` is math-verify's word. ``different`` is said of two numbers without unit or percent sign that are no
+    rounding, percentage or angle of each other; every other pair that is not equal names why one cannot tell.
+    """
+    from math_verify import verify
+
+    expected = _parse(reference)
+    if not expected:
+        return "reference_unparsable"
+    given = _parse(answer)
+    if not given:
+        return "not_comparable" if is_prose(answer) else "answer_unparsable"
+    # timeouts off: math-verify's are SIGALRM, which a C loop ignores; the sandbox's kill is the deadline
+    if verify(expected, given, timeout_seconds=None):
+        wrong = _differs_relatively(reference, answer, expected[0], given[0])
+        return "different" if wrong else "equal"
+    return _difference(reference, answer, expected[0], given[0])
+
+
+def warm_up() -> None:
+    """Import math-verify and build its regular expressions and parser tables."""
+    for logger in ("math_verify.parser", "math_verify.grader"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    for reference, answer in ((r"\frac{1}{2}", "0.25"), ("x^2+1", "1+x^2"), ("(1,2)", r"\{1,2\}"), ("$y=3$", "x>3")):
+        compare(reference, answer)
+
+
+def _parse(text: str) -> list[Any]:
+    """What math-verify reads in a reference or an extracted answer, which may be bare LaTeX or delimited."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    text = " ".join(text.split())
+    as_given, delimited = text, f"${text}$"
+    marked = _MARKED_AS_MATH.search(text) is not None
+    if is_prose(text) and not marked:
+        return []
+    latex = LatexExtractionConfig(boxed_match_priority=0)
+    for form in (as_given, delimited) if marked else (delimited, as_given):
+        configs = [latex, ExprExtractionConfig()] if form is as_given else [latex]
+        found = parse(form, configs, fallback_mode="no_fallback", parsing_timeout=0)
+        if found:
+            return found
+    return []
+
+
+def _difference(reference: str, answer: str, expected: Any, given: Any) -> Finding:
+    a, b = _number(expected), _number(given)
+    if a is None or b is None:
+        return "not_comparable"
+    if carries_unit(reference) or carries_unit(answer):
+        return "unit_or_percent"
+    if a == 0 or b == 0:
+        return "different"
+    integers = bool(expected.is_Integer and given.is_Integer)
+    return "numbers_close" if may_be_one_number(complex(a / b), integers=integers) else "different"
+
+
+def _differs_relatively(reference: str, answer: str, expected: Any, given: Any) -> bool:
+    """Whether two numbers that math-verify calls equal are not: it rounds to six decimals, which hides tiny numbers."""
+    if carries_unit(reference) or carries_unit(answer):
+        return False
+    a, b = _number(expected), _number(given)
+    if a is None or b is None or a == b:
+        return False
+    return a == 0 or b == 0 or abs(complex(a / b) - 1) > _ROUNDING
+
+
+def _number(expression: Any) -> Any:
+    """The value of a constant expression as a sympy number, whose exponent has no bounds; None for anything else."""
+    if not getattr(expression, "is_number", False):
+        return None
+    try:
+        value = expression.evalf(15)
+        complex(value)
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        return None
+    return value
