@@ -23,6 +23,7 @@ def page(**changes):
     figure = svg(
         curve_panels([Panel(title="accuracy", curves=curves, percent=True), Panel(title="score", curves=curves)]), name="c"
     )
+    table = Table(header=["rule", "accuracy"], rows=[[HOSTILE, 0.61234], ["b", None]], note=HOSTILE)
     sections = [
         Section(heading="Curves", figure=figure, caption="mean and range"),
         Section(heading="Numbers", table=table),
