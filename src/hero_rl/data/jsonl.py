@@ -1,4 +1,4 @@
-"""Rows of a `.jsonl` or `.jsonl.gz` file, with the text of every member kept so that it can be written back unchanged.
+"""Rows of a `.jsonl` or `.jsonl.gz` file, each with its text, so that what is not touched can be written back unchanged.
 
 The file is read a line at a time with a cap on the length of a line, so that memory is bounded whatever the file holds.
 """
@@ -9,9 +9,9 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 
 from hero_rl.errors import InputError
 
@@ -22,13 +22,6 @@ MAX_NUMBER_CHARS = 4000
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
-
-
-class Parsed(NamedTuple):
-    """One JSON object: the values by name, and the text of each member (`"name": value`) as it stood in the file."""
-
-    values: dict[str, object]
-    texts: dict[str, str]
 
 
 class _NotJson(ValueError):
@@ -78,8 +71,8 @@ def _decoded(line: bytes, path: Path, number: int) -> str:
         ) from error
 
 
-def parse_line(text: str, where: str) -> Parsed:
-    """The members of one JSON object, in order.
+def parse_line(text: str, where: str) -> dict[str, object]:
+    """The columns of one JSON object, in order.
 
     Args:
         text: one line.
@@ -89,57 +82,43 @@ def parse_line(text: str, where: str) -> Parsed:
         InputError: not JSON, not an object, a name that occurs twice, or a literal NaN or Infinity.
     """
     try:
-        return _parse_object(text)
+        value = _decoded_json(text)
     except _NotJson as error:
         raise InputError(f"{where}: {error}") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON: {error.msg} at column {error.pos + 1}") from error
     except RecursionError as error:
         raise InputError(f"{where}: not usable: lists or objects nested too deeply") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected a JSON object, got {_kind(value)}")
+    if isinstance(value, _Repeating):
+        raise InputError(f"{where}: column {value.repeated!r} occurs twice in one row")
+    return cast("dict[str, object]", value)
 
 
-def _parse_object(text: str) -> Parsed:
-    position = _skip(text, 0)
-    if text[position : position + 1] != "{":
-        value, _ = _scan(text, position)
-        raise _NotJson(f"expected a JSON object, got {_kind(value)}")
-    values: dict[str, object] = {}
-    texts: dict[str, str] = {}
-    position = _skip(text, position + 1)
-    if text[position : position + 1] == "}":
-        return _finished(text, position + 1, values, texts)
-    while True:
-        start = position
-        if text[position : position + 1] != '"':
-            raise json.JSONDecodeError("expected a column name in double quotes", text, position)
-        name, position = _DECODER.raw_decode(text, position)
-        position = _skip(text, position)
-        if text[position : position + 1] != ":":
-            raise json.JSONDecodeError("expected ':' after the column name", text, position)
-        value, position = _scan(text, _skip(text, position + 1))
-        if name in values:
-            raise _NotJson(f"column {name!r} occurs twice in one row")
-        values[name] = value
-        texts[name] = text[start:position]
-        position = _skip(text, position)
-        after = text[position : position + 1]
-        position = _skip(text, position + 1)
-        if after == "}":
-            return _finished(text, position, values, texts)
-        if after != ",":
-            raise json.JSONDecodeError("expected ',' or '}' after the value", text, min(position, len(text)))
+def _decoded_json(text: str) -> object:
+    try:
+        return _DECODER.decode(text)
+    except (json.JSONDecodeError, _NotJson):
+        raise
+    except ValueError:  # an integer longer than Python converts: say so in our words
+        return _SLOW_DECODER.decode(text)
 
 
-def _finished(text: str, position: int, values: dict[str, object], texts: dict[str, str]) -> Parsed:
-    position = _skip(text, position)
-    if position < len(text):
-        raise json.JSONDecodeError("more text after the object", text, position)
-    return Parsed(values, texts)
+class _Repeating(dict[str, object]):
+    """An object in which a name occurs twice; only at the top of a row is that an error."""
+
+    repeated = ""
 
 
-def _skip(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) == len(pairs):
+        return result
+    repeating = _Repeating(pairs)
+    seen = [name for name, _ in pairs]
+    repeating.repeated = next(name for name in seen if seen.count(name) > 1)
+    return repeating
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -152,17 +131,8 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_SLOW_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
-
-
-def _scan(text: str, position: int) -> tuple[object, int]:
-    try:
-        return _DECODER.raw_decode(text, position)
-    except (json.JSONDecodeError, _NotJson):
-        raise
-    except ValueError:  # an integer longer than Python converts: say so in our words
-        return _SLOW_DECODER.raw_decode(text, position)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)
+_SLOW_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object, parse_int=_integer)
 
 
 def _kind(value: object) -> str:
@@ -171,8 +141,38 @@ def _kind(value: object) -> str:
     return {str: "a string", bool: "true or false", type(None): "null"}.get(type(value), "a number")
 
 
-def format_row(texts: Mapping[str, str], added: Mapping[str, object], *, drop: frozenset[str]) -> str:
-    """One output line (with its line break): the members as they stood, less those in ``drop``, then ``added``."""
-    members = [text for name, text in texts.items() if name not in drop]
-    members.extend(f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in added.items())
-    return "{" + ", ".join(members) + "}\n"
+def format_row(text: str, names: Collection[str], added: Mapping[str, object], *, drop: frozenset[str]) -> str:
+    """One output line with its line break: the object as it stood, less the columns in ``drop``, then ``added``.
+
+    Args:
+        text: a line that ``parse_line`` accepts.
+        names: the names of its columns.
+        added: columns to append.
+        drop: columns to leave out.
+    """
+    new = ", ".join(f'"{name}": {_ENCODER.encode(value)}' for name, value in added.items())
+    if drop.isdisjoint(names):
+        head = text.strip().removesuffix("}").rstrip()
+        return f"{head}{', ' if names else ''}{new}}}\n"
+    kept = [member for name, member in _members(text) if name not in drop]
+    return "{" + ", ".join([*kept, new]) + "}\n"
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
+_SCANNER = json.JSONDecoder()
+
+
+def _members(text: str) -> Iterator[tuple[str, str]]:
+    """Name and text (`"name": value`) of each member of an object that is known to be valid and not empty."""
+    position = text.index("{")
+    while text[position] != "}":
+        start = _skip(text, position + 1)
+        name, position = _SCANNER.raw_decode(text, start)
+        _, position = _SCANNER.raw_decode(text, _skip(text, _skip(text, position) + 1))
+        yield name, text[start:position]
+        position = _skip(text, position)
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from hero_rl.data import jsonl
-from hero_rl.data.rollouts import Row, file_format, place
+from hero_rl.data.rollouts import Record, file_format, place, read_records
 from hero_rl.errors import InputError
 
 
 class RowWriter(Protocol):
     """Takes the rows of the input one after the other, each with the columns to add."""
 
-    def __call__(self, row: Row, added: Mapping[str, object], /) -> None:
+    def __call__(self, row: Record, added: Mapping[str, object], /) -> None:
         """Write one row."""
         ...
 
@@ -53,21 +53,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_writer(
-    path: Path, *, source: Path, added: tuple[str, ...], drop: frozenset[str], rows: Callable[[], Iterator[Row]]
-) -> Iterator[RowWriter]:
+def open_writer(path: Path, *, source: Path, added: tuple[str, ...]) -> Iterator[RowWriter]:
     """A writer of the source's rows with columns added, in the format that ``path`` ends in.
 
     Args:
         path: the file to write; it appears when the block ends well, and not before.
         source: the file the rows come from.
-        added: names of the columns that every row gets, in order.
-        drop: columns of the source to leave out (those of the same name as an added one).
-        rows: reads the source again, to find the types of its columns (JSON Lines to Parquet only).
+        added: names of the columns that every row gets, in order; columns of the same name are replaced.
     """
+    drop = frozenset(added)
     with replacing(path) as partial:
         if file_format(path) == ".parquet":
-            with _parquet_writer(partial, source=source, added=added, drop=drop, rows=rows) as write:
+            with _parquet_writer(partial, source=source, added=added, drop=drop) as write:
                 yield write
         else:
             with _json_writer(partial, source=source, drop=drop, compress=path.suffix == ".gz") as write:
@@ -80,13 +77,13 @@ def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], compress:
         # mtime=0: the same rows give the same bytes
         file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if compress else raw
 
-        def write(row: Row, added: Mapping[str, object], /) -> None:
-            texts = row.texts
-            if texts is None:
+        def write(row: Record, added: Mapping[str, object], /) -> None:
+            text = row.text
+            if text is None:
                 from hero_rl.data import parquet
 
-                texts = parquet.json_members(row.values, place(source, row.number))
-            file.write(jsonl.format_row(texts, added, drop=drop).encode("utf-8"))
+                text = parquet.json_text(row.values, place(source, row.number))
+            file.write(jsonl.format_row(text, row.values, added, drop=drop).encode("utf-8"))
 
         yield write
         if compress:
@@ -96,18 +93,16 @@ def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], compress:
 
 
 @contextmanager
-def _parquet_writer(
-    partial: Path, *, source: Path, added: tuple[str, ...], drop: frozenset[str], rows: Callable[[], Iterator[Row]]
-) -> Iterator[RowWriter]:
+def _parquet_writer(partial: Path, *, source: Path, added: tuple[str, ...], drop: frozenset[str]) -> Iterator[RowWriter]:
     from hero_rl.data import parquet
 
     if file_format(source) == ".parquet":
         schema = parquet.read_schema(source)
     else:
-        schema = parquet.infer_schema(source, (row.values for row in rows()))
+        schema = parquet.infer_schema(source, (record.values for record in read_records(source)))
     sink = parquet.ParquetSink(partial, parquet.output_schema(schema, added=added, drop=drop))
 
-    def write(row: Row, columns: Mapping[str, object], /) -> None:
+    def write(row: Record, columns: Mapping[str, object], /) -> None:
         sink.write({**{name: value for name, value in row.values.items() if name not in drop}, **columns})
 
     try:

@@ -135,19 +135,16 @@ class ParquetSink:
         self._rows.clear()
 
 
-def json_members(values: Mapping[str, object], where: str) -> dict[str, str]:
-    """Each column as the text of a JSON member. Dates become ISO text and infinite numbers null.
+def json_text(values: Mapping[str, object], where: str) -> str:
+    """The row as a JSON object. Dates become ISO text and numbers that are not finite null.
 
     Raises:
         InputError: a column holds bytes or another type that JSON has no form for.
     """
-    members: dict[str, str] = {}
-    for name, value in values.items():
-        try:
-            members[name] = f"{json.dumps(name)}: {json.dumps(_finite(value), ensure_ascii=False, default=_json_form)}"
-        except TypeError as error:
-            raise InputError(f"{where}: column {name!r}: {error}; write .parquet instead") from error
-    return members
+    try:
+        return json.dumps(_finite(dict(values)), ensure_ascii=False, default=_json_form)
+    except TypeError as error:
+        raise InputError(f"{where}: {error}; write .parquet instead") from error
 
 
 def _finite(value: object) -> object:
@@ -165,7 +162,7 @@ def _json_form(value: object) -> object:
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"a value of type {type(value).__name__} has no form in JSON")
 
 
 def _first_line(error: BaseException) -> str:

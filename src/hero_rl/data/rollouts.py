@@ -33,16 +33,22 @@ class Columns:
     """Columns that every row must have, with 0, 1, true, false or null."""
 
 
-class Row(NamedTuple):
-    """One row of a rollouts file."""
+class Record(NamedTuple):
+    """One row as it stands in the file."""
 
     number: int
     """Line number in a JSON Lines file, row number in a Parquet file; both from 1."""
-    rollout: Rollout
     values: Mapping[str, object]
     """Every column, in the file's order."""
-    texts: Mapping[str, str] | None
-    """The text of each member of a JSON object as it stood; None for Parquet."""
+    text: str | None
+    """The line of a JSON Lines file; None for Parquet."""
+
+
+class Row(NamedTuple):
+    """One row of a rollouts file, checked."""
+
+    rollout: Rollout
+    record: Record
 
 
 def file_format(path: Path) -> str:
@@ -93,37 +99,50 @@ def read_rollouts(path: Path, columns: Columns | None = None) -> Iterator[Row]:
         MissingDependencyError: Parquet without pyarrow.
     """
     columns = columns or Columns()
+    for record in read_records(path):
+        yield Row(_rollout(record, columns, path), record)
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The rows of a file as they stand, unchecked but for being JSON objects.
+
+    Raises:
+        InputError: a line that is no JSON object, or a file without rows.
+        MissingDependencyError: Parquet without pyarrow.
+    """
     check_readable(path)
     empty = True
-    for number, values, texts in _read_values(path):
+    for record in _read_parquet(path) if file_format(path) == ".parquet" else _read_json(path):
         empty = False
-        # Parquet writers use NaN for a missing number; in JSON a NaN was refused before this
-        known = values if texts is not None else {name: _none_for_nan(value) for name, value in values.items()}
-        yield Row(number, _rollout(known, columns, path, number), values, texts)
+        yield record
     if empty:
         raise InputError(f"{path}: has no rows; expected one rollout a line")
+
+
+def _read_json(path: Path) -> Iterator[Record]:
+    for number, text in jsonl.read_lines(path):
+        yield Record(number, jsonl.parse_line(text, f"{path}:{number}"), text)
+
+
+def _read_parquet(path: Path) -> Iterator[Record]:
+    from hero_rl.data import parquet  # pyarrow is optional
+
+    for number, values in parquet.read_rows(path):
+        yield Record(number, values, None)
 
 
 def _none_for_nan(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _read_values(path: Path) -> Iterator[tuple[int, dict[str, object], dict[str, str] | None]]:
-    if file_format(path) == ".parquet":
-        from hero_rl.data import parquet  # pyarrow is optional
-
-        for number, values in parquet.read_rows(path):
-            yield number, values, None
-        return
-    for number, text in jsonl.read_lines(path):
-        parsed = jsonl.parse_line(text, f"{path}:{number}")
-        yield number, parsed.values, parsed.texts
-
-
-def _rollout(values: dict[str, object], columns: Columns, path: Path, number: int) -> Rollout:
+def _rollout(record: Record, columns: Columns, path: Path) -> Rollout:
     """The row as a ``Rollout``; raises ``InputError`` that names file, line and column."""
+    values = record.values
+    if record.text is None:
+        # Parquet writers use NaN for a missing number; in JSON a NaN was refused before this
+        values = {name: _none_for_nan(value) for name, value in values.items()}
     try:
-        prompt_id = _prompt_id(values, columns.group_by, number)
+        prompt_id = _prompt_id(values, columns.group_by, record.number)
         for name in columns.scores:
             _required(values, name)
             _check(values, name, _is_score, _SCORE)
@@ -143,7 +162,7 @@ def _rollout(values: dict[str, object], columns: Columns, path: Path, number: in
             extra={name: value for name, value in values.items() if name not in _OWN_FIELDS},
         )
     except _BadColumn as error:
-        raise InputError(f"{place(path, number)}: {error}") from None
+        raise InputError(f"{place(path, record.number)}: {error}") from None
 
 
 _OWN_FIELDS = frozenset({"prompt_id", "problem", "reference", "response", "finished", "steps"})

@@ -22,7 +22,7 @@ import numpy as np
 
 from hero_rl.data.numbers import RECORD, NumberFile, Records
 from hero_rl.data.output import check_writable, open_writer
-from hero_rl.data.rollouts import Columns, Row, check_readable, read_rollouts
+from hero_rl.data.rollouts import Columns, Record, Row, check_readable, read_records, read_rollouts
 from hero_rl.data.shaping import Progress, shape
 from hero_rl.data.summary import GroupSummary, summarize
 from hero_rl.errors import InputError, SignalError
@@ -127,14 +127,12 @@ def _score(
     scale = reward.rule.scale if scale is None else scale
     with_score = reward.scorer is not None and not keep_rm_score
     added = (*VERIFY_COLUMNS, *(("rm_score",) if with_score else ()), *SHAPE_COLUMNS)
-    with open_writer(
-        target, source=source, added=added, drop=frozenset(added), rows=lambda: read_rollouts(source, columns)
-    ) as write:
+    with open_writer(target, source=source, added=added) as write:
         reasons, failures = _measure(source, columns, reward, numbers, progress)
         sigma_mean = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
         codes = list(reasons)
-        for row, record in _with_records(source, columns, numbers, "write", progress):
-            write(row, _new_columns(record, codes, added))
+        for record, shaped in _with_numbers(source, numbers, progress):
+            write(record, _new_columns(shaped, codes, added))
     groups = summarize(numbers.blocks(contiguous=contiguous))
     verdicts = _verdict_counts(numbers, reasons, failures)
     return ScoreSummary(verdicts, groups, sigma_mean, _missing(numbers, reward), scale, contiguous)
@@ -172,14 +170,11 @@ def verify_file(
     reasons: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     failures = done = 0
-    added = VERIFY_COLUMNS
-    with open_writer(
-        target, source=source, added=added, drop=frozenset(added), rows=lambda: read_rollouts(source, columns)
-    ) as write:
+    with open_writer(target, source=source, added=VERIFY_COLUMNS) as write:
         for chunk in _chunks(read_rollouts(source, columns)):
             verdicts = verifier.verify([row.rollout for row in chunk])
             for row, verdict in zip(chunk, verdicts, strict=True):
-                write(row, {"verdict": _whole(verdict.value), "reason": verdict.reason})
+                write(row.record, {"verdict": _whole(verdict.value), "reason": verdict.reason})
             reasons.update(verdict.reason for verdict in verdicts)
             labels.update(verdict.label for verdict in verdicts)
             failures += sum(verdict.failed for verdict in verdicts)
@@ -271,29 +266,29 @@ def _check_failures(failures: int, done: int, total: int, max_rate: float, names
         )
 
 
-def _with_records(
-    source: Path, columns: Columns, numbers: NumberFile, stage: str, progress: Progress
-) -> Iterator[tuple[Row, Records]]:
+def _with_numbers(source: Path, numbers: NumberFile, progress: Progress) -> Iterator[tuple[Record, Records]]:
     done = 0
-    for chunk in _chunks(read_rollouts(source, columns)):
-        records = numbers.read(done, done + len(chunk))
-        if records.size != len(chunk):
+    shaped = numbers.read(0, CHUNK_ROWS)
+    for record in read_records(source):
+        if done >= numbers.rows:
             break
-        yield from zip(chunk, records, strict=True)
-        done += len(chunk)
-        progress(stage, done, numbers.rows)
+        if done % CHUNK_ROWS == 0:
+            shaped = numbers.read(done, done + CHUNK_ROWS)
+            progress("write", done, numbers.rows)
+        yield record, shaped[done % CHUNK_ROWS]
+        done += 1
     if done != numbers.rows:
         raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
 
 
-def _new_columns(record: Records, codes: list[str], added: tuple[str, ...]) -> Mapping[str, object]:
+def _new_columns(shaped: Records, codes: list[str], added: tuple[str, ...]) -> Mapping[str, object]:
     values: dict[str, object] = {
-        "verdict": _whole(float(record["verdict"])),
-        "reason": codes[int(record["reason"])],
-        "rm_score": _number(float(record["score"])),
-        "reward": _number(float(record["reward"])),
-        "weight": _number(float(record["weight"])),
-        "advantage": _number(float(record["advantage"])),
+        "verdict": _whole(float(shaped["verdict"])),
+        "reason": codes[int(shaped["reason"])],
+        "rm_score": _number(float(shaped["score"])),
+        "reward": _number(float(shaped["reward"])),
+        "weight": _number(float(shaped["weight"])),
+        "advantage": _number(float(shaped["advantage"])),
     }
     return {name: values[name] for name in added}
 
