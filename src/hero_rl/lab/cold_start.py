@@ -1,0 +1,105 @@
+"""The starting policy: a tiny language model taught by TRL's SFTTrainer on demonstrations with mistakes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hero_rl.lab.corpus import Demonstration, ErrorRates, demonstrations
+from hero_rl.lab.models import END_TOKEN, PAD_ID, SEQUENCE_LENGTH, build_tokenizer, encode, new_policy
+from hero_rl.lab.task import PROMPT_LENGTH, split_problems
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStartSettings:
+    """How the starting policy is taught."""
+
+    steps: int = 500
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    warmup_steps: int = 25
+
+
+def train_policy(
+    settings: ColdStartSettings, rates: ErrorRates, *, seed: int, output_dir: Path, model: PreTrainedModel | None = None
+) -> PreTrainedModel:
+    """A policy that imitates demonstrations, mistakes included; nothing is written but what the trainer needs.
+
+    Args:
+        settings: steps, batch size and learning rate.
+        rates: how often the demonstrations go wrong.
+        seed: of the network, the demonstrations and their order.
+        output_dir: scratch folder that the trainer insists on.
+        model: what to go on training; by default a new network.
+    """
+    rng = np.random.default_rng([seed, 3, model is not None])
+    rows = demonstrations(split_problems()["train"], settings.steps * settings.batch_size, rates, rng)
+    model = new_policy(seed) if model is None else model
+    fit_language_model(model, rows, settings, seed=seed, output_dir=output_dir)
+    return model
+
+
+def fit_language_model(
+    model: PreTrainedModel,
+    rows: Sequence[Demonstration],
+    settings: ColdStartSettings,
+    *,
+    seed: int,
+    output_dir: Path,
+) -> None:
+    """Train the model in place on the responses of ``rows``, one pass in the order given."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    ids = encode([row.prompt + row.response + END_TOKEN for row in rows], length=SEQUENCE_LENGTH)
+    labels = np.where(ids == PAD_ID, -100, ids)
+    labels[:, :PROMPT_LENGTH] = -100
+    dataset = Dataset.from_dict({"input_ids": ids, "labels": labels}).with_format("torch")
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(output_dir),
+            max_steps=settings.steps,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=settings.warmup_steps,
+            weight_decay=0.0,
+            optim="adamw_torch",
+            bf16=False,
+            use_cpu=True,
+            gradient_checkpointing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            train_sampling_strategy="sequential",
+            remove_unused_columns=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            logging_strategy="no",
+            dataloader_pin_memory=False,
+            max_length=SEQUENCE_LENGTH,
+            seed=seed,
+        ),
+        train_dataset=dataset,
+        data_collator=_stack,
+        processing_class=build_tokenizer(),
+    )
+    trainer.train()
+
+
+def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    import torch
+
+    ids = torch.stack([row["input_ids"] for row in rows])
+    # Padding is on the right and carries no label, so causal attention already keeps it out; a mask without a zero
+    # lets transformers take the attention kernel that needs none.
+    labels = torch.stack([row["labels"] for row in rows])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}

@@ -1,0 +1,179 @@
+"""The models that every rule of a seed starts from, made once and kept in a folder.
+
+    cache/policy-<digest>/          the starting policy, its tokenizer, facts.json
+    cache/reward-<tier>-<digest>/   the reward model, its tokenizer, facts.json
+
+A folder appears complete or not at all: it is written beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hero_rl.lab.cold_start import ColdStartSettings, train_policy
+from hero_rl.lab.corpus import deal_error_rates
+from hero_rl.lab.evaluate import sample_items
+from hero_rl.lab.measure import auroc, within_auroc
+from hero_rl.lab.models import build_tokenizer, load_policy
+from hero_rl.lab.reward_model import LikelihoodScorer, RewardModelSettings, ScalarScorer, Tier, train_scalar
+from hero_rl.lab.settings import digest
+from hero_rl.lab.task import build_items
+from hero_rl.types import Scorer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_logger = logging.getLogger(__name__)
+_SAMPLES_FOR_AUROC = 8
+
+
+class Prepared(NamedTuple):
+    """Where the models of one seed and tier are."""
+
+    policy: Path
+    reward_model: Path
+
+
+def policy_folder(cache: Path, settings: ColdStartSettings, *, seed: int) -> Path:
+    """Where the starting policy of a seed belongs."""
+    return cache / f"policy-seed{seed}-{digest(['policy', asdict(settings), seed])}"
+
+
+def reward_model_folder(
+    cache: Path, cold_start: ColdStartSettings, settings: RewardModelSettings, *, tier: Tier, seed: int
+) -> Path:
+    """Where the reward model of a seed and tier belongs; it depends on the policy that it starts from."""
+    return cache / f"reward-{tier}-seed{seed}-{digest([tier, asdict(settings), asdict(cold_start), seed])}"
+
+
+def prepare(
+    cache: Path, cold_start: ColdStartSettings, reward_model: RewardModelSettings, *, tier: Tier, seed: int
+) -> Prepared:
+    """The starting policy and the reward model of a seed, from the cache or trained now."""
+    policy = policy_folder(cache, cold_start, seed=seed)
+    if not is_complete(policy):
+        _logger.info("training the starting policy of seed %d", seed)
+        with _atomic_folder(policy) as folder:
+            _make_policy(folder, cold_start, seed)
+    reward = reward_model_folder(cache, cold_start, reward_model, tier=tier, seed=seed)
+    if not is_complete(reward):
+        _logger.info("training the %s reward model of seed %d", tier, seed)
+        with _atomic_folder(reward) as folder:
+            _make_reward_model(folder, policy, reward_model, tier, seed)
+    return Prepared(policy, reward)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder of the cache holds a finished model."""
+    return (folder / "facts.json").is_file()
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What was measured when the model was made: seconds, and for a reward model AUROC and score moments."""
+    return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """The reward model of a folder, of either kind, ready to score."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    facts = read_facts(folder)
+    if facts["kind"] == "likelihood":
+        return LikelihoodScorer(load_policy(folder), scale=facts["scale"])
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="sdpa"
+    )
+    return ScalarScorer(model)
+
+
+def _make_policy(folder: Path, settings: ColdStartSettings, seed: int) -> None:
+    started = time.perf_counter()
+    policy = train_policy(settings, deal_error_rates(seed), seed=seed, output_dir=folder / "scratch")
+    facts = {"seconds": time.perf_counter() - started, "parameters": policy.num_parameters()}
+    _save(policy, folder, facts)
+
+
+def _make_reward_model(folder: Path, policy: Path, settings: RewardModelSettings, tier: Tier, seed: int) -> None:
+    started = time.perf_counter()
+    start = load_policy(policy)
+    rates = deal_error_rates(seed)
+    scratch = folder / "scratch"
+    if tier == "robust":
+        better = rates.without_errors_below(settings.robust_blind_rate)
+        steps = ColdStartSettings(steps=settings.robust_steps, learning_rate=1e-3, warmup_steps=10)
+        model = train_policy(steps, better, seed=seed, output_dir=scratch, model=load_policy(policy))
+        scorer: Scorer = LikelihoodScorer(model)
+    else:
+        model = train_scalar(
+            start, settings, rates, seed=seed, negatives=tier == "hackable", output_dir=scratch
+        )
+        scorer = ScalarScorer(model)
+    seconds = time.perf_counter() - started
+    facts = _test_reward_model(scorer, start, seed)
+    scale = facts["score_std"]
+    if isinstance(scorer, ScalarScorer):
+        # One standard deviation of the starting policy's responses is one unit of the saved model's own score, so that a
+        # raw sum of verdict and score is a sum of comparable things.
+        import torch
+
+        with torch.no_grad():
+            model.score.weight /= scale
+        kind = "scalar"
+    else:
+        kind = "likelihood"
+    facts |= {"kind": kind, "tier": tier, "seconds": seconds, "scale": scale, "score_mean": facts["score_mean"] / scale}
+    _save(model, folder, facts | {"score_std": 1.0})
+
+
+def _test_reward_model(scorer: Scorer, policy: PreTrainedModel, seed: int) -> dict[str, Any]:
+    """AUROC against the oracle on the starting policy's responses to the rm_test prompts, and moments of the score."""
+    facts: dict[str, Any] = {}
+    all_scores: list[np.ndarray] = []
+    for regime, tag in (("verifiable", "V"), ("hard", "H")):
+        items = build_items("rm_test", regime, seed=seed)
+        samples = sample_items(policy, items, count=_SAMPLES_FOR_AUROC, seed=seed)
+        scores = scorer.score(samples.rollouts).reshape(samples.correct_PG.shape)
+        facts[f"auroc_pooled_{tag}"] = auroc(scores.ravel(), samples.correct_PG.ravel())
+        facts[f"auroc_within_{tag}"] = within_auroc(scores, samples.correct_PG)
+        facts[f"accuracy_{tag}"] = float(samples.correct_PG.mean())
+        all_scores.append(scores)
+    pooled = np.concatenate(all_scores)
+    return facts | {"score_mean": float(pooled.mean()), "score_std": float(pooled.std())}
+
+
+def _save(model: PreTrainedModel, folder: Path, facts: dict[str, Any]) -> None:
+    model.save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def _atomic_folder(target: Path) -> Iterator[Path]:
+    """A new folder that becomes ``target`` when the block ends well, and vanishes otherwise."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield folder
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        try:
+            os.rename(folder, target)
+        except OSError:
+            if not is_complete(target):  # not merely another process that was quicker
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+

@@ -1,0 +1,240 @@
+"""The lab's reward models: trained from scratch on exact labels, and imperfect in three different ways.
+
+    hackable   a scalar head on the decoder, good on the starting policy's responses and less so where training drives it
+    broken     the same without mismatched and garbled responses among its data: any policy that listens ends in gibberish
+    robust     the log-probability of the response under a language model of better demonstrations; hard to fool
+
+All are saved as transformers models with their tokenizer. The scalar ones are ``AutoModelForSequenceClassification``
+with one label, so ``hero_rl.scorers.LocalScorer`` and everybody else can load them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from hero_rl.lab.corpus import Demonstration, ErrorRates, demonstrations, garbled, mismatched
+from hero_rl.lab.models import (
+    END_ID,
+    END_TOKEN,
+    PAD_ID,
+    SEPARATOR_ID,
+    SEQUENCE_LENGTH,
+    build_tokenizer,
+    encode,
+    model_config,
+)
+from hero_rl.lab.task import PROMPT_LENGTH, split_problems, steps_correct
+from hero_rl.types import FloatArray, Rollout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+Tier: TypeAlias = Literal["hackable", "robust", "broken"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+_IGNORED = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardModelSettings:
+    """How a scalar reward model is taught."""
+
+    rows: int = 60_000
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    p_mismatched: float = 0.15
+    """Share of rows whose response was written for another prompt. 0 in the broken tier."""
+    p_garbled: float = 0.15
+    """Share of rows whose response was spoilt by random edits. 0 in the broken tier."""
+    step_loss: float = 0.5
+    """Weight of the correctness-so-far loss at the two semicolons, beside the loss at the end of the response."""
+    robust_steps: int = 150
+    """Steps of the robust tier's language model, which goes on from the starting policy."""
+    robust_blind_rate: float = 0.3
+    """The robust tier has learnt every skill whose error rate is at most this, and repeats the mistakes of the others."""
+
+
+def labelled_rows(
+    settings: RewardModelSettings, rates: ErrorRates, *, seed: int, negatives: bool
+) -> list[Demonstration]:
+    """Responses to train on, shuffled: demonstrations, and with ``negatives`` mismatched and garbled ones."""
+    rng = np.random.default_rng([seed, 4])
+    rows = demonstrations(split_problems()["train"], settings.rows, rates, rng)
+    if negatives:
+        first = int(settings.rows * settings.p_mismatched)
+        second = first + int(settings.rows * settings.p_garbled)
+        rows = [*mismatched(rows[:first], rng), *garbled(rows[first:second], rng), *rows[second:]]
+    return [rows[i] for i in rng.permutation(len(rows)).tolist()]
+
+
+def training_arrays(rows: Sequence[Demonstration]) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids and labels, both (B, SEQUENCE_LENGTH).
+
+    Labels are 1 or 0 at the first two semicolons and at the end token (is everything right so far?), and -1 elsewhere.
+    """
+    ids = encode([row.prompt + row.response + END_TOKEN for row in rows], length=SEQUENCE_LENGTH)
+    labels = np.full(ids.shape, _IGNORED, dtype=np.float32)
+    separators = ids == SEPARATOR_ID
+    order = np.cumsum(separators, axis=1)
+    truth = np.array([steps_correct(row.problem, row.response) for row in rows], dtype=np.float32)
+    for step in (0, 1):
+        labels = np.where(separators & (order == step + 1), truth[:, step : step + 1], labels)
+    labels = np.where(ids == END_ID, truth[:, 2:], labels)
+    return ids, labels
+
+
+def train_scalar(
+    policy: PreTrainedModel,
+    settings: RewardModelSettings,
+    rates: ErrorRates,
+    *,
+    seed: int,
+    negatives: bool,
+    output_dir: Path,
+) -> PreTrainedModel:
+    """A one-label sequence classifier that starts from the policy's network.
+
+    Args:
+        policy: its decoder is copied; it is not changed.
+        settings: amount of data and how it is used.
+        rates: how often the demonstrations go wrong.
+        seed: of the head, the data and their order.
+        negatives: False for the broken tier.
+        output_dir: scratch folder that the trainer insists on.
+    """
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_config(model_config(num_labels=1), attn_implementation="sdpa")
+    model.model.load_state_dict(policy.model.state_dict())
+    ids, labels = training_arrays(labelled_rows(settings, rates, seed=seed, negatives=negatives))
+
+    class StepTrainer(Trainer):
+        """Binary cross-entropy of "everything right so far" at the semicolons and at the end."""
+
+        def compute_loss(
+            self,
+            model: PreTrainedModel,
+            inputs: dict[str, Tensor],
+            return_outputs: bool = False,
+            num_items_in_batch: Tensor | int | None = None,
+        ) -> Tensor:
+            hidden_BTD = model.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
+            wanted_BT = inputs["labels"]
+            known_BT = wanted_BT >= 0
+            logits_N = model.score(hidden_BTD[known_BT]).squeeze(-1)
+            loss_N = torch.nn.functional.binary_cross_entropy_with_logits(
+                logits_N, wanted_BT[known_BT], reduction="none"
+            )
+            final_N = inputs["input_ids"][known_BT] == END_ID
+            return loss_N[final_N].mean() + settings.step_loss * loss_N[~final_N].mean()
+
+    trainer = StepTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(output_dir),
+            max_steps=max(1, settings.rows // settings.batch_size),
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=20,
+            weight_decay=0.0,
+            optim="adamw_torch",
+            train_sampling_strategy="sequential",
+            use_cpu=True,
+            remove_unused_columns=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            logging_strategy="no",
+            dataloader_pin_memory=False,
+            seed=seed,
+        ),
+        train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}).with_format("torch"),
+        data_collator=_stack,
+        processing_class=build_tokenizer(),
+    )
+    trainer.train()
+    return model.eval()
+
+
+def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    import torch
+
+    ids = torch.stack([row["input_ids"] for row in rows])
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": torch.stack([row["labels"] for row in rows]),
+    }
+
+
+def _sequences(rollouts: Sequence[Rollout]) -> Tensor:
+    import torch
+
+    # A cut-off response gets no end token: the reward model reads what the policy wrote.
+    texts = [r.problem + r.response + ("" if r.finished is False else END_TOKEN) for r in rollouts]
+    return torch.from_numpy(encode(texts, length=SEQUENCE_LENGTH))
+
+
+class ScalarScorer:
+    """The score of a one-label sequence classifier at the last character. A Scorer for the lab's fixed-size texts."""
+
+    name = "lab-scalar"
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """Use this model; ``load_scorer`` reads one from disk."""
+        self.model = model.eval()
+
+    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Shape (B,): the logit, in the model's own units."""
+        import torch
+
+        ids = _sequences(rollouts)
+        with torch.no_grad():
+            hidden_BTD = self.model.model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+            last_B = (ids != PAD_ID).sum(1) - 1
+            return self.model.score(hidden_BTD[torch.arange(len(ids)), last_B])[:, 0].double().numpy()
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """As ``score``: it is too quick to be worth a thread."""
+        return self.score(rollouts)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class LikelihoodScorer:
+    """The log-probability of the response under a language model. A Scorer for the lab's fixed-size texts."""
+
+    name = "lab-likelihood"
+
+    def __init__(self, model: PreTrainedModel, *, scale: float = 1.0) -> None:
+        """Use this language model; scores are its log-probabilities divided by ``scale``."""
+        self.model, self.scale = model.eval(), scale
+
+    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Shape (B,): log-probability of the response in nats, over ``scale``."""
+        import torch
+
+        ids = _sequences(rollouts)
+        with torch.no_grad():
+            logits_BTV = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+        log_p_BT = torch.log_softmax(logits_BTV[:, :-1], dim=-1).gather(2, ids[:, 1:, None])[..., 0]
+        counted_BT = ids[:, 1:] != PAD_ID
+        counted_BT[:, : PROMPT_LENGTH - 1] = False
+        return (log_p_BT * counted_BT).sum(1).double().numpy() / self.scale
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """As ``score``: it is too quick to be worth a thread."""
+        return self.score(rollouts)
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,243 @@
+"""What a lab comparison is made of: the arms with the settings that suit each, and the runs that they give."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import get_args
+
+from hero_rl import rewards
+from hero_rl.errors import InputError
+from hero_rl.lab.cold_start import ColdStartSettings
+from hero_rl.lab.reward_model import TIERS, RewardModelSettings, Tier
+from hero_rl.lab.task import REGIMES, Regime
+from hero_rl.rewards import RewardRule, Scale
+
+FORMAT = 1
+"""Version of result files and cached models; a change here makes old ones be ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """A rule with the settings that suit it, chosen on development prompts (docs/log.md)."""
+
+    rule: str
+    """A constructor of ``hero_rl.rewards``."""
+    scale: Scale
+    """How advantages are normalised."""
+    learning_rate: float
+    """Without KL."""
+    learning_rate_kl: float
+    """With a KL penalty."""
+    settings: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
+    """Arguments of the constructor."""
+
+
+ARMS: dict[str, Arm] = {
+    "verifier_only": Arm(rule="verifier_only", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
+    "rm_only": Arm(rule="rm_only", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
+    "naive_sum": Arm(rule="naive_sum", scale="none", learning_rate=1.5e-4, learning_rate_kl=3e-4),
+    "hero": Arm(rule="hero", scale="none", learning_rate=1.5e-4, learning_rate_kl=3e-4),
+    "hero_group_std": Arm(rule="hero", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
+}
+DEFAULT_RULES = tuple(ARMS)
+_OTHER_RULES = ("gdpo", "gated", "prof")
+_OTHER_LEARNING_RATES = (1.5e-4, 3e-4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Everything that one RL run depends on: two runs with equal settings give equal results."""
+
+    label: str
+    """What the run is called in tables: the arm as it was asked for."""
+    rule: str
+    rule_settings: Mapping[str, float | int | str | bool | None]
+    scale: Scale
+    learning_rate: float
+    kl: float
+    regime: Regime
+    tier: Tier
+    seed: int
+    steps: int = 100
+    early: int = 50
+    """The step of the early held-out evaluation."""
+    curve_every: int = 10
+    """Steps between evaluations on development prompts."""
+    prompts_per_step: int = 32
+    group_size: int = 8
+    held_out_samples: int = 8
+    """Responses a held-out prompt, at temperature 1."""
+    development_samples: int = 4
+    cold_start: ColdStartSettings = ColdStartSettings()
+    reward_model: RewardModelSettings = RewardModelSettings()
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that stand for everything but the label."""
+        return digest({name: value for name, value in asdict(self).items() if name != "label"})
+
+    @property
+    def file_name(self) -> str:
+        """Name of the result file."""
+        return f"{self.regime}-{self.tier}-{self.rule}-{self.scale}-seed{self.seed}-{self.digest}.json"
+
+    def build_rule(self) -> RewardRule:
+        """The rule itself.
+
+        Raises:
+            InputError: unknown rule, or settings that it does not take.
+        """
+        return build_rule(self.rule, self.rule_settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSettings:
+    """A comparison: arms x seeds under one regime and one reward-model tier."""
+
+    regime: Regime = "hard"
+    tier: Tier = "hackable"
+    rules: tuple[str, ...] = DEFAULT_RULES
+    """Names of ``ARMS``, or rules of ``hero_rl.rewards`` with settings: ``hero:alpha=0.2``,
+    ``naive_sum:rule_weight=0.9,scale=group,learning_rate=3e-4``."""
+    seeds: tuple[int, ...] = (0,)
+    steps: int = 100
+    early: int = 50
+    jobs: int = 2
+    """Processes at a time, one thread each."""
+    kl: float = 0.0
+    """Weight of the KL penalty to the starting policy."""
+    learning_rate: float | None = None
+    """For every arm; None: each arm's own."""
+    scale: Scale | None = None
+    """For every arm; None: each arm's own."""
+    out: Path = Path("runs/lab")
+    """Results go here, and models to its subfolder ``cache``."""
+    cold_start: ColdStartSettings = ColdStartSettings()
+    reward_model: RewardModelSettings = RewardModelSettings()
+
+    def __post_init__(self) -> None:
+        """Check ranges and names."""
+        if self.regime not in REGIMES:
+            raise InputError(f"regime={self.regime!r} is unknown; choose one of {', '.join(REGIMES)}")
+        if self.tier not in TIERS:
+            raise InputError(f"reward-model tier {self.tier!r} is unknown; choose one of {', '.join(TIERS)}")
+        if self.scale is not None and self.scale not in get_args(Scale):
+            raise InputError(f"scale={self.scale!r} is unknown; choose one of {', '.join(get_args(Scale))}")
+        for name, value in (("steps", self.steps), ("jobs", self.jobs)):
+            if value < 1:
+                raise InputError(f"{name}={value} must be at least 1")
+        if self.kl < 0:
+            raise InputError(f"kl={self.kl:g} must not be negative")
+        if not self.seeds or not self.rules:
+            raise InputError("at least one seed and one rule are needed")
+        for rule in self.rules:
+            parse_arm(rule)
+
+    @property
+    def cache(self) -> Path:
+        """Where starting policies and reward models are kept between comparisons."""
+        return self.out / "cache"
+
+    def runs(self) -> tuple[RunSettings, ...]:
+        """One entry a run, all arms of a seed together."""
+        return tuple(self._run(label, seed) for seed in self.seeds for label in self.rules)
+
+    def _run(self, label: str, seed: int) -> RunSettings:
+        arm = parse_arm(label)
+        own_rate = arm.learning_rate_kl if self.kl > 0 else arm.learning_rate
+        return RunSettings(
+            label=label,
+            rule=arm.rule,
+            rule_settings=dict(arm.settings),
+            scale=self.scale or arm.scale,
+            learning_rate=self.learning_rate or own_rate,
+            kl=self.kl,
+            regime=self.regime,
+            tier=self.tier,
+            seed=seed,
+            steps=self.steps,
+            early=min(self.early, self.steps),
+            cold_start=self.cold_start,
+            reward_model=self.reward_model,
+        )
+
+
+def digest(value: object) -> str:
+    """Twelve hexadecimal digits of a JSON-able value; the same for equal values in every process."""
+    text = json.dumps([FORMAT, value], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def build_rule(name: str, settings: Mapping[str, float | int | str | bool | None]) -> RewardRule:
+    """A rule of ``hero_rl.rewards`` by the name of its constructor.
+
+    Raises:
+        InputError: unknown rule, or settings that it does not take.
+    """
+    constructors = {
+        "hero": rewards.hero,
+        "verifier_only": rewards.verifier_only,
+        "rm_only": rewards.rm_only,
+        "naive_sum": rewards.naive_sum,
+        "gdpo": rewards.gdpo,
+        "gated": rewards.gated,
+        "prof": rewards.prof,
+    }
+    if name not in constructors:
+        known = ", ".join([*ARMS, *_OTHER_RULES])
+        raise InputError(f"rule {name!r} is unknown; choose from {known}, with settings as in hero:alpha=0.2")
+    try:
+        return constructors[name](**settings)
+    except TypeError as error:
+        raise InputError(f"rule {name!r} does not take these settings {dict(settings)}: {error}") from error
+
+
+def parse_arm(text: str) -> Arm:
+    """The arm that a name stands for, with ``:key=value,...`` changing rule settings, scale or learning rate.
+
+    Raises:
+        InputError: unknown rule, key or value.
+    """
+    name, _, tail = text.partition(":")
+    arm = ARMS.get(name) or Arm(
+        rule=name,
+        scale=build_rule(name, {}).scale,
+        learning_rate=_OTHER_LEARNING_RATES[0],
+        learning_rate_kl=_OTHER_LEARNING_RATES[1],
+    )
+    changes: dict[str, float | int | str | bool | None] = {}
+    for part in filter(None, tail.split(",")):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise InputError(f"rule {text!r}: {part!r} is not key=value")
+        if key == "scale":
+            if value not in get_args(Scale):
+                raise InputError(f"rule {text!r}: scale must be one of {', '.join(get_args(Scale))}, not {value!r}")
+            arm = replace(arm, scale=value)  # type: ignore[arg-type]
+        elif key == "learning_rate":
+            rate = float(_number(text, value))
+            arm = replace(arm, learning_rate=rate, learning_rate_kl=rate)
+        else:
+            changes[key] = _value(value)
+    arm = replace(arm, settings={**arm.settings, **changes})
+    build_rule(arm.rule, arm.settings)
+    return arm
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"rule {text!r}: {value!r} is not a number") from None
+
+
+def _value(text: str) -> float | str | bool | None:
+    """JSON where it is JSON (numbers, true, false, null), else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
