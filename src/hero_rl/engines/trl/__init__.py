@@ -7,6 +7,8 @@
         train_dataset=problems,  # columns: prompt, reference
     )
     trainer.train()
+
+Needs the extra ``train``; importing this module alone does not load TRL.
 """
 
 from __future__ import annotations

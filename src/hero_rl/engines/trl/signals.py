@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hero_rl.errors import InputError
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.types import Rollout
 
-Prompt: TypeAlias = str | Sequence[Mapping[str, str]]
+Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 
 COLUMNS = ("shaped", "verdict", "rm_score", "failure")
 """The reward columns of a ``HeroTrainer``, in order. TRL sums them with weights 1, 0, 0, 0."""
@@ -49,7 +49,7 @@ class LocalSignals:
         ends = set(self.eos_token_ids())
         rollouts = [
             to_rollout(prompt, completion, {name: values[row] for name, values in columns.items() if isinstance(values, list)},
-                       finished=bool(ids) and ids[-1] in ends)
+                       finished=bool(ids) and ids[-1] in ends, needs_reference=self.reward.verifier is not None)
             for row, (prompt, completion, ids) in enumerate(zip(prompts, completions, completion_ids, strict=True))
         ]  # fmt: skip
         self._signals = self.reward.measure(rollouts)
@@ -69,37 +69,44 @@ class LocalSignals:
 
     def _kept(self, prompts: Sequence[Prompt]) -> Signals:
         if self._signals is None or len(self._signals.verdicts) != len(prompts):
-            raise RuntimeError("TRL called the reward functions in another order than they were given; is its version supported?")
+            raise RuntimeError(
+                "TRL called the reward functions in another order than they were given; is its version supported?"
+            )
         return self._signals
 
 
-def to_rollout(prompt: Prompt, completion: Prompt, row: Mapping[str, Any], *, finished: bool | None = None) -> Rollout:
+def to_rollout(
+    prompt: Prompt,
+    completion: Prompt,
+    row: Mapping[str, Any],
+    *,
+    finished: bool | None = None,
+    needs_reference: bool = True,
+) -> Rollout:
     """One row of a TRL batch as a rollout.
 
     Args:
         prompt: text, or a conversation.
         completion: text, or the messages that the policy added.
-        row: the other columns of the dataset row. ``reference`` is required; ``problem`` (the bare problem text) is taken from
-            the prompt where it is absent: the text itself, or the last user turn. The rest ends in ``Rollout.extra``.
+        row: the other columns of the dataset row. ``problem`` (the bare problem text) is taken from the prompt where it is
+            absent: the text itself, or the last user turn. The rest ends in ``Rollout.extra``.
         finished: whether the policy ended the completion itself.
+        needs_reference: False: the row may do without ``reference``, for there is no verifier to read it.
 
     Raises:
         InputError: no reference.
     """
-    if "reference" not in row:
-        raise InputError(
-            f"the training data has no column 'reference' (columns: {', '.join(sorted(row)) or 'none'}); a verifier needs the "
-            "reference answer of every prompt: rename or add it"
-        )
+    if needs_reference and row.get("reference") is None:
+        raise InputError(no_reference(row, where="the training data"))
     messages = () if isinstance(prompt, str) else tuple(prompt)
     problem = row.get("problem")
     if not isinstance(problem, str):
-        users = [message["content"] for message in messages if message.get("role") == "user"]
+        users = [_text(message) for message in messages if message.get("role") == "user"]
         problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
     return Rollout(
         prompt_id=str(row.get("prompt_id", "")),
         problem=problem,
-        reference=str(row["reference"]),
+        reference=str(row["reference"]) if row.get("reference") is not None else "",
         response=completion if isinstance(completion, str) else _assistant_text(completion),
         messages=messages,
         finished=finished,
@@ -107,5 +114,23 @@ def to_rollout(prompt: Prompt, completion: Prompt, row: Mapping[str, Any], *, fi
     )
 
 
-def _assistant_text(messages: Sequence[Mapping[str, str]]) -> str:
-    return "\n".join(message.get("content") or "" for message in messages if message.get("role") == "assistant")
+def no_reference(columns: Iterable[str], *, where: str) -> str:
+    """The message for data without references."""
+    known = sorted(columns)
+    what = "a row with an empty (null) 'reference'" if "reference" in known else "no column 'reference'"
+    return (
+        f"{where}: {what} (columns: {', '.join(known) or 'none'}); a verifier needs the reference answer of every prompt: "
+        "rename or add it"
+    )
+
+
+def _assistant_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(_text(message) for message in messages if message.get("role") == "assistant")
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """The text of a turn, whose content is a string, a list of blocks (some of them images), or null (a bare tool call)."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text") or "" for block in content)

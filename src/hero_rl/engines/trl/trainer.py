@@ -14,17 +14,21 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
-from trl import GRPOConfig, GRPOTrainer
+from accelerate.utils import gather
+from datasets import Dataset
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 
-from hero_rl.engines.trl.signals import COLUMNS, LocalSignals
+from hero_rl.engines.trl.signals import COLUMNS, LocalSignals, no_reference
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import RuleOutput, batch_summary, check_scale
-from hero_rl.types import FloatArray
+from hero_rl.rewards import RuleOutput, Scale, batch_summary, check_scale
+from hero_rl.types import FloatArray, IntArray
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +42,11 @@ class HeroTrainer(GRPOTrainer):
     The dataset needs the columns ``prompt`` (text or conversation) and ``reference``; ``problem`` is optional; every other
     column reaches verifier and reward model in ``Rollout.extra``.
 
-    Logged beside TRL's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``. The
-    completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
+    Logged beside TRL's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean`` and
+    ``failure_rate``. The completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
 
-    The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it bit for bit. It is
-    computed from gathered rows, so it is the same on every process. Evaluation reads it and never feeds it.
+    The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it bit for bit. It
+    is computed from gathered rows, so it is the same on every process. Evaluation reads it and never feeds it.
 
     Reference: HERO (arXiv 2510.07242). Departs from the paper: weights multiply advantages, not rewards.
     """
@@ -58,37 +62,41 @@ class HeroTrainer(GRPOTrainer):
             kwargs: everything else goes to ``GRPOTrainer`` as it is (``train_dataset``, ``processing_class``, ...).
 
         Raises:
-            InputError: ``reward_funcs`` or ``reward_weights`` given, or an aggregation that takes the reward columns apart.
+            InputError: ``reward_funcs`` or ``reward_weights`` given, an aggregation that takes the reward columns apart, an
+                environment with a reward of its own, or data without references.
         """
         if args is None:
             args = GRPOConfig(output_dir="runs/hero", scale_rewards=reward.rule.scale)
         _check_args(args, kwargs, reward)
-        args.reward_weights = [1.0] + [0.0] * (len(COLUMNS) - 1)
+        if reward.verifier is not None and kwargs.get("rollout_func") is None and kwargs.get("environment_factory") is None:
+            _check_data({name: kwargs.get(name) for name in ("train_dataset", "eval_dataset")})
         self.reward = reward
         self._shaped: RuleOutput | None = None
         self._raw: FloatArray | None = None
         signals = LocalSignals(reward, lambda: self.eos_token_ids)
-        super().__init__(model=model, reward_funcs=signals.functions, args=args, **kwargs)
+        super().__init__(model=model, reward_funcs=cast(list[RewardFunc], signals.functions), args=args, **kwargs)
+        if len(self.reward_funcs) != len(COLUMNS):
+            raise InputError(
+                f"the environment brings a reward of its own ({', '.join(self.reward_func_names[len(COLUMNS) :])}.get_reward), "
+                "which would bypass the rule; remove that method and judge the completion in a Verifier"
+            )
+        # Here and not in args: the caller's configuration stays as it is and can serve another trainer.
+        self.reward_weights = torch.tensor([1.0] + [0.0] * (len(COLUMNS) - 1))
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
     ) -> torch.Tensor:
         """Shape (all rows, 4): the columns of ``COLUMNS``, gathered over processes, with the shaped reward filled in."""
         columns = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        raw = columns.double().cpu().numpy()
+        raw = columns.cpu().double().numpy()  # in this order: Apple GPUs have no float64
         _, verdicts, scores, failures = raw.T
         self.reward.check_failures(failures)
 
-        training = self.model.training
-        group_size = self.num_generations if training else self.num_generations_eval
-        # Position, not prompt text, makes a group: the same prompt may stand in a batch twice.
-        groups = np.arange(len(raw)) // group_size
-        if training:
-            self._continue_state()
-        self._shaped = self.reward.shape(verdicts, scores, groups, update=training)
+        self._continue_state()
+        self._shaped = self.reward.shape(verdicts, scores, self._groups(len(raw)), update=self._training)
         self._raw = raw
-        if training:
-            self.state.stateful_callbacks[STATE_KEY] = self.reward.state_dict()
+        if self._training:
+            self._stored[STATE_KEY] = self.reward.state_dict()
 
         columns[:, 0] = torch.as_tensor(self._shaped.rewards, dtype=columns.dtype, device=columns.device)
         # TRL leaves a row out of its group only when all of its columns are NaN.
@@ -102,39 +110,61 @@ class HeroTrainer(GRPOTrainer):
         weights = torch.as_tensor(self._shaped.weights, dtype=output["advantages"].dtype, device=output["advantages"].device)
         rank = self.accelerator.process_index
         output["advantages"] = output["advantages"] * weights[rank * len(inputs) : (rank + 1) * len(inputs)]
-        self._log_batch()
+        gathered = cast(torch.Tensor, gather(output["advantages"]))
+        self._log_batch(gathered.cpu().double().numpy())
         return output
+
+    @property
+    def _training(self) -> bool:
+        """True: this batch updates the policy. False: evaluation."""
+        return cast(torch.nn.Module, self.model).training
+
+    @property
+    def _stored(self) -> dict[str, Any]:
+        """What checkpoints keep of the trainer state as it is; transformers annotates it as a list and holds a dict."""
+        return cast(dict[str, Any], self.state.stateful_callbacks)
+
+    def _groups(self, rows: int) -> IntArray:
+        """Shape (rows,), the group of each gathered row: by position, for the same prompt may stand in a batch twice."""
+        return np.arange(rows) // cast(int, self.num_generations if self._training else self.num_generations_eval)
 
     def _continue_state(self) -> None:
         """Take the rule's state from the trainer state, where a resumed checkpoint has put it."""
-        stored = self.state.stateful_callbacks.get(STATE_KEY)
+        stored = self._stored.get(STATE_KEY)
         if stored is not None:
             self.reward.load_state_dict(stored)
         elif self.state.global_step > 0 and self.reward.rule.stateful:
             raise InputError(
-                f"the checkpoint of step {self.state.global_step} holds no state of the rule {self.reward.rule.name!r}: it was not "
-                "written by HeroTrainer. Start a new run from its weights instead of resuming"
+                f"the checkpoint of step {self.state.global_step} holds no state of the rule {self.reward.rule.name!r}: it was "
+                "not written by HeroTrainer. Start a new run from its weights instead of resuming"
             )
 
-    def _log_batch(self) -> None:
-        """Metrics of the whole batch, the same on every process; and the table's advantages as they are used."""
-        assert self._shaped is not None and self._raw is not None
-        mode = "train" if self.model.training else "eval"
+    def _log_batch(self, advantages: FloatArray) -> None:
+        """Metrics of the whole batch, the same on every process; and the table's advantages as they are used.
+
+        Args:
+            advantages: shape (all rows,), weights included.
+        """
+        assert self._shaped is not None
+        assert self._raw is not None
         _, verdicts, scores, failures = self._raw.T
-        rows = len(self._raw)
-        logged = list(self._logs["advantages"])
-        advantages = np.asarray(logged[-rows:]) * self._shaped.weights[-len(logged) :]
-        self._logs["advantages"].extend(advantages.tolist())  # a deque of one generation batch: this replaces the unweighted ones
-        if len(advantages) < rows:
-            return  # evaluation batches may be longer than the log keeps; TRL's own metrics cover them
-        group_size = self.num_generations if mode == "train" else self.num_generations_eval
-        summary = batch_summary(verdicts, scores, np.arange(rows) // group_size, advantages, self._shaped.weights)
+        summary = batch_summary(verdicts, scores, self._groups(len(advantages)), advantages, self._shaped.weights)
         summary |= {"sigma_mean": self._shaped.sigma_mean, "failure_rate": float(failures.mean())}
+        metrics = self._metrics["train" if self._training else "eval"]
         for name, value in summary.items():
-            self._metrics[mode][f"hero/{name}"].append(value)
+            metrics[f"hero/{name}"].append(value)
+        # TRL logs a metric without any value as None, of which TensorBoard warns at every step.
+        for name in [name for name, values in metrics.items() if all(map(math.isnan, values))]:
+            del metrics[name]
+
+        # The table keeps the last rows of one generation batch: fewer than a large evaluation batch, more than a small one.
+        table = self._logs["advantages"]
+        for _ in range(min(len(advantages), len(table))):
+            table.pop()
+        table.extend(advantages.tolist())
 
 
-def _check_args(args: GRPOConfig, kwargs: dict[str, Any], reward: HybridReward) -> None:
+def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridReward) -> None:
     """Refuse what would bypass the rule; warn of what would undo it."""
     if "reward_funcs" in kwargs:
         raise InputError("HeroTrainer takes one `reward`, not `reward_funcs`; put your signals into a Verifier and a Scorer")
@@ -145,24 +175,33 @@ def _check_args(args: GRPOConfig, kwargs: dict[str, Any], reward: HybridReward) 
         )
     if args.multi_objective_aggregation != "sum_then_normalize":
         raise InputError(
-            f"multi_objective_aggregation={args.multi_objective_aggregation!r} would take the reward columns apart; leave it at "
-            "'sum_then_normalize' (for GDPO use the rule gdpo() with scale_rewards='batch')"
+            f"multi_objective_aggregation={args.multi_objective_aggregation!r} would take the reward columns apart; leave it "
+            "at 'sum_then_normalize' (for GDPO use the rule gdpo() with scale_rewards='batch')"
         )
-    problem = check_scale(reward.rule, _scale(args))
+    if args.remove_unused_columns:
+        raise InputError("remove_unused_columns=True would drop the column 'reference'; leave it at False")
+    problem = check_scale(reward.rule, cast(Scale, args.scale_rewards))
     if problem is not None:
         warnings.warn(problem, SettingsWarning, stacklevel=3)
-    cycle = args.steps_per_generation * args.num_iterations / args.gradient_accumulation_steps
+    cycle = cast(int, args.steps_per_generation) * args.num_iterations / args.gradient_accumulation_steps
     if args.save_strategy == "steps" and reward.rule.stateful and cycle > 1 and args.save_steps % cycle:
         warnings.warn(
-            f"save_steps={args.save_steps} is no multiple of the {cycle:g} optimizer steps that one generation serves: a checkpoint "
-            "in mid-cycle makes TRL generate that batch again on resume, which feeds it to the running mean twice. Use a multiple",
+            f"save_steps={args.save_steps} is no multiple of the {cycle:g} optimizer steps that one generation serves: a "
+            "checkpoint in mid-cycle makes TRL generate that batch again on resume, which feeds it to the running mean twice. "
+            "Use a multiple",
             SettingsWarning,
             stacklevel=3,
         )
 
 
-def _scale(args: GRPOConfig) -> Any:
-    """TRL also takes booleans: True is "group", False is "none"."""
-    return {True: "group", False: "none"}.get(args.scale_rewards, args.scale_rewards) if isinstance(
-        args.scale_rewards, bool
-    ) else args.scale_rewards
+def _check_data(datasets: Mapping[str, Any]) -> None:
+    """Refuse data without references now, rather than in the middle of a run."""
+    for name, data in datasets.items():
+        if isinstance(data, Mapping):
+            _check_data({f"{name}[{key!r}]": part for key, part in data.items()})
+        elif getattr(data, "column_names", None) is None:
+            continue  # None, or an iterable dataset that does not know its columns
+        elif "reference" not in data.column_names:
+            raise InputError(no_reference(data.column_names, where=name))
+        elif isinstance(data, Dataset) and data.data.column("reference").null_count and None in (rows := data["reference"][:]):
+            raise InputError(f"{name}: row {rows.index(None)} has an empty (null) 'reference'; fill in or drop such rows")

@@ -1,0 +1,16 @@
+"""Settings for every test: one thread a process, no network, and `helpers` importable."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# torch spins when several test processes share the cores, and reads this once, when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+# pytest's importlib mode puts no test folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
