@@ -5,27 +5,19 @@ nor trains; see ``verifiers``, ``scorers`` and ``engines``.
 """
 
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
+from hero_rl.rewards.baselines import Normalize, gdpo, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards.catalogue import RULES, make_rule
 from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import group_std
+from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
-from hero_rl.rewards.rules import (
-    Normalize,
-    RewardRule,
-    RuleOutput,
-    check_scale,
-    gated,
-    gdpo,
-    hero,
-    naive_sum,
-    prof,
-    rm_only,
-    verifier_only,
-)
+from hero_rl.rewards.rules import RewardRule, RuleOutput
 from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
 
 __all__ = [
     "APPENDIX",
     "MAIN_TEXT",
+    "RULES",
     "SCALES",
     "Dense",
     "Normalize",
@@ -43,6 +35,7 @@ __all__ = [
     "group_advantages",
     "group_std",
     "hero",
+    "make_rule",
     "naive_sum",
     "prof",
     "rm_only",

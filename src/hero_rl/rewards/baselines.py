@@ -1,0 +1,187 @@
+"""The rules that HERO is compared with: one signal alone, sums of both, and later methods that use both."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from hero_rl.errors import InputError
+from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
+from hero_rl.rewards.rules import RewardRule, RuleOutput, unweighted
+from hero_rl.rewards.weights import RunningMean
+from hero_rl.types import FloatArray
+
+Normalize: TypeAlias = Literal["none", "zscore", "minmax"]
+
+
+def verifier_only() -> RewardRule:
+    """The 0/1 verdict as the reward; an abstention counts as 0.
+
+    Reference: RLVR, the verifier-only baseline of HERO (arXiv 2510.07242), section 4.
+    """
+    return RewardRule(
+        name="verifier_only",
+        settings={},
+        scale="group",
+        needs_verdicts=True,
+        needs_scores=False,
+        apply_checked=_apply_verifier_only,
+    )
+
+
+def _apply_verifier_only(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RunningMean) -> RuleOutput:
+    return unweighted((verdicts == 1.0).astype(np.float64), state)
+
+
+def rm_only(*, normalize: Normalize = "none") -> RewardRule:
+    """The reward model's score as the reward; a missing score leaves the response out.
+
+    Args:
+        normalize: ``"none"`` raw, ``"zscore"`` over the batch, ``"minmax"`` to [0, 1] within each prompt.
+
+    Reference: the RM-only baseline of HERO (arXiv 2510.07242), section 4.
+    """
+    _check_normalize(normalize)
+    return RewardRule(
+        name="rm_only", settings={"normalize": normalize}, scale="group", needs_verdicts=False, needs_scores=True,
+        apply_checked=partial(_apply_naive_sum, rule_weight=0.0, normalize=normalize),
+    )  # fmt: skip
+
+
+def naive_sum(*, rule_weight: float = 0.5, normalize: Normalize = "none") -> RewardRule:
+    """rule_weight * verdict + (1 - rule_weight) * score: the blend that HERO is meant to beat.
+
+    Args:
+        rule_weight: in [0, 1]. The paper tries 0.1, 0.5 and 0.9.
+        normalize: of the score before the sum, see ``rm_only``; whether the paper normalises it is not stated.
+
+    Raises:
+        InputError: rule_weight outside [0, 1], unknown normalisation.
+
+    Reference: HERO (arXiv 2510.07242), Table 9.
+    """
+    _check_normalize(normalize)
+    if not 0.0 <= rule_weight <= 1.0:
+        raise InputError(f"rule_weight={rule_weight:g} must lie in [0, 1]: it is the share of the verdict in the sum")
+    return RewardRule(
+        name="naive_sum", settings={"rule_weight": rule_weight, "normalize": normalize}, scale="group", needs_verdicts=True,
+        needs_scores=True, apply_checked=partial(_apply_naive_sum, rule_weight=rule_weight, normalize=normalize),
+    )  # fmt: skip
+
+
+def _apply_naive_sum(
+    verdicts: FloatArray,
+    scores: FloatArray,
+    groups: Groups,
+    state: RunningMean,
+    *,
+    rule_weight: float,
+    normalize: Normalize,
+) -> RuleOutput:
+    dense = _normalized(scores, groups, normalize)
+    return unweighted(rule_weight * (verdicts == 1.0) + (1.0 - rule_weight) * dense, state)
+
+
+def gdpo(*, verdict_weight: float = 1.0, score_weight: float = 1.0, eps: float = 1e-4) -> RewardRule:
+    """Verdict and score each standardised within the prompt, then summed; the engine standardises over the batch.
+
+    Args:
+        verdict_weight: of the standardised verdict.
+        score_weight: of the standardised score; a missing score adds 0.
+        eps: added to the group's standard deviation; 1e-4 as in TRL's ``normalize_then_sum``.
+
+    Reference: GDPO (arXiv 2601.05242).
+    """
+    apply = partial(_apply_gdpo, verdict_weight=verdict_weight, score_weight=score_weight, eps=eps)
+    return RewardRule(
+        name="gdpo",
+        settings=apply.keywords,
+        scale="batch",
+        needs_verdicts=True,
+        needs_scores=True,
+        apply_checked=apply,
+    )
+
+
+def _apply_gdpo(
+    verdicts: FloatArray,
+    scores: FloatArray,
+    groups: Groups,
+    state: RunningMean,
+    *,
+    verdict_weight: float,
+    score_weight: float,
+    eps: float,
+) -> RuleOutput:
+    total = np.zeros_like(scores)
+    for weight, signal in ((verdict_weight, (verdicts == 1.0).astype(np.float64)), (score_weight, scores)):
+        moments = group_moments(signal, groups, ddof=1)
+        spread_P = np.nan_to_num(moments.std_P, nan=0.0) + eps
+        total += weight * np.nan_to_num((signal - moments.mean_P[groups.index_B]) / spread_P[groups.index_B], nan=0.0)
+    return unweighted(total, state)
+
+
+def prof(*, keep: float = 0.5) -> RewardRule:
+    """The verdict as the reward, on the responses whose score agrees with it best; the others are left out.
+
+    Of each prompt's n responses about ``keep * n`` stay, as evenly split between correct and incorrect as the prompt allows:
+    the correct ones with the highest scores and the incorrect ones with the lowest. The score never enters the reward.
+
+    Args:
+        keep: share of responses kept, in (0, 1].
+
+    Raises:
+        InputError: keep outside (0, 1].
+
+    Reference: PROF (arXiv 2509.03403), Algorithm 1, with the outcome score in the place of the mean step score. Departs from
+    it: no penalty on the number of steps.
+    """
+    if not 0.0 < keep <= 1.0:
+        raise InputError(f"keep={keep:g} must lie in (0, 1]: it is the share of responses that stay")
+    return RewardRule(
+        name="prof", settings={"keep": keep}, scale="group", needs_verdicts=True, needs_scores=True,
+        apply_checked=partial(_apply_prof, keep=keep),
+    )  # fmt: skip
+
+
+def _apply_prof(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RunningMean, *, keep: float) -> RuleOutput:
+    correct = verdicts == 1.0
+    correct_P = group_sum(correct.astype(np.float64), groups)
+    size_P = np.bincount(groups.index_B, minlength=groups.size)
+    kept_P = np.maximum(1.0, np.rint(keep * size_P))
+    kept_correct_P = np.clip(np.rint(kept_P / 2), kept_P - (size_P - correct_P), correct_P)
+    consistency = np.where(correct, scores, -scores)
+    consistency[np.isnan(scores)] = -np.inf  # nothing speaks for the response: the first to go
+
+    stratum = groups.index_B * 2 + correct
+    order = np.lexsort((-consistency, stratum))
+    sorted_stratum = stratum[order]
+    first = np.r_[0, np.flatnonzero(np.diff(sorted_stratum)) + 1] if order.size else np.zeros(0, dtype=np.intp)
+    run_length = np.diff(np.r_[first, order.size])
+    rank = np.empty(order.size)
+    rank[order] = np.arange(order.size) - np.repeat(first, run_length)
+    quota_P = np.where(correct, kept_correct_P[groups.index_B], (kept_P - kept_correct_P)[groups.index_B])
+    return unweighted(np.where(rank < quota_P, correct.astype(np.float64), np.nan), state)
+
+
+def _check_normalize(normalize: str) -> None:
+    if normalize not in ("none", "zscore", "minmax"):
+        raise InputError(f"normalize={normalize!r} is unknown; choose 'none', 'zscore' or 'minmax'")
+
+
+def _normalized(scores: FloatArray, groups: Groups, normalize: Normalize) -> FloatArray:
+    """Shape (B,): scores raw, standardised over the batch, or stretched to [0, 1] within each prompt (tied: 1/2)."""
+    if normalize == "none":
+        return scores
+    known = scores[~np.isnan(scores)]
+    if normalize == "zscore":
+        spread = float(known.std()) if known.size else 0.0
+        return (scores - (known.mean() if known.size else 0.0)) / (spread if spread > 0.0 else 1.0)
+    filled_low, filled_high = np.where(np.isnan(scores), np.inf, scores), np.where(np.isnan(scores), -np.inf, scores)
+    low_P, high_P = group_min_max(filled_low, groups)[0], group_min_max(filled_high, groups)[1]
+    with np.errstate(invalid="ignore"):
+        range_P = high_P - low_P
+    stretched = (scores - low_P[groups.index_B]) / np.where(range_P > 0.0, range_P, 1.0)[groups.index_B]
+    return np.where((range_P > 0.0)[groups.index_B] | np.isnan(scores), stretched, 0.5)

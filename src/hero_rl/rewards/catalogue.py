@@ -1,0 +1,33 @@
+"""The rules by name, for commands, recipes and the lab."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hero_rl.errors import InputError
+from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards.hybrid import gated, hero
+from hero_rl.rewards.rules import RewardRule
+
+RULES: Mapping[str, Callable[..., RewardRule]] = {
+    constructor.__name__: constructor for constructor in (hero, verifier_only, rm_only, naive_sum, gdpo, gated, prof)
+}
+"""Every constructor of a rule under its own name."""
+
+
+def make_rule(name: str, settings: Mapping[str, Any]) -> RewardRule:
+    """The rule that ``RULES[name](**settings)`` makes.
+
+    Raises:
+        InputError: an unknown name, a setting that the rule does not have, or a value out of range.
+    """
+    if name not in RULES:
+        raise InputError(f"rule {name!r} is unknown; choose one of {', '.join(RULES)}")
+    constructor = RULES[name]
+    known = inspect.signature(constructor).parameters
+    foreign = [key for key in settings if key not in known]
+    if foreign:
+        raise InputError(f"rule {name!r} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(known) or 'none'}")
+    return constructor(**settings)

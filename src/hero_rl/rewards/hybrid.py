@@ -1,0 +1,154 @@
+"""HERO itself (Eq. 3-5) with the paper's ablations, and its cautious cousin ``gated``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from hero_rl.rewards.advantages import Scale
+from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
+from hero_rl.rewards.normalize import Dense, Singleton, check_bands, normalize_checked
+from hero_rl.rewards.rules import RewardRule, RuleOutput, unweighted
+from hero_rl.rewards.weights import RunningMean, difficulty_weight, running_mean
+from hero_rl.types import FloatArray
+
+
+def hero(
+    *,
+    alpha: float = 0.05,
+    beta: float = 0.05,
+    w_min: float = 0.4,
+    w_max: float = 3.0,
+    k: float = 6.0,
+    eps: float = 1e-6,
+    singleton: Singleton = "floor",
+    dense: Dense = "both",
+    weighting: bool = True,
+    decay: float | None = 0.9,
+    tie_tolerance: float = 1e-4,
+) -> RewardRule:
+    """Hybrid ensemble reward: stratified normalisation and variance-aware weighting.
+
+    Args:
+        alpha: half-width of the band around 0. The paper: 0.05 on verifiable data, 0.1 on mixed and hard-to-verify data.
+        beta: half-width of the band around 1; alpha + beta < 1.
+        w_min: smallest prompt weight. Defaults of the three: Appendix A.1; ``weights.MAIN_TEXT`` is the other set.
+        w_max: largest prompt weight.
+        k: steepness of the weight, per unit of score.
+        eps: guards the division of Eq. 3.
+        singleton: where a stratum without spread goes, see ``stratified_normalize``.
+        dense: which strata use scores: the ablation "positive only / negative only / none" of the paper's Fig. 2a.
+        weighting: False: all weights 1, the ablation of the paper's Table 4.
+        decay: of sigma-bar, see ``RunningMean``.
+        tie_tolerance: a stratum whose scores span less than this share of sigma-bar counts as tied.
+
+    Reference: HERO (arXiv 2510.07242), Eq. 3-5. Departs from the paper: Eq. 5 multiplies the weight into the reward, where
+    group-std normalisation cancels it; here it is returned beside the reward, for the advantage. Advantages are centred on
+    the group's mean only (``scale="none"``): dividing by the group's standard deviation blows a band of +-0.05 up to unit
+    size wherever all verdicts are equal.
+    """
+    check_bands(alpha, beta)
+    difficulty_weight([], 0.0, w_min=w_min, w_max=w_max, k=k)
+    running_mean(decay)
+    apply = partial(
+        _apply_hero, alpha=alpha, beta=beta, w_min=w_min, w_max=w_max, k=k, eps=eps, singleton=singleton, dense=dense,
+        weighting=weighting, tie_tolerance=tie_tolerance,
+    )  # fmt: skip
+    return RewardRule(
+        name="hero", settings={**apply.keywords, "decay": decay}, scale="none", needs_verdicts=True,
+        needs_scores=weighting or dense != "none", apply_checked=apply, decay=decay, stateful=True,
+    )  # fmt: skip
+
+
+def _apply_hero(
+    verdicts: FloatArray,
+    scores: FloatArray,
+    groups: Groups,
+    state: RunningMean,
+    *,
+    alpha: float,
+    beta: float,
+    w_min: float,
+    w_max: float,
+    k: float,
+    eps: float,
+    singleton: Singleton,
+    dense: Dense,
+    weighting: bool,
+    tie_tolerance: float,
+) -> RuleOutput:
+    sigma_P = group_moments(scores, groups).std_P
+    sigma_P[group_sum((~np.isnan(scores)).astype(np.float64), groups) < 2] = np.nan  # one score has no spread to speak of
+    after = state.update(sigma_P)
+    sigma_mean = state.value if state.updates else after.value
+    rewards = normalize_checked(
+        scores, verdicts == 1.0, groups, alpha=alpha, beta=beta, eps=eps, singleton=singleton, dense=dense,
+        tie_tolerance=tie_tolerance * float(np.nan_to_num(sigma_mean)),
+    )  # fmt: skip
+    if not weighting:
+        return RuleOutput(rewards, np.ones_like(rewards), sigma_mean, after)
+    weight_P = difficulty_weight(sigma_P, sigma_mean, w_min=w_min, w_max=w_max, k=k)
+    return RuleOutput(rewards, weight_P[groups.index_B], sigma_mean, after)
+
+
+def gated(*, alpha: float = 0.05, beta: float = 0.05, eps: float = 1e-6, tie_tolerance: float = 1e-6) -> RewardRule:
+    """The bare verdict where a prompt's verdicts differ; HERO's bands only where all are equal.
+
+    Args:
+        alpha: half-width of the band of an all-incorrect prompt.
+        beta: half-width of the band of an all-correct prompt.
+        eps: as in ``stratified_normalize``.
+        tie_tolerance: as in ``stratified_normalize``, in score units.
+
+    Reference: the arm GATED_FALLBACK of the independent audit aryanjain285/HERO-Hybrid-RL: the reward model speaks only where
+    the verifier gives no gradient.
+    """
+    check_bands(alpha, beta)
+    apply = partial(_apply_gated, alpha=alpha, beta=beta, eps=eps, tie_tolerance=tie_tolerance)
+    return RewardRule(
+        name="gated",
+        settings=apply.keywords,
+        scale="none",
+        needs_verdicts=True,
+        needs_scores=True,
+        apply_checked=apply,
+    )
+
+
+def _apply_gated(
+    verdicts: FloatArray,
+    scores: FloatArray,
+    groups: Groups,
+    state: RunningMean,
+    *,
+    alpha: float,
+    beta: float,
+    eps: float,
+    tie_tolerance: float,
+) -> RuleOutput:
+    correct = verdicts == 1.0
+    low_P, high_P = group_min_max(correct.astype(np.float64), groups)
+    banded = normalize_checked(
+        scores,
+        correct,
+        groups,
+        alpha=alpha,
+        beta=beta,
+        eps=eps,
+        singleton="center",
+        dense="both",
+        tie_tolerance=tie_tolerance,
+    )
+    return unweighted(np.where((low_P == high_P)[groups.index_B], banded, correct), state)
+
+
+def check_scale(rule: RewardRule, scale: Scale) -> str | None:
+    """What is wrong with normalising this rule's advantages by ``scale``, for a warning; None where nothing is."""
+    if rule.name in ("hero", "gated") and scale == "group":
+        return (
+            f"{rule.name} with scale='group': where all verdicts of a prompt are equal, dividing by the group's standard "
+            "deviation blows the band up to unit-size advantages, whatever alpha and beta are: the reward model then speaks as "
+            "loudly as the verifier and can be hacked. Use scale='none' (scale_rewards='none' in TRL)."
+        )
+    return None
