@@ -13,8 +13,8 @@ import hero_rl
 from hero_rl import errors
 
 OPTIONAL = {
-    "torch", "transformers", "trl", "datasets", "math_verify", "sympy", "pyarrow", "matplotlib", "jinja2", "typer", "rich", "pydantic",
-    "scipy",
+    "torch", "transformers", "trl", "datasets", "math_verify", "sympy", "pyarrow", "matplotlib", "jinja2", "typer", "rich",
+    "pydantic", "scipy",
 }  # fmt: skip
 
 
