@@ -19,10 +19,14 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hero_rl.sandbox import worker
 from hero_rl.sandbox.worker import MAX_MESSAGE_BYTES
 
+# The worker's module is loaded by its path: importing its package would triple the time that a respawn takes.
 _BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hero_rl.sandbox.worker import main; main(int(sys.argv[2]))"
+    "import importlib.util, json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "spec = importlib.util.spec_from_file_location('hero_rl_sandbox_worker', sys.argv[2]); "
+    "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); module.main(int(sys.argv[3]))"
 )
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -72,7 +76,7 @@ class WorkerProcess:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         search_path = [path or os.getcwd() for path in sys.path]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP, json.dumps(search_path), str(os.getpid())],
+            [sys.executable, "-c", _BOOTSTRAP, json.dumps(search_path), worker.__file__, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -1,0 +1,248 @@
+"""What comes out of the sandbox: every kind of outcome, in order, each at its own cost only."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hero_rl.errors import InputError, SignalError
+from hero_rl.sandbox import Sandbox, SandboxSettings
+
+HELPERS = """
+    import os, sys, time
+
+    def hang_on(value, hanging):
+        while value in hanging:
+            pass
+        return value
+
+    def hold_the_interpreter(value):
+        return (9 ** 9 ** 9) % value if value else 0
+
+    def note(path, value, hanging):
+        with open(path, "a") as file:
+            file.write(f"{value}\\n")
+        return hang_on(value, hanging)
+
+    def chatter(value):
+        print("[0, \\"value\\", 13]", flush=True)
+        sys.stdout.buffer.write(b"\\xff\\n")
+        return [value, sys.stdin.read()]
+
+    class Unspeakable(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    def fail(how):
+        if how == "unspeakable":
+            raise Unspeakable
+        raise {"value": ValueError("seven"), "exit": SystemExit(3), "depth": RecursionError("deep")}[how]
+
+    def thread_pins(name):
+        return os.environ.get(name)
+"""
+
+
+@pytest.fixture
+def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "sandbox_helpers.py").write_text(textwrap.dedent(HELPERS))
+    (tmp_path / "slow_import.py").write_text("import time\ntime.sleep(0.8)\ndef double(x): return 2 * x\n")
+    (tmp_path / "broken_import.py").write_text("raise OSError('no such device')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def sandbox(**settings: object) -> Sandbox:
+    return Sandbox(SandboxSettings(**({"workers": 2, "deadline_s": 0.3} | settings)))  # type: ignore[arg-type]
+
+
+def test_results_keep_their_order_when_some_checks_hang(helpers: Path) -> None:
+    hanging = [3, 17, 18]
+    with sandbox() as box:
+        outcomes = box.run("sandbox_helpers:hang_on", [[value, hanging] for value in range(40)])
+        assert [outcome.value for outcome in outcomes] == [None if v in hanging else v for v in range(40)]
+        assert [outcome.kind for outcome in outcomes] == ["timeout" if v in hanging else "value" for v in range(40)]
+        assert "0.3 s" in outcomes[3].detail
+        assert (box.stats.checks, box.stats.timeouts, box.stats.respawns) == (40, 3, 3)
+
+
+def test_a_hang_costs_its_own_check_only_and_nothing_runs_twice(helpers: Path) -> None:
+    with sandbox(workers=1, chunk_size=30) as box:
+        path = str(helpers / "notes")
+        box.run("sandbox_helpers:note", [[path, value, [4]] for value in range(60)])
+        runs = Counter(Path(path).read_text().split())
+    assert runs == Counter(str(value) for value in range(60))
+
+
+def test_the_deadline_counts_from_dispatch_not_from_submission() -> None:
+    with sandbox(workers=1) as box:
+        outcomes = box.run("time:sleep", [[0.15]] * 6)  # the last one is submitted 0.75 s before it is begun
+    assert [outcome.kind for outcome in outcomes] == ["value"] * 6
+
+
+def test_imports_do_not_count_against_the_first_check(helpers: Path) -> None:
+    with sandbox(workers=1) as box:
+        assert [outcome.value for outcome in box.run("slow_import:double", [[4]])] == [8]
+
+
+def test_a_check_that_holds_the_interpreter_lock_is_killed_in_time(helpers: Path) -> None:
+    with sandbox(workers=1) as box:
+        box.warm()
+        started = time.monotonic()
+        (outcome,) = box.run("sandbox_helpers:hold_the_interpreter", [[7]])
+        assert outcome.kind == "timeout"
+        assert 0.3 <= time.monotonic() - started < 1.0
+
+
+def test_a_deadline_can_be_given_per_call() -> None:
+    with sandbox() as box:
+        (slow,) = box.run("time:sleep", [[0.5]], deadline_s=2.0)
+        (cut,) = box.run("time:sleep", [[0.5]], deadline_s=0.1)
+    assert (slow.kind, cut.kind) == ("value", "timeout")
+
+
+def test_a_dead_process_is_a_crash_and_the_rest_of_its_batch_is_done() -> None:
+    with sandbox(workers=1) as box:
+        outcomes = box.run("os:_exit", [[3]]) + box.run("os:abort", [[]]) + box.run("math:sqrt", [[4], [9]])
+    assert [outcome.kind for outcome in outcomes] == ["crash", "crash", "value", "value"]
+    assert "exit code 3" in outcomes[0].detail
+    assert "SIGABRT" in outcomes[1].detail
+
+
+def test_too_much_memory_has_its_own_outcome_and_a_fresh_process_follows() -> None:
+    with sandbox(workers=1, memory_bytes=512 << 20) as box:
+        (before,) = box.run("os:getpid", [[]])
+        (hungry,) = box.run("builtins:bytearray", [[1 << 30]])
+        (after,) = box.run("os:getpid", [[]])
+        assert hungry.kind == "memory"
+        assert before.value != after.value
+        assert box.stats.memory == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("value", "ValueError: seven"),
+        ("exit", "SystemExit: 3"),
+        ("depth", "RecursionError: deep"),
+        ("unspeakable", "Unspeakable"),
+    ],
+)
+def test_an_exception_is_an_error_with_its_message(helpers: Path, how: str, expected: str) -> None:
+    with sandbox(workers=1) as box:
+        bad, good = box.run("sandbox_helpers:fail", [[how]]) + box.run("math:sqrt", [[4]])
+    assert (bad.kind, bad.detail) == ("error", expected)
+    assert good.value == 2.0
+
+
+def test_a_result_that_is_not_plain_data_is_an_error() -> None:
+    with sandbox(workers=1) as box:
+        (outcome,) = box.run("builtins:object", [[]])
+    assert outcome.kind == "error"
+    assert "JSON" in outcome.detail
+
+
+def test_a_function_that_cannot_be_imported_is_an_error_that_names_it(helpers: Path) -> None:
+    with sandbox(workers=1) as box:
+        outcomes = [box.run(name, [[1]])[0] for name in ("no_such_module:f", "math:no_such_f", "broken_import:f")]
+    assert [outcome.kind for outcome in outcomes] == ["error"] * 3
+    for outcome, name in zip(outcomes, ("no_such_module", "no_such_f", "no such device"), strict=True):
+        assert name in outcome.detail
+
+
+def test_a_worker_that_cannot_warm_up_is_reported_by_warm_and_by_run() -> None:
+    with sandbox(workers=1, warm_up=("no_such_module",)) as box:
+        with pytest.raises(SignalError, match="no_such_module"):
+            box.warm()
+        (outcome,) = box.run("math:sqrt", [[4]])
+    assert outcome.kind == "crash"
+    assert "no_such_module" in outcome.detail
+
+
+def test_what_a_check_prints_or_reads_cannot_disturb_the_channel(helpers: Path) -> None:
+    with sandbox(workers=1) as box:
+        assert [outcome.value for outcome in box.run("sandbox_helpers:chatter", [[1], [2]])] == [[1, ""], [2, ""]]
+
+
+def test_odd_text_and_numbers_cross_unchanged() -> None:
+    odd = ["", "\ud800", "\n\r\0", "ü€😀", "x" * 200_000, -0.0, 1e300, 10**30, True, None, [[], {}], {"a": [1]}]
+    with sandbox(workers=1) as box:
+        outcomes = box.run("copy:copy", [[value] for value in odd])
+    assert [outcome.value for outcome in outcomes] == odd
+
+
+def test_workers_are_recycled_after_so_many_checks() -> None:
+    with sandbox(workers=1, recycle_after=5, chunk_size=3) as box:
+        pids = Counter(outcome.value for outcome in box.run("os:getpid", [[]] * 20))
+        assert sorted(pids.values()) == [5, 5, 5, 5]
+        assert box.stats.recycled >= 3  # the fourth may still be under way
+
+
+def test_workers_use_one_thread_each(helpers: Path) -> None:
+    with sandbox(workers=1) as box:
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        assert [one.value for one in box.run("sandbox_helpers:thread_pins", [[name] for name in names])] == ["1"] * 3
+
+
+def test_nothing_starts_before_the_first_check() -> None:
+    with sandbox() as box:
+        assert box.worker_pids == []
+        assert box.run("math:sqrt", []) == []
+        assert box.worker_pids == []
+        box.run("math:sqrt", [[4]])
+        assert len(box.worker_pids) == 1
+        box.warm()
+        assert len(box.worker_pids) == 2
+
+
+def test_a_queue_bound_smaller_than_the_batches_still_lets_all_through() -> None:
+    with sandbox(max_queued=5) as box:
+        outcomes = box.run("math:sqrt", [[value * value] for value in range(50)])
+    assert [outcome.value for outcome in outcomes] == list(range(50))
+
+
+def test_the_statistics_are_one_line() -> None:
+    with sandbox(workers=1) as box:
+        box.run("math:sqrt", [[4], [-1]])
+        text = str(box.stats)
+    assert "\n" not in text
+    assert text.startswith("2 checks, 0 timeouts, 0 crashes")
+    assert "1 errors" in text
+
+
+@pytest.mark.parametrize("function", ["sqrt", "math:", ":sqrt", "__main__:f"])
+def test_a_function_that_no_worker_could_import_is_refused(function: str) -> None:
+    with sandbox() as box, pytest.raises(InputError, match="cannot be imported"):
+        box.run(function, [[1]])
+
+
+def test_arguments_that_are_not_plain_data_are_refused() -> None:
+    with sandbox() as box, pytest.raises(InputError, match="plain data"):
+        box.run("math:sqrt", [[object()]])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"workers": 0}, {"deadline_s": 0}, {"deadline_s": float("nan")}, {"memory_bytes": -1}, {"chunk_size": 0}]
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        sandbox(**settings)
+
+
+def test_closing_twice_is_harmless_and_a_closed_sandbox_says_so() -> None:
+    box = sandbox()
+    box.run("math:sqrt", [[4]])
+    pids = box.worker_pids
+    box.close()
+    box.close()
+    assert box.worker_pids == []
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with pytest.raises(InputError, match="closed"):
+        box.run("math:sqrt", [[4]])

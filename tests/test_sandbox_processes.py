@@ -1,0 +1,288 @@
+"""The sandbox among real processes, threads and event loops: nothing is left behind, nothing blocks what it should not."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
+
+ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+
+
+def sandbox(**settings: object) -> Sandbox:
+    return Sandbox(SandboxSettings(**({"workers": 2, "deadline_s": 0.3} | settings)))  # type: ignore[arg-type]
+
+
+def children() -> list[tuple[int, str]]:
+    """(pid, state) of every child of this process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if int(parent) == os.getpid():
+                found.append((int(entry.name), state))
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 5.0) -> bool:
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def run_script(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(text))
+    return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+
+
+@ON_LINUX
+def test_a_hundred_hangs_leave_no_zombie_and_no_orphan() -> None:
+    before = set(children())
+    box = sandbox(deadline_s=0.02)
+    outcomes = box.run("time:sleep", [[60]] * 100)
+    assert [outcome.kind for outcome in outcomes] == ["timeout"] * 100
+    during = set(children()) - before
+    assert len(during) <= 2
+    box.close()
+    assert set(children()) - before == set()
+    assert box.stats.timeouts == 100
+
+
+@ON_LINUX
+def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import threading
+            from hero_rl.sandbox import Sandbox, SandboxSettings
+            box = Sandbox(SandboxSettings(workers=3, deadline_s=60))
+            box.warm()
+            print(*box.worker_pids, flush=True)
+            # two hold their interpreter lock for ever, one is idle
+            box.run("builtins:pow", [[9, 9**9], [9, 9**9]])
+            """
+        )
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 3
+    time.sleep(0.3)
+    assert not any(gone(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert wait_until(lambda: all(gone(pid) for pid in pids))
+
+
+@ON_LINUX
+def test_a_worker_kills_itself_soon_after_the_deadline_when_the_parent_cannot(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from hero_rl.sandbox import Sandbox, SandboxSettings
+            box = Sandbox(SandboxSettings(workers=1, deadline_s=0.3))
+            box.warm()
+            print(*box.worker_pids, flush=True)
+            box.run("builtins:pow", [[9, 9**9]], deadline_s=0.5)
+            """
+        )
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    (pid,) = (int(pid) for pid in parent.stdout.readline().split())
+    time.sleep(0.1)
+    parent.send_signal(signal.SIGSTOP)
+    try:
+        assert not gone(pid)
+        assert wait_until(lambda: gone(pid), limit_s=10.0)
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path,
+        """
+        print("script")
+        from hero_rl.sandbox import Sandbox, SandboxSettings
+        box = Sandbox(SandboxSettings(workers=2))
+        print([outcome.value for outcome in box.run("math:sqrt", [[4], [9]])])
+        """,
+    )
+    assert done.stdout.splitlines() == ["script", "[2.0, 3.0]"]
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_a_script_may_end_in_the_middle_of_a_hang(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = run_script(
+        tmp_path,
+        """
+        import threading, time
+        from hero_rl.sandbox import Sandbox, SandboxSettings
+        box = Sandbox(SandboxSettings(workers=2, deadline_s=50))
+        box.warm()
+        threading.Thread(target=box.run, args=("builtins:pow", [[9, 9**9]] * 4), daemon=True).start()
+        time.sleep(0.2)
+        """,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.monotonic() - started < 20
+
+
+@ON_LINUX
+def test_a_forked_child_gets_workers_of_its_own(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path,
+        """
+        import os
+        from hero_rl.sandbox import Sandbox, SandboxSettings
+        box = Sandbox(SandboxSettings(workers=1))
+        (first,) = box.run("os:getpid", [[]])
+        child = os.fork()
+        (mine,) = box.run("os:getpid", [[]])
+        same = mine.value == first.value
+        if child == 0:
+            raise SystemExit(10 + same)
+        _, status = os.waitpid(child, 0)
+        (last,) = box.run("os:getpid", [[]])
+        print(os.waitstatus_to_exitcode(status), same, last.value == first.value)
+        """,
+    )
+    assert done.stdout.split() == ["10", "True", "True"]
+    assert done.returncode == 0
+
+
+@ON_LINUX
+def test_a_sandbox_that_is_dropped_without_close_ends_its_workers() -> None:
+    box = sandbox()
+    box.warm()
+    pids = box.worker_pids
+    assert len(pids) == 2
+    del box
+    gc.collect()
+    assert wait_until(lambda: all(gone(pid) for pid in pids))
+
+
+def test_several_threads_get_their_own_answers() -> None:
+    answers: dict[int, list[Outcome]] = {}
+    with sandbox() as box:
+
+        def ask(start: int) -> None:
+            answers[start] = box.run("math:sqrt", [[value * value] for value in range(start, start + 50)])
+
+        threads = [threading.Thread(target=ask, args=(start,)) for start in range(0, 400, 50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for start in range(0, 400, 50):
+        assert [outcome.value for outcome in answers[start]] == list(range(start, start + 50))
+
+
+def test_the_event_loop_goes_on_while_checks_hang() -> None:
+    async def main(box: Sandbox) -> tuple[list[list[Outcome]], int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticker = asyncio.create_task(tick())
+        found = await asyncio.gather(
+            box.arun("time:sleep", [[30], [0]]), box.arun("math:sqrt", [[4]]), box.arun("math:sqrt", [])
+        )
+        ticker.cancel()
+        return list(found), ticks
+
+    with sandbox() as box:
+        box.warm()
+        (slept, rooted, none), ticks = asyncio.run(main(box))
+    assert [outcome.kind for outcome in slept] == ["timeout", "value"]
+    assert [outcome.value for outcome in rooted] == [2.0]
+    assert none == []
+    assert ticks >= 10  # of about 30
+
+
+def test_cancelling_drops_the_checks_that_have_not_begun() -> None:
+    async def main(box: Sandbox) -> None:
+        task = asyncio.create_task(box.arun("time:sleep", [[0.2]] * 500))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with sandbox(workers=1, chunk_size=2) as box:
+        box.warm()
+        asyncio.run(main(box))
+        started = time.monotonic()
+        (outcome,) = box.run("math:sqrt", [[4]])
+        assert outcome.value == 2.0
+        assert time.monotonic() - started < 2.0
+
+
+def test_a_full_queue_makes_async_callers_wait_and_lets_all_through() -> None:
+    async def main(box: Sandbox) -> list[list[Outcome]]:
+        return await asyncio.gather(*(box.arun("math:sqrt", [[value * value] for value in range(20)]) for _ in range(10)))
+
+    with sandbox(max_queued=25) as box:
+        found = asyncio.run(main(box))
+    assert all([outcome.value for outcome in one] == list(range(20)) for one in found)
+
+
+def test_closing_wakes_those_who_wait() -> None:
+    box = sandbox(deadline_s=30)
+    box.warm()
+    outcomes: list[Outcome] = []
+    waiter = threading.Thread(target=lambda: outcomes.extend(box.run("time:sleep", [[30]] * 5)))
+    waiter.start()
+    time.sleep(0.2)
+    box.close()
+    waiter.join(5)
+    assert [outcome.kind for outcome in outcomes] == ["crash"] * 5
+    assert all("closed" in outcome.detail or "SIGKILL" in outcome.detail for outcome in outcomes)
+
+
+@ON_LINUX
+def test_a_worker_killed_from_outside_while_idle_is_replaced_without_a_trace() -> None:
+    with sandbox(workers=1) as box:
+        box.run("math:sqrt", [[4]])
+        os.kill(box.worker_pids[0], signal.SIGKILL)
+        time.sleep(0.1)
+        (outcome,) = box.run("math:sqrt", [[9]])
+        assert outcome.value == 3.0
+        assert box.stats.crashes == 0
