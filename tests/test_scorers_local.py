@@ -288,12 +288,12 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 def test_a_hub_id_that_cannot_be_had_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    refused("local:no-such-owner/no-such-model: cannot load the reward model", "no-such-owner/no-such-model")
+    refused("local:no-such-owner/no-such-model: cannot get 'no-such-owner/no-such-model'", "no-such-owner/no-such-model")
 
 
 def test_a_damaged_config_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
-    refused("cannot load", tmp_path)
+    refused("cannot load the model in", tmp_path)
 
 
 def test_a_model_with_two_outputs_is_refused(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_language_model_without_a_reward_head_is_refused(tmp_path: Path) -> No
 
 
 def test_an_absent_tokenizer_is_refused(tmp_path: Path) -> None:
-    refused("no tokenizer there", save(tmp_path, build_model(), None))
+    refused("no tokenizer that can be loaded", save(tmp_path, build_model(), None))
     refused("needs its tokenizer", build_model())
 
 

@@ -12,12 +12,12 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
 from hero_rl.errors import InputError, require
+from hero_rl.scorers.pretrained import first_line, load_config, load_tokenizer, unavailable
 from hero_rl.types import FloatArray, Rollout
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class LocalScorer:
             _check_outputs(self.name, model.config)
             self._model = model if device is None else model.to(device)  # pyright: ignore[reportArgumentType]
         self._tokenizer = (
-            _load_tokenizer(os.path.expanduser(tokenizer), revision=revision, trust_remote_code=trust_remote_code)
+            load_tokenizer(self.name, os.path.expanduser(tokenizer), revision=revision, trust_remote_code=trust_remote_code)
             if isinstance(tokenizer, str | os.PathLike)
             else tokenizer
         )
@@ -170,7 +170,7 @@ class LocalScorer:
         except (ValueError, TemplateError) as error:
             # One odd response must not end a run; a template that refuses every row is caught by max_failure_rate.
             _logger.warning(
-                "%s: a response of prompt %r cannot be encoded: %s", self.name, rollout.prompt_id, _first_line(error)
+                "%s: a response of prompt %r cannot be encoded: %s", self.name, rollout.prompt_id, first_line(error)
             )
             return []
 
@@ -232,21 +232,18 @@ def _load_model(
     source: str, *, device: str | torch.device | None, dtype: str | None, revision: str | None, trust_remote_code: bool
 ) -> PreTrainedModel:
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
 
     name = f"local:{source}"
-    _check_source(name, source)
-    common = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    config = load_config(name, source, revision=revision, trust_remote_code=trust_remote_code)
+    _check_outputs(name, config)
     try:
-        config = AutoConfig.from_pretrained(source, **common)
-        _check_outputs(name, config)
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            source, config=config, dtype=_dtype(dtype), output_loading_info=True, **common
-        )
-    except InputError:
-        raise
+            source, config=config, dtype=_dtype(dtype), output_loading_info=True, revision=revision or "main",
+            trust_remote_code=trust_remote_code,
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"{name}: cannot load the reward model: {_first_line(error)}") from error
+        raise unavailable(name, source, error) from error
     missing = sorted(info["missing_keys"])
     if missing:
         # transformers would fill them with random numbers, and the run would be trained on noise
@@ -255,15 +252,6 @@ def _load_model(
             "(sequence classification), or a language model without a reward head?"
         )
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _check_source(name: str, source: str) -> None:
-    looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1
-    if Path(source).is_dir():
-        if not (Path(source) / "config.json").is_file():
-            raise InputError(f"{name}: the folder has no config.json; give the folder of a saved transformers model")
-    elif looks_local or Path(source).exists():
-        raise InputError(f"{name}: no such folder; give the folder of a saved reward model or a Hugging Face id (owner/name)")
 
 
 def _check_outputs(name: str, config: PretrainedConfig) -> None:
@@ -284,19 +272,6 @@ def _dtype(name: str | None) -> torch.dtype | str:
     if not isinstance(dtype, torch.dtype):
         raise InputError(f"dtype={name!r} is unknown; choose 'float32', 'bfloat16', 'float16' or 'auto'")
     return dtype
-
-
-def _load_tokenizer(source: str, *, revision: str | None, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    files = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-    absent = f"{source}: no tokenizer there; a reward model needs the one it was trained with (tokenizer=...)"
-    if Path(source).is_dir() and not any((Path(source) / file).is_file() for file in files):
-        raise InputError(absent)
-    try:
-        return AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
-        raise InputError(f"{absent}: {_first_line(error)}") from error
 
 
 def _template(name: str, tokenizer: PreTrainedTokenizerBase, template: Template | None, system_prompt: str | None) -> Template:
@@ -332,7 +307,3 @@ def _settle_padding(name: str, tokenizer: PreTrainedTokenizerBase, config: Pretr
         raise InputError(f"{name}: neither a padding nor an end-of-sequence token is known; set the tokenizer's pad_token")
     text_config.pad_token_id = int(known)  # pyright: ignore[reportArgumentType]
     return text_config.pad_token_id
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

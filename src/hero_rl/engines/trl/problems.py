@@ -1,0 +1,173 @@
+"""Problems in: from a file or a Hugging Face dataset to the prompts that TRL trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from hero_rl.data import jsonl
+from hero_rl.data.rollouts import SUFFIXES, check_readable, place
+from hero_rl.engines.trl.recipe import Data, Sft
+from hero_rl.engines.trl.recipe_files import Loaded
+from hero_rl.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+Row: TypeAlias = dict[str, Any]
+Turn: TypeAlias = dict[str, str]
+
+
+class Problems(NamedTuple):
+    """A dataset with the columns ``prompt``, ``problem`` and ``reference``."""
+
+    dataset: Dataset
+    too_long: int
+    """Problems that were left out because their prompt is longer than ``max_prompt_length``."""
+
+
+def load_problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase) -> Problems:
+    """The training problems of a recipe.
+
+    Raises:
+        InputError: no such file or dataset, a missing column, a value that is no text, or nothing left.
+    """
+    data = loaded.recipe.data
+    rows = _rows(loaded.where("data", "path"), data.path, data.name, data.split, data.limit)
+    return _problems(loaded, tokenizer, rows, data.path)
+
+
+def load_eval_problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase) -> Problems | None:
+    """The evaluation problems of a recipe, or None where it names none.
+
+    Raises:
+        InputError: as ``load_problems``.
+    """
+    data = loaded.recipe.data
+    if not data.eval_path and not data.eval_split:
+        return None
+    path = data.eval_path or data.path
+    rows = _rows(loaded.where("data", "eval_path"), path, data.name, data.eval_split or data.split, data.eval_limit)
+    return _problems(loaded, tokenizer, rows, path)
+
+
+def load_cold_start(loaded: Loaded, sft: Sft, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Prompts and the responses to imitate, in the form of the recipe's own prompts.
+
+    Raises:
+        InputError: as ``load_problems``.
+    """
+    from datasets import Dataset
+
+    data = loaded.recipe.data
+    where = loaded.where("sft", "path")
+    examples: list[Row] = []
+    for at, row in _rows(where, sft.path, sft.name, sft.split, sft.limit):
+        prompt = _prompt(loaded, tokenizer, data, _text(at, row, sft.columns.problem, "sft.columns.problem"))
+        response = _text(at, row, sft.columns.response, "sft.columns.response")
+        completion = response if isinstance(prompt, str) else [{"role": "assistant", "content": response}]
+        examples.append({"prompt": prompt, "completion": completion})
+    if not examples:
+        raise InputError(f"{where}: {sft.path}: has no rows; a cold start needs problems with responses")
+    return Dataset.from_list(examples)
+
+
+def _problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, rows: Iterator[tuple[str, Row]], path: str) -> Problems:
+    from datasets import Dataset
+
+    data = loaded.recipe.data
+    kept: list[Row] = []
+    too_long = 0
+    for at, row in rows:
+        problem = _text(at, row, data.columns.problem, "data.columns.problem")
+        prompt = _prompt(loaded, tokenizer, data, problem)
+        if data.max_prompt_length is not None and _length(tokenizer, prompt) > data.max_prompt_length:
+            too_long += 1
+            continue
+        reference = _text(at, row, data.columns.reference, "data.columns.reference", number=True)
+        kept.append({"prompt": prompt, "problem": problem, "reference": reference})
+    if not kept:
+        why = (
+            f"all {too_long} prompts are longer than max_prompt_length={data.max_prompt_length}" if too_long else "has no rows"
+        )
+        raise InputError(f"{path}: {why}; there is nothing to train on")
+    return Problems(Dataset.from_list(kept), too_long)
+
+
+def _prompt(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, data: Data, problem: str) -> str | list[Turn]:
+    has_template = bool(tokenizer.chat_template)
+    if data.format == "chat" and not has_template:
+        raise InputError(f"{loaded.where('data', 'format')}: format = 'chat' and the policy's tokenizer has no chat template")
+    # str.replace, not str.format: problems and templates are full of braces
+    text = data.prompt_template.replace("{problem}", problem)
+    if data.format == "plain" or not has_template:
+        if data.system_prompt:
+            raise InputError(
+                f"{loaded.where('data', 'system_prompt')}: plain prompts have no system turn; write it into prompt_template"
+            )
+        return text
+    system: list[Turn] = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
+    return [*system, {"role": "user", "content": text}]
+
+
+def _length(tokenizer: PreTrainedTokenizerBase, prompt: str | list[Turn]) -> int:
+    if isinstance(prompt, str):
+        return len(tokenizer(prompt)["input_ids"])  # pyright: ignore[reportArgumentType]
+    encoding = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)
+    return len(encoding["input_ids"])  # pyright: ignore[reportCallIssue,reportArgumentType,reportIndexIssue]
+
+
+def _text(at: str, row: Row, column: str, key: str, *, number: bool = False) -> str:
+    if column not in row:
+        raise InputError(f"{at}: missing column {column!r} (this row has: {', '.join(row) or 'none'}); or name it with {key}")
+    value = row[column]
+    if number and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{at}: column {column!r} holds {str(value)[:60]!r}; it must be a text that is not empty")
+    return value
+
+
+def _rows(where: str, path: str, name: str | None, split: str, limit: int | None) -> Iterator[tuple[str, Row]]:
+    """Place and values of each row, at most ``limit``."""
+    for count, item in enumerate(_all_rows(where, path, name, split)):
+        if limit is not None and count >= limit:
+            return
+        yield item
+
+
+def _all_rows(where: str, path: str, name: str | None, split: str) -> Iterator[tuple[str, Row]]:
+    file = Path(path).expanduser()
+    if not file.exists() and not path.endswith(SUFFIXES) and path.count("/") <= 1:
+        yield from _hub_rows(where, path, name, split)
+        return
+    try:
+        check_readable(file)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if file.suffix == ".parquet":
+        from hero_rl.data import parquet
+
+        for number, values in parquet.read_rows(file):
+            yield place(file, number), values
+        return
+    for number, text in jsonl.read_lines(file):
+        yield place(file, number), jsonl.parse_line(text, place(file, number))
+
+
+def _hub_rows(where: str, path: str, name: str | None, split: str) -> Iterator[tuple[str, Row]]:
+    from datasets import load_dataset
+
+    from hero_rl.scorers.pretrained import first_line
+
+    try:
+        dataset = load_dataset(path, name, split=split)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{where}: cannot get the dataset {path!r}: there is no such file here ({', '.join(SUFFIXES)}), and it is not in "
+            f"the Hugging Face cache and cannot be downloaded ({first_line(error)})"
+        ) from error
+    for number, row in enumerate(dataset):
+        yield f"{path}, row {number + 1}", dict(row)

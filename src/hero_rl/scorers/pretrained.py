@@ -1,0 +1,86 @@
+"""Saved transformers models and tokenizers: found or refused with one clear message. Torch loads inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hero_rl.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+def check_source(name: str, source: str) -> None:
+    """Nothing, where ``source`` is the folder of a saved model or may be a Hugging Face id.
+
+    Args:
+        name: what the message is about, such as ``"local:my-model"``.
+        source: a path or an id.
+
+    Raises:
+        InputError: a folder without a model, or a path to nothing.
+    """
+    looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1
+    if Path(source).is_dir():
+        if not (Path(source) / "config.json").is_file():
+            raise InputError(f"{name}: the folder {source} has no config.json; give the folder of a saved transformers model")
+    elif looks_local or Path(source).exists():
+        raise InputError(
+            f"{name}: no such folder as {source}; give the folder of a saved model or a Hugging Face id (owner/name)"
+        )
+
+
+def load_config(name: str, source: str, *, revision: str | None = None, trust_remote_code: bool = False) -> PretrainedConfig:
+    """The configuration of a saved model.
+
+    Raises:
+        InputError: no such model, or one that cannot be read.
+    """
+    from transformers import AutoConfig
+
+    check_source(name, source)
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise unavailable(name, source, error) from error
+
+
+def load_tokenizer(
+    name: str, source: str, *, revision: str | None = None, trust_remote_code: bool = False, **options: str
+) -> PreTrainedTokenizerBase:
+    """The tokenizer saved beside a model.
+
+    Raises:
+        InputError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    absent = (
+        f"{name}: {source} has no tokenizer that can be loaded; give the one that the model was trained with (tokenizer=...)"
+    )
+    if Path(source).is_dir() and not any((Path(source) / file).is_file() for file in _TOKENIZER_FILES):
+        raise InputError(absent)
+    try:
+        return AutoTokenizer.from_pretrained(
+            source, revision=revision or "main", trust_remote_code=trust_remote_code, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
+        raise InputError(f"{absent}: {first_line(error)}") from error
+
+
+def unavailable(name: str, source: str, error: BaseException) -> InputError:
+    """The error to raise where transformers could not load ``source``."""
+    if Path(source).is_dir():
+        return InputError(f"{name}: cannot load the model in {source}: {first_line(error)}")
+    return InputError(
+        f"{name}: cannot get {source!r}: there is no such folder here, and it is not in the Hugging Face cache and cannot be "
+        f"downloaded ({first_line(error)})"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
