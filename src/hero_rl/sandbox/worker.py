@@ -1,8 +1,8 @@
 """The worker process: runs checks one after another and writes each outcome as soon as it is known.
 
 Started by ``process.WorkerProcess``, never by hand, and loaded by its path: it imports nothing but the standard library,
-and never the user's ``__main__``. Messages are JSON, one a
-line, in both directions: whatever a hostile answer manages to do in here, the parent only ever reads plain data.
+and never the user's ``__main__``. Messages are JSON, one a line, in both directions: whatever a hostile answer manages
+to do in here, the parent only ever reads plain data.
 
 Three things end a worker that the parent no longer looks after: the kernel, when the parent dies
 (``PR_SET_PDEATHSIG``, Linux); the end of its input; and a timer of its own, a little after each check's deadline, whose

@@ -93,7 +93,7 @@ def _number(expression: Any) -> Any:
     if not getattr(expression, "is_number", False):
         return None
     try:
-        value = expression.evalf(15)
+        value = expression.doit().evalf(15)  # doit: a percentage is kept unevaluated
         complex(value)
     except (TypeError, ValueError, OverflowError, AttributeError):
         return None
