@@ -36,9 +36,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None: those of this process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     warnings.showwarning = _show_warning
-    if argv is None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.setLevel(logging.WARNING)
+    # ours alone: transformers and its kind have handlers of their own
+    logging.getLogger("hero_rl").addHandler(handler)
+    try:
+        return _run(arguments, handle_signals=argv is None)
+    finally:
+        logging.getLogger("hero_rl").removeHandler(handler)
+
+
+def _run(arguments: list[str], *, handle_signals: bool) -> int:
+    if handle_signals:
         signal.signal(signal.SIGTERM, _stop)  # so that a half-written file is removed then, too
     try:
         if not arguments:

@@ -114,7 +114,8 @@ def _result(summary: ScoreSummary, rule: RewardRule, target: Path, seconds: floa
     return {
         "output": str(target),
         "rule": rule.name,
-        "settings": dict(rule.settings),
+        # sigma-bar is the plain mean over the file here, so how it would decay over batches is nobody's business
+        "settings": {name: value for name, value in rule.settings.items() if name != "decay"},
         "scale": summary.scale,
         "rows": verdicts.rows,
         "groups": groups.groups,

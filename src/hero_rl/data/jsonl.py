@@ -150,12 +150,13 @@ def format_row(text: str, names: Collection[str], added: Mapping[str, object], *
         added: columns to append.
         drop: columns to leave out.
     """
-    new = ", ".join(f'"{name}": {_ENCODER.encode(value)}' for name, value in added.items())
-    if drop.isdisjoint(names):
-        head = text.strip().removesuffix("}").rstrip()
-        return f"{head}{', ' if names else ''}{new}}}\n"
-    kept = [member for name, member in _members(text) if name not in drop]
-    return "{" + ", ".join([*kept, new]) + "}\n"
+    new = [f"{_ENCODER.encode(name)}: {_ENCODER.encode(value)}" for name, value in added.items()]
+    if not drop.isdisjoint(names):
+        kept = [member for name, member in _members(text) if name not in drop]
+    else:  # the members as one piece, whatever stands between them
+        inside = text.strip()[1:-1].strip()
+        kept = [inside] if inside else []
+    return "{" + ", ".join(kept + new) + "}\n"
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False)

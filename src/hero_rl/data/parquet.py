@@ -69,7 +69,7 @@ def infer_schema(path: Path, rows: Iterable[Mapping[str, object]]) -> pyarrow.Sc
     def absorb() -> None:
         for name in dict.fromkeys(name for row in chunk for name in row):
             try:
-                seen = pa.infer_type([row.get(name) for row in chunk])
+                seen = pa.array([row.get(name) for row in chunk]).type
                 fields = [pa.schema([(name, known)]) for known in (types.get(name, pa.null()), seen)]
                 types[name] = pa.unify_schemas(fields, promote_options="permissive").field(0).type
             except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
@@ -131,7 +131,9 @@ class ParquetSink:
         try:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
-            raise InputError(f"{self._path}: cannot be held in Parquet: {_first_line(error)}") from error
+            raise InputError(
+                f"{self._path.name.removesuffix('.partial')}: the rows cannot be held in Parquet: {_first_line(error)}"
+            ) from error
         self._rows.clear()
 
 
