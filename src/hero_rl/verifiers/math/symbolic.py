@@ -95,6 +95,6 @@ def _number(expression: Any) -> Any:
     try:
         value = expression.doit().evalf(15)  # doit: a percentage is kept unevaluated
         complex(value)
-    except (TypeError, ValueError, OverflowError, AttributeError):
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
         return None
     return value
