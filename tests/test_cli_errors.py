@@ -1,0 +1,152 @@
+"""Bad input: one clear message, exit code 2, no output file, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hero_rl.cli import main
+
+ROW = {"prompt_id": "p", "problem": "1+1", "reference": "2", "response": "2", "rm_score": 0.5, "correct": 1}
+COLUMNS = ["--verifier", "column:correct", "--reward-model", "column:rm_score"]
+
+
+def dumps(*without: str, **changes: object) -> str:
+    return json.dumps({name: value for name, value in {**ROW, **changes}.items() if name not in without}) + "\n"
+
+
+FILES = {
+    "broken JSON": (dumps() + '{"prompt_id": "p", "problem": \n', "in.jsonl:2: not JSON: Expecting value at column"),
+    "missing column": (dumps() + dumps("response"), "in.jsonl:2: missing column 'response' (this row has: prompt_id"),
+    "missing score column": (dumps("rm_score"), "in.jsonl:1: missing column 'rm_score'"),
+    "missing label column": (dumps() + dumps() + dumps("correct"), "in.jsonl:3: missing column 'correct'"),
+    "wrong type": (dumps(rm_score="high"), "in.jsonl:1: column 'rm_score' must be a finite number"),
+    "wrong label": (dumps(correct=2), "in.jsonl:1: column 'correct' must be 0, 1, true, false or null, got the number 2"),
+    "NaN": (dumps(rm_score=float("nan")), "in.jsonl:1: NaN is not JSON; write null where a number is missing"),
+    "not an object": ("[1]\n", "in.jsonl:1: expected a JSON object, got a list"),
+    "empty file": ("", "in.jsonl: has no rows"),
+}
+OPTIONS = {
+    "overlapping bands": (["--alpha", "0.6", "--beta", "0.5"], "alpha=0.6 and beta=0.5 make the two bands overlap"),
+    "unknown rule": (["--rule", "heroic"], "--rule heroic: unknown; choose one of hero, verifier_only, rm_only, naive_sum"),
+    "unknown verifier": (["--verifier", "maths"], "--verifier maths: unknown; choose one of math, exact, column:NAME"),
+    "unknown reward model": (["--reward-model", "remote:x"], "unknown; choose one of column:NAME, local:PATH"),
+    "missing model": (["--reward-model", "local:./no-such-model"], "no such folder as './no-such-model'"),
+    "column without a name": (["--verifier", "column:"], "nothing after the colon; write column:NAME, such as column:correct"),
+    "argument too many": (["--verifier", "exact:please"], "'exact' takes nothing after a colon"),
+    "unknown preset": (["--preset", "blog"], "--preset blog: unknown; choose one of appendix, main-text"),
+    "unknown scale": (["--scale", "all"], "--scale all: unknown; choose one of none, group, batch"),
+    "option of another rule": (["--rule", "gdpo", "--alpha", "0.1"], "the rule 'gdpo' has no option --alpha"),
+    "preset of another rule": (
+        ["--rule", "gated", "--preset", "main-text"],
+        "has no option --w-min, --w-max, --k (from --preset)",
+    ),
+    "deadline of another verifier": (["--deadline", "3"], "--verifier column:correct has no option --deadline"),
+    "rule weight out of range": (["--rule", "naive_sum", "--rule-weight", "2"], "rule_weight=2 must lie in [0, 1]"),
+    "failure rate out of range": (["--max-failure-rate", "7"], "--max-failure-rate 7: must lie in [0, 1]"),
+    "number that is none": (["--alpha", "much"], "Invalid value for '--alpha'"),
+    "unknown option": (["--bogus"], "No such option: --bogus"),
+    "verdicts needed": (["--verifier", "none"], "the rule 'hero' needs verdicts"),
+    "group column absent": (["--group-by", "task"], "in.jsonl:1: missing column 'task'"),
+}
+
+
+def run(folder: Path, content: str, options: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    source = folder / "in.jsonl"
+    source.write_text(content)
+    code = main(["score", str(source), "-o", str(folder / "out.jsonl"), *COLUMNS, *options])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["in.jsonl"]
+    return captured.err
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_a_bad_file_is_one_message_with_its_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, message = FILES[name]
+    assert message in run(tmp_path, content, [], capsys)
+
+
+@pytest.mark.parametrize("name", list(OPTIONS))
+def test_a_bad_option_is_one_message(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, message = OPTIONS[name]
+    assert message in run(tmp_path, dumps() + dumps(), options, capsys)
+
+
+def test_a_rule_that_needs_scores_says_how_to_give_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(dumps())
+    assert main(["score", str(source), "-o", str(tmp_path / "out.jsonl"), "--verifier", "column:correct"]) == 2
+    assert "add --reward-model column:rm_score (scores in the file) or --reward-model local:PATH" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["score", "verify"])
+def test_paths_that_cannot_work_are_refused_before_any_work(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(dumps())
+    link = tmp_path / "same.jsonl"
+    link.symlink_to(source)
+    (tmp_path / "folder.jsonl").mkdir()
+    signals = COLUMNS if command == "score" else COLUMNS[:2]
+    for target, message in (
+        (source, "is the input itself"),
+        (link, "is the input itself"),
+        (tmp_path / "out.txt", "the name must end in .jsonl, .jsonl.gz, .parquet"),
+        (tmp_path / "absent" / "out.jsonl", "does not exist; make it first"),
+        (tmp_path / "folder.jsonl", "is a folder, a pipe or a device"),
+    ):
+        assert main([command, str(source), "-o", str(target), *signals]) == 2
+        assert message in capsys.readouterr().err
+    assert main([command, str(tmp_path / "no.jsonl"), "-o", str(tmp_path / "out.jsonl"), *signals]) == 2
+    assert "no.jsonl: no such file" in capsys.readouterr().err
+    assert source.read_text() == dumps()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.jsonl", "in.jsonl", "same.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score", "in.jsonl", "-o", "out.jsonl", *COLUMNS], "in.jsonl:2: not JSON"),
+        (["score", "in.jsonl", "-o", "out.jsonl", *COLUMNS, "--alpha", "0.9", "--beta", "0.3"], "bands overlap"),
+        (["verify", "in.jsonl", "-o", "out.jsonl", *COLUMNS[:2]], "in.jsonl:2: not JSON"),
+        (["score", "in.jsonl"], "Missing option"),
+        (["scroe"], "No such command 'scroe'"),
+    ],
+)
+def test_the_real_process_exits_2_without_a_traceback(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(dumps() + "{]\n")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "hero_rl.cli", *arguments],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_text_that_the_terminal_cannot_show_does_not_break_the_message(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"prompt_id": 1, "caf\\u00e9 \\ud800": 1}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "hero_rl.cli", "verify", "in.jsonl", "-o", "out.jsonl", "--verifier", "exact"],
+        cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"}, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert b"caf\\xe9 \\ud800" in done.stderr
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--debug", "score", str(tmp_path / "no.jsonl"), "-o", str(tmp_path / "out.jsonl"), *COLUMNS]) == 2
+    assert "Traceback" in capsys.readouterr().err
