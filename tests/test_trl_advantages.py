@@ -72,7 +72,6 @@ def test_advantages_are_the_rules_for_every_normalisation(rule: RewardRule, scal
     assert len(trainer.advantages) == len(wanted) == 3
     for got, want in zip(trainer.advantages, wanted, strict=True):
         assert np.abs(want).max() > 0.0
-        # TRL divides float32 rewards (1e-7 apart around 1) by spreads down to 0.01 under "group": 1e-6 of what is divided
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
 
 

@@ -163,8 +163,12 @@ def sample_by_row(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
 
 
 def parameters(trainer: GRPOTrainer) -> FloatArray:
-    """Every parameter of the policy in one array, float32 values exactly."""
+    """Every parameter of the policy in one array."""
+    return flat(trainer.accelerator.unwrap_model(trainer.model))
+
+
+def flat(policy: PreTrainedModel) -> FloatArray:
+    """Every parameter in one array, float32 values exactly."""
     import torch
 
-    policy = trainer.accelerator.unwrap_model(trainer.model)
     return torch.cat([p.detach().reshape(-1) for p in policy.parameters()]).double().numpy()
