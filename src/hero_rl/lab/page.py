@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
-HEADER = ("rule", "accuracy T=1", "95%", "greedy", "95%", "any of 4", "verifier says correct", "RM score", "RM AUROC within",
-          "all-wrong groups")  # fmt: skip
+HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any of 4", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
 
 
 def learning_curves(results: Sequence[Result]) -> Figure:
@@ -105,7 +104,12 @@ def write_report(path: Path, results: Sequence[Result], *, command: str) -> Path
         sections.append(
             Section(
                 heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out",
-                table=Table(header=HEADER, rows=rows, note=f"Intervals are {unit}. Accuracy is by the exact oracle."),
+                table=Table(
+                    header=HEADER,
+                    rows=rows,
+                    note=f"T=1 and greedy: accuracy by the exact oracle. Intervals are {unit}. RM AUROC: within prompts. All wrong: groups of 4 "
+                    f"without any response that the strict verifier accepts.",
+                ),
             )
         )
     sections += _difference_sections(results)

@@ -51,7 +51,7 @@ def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step") -> 
     require("matplotlib", extra="report", purpose="a figure")
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
-    figure = Figure(figsize=(4.7 * len(panels), 3.9), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(panels), 3.7), layout="constrained")
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
     style = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
@@ -84,7 +84,7 @@ def _dress(axes: Axes, panel: Panel, x_label: str) -> None:
     if panel.percent:
         from matplotlib.ticker import PercentFormatter
 
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_facecolor("none")
 
 

@@ -1,0 +1,222 @@
+"""`hero lab`: train tiny models on this machine, rule against rule, and look at what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hero_rl.cli import show
+from hero_rl.errors import HeroError, InputError
+from hero_rl.lab.compare import ArmSummary, summarize, tags
+from hero_rl.lab.settings import ARMS, LabSettings, RunSettings
+
+HELP = f"""Train tiny models from scratch on this machine and compare reward rules.
+
+A character-level policy (150k parameters) learns short arithmetic. An exact oracle measures it and is seen by no rule; the
+strict verifier misses nine of ten right answers on hard prompts; the reward model is imperfect and can be hacked. Models are
+kept in OUT/cache and results in OUT/runs, so that a second call does only what is new.
+
+\b
+Examples:
+  hero lab
+  hero lab --regime mixed --seeds 0-4 --rules "hero hero:alpha=0.2 verifier_only"
+
+\b
+Rules:  {", ".join(ARMS)}; any other rule, with settings:
+        gated  hero:alpha=0.2,beta=0.1  naive_sum:rule_weight=0.9,scale=group,learning_rate=3e-4
+"""
+
+LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean reward-model
+score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups without any pass.
+"""
+
+
+def lab(
+    regime: Annotated[str, typer.Option(help="verifiable, hard or mixed prompts.")] = "hard",
+    reward_model_tier: Annotated[str, typer.Option(help="hackable, robust or broken.")] = "hackable",
+    rules: Annotated[str, typer.Option(help="What to compare, separated by spaces.")] = " ".join(ARMS),
+    seeds: Annotated[str, typer.Option(help="Such as 0, 0,2,5 or 0-4.")] = "0",
+    steps: Annotated[int, typer.Option(min=1, help="Policy updates of each run.")] = 100,
+    kl: Annotated[float, typer.Option(help="Weight of the KL penalty to the starting policy.")] = 0.0,
+    learning_rate: Annotated[float | None, typer.Option(help="For every rule; without it, each rule's own.")] = None,
+    scale: Annotated[str | None, typer.Option(help="none, group or batch for every rule; without it, each rule's own.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for models, results and the report.")] = Path("runs/lab"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Run the command (its help text is ``HELP``)."""
+    settings = LabSettings(
+        regime=regime,  # type: ignore[arg-type]  # LabSettings checks it
+        tier=reward_model_tier,  # type: ignore[arg-type]
+        rules=_split_rules(rules),
+        seeds=_parse_seeds(seeds),
+        steps=steps,
+        early=max(1, steps // 2),
+        jobs=jobs or os.cpu_count() or 1,
+        kl=kl,
+        learning_rate=learning_rate,
+        scale=scale,  # type: ignore[arg-type]
+        out=out,
+    )
+    results, failures = _run_all(settings)
+    if not results:
+        raise HeroError(f"every run failed; the first: {failures[0]}")
+    from hero_rl.lab.page import write_report
+
+    _write_lines(out / "results.jsonl", results)
+    page = write_report(out / "report.html", results, command=shlex.join(["hero", *sys.argv[1:]]))
+    if as_json:
+        show.print_json({"results": str(out / "results.jsonl"), "report": str(page), "failed": failures, **_as_json(results)})
+    else:
+        _print_results(results)
+        sys.stdout.write(f"\nreport: {page}\n")
+    if failures:
+        raise HeroError(f"{len(failures)} of {len(failures) + len(results)} runs failed; the first: {failures[0]}")
+
+
+def _split_rules(text: str) -> tuple[str, ...]:
+    """Separated by spaces; by commas, too, as long as none has settings."""
+    return tuple(re.split(r"\s+" if ":" in text else r"[\s,]+", text.strip()))
+
+
+def _parse_seeds(text: str) -> tuple[int, ...]:
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise InputError(f"--seeds {text!r}: {part!r} is neither a number nor a range such as 0-4")
+        seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(dict.fromkeys(seeds))
+
+
+def _run_all(settings: LabSettings) -> tuple[list[dict[str, Any]], list[str]]:
+    """Results in the order of the runs, and what became of those that failed."""
+    from hero_rl.lab.grid import execute
+
+    runs = settings.runs()
+    board = Board(runs)
+    results: dict[int, dict[str, Any]] = {}
+    failures: list[str] = []
+    with board.shown():
+        for event in execute(runs, out=settings.out, jobs=settings.jobs):
+            board.take(event.kind, event.run, event.data)
+            if event.kind in ("finished", "reused"):
+                results[runs.index(event.run)] = event.data
+            elif event.kind == "failed":
+                failures.append(f"{event.run.label} of seed {event.run.seed}: {event.data['error']}")
+    return [results[place] for place in sorted(results)], failures
+
+
+@dataclass(slots=True)
+class Board:
+    """The live table: one line a run, and one a seed while its models are made."""
+
+    runs: Sequence[RunSettings]
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    state: dict[str, str] = field(default_factory=dict[str, str])
+    points: dict[str, dict[str, float]] = field(default_factory=dict[str, "dict[str, float]"])
+
+    def take(self, kind: str, run: RunSettings, data: dict[str, Any]) -> None:
+        """Show an event; where nothing is live, say the ones that matter in a line each."""
+        if kind in ("preparing", "prepared"):
+            what = "training the starting policy and the reward model" if kind == "preparing" else _facts(data)
+            self._say(f"seed {run.seed}: {what}")
+            return
+        self.state[run.digest] = kind
+        if kind == "progress":
+            self.points[run.digest] = data
+        elif kind in ("finished", "reused"):
+            self.points[run.digest] = data["curve"][-1]
+            self._say(f"{run.label}, seed {run.seed}: {kind}", quiet=self.console.is_terminal)
+        elif kind == "failed":
+            self._say(f"{run.label}, seed {run.seed} FAILED: {data['error']}")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """The table on stderr for as long as the block runs; nothing but the lines where stderr is no terminal."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._table, console=self.console, refresh_per_second=2, transient=True):
+            yield
+
+    def _say(self, line: str, *, quiet: bool = False) -> None:
+        if not quiet:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _table(self) -> Table:
+        table = Table(title="development prompts", title_justify="left")
+        for name in ("rule", "seed", "state", "step"):
+            table.add_column(name)
+        for name in ("accuracy T=1", "greedy", "verifier says correct", "RM score"):
+            table.add_column(name, justify="right")
+        for run in self.runs:
+            point = self.points.get(run.digest)
+            numbers = [f"{point[name]:.3f}" if point else "" for name in ("accuracy", "greedy", "verifier_pass", "rm_score")]
+            step = f"{int(point['step']) if point else 0}/{run.steps}"
+            table.add_row(run.label, str(run.seed), self.state.get(run.digest, "waiting"), step, *numbers)
+        return table
+
+
+def _facts(data: dict[str, Any]) -> str:
+    model = data["reward_model"]
+    tags = (("verifiable", "V"), ("hard", "H"))
+    areas = [f"{name} {model[f'auroc_pooled_{tag}']:.2f} / {model[f'auroc_within_{tag}']:.2f}" for name, tag in tags]
+    return f"reward model, AUROC pooled / within prompts: {', '.join(areas)}"
+
+
+def _print_results(results: Sequence[dict[str, Any]]) -> None:
+    from hero_rl.lab.page import TAG_NAMES, differences, verdict_on_hacking
+
+    seeds = len({result["settings"]["seed"] for result in results})
+    start, end = summarize(results, when="start"), summarize(results)
+    for tag in tags(results):
+        rows = [_cells(next(summary for summary in start if summary.tag == tag)._replace(label="(start)"))]
+        rows += [_cells(summary) for summary in end if summary.tag == tag]
+        header = ("rule", "T=1", "greedy", "pass", "RM", "AUROC", "all wrong")
+        show.print_table(f"{TAG_NAMES[tag]}, held out, {seeds} seed(s)", rows, header=header)
+    sys.stdout.write(LEGEND)
+    sys.stdout.write("HERO minus each, paired, with 95% intervals:\n")
+    for found in differences(results):
+        how = "T=1" if found.metric == "accuracy" else "greedy"
+        mean, low, high = found.estimate
+        sys.stdout.write(f"  {found.baseline:<24} {found.tag} {how:<7} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]\n")
+    hacking = verdict_on_hacking(results)
+    if hacking:
+        sys.stdout.write(hacking + "\n")
+
+
+def _cells(summary: ArmSummary) -> tuple[str, ...]:
+    """Label, accuracies with the half-width of their intervals, and four more measures: fits 80 columns."""
+    accuracies = [f"{e.mean:.3f}±{(e.high - e.low) / 2:.3f}" for e in (summary.accuracy, summary.greedy)]
+    others = [summary.means[name] for name in ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups")]
+    return (summary.label, *accuracies, *(f"{value:.2f}" for value in others))
+
+
+def _as_json(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    from hero_rl.lab.page import differences
+
+    summaries, found = summarize(results), differences(results)
+    return {
+        "held_out": [s._asdict() | {"accuracy": s.accuracy._asdict(), "greedy": s.greedy._asdict()} for s in summaries],
+        "differences": [d._asdict() | {"estimate": d.estimate._asdict()} for d in found],
+    }
+
+
+def _write_lines(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(json.dumps(result) + "\n" for result in results), encoding="utf-8")
+    os.replace(partial, path)
