@@ -39,8 +39,9 @@ Rules:  {", ".join(ARMS)}; any other rule, with settings:
         gated  hero:alpha=0.2,beta=0.1  naive_sum:rule_weight=0.9,scale=group,learning_rate=3e-4
 """
 
-LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean reward-model
-score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups without any pass.
+LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean
+reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
+without any pass.
 """
 
 
