@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
 HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any of 4", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
 
+TABLE_NOTE = (
+    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. All wrong: groups of 4 without "
+    "any response that the strict verifier accepts."
+)
+
 
 def learning_curves(results: Sequence[Result]) -> Figure:
     """Oracle accuracy, reward-model score and verifier pass rate over steps, a line a rule, on development prompts."""
@@ -73,9 +78,8 @@ def verdict_on_hacking(results: Sequence[Result]) -> str:
         fell, rose = end.accuracy.mean - before.accuracy.mean, end.means["rm_score"] - before.means["rm_score"]
         if fell < -0.05 and rose > 0.3:
             where = TAG_NAMES[end.tag]
-            hacked.append(
-                f"{end.label} hacked the reward model on {where}: score {rose:+.2f}, accuracy {100 * fell:+.0f} points."
-            )
+            where = TAG_NAMES[end.tag]
+            hacked.append(f"{end.label} hacked the reward model on {where}: score {rose:+.2f}, accuracy {fell:+.2f}.")
     return "\n".join(hacked)
 
 
@@ -101,17 +105,8 @@ def write_report(path: Path, results: Sequence[Result], *, command: str) -> Path
         start = next(summary for summary in summarize(results, when="start") if summary.tag == tag)
         rows.insert(0, ["(start)", *summary_row(start)[1:]])
         unit = "over seeds (Student's t)" if len(seeds) > 1 else "over prompts, one seed: another seed may differ by more"
-        sections.append(
-            Section(
-                heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out",
-                table=Table(
-                    header=HEADER,
-                    rows=rows,
-                    note=f"T=1 and greedy: accuracy by the exact oracle. Intervals are {unit}. RM AUROC: within prompts. All wrong: groups of 4 "
-                    f"without any response that the strict verifier accepts.",
-                ),
-            )
-        )
+        table = Table(header=HEADER, rows=rows, note=f"{TABLE_NOTE} Intervals are {unit}.")
+        sections.append(Section(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
     sections += _difference_sections(results)
     sections.append(Section(heading="The reward model", table=_reward_model_table(results)))
     lead = (
