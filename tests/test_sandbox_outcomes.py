@@ -108,10 +108,11 @@ def test_a_deadline_can_be_given_per_call() -> None:
 
 def test_a_dead_process_is_a_crash_and_the_rest_of_its_batch_is_done() -> None:
     with sandbox(workers=1) as box:
-        outcomes = box.run("os:_exit", [[3]]) + box.run("os:abort", [[]]) + box.run("math:sqrt", [[4], [9]])
-    assert [outcome.kind for outcome in outcomes] == ["crash", "crash", "value", "value"]
+        outcomes = box.run("os:_exit", [[3], [0]]) + box.run("os:abort", [[]]) + box.run("math:sqrt", [[4], [9]])
+    assert [outcome.kind for outcome in outcomes] == ["crash", "crash", "crash", "value", "value"]
     assert "exit code 3" in outcomes[0].detail
-    assert "SIGABRT" in outcomes[1].detail
+    assert "exit code 0" in outcomes[1].detail
+    assert "SIGABRT" in outcomes[2].detail
 
 
 def test_too_much_memory_has_its_own_outcome_and_a_fresh_process_follows() -> None:
@@ -176,6 +177,25 @@ def test_odd_text_and_numbers_cross_unchanged() -> None:
     assert [outcome.value for outcome in outcomes] == odd
 
 
+def test_a_message_larger_than_a_pipe_survives_a_crash_in_front_of_it(helpers: Path) -> None:
+    long = "x" * 300_000
+    with sandbox(workers=1) as box:
+        outcomes = box.run("sandbox_helpers:hang_on", [[long, []], [long, [long]], [long, []]])
+        assert [outcome.kind for outcome in outcomes] == ["value", "timeout", "value"]
+        (crashed,) = box.run("os:_exit", [[3]])
+        (good,) = box.run("copy:copy", [[long]])
+    assert (crashed.kind, good.value) == ("crash", long)
+
+
+def test_a_warm_up_is_done_once_however_many_checks_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = tmp_path / "notes"
+    (tmp_path / "costly.py").write_text(f"def prepare():\n    open({str(notes)!r}, 'a').write('x')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with sandbox(workers=1, warm_up=("costly:prepare",)) as box:
+        box.run("time:sleep", [[30], [0], [30]])
+    assert notes.read_text() == "x"
+
+
 def test_workers_are_recycled_after_so_many_checks() -> None:
     with sandbox(workers=1, recycle_after=5, chunk_size=3) as box:
         pids = Counter(outcome.value for outcome in box.run("os:getpid", [[]] * 20))
@@ -195,9 +215,9 @@ def test_nothing_starts_before_the_first_check() -> None:
         assert box.run("math:sqrt", []) == []
         assert box.worker_pids == []
         box.run("math:sqrt", [[4]])
-        assert len(box.worker_pids) == 1
+        assert len(box.worker_pids) == 2  # the warm process and its child
         box.warm()
-        assert len(box.worker_pids) == 2
+        assert len(box.worker_pids) == 4
 
 
 def test_a_queue_bound_smaller_than_the_batches_still_lets_all_through() -> None:

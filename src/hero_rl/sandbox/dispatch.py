@@ -171,6 +171,11 @@ class Dispatcher:
             self._living.discard(worker)
             self._counts[why] += 1
 
+    def count(self, *names: str) -> None:
+        """Raise counters by one."""
+        with self._lock:
+            self._counts.update(names)
+
     @property
     def closing(self) -> bool:
         """Whether the end has begun."""
@@ -186,7 +191,7 @@ class Dispatcher:
     def worker_pids(self) -> list[int]:
         """Process ids of the living workers."""
         with self._lock:
-            return [worker.pid for worker in self._living]
+            return [pid for worker in self._living for pid in worker.pids]
 
     def close(self) -> None:
         """Kill and reap every worker, end the threads, and give what still waits a ``crash`` outcome."""
@@ -200,7 +205,7 @@ class Dispatcher:
             for condition in (self._work, self._room, self._ready):
                 condition.notify_all()
         for worker in workers:
-            worker.signal_kill()
+            worker.interrupt()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_S)

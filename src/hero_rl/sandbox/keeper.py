@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from hero_rl.sandbox.dispatch import Dispatcher, Item
 from hero_rl.sandbox.outcomes import Outcome
-from hero_rl.sandbox.process import DeadlinePassed, StartFailed, WorkerGone, WorkerProcess, describe_exit
+from hero_rl.sandbox.process import SMALL_MESSAGE_BYTES, DeadlinePassed, StartFailed, WorkerGone, WorkerProcess, describe_exit
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Keeper:
             self._dispatcher.settle("")
 
     def _ensure_worker(self) -> WorkerProcess:
-        if self._worker is not None and self._worker.alive():
+        if self._worker is not None and self._worker.usable():
             return self._worker
         self._lose_worker()
         for attempt in range(1, _START_ATTEMPTS + 1):
@@ -85,7 +85,7 @@ class Keeper:
             raise StartFailed(str(error)) from error
         self._dispatcher.adopt(worker)
         if self._dispatcher.closing:
-            worker.signal_kill()  # close() may have looked before this worker was there
+            worker.interrupt()  # close() may have looked before this worker was there
         try:
             worker.start(self._settings.warm_up, timeout_s=self._settings.start_timeout_s)
         except StartFailed:
@@ -114,9 +114,10 @@ class Keeper:
             return
         self._run(worker, items)
         if self._worker is not None and self._checks_left() <= 0:
-            self._worker.retire()
-            self._dispatcher.forget(self._worker, "recycled")
-            self._worker = None
+            if self._worker.end_child() is None:
+                self._lose_worker()
+            else:
+                self._dispatcher.count("started", "recycled")
 
     def _prepare(self, worker: WorkerProcess, function: str) -> str:
         try:
@@ -145,15 +146,21 @@ class Keeper:
             blame = "timeout"
         except WorkerGone:
             blame = "crash"
-        self._bury(worker, items, position, started, blame)
+        self._bury(worker, line, items, position, started, blame)
 
-    def _bury(self, worker: WorkerProcess, items: list[Item], position: int, started: float, blame: str | None) -> None:
-        """Kill the worker; the check at fault gets its outcome, finished ones are kept, the rest go back."""
-        death = worker.kill()
-        self._lose_worker()
-        for line in death.lines[: len(items) - position]:  # finished between the deadline and the kill
+    def _bury(
+        self, worker: WorkerProcess, line: bytes, items: list[Item], position: int, started: float, blame: str | None
+    ) -> None:
+        """Kill the process; the check at fault gets its outcome, finished ones are kept, the rest go back."""
+        death = worker.end_child() if len(line) <= SMALL_MESSAGE_BYTES else None
+        if death is None:
+            death = worker.kill()
+            self._lose_worker()
+        else:
+            self._dispatcher.count("started", "respawns")
+        for late in death.lines[: len(items) - position]:  # finished between the deadline and the kill
             try:
-                self._dispatcher.resolve(items[position], _outcome(line, position, started))
+                self._dispatcher.resolve(items[position], _outcome(late, position, started))
             except WorkerGone:
                 break
             position, blame = position + 1, None

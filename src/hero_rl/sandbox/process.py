@@ -1,4 +1,7 @@
-"""One owned worker process, seen from the parent: start, send, receive with a deadline, kill, reap.
+"""One owned worker, seen from the user's process: start, send, receive with a deadline, kill, reap.
+
+A worker is two processes (``worker``): one that is warm, and its child that runs the checks. ``end_child`` kills the child
+only, and the next is there at once; ``kill`` ends both.
 
 POSIX only. A ``WorkerProcess`` belongs to the thread that made it: on Linux the kernel kills a worker when *that thread*
 ends, so it must live as long as its worker.
@@ -38,9 +41,14 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "",
 }
-_RETIRE_S = 1.0
+SMALL_MESSAGE_BYTES = 1 << 15
+"""A message of this size fits into an empty pipe: no half of it can be on its way when a child dies."""
+
+_END_CHILD_S = 2.0
+_END_WORKER_S = 2.0
 _STDERR_TAIL_BYTES = 2_000
 _READ_BYTES = 1 << 16
+_ENDED = b'{"ended":'
 
 
 class DeadlinePassed(Exception):
@@ -66,7 +74,7 @@ class Death(NamedTuple):
 
 
 class WorkerProcess:
-    """A running worker. Not thread-safe, except for ``signal_kill``."""
+    """A running worker. Not thread-safe, except for ``interrupt``."""
 
     def __init__(self, *, memory_bytes: int | None):
         self.checks = 0
@@ -92,16 +100,29 @@ class WorkerProcess:
         self._writable.register(self._stdin, select.POLLOUT)
         os.set_blocking(self._stdin, False)
         os.set_blocking(self._stdout, False)
-        self._limits = json.dumps({"memory_bytes": memory_bytes}).encode() + b"\n"
+        self._memory_bytes = memory_bytes
+        self._child: int | None = None
+        self._ended: int | None = None
+        """Exit code of the last child, between the news of its death and ``end_child``."""
+        self._stderr_seen = 0
 
     @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
+    def pids(self) -> list[int]:
+        """Process ids: the warm process, and its child once there is one."""
+        return [self._process.pid, *([] if self._child is None else [self._child])]
 
-    def alive(self) -> bool:
-        """Whether the process is running (reaps it when it is not)."""
-        return self._process.poll() is None
+    def usable(self) -> bool:
+        """Whether the worker can be sent checks: it lives, and no child has died unnoticed (killed from outside)."""
+        if self._process.poll() is not None:
+            return False
+        if self._ended is None and self._readable.poll(0):
+            try:
+                self.receive(time.monotonic())
+            except DeadlinePassed:
+                pass
+            except WorkerGone:
+                return self._ended is not None and self.end_child() is not None
+        return True
 
     def start(self, warm_up: Sequence[str], *, timeout_s: float) -> None:
         """Set the limits and warm up.
@@ -112,15 +133,16 @@ class WorkerProcess:
         calls = [name + "()" if ":" in name else name for name in warm_up]
         deadline = time.monotonic() + timeout_s
         try:
-            self.send(self._limits, deadline)
-            failure = self.prepare(calls, deadline)
+            self.send(json.dumps({"memory_bytes": self._memory_bytes, "warm_up": calls}).encode() + b"\n", deadline)
+            reply = json.loads(self.receive(deadline))
         except DeadlinePassed:
             raise StartFailed(f"not ready after {timeout_s:g} s") from None
         except WorkerGone:
             death = self.kill()
             raise StartFailed(f"died ({describe_exit(death)})") from None
-        if failure:
-            raise StartFailed(failure)
+        if "failed" in reply:
+            raise StartFailed(str(reply["failed"]))
+        self._child = reply["child"]
 
     def prepare(self, names: Sequence[str], deadline: float) -> str:
         """Have modules imported and functions looked up; "" or why that failed."""
@@ -156,41 +178,70 @@ class WorkerProcess:
             DeadlinePassed: none came in time.
             WorkerGone: the worker died, or the line is longer than a worker may write.
         """
-        while (line := self._buffered_line()) is None:
-            if not self._readable.poll(_milliseconds_until(deadline)):
-                raise DeadlinePassed
-            if not self._fill():
+        while True:
+            line = self._buffered_line()
+            if line is None:
+                if not self._readable.poll(_milliseconds_until(deadline)):
+                    raise DeadlinePassed
+                if not self._fill():
+                    raise WorkerGone
+            elif line.startswith(_ENDED):
+                news = json.loads(line)
+                self._ended, self._child = news["ended"], news["child"]
+                self.prepared.clear()
                 raise WorkerGone
-        return line
+            elif line:
+                return line
 
-    def signal_kill(self) -> None:
-        """SIGKILL the process and whatever it started, without waiting; safe from any thread and after its death."""
-        if self._process.returncode is None:
+    def end_child(self) -> Death | None:
+        """Kill the child that runs the checks; its successor is ready. None: that did not work, ``kill`` is needed."""
+        if self._ended is None and self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+        lines: list[bytes] = []
+        deadline = time.monotonic() + _END_CHILD_S
+        while self._ended is None:
             try:
+                lines.append(self.receive(deadline))
+            except DeadlinePassed:
+                return None
+            except WorkerGone:
+                if self._ended is None:
+                    return None
+        exit_code, self._ended, self.checks = self._ended, None, 0
+        return Death(lines, exit_code, self._stderr_news())
+
+    def interrupt(self) -> None:
+        """Kill what runs now, without waiting; safe from any thread, and after the worker's death."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if self._child is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                self._process.kill()  # not yet the leader of its own group, or dead and reaped
+            else:
+                os.kill(self._child, signal.SIGKILL)
 
     def kill(self) -> Death:
-        """Kill, reap and clean up; a second call returns no lines."""
-        self.signal_kill()
-        exit_code = self._process.wait()
+        """End both processes, reap and clean up; a second call returns no lines."""
+        # With its input closed the warm process reaps its child and ends. Killing both at once would leave the child to
+        # process 1, which in many containers reaps nobody.
+        if self._process.stdin:
+            self._process.stdin.close()
+        self.interrupt()
+        try:
+            exit_code = self._process.wait(_END_WORKER_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            exit_code = self._process.wait()
         lines: list[bytes] = []
         if self._process.stdout and not self._process.stdout.closed:
             while self._fill():
                 pass
             while (line := self._buffered_line()) is not None:
-                lines.append(line)
-        tail = self._close()
-        return Death(lines, exit_code, tail)
-
-    def retire(self) -> None:
-        """Let an idle worker end by itself, and kill it when it does not."""
-        if self._process.stdin:
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_RETIRE_S)
-        self.kill()
+                if line and not line.startswith(_ENDED):
+                    lines.append(line)
+        return Death(lines, exit_code, self._close())
 
     def _buffered_line(self) -> bytes | None:
         end = self._buffer.find(b"\n", self._searched)
@@ -218,11 +269,16 @@ class WorkerProcess:
                 pipe.close()
         if self._stderr.closed:
             return ""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
-        tail = self._stderr.read().decode("utf-8", "replace").strip()
+        tail = self._stderr_news()
         self._stderr.close()
         return tail
+
+    def _stderr_news(self) -> str:
+        """The end of what was written to stderr since the last call, read without moving the writers' place."""
+        size = os.fstat(self._stderr.fileno()).st_size
+        begin = max(self._stderr_seen, size - _STDERR_TAIL_BYTES)
+        self._stderr_seen = size
+        return os.pread(self._stderr.fileno(), size - begin, begin).decode("utf-8", "replace").strip()
 
 
 def describe_exit(death: Death) -> str:
