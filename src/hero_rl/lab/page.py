@@ -18,8 +18,8 @@ TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
 HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any of 4", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
 
 TABLE_NOTE = (
-    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. All wrong: groups of 4 with no "
-    "response that the strict verifier accepts."
+    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. "
+    "All wrong: groups of 4 without any response that the strict verifier accepts."
 )
 
 
