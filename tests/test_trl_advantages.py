@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import tiny
 
+from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import SettingsWarning
 from hero_rl.pipeline import HybridReward
@@ -28,7 +28,16 @@ from hero_rl.rewards import (
 )
 from hero_rl.types import FloatArray
 
-RULES = [hero(), hero(alpha=0.2, beta=0.2, singleton="center"), gated(), verifier_only(), rm_only(), naive_sum(), gdpo(), prof()]
+RULES = [
+    hero(),
+    hero(alpha=0.2, beta=0.2, singleton="center"),
+    gated(),
+    verifier_only(),
+    rm_only(),
+    naive_sum(),
+    gdpo(),
+    prof(),
+]
 
 
 class Recording(HeroTrainer):
@@ -46,7 +55,11 @@ def train(rule: RewardRule, folder: Path, *, missing: str = "", **options: Any) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SettingsWarning)
         trainer = Recording(
-            tiny.model(), reward, tiny.config(folder, **options), train_dataset=tiny.problems(), processing_class=tiny.tokenizer()
+            tiny.model(),
+            reward,
+            tiny.config(folder, **options),
+            train_dataset=tiny.problems(),
+            processing_class=tiny.tokenizer(),
         )
     trainer.train()
     return trainer, verifier

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import tiny
 
+from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero, prof
@@ -49,7 +49,7 @@ def verifier(trainer: HeroTrainer) -> tiny.Letters:
     return cast(tiny.Letters, trainer.reward.verifier)
 
 
-# A generation batch has 16 rows. 20 evaluation rows: one batch of 20, or 8 + 8 + 4; or of 10 groups of 2, or of single responses.
+# A generation batch has 16 rows. Of 20 evaluation rows: one batch of 20, or 8 + 8 + 4; groups of 4, of 2, of 1.
 @pytest.mark.parametrize(("rows", "per_prompt"), [(32, 4), (8, 4), (20, 2), (4, 1)])
 def test_evaluation_changes_neither_state_nor_training(rows: int, per_prompt: int, tmp_path: Path) -> None:
     evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "num_generations_eval": per_prompt}
@@ -80,7 +80,9 @@ def test_evaluation_metrics_are_those_of_the_evaluation_rollouts(tmp_path: Path)
     kinds = correct.reshape(5, 4).sum(axis=1)
     assert logged["eval_hero/groups_mixed"] == pytest.approx(np.mean((kinds > 0) & (kinds < 4)))
     assert logged["eval_hero/sigma_mean"] == pytest.approx(trainer.reward.state.value)
-    assert not [key for entry in trainer.state.log_history if "eval_loss" not in entry for key in entry if key.startswith("eval_")]
+    assert not [
+        key for entry in trainer.state.log_history if "eval_loss" not in entry for key in entry if key.startswith("eval_")
+    ]
 
 
 def table(folder: Path, step: int) -> pd.DataFrame:
@@ -104,7 +106,7 @@ def test_the_completions_table_has_raw_signals_and_the_advantages_in_use(tmp_pat
 
 @pytest.mark.parametrize("rows", [32, 8])
 def test_the_table_of_an_evaluation_has_its_own_advantages(rows: int, tmp_path: Path) -> None:
-    """TRL keeps as many rows as a generation batch has (16): of the 20 evaluation rows the last 16, whatever the batches were."""
+    """TRL keeps as many rows as a generation batch has (16): of 20 evaluation rows the last 16, whatever the batches were."""
     evaluation = {"eval_strategy": "steps", "eval_steps": 3, "num_generations_eval": 4, "eval_on_start": True}
     trainer = build(tmp_path, log_completions=True, num_completions_to_print=1, per_device_eval_batch_size=rows, **evaluation)
     trainer.train()

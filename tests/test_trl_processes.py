@@ -12,14 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import tiny, trl_worker
 
+from helpers import tiny, trl_worker
 from hero_rl.types import FloatArray
 
 WORKER = str(Path(trl_worker.__file__))
@@ -63,19 +62,19 @@ def run_until_killed(folder: Path, processes: int, *names: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     run_until_killed(folder, 2, *PARTS)
     run(folder, 2, "resumed")
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
     run_until_killed(folder, 1, "straddling", "uninterrupted")
     trl_worker.main(folder, ["resumed", "evaluated"])  # a new process as far as the killed one is concerned
-    yield folder
+    return folder
 
 
 def outcome(folder: Path, name: str, rank: int = 0) -> Outcome:
@@ -93,7 +92,7 @@ def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str)
 
 @pytest.mark.parametrize("name", ["straddling", "evaluated"])
 def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> None:
-    """With `sample_by_row`, for TRL's own sampler gives each process other noise; the batch is 24 rows in 3 groups either way."""
+    """24 rows in 3 groups a step either way, sampled by `sample_by_row`: TRL's own sampler has other noise in each process."""
     alone, together = outcome(one, name), outcome(two, name)
     assert alone.result["world"] == 1
     assert alone.result["state"]["sigma_mean"]["updates"] == 3

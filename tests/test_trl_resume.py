@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import tiny
 from trl import GRPOTrainer
 
+from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError
 from hero_rl.pipeline import HybridReward
@@ -60,7 +60,9 @@ def test_a_checkpoint_of_another_decay_is_refused(of_hero: Path, tmp_path: Path)
         build(hero(decay=0.5), tmp_path, max_steps=3).train(resume_from_checkpoint=str(of_hero))
 
 
-def test_an_evaluation_before_the_first_step_of_a_resumed_run_reads_the_checkpoints_state(of_hero: Path, tmp_path: Path) -> None:
+def test_an_evaluation_before_the_first_step_of_a_resumed_run_reads_the_checkpoints_state(
+    of_hero: Path, tmp_path: Path
+) -> None:
     evaluation = {"eval_strategy": "steps", "eval_steps": 100, "eval_on_start": True, "num_generations_eval": 4}
     trainer = build(hero(), tmp_path, max_steps=3, per_device_eval_batch_size=16, **evaluation)
     trainer.train(resume_from_checkpoint=str(of_hero))

@@ -72,6 +72,7 @@ def config(folder: Path, **options: Any) -> GRPOConfig:
         "per_device_train_batch_size": 16, "num_generations": 8, "max_completion_length": 8, "max_steps": 2,
         "learning_rate": 1e-2, "scale_rewards": "none", "logging_steps": 1, "save_strategy": "no",
         "seed": 7, "dataloader_pin_memory": False, "lr_scheduler_type": "constant",
+        "generation_kwargs": {"suppress_tokens": [0]},
     }  # fmt: skip
     return GRPOConfig(**(defaults | options))
 

@@ -19,8 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from helpers import tiny
 
+from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import SignalError
 from hero_rl.pipeline import HybridReward
@@ -60,7 +60,12 @@ def run(name: str, folder: Path) -> HeroTrainer:
             options |= STRADDLING
             extra["rollout_func"] = tiny.sample_by_row
         case "reused":  # each generation serves two optimizer steps, twice
-            options |= {"per_device_train_batch_size": 16 // WORLD, "steps_per_generation": 2, "num_iterations": 2, "max_steps": 8}
+            options |= {
+                "per_device_train_batch_size": 16 // WORLD,
+                "steps_per_generation": 2,
+                "num_iterations": 2,
+                "max_steps": 8,
+            }
         case "evaluated":
             options |= STRADDLING | {"eval_strategy": "steps", "eval_steps": 1, "num_generations_eval": 4}
             options |= {"per_device_eval_batch_size": 12 // WORLD}
