@@ -174,6 +174,23 @@ def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_output(tmp_path: Pa
     assert target.read_text() == "old\n"
 
 
+def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
+    pytest.importorskip("math_verify", reason="needs the extra 'math'")
+    row = {"prompt_id": "p", "problem": "?", "rm_score": 0.0}
+    towers = [{**row, "reference": str(n), "response": f"\\boxed{{9^{{9^{{9^{{9^{{{n}}}}}}}}}}}"} for n in range(8)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(tower) + "\n" for tower in towers))
+    arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score", "--deadline", "100"]
+    process = subprocess.Popen([*HERO, *arguments], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out.jsonl.partial").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=50)
+    assert (process.returncode, errors) == (130, "error: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
 def test_the_verifier_breaking_too_often_is_exit_code_1(tmp_path: Path) -> None:
     source = rollouts(tmp_path / "in.jsonl", 4)
     source.write_text(source.read_text().replace('"rm_score": ', '"rm_score": null, "was": '))

@@ -67,7 +67,8 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
         if "--debug" in arguments or os.environ.get("HERO_DEBUG"):
             traceback.print_exc()
         return _fail(*_explain(error))
-    return result if isinstance(result, int) else 0
+    code = result if isinstance(result, int) else 0
+    return _fail("interrupted", code) if code == 130 else code
 
 
 def make_app(command: str | None) -> typer.Typer:

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from hero_rl.cli import build, show
+from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns, ScoreSummary, score_file
 from hero_rl.errors import InputError
 from hero_rl.pipeline import HybridReward
@@ -85,15 +86,11 @@ def score(
 
     columns = Columns(group_by=group_by, scores=build.column_of(reward_model), labels=build.column_of(verifier))
     start = time.perf_counter()
-    try:
-        with show.progress_bar() as bar:
-            summary = score_file(
-                source, target, make_reward, columns=columns, scale=chosen_scale,
-                keep_rm_score=reward_model == "column:rm_score", progress=bar,
-            )  # fmt: skip
-    finally:
-        if judge is not None:
-            judge.close()
+    with closing(judge), show.progress_bar() as bar:
+        summary = score_file(
+            source, target, make_reward, columns=columns, scale=chosen_scale,
+            keep_rm_score=reward_model == "column:rm_score", progress=bar,
+        )  # fmt: skip
     result = _result(summary, reward_rule, target, time.perf_counter() - start, [warning] if warning else [])
     if as_json:
         show.print_json(result)

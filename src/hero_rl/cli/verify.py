@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hero_rl.cli import build, show
+from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns, verify_file
 from hero_rl.errors import InputError
 
@@ -43,11 +44,8 @@ def verify(
         raise InputError(f"--verifier none: nothing to do; choose one of {build.names(build.VERIFIERS)}")
     columns = Columns(group_by=None, labels=build.column_of(verifier))
     start = time.perf_counter()
-    try:
-        with show.progress_bar() as bar:
-            summary = verify_file(source, target, judge, columns=columns, max_failure_rate=max_failure_rate, progress=bar)
-    finally:
-        judge.close()
+    with closing(judge), show.progress_bar() as bar:
+        summary = verify_file(source, target, judge, columns=columns, max_failure_rate=max_failure_rate, progress=bar)
     seconds = time.perf_counter() - start
     if as_json:
         rate = round(summary.rows / seconds, 1)

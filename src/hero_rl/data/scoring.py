@@ -167,6 +167,7 @@ def verify_file(
     total = 0
     for total, _ in enumerate(read_rollouts(source, columns), start=1):
         _tick(progress, "scan", total, None)
+    progress("scan", total, total)
     reasons: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     failures = done = 0
@@ -201,6 +202,7 @@ def _scan(source: Path, columns: Columns, numbers: NumberFile, progress: Progres
             del pending[:]
         _tick(progress, "scan", done, None)
     numbers.append(np.array(pending, dtype=np.uint64))
+    progress("scan", numbers.rows, numbers.rows)
     contiguous = int(np.unique(np.frombuffer(runs, dtype=np.uint64)).size) == len(runs)
     if not contiguous:
         logger.warning(
@@ -279,6 +281,7 @@ def _with_numbers(source: Path, numbers: NumberFile, progress: Progress) -> Iter
         done += 1
     if done != numbers.rows:
         raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+    progress("write", done, done)
 
 
 def _new_columns(shaped: Records, codes: list[str], added: tuple[str, ...]) -> Mapping[str, object]:
