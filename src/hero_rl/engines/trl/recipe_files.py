@@ -73,9 +73,9 @@ def load_recipe(name: str, assignments: Sequence[str] = ()) -> Loaded:
     for layer in reversed(layers):
         _merge(merged, layer.values)
     merged.pop("extends", None)
-    for name in OPTIONAL_TABLES:
-        if merged.get(name) is False:
-            del merged[name]
+    for table in OPTIONAL_TABLES:
+        if merged.get(table) is False:
+            del merged[table]
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
@@ -108,7 +108,7 @@ def check_arguments(loaded: Loaded, table: KeyPath, config_class: type, reserved
         if name in reserved:
             problems.append(f"{loaded.where(*key)}: {'.'.join(key)!r} is set by {reserved[name]}; leave it out here")
         elif name not in fields:
-            problems.append(_unknown(loaded.where(*key), key, fields, f"arguments of TRL's {config_class.__name__}"))
+            problems.append(unknown_key(loaded.where(*key), key, fields, f"arguments of TRL's {config_class.__name__}"))
         else:
             try:
                 checked[name] = TypeAdapter(hints[name]).validate_python(value)
@@ -208,7 +208,7 @@ def _explain(item: Any, layers: Sequence[Layer]) -> str:
     key = tuple(str(part) for part in item["loc"])
     where, name = _where(layers, key), ".".join(key)
     if item["type"] == "extra_forbidden":
-        return _unknown(where, key, _fields(key[:-1]), f"keys of [{'.'.join(key[:-1])}]" if key[1:] else "keys")
+        return unknown_key(where, key, _fields(key[:-1]), f"keys of [{'.'.join(key[:-1])}]" if key[1:] else "keys")
     if item["type"] == "missing":
         return f"{where}: {name!r} is missing; add it, or give --set {name}=..."
     return f"{where}: {name} = {item['input']!r}: {_reason(item)}"
@@ -219,7 +219,15 @@ def _reason(item: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _unknown(where: str, key: KeyPath, known: Iterable[str], what: str) -> str:
+def unknown_key(where: str, key: KeyPath, known: Iterable[str], what: str) -> str:
+    """The message for a key that does not exist, with the nearest one that does.
+
+    Args:
+        where: file and line.
+        key: the unknown key.
+        known: the last parts that there are.
+        what: these are, in the plural.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(key[-1], known, n=1)
     if close:

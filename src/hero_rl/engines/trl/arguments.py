@@ -1,0 +1,141 @@
+"""TRL's two configurations from a recipe: what it passes through, checked, on top of this project's defaults."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hero_rl.engines.trl.recipe import Batch, Policy, Sft
+from hero_rl.engines.trl.recipe_files import Loaded, check_arguments
+from hero_rl.errors import InputError
+from hero_rl.rewards import RewardRule
+
+if TYPE_CHECKING:
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.sft_config import SFTConfig
+
+_BATCH_ARGUMENTS = (
+    "per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation", "generation_batch_size",
+)  # fmt: skip
+_ELSEWHERE = {
+    "output_dir": "output_dir or --output",
+    "seed": "seed",
+    "model_init_kwargs": "[policy]",
+    "trust_remote_code": "policy.trust_remote_code",
+    "resume_from_checkpoint": "--resume",
+}
+
+logger = logging.getLogger(__name__)
+
+
+def grpo_given(loaded: Loaded) -> dict[str, Any]:
+    """What ``[trl]`` says, checked.
+
+    Raises:
+        InputError: an unknown argument, one that the recipe says elsewhere, or a value of the wrong type.
+    """
+    from trl.trainer.grpo_config import GRPOConfig
+
+    batch = dict.fromkeys(_BATCH_ARGUMENTS, "[batch]") if loaded.recipe.batch else {}
+    return check_arguments(loaded, ("trl",), GRPOConfig, _ELSEWHERE | {"reward_weights": "[rule]"} | batch)
+
+
+def sft_given(loaded: Loaded) -> dict[str, Any]:
+    """What ``[sft.trl]`` says, checked; raises as ``grpo_given``."""
+    from trl.trainer.sft_config import SFTConfig
+
+    elsewhere = _ELSEWHERE | {"num_train_epochs": "sft.epochs", "eos_token": "policy.eos_token"}
+    return check_arguments(loaded, ("sft", "trl"), SFTConfig, elsewhere)
+
+
+def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder: Path) -> GRPOConfig:
+    """The configuration of reinforcement learning.
+
+    Args:
+        loaded: the recipe.
+        given: from ``grpo_given``.
+        rule: its own normalisation is the default of ``scale_rewards``.
+        folder: of the run.
+
+    Raises:
+        InputError: values that TRL refuses together.
+    """
+    from trl.trainer.grpo_config import GRPOConfig
+
+    recipe = loaded.recipe
+    values = _defaults(recipe.seed, given) | {"scale_rewards": rule.scale} | given
+    if recipe.batch:
+        values |= _batch_arguments(loaded, recipe.batch, given.get("num_generations", 8))
+    return _config(f"{loaded.where('trl')}: [trl]", GRPOConfig, values, recipe.policy, folder)
+
+
+def sft_config(loaded: Loaded, sft: Sft, given: dict[str, Any], folder: Path) -> SFTConfig:
+    """The configuration of the cold start; arguments as ``grpo_config``."""
+    from trl.trainer.sft_config import SFTConfig
+
+    # TRL's own default cuts every example at 1024 tokens, which takes the answer away from a long solution
+    values = _defaults(loaded.recipe.seed, given) | {"max_length": None, "save_strategy": "epoch"} | given
+    values |= {"num_train_epochs": sft.epochs, "eos_token": loaded.recipe.policy.eos_token or None}
+    return _config(f"{loaded.where('sft', 'trl')}: [sft.trl]", SFTConfig, values, loaded.recipe.policy, folder)
+
+
+def _defaults(seed: int, given: dict[str, Any]) -> dict[str, Any]:
+    """What this project decides where a recipe says nothing; everything else is TRL's default."""
+    import torch
+
+    # TRL's own default, under the name that transformers does not warn of
+    recompute = {} if "gradient_checkpointing" in given else {"activation_checkpointing": True}
+    return recompute | {
+        "seed": seed, "report_to": _report_to(), "logging_steps": 1, "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }  # fmt: skip
+
+
+def _config(where: str, config_class: type, values: dict[str, Any], policy: Policy, folder: Path) -> Any:
+    try:
+        return config_class(**values, output_dir=str(folder), model_init_kwargs=_init_kwargs(policy))
+    except (ValueError, TypeError, ImportError) as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _batch_arguments(loaded: Loaded, batch: Batch, num_generations: int) -> dict[str, int]:
+    """TRL's batch sizes, in forward passes of this many processes, from sizes in prompts."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    at_once = batch.responses_per_device * processes
+    per_step = batch.prompts_per_step * num_generations
+    if per_step % at_once:
+        raise InputError(
+            f"{loaded.where('batch', 'responses_per_device')}: {batch.prompts_per_step} prompts a step x {num_generations} "
+            f"responses = {per_step} do not divide by {batch.responses_per_device} a device x {processes} processes; change "
+            "responses_per_device or the number of processes"
+        )
+    if batch.prompts_per_generation % batch.prompts_per_step:
+        raise InputError(
+            f"{loaded.where('batch', 'prompts_per_generation')}: prompts_per_generation={batch.prompts_per_generation} is no "
+            f"multiple of prompts_per_step={batch.prompts_per_step}"
+        )
+    accumulation = per_step // at_once
+    return {
+        "per_device_train_batch_size": batch.responses_per_device,
+        "gradient_accumulation_steps": accumulation,
+        "steps_per_generation": accumulation * (batch.prompts_per_generation // batch.prompts_per_step),
+    }
+
+
+def _report_to() -> str:
+
+    if find_spec("tensorboard") or find_spec("tensorboardX"):
+        return "tensorboard"
+    logger.warning("tensorboard is not installed, so metrics go to history.jsonl alone: pip install 'hero-rl[train]'")
+    return "none"
+
+
+def _init_kwargs(policy: Policy) -> dict[str, Any]:
+    arguments = {
+        "dtype": policy.dtype, "revision": policy.revision, "attn_implementation": policy.attn_implementation,
+        "trust_remote_code": policy.trust_remote_code or None,
+    }  # fmt: skip
+    return {name: value for name, value in arguments.items() if value}

@@ -1,0 +1,201 @@
+"""The folder of a training run: what it was started with, what it ended with, and where it can be continued.
+
+recipe.toml       the recipe with every default and --set filled in
+run.json          versions, seed, git commit, command, sizes of the data
+sft/              the cold start: checkpoints, and the model it ended with in sft/final
+checkpoint-N/     TRL's checkpoints, the rule's state in trainer_state.json
+history.jsonl     everything that was logged, one line a step
+runs/             TensorBoard
+final/            the trained policy
+metrics.json      the last values; only there once the run is finished
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hero_rl.engines.trl.recipe import Recipe, resolved
+from hero_rl.engines.trl.toml_text import dump_toml
+from hero_rl.errors import InputError
+
+PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify")
+MAY_CHANGE = (
+    "trl.", "sft.trl.", "batch.", "description", "output_dir", "max_failure_rate", "verifier.workers", "verifier.deadline_s",
+    "reward_model.device", "reward_model.batch_size", "reward_model.max_tokens_per_batch",
+)  # fmt: skip
+"""What a resumed run may say otherwise than before: how long and on what machine it runs, not what it learns from."""
+
+
+class Progress(NamedTuple):
+    """How far an earlier call got."""
+
+    checkpoint: Path | None
+    sft_checkpoint: Path | None
+    sft_done: bool
+    changed: tuple[str, ...]
+    """Keys that differ from the earlier recipe, of those that may."""
+
+
+NEW = Progress(None, None, False, ())
+
+
+def is_main_process() -> bool:
+    """True on the one process that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def check_new(folder: Path) -> None:
+    """Nothing, where a new run may start in ``folder``.
+
+    Raises:
+        InputError: the folder has something in it, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give the run a folder of its own with --output")
+    if folder.is_dir() and any(folder.iterdir()):
+        what = "go on with --resume, or give another folder with --output" if (folder / "run.json").is_file() else (
+            "give another folder with --output"
+        )  # fmt: skip
+        raise InputError(f"{folder}: is not empty, and a new run would mix with what is there; {what}")
+
+
+def find_progress(folder: Path, recipe: Recipe) -> Progress:
+    """Where an interrupted run can go on.
+
+    Raises:
+        InputError: no run, nothing to resume, a finished run, or a recipe that says something else than the run's own.
+    """
+    try:
+        before = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{folder}: there is no run to resume here (no recipe.toml); leave out --resume to start one"
+        ) from error
+    changed = _differences(before, resolved(recipe))
+    foreign = [key for key in changed if not key.startswith(MAY_CHANGE)]
+    if foreign:
+        raise InputError(
+            f"{folder}: the recipe differs from that of the run to resume in {', '.join(foreign)}; a resumed run goes on with "
+            "what it was started with. Take these back, or start a new run with --output"
+        )
+    checkpoint, sft_checkpoint = last_checkpoint(folder), last_checkpoint(folder / "sft")
+    sft_done = (folder / "sft" / "final").is_dir()
+    if (folder / "metrics.json").is_file() and not changed:
+        raise InputError(f"{folder}: this run is finished; to go on, raise trl.max_steps or trl.num_train_epochs with --set")
+    if checkpoint is None and sft_checkpoint is None and not sft_done:
+        raise InputError(
+            f"{folder}: there is no checkpoint to resume from: the run ended before its first (trl.save_steps). "
+            "Delete the folder, or start a new run with --output"
+        )
+    return Progress(checkpoint, sft_checkpoint, sft_done, tuple(changed))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint; one that was cut off while it was written is passed over."""
+    found: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
+        try:
+            # written last by transformers, so the others are there when this one can be read
+            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found.append((int(state["global_step"]), path))
+    return max(found)[1] if found else None
+
+
+def write_start(folder: Path, recipe: Recipe, details: Mapping[str, object]) -> None:
+    """Write recipe.toml and run.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "recipe.toml", dump_toml(resolved(recipe)))
+    path = folder / "run.json"
+    started: list[object] = json.loads(path.read_text(encoding="utf-8"))["started"] if path.is_file() else []
+    facts: dict[str, object] = {
+        "started": [*started, datetime.now(UTC).isoformat(timespec="seconds")],
+        "command": sys.argv,
+        "seed": recipe.seed,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        **details,
+    }
+    write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def write_end(folder: Path, history: Sequence[Mapping[str, Any]], metrics: Mapping[str, object]) -> None:
+    """Write history.jsonl and metrics.json."""
+    lines = [json.dumps({key: _json_number(value) for key, value in entry.items()}) for entry in history]
+    write_text(folder / "history.jsonl", "".join(line + "\n" for line in lines))
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> dict[str, object]:
+    """The newest logged value of every metric."""
+    values: dict[str, object] = {}
+    for entry in history:
+        if ("train_runtime" not in entry) and any(key.startswith("eval_") for key in entry) == evaluation:
+            values |= {key: _json_number(value) for key, value in entry.items()}
+    return values
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, then rename: nobody ever reads half a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def remove_unstarted(folder: Path) -> None:
+    """Take away the folder of a new run in which nothing was trained yet."""
+    if not (folder / "sft" / "final").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    first, second = _flat(before), _flat(after)
+    return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _json_number(value: Any) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _versions() -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str | None:
+    """Of the folder that the run was started in, with a plus where files were changed since."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True).stdout
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.strip() + ("+" if changes.stdout.strip() else "")

@@ -1,0 +1,235 @@
+"""A recipe becomes a run: cold start (SFTTrainer), then reinforcement learning (HeroTrainer), in one resumable folder.
+
+Everything that can be wrong with the input is looked at before the folder is made. What this is not: no training loop of its
+own, and no mapping of names to verifiers and rules (``cli`` does that and hands over the objects).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from hero_rl.engines.trl import run_folder
+from hero_rl.engines.trl.arguments import grpo_config, grpo_given, sft_config, sft_given
+from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_problems, load_problems
+from hero_rl.engines.trl.recipe_files import Loaded
+from hero_rl.errors import InputError, require
+from hero_rl.pipeline import HybridReward
+from hero_rl.rewards import RewardRule
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase, Trainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.sft_config import SFTConfig
+
+ReportFn: TypeAlias = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called with the stage (``"sft"`` or ``"train"``), steps done, steps in total, and what was logged (often nothing)."""
+
+logger = logging.getLogger(__name__)
+
+
+class Finished(NamedTuple):
+    """A run that ended as it should."""
+
+    folder: Path
+    step: int
+    seconds: float
+    train: dict[str, object]
+    """The last logged training metrics."""
+    evaluation: dict[str, object]
+
+
+class _Inputs(NamedTuple):
+    """All that was read before the run folder exists."""
+
+    tokenizer: PreTrainedTokenizerBase
+    problems: Problems
+    evaluation: Problems | None
+    cold_start: Dataset | None
+    args: GRPOConfig
+    sft_args: SFTConfig | None
+
+
+def train(
+    loaded: Loaded, make_reward: Callable[[], HybridReward], rule: RewardRule, folder: Path, *, resume: bool, report: ReportFn
+) -> Finished:
+    """Train as a recipe says.
+
+    Args:
+        loaded: the recipe.
+        make_reward: makes the reward; called once, after the devices of this process are known. It is closed at the end.
+        rule: the reward's rule; its own normalisation is the default of ``trl.scale_rewards``.
+        folder: of the run. A new run needs it absent or empty.
+        resume: go on from the last checkpoint in ``folder``.
+        report: is told of every step, on the main process.
+
+    Raises:
+        InputError: something in recipe, data, models or folder is wrong; a folder that was new is then not left behind.
+        SignalError: verifier or reward model failed on too much of a batch.
+    """
+    require("trl", extra="train", purpose="hero train")
+    main = run_folder.is_main_process()
+    progress = run_folder.find_progress(folder, loaded.recipe) if resume else run_folder.NEW
+    if main and not resume:
+        run_folder.check_new(folder)
+    inputs = _read_inputs(loaded, rule, folder)
+    if progress.changed:
+        logger.warning("%s: goes on with other values of %s", folder, ", ".join(progress.changed))
+    start = time.monotonic()
+    with make_reward() as reward:
+        try:
+            if main:
+                run_folder.write_start(folder, loaded.recipe, _details(inputs, rule))
+            policy = _cold_start(loaded, inputs, folder, progress, report)
+            trainer = _hero_trainer(loaded, inputs, policy, reward, report)
+        except InputError:
+            if main and not resume:
+                run_folder.remove_unstarted(folder)
+            raise
+        trainer.train(resume_from_checkpoint=str(progress.checkpoint) if progress.checkpoint else None)
+    trainer.save_model(str(folder / "final"))
+    finished = Finished(
+        folder,
+        trainer.state.global_step,
+        time.monotonic() - start,
+        run_folder.last_values(trainer.state.log_history, evaluation=False),
+        run_folder.last_values(trainer.state.log_history, evaluation=True),
+    )
+    if main:
+        metrics = {
+            "step": finished.step, "seconds": round(finished.seconds, 1), "train": finished.train, "eval": finished.evaluation
+        }  # fmt: skip
+        run_folder.write_end(folder, trainer.state.log_history, metrics)
+    return finished
+
+
+def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
+    """Everything but models' weights, each refused with the place in the recipe where it is wrong."""
+    recipe = loaded.recipe
+    given = grpo_given(loaded)
+    sft_values = sft_given(loaded) if recipe.sft else {}
+    tokenizer = _tokenizer(loaded)
+    problems, evaluation = load_problems(loaded, tokenizer), load_eval_problems(loaded, tokenizer)
+    cold_start = load_cold_start(loaded, recipe.sft, tokenizer) if recipe.sft else None
+    args = grpo_config(loaded, given, rule, folder)
+    per_generation = int(args.generation_batch_size or 0) // int(args.num_generations or 1)  # both are set by TRL
+    if len(problems.dataset) < per_generation:
+        raise InputError(
+            f"{loaded.where('data', 'path')}: {len(problems.dataset)} problems are fewer than the {per_generation} of one "
+            "generation batch; give more problems, or make the batch smaller ([batch] or trl.generation_batch_size)"
+        )
+    sft_args = sft_config(loaded, recipe.sft, sft_values, folder / "sft") if recipe.sft else None
+    return _Inputs(tokenizer, problems, evaluation, cold_start, args, sft_args)
+
+
+def _tokenizer(loaded: Loaded) -> PreTrainedTokenizerBase:
+    from hero_rl.scorers.pretrained import load_config, load_tokenizer
+
+    policy = loaded.recipe.policy
+    name = loaded.where("policy", "model")
+    source = os.path.expanduser(policy.model)
+    load_config(f"{name}: policy.model", source, revision=policy.revision or None, trust_remote_code=policy.trust_remote_code)
+    tokenizer = load_tokenizer(
+        f"{name}: [policy]", os.path.expanduser(policy.tokenizer or source), revision=policy.revision or None,
+        trust_remote_code=policy.trust_remote_code, padding_side="left",
+    )  # fmt: skip
+    if policy.eos_token:
+        if policy.eos_token not in tokenizer.get_vocab():
+            raise InputError(f"{loaded.where('policy', 'eos_token')}: the tokenizer has no token {policy.eos_token!r}")
+        tokenizer.eos_token = policy.eos_token
+    if tokenizer.eos_token is None:
+        raise InputError(f"{name}: the tokenizer has no end-of-sequence token, so no response would end; set policy.eos_token")
+    return tokenizer
+
+
+def _details(inputs: _Inputs, rule: RewardRule) -> dict[str, object]:
+    evaluation = inputs.evaluation
+    return {
+        "rule": {"name": rule.name, **rule.settings},
+        "scale_rewards": inputs.args.scale_rewards,
+        "device": str(inputs.args.device),
+        "problems": len(inputs.problems.dataset),
+        "problems_too_long": inputs.problems.too_long,
+        "eval_problems": len(evaluation.dataset) if evaluation else 0,
+        "cold_start_examples": len(inputs.cold_start) if inputs.cold_start is not None else 0,
+    }
+
+
+def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_folder.Progress, report: ReportFn) -> str:
+    """The model to start reinforcement learning from."""
+    final = folder / "sft" / "final"
+    if inputs.sft_args is None:
+        return os.path.expanduser(loaded.recipe.policy.model)
+    if progress.sft_done or progress.checkpoint:
+        return str(final)
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    trainer = _build(
+        loaded, SFTTrainer, model=os.path.expanduser(loaded.recipe.policy.model), args=inputs.sft_args,
+        train_dataset=inputs.cold_start, processing_class=inputs.tokenizer,
+    )  # fmt: skip
+    _report_with(trainer, "sft", report)
+    trainer.train(resume_from_checkpoint=str(progress.sft_checkpoint) if progress.sft_checkpoint else None)
+    partial = final.with_name("final.partial")
+    trainer.save_model(str(partial))
+    if trainer.is_world_process_zero():
+        os.replace(partial, final)
+    trainer.accelerator.wait_for_everyone()
+    del trainer
+    _free_memory()
+    return str(final)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _hero_trainer(loaded: Loaded, inputs: _Inputs, policy: str, reward: HybridReward, report: ReportFn) -> Any:
+    from hero_rl.engines.trl.trainer import HeroTrainer
+
+    trainer = _build(
+        loaded, HeroTrainer, model=policy, reward=reward, args=inputs.args, train_dataset=inputs.problems.dataset,
+        eval_dataset=inputs.evaluation.dataset if inputs.evaluation else None, processing_class=inputs.tokenizer,
+    )  # fmt: skip
+    _report_with(trainer, "train", report)
+    return trainer
+
+
+def _build(loaded: Loaded, trainer_class: Any, **arguments: Any) -> Any:
+    """A trainer; what TRL refuses (weights that are not there, arguments that exclude one another) is the user's input."""
+    try:
+        return trainer_class(**arguments)
+    except InputError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"{loaded.where('policy', 'model')}: {trainer_class.__name__} refuses this: {error}") from error
+
+
+def _report_with(trainer: Trainer, stage: str, report: ReportFn) -> None:
+    """Tell ``report`` instead of printing; TRL's own bar would print every log entry to stdout."""
+    from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+
+    class Reporter(TrainerCallback):
+        """Passes steps and logs on."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.is_world_process_zero:
+                report(stage, state.global_step, state.max_steps, {})
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if state.is_world_process_zero:
+                report(stage, state.global_step, state.max_steps, logs or {})
+
+    for shown in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(shown)
+    trainer.add_callback(Reporter())
