@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, MissingDependencyError
 from hero_rl.sandbox import Sandbox, SandboxSettings
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import MathVerifier
@@ -188,6 +191,23 @@ def test_it_is_a_verifier_that_pickles_and_closes(verifier: MathVerifier) -> Non
     copy.close()
     with pytest.raises(InputError, match="closed"):
         copy.verify([boxed("x", "y")])
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    with pytest.raises(MissingDependencyError, match=r"verifier 'math' needs .*math_verify.*hero-rl\[math\]"):
+        MathVerifier()
+
+
+def test_the_python_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "verifiers.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(first, {"__name__": "docs"})
+    assert capsys.readouterr().out == "correct equal\n"
+    names: dict[str, Any] = {"__name__": "docs"}
+    exec(second, names)
+    assert isinstance(names["LengthVerifier"](), Verifier)
+    assert [verdict.reason for verdict in names["LengthVerifier"]().verify([rollout("", "x" * 101)])] == ["too_long"]
 
 
 def test_unknown_options_are_refused() -> None:
