@@ -57,7 +57,8 @@ def fit_language_model(
 ) -> None:
     """Train the model in place on the responses of ``rows``, one pass in the order given."""
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     ids = encode([row.prompt + row.response + END_TOKEN for row in rows], length=SEQUENCE_LENGTH)
     labels = np.where(ids == PAD_ID, -100, ids)

@@ -113,9 +113,7 @@ def _rendered(top: int, bottom: int, form: Form) -> str:
     return render(Fraction(top, bottom), form)
 
 
-def demonstrations(
-    problems: Sequence[Problem], count: int, rates: ErrorRates, rng: np.random.Generator
-) -> list[Demonstration]:
+def demonstrations(problems: Sequence[Problem], count: int, rates: ErrorRates, rng: np.random.Generator) -> list[Demonstration]:
     """That many worked responses to random problems, half under each tag, forms uniform under ``H``."""
     picks = rng.integers(len(problems), size=count).tolist()
     hard = (rng.random(count) < 0.5).tolist()

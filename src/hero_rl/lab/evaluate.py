@@ -31,9 +31,7 @@ class Samples(NamedTuple):
     """Token ids of prompt and response, shape (P x G, length)."""
 
 
-def sample_items(
-    policy: PreTrainedModel, items: Sequence[Item], *, count: int, seed: int, greedy: bool = False
-) -> Samples:
+def sample_items(policy: PreTrainedModel, items: Sequence[Item], *, count: int, seed: int, greedy: bool = False) -> Samples:
     """``count`` responses a prompt at temperature 1, or one greedy response each."""
     import torch
 

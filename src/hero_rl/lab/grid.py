@@ -180,7 +180,7 @@ def _child(run: RunSettings, is_preparation: bool, out: Path, cache: Path, log: 
             from hero_rl.lab.run import run as run_one
 
             run_one(run, models_of(run, cache), result_path(run, out), report=sender.send)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # the parent reads it from the log, whatever it is
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)

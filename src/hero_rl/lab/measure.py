@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ def clustered_mean(values_PG: ArrayLike, *, z: float = 1.96) -> Estimate:
     """
     mean_P = np.asarray(values_PG, dtype=np.float64).mean(axis=1)
     mean = float(mean_P.mean())
-    half = z * float(mean_P.std(ddof=1)) / np.sqrt(len(mean_P)) if len(mean_P) > 1 else 0.0
+    half = z * float(mean_P.std(ddof=1)) / math.sqrt(len(mean_P)) if len(mean_P) > 1 else 0.0
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
@@ -49,7 +50,11 @@ def within_auroc(scores_PG: ArrayLike, labels_PG: ArrayLike) -> float:
     The pooled AUROC also credits a reward model for knowing which prompts are easy, which no rule can use.
     """
     each: FloatArray = np.array(
-        [auroc(s, l) for s, l in zip(np.asarray(scores_PG), np.asarray(labels_PG), strict=True)], dtype=np.float64
+        [
+            auroc(own_scores, own_labels)
+            for own_scores, own_labels in zip(np.asarray(scores_PG), np.asarray(labels_PG), strict=True)
+        ],
+        dtype=np.float64,
     )
     known = each[~np.isnan(each)]
     return float(known.mean()) if known.size else float("nan")

@@ -41,7 +41,7 @@ def encode(texts: Sequence[str], *, length: int) -> np.ndarray:
 
 def decode(ids_BT: np.ndarray) -> tuple[list[str], list[bool]]:
     """The text before the end token of each row, and whether there was an end token."""
-    characters = np.array(["", ""] + list(ALPHABET))
+    characters = np.array(["", "", *ALPHABET])
     texts: list[str] = []
     finished: list[bool] = []
     for row in ids_BT:
@@ -77,8 +77,7 @@ def model_config(*, num_labels: int | None = None) -> OPTConfig:
     """The configuration of the policy, and with ``num_labels=1`` of the reward model."""
     from transformers import OPTConfig
 
-    settings: dict[str, int] = {} if num_labels is None else {"num_labels": num_labels}
-    return OPTConfig(
+    config = OPTConfig(
         vocab_size=len(ALPHABET) + _FIRST_CHAR_ID,
         hidden_size=64,
         word_embed_proj_dim=64,
@@ -93,8 +92,10 @@ def model_config(*, num_labels: int | None = None) -> OPTConfig:
         pad_token_id=PAD_ID,
         bos_token_id=END_ID,
         eos_token_id=END_ID,
-        **settings,
     )
+    if num_labels is not None:
+        config.num_labels = num_labels
+    return config
 
 
 def new_policy(seed: int) -> PreTrainedModel:
@@ -134,7 +135,7 @@ def sample(
     try:
         with torch.no_grad():
             for batch in prompt_ids.split(batch_size):
-                out = model.generate(
+                out = model.generate(  # pyright: ignore[reportCallIssue]  # its mixin is untyped
                     input_ids=batch,
                     attention_mask=torch.ones_like(batch),
                     max_new_tokens=MAX_RESPONSE_LENGTH,

@@ -29,7 +29,7 @@ from hero_rl.lab.measure import auroc, within_auroc
 from hero_rl.lab.models import build_tokenizer, load_policy
 from hero_rl.lab.reward_model import LikelihoodScorer, RewardModelSettings, ScalarScorer, Tier, train_scalar
 from hero_rl.lab.settings import digest
-from hero_rl.lab.task import build_items
+from hero_rl.lab.task import Regime, Tag, build_items
 from hero_rl.types import Scorer
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def load_scorer(folder: Path) -> Scorer:
     facts = read_facts(folder)
     if facts["kind"] == "likelihood":
         return LikelihoodScorer(load_policy(folder), scale=facts["scale"])
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa"
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
     return ScalarScorer(model)
 
 
@@ -117,9 +115,7 @@ def _make_reward_model(folder: Path, policy: Path, settings: RewardModelSettings
         model = train_policy(steps, better, seed=seed, output_dir=scratch, model=load_policy(policy))
         scorer: Scorer = LikelihoodScorer(model)
     else:
-        model = train_scalar(
-            start, settings, rates, seed=seed, negatives=tier == "hackable", output_dir=scratch
-        )
+        model = train_scalar(start, settings, rates, seed=seed, negatives=tier == "hackable", output_dir=scratch)
         scorer = ScalarScorer(model)
     seconds = time.perf_counter() - started
     facts = _test_reward_model(scorer, start, seed)
@@ -130,7 +126,7 @@ def _make_reward_model(folder: Path, policy: Path, settings: RewardModelSettings
         import torch
 
         with torch.no_grad():
-            model.score.weight /= scale
+            model.get_parameter("score.weight").div_(scale)
         kind = "scalar"
     else:
         kind = "likelihood"
@@ -142,7 +138,8 @@ def _test_reward_model(scorer: Scorer, policy: PreTrainedModel, seed: int) -> di
     """AUROC against the oracle on the starting policy's responses to the rm_test prompts, and moments of the score."""
     facts: dict[str, Any] = {}
     all_scores: list[np.ndarray] = []
-    for regime, tag in (("verifiable", "V"), ("hard", "H")):
+    regimes: dict[Tag, Regime] = {"V": "verifiable", "H": "hard"}
+    for tag, regime in regimes.items():
         items = build_items("rm_test", regime, seed=seed)
         samples = sample_items(policy, items, count=_SAMPLES_FOR_AUROC, seed=seed)
         scores = scorer.score(samples.rollouts).reshape(samples.correct_PG.shape)
@@ -175,5 +172,3 @@ def _atomic_folder(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-

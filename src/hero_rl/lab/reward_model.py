@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from hero_rl.types import FloatArray, Rollout
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, Trainer
 
 Tier: TypeAlias = Literal["hackable", "robust", "broken"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -59,9 +59,7 @@ class RewardModelSettings:
     """The robust tier has learnt every skill whose error rate is at most this, and repeats the mistakes of the others."""
 
 
-def labelled_rows(
-    settings: RewardModelSettings, rates: ErrorRates, *, seed: int, negatives: bool
-) -> list[Demonstration]:
+def labelled_rows(settings: RewardModelSettings, rates: ErrorRates, *, seed: int, negatives: bool) -> list[Demonstration]:
     """Responses to train on, shuffled: demonstrations, and with ``negatives`` mismatched and garbled ones."""
     rng = np.random.default_rng([seed, 4])
     rows = demonstrations(split_problems()["train"], settings.rows, rates, rng)
@@ -109,34 +107,14 @@ def train_scalar(
     """
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+    from transformers import AutoModelForSequenceClassification, TrainingArguments
 
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_config(model_config(num_labels=1), attn_implementation="sdpa")
-    model.model.load_state_dict(policy.model.state_dict())
+    model.get_submodule("model").load_state_dict(policy.get_submodule("model").state_dict())
     ids, labels = training_arrays(labelled_rows(settings, rates, seed=seed, negatives=negatives))
 
-    class StepTrainer(Trainer):
-        """Binary cross-entropy of "everything right so far" at the semicolons and at the end."""
-
-        def compute_loss(
-            self,
-            model: PreTrainedModel,
-            inputs: dict[str, Tensor],
-            return_outputs: bool = False,
-            num_items_in_batch: Tensor | int | None = None,
-        ) -> Tensor:
-            hidden_BTD = model.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
-            wanted_BT = inputs["labels"]
-            known_BT = wanted_BT >= 0
-            logits_N = model.score(hidden_BTD[known_BT]).squeeze(-1)
-            loss_N = torch.nn.functional.binary_cross_entropy_with_logits(
-                logits_N, wanted_BT[known_BT], reduction="none"
-            )
-            final_N = inputs["input_ids"][known_BT] == END_ID
-            return loss_N[final_N].mean() + settings.step_loss * loss_N[~final_N].mean()
-
-    trainer = StepTrainer(
+    trainer = _step_trainer(settings.step_loss)(
         model=model,
         args=TrainingArguments(
             output_dir=str(output_dir),
@@ -163,6 +141,31 @@ def train_scalar(
     )
     trainer.train()
     return model.eval()
+
+
+def _step_trainer(step_weight: float) -> type[Trainer]:
+    """A Trainer with the binary cross-entropy of "everything right so far" at the semicolons and at the end."""
+    import torch
+    from transformers import Trainer
+
+    class StepTrainer(Trainer):
+        def compute_loss(
+            self,
+            model: torch.nn.Module,
+            inputs: dict[str, Tensor | Any],
+            return_outputs: bool = False,
+            num_items_in_batch: Tensor | int | None = None,
+        ) -> Tensor:
+            decoder, head = model.get_submodule("model"), model.get_submodule("score")
+            hidden_BTD = decoder(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
+            wanted_BT = inputs["labels"]
+            known_BT = wanted_BT >= 0
+            logits_N = head(hidden_BTD[known_BT]).squeeze(-1)
+            loss_N = torch.nn.functional.binary_cross_entropy_with_logits(logits_N, wanted_BT[known_BT], reduction="none")
+            final_N = inputs["input_ids"][known_BT] == END_ID
+            return loss_N[final_N].mean() + step_weight * loss_N[~final_N].mean()
+
+    return StepTrainer
 
 
 def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -199,9 +202,10 @@ class ScalarScorer:
 
         ids = _sequences(rollouts)
         with torch.no_grad():
-            hidden_BTD = self.model.model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+            hidden_BTD = self.model.get_submodule("model")(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
             last_B = (ids != PAD_ID).sum(1) - 1
-            return self.model.score(hidden_BTD[torch.arange(len(ids)), last_B])[:, 0].double().numpy()
+            logits_B = self.model.get_submodule("score")(hidden_BTD[torch.arange(len(ids)), last_B])[:, 0]
+            return logits_B.double().numpy()
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         """As ``score``: it is too quick to be worth a thread."""

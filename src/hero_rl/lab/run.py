@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hero_rl.errors import require
 from hero_rl.lab.evaluate import curve_point, full_evaluation
@@ -24,7 +25,7 @@ from hero_rl.types import Scorer
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, TrainerCallback
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress event: ``{"step": 10, "accuracy": 0.41, ...}``, on development prompts."""
@@ -112,6 +113,7 @@ def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report
             "process_cpu_s": time.process_time(),
         },
     }
+    content = _without_nan(content)
     write_json(result, content)
     return content
 
@@ -140,14 +142,12 @@ def _training_data(settings: RunSettings) -> Dataset:
     from datasets import Dataset
 
     items = build_items("train", settings.regime, seed=settings.seed)
-    return Dataset.from_dict(
-        {"prompt": [item.prompt for item in items], "reference": [item.reference for item in items]}
-    )
+    return Dataset.from_dict({"prompt": [item.prompt for item in items], "reference": [item.reference for item in items]})
 
 
 def _arguments(settings: RunSettings, scratch: str) -> GRPOConfig:
     """TRL's configuration: one on-policy update a step, everything that costs time and changes nothing switched off."""
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
 
     return GRPOConfig(
         output_dir=scratch,
@@ -197,12 +197,21 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine(), **found}
 
 
+def _without_nan(value: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(entry) for key, entry in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in cast("list[Any]", value)]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write beside the file and rename, so that the file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -44,8 +44,8 @@ ARMS: dict[str, Arm] = {
     "hero_group_std": Arm(rule="hero", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
 }
 DEFAULT_RULES = tuple(ARMS)
-_OTHER_RULES = ("gdpo", "gated", "prof")
 _OTHER_LEARNING_RATES = (1.5e-4, 3e-4)
+"""Without and with KL, for rules without an arm of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +72,12 @@ class RunSettings:
     held_out_samples: int = 8
     """Responses a held-out prompt, at temperature 1."""
     development_samples: int = 4
-    cold_start: ColdStartSettings = ColdStartSettings()
-    reward_model: RewardModelSettings = RewardModelSettings()
+    cold_start: ColdStartSettings = field(default_factory=ColdStartSettings)
+    reward_model: RewardModelSettings = field(default_factory=RewardModelSettings)
+
+    def __hash__(self) -> int:
+        """By content: the mapping of rule settings has no hash of its own."""
+        return hash((self.label, self.digest))
 
     @property
     def digest(self) -> str:
@@ -91,7 +95,7 @@ class RunSettings:
         Raises:
             InputError: unknown rule, or settings that it does not take.
         """
-        return build_rule(self.rule, self.rule_settings)
+        return rewards.make_rule(self.rule, self.rule_settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +120,8 @@ class LabSettings:
     """For every arm; None: each arm's own."""
     out: Path = Path("runs/lab")
     """Results go here, and models to its subfolder ``cache``."""
-    cold_start: ColdStartSettings = ColdStartSettings()
-    reward_model: RewardModelSettings = RewardModelSettings()
+    cold_start: ColdStartSettings = field(default_factory=ColdStartSettings)
+    reward_model: RewardModelSettings = field(default_factory=RewardModelSettings)
 
     def __post_init__(self) -> None:
         """Check ranges and names."""
@@ -172,30 +176,6 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def build_rule(name: str, settings: Mapping[str, float | int | str | bool | None]) -> RewardRule:
-    """A rule of ``hero_rl.rewards`` by the name of its constructor.
-
-    Raises:
-        InputError: unknown rule, or settings that it does not take.
-    """
-    constructors = {
-        "hero": rewards.hero,
-        "verifier_only": rewards.verifier_only,
-        "rm_only": rewards.rm_only,
-        "naive_sum": rewards.naive_sum,
-        "gdpo": rewards.gdpo,
-        "gated": rewards.gated,
-        "prof": rewards.prof,
-    }
-    if name not in constructors:
-        known = ", ".join([*ARMS, *_OTHER_RULES])
-        raise InputError(f"rule {name!r} is unknown; choose from {known}, with settings as in hero:alpha=0.2")
-    try:
-        return constructors[name](**settings)
-    except TypeError as error:
-        raise InputError(f"rule {name!r} does not take these settings {dict(settings)}: {error}") from error
-
-
 def parse_arm(text: str) -> Arm:
     """The arm that a name stands for, with ``:key=value,...`` changing rule settings, scale or learning rate.
 
@@ -203,9 +183,12 @@ def parse_arm(text: str) -> Arm:
         InputError: unknown rule, key or value.
     """
     name, _, tail = text.partition(":")
+    if name not in ARMS and name not in rewards.RULES:
+        known = ", ".join(dict.fromkeys([*ARMS, *rewards.RULES]))
+        raise InputError(f"rule {name!r} is unknown; choose from {known}, with settings as in hero:alpha=0.2")
     arm = ARMS.get(name) or Arm(
         rule=name,
-        scale=build_rule(name, {}).scale,
+        scale=rewards.make_rule(name, {}).scale,
         learning_rate=_OTHER_LEARNING_RATES[0],
         learning_rate_kl=_OTHER_LEARNING_RATES[1],
     )
@@ -224,7 +207,7 @@ def parse_arm(text: str) -> Arm:
         else:
             changes[key] = _value(value)
     arm = replace(arm, settings={**arm.settings, **changes})
-    build_rule(arm.rule, arm.settings)
+    rewards.make_rule(arm.rule, arm.settings)
     return arm
 
 
