@@ -58,21 +58,21 @@ def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def sandbox(**settings: object) -> Sandbox:
-    return Sandbox(SandboxSettings(**({"workers": 2, "deadline_s": 0.3} | settings)))  # type: ignore[arg-type]
+    return Sandbox(SandboxSettings(**({"workers": 2, "deadline_s": 10.0} | settings)))  # type: ignore[arg-type]
 
 
 def test_results_keep_their_order_when_some_checks_hang(helpers: Path) -> None:
     hanging = [3, 17, 18]
-    with sandbox() as box:
+    with sandbox(deadline_s=0.5) as box:
         outcomes = box.run("sandbox_helpers:hang_on", [[value, hanging] for value in range(40)])
         assert [outcome.value for outcome in outcomes] == [None if v in hanging else v for v in range(40)]
         assert [outcome.kind for outcome in outcomes] == ["timeout" if v in hanging else "value" for v in range(40)]
-        assert "0.3 s" in outcomes[3].detail
+        assert "0.5 s" in outcomes[3].detail
         assert (box.stats.checks, box.stats.timeouts, box.stats.respawns) == (40, 3, 3)
 
 
 def test_a_hang_costs_its_own_check_only_and_nothing_runs_twice(helpers: Path) -> None:
-    with sandbox(workers=1, chunk_size=30) as box:
+    with sandbox(workers=1, deadline_s=0.5, chunk_size=30) as box:
         path = str(helpers / "notes")
         box.run("sandbox_helpers:note", [[path, value, [4]] for value in range(60)])
         runs = Counter(Path(path).read_text().split())
@@ -80,23 +80,23 @@ def test_a_hang_costs_its_own_check_only_and_nothing_runs_twice(helpers: Path) -
 
 
 def test_the_deadline_counts_from_dispatch_not_from_submission() -> None:
-    with sandbox(workers=1) as box:
-        outcomes = box.run("time:sleep", [[0.15]] * 6)  # the last one is submitted 0.75 s before it is begun
+    with sandbox(workers=1, deadline_s=0.6) as box:
+        outcomes = box.run("time:sleep", [[0.2]] * 6)  # the last one is submitted 1 s before it is begun
     assert [outcome.kind for outcome in outcomes] == ["value"] * 6
 
 
 def test_imports_do_not_count_against_the_first_check(helpers: Path) -> None:
-    with sandbox(workers=1) as box:
+    with sandbox(workers=1, deadline_s=0.5) as box:
         assert [outcome.value for outcome in box.run("slow_import:double", [[4]])] == [8]
 
 
 def test_a_check_that_holds_the_interpreter_lock_is_killed_in_time(helpers: Path) -> None:
-    with sandbox(workers=1) as box:
+    with sandbox(workers=1, deadline_s=0.3) as box:
         box.warm()
         started = time.monotonic()
         (outcome,) = box.run("sandbox_helpers:hold_the_interpreter", [[7]])
         assert outcome.kind == "timeout"
-        assert 0.3 <= time.monotonic() - started < 1.0
+        assert 0.3 <= time.monotonic() - started < 3.0
 
 
 def test_a_deadline_can_be_given_per_call() -> None:
@@ -179,7 +179,7 @@ def test_odd_text_and_numbers_cross_unchanged() -> None:
 
 def test_a_message_larger_than_a_pipe_survives_a_crash_in_front_of_it(helpers: Path) -> None:
     long = "x" * 300_000
-    with sandbox(workers=1) as box:
+    with sandbox(workers=1, deadline_s=0.5) as box:
         outcomes = box.run("sandbox_helpers:hang_on", [[long, []], [long, [long]], [long, []]])
         assert [outcome.kind for outcome in outcomes] == ["value", "timeout", "value"]
         (crashed,) = box.run("os:_exit", [[3]])
@@ -191,7 +191,7 @@ def test_a_warm_up_is_done_once_however_many_checks_hang(tmp_path: Path, monkeyp
     notes = tmp_path / "notes"
     (tmp_path / "costly.py").write_text(f"def prepare():\n    open({str(notes)!r}, 'a').write('x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with sandbox(workers=1, warm_up=("costly:prepare",)) as box:
+    with sandbox(workers=1, deadline_s=0.3, warm_up=("costly:prepare",)) as box:
         box.run("time:sleep", [[30], [0], [30]])
     assert notes.read_text() == "x"
 

@@ -22,7 +22,7 @@ ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="read
 
 
 def sandbox(**settings: object) -> Sandbox:
-    return Sandbox(SandboxSettings(**({"workers": 2, "deadline_s": 0.3} | settings)))  # type: ignore[arg-type]
+    return Sandbox(SandboxSettings(**({"workers": 2, "deadline_s": 10.0} | settings)))  # type: ignore[arg-type]
 
 
 def descendants() -> list[tuple[int, str]]:
@@ -233,7 +233,7 @@ def test_the_event_loop_goes_on_while_checks_hang() -> None:
         ticker.cancel()
         return list(found), ticks
 
-    with sandbox() as box:
+    with sandbox(deadline_s=0.4) as box:
         box.warm()
         (slept, rooted, none), ticks = asyncio.run(main(box))
     assert [outcome.kind for outcome in slept] == ["timeout", "value"]
@@ -256,7 +256,7 @@ def test_cancelling_drops_the_checks_that_have_not_begun() -> None:
         started = time.monotonic()
         (outcome,) = box.run("math:sqrt", [[4]])
         assert outcome.value == 2.0
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 5.0
 
 
 def test_a_full_queue_makes_async_callers_wait_and_lets_all_through() -> None:

@@ -114,7 +114,7 @@ def test_hostile_answers_cost_their_deadline_at_most() -> None:
     settings_ = SandboxSettings(workers=2, deadline_s=DEADLINE_S, warm_up=("hero_rl.verifiers.math.symbolic:warm_up",))
     with Sandbox(settings_) as box:
         outcomes = box.run("hero_rl.verifiers.math.symbolic:compare", [["5", answer] for answer in HOSTILE])
-    assert all(outcome.elapsed_s < DEADLINE_S + 0.5 for outcome in outcomes)
+    assert all(outcome.elapsed_s < DEADLINE_S + 1.0 for outcome in outcomes)
     assert {outcome.kind for outcome in outcomes} <= {"value", "timeout", "memory", "crash"}
     assert not any(outcome.value == "equal" for outcome in outcomes)
     assert sum(outcome.kind == "timeout" for outcome in outcomes) >= 5  # the list does hang math-verify
