@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import pytest
 from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import hero, prof
+from hero_rl.rewards import batch_summary, group_advantages, hero, prof
 
 COLUMNS = ["step", "prompt", "completion", "shaped", "verdict", "rm_score", "failure", "reason", "advantage"]
 
@@ -72,14 +73,21 @@ def test_evaluation_metrics_are_those_of_the_evaluation_rollouts(tmp_path: Path)
     trainer = build(tmp_path, **evaluation)
     trainer.train()
     seen = verifier(trainer).seen[-1]
-    correct = np.array([bool({"a", "e", "1", "3"} & set(row.response)) and "z" not in row.response for row in seen])
-    assert len(seen) == 20
+    groups = np.repeat(np.arange(5), 4)
+    verdicts = [verdict.value for verdict in tiny.Letters().verify(seen)]
+    scores = tiny.Characters().score(seen)
+    output = hero().apply(verdicts, scores, groups, trainer.reward.state)
+    advantages = group_advantages(output.rewards, groups, weights_B=output.weights)
+    np.testing.assert_allclose(trainer.batches[-1][1], advantages, rtol=0, atol=1e-6)
+
     logged = next(entry for entry in trainer.state.log_history if "eval_hero/correct" in entry)
+    summary = batch_summary(verdicts, scores, groups, advantages, output.weights)
+    assert summary["weight_min"] < summary["weight_max"]
+    known = {f"eval_hero/{name}": value for name, value in summary.items() if not math.isnan(value)}
+    assert {name: logged[name] for name in known} == pytest.approx(known, abs=1e-6)
+    assert logged["eval_hero/sigma_mean"] == trainer.reward.state.value
+    correct = np.array([bool({*"ae13"} & set(row.response)) and "z" not in row.response for row in seen])
     assert logged["eval_hero/correct"] == pytest.approx(correct.mean())
-    assert logged["eval_hero/abstained"] == pytest.approx(np.mean(["z" in row.response for row in seen]))
-    kinds = correct.reshape(5, 4).sum(axis=1)
-    assert logged["eval_hero/groups_mixed"] == pytest.approx(np.mean((kinds > 0) & (kinds < 4)))
-    assert logged["eval_hero/sigma_mean"] == pytest.approx(trainer.reward.state.value)
     assert not [
         key for entry in trainer.state.log_history if "eval_loss" not in entry for key in entry if key.startswith("eval_")
     ]
