@@ -203,7 +203,8 @@ def _scan(source: Path, columns: Columns, numbers: NumberFile, progress: Progres
         _tick(progress, "scan", done, None)
     numbers.append(np.array(pending, dtype=np.uint64))
     progress("scan", numbers.rows, numbers.rows)
-    contiguous = int(np.unique(np.frombuffer(runs, dtype=np.uint64)).size) == len(runs)
+    ordered = np.sort(np.frombuffer(runs, dtype=np.uint64))
+    contiguous = not (ordered[1:] == ordered[:-1]).any()
     if not contiguous:
         logger.warning(
             "%s: rows of one prompt are apart; bringing them together takes about %d MB of memory. The output keeps the order "
