@@ -79,7 +79,9 @@ def load_recipe(name: str, assignments: Sequence[str] = ()) -> Loaded:
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(item, layers) for item in error.errors())) from None
+        # a missing key is often only a misspelt one, which is then the message to read first
+        items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
+        raise InputError("\n".join(_explain(item, layers) for item in items)) from None
     return Loaded(name if name in packaged() else Path(name).stem, recipe, tuple(layers))
 
 

@@ -44,11 +44,12 @@ class Progress(NamedTuple):
     checkpoint: Path | None
     sft_checkpoint: Path | None
     sft_done: bool
+    finished: bool
     changed: tuple[str, ...]
     """Keys that differ from the earlier recipe, of those that may."""
 
 
-NEW = Progress(None, None, False, ())
+NEW = Progress(None, None, False, False, ())
 
 
 def is_main_process() -> bool:
@@ -92,14 +93,20 @@ def find_progress(folder: Path, recipe: Recipe) -> Progress:
         )
     checkpoint, sft_checkpoint = last_checkpoint(folder), last_checkpoint(folder / "sft")
     sft_done = (folder / "sft" / "final").is_dir()
-    if (folder / "metrics.json").is_file() and not changed:
-        raise InputError(f"{folder}: this run is finished; to go on, raise trl.max_steps or trl.num_train_epochs with --set")
+    finished = (folder / "metrics.json").is_file()
+    if finished and not changed:
+        raise already_finished(folder)
     if checkpoint is None and sft_checkpoint is None and not sft_done:
         raise InputError(
             f"{folder}: there is no checkpoint to resume from: the run ended before its first (trl.save_steps). "
             "Delete the folder, or start a new run with --output"
         )
-    return Progress(checkpoint, sft_checkpoint, sft_done, tuple(changed))
+    return Progress(checkpoint, sft_checkpoint, sft_done, finished, tuple(changed))
+
+
+def already_finished(folder: Path) -> InputError:
+    """The error to raise where nothing is left to do."""
+    return InputError(f"{folder}: this run is finished; to go on, raise trl.max_steps or trl.num_train_epochs with --set")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

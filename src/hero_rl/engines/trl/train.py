@@ -79,6 +79,8 @@ def train(
     if main and not resume:
         run_folder.check_new(folder)
     inputs = _read_inputs(loaded, rule, folder)
+    if progress.finished and progress.checkpoint and 0 < inputs.args.max_steps <= _step(progress.checkpoint):
+        raise run_folder.already_finished(folder)
     if progress.changed:
         logger.warning("%s: goes on with other values of %s", folder, ", ".join(progress.changed))
     start = time.monotonic()
@@ -107,6 +109,10 @@ def train(
         }  # fmt: skip
         run_folder.write_end(folder, trainer.state.log_history, metrics)
     return finished
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
