@@ -42,7 +42,8 @@ class Observer:
         self.held_out: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
         self._development = build_items("development", settings.regime, seed=settings.seed)
-        self._held_out = build_items("held_out", settings.regime, seed=settings.seed)
+        # Both kinds of prompt, whatever was trained on: what a rule does to the other kind is part of its result.
+        self._held_out = build_items("held_out", "mixed", seed=settings.seed)
 
     def look(self, policy: PreTrainedModel, step: int) -> None:
         """Evaluate where it is due at this step."""
