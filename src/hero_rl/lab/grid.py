@@ -158,7 +158,12 @@ def _start(job: _Job, out: Path, cache: Path) -> None:
     context.set_forkserver_preload(list(_PRELOAD))
     receiver, sender = context.Pipe(duplex=False)
     job.pipe = receiver
-    job.process = context.Process(target=_child, args=(job.run, job.is_preparation, out, cache, job.log, sender))
+    job.process = context.Process(
+        target=_child,
+        args=(job.run, job.is_preparation, out, cache, job.log, sender),
+        name=f"{'models' if job.is_preparation else job.run.label}-seed{job.run.seed}",
+        daemon=True,
+    )
     with _environment(_ONE_THREAD):
         job.process.start()
     sender.close()

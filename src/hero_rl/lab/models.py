@@ -35,6 +35,9 @@ SEPARATOR_ID = int(_IDS[ord(";")])
 
 def encode(texts: Sequence[str], *, length: int) -> np.ndarray:
     """Token ids, shape (B, length), padded on the right; what ``build_tokenizer`` gives, at array speed."""
+    longest = max(map(len, texts), default=0)
+    if longest > length:
+        raise ValueError(f"a text of {longest} characters does not fit {length} tokens")
     padded = "".join(text.ljust(length, "\0") for text in texts).encode("ascii")
     return _IDS[np.frombuffer(padded, dtype=np.uint8)].reshape(len(texts), length)
 
