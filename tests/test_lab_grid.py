@@ -74,11 +74,13 @@ def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) ->
             assert sum(end["correct_P"]) / 600 == pytest.approx(end["accuracy"]["mean"])
             assert end["accuracy"]["low"] <= end["accuracy"]["mean"] <= end["accuracy"]["high"]
     ours, theirs = (read_result(run, out) for run in runs)
-    assert ours is not None and theirs is not None
+    assert ours is not None
+    assert theirs is not None
     # The same starting policy, prompts and sampling noise for both rules; after the first step they part.
     assert ours["held_out"]["start"] == theirs["held_out"]["start"]
     assert ours["held_out"]["end"] != theirs["held_out"]["end"]
-    assert not list(out.rglob("*.partial")) and not list(out.rglob("*.log"))
+    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.log"))
 
 
 def test_the_same_seed_gives_the_same_result_in_another_process(out: Path, tmp_path: Path) -> None:
@@ -86,7 +88,8 @@ def test_the_same_seed_gives_the_same_result_in_another_process(out: Path, tmp_p
     collect([run], out)
     collect([run], tmp_path, cache=out / "cache")
     first, second = read_result(run, out), read_result(run, tmp_path)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert without_times(first) == without_times(second)
 
 
@@ -126,7 +129,8 @@ def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Pat
     }  # fmt: skip
     assert ends["prof"].data["error"].startswith("killed by signal 9")
     assert "Error" in ends["naive_sum"].data["error"]
-    assert read_result(doomed, out) is None and read_result(good, out) is not None
+    assert read_result(doomed, out) is None
+    assert read_result(good, out) is not None
 
 
 def test_models_that_cannot_be_made_fail_their_runs_and_leave_no_folder(tmp_path: Path) -> None:

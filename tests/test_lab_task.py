@@ -95,7 +95,8 @@ def test_splits_are_disjoint_whole_and_the_same_for_every_seed() -> None:
 
 def test_regimes_tag_the_same_problems_and_a_prompt_has_one_reference_in_all_of_them() -> None:
     hard, easy, mixed = (build_items("held_out", regime, seed=3) for regime in ("hard", "verifiable", "mixed"))
-    assert {item.tag for item in hard} == {"H"} and {item.tag for item in easy} == {"V"}
+    assert {item.tag for item in hard} == {"H"}
+    assert {item.tag for item in easy} == {"V"}
     assert set(mixed) == set(hard) | set(easy)
     assert build_items("held_out", "hard", seed=3) == hard != build_items("held_out", "hard", seed=4)
 
