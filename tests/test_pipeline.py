@@ -68,6 +68,26 @@ def test_the_reward_model_stays_on_the_callers_thread():
     assert scorer.threads == {threading.get_ident()}
 
 
+def test_an_error_of_the_reward_model_is_raised_at_once_however_busy_the_verifier_is():
+    class Broken(Sleepy):
+        def score(self, rollouts):
+            raise OSError("no such model")
+
+    start = time.perf_counter()
+    with pytest.raises(OSError, match="no such model"):
+        HybridReward(Sleepy(30), Broken(0), hero()).measure(group())
+    assert time.perf_counter() - start < 5
+
+
+def test_an_error_of_the_verifier_reaches_the_caller():
+    class Broken(Sleepy):
+        def verify(self, rollouts):
+            raise InputError("label 'maybe'")
+
+    with pytest.raises(InputError, match="label 'maybe'"):
+        HybridReward(Broken(0), Sleepy(0), hero()).measure(group())
+
+
 def test_groups_are_rollouts_of_one_prompt_in_any_order():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(alpha=0.1, beta=0.1, eps=0.0))
     a, b = group("a"), group("b", ("4", "4", "no", "none"))

@@ -10,8 +10,9 @@ and ends with the same state; ``score`` does both for everybody else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,11 +86,10 @@ class HybridReward:
         if self.verifier is None or self.scorer is None:
             verdicts = self.verifier.verify(rollouts) if self.verifier else _no_verdicts(rollouts)
             return Signals(verdicts, self.scorer.score(rollouts) if self.scorer else _no_scores(rollouts))
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hero-verifier") as pool:
-            verdicts = pool.submit(self.verifier.verify, rollouts)
-            # The reward model stays on the calling thread: it may hold a GPU context that belongs to it.
-            scores = self.scorer.score(rollouts)
-            return Signals(verdicts.result(), scores)
+        verdicts = _beside(self.verifier.verify, rollouts)
+        # The reward model stays on the calling thread: it may hold a GPU context that belongs to it.
+        scores = self.scorer.score(rollouts)
+        return Signals(verdicts.result(), scores)
 
     async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
         """As ``measure``, without blocking the event loop."""
@@ -183,6 +183,20 @@ class HybridReward:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _beside(function: Callable[[Sequence[Rollout]], list[Verdict]], rollouts: Sequence[Rollout]) -> Future[list[Verdict]]:
+    """What ``function`` returns, computed in a thread that does not hold up Ctrl-C or the end of the program."""
+    future: Future[list[Verdict]] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(rollouts))
+        except BaseException as error:  # noqa: BLE001  # handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="hero-verifier", daemon=True).start()
+    return future
 
 
 def _no_verdicts(rollouts: Sequence[Rollout]) -> list[Verdict]:
