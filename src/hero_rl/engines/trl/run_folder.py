@@ -149,12 +149,10 @@ def write_end(folder: Path, history: Sequence[Mapping[str, Any]], metrics: Mappi
 
 
 def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> dict[str, object]:
-    """The newest logged value of every metric."""
-    values: dict[str, object] = {}
-    for entry in history:
-        if ("train_runtime" not in entry) and any(key.startswith("eval_") for key in entry) == evaluation:
-            values |= {key: _json_number(value) for key, value in entry.items()}
-    return values
+    """The metrics that were logged last."""
+    entries = [entry for entry in history if "train_runtime" not in entry]
+    entries = [entry for entry in entries if any(key.startswith("eval_") for key in entry) == evaluation]
+    return {key: _json_number(value) for key, value in entries[-1].items()} if entries else {}
 
 
 def write_text(path: Path, text: str) -> None:
