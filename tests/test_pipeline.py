@@ -141,6 +141,17 @@ def test_a_batch_of_failures_raises_and_leaves_the_state_alone():
     )
 
 
+def test_one_failure_in_a_small_batch_costs_its_row_and_not_the_run():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.1)
+    reward.check_failures([1, 0, 0, 0])
+    reward.check_failures([0] * 90 + [1] * 9)
+    for failures in ([1], [1, 1, 0, 0], [0] * 80 + [1] * 9):
+        with pytest.raises(SignalError):
+            reward.check_failures(failures)
+    with pytest.raises(SignalError):
+        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).check_failures([1, 0, 0])
+
+
 def test_a_signal_that_the_rule_needs_must_have_a_source():
     with pytest.raises(InputError, match="'hero' needs reward-model scores"):
         HybridReward(Sleepy(0), None, hero())
