@@ -172,15 +172,17 @@ def _progress() -> Iterator[ReportFn]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     console = Console(stderr=True)
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description:<6}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[metrics]}"),
+        TextColumn("{task.description:<6}"), BarColumn(bar_width=12), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[metrics]}", table_column=rest),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
     shown: dict[str, str] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as display:
 
         def report(stage: str, step: int, total: int, logs: Mapping[str, float]) -> None:
             if text := _metrics(logs):
