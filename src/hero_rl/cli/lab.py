@@ -75,10 +75,12 @@ def lab(
     results, failures = _run_all(settings)
     if not results:
         raise HeroError(f"every run failed; the first: {failures[0]}")
-    from hero_rl.lab.page import write_report
+    from hero_rl.lab.page import learning_curves, write_report
+    from hero_rl.report.figures import save_png
 
     _write_lines(out / "results.jsonl", results)
     page = write_report(out / "report.html", results, command=shlex.join(["hero", *sys.argv[1:]]))
+    save_png(learning_curves(results), out / "curves.png")
     if as_json:
         show.print_json({"results": str(out / "results.jsonl"), "report": str(page), "failed": failures, **_as_json(results)})
     else:
