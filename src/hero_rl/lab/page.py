@@ -18,8 +18,8 @@ TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
 HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any right", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
 
 TABLE_NOTE = (
-    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. "
-    "Any right, all wrong: share of prompts with a right response, and without any that the strict verifier accepts, in {samples}."
+    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. Any right, all wrong: "
+    "prompts with a right response, and without any that the strict verifier accepts, in {samples}."
 )
 
 
