@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import pickle
+import sys
 import threading
 import time
 
@@ -174,3 +176,74 @@ def test_a_column_that_is_absent_or_no_number_is_named():
     rollout = Rollout(prompt_id="p7", problem="", reference="", response="", extra={"rm": "high"})
     with pytest.raises(InputError, match="column 'rm' of prompt 'p7' holds 'high'"):
         ColumnScorer("rm").score([rollout])
+
+
+def test_an_error_of_the_reward_model_stops_the_verifier_of_an_async_batch():
+    class Patient(Sleepy):
+        cancelled = False
+
+        async def averify(self, rollouts):
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+
+    class Broken(Sleepy):
+        async def ascore(self, rollouts):
+            await asyncio.sleep(0.01)
+            raise OSError("no such model")
+
+    verifier = Patient(0)
+
+    async def scenario():
+        with pytest.raises(OSError, match="no such model"):
+            await HybridReward(verifier, Broken(0), hero()).ameasure(group())
+        return verifier.cancelled
+
+    assert asyncio.run(scenario())
+
+
+def test_no_batch_is_lost_from_the_state_when_threads_score_at_once():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [reward.score(group()) for _ in range(100)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert reward.state.updates == 400
+
+
+def test_a_verifier_or_reward_model_that_loses_rows_is_named():
+    class Short(Sleepy):
+        def verify(self, rollouts):
+            return super().verify(rollouts)[1:]
+
+        def score(self, rollouts):
+            return super().score(rollouts)[:, None]
+
+    with pytest.raises(InputError, match="the verifier 'sleepy' gave 2 verdicts for 3 rollouts"):
+        HybridReward(Short(0), Sleepy(0), hero()).measure(group())
+    with pytest.raises(InputError, match=r"the reward model 'sleepy' gave scores of shape \(3, 1\) for 3 rollouts"):
+        HybridReward(Sleepy(0), Short(0), hero()).measure(group())
+
+
+def test_scores_may_be_a_plain_list():
+    class Plain(Sleepy):
+        def score(self, rollouts):
+            return [1.0, None, 3]
+
+    assert np.isnan(HybridReward(Sleepy(0), Plain(0), hero()).measure(group()).scores).tolist() == [False, True, False]
+
+
+def test_it_pickles_with_its_state():
+    reward = HybridReward(None, ColumnScorer("rm"), rm_only())
+    reward.score(group())
+    copy = pickle.loads(pickle.dumps(reward))
+    assert copy.state == reward.state
+    assert copy.score(group()).shaped.rewards.tolist() == [0.0, 1.0, 2.0]
