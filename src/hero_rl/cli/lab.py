@@ -20,8 +20,10 @@ from rich.table import Table
 
 from hero_rl.cli import show
 from hero_rl.errors import HeroError, InputError
+from hero_rl.files import write_text
+from hero_rl.lab.arms import ARMS
 from hero_rl.lab.compare import ArmSummary, summarize, tags
-from hero_rl.lab.settings import ARMS, LabSettings, RunSettings
+from hero_rl.lab.settings import LabSettings, RunSettings
 
 HELP = f"""Train tiny models from scratch on this machine and compare reward rules.
 
@@ -78,7 +80,7 @@ def lab(
     from hero_rl.lab.page import learning_curves, write_report
     from hero_rl.report.figures import save_png
 
-    _write_lines(out / "results.jsonl", results)
+    write_text(out / "results.jsonl", "".join(json.dumps(result) + "\n" for result in results))
     page = write_report(out / "report.html", results, command=shlex.join(["hero", *sys.argv[1:]]))
     save_png(learning_curves(results), out / "curves.png")
     if as_json:
@@ -217,9 +219,3 @@ def _as_json(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "held_out": [s._asdict() | {"accuracy": s.accuracy._asdict(), "greedy": s.greedy._asdict()} for s in summaries],
         "differences": [d._asdict() | {"estimate": d.estimate._asdict()} for d in found],
     }
-
-
-def _write_lines(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(json.dumps(result) + "\n" for result in results), encoding="utf-8")
-    os.replace(partial, path)
