@@ -194,7 +194,7 @@ BAD = {
         ["--set", "rule.alpha=0.6", "--set", "rule.beta=0.6"],
         "--set rule.beta=0.6: alpha=0.6 and beta=0.6 make the two bands",
     ),
-    "unknown rule": (["--set", "rule.name=heor"], "--set rule.name=heor: unknown rule 'heor'; choose one of hero,"),
+    "unknown rule": (["--set", "rule.name=heor"], "--set rule.name=heor: rule 'heor' is unknown; choose one of hero,"),
     "unknown rule setting": (["--set", "rule.alhpa=0.1"], "unknown key 'rule.alhpa'; did you mean 'rule.alpha'?"),
     "rule setting of the wrong type": (["--set", "rule.alpha=wide"], "--set rule.alpha=wide: "),
     "unknown TRL argument": (["--set", "trl.max_step=3"], "unknown key 'trl.max_step'; did you mean 'trl.max_steps'?"),

@@ -31,7 +31,7 @@ def verify(
     target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")],
     verifier: Annotated[str, typer.Option(help="Who says what is correct.")] = "math",
     policy: Annotated[
-        str | None, typer.Option(help="Of the maths verifier: balanced (may abstain) or binary (never where it could parse).")
+        str | None, typer.Option(help="Of the maths verifier: balanced (may abstain) or binary (never does).")
     ] = None,
     deadline: Annotated[float | None, typer.Option(help="Seconds the maths verifier may spend on one response.")] = None,
     max_failure_rate: Annotated[float, typer.Option(help="Stop where a larger share of rows fails.")] = 0.1,
@@ -64,4 +64,4 @@ def verify(
     rows += [(name, f"{count} ({count / summary.rows:.1%})") for name, count in counts]
     rows += [("failed", str(summary.failures))]
     rows += [(f"reason {reason}", str(count)) for reason, count in summary.reasons.items()]
-    show.print_table(f"{judge.name}: {target}", rows)
+    show.print_table(f"{judge.name}: {target}", rows, right=True)
