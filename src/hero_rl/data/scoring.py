@@ -26,7 +26,7 @@ from hero_rl.data.rollouts import Columns, Record, Row, check_readable, read_rec
 from hero_rl.data.shaping import Progress, shape
 from hero_rl.data.summary import GroupSummary, summarize
 from hero_rl.errors import InputError, SignalError
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import HybridReward, too_many_failures
 from hero_rl.rewards import SCALES, Scale
 from hero_rl.types import Rollout, Verdict, Verifier
 
@@ -98,7 +98,7 @@ def score_file(
 
     Raises:
         InputError: a broken row, an unusable path.
-        SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows.
+        SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows (and on more than one).
     """
     columns = columns or Columns()
     if scale is not None and scale not in SCALES:
@@ -159,7 +159,7 @@ def verify_file(
 
     Raises:
         InputError: a broken row, an unusable path.
-        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows.
+        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows (and on more than one).
     """
     columns = columns or Columns(group_by=None)
     check_readable(source)
@@ -262,7 +262,7 @@ def _code(verdict: Verdict, codes: dict[str, int]) -> int:
 
 def _check_failures(failures: int, done: int, total: int, max_rate: float, names: str) -> None:
     """Raise as soon as the whole file is sure to have too many failures."""
-    if failures > max_rate * total:
+    if too_many_failures(failures, total, max_rate):
         raise SignalError(
             f"{failures} of the first {done} rows failed in {names}; at most {max_rate:.0%} of the file's {total} rows may "
             "(--max-failure-rate). Is an endpoint down, a deadline too short, or a score missing?"
