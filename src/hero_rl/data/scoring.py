@@ -98,7 +98,7 @@ def score_file(
 
     Raises:
         InputError: a broken row, an unusable path.
-        SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows (and on more than one).
+        SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows, and on more than one.
     """
     columns = columns or Columns()
     if scale is not None and scale not in SCALES:
@@ -159,7 +159,7 @@ def verify_file(
 
     Raises:
         InputError: a broken row, an unusable path.
-        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows (and on more than one).
+        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows, and on more than one.
     """
     columns = columns or Columns(group_by=None)
     check_readable(source)
@@ -183,10 +183,14 @@ def verify_file(
             _check_failures(failures, done, total, max_failure_rate, verifier.name)
             progress("verify", done, total)
         if done != total:
-            raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+            raise _changed(source)
     return VerifySummary(
         total, labels["correct"], labels["incorrect"], labels["abstain"], failures, dict(reasons.most_common())
     )
+
+
+def _changed(source: Path) -> InputError:
+    return InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
 
 
 def _scan(source: Path, columns: Columns, numbers: NumberFile, progress: Progress) -> bool:
@@ -243,7 +247,7 @@ def _measure(
         signals = reward.measure(rollouts)
         records = numbers.read(done, done + len(chunk))
         if records.size != len(chunk) or records["group"].tolist() != [_group_hash(rollout) for rollout in rollouts]:
-            raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+            raise _changed(source)
         records["verdict"], records["score"] = signals.values, signals.scores
         records["reason"] = [_code(verdict, codes) for verdict in signals.verdicts]
         numbers.write(done, records)
@@ -252,7 +256,7 @@ def _measure(
         _check_failures(failures, done, numbers.rows, reward.max_failure_rate, names)
         progress("verify and score", done, numbers.rows)
     if done != numbers.rows:
-        raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+        raise _changed(source)
     return codes, failures
 
 
@@ -281,7 +285,7 @@ def _with_numbers(source: Path, numbers: NumberFile, progress: Progress) -> Iter
         yield record, shaped[done % CHUNK_ROWS]
         done += 1
     if done != numbers.rows:
-        raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+        raise _changed(source)
     progress("write", done, done)
 
 
