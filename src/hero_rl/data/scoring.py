@@ -15,6 +15,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ def _score(
     scale = reward.rule.scale if scale is None else scale
     with_score = reward.scorer is not None and not keep_rm_score
     added = (*VERIFY_COLUMNS, *(("rm_score",) if with_score else ()), *SHAPE_COLUMNS)
-    with open_writer(target, source=source, added=added) as write:
+    with open_writer(target, source=source, added=added) as write, _unchanged(source):
         reasons, failures = _measure(source, columns, reward, numbers, progress)
         sigma_mean = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
         codes = list(reasons)
@@ -171,7 +172,7 @@ def verify_file(
     reasons: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     failures = done = 0
-    with open_writer(target, source=source, added=VERIFY_COLUMNS) as write:
+    with open_writer(target, source=source, added=VERIFY_COLUMNS) as write, _unchanged(source):
         for chunk in _chunks(read_rollouts(source, columns)):
             verdicts = verifier.verify([row.rollout for row in chunk])
             for row, verdict in zip(chunk, verdicts, strict=True):
@@ -187,6 +188,16 @@ def verify_file(
     return VerifySummary(
         total, labels["correct"], labels["incorrect"], labels["abstain"], failures, dict(reasons.most_common())
     )
+
+
+@contextmanager
+def _unchanged(source: Path) -> Iterator[None]:
+    """Raises at the end of the block where the file is not the one that it was at the start."""
+    before = source.stat()
+    yield
+    after = source.stat()
+    if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+        raise _changed(source)
 
 
 def _changed(source: Path) -> InputError:
