@@ -19,7 +19,7 @@ from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.values import compare_values
-from hero_rl.verifiers.math.words import EXCLUSIVE, content_words
+from hero_rl.verifiers.math.words import EXCLUSIVE, content_words, keyword_of
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _MANY = frozenset(("infinity", "infinitely many"))
@@ -121,11 +121,16 @@ def _compare_text(a: Reading, b: Reading) -> Finding:
     expected, given = content_words(a.text), content_words(b.text)
     if expected and sorted(expected) == sorted(given) and a.kind == b.kind == "text" and "\\" not in _without_text(a.text + b.text):
         return equal("equal_words") if expected == given else unsure("words")
+    keyword = keyword_of(a.text) if a.kind == "text" else None
+    if keyword is not None and b.kind == "word":
+        return _compare_words(a._replace(kind="word", form=keyword), b)
     if a.kind == "text" and a.form not in _GARBAGE:
         return unsure("reference_in_words" if a.form == "prose" else "reference_unreadable")
-    if b.kind == "text" and b.form in _GARBAGE:
-        return different("answer_unreadable") if a.kind != "text" else unsure("reference_unreadable")
-    return unsure("reference_unreadable") if a.kind == "text" else unsure("answer_in_words")
+    if a.kind == "text":
+        return unsure("reference_unreadable")
+    if b.form in _GARBAGE:
+        return different("answer_unreadable") if b.form != "syntax" else unsure("answer_unreadable")
+    return unsure("answer_in_words" if b.form == "prose" else "answer_not_understood")
 
 
 def _without_text(text: str) -> str:

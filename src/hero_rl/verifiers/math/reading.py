@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
+from hero_rl.verifiers.math.dots import fold_dots
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
@@ -265,6 +266,8 @@ def _single(text: str) -> Reading:
         if unit is None or unit.kind != "noun":
             raise
         raise Unreadable("prose") from None
+    if r"\ldots" in core:
+        tree = fold_dots(tree)
     if unit is None:
         tree, unit = _degrees(tree)
     return Reading("value", text, tree=tree, unit=unit)

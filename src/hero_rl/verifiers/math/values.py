@@ -21,6 +21,8 @@ _FREE_LETTERS = frozenset("nmkjlrstcCKNpq")
 """Letters that commonly stand for any integer or constant, and may be another such letter."""
 _CONSTANT_LETTERS = frozenset("CcKk")
 _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
+_NEARLY = 5e-4
+"""An exact answer this close to a decimal reference of four digits: the reference was rounded on the way to its end."""
 _MAX_RENAMED = 3
 
 
@@ -55,7 +57,12 @@ def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
     finding = compare_expressions(a, b, hints)
     if finding.relation != "equal":
         return finding if of.kind == to.kind == "noun" else unsure("units_differ")
-    return unsure("units_differ")
+    return equal("equal_counted") if of.kind == to.kind == "noun" and _same_head(of, to) else unsure("units_differ")
+
+
+def _same_head(of: Unit, to: Unit) -> bool:
+    """Whether two noun phrases name the same kind of thing, as their last word says: ``red boxes`` and ``wooden boxes``."""
+    return bool(of.name) and of.name.split()[-1] == to.name.split()[-1]
 
 
 def _one_unit(a: Node, b: Node, unit: Unit | None, hints: Hints, *, degrees_first: bool) -> Finding:
@@ -171,6 +178,8 @@ def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Find
     ratio = _ratio(x, y)
     if ratio is None:
         return unsure("answer_too_large")
+    if decimal is not None and given is None and decimal.digits >= _MIN_DIGITS_FOR_EXACT and abs(ratio - 1) <= _NEARLY:
+        return equal("equal_nearly") if not _is_whole(b) else unsure("numbers_close")
     return _doubt(a, b, ratio, (given is not None) + (decimal is not None), hints)
 
 

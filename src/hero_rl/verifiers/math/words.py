@@ -68,6 +68,21 @@ def known_word(text: str) -> str | None:
     return "none" if _NO_SUCH.fullmatch(plain) else None
 
 
+def keyword_of(text: str) -> str | None:
+    """The one of ``yes``, ``no``, ``even`` and ``odd`` that a longer statement turns on; None where it is not that plain.
+
+    >>> keyword_of("Yes, it is possible"), keyword_of("any even number"), keyword_of("not even")
+    ('yes', 'even', None)
+    """
+    words = plain_words(text).split()
+    if words and words[0] in ("yes", "no") and ("," in text or len(words) == 1):
+        return words[0]
+    if not {"not", "no", "neither", "never", "cannot", "except"}.isdisjoint(words):
+        return None
+    found = [word for word in words if word in ("even", "odd")]
+    return found[0] if len(found) == 1 and len(words) <= 8 else None
+
+
 def number_in_words(text: str) -> Fraction | None:
     """The number that words spell, ordinals and simple fractions included.
 

@@ -1,0 +1,95 @@
+"""The stages of one check that run in the caller's process, in order, and what is left for the sandbox.
+
+extraction -> fast path -> cleaning -> typed comparison (with numeric sampling) -> the symbolic comparison in the sandbox, if any.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hero_rl.sandbox import Outcome
+from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.compare import compare_typed
+from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
+from hero_rl.verifiers.math.guards import too_heavy
+from hero_rl.verifiers.math.literal import literal_relation
+from hero_rl.verifiers.math.problem import read_problem
+
+MAX_ANSWER_CHARS = 2_000
+"""A longer answer is incorrect, and a longer reference abstains, without being looked at."""
+MAX_DETAIL_CHARS = 200
+
+_FOR_SYMPY = frozenset(("undecided", "reference_unreadable", "answer_not_understood", "answer_unreadable", "not_comparable"))
+"""Where the typed comparison could not tell although both sides look like mathematics."""
+
+
+class Pair(NamedTuple):
+    """A reference, the answer that was found in a response, and the question."""
+
+    reference: str
+    answer: str
+    problem: str = ""
+
+
+class Stage(NamedTuple):
+    """What the stages before the sandbox found."""
+
+    finding: Finding
+    forms: tuple[str, str]
+    """The normal forms that were compared: the answer's and the reference's."""
+    name: str
+    """Which stage spoke: ``extraction``, ``literal`` or ``typed``."""
+    wants_sympy: bool = False
+    """Whether the symbolic comparison may tell more."""
+
+    @property
+    def detail(self) -> str:
+        """The normal forms, the answer's first, for the row."""
+        return " | ".join(form[:MAX_DETAIL_CHARS] for form in self.forms)
+
+
+def find_pair(reference: object, response: object, problem: str = "") -> Pair | Stage:
+    """What has to be compared, or the finding where there is nothing to compare."""
+    expected = "" if reference is None else str(reference).strip()
+    if not expected:
+        return _nothing(unsure("reference_missing"), "")
+    if len(expected) > MAX_ANSWER_CHARS:
+        return _nothing(unsure("reference_too_long"), f"{len(expected)} characters")
+    found = extract_answer(response) if isinstance(response, str) else FoundAnswer("", "none")
+    answer = found.text.strip()
+    if not answer:
+        return _nothing(Finding("different", "no_answer"), "")
+    if len(answer) > MAX_ANSWER_CHARS:
+        return _nothing(Finding("different", "answer_too_long"), f"{len(answer)} characters")
+    return Pair(expected, answer, problem)
+
+
+def _nothing(finding: Finding, note: str) -> Stage:
+    return Stage(finding, (note,) if note else (), "extraction")  # type: ignore[arg-type]
+
+
+def compare_pair(pair: Pair) -> Stage:
+    """What the fast path or the typed comparison finds; never raises, and takes a bounded time."""
+    literal = literal_relation(pair.reference, pair.answer)
+    if literal is not None:
+        return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
+    reference, answer = clean(pair.reference), clean(pair.answer)
+    finding = compare_typed(reference, answer, read_problem(pair.problem))
+    wants_sympy = finding.relation == "unsure" and finding.reason in _FOR_SYMPY
+    if wants_sympy:
+        heavy = too_heavy(answer) or too_heavy(reference)
+        if heavy:
+            finding, wants_sympy = unsure(heavy), False
+    return Stage(finding, (answer, reference), "typed", wants_sympy)
+
+
+def settle(stage: Stage, outcome: Outcome) -> Finding | None:
+    """The finding after the symbolic comparison; None where that broke."""
+    if outcome.kind != "value":
+        return None
+    if outcome.value == "equal":
+        return Finding("equal", "equal_symbolically")
+    if stage.finding.reason == "answer_unreadable":
+        return different("answer_unreadable") if outcome.value == "answer_unparsable" else stage.finding
+    return DIFFERENT if outcome.value == "different" else stage.finding
