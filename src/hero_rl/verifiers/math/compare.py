@@ -10,7 +10,7 @@ from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
-from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.problem import Hints, read_problem
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_regions, read_region
 from hero_rl.verifiers.math.sampling import rename
@@ -26,13 +26,14 @@ _MANY = frozenset(("infinity", "infinitely many"))
 _GARBAGE = frozenset(("syntax", "sign_unknown", "numbers_side_by_side", "contradiction", "repeated_factorial", "digits_of_another_base"))
 
 
-def compare_typed(reference: str, answer: str, hints: Hints) -> Finding:
-    """How a cleaned answer relates to a cleaned reference.
+def compare_typed(reference: str, answer: str, problem: str) -> Finding:
+    """How a cleaned answer relates to a cleaned reference, given the text of the question ("": not known).
 
     ``different`` is said only where both were understood as the same kind of thing; ``unsure`` names the obstacle.
     """
     if _squeezed(reference) == _squeezed(answer) and reference:
         return EQUAL
+    hints = read_problem(problem)
     choice = _compare_choices(reference, answer, hints)
     if choice is not None:
         return choice

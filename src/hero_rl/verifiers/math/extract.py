@@ -62,10 +62,10 @@ def extract_answer(response: str) -> FoundAnswer:
 
 def _last_boxes(text: str) -> list[str]:
     """The contents of the last run of boxes that stand side by side, each different content once."""
-    last = last_boxed(text)
+    begins = [match.start() for match in _BOX.finditer(text)]
+    last = last_boxed(text[begins[0] :]) if begins else None
     if last is None:
         return []
-    begins = [match.start() for match in _BOX.finditer(text)]
     if len(begins) < 2:
         return [last]
     contents = [last]

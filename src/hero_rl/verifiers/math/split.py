@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_ITEMS = 200
@@ -24,7 +25,8 @@ class Piece(NamedTuple):
     depth: int
 
 
-def pieces(text: str) -> list[Piece]:
+@lru_cache(maxsize=1024)
+def pieces(text: str) -> tuple[Piece, ...]:
     """The signs and commands of a text with their depth; a bracket itself counts as outside of what it encloses."""
     found: list[Piece] = []
     depth = 0
@@ -35,7 +37,7 @@ def pieces(text: str) -> list[Piece]:
         found.append(Piece(piece, match.start(), match.end(), depth))
         if piece in _OPEN or piece.startswith(r"\begin{"):
             depth += 1
-    return found
+    return tuple(found)
 
 
 def split_at(text: str, is_separator: Callable[[str], bool]) -> list[str]:

@@ -14,7 +14,6 @@ from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.guards import too_heavy
 from hero_rl.verifiers.math.literal import literal_relation
-from hero_rl.verifiers.math.problem import read_problem
 
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is incorrect, and a longer reference abstains, without being looked at."""
@@ -75,7 +74,7 @@ def compare_pair(pair: Pair) -> Stage:
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
     reference, answer = clean(pair.reference), clean(pair.answer)
-    finding = compare_typed(reference, answer, read_problem(pair.problem))
+    finding = compare_typed(reference, answer, pair.problem)
     wants_sympy = finding.relation == "unsure" and finding.reason in _FOR_SYMPY
     if wants_sympy:
         heavy = too_heavy(answer) or too_heavy(reference)
