@@ -81,7 +81,15 @@ _ALIASES = (
     (re.compile(r"\\(?:isin)(?![A-Za-z])"), r"\\in "),
     (re.compile(r"\\(?:to|rightarrow|mapsto)(?![A-Za-z])|->"), r"\\to "),
     (re.compile(r"\*\*"), "^"),
+    (re.compile(r"\\&"), r"\\text{ and }"),
+    (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
 )  # fmt: skip
+_E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
+_SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|thousand|million|billion|trillion)\b(\s*\})?")
+_SCALES = {"dozen": "12", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}"}
+_UNIT_VECTOR = re.compile(
+    r"\\(?:mathbf|vec|hat|boldsymbol|overrightarrow|bm)\s*\{?\s*(?:\\(?:hat|mathbf|vec)\s*\{?\s*)?(?:([ijk])|\\([ij])math)(?![A-Za-z])\s*(?:\}\s*){0,2}"
+)
 _MARKDOWN = re.compile(r"^\s*(\*\*|__|\*|`)(.+?)\1([.!]?)\s*$", re.DOTALL)
 _CURRENCY_DOLLAR = re.compile(r"^\s*-?\s*\$\s*(?=[\d.])")
 _COUNTED_DELIMITERS = re.compile(r"(?<!\\)\$\$?|(?<!\\)\\[()]|(?<!\\)\\[\[\]]")
@@ -91,6 +99,8 @@ _FUNCTION_NAMES = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp", "max", "min",
      "gcd", "lcm", "det", "lg", "arccot", "sgn")
 )  # fmt: skip
+_ALSO_UNITS = frozenset(("min", "sec"))
+_NUMBER_THEN_WORDS = re.compile(r"([-+]?\d[\d.,/]*)\s+([A-Za-z].*)", re.DOTALL)
 _MAX_ROUNDS = 6
 
 
@@ -110,8 +120,9 @@ def clean(text: str) -> str:
     text = _SIZING.sub(" ", _INVISIBLE.sub("", text))
     for pattern, replacement in _ALIASES:
         text = pattern.sub(replacement, text)
+    text = _E_NOTATION.sub(r"\\times 10^{\1}", _UNIT_VECTOR.sub(lambda match: f"\\{match[1] or match[2]}vec ", text))
     text = _unwrap(_SPACING.sub(" ", text))
-    text = _without_separators(_trim(text))
+    text = _SCALE.sub(_scale, _without_separators(_trim(text)))
     return " ".join(text.split())
 
 
@@ -168,13 +179,20 @@ def _unwrap(text: str) -> str:
 
 def _text_or_math(match: re.Match[str]) -> str:
     content = match.group(1).strip()
-    if content in _FUNCTION_NAMES:
+    if content in _FUNCTION_NAMES and (content not in _ALSO_UNITS or "operatorname" in match.group()):
         return f"\\{content} "
     if content == "" or (len(content) == 1 and not match.group().startswith(r"\text")):
         return content or " "
     if not re.search(r"[A-Za-z]{2}|%", content) and re.search(r"[\d(]", content):
         return f" {content} "
-    return f" \x00{{{content}}}"
+    counted = _NUMBER_THEN_WORDS.fullmatch(content)
+    return f" {counted[1]} \x00{{{counted[2]}}}" if counted else f" \x00{{{content}}}"
+
+
+def _scale(match: re.Match[str]) -> str:
+    opened = match[1] if match[1] and not match[3] else ""
+    closed = match[3] if match[3] and not match[1] else ""
+    return f" \\times {_SCALES[match[2]]} {opened}{closed}"
 
 
 def _trim(text: str) -> str:

@@ -12,7 +12,7 @@ from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints, read_problem
 from hero_rl.verifiers.math.reading import Reading, read
-from hero_rl.verifiers.math.regions import compare_regions, read_region
+from hero_rl.verifiers.math.regions import compare_regions, has_symbolic_ends, read_region
 from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain
@@ -122,9 +122,9 @@ def _compare_text(a: Reading, b: Reading) -> Finding:
     expected, given = content_words(a.text), content_words(b.text)
     if expected and sorted(expected) == sorted(given) and a.kind == b.kind == "text" and "\\" not in _without_text(a.text + b.text):
         return equal("equal_words") if expected == given else unsure("words")
-    keyword = keyword_of(a.text) if a.kind == "text" else None
-    if keyword is not None and b.kind == "word":
-        return _compare_words(a._replace(kind="word", form=keyword), b)
+    by_keyword = _compare_by_keyword(a, b)
+    if by_keyword is not None:
+        return by_keyword
     if a.kind == "text" and a.form not in _GARBAGE:
         return unsure("reference_in_words" if a.form == "prose" else "reference_unreadable")
     if a.kind == "text":
@@ -132,6 +132,17 @@ def _compare_text(a: Reading, b: Reading) -> Finding:
     if b.form in _GARBAGE:
         return different("answer_unreadable") if b.form != "syntax" else unsure("answer_unreadable")
     return unsure("answer_in_words" if b.form == "prose" else "answer_not_understood")
+
+
+def _compare_by_keyword(a: Reading, b: Reading) -> Finding | None:
+    """``Yes, because ...`` against ``yes``: a statement that turns on one word, and that word."""
+    if {a.kind, b.kind} != {"text", "word"}:
+        return None
+    text, word = (a, b) if a.kind == "text" else (b, a)
+    keyword = keyword_of(text.text)
+    if keyword is None or (text is b and keyword not in ("yes", "no")):
+        return None
+    return _compare_words(text._replace(kind="word", form=keyword), word)
 
 
 def _without_text(text: str) -> str:
@@ -151,6 +162,10 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         return _compare_chains(a, b, hints) if a.kind == b.kind == "relation" else _points_and_region(a, b)
     if a.kind == b.kind == "tuple" and (len(a.items) != 2 or a.form == b.form):
         return None
+    if a.kind == b.kind == "relation" and has_symbolic_ends(x):
+        chains = _compare_chains(a, b, hints)
+        if chains.relation == "equal":
+            return chains
     relation = compare_regions(x, y)
     if relation == "ends_differ":
         return unsure("ends_differ") if hints.monotonic else different("ends_differ")
@@ -234,7 +249,7 @@ def _compare_under_two_labels(a: Reading, b: Reading, hints: Hints) -> Finding:
     finding = compare_values(a, b, hints)
     if finding.relation == "equal" and len(a.label) == len(b.label) == 1:
         return unsure("labels_differ")
-    if finding.relation == "different" and not _is_number(a):
+    if finding.relation != "equal" and not _is_number(a):
         equations = compare_equations(a, b)
         return finding if equations.reason in ("not_comparable", "variables_differ") else equations
     return finding

@@ -82,7 +82,7 @@ def _spelled(tree: Node) -> str:
     return f"{tree.op}{tree.name if tree.op != 'num' else ''}{tree.value or ''}({inner})"
 
 
-def evaluate(tree: Node, values: Mapping[str, Value], context: Any, *, log_base: int = 0) -> Value:
+def evaluate(tree: Node, values: Mapping[str, Value], context: Any, *, log_base: int = 0, real: bool = False) -> Value:
     """The value of a tree.
 
     Args:
@@ -90,12 +90,13 @@ def evaluate(tree: Node, values: Mapping[str, Value], context: Any, *, log_base:
         values: a number for each of ``symbols(tree)``.
         context: ``fast()`` or ``precise()``.
         log_base: what ``log`` without a base means; 0: natural.
+        real: a step on the way whose value is not real makes the whole undefined, as in real analysis.
 
     Raises:
         Undefined: there is no value, or (``TooLarge``) it is out of bounds.
     """
     try:
-        return _Evaluator(values, context, log_base).value(tree)
+        return _Evaluator(values, context, log_base, real).value(tree)
     except (OverflowError, ValueError, ZeroDivisionError, ArithmeticError, TypeError, NotImplementedError) as error:
         if isinstance(error, Undefined):
             raise
@@ -105,7 +106,8 @@ def evaluate(tree: Node, values: Mapping[str, Value], context: Any, *, log_base:
 class _Evaluator:
     """One walk over a tree."""
 
-    def __init__(self, values: Mapping[str, Value], context: Any, log_base: int):
+    def __init__(self, values: Mapping[str, Value], context: Any, log_base: int, real: bool):
+        self._real = real
         self._values = values
         self._context = context
         self._log_base = log_base
@@ -120,6 +122,8 @@ class _Evaluator:
             if max(value.numerator.bit_length(), value.denominator.bit_length()) <= MAX_BITS:
                 return value
             value = self._float(value)
+        if self._real and getattr(value, "imag", 0) != 0:
+            raise Undefined("not real")
         if self._context is fast():
             if not (abs(value) < 1e300):
                 raise TooLarge("beyond machine numbers")

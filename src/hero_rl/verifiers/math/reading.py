@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.dots import fold_dots
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
-from hero_rl.verifiers.math.sampling import compare_trees, expand_signs
+from hero_rl.verifiers.math.regions import is_real_line
+from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, substitute
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
@@ -19,6 +20,7 @@ from hero_rl.verifiers.math.words import known_word, number_in_words
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
 
 MAX_LEVELS = 6
+_UNIT_VECTORS = frozenset((r"\ivec", r"\jvec", r"\kvec"))
 
 
 class Reading(NamedTuple):
@@ -40,12 +42,12 @@ class Reading(NamedTuple):
     """A condition at the end that says more than a domain."""
 
 
-_MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array|smallmatrix|cases)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
+_MATRIX = re.compile(r"(?P<brace>\\\{\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix|cases|aligned)\}(?:\{[^{}]*\})?(.*)\\end\{\2\}\s*\.?", re.DOTALL)
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
 _FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|')*\s*\(\s*[^()=]*\)$")
 _TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
 _LEADING_WORDS = re.compile(
-    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|the answer is|answer:?|equals?|either|both)\b"
+    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
     r"\s*\}?\s*(?=\S)",
     re.IGNORECASE,
 )
@@ -106,6 +108,9 @@ def _statement(text: str, levels: int) -> Reading:
     matrix = _MATRIX.fullmatch(text)
     if matrix:
         return _matrix(matrix, text, levels)
+    chain = relation_chain(text)
+    if set(chain.relations) == {"="} and _has_set_operation(chain.sides[0]) and chain.sides[-1]:
+        return _read(chain.sides[-1], levels - 1)._replace(label=chain.sides[0])
     if _has_set_operation(text) or _is_relation(text):
         return Reading("relation", text)
     parts = split_list(text)
@@ -121,7 +126,7 @@ def _statement(text: str, levels: int) -> Reading:
 
 
 def _has_set_operation(text: str) -> bool:
-    if re.fullmatch(r"\\mathbb\{[RQZNC]\}.*", text):
+    if re.fullmatch(r"\\mathbb\{[RQZNC]\}.*", text) or is_real_line(text):
         return True
     return len(split_at(text, lambda piece: piece in (r"\cup", r"\setminus", r"\cap"))) > 1
 
@@ -132,14 +137,23 @@ def _is_relation(text: str) -> bool:
 
 
 def _matrix(match: re.Match[str], text: str, levels: int) -> Reading:
-    rows = [row for row in split_at(match[2], lambda piece: piece == r"\\") if row]
+    environment = match[2]
+    rows = [row for row in split_at(match[3], lambda piece: piece == r"\\") if row]
     cells = [split_at(row, lambda piece: piece == "&") for row in rows]
-    if match[1] == "cases":
-        raise Unreadable("cases")
-    if match[1] in ("vmatrix", "Vmatrix") or not cells or len({len(row) for row in cells}) != 1:
+    if match["brace"] or environment in ("cases", "aligned"):
+        return _system(rows, levels)
+    if environment in ("vmatrix", "Vmatrix") or not cells or len({len(row) for row in cells}) != 1:
         raise Unreadable("matrix")
     items = tuple(_read(cell, levels - 1) for row in cells for cell in row)
     return Reading("matrix", text, items=items, form=f"{len(cells)}x{len(cells[0])}")
+
+
+def _system(rows: list[str], levels: int) -> Reading:
+    """Several equations under one brace are a list; a function in pieces is not read."""
+    equations = [row.replace("&", " ").strip(" ,;") for row in rows]
+    if not all(relation_chain(equation).relations == ["="] and r"\text{" not in equation for equation in equations):
+        raise Unreadable("cases")
+    return _read(", ".join(equations), levels - 1)
 
 
 def _enclosed(enclosed: tuple[str, str, str], text: str, levels: int) -> Reading:
@@ -172,6 +186,8 @@ def _chain(text: str, levels: int) -> Reading:
         return _approximation(chain.sides, chain.relations, levels)
     if set(chain.relations) == {r"\in"} and len(sides) == 2:
         return _member(sides, text, levels)
+    if set(chain.relations) == {r"\equiv"} and len(sides) == 2 and _is_label(sides[0]):
+        return _read(sides[1], levels - 1)._replace(label=sides[0])
     if set(chain.relations) != {"="}:
         raise Unreadable("relation")
     return _equation(sides, text, levels)
@@ -196,7 +212,7 @@ def _member(sides: list[str], text: str, levels: int) -> Reading:
 def _is_label(text: str) -> bool:
     if _FUNCTION_LABEL.match(text) or _TEXT_LABEL.match(text) or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text):
         return True
-    if re.fullmatch(r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]", text):
+    if re.fullmatch(r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}", text):
         return True
     enclosed = brackets(text)
     if enclosed is not None and enclosed[0] == "(":
@@ -240,7 +256,7 @@ def _agree(sides: list[str]) -> bool:
 
 
 def _mentions(value: Reading, label: str) -> bool:
-    if value.tree is None or _FUNCTION_LABEL.match(label):
+    if value.tree is None or _FUNCTION_LABEL.match(label) or label.startswith(r"\frac"):
         return False
     try:
         names = symbols(parse(label))
@@ -266,11 +282,25 @@ def _single(text: str) -> Reading:
         if unit is None or unit.kind != "noun":
             raise
         raise Unreadable("prose") from None
+    if "vec" in core and _UNIT_VECTORS & symbols(tree):
+        return _vector(tree, text)
     if r"\ldots" in core:
         tree = fold_dots(tree)
     if unit is None:
         tree, unit = _degrees(tree)
     return Reading("value", text, tree=tree, unit=unit)
+
+
+def _vector(tree: Node, text: str) -> Reading:
+    """``3i + 4j`` with unit vectors, as the tuple of its components."""
+    names = (r"\ivec", r"\jvec", r"\kvec")[: 3 if r"\kvec" in symbols(tree) else 2]
+    parts = []
+    for name in names:
+        part = tree
+        for other in (r"\ivec", r"\jvec", r"\kvec"):
+            part = substitute(part, other, number(int(other == name)))
+        parts.append(Reading("value", text, tree=part))
+    return Reading("tuple", text, items=tuple(parts), form="()")
 
 
 def _degrees(tree: Node) -> tuple[Node, Unit | None]:

@@ -29,11 +29,16 @@ class Interval(NamedTuple):
 Region: TypeAlias = tuple[Interval, ...]
 
 REALS: Region = (Interval(None, False, None, False),)
-_REAL_LINE = re.compile(r"\\mathbb\{R\}|\\text\{(?:all )?reals?(?: numbers?)?\}|(?:all )?real numbers?|\(?-\\infty\s*,\s*\+?\\infty\)?")
+_REAL_LINE = re.compile(r"\\mathbb\{R\}|\\text\{(?:all |any )?reals?(?: numbers?)?\}|(?:all |any )?real(?:s| numbers?)|\(?-\\infty\s*,\s*\+?\\infty\)?")
 _MINUS_INFINITY = frozenset((r"-\infty", r"-inf", "-oo"))
 _INFINITY = frozenset((r"\infty", r"+\infty", "inf", "+inf", "oo", "infinity"))
 _BELOW = {"<": False, r"\le": True}
 _ABOVE = {">": False, r"\ge": True}
+
+
+def is_real_line(text: str) -> bool:
+    """Whether a text stands for all real numbers."""
+    return _REAL_LINE.fullmatch(text.strip()) is not None
 
 
 def read_region(text: str) -> Region | None:
@@ -44,7 +49,7 @@ def read_region(text: str) -> Region | None:
     """
     try:
         return _read(words_apart(text))
-    except Unreadable:
+    except (Unreadable, Undefined):
         return None
 
 
@@ -192,6 +197,26 @@ def _is_variable(text: str) -> bool:
     return tree.op == "sym" and tree.name not in ("e", "i")
 
 
+def has_symbolic_ends(region: Region) -> bool:
+    """Whether some end of an interval is no constant."""
+    return any(end is not None and symbols(end) for one in region for end in (one.low, one.high))
+
+
+def _absolute(relation: str, left: str, right: str) -> Region | None:
+    """``|x| < a`` and ``|x| > a`` for a positive constant a."""
+    if not (left.startswith("|") and left.endswith("|") and _is_variable(left[1:-1])):
+        return None
+    end = parse(right)
+    if symbols(end) or _number(end) <= 0:
+        return None
+    mirrored = Node("neg", (end,))
+    if relation in _BELOW:
+        return (Interval(mirrored, _BELOW[relation], end, _BELOW[relation]),)
+    if relation in _ABOVE:
+        return (Interval(None, False, mirrored, _ABOVE[relation]), Interval(end, _ABOVE[relation], None, False))
+    return None
+
+
 def _inequality(text: str) -> Region | None:
     chain = relation_chain(text)
     if len(chain.relations) == 1:
@@ -201,7 +226,7 @@ def _inequality(text: str) -> Region | None:
             return _half_line(relation, right)
         if _is_variable(right) and relation in _MIRRORED:
             return _half_line(_MIRRORED[relation], left)
-        return None
+        return _absolute(relation, left, right)
     if len(chain.relations) == 2 and _is_variable(chain.sides[1]):
         return _between(chain.sides, chain.relations)
     return None

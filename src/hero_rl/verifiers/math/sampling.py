@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.evaluate import TooLarge, Undefined, Value, evaluate, fast, precise, symbols, walk
@@ -51,6 +51,12 @@ def same_constant(a: Value, b: Value, *, noisy: bool) -> bool:
 def is_noisy(tree: Node) -> bool:
     """Whether rounding errors of a subtraction or a function may stand where the true value is 0."""
     return any(node.op == "add" or (node.op == "fn" and node.name in _MAY_CANCEL) for node in walk(tree))
+
+
+@lru_cache(maxsize=4096)
+def is_complex(tree: Node) -> bool:
+    """Whether the imaginary unit stands in an expression."""
+    return any(node.op == "sym" and node.name == "i" for node in walk(tree))
 
 
 def compare_trees(a: Node, b: Node, *, log_base: int = 0) -> Relation:
@@ -142,9 +148,10 @@ def _agree_at(a: Node, b: Node, point: Point, log_base: int) -> bool | None:
 
 
 def _two_values(a: Node, b: Node, values: Mapping[str, Fraction], context: Any, log_base: int) -> tuple[Value, Value] | None:
+    real = not (is_complex(a) or is_complex(b))
     try:
-        x = evaluate(a, values, context, log_base=log_base)
-        y = evaluate(b, values, context, log_base=log_base)
+        x = evaluate(a, values, context, log_base=log_base, real=real)
+        y = evaluate(b, values, context, log_base=log_base, real=real)
     except Undefined:
         return None
     if isinstance(x, Fraction) and isinstance(y, Fraction):

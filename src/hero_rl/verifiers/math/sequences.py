@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ from hero_rl.verifiers.math.reading import Reading, alternatives, constant_key
 
 Compare: TypeAlias = Callable[[Reading, Reading], Finding]
 
+_NUMBERED = re.compile(r"[A-Za-z]_\{?\d\}?")
 MAX_PAIRED = 14
 """Longer lists are paired in order or by size only: trying all pairs grows with the square."""
 
@@ -60,7 +62,9 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
 
 
 def _names(items: Sequence[Reading]) -> set[str]:
-    return {item.label.replace(" ", "") for item in items if item.label}
+    """The labels of the elements; ``x_1`` and ``x_2`` only number the solutions and do not count."""
+    names = {item.label.replace(" ", "") for item in items if item.label}
+    return set() if len({name[0] for name in names}) == 1 and all(_NUMBERED.fullmatch(name) for name in names) else names
 
 
 def _by_label(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding:

@@ -78,6 +78,8 @@ def words_apart(text: str) -> str:
 
 def _texted(content: str) -> str:
     content = content.strip(" ,")
+    if not re.search("[A-Za-z]", content):
+        return f" {content} "
     return f" \\text{{{content}}} " if content else " "
 
 

@@ -14,12 +14,13 @@ from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.guards import too_heavy
 from hero_rl.verifiers.math.literal import literal_relation
+from hero_rl.verifiers.math.split import relation_chain
 
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is incorrect, and a longer reference abstains, without being looked at."""
 MAX_DETAIL_CHARS = 200
 
-_FOR_SYMPY = frozenset(("undecided", "reference_unreadable", "answer_not_understood", "answer_unreadable", "not_comparable"))
+_FOR_SYMPY = frozenset(("undecided", "reference_unreadable", "answer_not_understood", "answer_unreadable"))
 """Where the typed comparison could not tell although both sides look like mathematics."""
 
 
@@ -75,12 +76,17 @@ def compare_pair(pair: Pair) -> Stage:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
     reference, answer = clean(pair.reference), clean(pair.answer)
     finding = compare_typed(reference, answer, pair.problem)
-    wants_sympy = finding.relation == "unsure" and finding.reason in _FOR_SYMPY
+    # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
+    wants_sympy = finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)
     if wants_sympy:
         heavy = too_heavy(answer) or too_heavy(reference)
         if heavy:
             finding, wants_sympy = unsure(heavy), False
     return Stage(finding, (answer, reference), "typed", wants_sympy)
+
+
+def _is_equation(text: str) -> bool:
+    return "=" in relation_chain(text).relations
 
 
 def settle(stage: Stage, outcome: Outcome) -> Finding | None:

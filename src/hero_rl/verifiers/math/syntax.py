@@ -22,7 +22,7 @@ FUNCTIONS = frozenset(
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
 _LETTERS = frozenset(
     ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma",
-     "tau", "phi", "chi", "psi", "omega", "Delta", "Gamma", "Omega", "Sigma", "Phi", "Theta", "Lambda", "Psi", "ell", "hbar", "ldots")
+     "tau", "phi", "chi", "ivec", "jvec", "kvec", "psi", "omega", "Delta", "Gamma", "Omega", "Sigma", "Phi", "Theta", "Lambda", "Psi", "ell", "hbar", "ldots")
 )  # fmt: skip
 _SETS = {r"\{": r"\}"}
 _TIMES = frozenset(("*", r"\cdot", r"\times", r"\ast"))
@@ -290,19 +290,18 @@ class _Reader:
                 name += "'"
                 continue
             begin = self._at
-            if self._kind() == "word" or (self.peek() == "{" and self._kind(1) == "word"):
-                self._skip_words()
-            else:
-                self._script()
+            self._skip_subscript()
             name += "_" + "".join(token.text for token in self._tokens[begin : self._at] if token.text not in "{}")
         return name
 
-    def _skip_words(self) -> None:
-        if self._kind() == "word":
-            self._take()
-            return
-        while self._take().text != "}":
-            pass
+    def _skip_subscript(self) -> None:
+        """A subscript is part of a name, whatever it says."""
+        depth = 0
+        while True:
+            text = self._take().text
+            depth += (text == "{") - (text == "}")
+            if depth <= 0:
+                return
 
     def _command(self, text: str) -> Node:
         self._take()

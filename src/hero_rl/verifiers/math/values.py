@@ -53,7 +53,9 @@ def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
         return compare_expressions(a, b, hints)
     if ratio is not None:
         finding = compare_expressions(a, Node("mul", (number(ratio), b)), hints)
-        return equal("equal_converted") if finding.relation == "equal" else finding
+        if finding.relation == "equal":
+            return equal("equal_converted")
+        return DIFFERENT if finding.reason == "factor_of_100" else finding
     finding = compare_expressions(a, b, hints)
     if finding.relation != "equal":
         return finding if of.kind == to.kind == "noun" else unsure("units_differ")

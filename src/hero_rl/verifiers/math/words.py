@@ -89,7 +89,7 @@ def number_in_words(text: str) -> Fraction | None:
     >>> number_in_words("twenty-one"), number_in_words("15th"), number_in_words("two thirds")
     (Fraction(21, 1), Fraction(15, 1), Fraction(2, 3))
     """
-    plain = plain_words(text)
+    plain = plain_words(text).removeprefix("the ")
     digits = _DIGIT_ORDINAL.fullmatch(re.sub(r"\s+(?=st\b|nd\b|rd\b|th\b)", "", plain))
     if digits and len(digits[2].split()) <= 2:
         return Fraction(int(digits[1]))
