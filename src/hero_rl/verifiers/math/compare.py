@@ -196,7 +196,7 @@ def _renamed_regions(a: Reading, b: Reading) -> Finding | None:
 def _compare_chains(a: Reading, b: Reading, hints: Hints) -> Finding:
     """Two chains such as ``a > b > c``, side by side, or one of them read from right to left."""
     left, right = relation_chain(a.text), relation_chain(b.text)
-    if len(left.relations) != len(right.relations):
+    if not left.relations or len(left.relations) != len(right.relations):
         return unsure("not_comparable")
     turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
     for sides, relations in (

@@ -20,6 +20,7 @@ _FACTORIAL = re.compile(r"!\s*!|(\d+)\s*\}?\)?\s*!|\)\s*!|\}\s*!")
 _EXPONENT = re.compile(r"\^\s*(?:\{\s*-?\s*(\d+)|-?(\d+))")
 _BOUND = re.compile(r"\\(?:sum|prod)(?![A-Za-z])[^^]{0,80}\^\s*(\{[^{}]*\}|\w+)")
 _DANGEROUS = re.compile(r"\\(?:def|let|input|include|write|catcode|csname|zeta|Gamma|boxed|ldots)(?![A-Za-z])|__|\\begin\{[a-z]*\}.*\\begin\{", re.DOTALL)
+_CUT_OFF = re.compile(r"(?:[-+*/^_=<>&]|\\(?:cdot|times|frac|sqrt|div))\s*$")
 
 
 def too_heavy(text: str) -> str | None:
@@ -28,7 +29,7 @@ def too_heavy(text: str) -> str | None:
         return "answer_too_large"
     if _nesting(text) > MAX_NESTING or _tower(text) > 1:
         return "answer_too_large"
-    if _DANGEROUS.search(text):
+    if _DANGEROUS.search(text) or is_cut_off(text):
         return "answer_not_understood"
     if _LONG_NUMBER.search(text):
         return "answer_too_large"
@@ -39,6 +40,11 @@ def too_heavy(text: str) -> str | None:
         if match[1] is None or int(match[1]) > MAX_FACTORIAL:
             return "answer_too_large"
     return _bound_too_large(text)
+
+
+def is_cut_off(text: str) -> bool:
+    """Whether a text ends in an operator or leaves a brace open: no mathematics, whatever a forgiving parser makes of it."""
+    return _CUT_OFF.search(text) is not None or text.replace(r"\{", "").count("{") != text.replace(r"\}", "").count("}")
 
 
 def _bound_too_large(text: str) -> str | None:

@@ -110,7 +110,7 @@ def pair_up(expected: Sequence[Reading], given: Sequence[Reading], compare: Comp
     by_size = _sorted_by_size(expected), _sorted_by_size(given)
     if by_size[0] is not None and by_size[1] is not None:
         finding = _in_order(by_size[0], by_size[1], compare)
-        if finding.relation == "equal" or len(expected) > MAX_PAIRED:
+        if _is_match(finding) or len(expected) > MAX_PAIRED:
             return finding
     if len(expected) > MAX_PAIRED:
         return unsure("undecided")
@@ -118,7 +118,7 @@ def pair_up(expected: Sequence[Reading], given: Sequence[Reading], compare: Comp
     lenient: Finding | None = None
     lonely: list[Reading] = []
     for one in expected:
-        found = next(((other, finding) for other in rest if (finding := compare(one, other)).relation == "equal"), None)
+        found = next(((other, finding) for other in rest if _is_match(finding := compare(one, other))), None)
         if found is None:
             lonely.append(one)
             continue
@@ -126,8 +126,13 @@ def pair_up(expected: Sequence[Reading], given: Sequence[Reading], compare: Comp
         lenient = found[1] if found[1].lenient else lenient
     if not lonely:
         return lenient or EQUAL
-    doubts = [finding for one in lonely for other in rest if (finding := compare(one, other)).relation == "unsure"]
-    return doubts[0] if doubts else DIFFERENT
+    doubts = [finding for one in lonely for other in rest if (finding := compare(one, other)).relation != "different"]
+    return unsure(doubts[0].reason if doubts[0].relation == "unsure" else "units_differ") if doubts else DIFFERENT
+
+
+def _is_match(finding: Finding) -> bool:
+    """Equal, and not merely in number: out of order, what is counted tells the elements apart."""
+    return finding.relation == "equal" and finding.reason != "equal_counted"
 
 
 def _sorted_by_size(items: Sequence[Reading]) -> list[Reading] | None:

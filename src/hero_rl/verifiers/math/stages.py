@@ -5,6 +5,7 @@ extraction -> fast path -> cleaning -> typed comparison (with numeric sampling) 
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
@@ -12,9 +13,11 @@ from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
-from hero_rl.verifiers.math.guards import too_heavy
+from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.literal import literal_relation
 from hero_rl.verifiers.math.split import relation_chain
+
+log = logging.getLogger(__name__)
 
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is incorrect, and a longer reference abstains, without being looked at."""
@@ -42,6 +45,8 @@ class Stage(NamedTuple):
     """Which stage spoke: ``extraction``, ``literal`` or ``typed``."""
     wants_sympy: bool = False
     """Whether the symbolic comparison may tell more."""
+    failed: bool = False
+    """The comparison itself broke, which is a mistake in this package."""
 
     @property
     def detail(self) -> str:
@@ -71,6 +76,14 @@ def _nothing(finding: Finding, note: str) -> Stage:
 
 def compare_pair(pair: Pair) -> Stage:
     """What the fast path or the typed comparison finds; never raises, and takes a bounded time."""
+    try:
+        return _compare(pair)
+    except Exception as error:
+        log.exception("the maths verifier failed on a pair; it abstains")
+        return Stage(unsure("error"), (f"{type(error).__name__}: {pair.answer}", pair.reference), "typed", failed=True)
+
+
+def _compare(pair: Pair) -> Stage:
     literal = literal_relation(pair.reference, pair.answer)
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
@@ -78,10 +91,12 @@ def compare_pair(pair: Pair) -> Stage:
     finding = compare_typed(reference, answer, pair.problem)
     # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
     wants_sympy = finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)
-    if wants_sympy:
-        heavy = too_heavy(answer) or too_heavy(reference)
-        if heavy:
-            finding, wants_sympy = unsure(heavy), False
+    if wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
+        finding, wants_sympy = different("answer_unreadable"), False
+    elif wants_sympy and (heavy := too_heavy(answer)):
+        finding, wants_sympy = unsure(heavy), False
+    elif wants_sympy and too_heavy(reference):
+        finding, wants_sympy = unsure("reference_unreadable"), False
     return Stage(finding, (answer, reference), "typed", wants_sympy)
 
 

@@ -64,7 +64,7 @@ def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
 
 def _same_head(of: Unit, to: Unit) -> bool:
     """Whether two noun phrases name the same kind of thing, as their last word says: ``red boxes`` and ``wooden boxes``."""
-    return bool(of.name) and of.name.split()[-1] == to.name.split()[-1]
+    return len(of.name) > 2 and len(of.name.split()[-1]) > 2 and of.name.split()[-1] == to.name.split()[-1]
 
 
 def _one_unit(a: Node, b: Node, unit: Unit | None, hints: Hints, *, degrees_first: bool) -> Finding:

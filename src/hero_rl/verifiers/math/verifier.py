@@ -33,7 +33,7 @@ class MathStats(NamedTuple):
     typed: int
     """Settled by the typed comparison in this process."""
     repeated: int
-    """Settled by an identical pair of reference and answer in the same batch."""
+    """Rollouts whose pair of reference and answer had been seen before in the same batch; counted above as well."""
     sandbox: SandboxStats
 
     def __str__(self) -> str:
@@ -88,6 +88,7 @@ class MathVerifier:
         self.deadline_s = deadline_s
         self.use_problem = use_problem
         self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,)))
+        self._closed = False
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         options = {"policy": policy, "deadline_s": deadline_s, "workers": workers, "use_problem": use_problem}
@@ -136,6 +137,7 @@ class MathVerifier:
 
     def close(self) -> None:
         """End the workers; safe to call twice. A closed verifier cannot be used again."""
+        self._closed = True
         self._sandbox.close()
 
     def __enter__(self) -> MathVerifier:
@@ -152,6 +154,8 @@ class MathVerifier:
         return rollout.problem if self.use_problem and isinstance(rollout.problem, str) else ""
 
     def _plan(self, rollouts: Sequence[Rollout]) -> _Plan:
+        if self._closed:
+            raise InputError("this verifier is closed: make a new one")
         known: dict[Pair, Stage] = {}
         counts: Counter[str] = Counter(rollouts=len(rollouts))
         stages: list[Stage] = []
@@ -182,7 +186,7 @@ class MathVerifier:
 
 def _judge(stage: Stage, outcome: Outcome | None, policy: Policy) -> Verdict:
     if outcome is None:
-        return judge(stage.finding, policy, stage.detail)
+        return judge(stage.finding, policy, stage.detail)._replace(failed=stage.failed)
     finding = settle(stage, outcome)
     return judge_failure(outcome, policy, stage.detail) if finding is None else judge(finding, policy, stage.detail)
 
