@@ -64,7 +64,10 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
 
 
 def _content_or_letter(reference: str, given: str | None, hints: Hints) -> Finding | None:
-    """The reference is the content of a choice, and the answer its letter."""
+    """The answer is a letter; the reference is the content of that choice, or letter and content."""
+    led = leading_letter(reference) if given is not None else None
+    if led is not None:
+        return equal("equal_letter") if led[0] == given else DIFFERENT
     if given is None or given not in hints.choices:
         return None
     finding = compare_readings(read(reference), read(clean(hints.choices[given])), hints)

@@ -152,6 +152,11 @@ class _Evaluator:
             return +self._context.pi
         raise Undefined("infinite")
 
+    def _pm(self, tree: Node) -> Value:
+        raise Undefined("a plus-minus sign has two values")
+
+    _mp = _pm
+
     def _call(self, tree: Node) -> Value:
         return self._values[opaque_name(tree)]
 

@@ -35,6 +35,13 @@ class Pair(NamedTuple):
     problem: str = ""
 
 
+class ForSympy(NamedTuple):
+    """What goes to the sandbox: two cleaned texts."""
+
+    reference: str
+    answer: str
+
+
 class Stage(NamedTuple):
     """What the stages before the sandbox found."""
 
@@ -47,6 +54,14 @@ class Stage(NamedTuple):
     """Whether the symbolic comparison may tell more."""
     failed: bool = False
     """The comparison itself broke, which is a mistake in this package."""
+
+    @property
+    def for_sympy(self) -> ForSympy | None:
+        """The normal forms for the symbolic comparison; None where it is not wanted."""
+        if not self.wants_sympy:
+            return None
+        answer, reference = (_without_percent(form) for form in self.forms)
+        return ForSympy(reference, answer)
 
     @property
     def detail(self) -> str:
@@ -98,6 +113,11 @@ def _compare(pair: Pair) -> Stage:
     elif wants_sympy and too_heavy(reference):
         finding, wants_sympy = unsure("reference_unreadable"), False
     return Stage(finding, (answer, reference), "typed", wants_sympy)
+
+
+def _without_percent(text: str) -> str:
+    """Percent signs written out: how math-verify reads them depends on the ANTLR runtime."""
+    return text.replace(r"\%", r"\cdot\frac{1}{100}")
 
 
 def _is_equation(text: str) -> bool:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.math.tokens import Token, Unreadable, tokenize
 
-MAX_DEPTH = 40
+MAX_DEPTH = 120
+"""Of the descent: a pair of parentheses costs three."""
 MAX_NUMBER_DIGITS = 400
 
 FUNCTIONS = frozenset(
@@ -71,6 +72,7 @@ class _Reader:
         self._bars = 0
 
     def peek(self) -> str | None:
+        """The next token's text; None at the end."""
         return self._tokens[self._at].text if self._at < len(self._tokens) else None
 
     def _kind(self, ahead: int = 0) -> str:
@@ -88,10 +90,14 @@ class _Reader:
         if self._take().text != text:
             raise Unreadable("syntax")
 
-    def sum(self) -> Node:
+    def _descend(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Unreadable("too_deep")
+
+    def sum(self) -> Node:
+        """A sum, down to the sign that cannot belong to it."""
+        self._descend()
         terms = [self._signed_product()]
         while self.peek() in ("+", "-", r"\pm", r"\mp"):
             terms.append(self._signed_product())
@@ -131,7 +137,9 @@ class _Reader:
     def _factor(self) -> Node:
         if self.peek() in ("-", "+"):
             sign = self._take().text
+            self._descend()
             tree = self._factor()
+            self._depth -= 1
             return Node("neg", (tree,)) if sign == "-" else tree
         return self._power()
 
@@ -160,9 +168,7 @@ class _Reader:
         if self.peek() != "^":
             return base
         self._take()
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise Unreadable("too_deep")
+        self._descend()
         exponent = self._script()
         self._depth -= 1
         if self.peek() == "^":
@@ -175,7 +181,9 @@ class _Reader:
             return self._group("{")
         if self.peek() in ("-", "+"):
             negative = self._take().text == "-"
+            self._descend()
             tree = self._script()
+            self._depth -= 1
             return Node("neg", (tree,)) if negative else tree
         if self._kind() == "number" or self.peek() == "(":
             return self._primary()
@@ -209,6 +217,12 @@ class _Reader:
         return tree
 
     def _primary(self) -> Node:
+        self._descend()
+        tree = self._any_primary()
+        self._depth -= 1
+        return tree
+
+    def _any_primary(self) -> Node:
         text, kind = self.peek(), self._kind()
         if kind == "number":
             return self._number()
@@ -379,7 +393,10 @@ class _Reader:
             return tuple(args)
         if self.peek() == "-":
             self._take()
-            return (Node("neg", self._function_argument(name)),)
+            self._descend()
+            tree = Node("neg", self._function_argument(name))
+            self._depth -= 1
+            return (tree,)
         tree = self._power()
         while self._starts_factor() and (self.peek() or "")[1:] not in FUNCTIONS and self.peek() not in ("(", "["):
             tree = _times(tree, self._power())

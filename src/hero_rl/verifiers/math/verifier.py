@@ -16,7 +16,7 @@ from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.policy import POLICIES, Policy, judge, judge_failure
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.reference import check_reference
-from hero_rl.verifiers.math.stages import Pair, Stage, compare_pair, find_pair, settle
+from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, find_pair, settle
 
 DEFAULT_DEADLINE_S = 5.0
 
@@ -46,9 +46,7 @@ class MathStats(NamedTuple):
 class _Plan(NamedTuple):
     stages: list[Stage]
     """Per rollout what the stages in this process found."""
-    pairs: list[Pair | None]
-    """Per rollout the pair that was compared; None where there was nothing to compare."""
-    waiting: list[Pair]
+    waiting: list[ForSympy]
     """The pairs for the sandbox, each once."""
 
 
@@ -97,12 +95,12 @@ class MathVerifier:
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """One verdict a rollout, in the order given; safe from any thread and inside a running event loop."""
         plan = self._plan(rollouts)
-        return self._verdicts(plan, self._sandbox.run(_COMPARE, _payloads(plan.waiting)))
+        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), self.policy)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """As ``verify``, without blocking the event loop."""
         plan = await asyncio.to_thread(self._plan, rollouts)
-        return self._verdicts(plan, await self._sandbox.arun(_COMPARE, _payloads(plan.waiting)))
+        return _verdicts(plan, await self._sandbox.arun(_COMPARE, plan.waiting), self.policy)
 
     def verify_reference(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """One verdict a rollout on its *reference* alone: ``correct`` where an equal answer would be found equal.
@@ -111,12 +109,8 @@ class MathVerifier:
         read or evaluate. Responses are ignored. The policy is ignored: a data set is split by abstentions.
         """
         stages = [check_reference(rollout.reference, read_problem(self._problem(rollout))) for rollout in rollouts]
-        pairs = [Pair(stage.forms[-1], stage.forms[-1]) if stage.wants_sympy else None for stage in stages]
-        waiting = list(dict.fromkeys(pair for pair in pairs if pair is not None))
-        outcomes = dict(zip(waiting, self._sandbox.run(_COMPARE, _payloads(waiting)), strict=True))
-        return [
-            _judge(stage, None if pair is None else outcomes[pair], "balanced") for stage, pair in zip(stages, pairs, strict=True)
-        ]
+        plan = _Plan(stages, _waiting(stages))
+        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), "balanced")
 
     def warm(self) -> None:
         """Start all workers now and load what the typed comparison needs, so that the first call need not.
@@ -159,29 +153,31 @@ class MathVerifier:
         known: dict[Pair, Stage] = {}
         counts: Counter[str] = Counter(rollouts=len(rollouts))
         stages: list[Stage] = []
-        pairs: list[Pair | None] = []
         for rollout in rollouts:
             pair = find_pair(rollout.reference, rollout.response, self._problem(rollout))
             if isinstance(pair, Stage):
-                stage, compared = pair, None
+                stage = pair
             else:
                 counts["repeated"] += pair in known
                 stage = known.get(pair) or known.setdefault(pair, compare_pair(pair))
-                compared = pair if stage.wants_sympy else None
             counts["typed" if stage.name == "typed" and not stage.wants_sympy else stage.name] += not stage.wants_sympy
             stages.append(stage)
-            pairs.append(compared)
         counts["literal"] += counts.pop("extraction", 0)
         with self._lock:
             self._counts += counts
-        return _Plan(stages, pairs, list(dict.fromkeys(pair for pair in pairs if pair is not None)))
+        return _Plan(stages, _waiting(stages))
 
-    def _verdicts(self, plan: _Plan, outcomes: Sequence[Outcome]) -> list[Verdict]:
-        found = dict(zip(plan.waiting, outcomes, strict=True))
-        return [
-            _judge(stage, None if pair is None else found[pair], self.policy)
-            for stage, pair in zip(plan.stages, plan.pairs, strict=True)
-        ]
+
+def _waiting(stages: Sequence[Stage]) -> list[ForSympy]:
+    return list(dict.fromkeys(pair for stage in stages if (pair := stage.for_sympy) is not None))
+
+
+def _verdicts(plan: _Plan, outcomes: Sequence[Outcome], policy: Policy) -> list[Verdict]:
+    found = dict(zip(plan.waiting, outcomes, strict=True))
+    asked = [stage.for_sympy for stage in plan.stages]
+    return [
+        _judge(stage, None if pair is None else found[pair], policy) for stage, pair in zip(plan.stages, asked, strict=True)
+    ]
 
 
 def _judge(stage: Stage, outcome: Outcome | None, policy: Policy) -> Verdict:
@@ -189,7 +185,3 @@ def _judge(stage: Stage, outcome: Outcome | None, policy: Policy) -> Verdict:
         return judge(stage.finding, policy, stage.detail)._replace(failed=stage.failed)
     finding = settle(stage, outcome)
     return judge_failure(outcome, policy, stage.detail) if finding is None else judge(finding, policy, stage.detail)
-
-
-def _payloads(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
-    return [(pair.reference, pair.answer) for pair in pairs]
