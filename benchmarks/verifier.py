@@ -1,14 +1,19 @@
 """Verifiers on labelled rollouts, side by side in one run: how right, how often they speak, how fast, whether they hang.
 
-    python benchmarks/verifier.py FILE.jsonl [FILE.jsonl ...] [--verifiers math,math_verify,hendrycks,exact,package.module:function]
+    python benchmarks/verifier.py FILE.jsonl [...] [--verifiers math,math_verify,hendrycks,exact,package.module:function]
 
-FILE has one JSON object a line with `reference`, `response`, `correct` (0/1) and, if there is one, `problem`; files of probes with `ref`
-and `expected` ("correct"/"incorrect") are read too. Rows marked `label_suspect` are left out, and so are rows without a box in files
-whose rows have `steps`. A grader `module:function` takes (reference, response) and returns something true or false; it runs in the
-sandbox, so it may hang. Graders other than `math` and `exact` get a bare answer inside a box, and the reference without `$` around it: they are
+FILE has one JSON object a line with `reference`, `response`, `correct` (0/1) and, if there is one, `problem`; files of
+probes with `ref`
+and `expected` ("correct"/"incorrect") are read too. Rows marked `label_suspect` are left out, and so are rows without a box
+in files
+whose rows have `steps`. A grader `module:function` takes (reference, response) and returns something true or false; it runs
+in the
+sandbox, so it may hang. Graders other than `math` and `exact` get a bare answer inside a box, and the reference without `$`
+around it: they are
 made for that.
 
-Every row is checked alone, on one core, and timed from call to verdict, the way to the worker process included; workers are warm. "binary" counts an
+Every row is checked alone, on one core, and timed from call to verdict, the way to the worker process included; workers are
+warm. "binary" counts an
 abstention as incorrect; "balanced" leaves it out. FPR: wrong responses called correct. Wrong rejections: right responses called
 incorrect, of all right ones. Read the ratios: machines differ.
 """
@@ -92,7 +97,9 @@ def load(path: Path, limit: int | None) -> list[Row]:
 def _row(row: dict[str, Any], number: int) -> Row:
     reference, correct = row.get("reference", row.get("ref")), row.get("correct")
     label = bool(correct) if correct is not None else row["expected"] == "correct"
-    rollout = Rollout(prompt_id=str(number), problem=row.get("problem") or "", reference=str(reference), response=row["response"])
+    rollout = Rollout(
+        prompt_id=str(number), problem=row.get("problem") or "", reference=str(reference), response=row["response"]
+    )
     return Row(rollout, label, str(row.get("category", "")))
 
 
@@ -125,7 +132,7 @@ def run(name: str, rows: Sequence[Row]) -> Run:
 
 
 def share(part: float, whole: float) -> float:
-    """part / whole, NaN where there is nothing."""
+    """Part / whole, NaN where there is nothing."""
     return part / whole if whole else float("nan")
 
 
@@ -211,7 +218,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
             for name, categories in probes.items():
                 show(f"{path.name}: {name}, by category", categories)
             if "math" in table and "math_verify" in table:
-                print(f"\nmath against math_verify: {table['math']['checks/s'] / table['math_verify']['checks/s']:.1f} times the checks a second")
+                print(
+                    f"\nmath against math_verify: {table['math']['checks/s'] / table['math_verify']['checks/s']:.1f} times "
+                    f"the checks a second"
+                )
     if options.json:
         print(json.dumps(report))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from math_cases import EQUAL, EQUAL_BY_SYMPY, NOT_EQUAL
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
@@ -47,7 +48,9 @@ def verdicts(pairs: Path, *, path: Path | None) -> dict[str, Any]:
     search = [str(path)] if path else []
     package = Path(antlr.__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*search, str(package)])}
-    done = subprocess.run([sys.executable, str(program), str(pairs)], capture_output=True, text=True, env=environment, check=True, timeout=280)
+    done = subprocess.run(
+        [sys.executable, str(program), str(pairs)], capture_output=True, text=True, env=environment, check=True, timeout=280
+    )
     return json.loads(done.stdout)
 
 

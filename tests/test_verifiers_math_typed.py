@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from math_cases import EQUAL, EQUAL_BY_SYMPY, NOT_EQUAL
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
@@ -125,7 +126,9 @@ def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> 
 # ------------------------------------------------------------------------------------------- bounds
 
 
-@pytest.mark.parametrize("text", ["9^{9^{9}}", "100000!", "e^{e^{e^{e}}}", r"\sin(10^{10})", r"10^{2^{100}}", r"\sqrt{7^{7^{7^{7}}}}"])
+@pytest.mark.parametrize(
+    "text", ["9^{9^{9}}", "100000!", "e^{e^{e^{e}}}", r"\sin(10^{10})", r"10^{2^{100}}", r"\sqrt{7^{7^{7^{7}}}}"]
+)
 def test_sizes_are_checked_before_anything_is_computed(text: str) -> None:
     started = time.perf_counter()
     with pytest.raises(TooLarge):
@@ -135,16 +138,93 @@ def test_sizes_are_checked_before_anything_is_computed(text: str) -> None:
 
 
 def test_nesting_and_length_have_limits() -> None:
-    for text in ("(" * 200 + "1" + ")" * 200, "1+" * 1000 + "1", "{" * 500, r"\sqrt{" * 100 + "2" + "}" * 100, "x^" * 300 + "x"):
+    for text in (
+        "(" * 200 + "1" + ")" * 200,
+        "1+" * 1000 + "1",
+        "{" * 500,
+        r"\sqrt{" * 100 + "2" + "}" * 100,
+        "x^" * 300 + "x",
+    ):
         with pytest.raises(Unreadable):
             parse(text)
 
 
 _PIECES = st.sampled_from(
-    [r"\frac", r"\sqrt", "{", "}", "(", ")", "[", "]", "^", "_", "+", "-", "*", "/", "=", "<", r"\le", ",", ";", "x", "y", "n", "i", "e"]
-    + [r"\pi", r"\infty", "0", "1", "2", "10", "999999", "3.14", ".5", "!", r"\%", r"^\circ", r"\pm", r"\cup", r"\text{ cm}", r"\text{and}"]
-    + [r"\text{", "|", r"\{", r"\}", r"\in", r"\mathbb{R}", r"\sin", r"\ln", r"\log", r"\binom", r"\begin{pmatrix}", r"\end{pmatrix}"]
-    + ["&", r"\\", r"\ldots", ":", " ", "$", "or", "and", "yes", "none", "½", "√", "²", "≤", "\n", "'", "\\", r"\sum", r"\int", "mod", "9^{9^9}"]
+    [
+        r"\frac",
+        r"\sqrt",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        "^",
+        "_",
+        "+",
+        "-",
+        "*",
+        "/",
+        "=",
+        "<",
+        r"\le",
+        ",",
+        ";",
+        "x",
+        "y",
+        "n",
+        "i",
+        "e",
+        r"\pi",
+        r"\infty",
+        "0",
+        "1",
+        "2",
+        "10",
+        "999999",
+        "3.14",
+        ".5",
+        "!",
+        r"\%",
+        r"^\circ",
+        r"\pm",
+        r"\cup",
+        r"\text{ cm}",
+        r"\text{and}",
+        r"\text{",
+        "|",
+        r"\{",
+        r"\}",
+        r"\in",
+        r"\mathbb{R}",
+        r"\sin",
+        r"\ln",
+        r"\log",
+        r"\binom",
+        r"\begin{pmatrix}",
+        r"\end{pmatrix}",
+        "&",
+        r"\\",
+        r"\ldots",
+        ":",
+        " ",
+        "$",
+        "or",
+        "and",
+        "yes",
+        "none",
+        "½",
+        "√",
+        "²",
+        "≤",
+        "\n",
+        "'",
+        "\\",
+        r"\sum",
+        r"\int",
+        "mod",
+        "9^{9^9}",
+    ]
 )
 _LATEX = st.lists(_PIECES, max_size=14).map("".join)
 
@@ -162,8 +242,40 @@ def test_no_text_makes_the_comparison_fail_or_linger(reference: str, answer: str
 
 @pytest.mark.parametrize(
     "piece",
-    [r"\text{a}", "a ", "{", "(", r"\left(", "1,", "x=", r"\text{and} ", "<", r"\frac1", "^", "_{1}", r"\pm 1", "| ", "'", "1 ", "$", "**"]
-    + [r"\sin ", r"\{1,", "for all x ", r"\in ", "1/", ":", r"\text{ where }", "=1", r"\cup(0,1)", "sqrt", r"\mathbf{", "1!", "10^", "or 1 "],
+    [
+        r"\text{a}",
+        "a ",
+        "{",
+        "(",
+        r"\left(",
+        "1,",
+        "x=",
+        r"\text{and} ",
+        "<",
+        r"\frac1",
+        "^",
+        "_{1}",
+        r"\pm 1",
+        "| ",
+        "'",
+        "1 ",
+        "$",
+        "**",
+        r"\sin ",
+        r"\{1,",
+        "for all x ",
+        r"\in ",
+        "1/",
+        ":",
+        r"\text{ where }",
+        "=1",
+        r"\cup(0,1)",
+        "sqrt",
+        r"\mathbf{",
+        "1!",
+        "10^",
+        "or 1 ",
+    ],
 )
 def test_repeating_a_piece_to_the_longest_answer_stays_fast(piece: str) -> None:
     text = (piece * 2_000)[:2_000]
@@ -197,7 +309,9 @@ def test_polynomials_are_equal_exactly_where_their_coefficients_are(first: list[
 
 
 @settings(max_examples=60, deadline=None)
-@given(numbers=st.lists(st.fractions(-50, 50, max_denominator=20), min_size=2, max_size=6, unique=True), seed=st.integers(0, 99))
+@given(
+    numbers=st.lists(st.fractions(-50, 50, max_denominator=20), min_size=2, max_size=6, unique=True), seed=st.integers(0, 99)
+)
 def test_lists_are_equal_in_any_order_and_tuples_in_one(numbers: list, seed: int) -> None:
     texts = [f"\\frac{{{one.numerator}}}{{{one.denominator}}}" for one in numbers]
     shuffled = list(texts)

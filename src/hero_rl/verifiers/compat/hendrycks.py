@@ -1,6 +1,7 @@
 r"""The grader ``hendrycks``: string equality after the normalisation of the MATH benchmark, as verl's ``math_reward`` does it.
 
-The last box of the response and the reference go through the same rewriting of LaTeX text; equal strings are correct. No mathematics.
+The last box of the response and the reference go through the same rewriting of LaTeX text; equal strings are correct. No
+mathematics.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ import re
 _LETTERS = re.compile(r"^\(?\s*(?:\\text\{\s*)?\(?\s*([A-J])\s*\)?\s*(?:\}\s*)?\)?$")
 _SEVERAL = re.compile(r"^[A-J](?:\s*(?:,|\\text\{and\}|and|&|;)?\s*[A-J])+$")
 _WITH_TEXT = re.compile(
-    r"^(?:\\text\{\s*)?(?:(?:option|choice|answer)\s*)?\(?\s*([A-J])\s*(?:\)|\.|:|\}\s*[.:)]?|\s-\s)\s*(?P<rest>.*?)\}?$", re.IGNORECASE | re.DOTALL
+    r"^(?:\\text\{\s*)?(?:(?:option|choice|answer)\s*)?\(?\s*([A-J])\s*(?:\)|\.|:|\}\s*[.:)]?|\s-\s)\s*(?P<rest>.*?)\}?$",
+    re.IGNORECASE | re.DOTALL,
 )
 _NAMED = re.compile(r"^(?:\\text\{\s*)?(?:option|choice)\s*\(?([A-J])\)?\s*\}?$", re.IGNORECASE)
 

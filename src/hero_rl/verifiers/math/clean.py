@@ -24,14 +24,18 @@ _GREEK = {
     "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega", "Γ": "Gamma", "Φ": "Phi", "Θ": "Theta", "Λ": "Lambda",
 }  # fmt: skip
 _SIGNS = {
-    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "＋": "+", "＝": "=", "∕": "/", "⁄": "/", "×": r"\times ",
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "＋": "+", "＝": "=", "∕": "/", "⁄": "/",
+    "×": r"\times ",
     "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ", "⩽": r"\le ",
     "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
     "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
     "°": r"^\circ ", "º": r"^\circ ", "′": "'", "″": "''", "’": "'", "‘": "'", "“": '"', "”": '"', "（": "(", "）": ")",
-    "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "％": r"\%", "＜": "<", "＞": ">",
-    "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "∖": r"\setminus ", "∀": r"\forall ",
-    "√": r"\sqrt", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "", "∆": r"\Delta ",
+    "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "％": r"\%", "＜": "<",
+    "＞": ">",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "∖": r"\setminus ",
+    "∀": r"\forall ",
+    "√": r"\sqrt", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "",
+    "∆": r"\Delta ",
 }  # fmt: skip
 _SIMPLE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
 
@@ -96,7 +100,8 @@ _COUNTED_DELIMITERS = re.compile(r"(?<!\\)\$\$?|(?<!\\)\\[()]|(?<!\\)\\[\[\]]")
 _THOUSANDS = re.compile(r"(?<![\d.,(\[{])(\d{1,3})((?:,\d{3})+)(?![\d,])")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,])")
 _FUNCTION_NAMES = frozenset(
-    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp", "max", "min",
+    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp",
+    "max", "min",
      "gcd", "lcm", "det", "lg", "arccot", "sgn")
 )  # fmt: skip
 _ALSO_UNITS = frozenset(("min", "sec"))

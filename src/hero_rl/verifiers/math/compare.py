@@ -23,7 +23,9 @@ from hero_rl.verifiers.math.words import EXCLUSIVE, content_words, keyword_of
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _MANY = frozenset(("infinity", "infinitely many"))
-_GARBAGE = frozenset(("syntax", "sign_unknown", "numbers_side_by_side", "contradiction", "repeated_factorial", "digits_of_another_base"))
+_GARBAGE = frozenset(
+    ("syntax", "sign_unknown", "numbers_side_by_side", "contradiction", "repeated_factorial", "digits_of_another_base")
+)
 
 
 def compare_typed(reference: str, answer: str, problem: str) -> Finding:
@@ -123,7 +125,12 @@ def _compare_words(a: Reading, b: Reading) -> Finding:
 
 def _compare_text(a: Reading, b: Reading) -> Finding:
     expected, given = content_words(a.text), content_words(b.text)
-    if expected and sorted(expected) == sorted(given) and a.kind == b.kind == "text" and "\\" not in _without_text(a.text + b.text):
+    if (
+        expected
+        and sorted(expected) == sorted(given)
+        and a.kind == b.kind == "text"
+        and "\\" not in _without_text(a.text + b.text)
+    ):
         return equal("equal_words") if expected == given else unsure("words")
     by_keyword = _compare_by_keyword(a, b)
     if by_keyword is not None:
@@ -178,7 +185,9 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
 
 
 def _is_interval_like(reading: Reading) -> bool:
-    return reading.kind == "relation" or (reading.kind == "tuple" and len(reading.items) == 2 and not reading.form.startswith(r"\l"))
+    return reading.kind == "relation" or (
+        reading.kind == "tuple" and len(reading.items) == 2 and not reading.form.startswith(r"\l")
+    )
 
 
 def _relation_against_other(a: Reading, b: Reading) -> Finding | None:
@@ -260,7 +269,11 @@ def _compare_under_two_labels(a: Reading, b: Reading, hints: Hints) -> Finding:
 
 def _is_function_label(label: str) -> bool:
     inner = label.partition("(")[2].removesuffix(")").strip()
-    return label[:1].isalpha() and bool(inner) and all(part.strip().isalpha() and len(part.strip()) == 1 for part in inner.split(","))
+    return (
+        label[:1].isalpha()
+        and bool(inner)
+        and all(part.strip().isalpha() and len(part.strip()) == 1 for part in inner.split(","))
+    )
 
 
 def _is_number(reading: Reading) -> bool:
@@ -312,5 +325,6 @@ def _compare_ratios(a: Reading, b: Reading, hints: Hints) -> Finding:
 def _quotient(top: Reading, bottom: Reading) -> Reading:
     from hero_rl.verifiers.math.syntax import Node
 
-    assert top.tree is not None and bottom.tree is not None
+    assert top.tree is not None
+    assert bottom.tree is not None
     return Reading("value", f"{top.text}/{bottom.text}", tree=Node("div", (top.tree, bottom.tree)))

@@ -42,7 +42,8 @@ def extract_answer(response: str) -> FoundAnswer:
     r"""The final answer of a response, or "" where there is none.
 
     Looked for, after the last ``</think>`` only, in this order: the last ``\boxed{...}``; the last ``<answer>``; the last
-    ``#### answer``; the last "answer is ..." or "answer: ..."; the whole response when it is short. Different boxes with nothing but a
+    ``#### answer``; the last "answer is ..." or "answer: ..."; the whole response when it is short. Different boxes
+    with nothing but a
     connective between them are one answer of several parts: a list where the reference is a list, a hedge where it is not.
     """
     text = _after_thinking(response[-MAX_RESPONSE_CHARS:])

@@ -19,7 +19,10 @@ _LONG_NUMBER = re.compile(rf"\d{{{MAX_DIGITS + 1},}}")
 _FACTORIAL = re.compile(r"!\s*!|(\d+)\s*\}?\)?\s*!|\)\s*!|\}\s*!")
 _EXPONENT = re.compile(r"\^\s*(?:\{\s*-?\s*(\d+)|-?(\d+))")
 _BOUND = re.compile(r"\\(?:sum|prod)(?![A-Za-z])[^^]{0,80}\^\s*(\{[^{}]*\}|\w+)")
-_DANGEROUS = re.compile(r"\\(?:def|let|input|include|write|catcode|csname|zeta|Gamma|boxed|ldots)(?![A-Za-z])|__|\\begin\{[a-z]*\}.*\\begin\{", re.DOTALL)
+_DANGEROUS = re.compile(
+    r"\\(?:def|let|input|include|write|catcode|csname|zeta|Gamma|boxed|ldots)(?![A-Za-z])|__|\\begin\{[a-z]*\}.*\\begin\{",
+    re.DOTALL,
+)
 _CUT_OFF = re.compile(r"(?:[-+*/^_=<>&]|\\(?:cdot|times|frac|sqrt|div))\s*$")
 
 

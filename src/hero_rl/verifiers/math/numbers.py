@@ -27,7 +27,7 @@ class Decimal(NamedTuple):
 
 
 def written_decimal(tree: Node) -> Decimal | None:
-    """The decimal that a tree spells: ``0.25``, ``-1.50``, ``6.02 \\times 10^{23}``, ``12.5\\%``; None for other trees."""
+    r"""The decimal that a tree spells: ``0.25``, ``-1.50``, ``6.02 \times 10^{23}``, ``12.5\\%``; None for other trees."""
     if tree.op == "num":
         return _plain(tree)
     if tree.op == "neg":
@@ -83,13 +83,19 @@ def is_rounding(reference: Node, answer: Node, expected: Value, given: Value) ->
 
 def is_coarse_rounding(reference: Node, answer: Node, expected: Value, given: Value) -> bool:
     """Whether the coarser of two decimals, or the only one, is the other number rounded, to however few digits."""
-    decimals = [(one, value) for one, value in ((written_decimal(reference), given), (written_decimal(answer), expected)) if one]
+    decimals = [
+        (one, value) for one, value in ((written_decimal(reference), given), (written_decimal(answer), expected)) if one
+    ]
     return any(value is not None and _rounds_to(value, one) for one, value in decimals)
 
 
 def rounds_to_step(value: Value, target: Value, step: Fraction) -> bool:
     """Whether a value rounds to the target at a given place: what a question that asks for rounding wants."""
-    return isinstance(target, Fraction) and (target / step).denominator == 1 and _rounds_to(value, Decimal(target, step, MIN_DIGITS))
+    return (
+        isinstance(target, Fraction)
+        and (target / step).denominator == 1
+        and _rounds_to(value, Decimal(target, step, MIN_DIGITS))
+    )
 
 
 def _is_integer(tree: Node) -> bool:

@@ -37,17 +37,20 @@ class Hints:
 
 _PLACES: tuple[tuple[str, Fraction], ...] = (
     (r"\bwhole|\binteger|\bunits?\b", Fraction(1)), (r"tenth|one decimal|1 decimal", Fraction(1, 10)),
-    (r"hundredth|two decimal|2 decimal|cent\b|penny", Fraction(1, 100)), (r"thousandth|three decimal|3 decimal", Fraction(1, 1000)),
+    (r"hundredth|two decimal|2 decimal|cent\b|penny", Fraction(1, 100)), (r"thousandth|three decimal|3 decimal", Fraction(1,
+    1000)),
     (r"ten[- ]thousandth|four decimal|4 decimal", Fraction(1, 10_000)), (r"ten\b", Fraction(10)), (r"hundred\b", Fraction(100)),
     (r"thousand\b", Fraction(1000)),
 )  # fmt: skip
 _ROUND = re.compile(
-    r"(?:round(?:ed|ing)?|nearest|correct to|accurate to|express(?:ed)?[^.]{0,40} to|approximat\w*[^.]{0,30} to|to within)[^.?]{0,60}",
+    r"(?:round(?:ed|ing)?|nearest|correct to|accurate to|express(?:ed)?[^.]{0,40} to|"
+    r"approximat\w*[^.]{0,30} to|to within)[^.?]{0,60}",
     re.IGNORECASE,
 )
 _PLACE_WORDS = re.compile(r"nearest|decimal|round|place|digit", re.IGNORECASE)
 _APPROXIMATE = re.compile(
-    r"approximat|\bestimate|roughly|≈|\\approx|round(?:ed)?\b|nearest|decimal places|significant (?:figures|digits)|\buse\b[^.]{0,20}\\?pi\b"
+    r"approximat|\bestimate|roughly|≈|\\approx|round(?:ed)?\b|nearest|decimal places|significant (?:figures|digits)|"
+    r"\buse\b[^.]{0,20}\\?pi\b"
     r"|\btake\b[^.]{0,20}\\?pi|3\.14|22/7",
     re.IGNORECASE,
 )
@@ -58,15 +61,19 @@ _EXACT = re.compile(
     re.IGNORECASE,
 )
 _ORDERED = re.compile(
-    r"\brespectively\b|(?:list|give|write|enter|state|arrange|order|sort|rank)\w*\b[^.?]{0,60}\bin (?:increasing|decreasing|ascending|descending|"
-    r"alphabetical|numerical|the correct|that|this) order|\bordered list\b|\b(?:list|give|write|enter|arrange|order|sort|rank)\w*\b[^.?]{0,80}"
+    r"\brespectively\b|(?:list|give|write|enter|state|arrange|order|sort|rank)\w*\b[^.?]{0,60}\bin (?:increasing|decreasing|"
+    r"ascending|descending|"
+    r"alphabetical|numerical|the correct|that|this) order|\bordered list\b|\b(?:list|give|write|enter|arrange|order|sort|"
+    r"rank)\w*\b[^.?]{0,80}"
     r"\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|first (?:two|three|four|five|six|\d+) terms",
     re.IGNORECASE,
 )
 _FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
 _EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
 _MONOTONIC = re.compile(r"monoton|\bincreas|\bdecreas|\bconcav|\bconvex", re.IGNORECASE)
-_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{|\\mathrm\s*\{|\*\*)?\s*(?<![A-Za-z\\])\(?([A-J])\s*[).:](?:\s*\)?\s*\})?(?:\*\*)?")
+_CHOICE = re.compile(
+    r"(?:\\text(?:bf|rm)?\s*\{|\\mathrm\s*\{|\*\*)?\s*(?<![A-Za-z\\])\(?([A-J])\s*[).:](?:\s*\)?\s*\})?(?:\*\*)?"
+)
 _MAX_CHOICE_CHARS = 200
 
 

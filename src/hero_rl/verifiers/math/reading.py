@@ -35,19 +35,24 @@ class Reading(NamedTuple):
     items: tuple[Reading, ...] = ()
     """For a list, tuple, set or ratio its elements; for an equation its two sides."""
     form: str = ""
-    """For a tuple its two brackets; for a matrix its shape, as in ``2x3``; for a word its name; for text why it is not understood."""
+    """For a tuple its two brackets; for a matrix its shape,
+    as in ``2x3``; for a word its name; for text why it is not understood."""
     label: str = ""
     """What stands before ``=`` where that only names the value: ``x``, ``f(x)``, ``Area``."""
     qualifier: str = ""
     """A condition at the end that says more than a domain."""
 
 
-_MATRIX = re.compile(r"(?P<brace>\\\{\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix|cases|aligned)\}(?:\{[^{}]*\})?(.*)\\end\{\2\}\s*\.?", re.DOTALL)
+_MATRIX = re.compile(
+    r"(?P<brace>\\\{\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix|cases|aligned)\}(?:\{[^{}]*\})?(.*)\\end\{\2\}\s*\.?",
+    re.DOTALL,
+)
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
 _FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|')*\s*\(\s*[^()=]*\)$")
 _TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
 _LEADING_WORDS = re.compile(
-    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
+    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|(?:the|a|"
+    r"an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
     r"\s*\}?\s*(?=\S)",
     re.IGNORECASE,
 )
@@ -210,9 +215,16 @@ def _member(sides: list[str], text: str, levels: int) -> Reading:
 
 
 def _is_label(text: str) -> bool:
-    if _FUNCTION_LABEL.match(text) or _TEXT_LABEL.match(text) or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text):
+    if (
+        _FUNCTION_LABEL.match(text)
+        or _TEXT_LABEL.match(text)
+        or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text)
+    ):
         return True
-    if re.fullmatch(r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}", text):
+    if re.fullmatch(
+        r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
+        text,
+    ):
         return True
     enclosed = brackets(text)
     if enclosed is not None and enclosed[0] == "(":
@@ -315,7 +327,11 @@ def _degrees(tree: Node) -> tuple[Node, Unit | None]:
 def alternatives(reading: Reading) -> tuple[Reading, ...]:
     """The elements of a list or set, each plus-minus sign expanded; a lone value is one element."""
     if reading.kind in ("list", "set"):
-        return tuple(one for item in reading.items for one in alternatives(item)) if reading.kind == "list" else _expanded(reading.items)
+        return (
+            tuple(one for item in reading.items for one in alternatives(item))
+            if reading.kind == "list"
+            else _expanded(reading.items)
+        )
     return _expanded((reading,))
 
 

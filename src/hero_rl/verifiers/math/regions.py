@@ -29,7 +29,10 @@ class Interval(NamedTuple):
 Region: TypeAlias = tuple[Interval, ...]
 
 REALS: Region = (Interval(None, False, None, False),)
-_REAL_LINE = re.compile(r"\\mathbb\{R\}|\\text\{(?:all |any )?reals?(?: numbers?)?\}|(?:all |any )?real(?:s| numbers?)|\(?-\\infty\s*,\s*\+?\\infty\)?")
+_REAL_LINE = re.compile(
+    r"\\mathbb\{R\}|\\text\{(?:all |any )?reals?(?: numbers?)?\}|(?:all |any )?real(?:s| numbers?)|"
+    r"\(?-\\infty\s*,\s*\+?\\infty\)?"
+)
 _MINUS_INFINITY = frozenset((r"-\infty", r"-inf", "-oo"))
 _INFINITY = frozenset((r"\infty", r"+\infty", "inf", "+inf", "oo", "infinity"))
 _BELOW = {"<": False, r"\le": True}
@@ -145,7 +148,10 @@ def _membership(text: str) -> Region | None:
 
 
 def _is_name(text: str) -> bool:
-    return _is_variable(text) or re.fullmatch(r"[A-Za-z]|\\text\{[^{}]*\}|[A-Z]_\{?\w+\}?|[A-Za-z]'?\s*\([a-z]\)", text) is not None
+    return (
+        _is_variable(text)
+        or re.fullmatch(r"[A-Za-z]|\\text\{[^{}]*\}|[A-Z]_\{?\w+\}?|[A-Za-z]'?\s*\([a-z]\)", text) is not None
+    )
 
 
 def _builder(text: str) -> Region | None:
@@ -316,7 +322,9 @@ def _merged(spans: list[_Span]) -> list[_Span]:
     merged: list[_Span] = []
     for one in sorted(kept, key=lambda span: (span.low, not span.low_closed)):
         last = merged[-1] if merged else None
-        touches = last is not None and (one.low < last.high or (_same(one.low, last.high) and (one.low_closed or last.high_closed)))
+        touches = last is not None and (
+            one.low < last.high or (_same(one.low, last.high) and (one.low_closed or last.high_closed))
+        )
         if last is None or not touches:
             merged.append(one)
             continue

@@ -202,7 +202,7 @@ def _constant(a: Node, b: Node, combine: Callable[[Value, Value], Value | None],
             continue
         if first is None:
             first = value
-        gap = abs(value - first)
+        gap = abs(value - first)  # pyright: ignore[reportArgumentType]
         if gap > 1e-30 * max(abs(value), abs(first), 1 if allow_zero else 0):
             return False
         seen += 1

@@ -30,7 +30,7 @@ def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare
 
 
 def _is_list_of_tuples(a: Reading, b: Reading) -> bool:
-    """One side lists tuples; the other is another such list, or a tuple that stands alone or for several by a plus-minus sign."""
+    """One side lists tuples; the other is such a list too, or a lone tuple, which may stand for several by plus-minus."""
     listed = [one for one in (a, b) if one.kind in ("list", "set")]
     if {a.kind, b.kind} - {"list", "set", "tuple"} or not listed:
         return False
@@ -139,7 +139,9 @@ def _sorted_by_size(items: Sequence[Reading]) -> list[Reading] | None:
     keys = [constant_key(item) for item in items]
     if any(key is None for key in keys):
         return None
-    return [item for _, _, item in sorted((key, index, item) for index, (key, item) in enumerate(zip(keys, items, strict=True)))]
+    return [
+        item for _, _, item in sorted((key, index, item) for index, (key, item) in enumerate(zip(keys, items, strict=True)))
+    ]
 
 
 def _compare_ordered(reference: Reading, answer: Reading, compare: Compare) -> Finding:

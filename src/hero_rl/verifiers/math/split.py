@@ -100,7 +100,9 @@ def brackets(text: str) -> tuple[str, str, str] | None:
     return opening, text[found[0].end : found[-1].begin].strip(), closing
 
 
-RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx", r"\equiv", r"\subset", r"\subseteq", r"\to", r"\notin"))
+RELATIONS = frozenset(
+    ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx", r"\equiv", r"\subset", r"\subseteq", r"\to", r"\notin")
+)
 
 
 class Chain(NamedTuple):
@@ -125,7 +127,8 @@ def relation_chain(text: str) -> Chain:
 
 _SET_NAME = r"(?:\\mathbb\{[A-Z]\}|[A-Z])(?:\s*[_^]\s*(?:\{[^{}]*\}|[-+*\d>0]+))*(?:_?\{?[^{},\s]*\}?)?"
 _DOMAIN_TAIL = re.compile(
-    r"\s*(?:[,;(\[]|\\quad|\\text\{\s*(?:,\s*)?(?:for|where|with|for (?:all|any|every|each|some)(?: integers?)?)\s*\}|for|where)*\s*"
+    r"\s*(?:[,;(\[]|\\quad|\\text\{\s*(?:,\s*)?(?:for|where|with|for (?:all|any|every|each|some)(?: integers?)?)\s*\}|for|"
+    r"where)*\s*"
     rf"(?:\\forall)?\s*(?<![A-Za-z\\])(?:[A-Za-z](?:\s*,\s*[A-Za-z])*)\s*\\in\s*{_SET_NAME}\s*[)\]]?$"
 )
 _QUALIFIER = re.compile(
@@ -135,9 +138,10 @@ _QUALIFIER = re.compile(
 )
 _QUALIFIER_TOKEN = re.compile(r"\\mathbb\{[A-Z]\}|\\?[A-Za-z]+|[^\s\w]|\d+")
 _HARMLESS = frozenset(
-    ("all any some every each is are a an the where for with real reals positive nonnegative non negative integer integers number numbers "
-     "arbitrary constant constants natural rational whole of integration complex in be can \\in \\ge \\ldots \\forall \\quad "
-     "- , . ( ) > + * ^ _ = { } $ 0").split()
+    ["all", "any", "some", "every", "each", "is", "are", "a", "an", "the", "where", "for", "with", "real", "reals",
+    "positive", "nonnegative", "non", "negative", "integer", "integers", "number", "numbers", "arbitrary", "constant",
+    "constants", "natural", "rational", "whole", "of", "integration", "complex", "in", "be", "can", "\\in", "\\ge",
+    "\\ldots", "\\forall", "\\quad", "-", ",", ".", "(", ")", ">", "+", "*", "^", "_", "=", "{", "}", "$", "0"]
 )  # fmt: skip
 _TAIL_CHARS = 120
 
@@ -171,4 +175,4 @@ def split_qualifier(text: str) -> Qualified:
 
 
 def _is_harmless(token: str) -> bool:
-    return len(token) == 1 and token.isalpha() or token.startswith(r"\mathbb") or token.lower() in _HARMLESS
+    return (len(token) == 1 and token.isalpha()) or token.startswith(r"\mathbb") or token.lower() in _HARMLESS

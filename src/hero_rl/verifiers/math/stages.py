@@ -1,6 +1,7 @@
 """The stages of one check that run in the caller's process, in order, and what is left for the sandbox.
 
-extraction -> fast path -> cleaning -> typed comparison (with numeric sampling) -> the symbolic comparison in the sandbox, if any.
+extraction -> fast path -> cleaning -> typed comparison (with numeric sampling) -> the symbolic comparison in the sandbox,
+if any.
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ def _compare(pair: Pair) -> Stage:
     reference, answer = clean(pair.reference), clean(pair.answer)
     finding = compare_typed(reference, answer, pair.problem)
     # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
-    wants_sympy = finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)
+    wants_sympy = (
+        finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)
+    )
     if wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
         finding, wants_sympy = different("answer_unreadable"), False
     elif wants_sympy and (heavy := too_heavy(answer)):

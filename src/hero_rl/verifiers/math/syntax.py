@@ -17,13 +17,16 @@ MAX_DEPTH = 120
 MAX_NUMBER_DIGITS = 400
 
 FUNCTIONS = frozenset(
-    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "ln", "log", "lg",
+    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "ln", "log",
+    "lg",
      "exp", "abs", "floor", "ceil", "max", "min", "gcd", "lcm")
 )  # fmt: skip
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
 _LETTERS = frozenset(
-    ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma",
-     "tau", "phi", "chi", "ivec", "jvec", "kvec", "psi", "omega", "Delta", "Gamma", "Omega", "Sigma", "Phi", "Theta", "Lambda", "Psi", "ell", "hbar", "ldots")
+    ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho",
+    "sigma",
+     "tau", "phi", "chi", "ivec", "jvec", "kvec", "psi", "omega", "Delta", "Gamma", "Omega", "Sigma", "Phi", "Theta",
+     "Lambda", "Psi", "ell", "hbar", "ldots")
 )  # fmt: skip
 _SETS = {r"\{": r"\}"}
 _TIMES = frozenset(("*", r"\cdot", r"\times", r"\ast"))
@@ -187,7 +190,11 @@ class _Reader:
             return Node("neg", (tree,)) if negative else tree
         if self._kind() == "number" or self.peek() == "(":
             return self._primary()
-        if self._kind() == "letter" or self.peek() in (r"\pi", r"\infty", r"\frac", r"\sqrt") or (self.peek() or "")[1:] in _LETTERS:
+        if (
+            self._kind() == "letter"
+            or self.peek() in (r"\pi", r"\infty", r"\frac", r"\sqrt")
+            or (self.peek() or "")[1:] in _LETTERS
+        ):
             return self._primary()
         raise Unreadable("syntax")
 
@@ -347,7 +354,7 @@ class _Reader:
         return Node("fn", (self._argument(), self._argument()), name="binom")
 
     def _angle(self) -> Node:
-        """``\\angle ABC`` is a name."""
+        r"""``\angle ABC`` is a name."""
         letters = [self._take().text]
         while self._kind() == "letter":
             letters.append(self._take().text)

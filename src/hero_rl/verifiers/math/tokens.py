@@ -28,8 +28,10 @@ _TOKEN = re.compile(
     r"|(?P<letters>[A-Za-z]+)|(?P<sign>[-+*/^_=<>()\[\]{}|,;:!'.&\"]))"
 )
 _KNOWN_WORDS = frozenset(
-    ("sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp", "pi",
-     "infty", "alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "omega", "phi", "sigma", "cdot", "times", "frac", "abs",
+    ("sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln",
+    "exp", "pi",
+     "infty", "alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "omega", "phi", "sigma", "cdot", "times", "frac",
+     "abs",
      "floor", "ceil", "binom", "asin", "acos", "atan", "infinity")
 )  # fmt: skip
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "infinity": "infty", "oo": "infty", "inf": "infty"}

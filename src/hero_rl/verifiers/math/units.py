@@ -32,22 +32,32 @@ DOLLAR = Unit("currency", "dollar")
 _CURRENCIES = {
     "dollar": ("dollar", 1), "dollars": ("dollar", 1), "usd": ("dollar", 1), "$": ("dollar", 1), "us dollars": ("dollar", 1),
     "cent": ("dollar", 100), "cents": ("dollar", 100), "€": ("euro", 1), "euro": ("euro", 1), "euros": ("euro", 1),
-    "£": ("pound sterling", 1), "¥": ("yen", 1), "yen": ("yen", 1), "yuan": ("yuan", 1), "rupees": ("rupee", 1), "₹": ("rupee", 1),
+    "£": ("pound sterling", 1), "¥": ("yen", 1), "yen": ("yen", 1), "yuan": ("yuan", 1), "rupees": ("rupee", 1),
+    "₹": ("rupee", 1),
 }  # fmt: skip
 _DEGREES = frozenset(("degree", "degrees", "deg", "degs"))
-_EMPTY = frozenset(("unit", "units", "square unit", "square units", "cubic unit", "cubic units", "sq units", "in total", "total"))
+_EMPTY = frozenset(
+    ("unit", "units", "square unit", "square units", "cubic unit", "cubic units", "sq units", "in total", "total")
+)
 _ALIASES = {
-    "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "km/h": "kph", "kmph": "kph",
-    "ft": "foot", "in": "inch", "yd": "yard", "yds": "yard", "lb": "pound", "lbs": "pound", "oz": "ounce", "mi": "mile", "cc": "cm^3",
+    "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "km/h": "kph",
+    "kmph": "kph",
+    "ft": "foot", "in": "inch", "yd": "yard", "yds": "yard", "lb": "pound", "lbs": "pound", "oz": "ounce", "mi": "mile",
+    "cc": "cm^3",
     "gm": "gram", "gms": "gram", "litres": "liter", "metres": "meter", "kilometres": "kilometer", "centimetres": "centimeter",
-    "millimetres": "millimeter", "L": "liter", "amps": "ampere", "nt": "newton", "c": "coulomb", "feet": "foot", "inches": "inch",
+    "millimetres": "millimeter", "L": "liter", "amps": "ampere", "nt": "newton", "c": "coulomb", "feet": "foot",
+    "inches": "inch",
 }  # fmt: skip
 _SINGLE = frozenset("mgsNJWVAKCLhFTl")
 _SHORT = frozenset(
-    ("cm mm km nm um kg mg mL ml cl Hz kHz MHz GHz kW MW kJ MJ eV keV MeV GeV Pa kPa MPa atm mol ms ns us min hr hrs sec ft in yd mi lb "
-     "lbs oz mph kph dm pm fm mA kV mV mW rad rpm bar gal deg kcal cal mmol mT dB erg AU pc Mpc kpc ly yr").split()
+    ["cm", "mm", "km", "nm", "um", "kg", "mg", "mL", "ml", "cl", "Hz", "kHz", "MHz", "GHz", "kW", "MW", "kJ", "MJ", "eV",
+    "keV", "MeV", "GeV", "Pa", "kPa", "MPa", "atm", "mol", "ms", "ns", "us", "min", "hr", "hrs", "sec", "ft", "in", "yd",
+    "mi", "lb", "lbs", "oz", "mph", "kph", "dm", "pm", "fm", "mA", "kV", "mV", "mW", "rad", "rpm", "bar", "gal", "deg",
+    "kcal", "cal", "mmol", "mT", "dB", "erg", "AU", "pc", "Mpc", "kpc", "ly", "yr"]
 )  # fmt: skip
-_NEVER = frozenset(("a", "x", "e", "i", "k", "t", "n", "u", "b", "d", "y", "z", "degree", "c", "count", "percent", "pi", "number"))
+_NEVER = frozenset(
+    ("a", "x", "e", "i", "k", "t", "n", "u", "b", "d", "y", "z", "degree", "c", "count", "percent", "pi", "number")
+)
 _FACTOR = re.compile(r"([A-Za-zµΩ]+)(?:\^(-?\d))?")
 _EXPONENT = re.compile(r"\s*\^\s*\{?\s*(-?\d)\s*\}?")
 _TAIL = re.compile(
@@ -74,7 +84,11 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
     if temperature:
         return temperature.group(1), Unit("noun", f"degree {temperature.group(2)}")
     match = _TAIL.match(text)
-    if match is None and (match := _BARE_TAIL.match(text)) is not None and not _may_be_bare_unit(match["unit"], match["number"]):
+    if (
+        match is None
+        and (match := _BARE_TAIL.match(text)) is not None
+        and not _may_be_bare_unit(match["unit"], match["number"])
+    ):
         match = None
     if match is None:
         return text, None

@@ -38,7 +38,8 @@ def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding
 
 def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Finding:
     a, b = reference.tree, answer.tree
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     of, to = reference.unit, answer.unit
     if of is not None and to is not None:
         return _both_units(a, b, of, to, hints)
@@ -92,7 +93,9 @@ def _may_be_unit_factor(a: Node, b: Node) -> bool:
         return False
     big = max(ratio.real, 1 / ratio.real)
     tens = math.log10(big)
-    return (big > 2 and abs(tens - round(tens)) < 1e-6) or any(math.isclose(big, other, rel_tol=1e-6) for other in (3, 7, 9, 12, 24, 60, 360, 3600, 3.6, 16))
+    return (big > 2 and abs(tens - round(tens)) < 1e-6) or any(
+        math.isclose(big, other, rel_tol=1e-6) for other in (3, 7, 9, 12, 24, 60, 360, 3600, 3.6, 16)
+    )
 
 
 def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
@@ -173,7 +176,9 @@ def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Find
         return equal("equal_rounded")
     if rounded and not (hints.exact and decimal is None):
         too_short = decimal is None and given is not None and given.digits < _MIN_DIGITS_FOR_EXACT and not hints.approximate
-        if not too_short and not (hints.rounding is not None and given is not None and decimal is not None and given.step > decimal.step):
+        if not too_short and not (
+            hints.rounding is not None and given is not None and decimal is not None and given.step > decimal.step
+        ):
             return equal("equal_rounded")
     if x == 0 or y == 0:
         return DIFFERENT
@@ -203,7 +208,9 @@ def _float(value: Value) -> Value:
 
 def _doubt(a: Node, b: Node, ratio: complex, decimals: int, hints: Hints) -> Finding:
     size = abs(ratio)
-    if (abs(ratio - 1) <= CLOSE or (decimals and is_coarse_rounding(a, b, constant(a), constant(b)))) and _may_be_rounded(a, b, decimals, hints):
+    if (abs(ratio - 1) <= CLOSE or (decimals and is_coarse_rounding(a, b, constant(a), constant(b)))) and _may_be_rounded(
+        a, b, decimals, hints
+    ):
         return unsure("numbers_close")
     if ratio.imag == 0 and any(math.isclose(size, other, rel_tol=1e-9) for other in (100.0, 0.01)):
         return unsure("factor_of_100")
@@ -240,7 +247,11 @@ def constant(tree: Node) -> Value | None:
 
 def _explain_functions(a: Node, b: Node) -> Finding:
     here, there = symbols(a), symbols(b)
-    if _CONSTANT_LETTERS & here and _CONSTANT_LETTERS & there and constant_difference(_without_constant(a), _without_constant(b)):
+    if (
+        _CONSTANT_LETTERS & here
+        and _CONSTANT_LETTERS & there
+        and constant_difference(_without_constant(a), _without_constant(b))
+    ):
         return EQUAL
     only_here, only_there = sorted(here - there), sorted(there - here)
     if only_here and len(only_here) == len(only_there) <= _MAX_RENAMED:

@@ -10,21 +10,26 @@ _SAME: dict[str, tuple[str, ...]] = {
     "yes": ("yes", "true", "it is true", "correct"),
     "no": ("no", "false", "it is false", "not true"),
     "none": (
-        "none", "no solution", "no solutions", "no real solution", "no real solutions", "there are no solutions", "there is no solution",
+        "none", "no solution", "no solutions", "no real solution", "no real solutions", "there are no solutions",
+        "there is no solution",
         "no integer solutions", "no such numbers", "no such number", "no such integers", "no such integer", "no answer exists",
-        "no such function", "no such functions", "no such functions exist", "no such function exists", "empty set", "the empty set",
-        r"\emptyset", r"\{\}", r"\{ \}", "does not exist", "doesn't exist", "dne", "do not exist", "none exist", "no solutions exist",
-        "no such integers exist", "no such numbers exist", "there are none", "not exist", "no such n", "no such n exist", "no real roots",
+        "no such function", "no such functions", "no such functions exist", "no such function exists", "empty set",
+        "the empty set",
+        r"\emptyset", r"\{\}", r"\{ \}", "does not exist", "doesn't exist", "dne", "do not exist", "none exist",
+        "no solutions exist",
+        "no such integers exist", "no such numbers exist", "there are none", "not exist", "no such n", "no such n exist",
+        "no real roots",
     ),
     "undefined": ("undefined", "not defined", "indeterminate"),
-    "infinitely many": ("infinitely many", "infinite", "infinitely many solutions", "infinite solutions", "there are infinitely many"),
+    "infinitely many": ("infinitely many", "infinite", "infinitely many solutions", "infinite solutions",
+    "there are infinitely many"),
     "neither": ("neither", "neither even nor odd", "neither odd nor even", "neither function"),
     "even": ("even", "even function", "an even function", "even number", "even numbers"),
     "odd": ("odd", "odd function", "an odd function", "odd number", "odd numbers"),
 }  # fmt: skip
 _CLOSED_CLASSES = (
-    "monday tuesday wednesday thursday friday saturday sunday".split(),
-    "january february march april may june july august september october november december".split(),
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"],
 )
 _SAME.update({word: (word,) for words in _CLOSED_CLASSES for word in words})
 EXCLUSIVE: tuple[frozenset[str], ...] = (
@@ -32,23 +37,57 @@ EXCLUSIVE: tuple[frozenset[str], ...] = (
 )  # fmt: skip
 """Words of which at most one is true."""
 _NO_SUCH = re.compile(
-    r"(?:there (?:is|are|exists?|exist) )?no (?:\w+ ){0,2}(?:solutions?|roots?|answers?|values?|such (?:\w+ )?\w+)(?: (?:exists?|for \w+|here))?"
+    r"(?:there (?:is|are|exists?|exist) )?no (?:\w+ ){0,2}(?:solutions?|roots?|answers?|values?|"
+    r"such (?:\w+ )?\w+)(?: (?:exists?|for \w+|here))?"
 )
 _ENDLESS = re.compile(r"(?:there (?:is|are|exist) )?(?:infinitely many|an infinite number of)(?: \w+){0,3}")
 _CANONICAL = {spelling: name for name, spellings in _SAME.items() for spelling in spellings}
 _UNITS = {word: value for value, word in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen".split())}  # fmt: skip
-_TENS = {word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])}  # fmt: skip
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _ORDINALS = {
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10,
     "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14, "fifteenth": 15, "sixteenth": 16, "seventeenth": 17,
     "eighteenth": 18, "nineteenth": 19, "twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100,
 }  # fmt: skip
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4}
 _DIGIT_ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^?\{?\s*(?:st|nd|rd|th)\s*\}?)\s*(.*)")
-_STOP_WORDS = frozenset("a an the is are was were be it its of to in on at for and only that this there will would can answer so".split())
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "it",
+        "its",
+        "of",
+        "to",
+        "in",
+        "on",
+        "at",
+        "for",
+        "and",
+        "only",
+        "that",
+        "this",
+        "there",
+        "will",
+        "would",
+        "can",
+        "answer",
+        "so",
+    ]
+)
 MAX_WORDS = 60
 
 
