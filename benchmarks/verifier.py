@@ -3,19 +3,14 @@
     python benchmarks/verifier.py FILE.jsonl [...] [--verifiers math,math_verify,hendrycks,exact,package.module:function]
 
 FILE has one JSON object a line with `reference`, `response`, `correct` (0/1) and, if there is one, `problem`; files of
-probes with `ref`
-and `expected` ("correct"/"incorrect") are read too. Rows marked `label_suspect` are left out, and so are rows without a box
-in files
-whose rows have `steps`. A grader `module:function` takes (reference, response) and returns something true or false; it runs
-in the
-sandbox, so it may hang. Graders other than `math` and `exact` get a bare answer inside a box, and the reference without `$`
-around it: they are
-made for that.
+probes with `ref` and `expected` ("correct"/"incorrect") are read too. Rows marked `label_suspect` are left out, and so are
+rows without a box in files whose rows have `steps`. A grader `module:function` takes (reference, response) and returns
+something true or false; it runs in the sandbox, so it may hang. Graders other than `math` and `exact` get a bare answer
+inside a box, and the reference without `$` around it: they are made for that.
 
 Every row is checked alone, on one core, and timed from call to verdict, the way to the worker process included; workers are
-warm. "binary" counts an
-abstention as incorrect; "balanced" leaves it out. FPR: wrong responses called correct. Wrong rejections: right responses called
-incorrect, of all right ones. Read the ratios: machines differ.
+warm. "binary" counts an abstention as incorrect; "balanced" leaves it out. FPR: wrong responses called correct. Wrong
+rejections: right responses called incorrect, of all right ones. Read the ratios: machines differ.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 r"""The grader ``math_verify``: the library as it is, on the whole response, in a process that can be killed.
 
 The reference goes in as ``\boxed{reference}`` and the response as it stands, with the library's default extraction and
-comparison; what
-the library says is the verdict. Only the time-outs differ: a deadline in the sandbox in the place of SIGALRM.
+comparison; what the library says is the verdict. Only the time-outs differ: a deadline in the sandbox in the place of SIGALRM.
 """
 
 from __future__ import annotations

