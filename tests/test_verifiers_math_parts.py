@@ -318,8 +318,11 @@ def test_the_answer_and_where_it_was_found(response: str, text: str, source: str
         r"\prod_{k=1}^{10^3} k",
         "7" * 61,
         "(" * 25 + ")" * 25,
-    ]
-    + [r"\def\x{5}\x", "x__y", r"\zeta(3)", "1+" * 130],
+        r"\def\x{5}\x",
+        "x__y",
+        r"\zeta(3)",
+        "1+" * 130,
+    ],
 )
 def test_what_is_never_handed_to_sympy(text: str) -> None:
     assert too_heavy(text) is not None
