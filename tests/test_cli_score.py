@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hero_rl.cli import build, main
+from hero_rl.cli import main
+from hero_rl.rewards import RULES
 
 HERO = [sys.executable, "-m", "hero_rl.cli"]
 COLUMNS = ["--verifier", "column:correct", "--reward-model", "column:rm_score"]
@@ -83,7 +84,7 @@ def test_the_maths_verifier_needs_no_label(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["correct"] == sum(labels)
 
 
-@pytest.mark.parametrize("rule", list(build.RULES))
+@pytest.mark.parametrize("rule", list(RULES))
 def test_every_rule_scores_a_file(tmp_path: Path, rule: str) -> None:
     source = rollouts(tmp_path / "in.jsonl", 4)
     assert main(["score", str(source), "-o", str(tmp_path / "out.jsonl"), "--rule", rule, *COLUMNS]) == 0

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import pickle
+import sys
 import threading
 import time
 
@@ -68,6 +70,26 @@ def test_the_reward_model_stays_on_the_callers_thread():
     assert scorer.threads == {threading.get_ident()}
 
 
+def test_an_error_of_the_reward_model_is_raised_at_once_however_busy_the_verifier_is():
+    class Broken(Sleepy):
+        def score(self, rollouts):
+            raise OSError("no such model")
+
+    start = time.perf_counter()
+    with pytest.raises(OSError, match="no such model"):
+        HybridReward(Sleepy(30), Broken(0), hero()).measure(group())
+    assert time.perf_counter() - start < 5
+
+
+def test_an_error_of_the_verifier_reaches_the_caller():
+    class Broken(Sleepy):
+        def verify(self, rollouts):
+            raise InputError("label 'maybe'")
+
+    with pytest.raises(InputError, match="label 'maybe'"):
+        HybridReward(Broken(0), Sleepy(0), hero()).measure(group())
+
+
 def test_groups_are_rollouts_of_one_prompt_in_any_order():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(alpha=0.1, beta=0.1, eps=0.0))
     a, b = group("a"), group("b", ("4", "4", "no", "none"))
@@ -121,6 +143,17 @@ def test_a_batch_of_failures_raises_and_leaves_the_state_alone():
     )
 
 
+def test_one_failure_in_a_small_batch_costs_its_row_and_not_the_run():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.1)
+    reward.check_failures([1, 0, 0, 0])
+    reward.check_failures([0] * 90 + [1] * 9)
+    for failures in ([1], [1, 1, 0, 0], [0] * 80 + [1] * 9):
+        with pytest.raises(SignalError):
+            reward.check_failures(failures)
+    with pytest.raises(SignalError):
+        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).check_failures([1, 0, 0])
+
+
 def test_a_signal_that_the_rule_needs_must_have_a_source():
     with pytest.raises(InputError, match="'hero' needs reward-model scores"):
         HybridReward(Sleepy(0), None, hero())
@@ -143,3 +176,74 @@ def test_a_column_that_is_absent_or_no_number_is_named():
     rollout = Rollout(prompt_id="p7", problem="", reference="", response="", extra={"rm": "high"})
     with pytest.raises(InputError, match="column 'rm' of prompt 'p7' holds 'high'"):
         ColumnScorer("rm").score([rollout])
+
+
+def test_an_error_of_the_reward_model_stops_the_verifier_of_an_async_batch():
+    class Patient(Sleepy):
+        cancelled = False
+
+        async def averify(self, rollouts):
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+
+    class Broken(Sleepy):
+        async def ascore(self, rollouts):
+            await asyncio.sleep(0.01)
+            raise OSError("no such model")
+
+    verifier = Patient(0)
+
+    async def scenario():
+        with pytest.raises(OSError, match="no such model"):
+            await HybridReward(verifier, Broken(0), hero()).ameasure(group())
+        return verifier.cancelled
+
+    assert asyncio.run(scenario())
+
+
+def test_no_batch_is_lost_from_the_state_when_threads_score_at_once():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [reward.score(group()) for _ in range(100)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert reward.state.updates == 400
+
+
+def test_a_verifier_or_reward_model_that_loses_rows_is_named():
+    class Short(Sleepy):
+        def verify(self, rollouts):
+            return super().verify(rollouts)[1:]
+
+        def score(self, rollouts):
+            return super().score(rollouts)[:, None]
+
+    with pytest.raises(InputError, match="the verifier 'sleepy' gave 2 verdicts for 3 rollouts"):
+        HybridReward(Short(0), Sleepy(0), hero()).measure(group())
+    with pytest.raises(InputError, match=r"the reward model 'sleepy' gave scores of shape \(3, 1\) for 3 rollouts"):
+        HybridReward(Sleepy(0), Short(0), hero()).measure(group())
+
+
+def test_scores_may_be_a_plain_list():
+    class Plain(Sleepy):
+        def score(self, rollouts):
+            return [1.0, None, 3]
+
+    assert np.isnan(HybridReward(Sleepy(0), Plain(0), hero()).measure(group()).scores).tolist() == [False, True, False]
+
+
+def test_it_pickles_with_its_state():
+    reward = HybridReward(None, ColumnScorer("rm"), rm_only())
+    reward.score(group())
+    copy = pickle.loads(pickle.dumps(reward))
+    assert copy.state == reward.state
+    assert copy.score(group()).shaped.rewards.tolist() == [0.0, 1.0, 2.0]

@@ -16,6 +16,7 @@ from hero_rl.rewards import (
     gdpo,
     group_advantages,
     hero,
+    make_rule,
     naive_sum,
     prof,
     rm_only,
@@ -42,7 +43,8 @@ def test_hero_worked_example_with_weights_on_the_advantage():
     assert output.rewards == pytest.approx([0.9, -0.1, 0.1, -0.1, 0.1, 0.0])
     # sigma: a sqrt(14/9) = 1.2472, b sqrt(8/3) = 1.6330, mean 1.4401 (first batch: its own)
     assert output.sigma_mean == pytest.approx(1.440106, abs=1e-6)
-    # w = .4 + 2.6 / (1 + exp(-6 (sigma - mean))), sigma - mean = -+.192887: 1 + e^1.157322 = 4.181402, 1 + e^-1.157322 = 1.314327
+    # w = .4 + 2.6 / (1 + exp(-6 (sigma - mean))), sigma - mean = -+.192887:
+    # 1 + e^1.157322 = 4.181402, 1 + e^-1.157322 = 1.314327
     assert output.weights[[0, 3]] == pytest.approx([0.4 + 2.6 / 4.181402, 0.4 + 2.6 / 1.314327], abs=1e-5)
     advantages = group_advantages(output.rewards, GROUPS, weights_B=output.weights)
     assert advantages[:3] == pytest.approx(output.weights[0] * (np.array([0.9, -0.1, 0.1]) - 0.3))
@@ -239,6 +241,14 @@ def test_summary_of_a_batch_by_hand():
         (lambda: hero(alpha=-0.1), InputError, "alpha=-0.1"),
         (lambda: hero(w_min=5), InputError, "w_min=5"),
         (lambda: hero(decay=2), InputError, "decay=2"),
+        (lambda: hero(dense="positive"), InputError, "dense='positive' is unknown"),
+        (lambda: hero(singleton="middle"), InputError, "singleton='middle' is unknown"),
+        (lambda: hero(eps=-1.0), InputError, "eps=-1"),
+        (lambda: hero(tie_tolerance=np.nan), InputError, "tie_tolerance=nan"),
+        (lambda: gated(eps=-1.0), InputError, "eps=-1"),
+        (lambda: make_rule("hero", {"alpha": "wide"}), InputError, "rule 'hero' cannot take {'alpha': 'wide'}"),
+        (lambda: make_rule("hero", {"gamma": 1}), InputError, "has no setting 'gamma'; it has alpha, beta"),
+        (lambda: make_rule("heroic", {}), InputError, "'heroic' is unknown; choose one of hero, verifier_only"),
         (lambda: naive_sum(rule_weight=1.5), InputError, "rule_weight=1.5"),
         (lambda: naive_sum(normalize="rank"), InputError, "normalize='rank'"),
         (lambda: prof(keep=0), InputError, "keep=0"),
@@ -254,3 +264,11 @@ def test_an_unknown_spread_gets_the_average_weight():
     rule = hero()
     output = rule.apply([0, 1, 0], [np.nan, np.nan, 5.0], [0, 0, 1], rule.init().update([1.0]))
     assert output.weights == pytest.approx(difficulty_weight([1.0, 1.0, 1.0], 1.0))
+
+
+@pytest.mark.parametrize("scale", ["none", "group", "batch"])
+@given(st.floats(-3, 3, width=32), st.integers(1, 12))
+def test_equal_rewards_are_no_advantage_to_the_last_bit(scale, reward, size):
+    # three times -0.05, divided by three, is not -0.05
+    for rewards in (np.full(size, reward), np.full(size, reward * 0.05)):
+        assert (group_advantages(rewards, np.zeros(size, int), scale=scale, eps=0.0 if scale == "group" else 1e-4) == 0).all()

@@ -104,3 +104,15 @@ def test_bad_states_and_decays_are_refused():
         running_mean(1.5)
     with pytest.raises(InputError, match="cannot merge"):
         running_mean(0.5).merge(running_mean(None))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int64, np.uint64, str])
+def test_labels_of_any_integer_type_are_groups(dtype):
+    low = -128 if np.issubdtype(dtype, np.signedinteger) else 0
+    labels = np.repeat(np.arange(low, low + 256), 3).astype(dtype)
+    assert group_std(np.tile([1.0, 2.0, 3.0], 256), labels) == pytest.approx(np.full(256, np.sqrt(2 / 3)))
+
+
+def test_a_missing_label_is_named():
+    with pytest.raises(InputError, match="all integers or all strings"):
+        group_std([1.0, 2.0], ["a", None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -332,6 +333,53 @@ def test_a_tokenizer_without_any_token_to_pad_with_is_refused() -> None:
 )
 def test_options_out_of_range_are_refused(folder: Path, options: dict[str, object], message: str) -> None:
     refused(message, folder, **options)
+
+
+SCORE_AS_A_RANK = """
+import os, sys, torch
+from hero_rl.scorers import LocalScorer
+from hero_rl.types import Rollout
+torch.distributed.init_process_group("gloo")
+row = Rollout(prompt_id="p", problem="1+1=", reference="2", response="2")
+print("score", os.environ["RANK"], LocalScorer(sys.argv[1]).score([row])[0])
+print("left", os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"])
+"""
+
+
+def test_every_process_of_a_sharded_run_has_the_whole_reward_model(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rank.py").write_text(SCORE_AS_A_RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    settings = {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+    result = subprocess.run(
+        [*command, str(tmp_path / "rank.py"), str(folder)],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    row = Rollout(prompt_id="p", problem="1+1=", reference="2", response="2")
+    alone = LocalScorer(folder).score([row])[0]
+    scores = {line[1]: float(line[2]) for line in lines if line[0] == "score"}
+    assert scores == {"0": pytest.approx(alone, abs=1e-6), "1": pytest.approx(alone, abs=1e-6)}
+    assert [line[1] for line in lines if line[0] == "left"] == ["true", "true"]
+
+
+def test_a_run_under_zero3_does_not_partition_the_reward_model(folder: Path) -> None:
+    from transformers.integrations import deepspeed
+
+    class Zero3:
+        def is_zero3(self) -> bool:
+            return True
+
+    settings = Zero3()
+    deepspeed.set_hf_deepspeed_config(settings)
+    try:
+        assert np.isfinite(LocalScorer(folder).score(rollouts(2))).all()
+        assert deepspeed.is_deepspeed_zero3_enabled()
+    finally:
+        deepspeed.unset_hf_deepspeed_config()
 
 
 def test_importing_the_scorers_needs_no_torch() -> None:

@@ -194,7 +194,7 @@ BAD = {
         ["--set", "rule.alpha=0.6", "--set", "rule.beta=0.6"],
         "--set rule.beta=0.6: alpha=0.6 and beta=0.6 make the two bands",
     ),
-    "unknown rule": (["--set", "rule.name=heor"], "--set rule.name=heor: unknown rule 'heor'; choose one of hero,"),
+    "unknown rule": (["--set", "rule.name=heor"], "--set rule.name=heor: rule 'heor' is unknown; choose one of hero,"),
     "unknown rule setting": (["--set", "rule.alhpa=0.1"], "unknown key 'rule.alhpa'; did you mean 'rule.alpha'?"),
     "rule setting of the wrong type": (["--set", "rule.alpha=wide"], "--set rule.alpha=wide: "),
     "unknown TRL argument": (["--set", "trl.max_step=3"], "unknown key 'trl.max_step'; did you mean 'trl.max_steps'?"),
@@ -270,3 +270,16 @@ def test_show_prints_the_recipe_with_assignments_and_defaults(capsys: pytest.Cap
     assert main(["train", "paper/qwen3-4b-mixed", "--show", "--set", "trl.beta=0.001", "--set", "sft=false"]) == 0
     shown = tomllib.loads(capsys.readouterr().out)
     assert (shown["trl"]["beta"], shown["policy"]["dtype"], "sft" in shown) == (0.001, "float32", False)
+
+
+def test_the_files_that_the_documentation_makes_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    blocks = text.split("```python\n")[1:]
+    assert len(blocks) == 1
+    (tmp_path / "make.py").write_text(blocks[0].split("```")[0])
+    subprocess.run([sys.executable, "make.py"], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "tiny-cpu", "--set", "trl.max_steps=1", "--set", "sft.limit=16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 1

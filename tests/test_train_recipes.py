@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from hero_rl.cli import main
 from hero_rl.engines.trl.arguments import grpo_config, grpo_given, sft_given
-from hero_rl.engines.trl.recipe import resolved
+from hero_rl.engines.trl.recipe import Recipe, RewardModel, resolved
 from hero_rl.engines.trl.recipe_files import load_recipe, packaged
 from hero_rl.engines.trl.toml_text import dump_toml, line_of
 from hero_rl.errors import InputError
@@ -227,3 +229,20 @@ VALUES = st.recursive(
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_dump_toml_is_read_back_as_it_was(values: dict[str, object]) -> None:
     assert tomllib.loads(dump_toml(values)) == values
+
+
+def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    loaded = load_recipe(write(tmp_path, text.split("```toml\n")[1].split("```")[0]))
+    assert loaded.recipe.reward_model is not None
+    assert grpo_given(loaded)["max_completion_length"] == 2048
+
+
+def test_the_documentation_names_every_key() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    for table, model in Recipe.model_fields.items():
+        assert table in text
+        kinds = [kind for kind in (model.annotation, *get_args(model.annotation)) if isinstance(kind, type)]
+        for kind in kinds:
+            if issubclass(kind, BaseModel) and kind is not RewardModel:
+                assert all(key in text for key in kind.model_fields), table

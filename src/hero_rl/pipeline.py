@@ -10,8 +10,9 @@ and ends with the same state; ``score`` does both for everybody else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,25 +80,40 @@ class HybridReward:
             raise InputError(f"max_failure_rate={max_failure_rate:g} must lie in [0, 1]")
         self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
         self.state: RunningMean = rule.init()
+        self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
-        """The raw signals, verifier and reward model working at the same time. Leaves the state alone."""
+        """The raw signals, verifier and reward model working at the same time. Leaves the state alone.
+
+        Raises:
+            InputError: verifier or reward model gave more or fewer results than rollouts.
+        """
         if self.verifier is None or self.scorer is None:
             verdicts = self.verifier.verify(rollouts) if self.verifier else _no_verdicts(rollouts)
-            return Signals(verdicts, self.scorer.score(rollouts) if self.scorer else _no_scores(rollouts))
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hero-verifier") as pool:
-            verdicts = pool.submit(self.verifier.verify, rollouts)
-            # The reward model stays on the calling thread: it may hold a GPU context that belongs to it.
-            scores = self.scorer.score(rollouts)
-            return Signals(verdicts.result(), scores)
+            return self._signals(rollouts, verdicts, self.scorer.score(rollouts) if self.scorer else _no_scores(rollouts))
+        verdicts = _beside(self.verifier.verify, rollouts)
+        # The reward model stays on the calling thread: it may hold a GPU context that belongs to it.
+        scores = self.scorer.score(rollouts)
+        return self._signals(rollouts, verdicts.result(), scores)
 
     async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
         """As ``measure``, without blocking the event loop."""
         if self.verifier is None or self.scorer is None:
             verdicts = await self.verifier.averify(rollouts) if self.verifier else _no_verdicts(rollouts)
-            return Signals(verdicts, await self.scorer.ascore(rollouts) if self.scorer else _no_scores(rollouts))
-        verdicts, scores = await asyncio.gather(self.verifier.averify(rollouts), self.scorer.ascore(rollouts))
-        return Signals(verdicts, scores)
+            return self._signals(
+                rollouts, verdicts, await self.scorer.ascore(rollouts) if self.scorer else _no_scores(rollouts)
+            )
+        verifying = asyncio.ensure_future(self.verifier.averify(rollouts))
+        scoring = asyncio.ensure_future(self.scorer.ascore(rollouts))
+        try:
+            verdicts, scores = await asyncio.gather(verifying, scoring)
+        except BaseException:
+            # where one of them failed, gather would leave the other at work for nobody
+            verifying.cancel()
+            scoring.cancel()
+            await asyncio.gather(verifying, scoring, return_exceptions=True)
+            raise
+        return self._signals(rollouts, verdicts, scores)
 
     def failures(self, signals: Signals) -> FloatArray:
         """Shape (B,): 1 where a signal that was asked for could not be had, else 0."""
@@ -108,14 +124,16 @@ class HybridReward:
         """Nothing; raises where too much of a batch failed.
 
         Raises:
-            SignalError: the share of failures is above ``max_failure_rate``.
+            SignalError: the share of failures is above ``max_failure_rate``, and it is not a single row among others.
         """
         failures = np.asarray(failures_B, dtype=np.float64)
-        rate = float(failures.mean()) if failures.size else 0.0
-        if rate > self.max_failure_rate:
+        count, rate = int(failures.sum()), float(failures.mean()) if failures.size else 0.0
+        # In a small batch one hostile answer may be more than the share: it costs its own row and not the run.
+        alone = count == 1 < failures.size and self.max_failure_rate > 0.0
+        if rate > self.max_failure_rate and not alone:
             names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
             raise SignalError(
-                f"{int(failures.sum())} of {failures.size} rows ({rate:.0%}) failed in {names}; at most "
+                f"{count} of {failures.size} rows ({rate:.0%}) failed in {names}; at most "
                 f"{self.max_failure_rate:.0%} may (max_failure_rate). Is an endpoint down, or a deadline too short?"
             )
 
@@ -128,9 +146,10 @@ class HybridReward:
             groups_B: shape (B,), prompt labels in any order; every group complete.
             update: False (evaluation): the state stays as it is.
         """
-        output = self.rule.apply(verdicts_B, scores_B, groups_B, self.state)
-        if update:
-            self.state = output.state
+        with self._lock:  # or two threads would both start from the same state, and one batch would be lost
+            output = self.rule.apply(verdicts_B, scores_B, groups_B, self.state)
+            if update:
+                self.state = output.state
         return output
 
     def score(self, rollouts: Sequence[Rollout], *, update: bool = True) -> Scored:
@@ -142,8 +161,26 @@ class HybridReward:
         return self._shape_signals(rollouts, self.measure(rollouts), update)
 
     async def ascore(self, rollouts: Sequence[Rollout], *, update: bool = True) -> Scored:
-        """As ``score``, without blocking the event loop. Concurrent calls take turns at the state in order of completion."""
+        """As ``score``, without blocking the event loop.
+
+        Concurrent calls, from tasks or from threads, take turns at the state in the order in which their signals are complete.
+        """
         return self._shape_signals(rollouts, await self.ameasure(rollouts), update)
+
+    def _signals(self, rollouts: Sequence[Rollout], verdicts: list[Verdict], scores: ArrayLike) -> Signals:
+        """Both signals, once it is certain that each belongs to its row."""
+        if len(verdicts) != len(rollouts):
+            name = self.verifier.name if self.verifier else "none"
+            raise InputError(
+                f"the verifier {name!r} gave {len(verdicts)} verdicts for {len(rollouts)} rollouts; one each is due"
+            )
+        scores_B = np.asarray(scores, dtype=np.float64)
+        if scores_B.shape != (len(rollouts),):
+            name = self.scorer.name if self.scorer else "none"
+            raise InputError(
+                f"the reward model {name!r} gave scores of shape {scores_B.shape} for {len(rollouts)} rollouts; one each is due"
+            )
+        return Signals(verdicts, scores_B)
 
     def _shape_signals(self, rollouts: Sequence[Rollout], signals: Signals, update: bool) -> Scored:
         self.check_failures(self.failures(signals))
@@ -178,11 +215,33 @@ class HybridReward:
             if part is not None:
                 part.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, which cannot cross to another process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What ``__getstate__`` gave, with a lock of its own."""
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def __enter__(self) -> HybridReward:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _beside(function: Callable[[Sequence[Rollout]], list[Verdict]], rollouts: Sequence[Rollout]) -> Future[list[Verdict]]:
+    """What ``function`` returns, computed in a thread that does not hold up Ctrl-C or the end of the program."""
+    future: Future[list[Verdict]] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(rollouts))
+        except BaseException as error:  # noqa: BLE001  # handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="hero-verifier", daemon=True).start()
+    return future
 
 
 def _no_verdicts(rollouts: Sequence[Rollout]) -> list[Verdict]:

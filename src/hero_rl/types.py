@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
+BoolArray: TypeAlias = NDArray[np.bool_]
 Label: TypeAlias = Literal["correct", "incorrect", "abstain"]
 
 _VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain": float("nan")}

@@ -1,8 +1,7 @@
-"""Short strings to objects: the one place that knows `math`, `column:NAME`, `local:PATH` and the names of the rules."""
+"""Short strings to objects: the one place that knows `math`, `column:NAME` and `local:PATH`."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,15 +12,6 @@ from hero_rl.rewards import APPENDIX, MAIN_TEXT, RewardRule
 from hero_rl.rewards.weights import WeightSettings
 from hero_rl.types import Scorer, Verifier
 
-RULES: Mapping[str, Callable[..., RewardRule]] = {
-    "hero": rewards.hero,
-    "verifier_only": rewards.verifier_only,
-    "rm_only": rewards.rm_only,
-    "naive_sum": rewards.naive_sum,
-    "gdpo": rewards.gdpo,
-    "gated": rewards.gated,
-    "prof": rewards.prof,
-}
 PRESETS: Mapping[str, WeightSettings] = {"appendix": APPENDIX, "main-text": MAIN_TEXT}
 
 
@@ -29,16 +19,17 @@ T = TypeVar("T")
 
 
 class VerifierOptions(NamedTuple):
-    """What the command line can say about a verifier; None: the verifier's own default."""
+    """What commands and recipes can say about a verifier; None: the verifier's own default."""
 
     policy: str | None = None
     deadline_s: float | None = None
+    workers: int | None = None
 
 
 def _math(argument: str, options: VerifierOptions) -> Verifier:
     from hero_rl.verifiers import MathVerifier
 
-    return MathVerifier(**_given(policy=options.policy, deadline_s=options.deadline_s))
+    return MathVerifier(**_given(**options._asdict()))
 
 
 def _exact(argument: str, options: VerifierOptions) -> Verifier:
@@ -59,7 +50,7 @@ def _math_verify(argument: str, options: VerifierOptions) -> Verifier:
     from hero_rl.verifiers.compat import MathVerifyVerifier
 
     _refuse("--verifier math_verify", policy=options.policy)
-    return MathVerifyVerifier(**_given(deadline_s=options.deadline_s))
+    return MathVerifyVerifier(**_given(deadline_s=options.deadline_s, workers=options.workers))
 
 
 def _column_verifier(argument: str, options: VerifierOptions) -> Verifier:
@@ -94,21 +85,21 @@ ARGUMENTS: Mapping[str, str] = {"column": "NAME", "local": "PATH"}
 
 
 def make_rule(name: str, options: Mapping[str, object], *, preset: str | None = None) -> RewardRule:
-    """The rule of that name.
+    """The rule of that name, as ``rewards.make_rule`` makes it; messages speak of options of the command.
 
     Args:
-        name: a key of ``RULES``.
+        name: a key of ``rewards.RULES``.
         options: its arguments; None: not given.
         preset: a key of ``PRESETS`` for what ``options`` leaves open.
 
     Raises:
         InputError: an unknown name, an option that the rule does not have, a value out of range.
     """
-    constructor = _lookup(RULES, name, "--rule")
+    _lookup(rewards.RULES, name, "--rule")
     given = _given(**options)
     if preset is not None:
         given = {**_lookup(PRESETS, preset, "--preset"), **given}
-    known = inspect.signature(constructor).parameters
+    known = rewards.rule_settings(name)
     foreign = [key for key in given if key not in known]
     if foreign:
         own = [key for key in known if key in options]
@@ -117,7 +108,7 @@ def make_rule(name: str, options: Mapping[str, object], *, preset: str | None = 
             + (" (from --preset)" if preset is not None and not set(foreign) & set(_given(**options)) else "")
             + f"; it has {_flags(own) if own else 'none of the options for rules'}"
         )
-    return constructor(**given)
+    return rewards.make_rule(name, given)
 
 
 def make_verifier(spec: str, options: VerifierOptions | None = None) -> Verifier | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import re
 import sys
@@ -14,6 +13,7 @@ import typer
 
 from hero_rl.cli import show
 from hero_rl.rewards import check_scale, hero
+from hero_rl.sandbox import available_cpus
 
 HELP = """What is installed, which versions, and which settings would cancel or hurt.
 
@@ -95,7 +95,7 @@ def doctor(
                 "hero_rl": metadata.version(DISTRIBUTION),
                 "python": platform.python_version(),
                 "platform": platform.platform(),
-                "cpus": _cpus(),
+                "cpus": available_cpus(),
                 "devices": devices,
                 "versions": versions,
                 "missing": {extra.name: extra.missing for extra in extras if extra.missing},
@@ -105,10 +105,10 @@ def doctor(
         )
         return
     rows = [(DISTRIBUTION, metadata.version(DISTRIBUTION)), ("python", platform.python_version())]
-    rows += [("cpus", str(_cpus()))]
+    rows += [("cpus", str(available_cpus()))]
     rows += [("devices", ", ".join(devices) or ("torch sees no GPU" if versions["torch"] else "not looked: no torch"))]
     rows += [(name, version or "-") for name, version in versions.items()]
-    show.print_table("installed", rows)
+    show.print_table("installed", rows, right=True)
     show.print_table("extras", [(extra.name, _advice(extra)) for extra in extras], header=("extra", "state"))
     show.print_notes("settings that cancel or hurt", SETTINGS)
     for problem in problems:
@@ -175,10 +175,6 @@ def _advice(extra: Extra) -> str:
     if not extra.missing:
         return "installed"
     return f"missing {', '.join(extra.missing)}: pip install '{DISTRIBUTION}[{extra.name}]'"
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices() -> list[str]:

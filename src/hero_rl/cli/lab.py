@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -19,9 +18,12 @@ from rich.live import Live
 from rich.table import Table
 
 from hero_rl.cli import show
-from hero_rl.errors import HeroError, InputError
+from hero_rl.errors import HeroError, InputError, require
+from hero_rl.files import write_text
+from hero_rl.lab.arms import ARMS
 from hero_rl.lab.compare import ArmSummary, summarize, tags
-from hero_rl.lab.settings import ARMS, LabSettings, RunSettings
+from hero_rl.lab.settings import LabSettings, RunSettings
+from hero_rl.sandbox import available_cpus
 
 HELP = f"""Train tiny models from scratch on this machine and compare reward rules.
 
@@ -38,6 +40,8 @@ Examples:
 Rules:  {", ".join(ARMS)}; any other rule, with settings:
         gated  hero:alpha=0.2,beta=0.1  naive_sum:rule_weight=0.9,scale=group,learning_rate=3e-4
 """
+
+PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
 
 LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean
 reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
@@ -59,6 +63,8 @@ def lab(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
+    if learning_rate is not None and not learning_rate > 0.0:
+        raise InputError(f"--learning-rate {learning_rate:g}: must be greater than 0")
     settings = LabSettings(
         regime=regime,  # type: ignore[arg-type]  # LabSettings checks it
         tier=reward_model_tier,  # type: ignore[arg-type]
@@ -66,19 +72,24 @@ def lab(
         seeds=_parse_seeds(seeds),
         steps=steps,
         early=max(1, steps // 2),
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or available_cpus(),
         kl=kl,
         learning_rate=learning_rate,
         scale=scale,  # type: ignore[arg-type]
         out=out,
     )
+    _check_folder(out)
+    for package in PACKAGES:  # now, and not after minutes of training
+        require(package, extra="lab", purpose="hero lab")
     results, failures = _run_all(settings)
     if not results:
         raise HeroError(f"every run failed; the first: {failures[0]}")
-    from hero_rl.lab.page import write_report
+    from hero_rl.lab.page import learning_curves, write_report
+    from hero_rl.report.figures import save_png
 
-    _write_lines(out / "results.jsonl", results)
+    write_text(out / "results.jsonl", "".join(json.dumps(result) + "\n" for result in results))
     page = write_report(out / "report.html", results, command=shlex.join(["hero", *sys.argv[1:]]))
+    save_png(learning_curves(results), out / "curves.png")
     if as_json:
         show.print_json({"results": str(out / "results.jsonl"), "report": str(page), "failed": failures, **_as_json(results)})
     else:
@@ -86,6 +97,14 @@ def lab(
         sys.stdout.write(f"\nreport: {page}\n")
     if failures:
         raise HeroError(f"{len(failures)} of {len(failures) + len(results)} runs failed; the first: {failures[0]}")
+
+
+def _check_folder(out: Path) -> None:
+    for path in (out, *out.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError(f"--out {out}: {path} is a file; give a folder")
+            return
 
 
 def _split_rules(text: str) -> tuple[str, ...]:
@@ -97,7 +116,7 @@ def _parse_seeds(text: str) -> tuple[int, ...]:
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None:
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
             raise InputError(f"--seeds {text!r}: {part!r} is neither a number nor a range such as 0-4")
         seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
     return tuple(dict.fromkeys(seeds))
@@ -215,9 +234,3 @@ def _as_json(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "held_out": [s._asdict() | {"accuracy": s.accuracy._asdict(), "greedy": s.greedy._asdict()} for s in summaries],
         "differences": [d._asdict() | {"estimate": d.estimate._asdict()} for d in found],
     }
-
-
-def _write_lines(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(json.dumps(result) + "\n" for result in results), encoding="utf-8")
-    os.replace(partial, path)

@@ -13,7 +13,7 @@ from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns, ScoreSummary, score_file
 from hero_rl.errors import InputError
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import SCALES, RewardRule, Scale, check_scale
+from hero_rl.rewards import RULES, SCALES, RewardRule, Scale, check_scale
 
 HELP = f"""Rollouts to scored rollouts: verdicts, scores, rewards, weights, advantages.
 
@@ -25,7 +25,7 @@ Example:
       --verifier column:correct --reward-model column:rm_score
 
 \b
-Rules:          {build.names(build.RULES)}
+Rules:          {build.names(RULES)}
 Verifiers:      {build.names(build.VERIFIERS)}, none
 Reward models:  {build.names(build.SCORERS)}
 """
@@ -156,4 +156,4 @@ def _print(summary: ScoreSummary, result: dict[str, object]) -> None:
         ("groups without gradient, verifier alone", show.percent(groups.zero_gradient_verifier)),
         ("groups without gradient, this rule", show.percent(groups.zero_gradient_rule)),
     ]
-    show.print_table(f"{result['rule']}, scale {summary.scale}: {result['output']}", rows)
+    show.print_table(f"{result['rule']}, scale {summary.scale}: {result['output']}", rows, right=True)

@@ -36,12 +36,14 @@ def print_json(values: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def print_table(title: str, rows: Sequence[tuple[str, ...]], *, header: Sequence[str] | None = None) -> None:
-    """Print a small table on stdout: the first column left, of two columns the second right."""
+def print_table(
+    title: str, rows: Sequence[tuple[str, ...]], *, header: Sequence[str] | None = None, right: bool = False
+) -> None:
+    """Print a small table on stdout; ``right``: with the last column, of numbers, to the right."""
     width = max((len(row) for row in rows), default=2)
     table = Table(title=title, title_justify="left", show_header=header is not None)
     for number in range(width):
-        table.add_column(header[number] if header else "", justify="right" if width == 2 and number == 1 else "left")
+        table.add_column(header[number] if header else "", justify="right" if right and number == width - 1 else "left")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False, markup=False).print(table)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,14 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from hero_rl.cli import build, show
-from hero_rl.engines.trl.recipe import VerifierTable, resolved
+from hero_rl.engines.trl.recipe import resolved
 from hero_rl.engines.trl.recipe_files import Loaded, load_recipe, packaged, unknown_key
+from hero_rl.engines.trl.run_folder import is_main_process
 from hero_rl.engines.trl.toml_text import dump_toml
 from hero_rl.engines.trl.train import Finished, ReportFn
 from hero_rl.engines.trl.train import train as run
 from hero_rl.errors import InputError, require
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import RewardRule
+from hero_rl.rewards import RewardRule, make_rule, rule_settings
 from hero_rl.types import Scorer, Verifier
 
 HELP = """Train a policy from a recipe (TOML) with TRL.
@@ -74,7 +73,7 @@ def train(
     # TRL prints tables of completions to stdout, which belongs to the result
     with contextlib.redirect_stdout(sys.stderr), _quiet(), _progress() as report:
         finished = run(loaded, lambda: _reward(loaded, rule), rule, folder, resume=resume, report=report)
-    if os.environ.get("RANK", "0") == "0":
+    if is_main_process():
         _print(loaded, rule, finished, as_json)
 
 
@@ -88,19 +87,22 @@ def _list(as_json: bool) -> None:
 
 def _rule(loaded: Loaded) -> RewardRule:
     name, settings = loaded.recipe.rule.name, loaded.recipe.rule.settings
-    if name not in build.RULES:
-        raise InputError(f"{loaded.where('rule', 'name')}: unknown rule {name!r}; choose one of {build.names(build.RULES)}")
-    constructor = build.RULES[name]
-    known = inspect.signature(constructor).parameters
+    with _placed(loaded.where("rule", "name")):
+        known = rule_settings(name)
     for key in settings:
         if key not in known:
             raise InputError(unknown_key(loaded.where("rule", key), ("rule", key), known, f"arguments of {name}"))
+    with _placed(loaded.where("rule")):
+        return make_rule(name, settings)
+
+
+@contextlib.contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """What is refused within it is refused with its place in the recipe."""
     try:
-        return constructor(**settings)
+        yield
     except InputError as error:
-        raise InputError(f"{loaded.where('rule')}: {error}") from error
-    except TypeError as error:
-        raise InputError(f"{loaded.where('rule')}: the rule {name!r} refuses {settings}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
 
 
 def _check_signals(loaded: Loaded, rule: RewardRule) -> None:
@@ -127,25 +129,8 @@ def _verifier(loaded: Loaded) -> Verifier | None:
                 raise InputError(
                     f"{loaded.where('verifier', key)}: the verifier {table.name!r} has no option {key!r}; leave it out"
                 )
-        from hero_rl.verifiers import ExactVerifier
-
-        return ExactVerifier() if table.name == "exact" else None
-    from hero_rl.verifiers import MathVerifier
-
-    try:
-        return MathVerifier(workers=table.workers or _own_cpus(), **_math_options(table))
-    except InputError as error:
-        raise InputError(f"{loaded.where('verifier')}: {error}") from error
-
-
-def _math_options(table: VerifierTable) -> dict[str, Any]:
-    options = {"policy": table.policy, "deadline_s": table.deadline_s}
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _own_cpus() -> int:
-    """This process's share of the machine's CPUs, where several train together."""
-    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    with _placed(loaded.where("verifier")):
+        return build.make_verifier(table.name, build.VerifierOptions(table.policy, table.deadline_s, table.workers))
 
 
 def _scorer(loaded: Loaded) -> Scorer:
@@ -153,10 +138,8 @@ def _scorer(loaded: Loaded) -> Scorer:
 
     assert loaded.recipe.reward_model is not None
     options = {name: value for name, value in loaded.recipe.reward_model.model_dump().items() if value not in (None, "")}
-    try:
+    with _placed(loaded.where("reward_model", "model")):
         return LocalScorer(options.pop("model"), **options)
-    except InputError as error:
-        raise InputError(f"{loaded.where('reward_model', 'model')}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -172,15 +155,17 @@ def _progress() -> Iterator[ReportFn]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     console = Console(stderr=True)
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description:<6}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[metrics]}"),
+        TextColumn("{task.description:<6}"), BarColumn(bar_width=12), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[metrics]}", table_column=rest),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
     shown: dict[str, str] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as display:
 
         def report(stage: str, step: int, total: int, logs: Mapping[str, float]) -> None:
             if text := _metrics(logs):
@@ -234,4 +219,4 @@ def _print(loaded: Loaded, rule: RewardRule, finished: Finished, as_json: bool) 
             if isinstance(value, float | int):
                 rows.append((prefix + label, show.number(float(value))))
     rows.append(("policy", str(finished.folder / "final")))
-    show.print_table(f"{loaded.name}, {rule.name}: {finished.folder}", rows)
+    show.print_table(f"{loaded.name}, {rule.name}: {finished.folder}", rows, right=True)

@@ -64,4 +64,4 @@ def verify(
     rows += [(name, f"{count} ({count / summary.rows:.1%})") for name, count in counts]
     rows += [("failed", str(summary.failures))]
     rows += [(f"reason {reason}", str(count)) for reason, count in summary.reasons.items()]
-    show.print_table(f"{judge.name}: {target}", rows)
+    show.print_table(f"{judge.name}: {target}", rows, right=True)

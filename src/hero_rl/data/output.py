@@ -1,4 +1,4 @@
-"""Rows out, never half-written: everything goes to `NAME.partial` beside the file, which takes its place at the end."""
+"""Rows out, in the format that the file's name ends in; whole or absent."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Protocol
 from hero_rl.data import jsonl
 from hero_rl.data.rollouts import Record, file_format, place, read_records
 from hero_rl.errors import InputError
+from hero_rl.files import replacing
 
 
 class RowWriter(Protocol):
@@ -38,18 +39,6 @@ def check_writable(path: Path, *, source: Path) -> None:
             raise InputError(f"{path}: is the input itself; write to another file")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: no permission to write in {str(path.parent)!r}")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of ``path`` when the block ends well and is removed when it does not."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except BaseException:  # Ctrl-C included: nothing half-written stays behind
-        partial.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -88,8 +77,6 @@ def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], compress:
         yield write
         if compress:
             file.close()
-        raw.flush()
-        os.fsync(raw.fileno())
 
 
 @contextmanager

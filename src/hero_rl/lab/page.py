@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
-HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any of 4", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
+HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any right", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
 
 TABLE_NOTE = (
-    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. "
-    "All wrong: groups of 4 without any response that the strict verifier accepts."
+    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. Any right, all wrong: "
+    "prompts with a right response, and without any that the strict verifier accepts, in {samples}."
 )
 
 
@@ -78,7 +78,6 @@ def verdict_on_hacking(results: Sequence[Result]) -> str:
         fell, rose = end.accuracy.mean - before.accuracy.mean, end.means["rm_score"] - before.means["rm_score"]
         if fell < -0.05 and rose > 0.3:
             where = TAG_NAMES[end.tag]
-            where = TAG_NAMES[end.tag]
             hacked.append(f"{end.label} hacked the reward model on {where}: score {rose:+.2f}, accuracy {fell:+.2f}.")
     return "\n".join(hacked)
 
@@ -105,7 +104,9 @@ def write_report(path: Path, results: Sequence[Result], *, command: str) -> Path
         start = next(summary for summary in summarize(results, when="start") if summary.tag == tag)
         rows.insert(0, ["(start)", *summary_row(start)[1:]])
         unit = "over seeds (Student's t)" if len(seeds) > 1 else "over prompts, one seed: another seed may differ by more"
-        table = Table(header=HEADER, rows=rows, note=f"{TABLE_NOTE} Intervals are {unit}.")
+        table = Table(
+            header=HEADER, rows=rows, note=f"{TABLE_NOTE.format(samples=settings['held_out_samples'])} Intervals are {unit}."
+        )
         sections.append(Section(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
     sections += _difference_sections(results)
     sections.append(Section(heading="The reward model", table=_reward_model_table(results)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hero_rl.errors import require
+from hero_rl.files import replacing
 from hero_rl.types import FloatArray
 
 if TYPE_CHECKING:
@@ -127,5 +128,6 @@ def svg(figure: Figure, *, name: str) -> str:
 
 def save_png(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
     """The path of the figure as a PNG on white."""
-    figure.savefig(path, format="png", dpi=dpi, facecolor="white")
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
     return path

@@ -5,13 +5,13 @@ Every text is escaped: a page may quote what a model wrote. Figures are SVG text
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from hero_rl.errors import require
+from hero_rl.files import write_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +57,8 @@ def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: s
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> Path:
-    """The path of the page, written whole or not at all."""
-    text = render_page(title, lead, sections, footer=footer)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-    return path
+    """The path of the page, written whole or not at all; raises as ``render_page``."""
+    return write_text(path, render_page(title, lead, sections, footer=footer))
 
 
 def _cell(value: str | float | None) -> str:

@@ -6,7 +6,7 @@ nor trains; see ``verifiers``, ``scorers`` and ``engines``.
 
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
 from hero_rl.rewards.baselines import Normalize, gdpo, naive_sum, prof, rm_only, verifier_only
-from hero_rl.rewards.catalogue import RULES, make_rule
+from hero_rl.rewards.catalogue import RULES, make_rule, rule_settings
 from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import group_std
 from hero_rl.rewards.hybrid import check_scale, gated, hero
@@ -39,6 +39,7 @@ __all__ = [
     "naive_sum",
     "prof",
     "rm_only",
+    "rule_settings",
     "running_mean",
     "stratified_normalize",
     "verifier_only",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError
-from hero_rl.rewards.groups import group_moments, index_groups
+from hero_rl.rewards.groups import Groups, group_moments, index_groups
 from hero_rl.types import FloatArray
 
 Scale: TypeAlias = Literal["none", "group", "batch"]
@@ -50,8 +50,9 @@ def group_advantages(
     groups = index_groups(groups_B)
     if rewards.shape != groups.index_B.shape:
         raise InputError(f"rewards {rewards.shape} and groups {groups.index_B.shape} must have one entry a response")
-    moments = group_moments(rewards, groups, ddof=1)
-    advantages = rewards - moments.mean_P[groups.index_B]
+    centred = _from_own_group(rewards, groups)
+    moments = group_moments(centred, groups, ddof=1)
+    advantages = centred - moments.mean_P[groups.index_B]
     if scale == "group":
         with np.errstate(invalid="ignore"):  # 0 / 0 in a tied group when eps is 0: no advantage
             advantages /= np.nan_to_num(moments.std_P, nan=0.0)[groups.index_B] + eps
@@ -67,3 +68,18 @@ def group_advantages(
             raise InputError(f"weights {weights.shape} and rewards {rewards.shape} must have one entry a response")
         advantages *= weights
     return advantages
+
+
+def _from_own_group(rewards: FloatArray, groups: Groups) -> FloatArray:
+    """Shape (B,): rewards less one reward of their own group.
+
+    Advantages are what they were, but where all rewards of a group are equal they are 0 and not the rounding error of a mean
+    (the mean of three times -0.05 is not -0.05), which ``group`` would blow up to full size.
+    """
+    one_P = np.zeros(groups.size)
+    known = ~np.isnan(rewards)
+    if known.all():
+        one_P[groups.index_B] = rewards
+    else:
+        one_P[groups.index_B[known]] = rewards[known]
+    return rewards - one_P[groups.index_B]

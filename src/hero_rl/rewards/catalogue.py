@@ -17,17 +17,28 @@ RULES: Mapping[str, Callable[..., RewardRule]] = {
 """Every constructor of a rule under its own name."""
 
 
+def rule_settings(name: str) -> tuple[str, ...]:
+    """The names of the settings that ``RULES[name]`` takes.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name not in RULES:
+        raise InputError(f"rule {name!r} is unknown; choose one of {', '.join(RULES)}")
+    return tuple(inspect.signature(RULES[name]).parameters)
+
+
 def make_rule(name: str, settings: Mapping[str, Any]) -> RewardRule:
     """The rule that ``RULES[name](**settings)`` makes.
 
     Raises:
-        InputError: an unknown name, a setting that the rule does not have, or a value out of range.
+        InputError: an unknown name, a setting that the rule does not have, or a value of the wrong type or out of range.
     """
-    if name not in RULES:
-        raise InputError(f"rule {name!r} is unknown; choose one of {', '.join(RULES)}")
-    constructor = RULES[name]
-    known = inspect.signature(constructor).parameters
+    known = rule_settings(name)
     foreign = [key for key in settings if key not in known]
     if foreign:
         raise InputError(f"rule {name!r} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(known) or 'none'}")
-    return constructor(**settings)
+    try:
+        return RULES[name](**settings)
+    except TypeError as error:  # text or a list in the place of a number
+        raise InputError(f"rule {name!r} cannot take {dict(settings)}: {error}") from error

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hero_rl.rewards.groups import check_signals, group_min_max
-from hero_rl.types import FloatArray
+from hero_rl.types import BoolArray, FloatArray
 
 
 def batch_summary(
@@ -59,5 +59,5 @@ def batch_summary(
     }
 
 
-def _mean(values: FloatArray | np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+def _mean(values: FloatArray | BoolArray) -> float:
     return float(values.mean()) if values.size else float("nan")

@@ -34,7 +34,7 @@ def index_groups(groups_B: ArrayLike) -> Groups:
         groups_B: shape (B,), one label a response: integers or strings, in any order.
 
     Raises:
-        InputError: not one-dimensional.
+        InputError: not one-dimensional, or labels of kinds that cannot be sorted together.
     """
     labels_B = np.asarray(groups_B)
     if labels_B.ndim != 1:
@@ -43,7 +43,10 @@ def index_groups(groups_B: ArrayLike) -> Groups:
         return Groups(np.zeros(0, dtype=np.intp), 0)
     if np.issubdtype(labels_B.dtype, np.integer):
         return _index_integers(labels_B)
-    _, index_B = np.unique(labels_B, return_inverse=True)
+    try:
+        _, index_B = np.unique(labels_B, return_inverse=True)
+    except TypeError as error:
+        raise InputError(f"groups must be all integers or all strings ({error}); is a label missing?") from error
     return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
 
 
@@ -53,7 +56,9 @@ def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
     if high - low > 4 * labels_B.size:
         _, index_B = np.unique(labels_B, return_inverse=True)
         return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
-    offset_B = (labels_B - low).astype(np.intp, copy=False)
+    # widened first where the type is narrow: in int8, 127 - (-128) is -1
+    wide_B = labels_B if labels_B.dtype.itemsize == 8 else labels_B.astype(np.int64)
+    offset_B = (wide_B - low).astype(np.intp, copy=False)
     present = np.zeros(high - low + 1, dtype=np.intp)
     present[offset_B] = 1
     count = int(present.sum())
@@ -134,13 +139,13 @@ def check_signals(verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLik
     if odd.any():
         where = int(np.flatnonzero(odd)[0])
         raise InputError(
-            f"verdict {verdicts[where]!r} at row {where}: a verdict is 1 (correct), 0 (incorrect) or NaN (abstain)"
+            f"verdict {float(verdicts[where])!r} at row {where}: a verdict is 1 (correct), 0 (incorrect) or NaN (abstain)"
         )
     too_large = np.abs(scores) > MAX_MAGNITUDE
     if too_large.any():
         where = int(np.flatnonzero(too_large)[0])
         raise InputError(
-            f"score {scores[where]!r} at row {where}: scores must be finite and below {MAX_MAGNITUDE:g}; "
+            f"score {float(scores[where])!r} at row {where}: scores must be finite and below {MAX_MAGNITUDE:g}; "
             "give NaN where the reward model returned nothing"
         )
     return verdicts, scores, groups

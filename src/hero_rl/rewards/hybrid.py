@@ -8,7 +8,7 @@ import numpy as np
 
 from hero_rl.rewards.advantages import Scale
 from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
-from hero_rl.rewards.normalize import Dense, Singleton, check_bands, normalize_checked
+from hero_rl.rewards.normalize import Dense, Singleton, check_bands, check_strata, normalize_checked
 from hero_rl.rewards.rules import RewardRule, RuleOutput, unweighted
 from hero_rl.rewards.weights import RunningMean, difficulty_weight, running_mean
 from hero_rl.types import FloatArray
@@ -43,12 +43,17 @@ def hero(
         decay: of sigma-bar, see ``RunningMean``.
         tie_tolerance: a stratum whose scores span less than this share of sigma-bar counts as tied.
 
+    Raises:
+        InputError: a number out of range, or an unknown choice.
+        BandOverlapError: alpha + beta >= 1.
+
     Reference: HERO (arXiv 2510.07242), Eq. 3-5. Departs from the paper: Eq. 5 multiplies the weight into the reward, where
     group-std normalisation cancels it; here it is returned beside the reward, for the advantage. Advantages are centred on
     the group's mean only (``scale="none"``): dividing by the group's standard deviation blows a band of +-0.05 up to unit
     size wherever all verdicts are equal.
     """
     check_bands(alpha, beta)
+    check_strata(eps=eps, singleton=singleton, dense=dense, tie_tolerance=tie_tolerance)
     difficulty_weight([], 0.0, w_min=w_min, w_max=w_max, k=k)
     running_mean(decay)
     apply = partial(
@@ -105,6 +110,7 @@ def gated(*, alpha: float = 0.05, beta: float = 0.05, eps: float = 1e-6, tie_tol
     the verifier gives no gradient.
     """
     check_bands(alpha, beta)
+    check_strata(eps=eps, singleton="center", dense="both", tie_tolerance=tie_tolerance)
     apply = partial(_apply_gated, alpha=alpha, beta=beta, eps=eps, tie_tolerance=tie_tolerance)
     return RewardRule(
         name="gated",

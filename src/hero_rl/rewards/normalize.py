@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hero_rl.errors import BandOverlapError, InputError
 from hero_rl.rewards.groups import Groups, check_signals, group_min_max
-from hero_rl.types import FloatArray
+from hero_rl.types import BoolArray, FloatArray
 
 Singleton: TypeAlias = Literal["floor", "center"]
 Dense: TypeAlias = Literal["both", "correct", "incorrect", "none"]
+
+_SMALLEST_RANGE = float(np.finfo(np.float64).tiny)
+"""The inverse of a smaller range is infinite: such a stratum is tied whatever the tolerance."""
 
 
 def check_bands(alpha: float, beta: float) -> None:
@@ -31,6 +34,21 @@ def check_bands(alpha: float, beta: float) -> None:
             f"alpha={alpha:g} and beta={beta:g} make the two bands overlap "
             f"([{-alpha:g}, {alpha:g}] and [{1 - beta:g}, {1 + beta:g}]); need alpha + beta < 1"
         )
+
+
+def check_strata(*, eps: float, singleton: str, dense: str, tie_tolerance: float) -> None:
+    """Nothing; raises where one of these options of ``stratified_normalize`` is none.
+
+    Raises:
+        InputError: an unknown choice, or a negative (or NaN) eps or tolerance.
+    """
+    if singleton not in get_args(Singleton):
+        raise InputError(f"singleton={singleton!r} is unknown; choose one of {', '.join(get_args(Singleton))}")
+    if dense not in get_args(Dense):
+        raise InputError(f"dense={dense!r} is unknown; choose one of {', '.join(get_args(Dense))}")
+    for name, value in (("eps", eps), ("tie_tolerance", tie_tolerance)):
+        if not value >= 0.0:
+            raise InputError(f"{name}={value:g} must not be negative")
 
 
 def stratified_normalize(
@@ -71,7 +89,7 @@ def stratified_normalize(
 
     Raises:
         BandOverlapError: alpha + beta >= 1.
-        InputError: shapes differ, an impossible verdict, an infinite score, an unknown option.
+        InputError: shapes differ, an impossible verdict, an infinite score, an unknown or negative option.
 
     Reference: HERO (arXiv 2510.07242), Eq. 3. Departs from the paper: ``tie_tolerance`` and missing scores are ours; the
     paper's literal formula is ``singleton="floor", tie_tolerance=0``.
@@ -80,10 +98,7 @@ def stratified_normalize(
     [-0.1, 0.1, 0.9, 1.1]
     """
     check_bands(alpha, beta)
-    if singleton not in ("floor", "center"):
-        raise InputError(f"singleton={singleton!r} is unknown; choose 'floor' or 'center'")
-    if dense not in ("both", "correct", "incorrect", "none"):
-        raise InputError(f"dense={dense!r} is unknown; choose 'both', 'correct', 'incorrect' or 'none'")
+    check_strata(eps=eps, singleton=singleton, dense=dense, tie_tolerance=tie_tolerance)
     verdicts, scores, groups = check_signals(verdicts_B, scores_B, groups_B)
     return normalize_checked(
         scores, verdicts == 1.0, groups,
@@ -93,7 +108,7 @@ def stratified_normalize(
 
 def normalize_checked(
     scores: FloatArray,
-    correct: np.ndarray[tuple[int], np.dtype[np.bool_]] | np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    correct: BoolArray,
     groups: Groups,
     *,
     alpha: float,
@@ -103,7 +118,7 @@ def normalize_checked(
     dense: Dense,
     tie_tolerance: float,
 ) -> FloatArray:
-    """``stratified_normalize`` for arrays that ``check_signals`` has passed; ``correct`` is boolean, shape (B,)."""
+    """``stratified_normalize`` for arrays that ``check_signals`` has passed; ``correct`` has shape (B,)."""
     strata = Groups(groups.index_B * 2 + correct, groups.size * 2)
     missing = np.isnan(scores)
     if missing.any():
@@ -114,7 +129,7 @@ def normalize_checked(
 
     with np.errstate(invalid="ignore"):  # an empty stratum is inf - inf; no response reads it
         range_S = high_S - low_S
-    scale_S = 1.0 / np.where(range_S > tie_tolerance, range_S + eps, np.inf)  # 0 where tied: z = 0
+    scale_S = 1.0 / np.where(range_S > max(tie_tolerance, _SMALLEST_RANGE), range_S + eps, np.inf)  # 0 where tied: z = 0
     z = (scores - low_S[strata.index_B]) * scale_S[strata.index_B]
     if singleton == "center":
         z[scale_S[strata.index_B] == 0.0] = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats
+from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats, available_cpus
 from hero_rl.sandbox.pool import Sandbox
 
-__all__ = ["Outcome", "Plain", "Sandbox", "SandboxSettings", "SandboxStats"]
+__all__ = ["Outcome", "Plain", "Sandbox", "SandboxSettings", "SandboxStats", "available_cpus"]

@@ -98,6 +98,10 @@ class SandboxSettings:
 
 def default_workers() -> int:
     """The number of workers used when none is given: CPUs that this process may use, shared among local ranks."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, min(MAX_DEFAULT_WORKERS, cpus // max(1, int(ranks) if ranks.isdecimal() else 1)))
+    return max(1, min(MAX_DEFAULT_WORKERS, available_cpus() // max(1, int(ranks) if ranks.isdecimal() else 1)))
+
+
+def available_cpus() -> int:
+    """The number of CPUs that this process may use, where the system tells; else all that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import numpy as np
 
 from hero_rl.errors import InputError, require
-from hero_rl.scorers.pretrained import first_line, load_config, load_tokenizer, unavailable
+from hero_rl.scorers.pretrained import first_line, load_config, load_tokenizer, unavailable, unsharded
 from hero_rl.types import FloatArray, Rollout
 
 if TYPE_CHECKING:
@@ -238,10 +238,11 @@ def _load_model(
     config = load_config(name, source, revision=revision, trust_remote_code=trust_remote_code)
     _check_outputs(name, config)
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source, config=config, dtype=_dtype(dtype), output_loading_info=True, revision=revision or "main",
-            trust_remote_code=trust_remote_code,
-        )  # fmt: skip
+        with unsharded():
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                source, config=config, dtype=_dtype(dtype), output_loading_info=True, revision=revision or "main",
+                trust_remote_code=trust_remote_code,
+            )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise unavailable(name, source, error) from error
     missing = sorted(info["missing_keys"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_FSDP_LOADING = "FSDP_CPU_RAM_EFFICIENT_LOADING"
 
 
 def check_source(name: str, source: str) -> None:
@@ -69,6 +73,27 @@ def load_tokenizer(
         )
     except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
         raise InputError(f"{absent}: {first_line(error)}") from error
+
+
+@contextmanager
+def unsharded() -> Iterator[None]:
+    """Within it, models load whole on every process, although the run shards its policy.
+
+    transformers decides by global settings that speak of the policy. Under DeepSpeed ZeRO-3 every process would hold a part of
+    the reward model. Under FSDP, processes but the first may wait for values that are only ever sent to the policy (5.23 treats
+    missing weights and buffers so), and then would score with noise, without any error.
+    """
+    from transformers.integrations import deepspeed
+
+    fsdp = os.environ.pop(_FSDP_LOADING, None)
+    zero3 = getattr(deepspeed, "_hf_deepspeed_config_weak_ref", None)
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        if fsdp is not None:
+            os.environ[_FSDP_LOADING] = fsdp
+        deepspeed._hf_deepspeed_config_weak_ref = zero3
 
 
 def unavailable(name: str, source: str, error: BaseException) -> InputError:

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from hero_rl.engines.trl.recipe import Recipe, resolved
 from hero_rl.engines.trl.toml_text import dump_toml
 from hero_rl.errors import InputError
+from hero_rl.files import write_text
 
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify")
 MAY_CHANGE = (
@@ -149,19 +150,10 @@ def write_end(folder: Path, history: Sequence[Mapping[str, Any]], metrics: Mappi
 
 
 def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> dict[str, object]:
-    """The newest logged value of every metric."""
-    values: dict[str, object] = {}
-    for entry in history:
-        if ("train_runtime" not in entry) and any(key.startswith("eval_") for key in entry) == evaluation:
-            values |= {key: _json_number(value) for key, value in entry.items()}
-    return values
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside, then rename: nobody ever reads half a file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    """The metrics that were logged last."""
+    entries = [entry for entry in history if "train_runtime" not in entry]
+    entries = [entry for entry in entries if any(key.startswith("eval_") for key in entry) == evaluation]
+    return {key: _json_number(value) for key, value in entries[-1].items()} if entries else {}
 
 
 def remove_unstarted(folder: Path) -> None:

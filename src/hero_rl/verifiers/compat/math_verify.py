@@ -14,7 +14,7 @@ from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.math.antlr import check_math_verify
 
-DEFAULT_DEADLINE_S = 5.0
+DEFAULT_DEADLINE_S = 3.0
 MAX_RESPONSE_CHARS = 100_000
 
 _CHECK = "hero_rl.verifiers.compat.math_verify:check"

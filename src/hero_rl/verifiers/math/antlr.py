@@ -14,16 +14,17 @@ _DISTRIBUTION = "antlr4-python3-runtime"
 
 
 def check_math_verify(purpose: str, *, stacklevel: int = 2) -> None:
-    """Nothing, where math-verify and a tested ANTLR runtime are installed.
+    """Nothing, where what the extra ``math`` installs is there, with a tested ANTLR runtime.
 
     Raises:
-        MissingDependencyError: math-verify is not installed.
+        MissingDependencyError: one of the packages is not installed.
 
     Warns:
         SettingsWarning: the ANTLR runtime is none of ``TESTED_ANTLR``.
     """
-    if importlib.util.find_spec("math_verify") is None:
-        require("math_verify", extra="math", purpose=purpose)
+    for package in ("math_verify", "antlr4", "mpmath", "pint"):
+        if importlib.util.find_spec(package) is None:  # found, not imported: importing them takes a second
+            require(package, extra="math", purpose=purpose)
     installed = antlr_version()
     if installed not in TESTED_ANTLR:
         warnings.warn(

@@ -1,0 +1,56 @@
+"""`hero lab` refuses what cannot work before it trains anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hero_rl.cli import main
+
+BAD = {
+    "regime": (["--regime", "easy"], "regime='easy' is unknown; choose one of verifiable, hard, mixed"),
+    "tier": (["--reward-model-tier", "good"], "reward-model tier 'good' is unknown; choose one of hackable, robust, broken"),
+    "rule": (["--rules", "heor"], "rule 'heor' is unknown"),
+    "rule setting": (["--rules", "hero:gamma=1"], "rule 'hero' has no setting 'gamma'"),
+    "rule setting of the wrong type": (["--rules", "hero:alpha=wide"], "rule 'hero' cannot take {'alpha': 'wide'}"),
+    "overlapping bands": (["--rules", "hero:alpha=0.6,beta=0.6"], "bands overlap"),
+    "no rule": (["--rules", " "], "rule '' is unknown"),
+    "seeds": (["--seeds", "a few"], "'a few' is neither a number nor a range such as 0-4"),
+    "seeds backwards": (["--seeds", "4-0"], "'4-0' is neither a number nor a range such as 0-4"),
+    "steps": (["--steps", "0"], "Invalid value for '--steps'"),
+    "scale": (["--scale", "std"], "scale='std' is unknown; choose one of none, group, batch"),
+    "learning rate": (["--learning-rate", "0"], "--learning-rate 0: must be greater than 0"),
+    "kl": (["--kl", "-1"], "kl=-1 must not be negative"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_option_is_one_message_and_no_folder(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, message = BAD[case]
+    assert main(["lab", *options, "--out", str(tmp_path / "lab")]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lab").write_text("")
+    for out in (tmp_path / "lab", tmp_path / "lab" / "deeper"):
+        assert main(["lab", "--out", str(out)]) == 2
+        assert f"--out {out}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", ["trl", "scipy", "matplotlib", "jinja2"])
+def test_a_missing_package_is_named_before_minutes_of_training(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["lab", "--out", str(tmp_path / "lab")]) == 2
+    assert (
+        f"hero lab needs the package '{package}', which is not installed: pip install 'hero-rl[lab]'" in capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
