@@ -25,7 +25,7 @@ from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 
 MAX_SECONDS = 1.0
-"""Far above what a check takes (a few milliseconds), so that a busy machine does not fail the test."""
+"""Of processor time, and far above what a check takes (a few milliseconds): a busy machine must not fail the test."""
 
 
 def compare(reference: str, answer: str, problem: str = "") -> Finding:
@@ -130,10 +130,10 @@ def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> 
     "text", ["9^{9^{9}}", "100000!", "e^{e^{e^{e}}}", r"\sin(10^{10})", r"10^{2^{100}}", r"\sqrt{7^{7^{7^{7}}}}"]
 )
 def test_sizes_are_checked_before_anything_is_computed(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(TooLarge):
         evaluate(parse(clean(text)), {}, precise())
-    assert time.perf_counter() - started < MAX_SECONDS
+    assert time.process_time() - started < MAX_SECONDS
     assert MAX_MAGNITUDE_BITS < 1 << 24
 
 
@@ -232,12 +232,12 @@ _LATEX = st.lists(_PIECES, max_size=14).map("".join)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(reference=_LATEX, answer=_LATEX, problem=st.sampled_from(["", "Round to the nearest tenth.", "Factor x in order."]))
 def test_no_text_makes_the_comparison_fail_or_linger(reference: str, answer: str, problem: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for one, other in ((reference, answer), (answer, reference), (reference, reference)):
         stage = compare_pair(Pair(one, other, problem))
         assert isinstance(stage, Stage)
         assert not stage.failed
-    assert time.perf_counter() - started < 3 * MAX_SECONDS
+    assert time.process_time() - started < 3 * MAX_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -279,10 +279,10 @@ def test_no_text_makes_the_comparison_fail_or_linger(reference: str, answer: str
 )
 def test_repeating_a_piece_to_the_longest_answer_stays_fast(piece: str) -> None:
     text = (piece * 2_000)[:2_000]
-    started = time.perf_counter()
+    started = time.process_time()
     stage = compare_pair(Pair(text, "x" + text[:-1]))
     other = compare_pair(Pair("x+1", text))
-    assert time.perf_counter() - started < 2 * MAX_SECONDS
+    assert time.process_time() - started < 2 * MAX_SECONDS
     assert not stage.failed
     assert not other.failed
 
