@@ -159,9 +159,7 @@ def test_hostile_answers_among_good_ones_from_anywhere(
 
 
 @pytest.mark.parametrize("answer", HOSTILE)
-def test_each_hostile_answer_is_decided_soon(
-    hasty: MathVerifier, answer: str
-) -> None:
+def test_each_hostile_answer_is_decided_soon(hasty: MathVerifier, answer: str) -> None:
     started = time.monotonic()
     (verdict,) = hasty.verify([boxed("5", answer)])
     assert time.monotonic() - started < DEADLINE_S + 5.0  # far more than it takes, for a busy machine

@@ -34,7 +34,8 @@ _SIGNS = {
     "＞": ">",
     "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "∖": r"\setminus ",
     "∀": r"\forall ",
-    "√": r"\sqrt", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "",
+    "√": r"\sqrt", "¢": r"\text{cents}",
+    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "",
     "∆": r"\Delta ",
 }  # fmt: skip
 _SIMPLE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
@@ -84,10 +85,12 @@ _ALIASES = (
     (re.compile(r"\\(?:lor|vee)(?![A-Za-z])"), r"\\text{ or }"),
     (re.compile(r"\\(?:isin)(?![A-Za-z])"), r"\\in "),
     (re.compile(r"\\(?:to|rightarrow|mapsto)(?![A-Za-z])|->"), r"\\to "),
+    (re.compile(r"(?:\{\}|\{\s\})?\s*_\s*\{?(\w)\}?\s*C\s*_\s*\{?(\w)\}?"), r"\\binom{\1}{\2}"),
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"\\&"), r"\\text{ and }"),
     (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
 )  # fmt: skip
+_PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percent|per cent)\s*(?:\}|\b)")
 _E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
 _SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|thousand|million|billion|trillion)\b(\s*\})?")
 _SCALES = {"dozen": "12", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}"}
@@ -126,7 +129,7 @@ def clean(text: str) -> str:
     for pattern, replacement in _ALIASES:
         text = pattern.sub(replacement, text)
     text = _E_NOTATION.sub(r"\\times 10^{\1}", _UNIT_VECTOR.sub(lambda match: f"\\{match[1] or match[2]}vec ", text))
-    text = _unwrap(_SPACING.sub(" ", text))
+    text = _PER_CENT.sub(r"\\%", _unwrap(_SPACING.sub(" ", text)))
     text = _SCALE.sub(_scale, _without_separators(_trim(text)))
     return " ".join(text.split())
 

@@ -11,10 +11,10 @@ from hero_rl.verifiers.math.dots import fold_dots
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
 from hero_rl.verifiers.math.regions import is_real_line
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, substitute
-from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
+from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, words_apart
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.units import DEGREE, Unit, split_unit
+from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
 from hero_rl.verifiers.math.words import known_word, number_in_words
 
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
@@ -48,15 +48,18 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
-_FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|')*\s*\(\s*[^()=]*\)$")
+_FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
 _TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
 _LEADING_WORDS = re.compile(
-    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|(?:the|a|"
-    r"an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
+    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|so|thus|"
+    r"therefore|hence|[a-zA-Z] is|we (?:get|have)|there (?:is|are)|"
+    r"it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
     r"\s*\}?\s*(?=\S)",
     re.IGNORECASE,
 )
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
+_WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
+_COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
 _LEADING_APPROX = re.compile(r"^\\(?:approx|sim|simeq)\s*")
 
 
@@ -82,7 +85,10 @@ def _read(text: str, levels: int) -> Reading:
     word = known_word(text) or ("infinity" if text in (r"\infty", r"+\infty", "inf", "+inf", "infinity") else None)
     if word:
         return Reading("word", text, form=word)
-    text = _LEADING_APPROX.sub("", _LEADING_WORDS.sub("", text))
+    text = _LEADING_APPROX.sub("", _LEADING_WORDS.sub("", _LEADING_WORDS.sub("", text)))
+    compound = _compound_measure(text)
+    if compound is not None:
+        return compound
     spelled = number_in_words(text) if re.search(r"[A-Za-z]{2}", text) else None
     if spelled is not None:
         return Reading("value", text, tree=number(spelled))
@@ -222,7 +228,8 @@ def _is_label(text: str) -> bool:
     ):
         return True
     if re.fullmatch(
-        r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
+        r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
+        r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
         text,
     ):
         return True
@@ -301,6 +308,18 @@ def _single(text: str) -> Reading:
     if unit is None:
         tree, unit = _degrees(tree)
     return Reading("value", text, tree=tree, unit=unit)
+
+
+def _compound_measure(text: str) -> Reading | None:
+    """``2 hours 30 minutes``, with or without ``and``, as one value in the first unit; None for anything else."""
+    match = _COMPOUND.match(" ".join(words_apart(text).split())) if text[:1].isdigit() and len(text) < 120 else None
+    if match is None:
+        return None
+    first, second = read_unit(match[2]), read_unit(match[4])
+    ratio = factor(second, first) if first and second and first.kind == second.kind and first != second else None
+    if ratio is None or ratio >= 1:
+        return None
+    return Reading("value", text, tree=number(Fraction(match[1]) + Fraction(match[3]) * ratio), unit=first)
 
 
 def _vector(tree: Node, text: str) -> Reading:

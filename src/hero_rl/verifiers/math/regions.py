@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols
 from hero_rl.verifiers.math.sampling import compare_trees, same_constant
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, words_apart
-from hero_rl.verifiers.math.syntax import Node, parse
+from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 
 RegionRelation: TypeAlias = Literal["equal", "ends_differ", "different", "unknown"]
@@ -28,6 +28,7 @@ class Interval(NamedTuple):
 
 Region: TypeAlias = tuple[Interval, ...]
 
+_HALF_LINE = re.compile(r"\\mathbb\{R\}\s*(?:\^|_)\s*\{?\s*(\+|-|>\s*0|<\s*0|\\ge\s*0|\\le\s*0)\s*\}?")
 REALS: Region = (Interval(None, False, None, False),)
 _REAL_LINE = re.compile(
     r"\\mathbb\{R\}|\\text\{(?:all |any )?reals?(?: numbers?)?\}|(?:all |any )?real(?:s| numbers?)|"
@@ -60,6 +61,11 @@ def _read(text: str) -> Region | None:
     text = text.strip()
     if _REAL_LINE.fullmatch(text):
         return REALS
+    half = _HALF_LINE.fullmatch(text)
+    if half:
+        zero, closed, sign = number(0), "e" in half[1], half[1][0]
+        positive = sign in "+>" or half[1].startswith(r"\ge")
+        return (Interval(zero, closed, None, False),) if positive else (Interval(None, False, zero, closed),)
     for reader in (_difference, _union, _alternatives, _membership, _builder, _bracketed, _inequality):
         region = reader(text)
         if region is not None:

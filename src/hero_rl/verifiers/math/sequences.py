@@ -44,6 +44,8 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
     if "set" in (reference.kind, answer.kind):
         expected, given = _distinct(expected, compare), _distinct(given, compare)
     if len(expected) != len(given):
+        expected, given = _same_said_twice(expected, compare), _same_said_twice(given, compare)
+    if len(expected) != len(given):
         return _counts_differ(expected, given, compare)
     if len(expected) == 1:
         return compare(expected[0], given[0])
@@ -61,6 +63,12 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
     return unsure("order_unclear") if one_labelled and len(_names(expected) | _names(given)) == len(expected) else paired
 
 
+def _same_said_twice(items: tuple[Reading, ...], compare: Compare) -> tuple[Reading, ...]:
+    """One value in several forms, ``1/2 or 0.5``, as one; other lists as they are."""
+    distinct = _distinct(items, compare) if 1 < len(items) <= 3 else items
+    return distinct if len(distinct) == 1 else items
+
+
 def _names(items: Sequence[Reading]) -> set[str]:
     """The labels of the elements; ``x_1`` and ``x_2`` only number the solutions and do not count."""
     names = {item.label.replace(" ", "") for item in items if item.label}
@@ -74,8 +82,7 @@ def _by_label(expected: Sequence[Reading], given: Sequence[Reading], compare: Co
 
 def _counts_differ(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding:
     labelled = any(item.label for item in (*expected, *given))
-    distinct = len(_distinct(expected, compare)) == len(_distinct(given, compare))
-    if labelled or distinct or any(item.kind in ("text", "nothing") or item.unit is not None for item in (*expected, *given)):
+    if labelled or any(item.kind in ("text", "nothing") or item.unit is not None for item in (*expected, *given)):
         return unsure("number_of_answers")
     return different("number_of_answers")
 

@@ -287,9 +287,20 @@ class _Reader:
         if scripted is not None:
             return scripted
         name = self._named(name)
+        if name == "C" and self.peek() == "(" and "," in [token.text for token in self._tokens[self._at : self._at + 6]]:
+            return self._choose()
         if name.rstrip("'") in _CALLABLE and self.peek() == "(":
             return Node("call", (self._group("("),), name=name)
         return Node("sym", (), None, name)
+
+    def _choose(self) -> Node:
+        """``C(n, k)``."""
+        self._expect("(")
+        top = self.sum()
+        self._expect(",")
+        bottom = self.sum()
+        self._expect(")")
+        return Node("fn", (top, bottom), name="binom")
 
     def _scripted(self, name: str) -> Node | None:
         """``C_n^k`` as a binomial coefficient; None for everything else."""

@@ -43,13 +43,14 @@ _VOWEL_WORD = re.compile(r"[A-Z]?[a-z]*[aeiou][a-z]*")
 def tokenize(text: str) -> list[Token]:
     """The tokens of a cleaned text.
 
-    A run of letters is a known name (``sqrt``), or a product of up to five single letters; anything longer is prose.
+    A run of letters is a known name (``sqrt``), or a product of up to five single letters; anything longer is prose, and so
+    are two such runs with nothing but a space between them.
 
     Raises:
         Unreadable: a sign that is no mathematics, prose, or too many tokens.
     """
     tokens: list[Token] = []
-    position, text = 0, text.rstrip()
+    position, text, run_before = 0, text.rstrip(), False
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
@@ -57,8 +58,12 @@ def tokenize(text: str) -> list[Token]:
         position = match.end()
         spaced = bool(match["space"])
         if match["letters"]:
+            if spaced and run_before and len(match["letters"]) > 1 and match["letters"] not in _KNOWN_WORDS:
+                raise Unreadable("prose")
+            run_before = len(match["letters"]) > 1 and match["letters"] not in _KNOWN_WORDS
             tokens += _letters(match["letters"], spaced)
         else:
+            run_before = False
             kind = match.lastgroup
             tokens.append(Token(kind, match[kind], spaced))  # type: ignore[arg-type]
         if len(tokens) > MAX_TOKENS:

@@ -114,6 +114,8 @@ def read_unit(text: str) -> Unit | None:
         return None
     if lowered in _DEGREES:
         return DEGREE
+    if lowered in ("radian", "radians", "rad", "rads"):
+        return None  # the unit of a number without a unit
     if lowered in _CURRENCIES:
         return _scaled_currency(lowered)
     factors = _factors(plain)
