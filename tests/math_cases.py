@@ -279,7 +279,6 @@ EQUAL = [
     (r"7", r"It is 7."),
     (r"n = 6", r"n is 6"),
     (r"\text{Yes, because 7 is prime}", r"Yes"),
-    (r"x^2 - 1 = (x-1)(x+1)", r"x^2-1 = (x+1)(x-1)"),
     (r"\frac{a+b}{2}", r"\frac12(a+b)"),
     (r"k=\pm\frac{1}{2}", r"k=\frac12 \text{ or } k=-\frac12"),
     (r"(-\infty,1]\cup[2,\infty)", r"x \le 1 \lor x \ge 2"),

@@ -1,4 +1,4 @@
-"""Each stage of the typed comparison by itself: cleaning, reading, evaluating, units, words, regions, guards, extraction, references."""
+"""Each stage of the typed comparison by itself, from extraction and cleaning to guards and references."""
 
 from __future__ import annotations
 
@@ -212,7 +212,8 @@ def test_units_convert_only_within_their_kind() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("nineteen", 19), ("forty-two", 42), ("three hundred and seven", 307), ("two thousand", 2000), ("the fifth", 5), ("22nd", 22),
+        ("nineteen", 19), ("forty-two", 42), ("three hundred and seven", 307), ("two thousand", 2000), ("the fifth", 5),
+        ("22nd", 22),
         ("three quarters", Fraction(3, 4)), ("half", Fraction(1, 2)), ("maybe", None), ("one or two", None), ("", None),
     ],
 )  # fmt: skip
@@ -265,9 +266,12 @@ def test_regions(a: str, b: str, relation: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("2x+1", "value"), ("1,2", "list"), ("(1,2)", "tuple"), (r"\{1,2\}", "set"), ("2:3", "ratio"), ("x>1", "relation"), ("yes", "word"),
-        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "matrix"), ("x^2+y^2=1", "equation"), ("a little bird", "text"), ("", "nothing"),
-        (r"(0,1)\cup(2,3)", "relation"), (r"\{x \mid x > 1\}", "relation"), ("x=5", "value"), ("5 cm", "value"), (r"\pm 2", "value"),
+        ("2x+1", "value"), ("1,2", "list"), ("(1,2)", "tuple"), (r"\{1,2\}", "set"), ("2:3", "ratio"), ("x>1", "relation"),
+        ("yes", "word"),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "matrix"), ("x^2+y^2=1", "equation"), ("a little bird", "text"),
+        ("", "nothing"),
+        (r"(0,1)\cup(2,3)", "relation"), (r"\{x \mid x > 1\}", "relation"), ("x=5", "value"), ("5 cm", "value"),
+        (r"\pm 2", "value"),
         (r"\begin{cases}x=1\\y=2\end{cases}", "list"), ("x=4=5", "text"), ("seven", "value"), (r"3\vec{i}+2\vec{j}", "tuple"),
     ],
 )  # fmt: skip
