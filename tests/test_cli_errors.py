@@ -122,8 +122,8 @@ def test_paths_that_cannot_work_are_refused_before_any_work(
         (["score", "in.jsonl", "-o", "out.jsonl", *COLUMNS], "in.jsonl:2: not JSON"),
         (["score", "in.jsonl", "-o", "out.jsonl", *COLUMNS, "--alpha", "0.9", "--beta", "0.3"], "bands overlap"),
         (["verify", "in.jsonl", "-o", "out.jsonl", *COLUMNS[:2]], "in.jsonl:2: not JSON"),
-        (["score", "in.jsonl"], "Missing option"),
-        (["scroe"], "No such command 'scroe'"),
+        (["score", "in.jsonl"], "Missing option '-o' / '--output'. (see hero score --help)"),
+        (["scroe"], "No such command 'scroe'. Did you mean 'score'? (see hero --help)"),
     ],
 )
 def test_the_real_process_exits_2_without_a_traceback(arguments: list[str], message: str, tmp_path: Path) -> None:

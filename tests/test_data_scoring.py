@@ -211,6 +211,28 @@ def test_failures_are_counted_over_the_whole_file(tmp_path: Path, monkeypatch: p
         assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+def test_one_broken_row_of_a_small_file_costs_that_row_only(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [row("a", 1, 1.0, breaks=number == 2) for number in range(5)])
+    reward = HybridReward(FlakyVerifier(), None, verifier_only())
+    assert score_file(source, tmp_path / "out.jsonl", reward).verdicts.failures == 1
+    assert verify_file(source, tmp_path / "out.jsonl", FlakyVerifier()).failures == 1
+    with pytest.raises(SignalError, match="at most 0%"):
+        verify_file(source, tmp_path / "out.jsonl", FlakyVerifier(), max_failure_rate=0.0)
+
+
+def test_a_file_that_changes_between_measuring_and_writing_is_refused(tmp_path: Path) -> None:
+    rows = [row("a", 1, 1.0), row("a", 0, 2.0)]
+    source = write(tmp_path / "in.jsonl", rows)
+
+    def change(stage: str, done: int, total: int | None) -> None:
+        if stage == "shape":  # the same prompts in another order: the numbers would land on the wrong rows
+            write(source, rows[::-1])
+
+    with pytest.raises(InputError, match="changed while it was being read"):
+        score_file(source, tmp_path / "out.jsonl", reward(verifier_only()), progress=change)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [row("a", 1, 1.0), row("a", 0, 2.0)])
 

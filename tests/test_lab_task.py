@@ -7,10 +7,21 @@ import pytest
 
 from hero_rl.errors import InputError
 from hero_rl.lab import task
+from hero_rl.lab.arms import ARMS, find_arm
 from hero_rl.lab.corpus import deal_error_rates, demonstrations, garbled, mismatched, write_response
 from hero_rl.lab.measure import auroc, clustered_mean, within_auroc
-from hero_rl.lab.settings import ARMS, LabSettings, parse_arm
-from hero_rl.lab.task import Problem, StrictVerifier, build_items, oracle, parse_answer, render, split_problems, steps_correct
+from hero_rl.lab.settings import LabSettings
+from hero_rl.lab.task import (
+    REGIMES,
+    Problem,
+    StrictVerifier,
+    build_items,
+    oracle,
+    parse_answer,
+    render,
+    split_problems,
+    steps_correct,
+)
 from hero_rl.types import Rollout, Verifier
 
 PROBLEM = Problem(4, "*", 6, "-", 5, 4)  # ((4 * 6) - 5) / 4 = 19/4
@@ -145,12 +156,18 @@ def test_interval_takes_the_prompt_as_its_unit() -> None:
 
 
 def test_arms_by_name_with_settings() -> None:
-    arm = parse_arm("hero:alpha=0.2,scale=batch,learning_rate=3e-4,weighting=false")
+    arm = find_arm("hero:alpha=0.2,scale=batch,learning_rate=3e-4,weighting=false", regime="hard", kl=False)
     assert (arm.rule, arm.scale, arm.learning_rate) == ("hero", "batch", 3e-4)
     assert dict(arm.settings) == {"alpha": 0.2, "weighting": False}
-    assert parse_arm("gated").scale == "none"
-    assert parse_arm("hero_group_std").scale == "group"
-    assert {parse_arm(name).rule for name in ARMS} == {"verifier_only", "rm_only", "naive_sum", "hero"}
+    assert find_arm("gated", regime="hard", kl=False).scale == "none"
+
+
+def test_every_arm_is_tuned_for_every_regime_with_and_without_kl() -> None:
+    for regime in REGIMES:
+        for kl in (False, True):
+            assert {name: find_arm(name, regime=regime, kl=kl).rule for name in ARMS} == ARMS
+            assert find_arm("hero", regime=regime, kl=kl).scale == "none"
+            assert find_arm("hero_group_std", regime=regime, kl=kl).scale == "group"
 
 
 @pytest.mark.parametrize(
@@ -181,4 +198,4 @@ def test_runs_pair_every_arm_with_every_seed_and_the_digest_ignores_only_the_nam
     assert [(run.label, run.seed) for run in runs] == [(rule, seed) for seed in (0, 1) for rule in settings.rules]
     assert len({run.digest for run in runs}) == 6
     assert LabSettings(rules=("hero_group_std",)).runs()[0].digest == LabSettings(rules=("hero:scale=group",)).runs()[0].digest
-    assert LabSettings(kl=0.05).runs()[0].learning_rate == ARMS["verifier_only"].learning_rate_kl
+    assert LabSettings(kl=0.05).runs()[0].learning_rate == find_arm("verifier_only", regime="hard", kl=True).learning_rate

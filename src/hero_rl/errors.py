@@ -61,3 +61,8 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         raise MissingDependencyError(
             f"{purpose} needs the package {top_level!r}, which is not installed: pip install 'hero-rl[{extra}]'"
         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type: what fits into a message of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

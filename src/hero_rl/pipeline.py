@@ -43,6 +43,15 @@ class Scored(NamedTuple):
     shaped: RuleOutput
 
 
+def too_many_failures(failures: int, rows: int, max_rate: float) -> bool:
+    """Whether more than the share ``max_rate`` of the rows failed, and more than one row among others.
+
+    In a small batch one hostile answer may be more than the share: it costs its own row and not the run.
+    """
+    alone = failures == 1 < rows and max_rate > 0.0
+    return failures > max_rate * rows and not alone
+
+
 class HybridReward:
     """The reward of HERO, or of any other rule, for whole groups of rollouts.
 
@@ -128,9 +137,7 @@ class HybridReward:
         """
         failures = np.asarray(failures_B, dtype=np.float64)
         count, rate = int(failures.sum()), float(failures.mean()) if failures.size else 0.0
-        # In a small batch one hostile answer may be more than the share: it costs its own row and not the run.
-        alone = count == 1 < failures.size and self.max_failure_rate > 0.0
-        if rate > self.max_failure_rate and not alone:
+        if too_many_failures(count, failures.size, self.max_failure_rate):
             names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
             raise SignalError(
                 f"{count} of {failures.size} rows ({rate:.0%}) failed in {names}; at most "

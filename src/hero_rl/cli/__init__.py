@@ -118,7 +118,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     """Message and exit code."""
     format_message = getattr(error, "format_message", None)
     if format_message is not None:  # typer's own: unknown option, missing argument, value of the wrong type
-        return f"{format_message()} (see hero --help)", 2
+        context = getattr(error, "ctx", None)
+        return f"{format_message()} (see {context.command_path if context else 'hero'} --help)", 2
     if isinstance(error, InputError | MissingDependencyError):
         return str(error), 2
     if isinstance(error, HeroError):

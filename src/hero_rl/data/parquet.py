@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from hero_rl.errors import InputError, require
+from hero_rl.errors import InputError, first_line, require
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,7 +46,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
                     number += 1
                     yield number, values
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}, after row {number}: cannot be read as Parquet: {_first_line(error)}") from error
+        raise InputError(f"{path}, after row {number}: cannot be read as Parquet: {first_line(error)}") from error
 
 
 def read_schema(path: Path) -> pyarrow.Schema:
@@ -74,7 +74,7 @@ def infer_schema(path: Path, rows: Iterable[Mapping[str, object]]) -> pyarrow.Sc
                 types[name] = pa.unify_schemas(fields, promote_options="permissive").field(0).type
             except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
                 raise InputError(
-                    f"{path}: column {name!r} cannot be one Parquet column ({_first_line(error)}); write .jsonl instead"
+                    f"{path}: column {name!r} cannot be one Parquet column ({first_line(error)}); write .jsonl instead"
                 ) from error
         chunk.clear()
 
@@ -132,7 +132,7 @@ class ParquetSink:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise InputError(
-                f"{self._path.name.removesuffix('.partial')}: the rows cannot be held in Parquet: {_first_line(error)}"
+                f"{self._path.name.removesuffix('.partial')}: the rows cannot be held in Parquet: {first_line(error)}"
             ) from error
         self._rows.clear()
 
@@ -165,7 +165,3 @@ def _json_form(value: object) -> object:
     if isinstance(value, decimal.Decimal):
         return str(value)
     raise TypeError(f"a value of type {type(value).__name__} has no form in JSON")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -17,7 +17,6 @@ from hero_rl.rewards.groups import MAX_MAGNITUDE
 from hero_rl.types import Rollout
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
-TEXT_COLUMNS = ("problem", "reference", "response")
 MAX_SHOWN_CHARS = 60
 
 

@@ -15,6 +15,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from hero_rl.data.rollouts import Columns, Record, Row, check_readable, read_rec
 from hero_rl.data.shaping import Progress, shape
 from hero_rl.data.summary import GroupSummary, summarize
 from hero_rl.errors import InputError, SignalError
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import HybridReward, too_many_failures
 from hero_rl.rewards import SCALES, Scale
 from hero_rl.types import Rollout, Verdict, Verifier
 
@@ -98,7 +99,7 @@ def score_file(
 
     Raises:
         InputError: a broken row, an unusable path.
-        SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows.
+        SignalError: verifier or reward model failed on more than ``reward.max_failure_rate`` of the rows, and on more than one.
     """
     columns = columns or Columns()
     if scale is not None and scale not in SCALES:
@@ -127,7 +128,7 @@ def _score(
     scale = reward.rule.scale if scale is None else scale
     with_score = reward.scorer is not None and not keep_rm_score
     added = (*VERIFY_COLUMNS, *(("rm_score",) if with_score else ()), *SHAPE_COLUMNS)
-    with open_writer(target, source=source, added=added) as write:
+    with open_writer(target, source=source, added=added) as write, _unchanged(source):
         reasons, failures = _measure(source, columns, reward, numbers, progress)
         sigma_mean = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
         codes = list(reasons)
@@ -159,7 +160,7 @@ def verify_file(
 
     Raises:
         InputError: a broken row, an unusable path.
-        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows.
+        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows, and on more than one.
     """
     columns = columns or Columns(group_by=None)
     check_readable(source)
@@ -171,7 +172,7 @@ def verify_file(
     reasons: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     failures = done = 0
-    with open_writer(target, source=source, added=VERIFY_COLUMNS) as write:
+    with open_writer(target, source=source, added=VERIFY_COLUMNS) as write, _unchanged(source):
         for chunk in _chunks(read_rollouts(source, columns)):
             verdicts = verifier.verify([row.rollout for row in chunk])
             for row, verdict in zip(chunk, verdicts, strict=True):
@@ -183,10 +184,24 @@ def verify_file(
             _check_failures(failures, done, total, max_failure_rate, verifier.name)
             progress("verify", done, total)
         if done != total:
-            raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+            raise _changed(source)
     return VerifySummary(
         total, labels["correct"], labels["incorrect"], labels["abstain"], failures, dict(reasons.most_common())
     )
+
+
+@contextmanager
+def _unchanged(source: Path) -> Iterator[None]:
+    """Raises at the end of the block where the file is not the one that it was at the start."""
+    before = source.stat()
+    yield
+    after = source.stat()
+    if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+        raise _changed(source)
+
+
+def _changed(source: Path) -> InputError:
+    return InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
 
 
 def _scan(source: Path, columns: Columns, numbers: NumberFile, progress: Progress) -> bool:
@@ -243,7 +258,7 @@ def _measure(
         signals = reward.measure(rollouts)
         records = numbers.read(done, done + len(chunk))
         if records.size != len(chunk) or records["group"].tolist() != [_group_hash(rollout) for rollout in rollouts]:
-            raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+            raise _changed(source)
         records["verdict"], records["score"] = signals.values, signals.scores
         records["reason"] = [_code(verdict, codes) for verdict in signals.verdicts]
         numbers.write(done, records)
@@ -252,7 +267,7 @@ def _measure(
         _check_failures(failures, done, numbers.rows, reward.max_failure_rate, names)
         progress("verify and score", done, numbers.rows)
     if done != numbers.rows:
-        raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+        raise _changed(source)
     return codes, failures
 
 
@@ -262,7 +277,7 @@ def _code(verdict: Verdict, codes: dict[str, int]) -> int:
 
 def _check_failures(failures: int, done: int, total: int, max_rate: float, names: str) -> None:
     """Raise as soon as the whole file is sure to have too many failures."""
-    if failures > max_rate * total:
+    if too_many_failures(failures, total, max_rate):
         raise SignalError(
             f"{failures} of the first {done} rows failed in {names}; at most {max_rate:.0%} of the file's {total} rows may "
             "(--max-failure-rate). Is an endpoint down, a deadline too short, or a score missing?"
@@ -281,7 +296,7 @@ def _with_numbers(source: Path, numbers: NumberFile, progress: Progress) -> Iter
         yield record, shaped[done % CHUNK_ROWS]
         done += 1
     if done != numbers.rows:
-        raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+        raise _changed(source)
     progress("write", done, done)
 
 

@@ -1,16 +1,16 @@
-"""What a lab comparison is made of: the arms with the settings that suit each, and the runs that they give."""
+"""What a lab comparison is made of, and the runs that it gives."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
 from hero_rl import rewards
 from hero_rl.errors import InputError
+from hero_rl.lab.arms import ARMS, RuleSettings, find_arm
 from hero_rl.lab.cold_start import ColdStartSettings
 from hero_rl.lab.reward_model import TIERS, RewardModelSettings, Tier
 from hero_rl.lab.task import REGIMES, Regime
@@ -20,32 +20,7 @@ FORMAT = 1
 """Version of result files and cached models; a change here makes old ones be ignored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """A rule with the settings that suit it, chosen on development prompts (docs/log.md)."""
-
-    rule: str
-    """A constructor of ``hero_rl.rewards``."""
-    scale: Scale
-    """How advantages are normalised."""
-    learning_rate: float
-    """Without KL."""
-    learning_rate_kl: float
-    """With a KL penalty."""
-    settings: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
-    """Arguments of the constructor."""
-
-
-ARMS: dict[str, Arm] = {
-    "verifier_only": Arm(rule="verifier_only", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
-    "rm_only": Arm(rule="rm_only", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
-    "naive_sum": Arm(rule="naive_sum", scale="none", learning_rate=1.5e-4, learning_rate_kl=3e-4),
-    "hero": Arm(rule="hero", scale="none", learning_rate=1.5e-4, learning_rate_kl=3e-4),
-    "hero_group_std": Arm(rule="hero", scale="group", learning_rate=1.5e-4, learning_rate_kl=3e-4),
-}
 DEFAULT_RULES = tuple(ARMS)
-_OTHER_LEARNING_RATES = (1.5e-4, 3e-4)
-"""Without and with KL, for rules without an arm of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +30,7 @@ class RunSettings:
     label: str
     """What the run is called in tables: the arm as it was asked for."""
     rule: str
-    rule_settings: Mapping[str, float | int | str | bool | None]
+    rule_settings: RuleSettings
     scale: Scale
     learning_rate: float
     kl: float
@@ -139,7 +114,7 @@ class LabSettings:
         if not self.seeds or not self.rules:
             raise InputError("at least one seed and one rule are needed")
         for rule in self.rules:
-            parse_arm(rule)
+            find_arm(rule, regime=self.regime, kl=self.kl > 0)
 
     @property
     def cache(self) -> Path:
@@ -151,14 +126,13 @@ class LabSettings:
         return tuple(self._run(label, seed) for seed in self.seeds for label in self.rules)
 
     def _run(self, label: str, seed: int) -> RunSettings:
-        arm = parse_arm(label)
-        own_rate = arm.learning_rate_kl if self.kl > 0 else arm.learning_rate
+        arm = find_arm(label, regime=self.regime, kl=self.kl > 0)
         return RunSettings(
             label=label,
             rule=arm.rule,
             rule_settings=dict(arm.settings),
             scale=self.scale or arm.scale,
-            learning_rate=self.learning_rate or own_rate,
+            learning_rate=self.learning_rate or arm.learning_rate,
             kl=self.kl,
             regime=self.regime,
             tier=self.tier,
@@ -174,53 +148,3 @@ def digest(value: object) -> str:
     """Twelve hexadecimal digits of a JSON-able value; the same for equal values in every process."""
     text = json.dumps([FORMAT, value], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def parse_arm(text: str) -> Arm:
-    """The arm that a name stands for, with ``:key=value,...`` changing rule settings, scale or learning rate.
-
-    Raises:
-        InputError: unknown rule, key or value.
-    """
-    name, _, tail = text.partition(":")
-    if name not in ARMS and name not in rewards.RULES:
-        known = ", ".join(dict.fromkeys([*ARMS, *rewards.RULES]))
-        raise InputError(f"rule {name!r} is unknown; choose from {known}, with settings as in hero:alpha=0.2")
-    arm = ARMS.get(name) or Arm(
-        rule=name,
-        scale=rewards.make_rule(name, {}).scale,
-        learning_rate=_OTHER_LEARNING_RATES[0],
-        learning_rate_kl=_OTHER_LEARNING_RATES[1],
-    )
-    changes: dict[str, float | int | str | bool | None] = {}
-    for part in filter(None, tail.split(",")):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise InputError(f"rule {text!r}: {part!r} is not key=value")
-        if key == "scale":
-            if value not in get_args(Scale):
-                raise InputError(f"rule {text!r}: scale must be one of {', '.join(get_args(Scale))}, not {value!r}")
-            arm = replace(arm, scale=value)  # type: ignore[arg-type]
-        elif key == "learning_rate":
-            rate = float(_number(text, value))
-            arm = replace(arm, learning_rate=rate, learning_rate_kl=rate)
-        else:
-            changes[key] = _value(value)
-    arm = replace(arm, settings={**arm.settings, **changes})
-    rewards.make_rule(arm.rule, arm.settings)
-    return arm
-
-
-def _number(text: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise InputError(f"rule {text!r}: {value!r} is not a number") from None
-
-
-def _value(text: str) -> float | str | bool | None:
-    """JSON where it is JSON (numbers, true, false, null), else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -71,7 +71,7 @@ def _draw(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
     steps = np.asarray(curve.steps, dtype=np.float64)
     axes.plot(steps, values.mean(axis=0), color=colour, marker=marker, markersize=4, linewidth=1.8, label=curve.label)
     if len(values) > 1:
-        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.08, linewidth=0)
 
 
 def _dress(axes: Axes, panel: Panel, x_label: str) -> None:

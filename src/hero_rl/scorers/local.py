@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from hero_rl.errors import InputError, require
-from hero_rl.scorers.pretrained import first_line, load_config, load_tokenizer, unavailable, unsharded
+from hero_rl.errors import InputError, first_line, require
+from hero_rl.scorers.pretrained import load_config, load_tokenizer, unavailable, unsharded
 from hero_rl.types import FloatArray, Rollout
 
 if TYPE_CHECKING:

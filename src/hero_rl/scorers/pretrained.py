@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -104,8 +104,3 @@ def unavailable(name: str, source: str, error: BaseException) -> InputError:
         f"{name}: cannot get {source!r}: there is no such folder here, and it is not in the Hugging Face cache and cannot be "
         f"downloaded ({first_line(error)})"
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from hero_rl.data import jsonl
 from hero_rl.data.rollouts import SUFFIXES, check_readable, place
 from hero_rl.engines.trl.recipe import Data, Sft
 from hero_rl.engines.trl.recipe_files import Loaded
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -159,8 +159,6 @@ def _all_rows(where: str, path: str, name: str | None, split: str) -> Iterator[t
 
 def _hub_rows(where: str, path: str, name: str | None, split: str) -> Iterator[tuple[str, Row]]:
     from datasets import load_dataset
-
-    from hero_rl.scorers.pretrained import first_line
 
     try:
         dataset = load_dataset(path, name, split=split)
