@@ -18,5 +18,5 @@ done
 
 # Ablations and more rivals, on hard prompts without KL.
 $hero lab --regime hard --seeds 0-4 --out "$out" \
-    --rules "hero hero:singleton=center hero:weighting=false naive_sum:rule_weight=0.9 gated"
+    --rules "hero hero:singleton=center hero:weighting=false naive_sum:rule_weight=0.5 gated"
 keep "ablations-kl0"

@@ -26,7 +26,7 @@ KLS = (0.0, 0.05)
 CANDIDATES = {
     "verifier_only": ("scale=group", "scale=none"),
     "rm_only": ("scale=group", "scale=none"),
-    "naive_sum": ("scale=group", "scale=none"),
+    "naive_sum": ("scale=group", "scale=none", "scale=none,rule_weight=0.9"),
     "hero": ("scale=none,alpha=0.05,beta=0.05", "scale=none,alpha=0.1,beta=0.1", "scale=none,alpha=0.2,beta=0.2"),
     "hero_group_std": ("scale=group",),
 }

@@ -1,7 +1,7 @@
 """The arms of a comparison: rules with the settings that suit each, and the little language that changes them.
 
 The table is the choice of ``results/lab/tune.py``: oracle accuracy on development prompts, one seed that is not reported,
-normalisations none and group, learning rates 1.5e-4 and 3e-4, bands 0.05, 0.1 and 0.2.
+normalisations none and group, learning rates 1.5e-4 and 3e-4, bands 0.05, 0.1 and 0.2, rule weights 0.5 and 0.9.
 """
 
 from __future__ import annotations
@@ -42,17 +42,18 @@ ARMS: Mapping[str, str] = {
 """Names of the tuned arms, and the rule of each."""
 
 _WIDE = {"alpha": 0.1, "beta": 0.1}
+_RULE_FIRST = {"rule_weight": 0.9}
 _TUNED: Mapping[tuple[str, Regime, bool], tuple[Scale, float, RuleSettings]] = {
-    # arm, regime, with KL: normalisation, learning rate, settings (alpha = beta = 0.05 where none are given)
+    # arm, regime, with KL: normalisation, learning rate, settings (else alpha = beta = 0.05, rule weight 0.5)
     ("verifier_only", "hard", False): ("none", 1.5e-4, {}),
     ("verifier_only", "verifiable", False): ("none", 3e-4, {}),
     ("verifier_only", "mixed", False): ("group", 3e-4, {}),
     ("rm_only", "hard", False): ("none", 1.5e-4, {}),
     ("rm_only", "verifiable", False): ("none", 1.5e-4, {}),
     ("rm_only", "mixed", False): ("none", 1.5e-4, {}),
-    ("naive_sum", "hard", False): ("none", 1.5e-4, {}),
-    ("naive_sum", "verifiable", False): ("none", 3e-4, {}),
-    ("naive_sum", "mixed", False): ("none", 1.5e-4, {}),
+    ("naive_sum", "hard", False): ("none", 1.5e-4, _RULE_FIRST),
+    ("naive_sum", "verifiable", False): ("none", 3e-4, _RULE_FIRST),
+    ("naive_sum", "mixed", False): ("none", 1.5e-4, _RULE_FIRST),
     ("hero", "hard", False): ("none", 1.5e-4, {}),
     ("hero", "verifiable", False): ("none", 3e-4, _WIDE),
     ("hero", "mixed", False): ("none", 1.5e-4, {}),
