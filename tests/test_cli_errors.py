@@ -34,7 +34,10 @@ FILES = {
 OPTIONS = {
     "overlapping bands": (["--alpha", "0.6", "--beta", "0.5"], "alpha=0.6 and beta=0.5 make the two bands overlap"),
     "unknown rule": (["--rule", "heroic"], "--rule heroic: unknown; choose one of hero, verifier_only, rm_only, naive_sum"),
-    "unknown verifier": (["--verifier", "maths"], "--verifier maths: unknown; choose one of math, exact, column:NAME"),
+    "unknown verifier": (
+        ["--verifier", "maths"],
+        "--verifier maths: unknown; choose one of math, exact, hendrycks, math_verify, column:NAME",
+    ),
     "unknown reward model": (["--reward-model", "remote:x"], "unknown; choose one of column:NAME, local:PATH"),
     "missing model": (["--reward-model", "local:./no-such-model"], "no such folder as './no-such-model'"),
     "column without a name": (["--verifier", "column:"], "nothing after the colon; write column:NAME, such as column:correct"),

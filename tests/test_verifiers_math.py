@@ -23,7 +23,7 @@ from hero_rl.errors import InputError, MissingDependencyError
 from hero_rl.sandbox import Sandbox, SandboxSettings
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import MathVerifier
-from hero_rl.verifiers.math.verifier import MAX_ANSWER_CHARS
+from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS
 
 DEADLINE_S = 0.4
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data" / "processbench_math.jsonl"
@@ -71,27 +71,27 @@ def hasty() -> Iterator[MathVerifier]:
         ("$\\{1, 2\\}$", r"\boxed{2, 1}", "correct", "equal"),
         (r"\boxed{7}", "The answer is 7.", "correct", "equal"),
         ("f(x)=2x", "$f(x) = 2x$", "correct", "equal"),
-        ("0.333333", r"\boxed{\frac{1}{3}}", "correct", "equal"),
+        ("0.333333", r"\boxed{\frac{1}{3}}", "correct", "equal_rounded"),
         ("Tuesday", r"\boxed{\text{Tuesday}}", "correct", "equal"),
         ("7", r"\boxed{8}", "incorrect", "different"),
         (r"\sqrt{2}", r"\boxed{\sqrt{3}}", "incorrect", "different"),
         (r"\frac{1}{500!}", r"\boxed{\frac{1}{501!}}", "incorrect", "different"),
         ("7", "", "incorrect", "no_answer"),
         ("7", "I think. " * 100, "incorrect", "no_answer"),
-        ("7", r"\boxed{\frac{}{+}}", "incorrect", "answer_unparsable"),
+        ("7", r"\boxed{\frac{}{+}}", "incorrect", "answer_unreadable"),
         ("7", r"\boxed{" + "7+" * MAX_ANSWER_CHARS + "}", "incorrect", "answer_too_long"),
         (r"\frac{1}{3}", r"\boxed{0.33}", "abstain", "numbers_close"),
-        ("5", r"\boxed{7\%}", "abstain", "unit_or_percent"),
-        ("x", r"\boxed{y}", "abstain", "not_comparable"),
-        ("7", r"\boxed{all real numbers}", "abstain", "not_comparable"),
-        ("any even number will do", r"\boxed{7}", "abstain", "reference_unparsable"),
-        (r"\frac{1}{", r"\boxed{7}", "abstain", "reference_unparsable"),
+        ("5", r"\boxed{7\%}", "incorrect", "different"),
+        ("x", r"\boxed{y}", "abstain", "variables_differ"),
+        ("7", r"\boxed{all real numbers}", "abstain", "kinds_differ"),
+        ("any even number will do", r"\boxed{7}", "abstain", "reference_in_words"),
+        (r"\frac{1}{", r"\boxed{7}", "abstain", "reference_unreadable"),
         ("", r"\boxed{7}", "abstain", "reference_missing"),
         ("7+" * MAX_ANSWER_CHARS, r"\boxed{7}", "abstain", "reference_too_long"),
         (None, r"\boxed{7}", "abstain", "reference_missing"),
         ("7", None, "incorrect", "no_answer"),
         (7, r"\boxed{7}", "correct", "equal"),
-        ("7", "\ud800", "incorrect", "answer_unparsable"),
+        ("7", "\ud800", "incorrect", "answer_unreadable"),
         ("7", "x" * 3_000_000 + r"\boxed{7}", "correct", "equal"),
     ],
 )
@@ -101,11 +101,11 @@ def test_verdicts(verifier: MathVerifier, reference: object, response: object, l
 
 
 def test_binary_never_abstains_and_keeps_the_reasons() -> None:
-    rows = [boxed("x", "y"), boxed("7", "9^{9^{9^{9}}}"), boxed("", "7"), boxed("7", "7"), boxed("7", "8")]
-    with MathVerifier(policy="binary", deadline_s=DEADLINE_S, workers=1) as binary:
+    rows = [boxed("x", "y"), boxed(r"\int_0^1 x dx", r"\int_0^2 x dx"), boxed("", "7"), boxed("7", "7"), boxed("7", "8")]
+    with MathVerifier(policy="binary", deadline_s=0.0005, workers=1) as binary:
         verdicts = binary.verify(rows)
     assert [verdict.label for verdict in verdicts] == ["incorrect", "incorrect", "incorrect", "correct", "incorrect"]
-    assert [verdict.reason for verdict in verdicts[:3]] == ["not_comparable", "timeout", "reference_missing"]
+    assert [verdict.reason for verdict in verdicts[:3]] == ["variables_differ", "timeout", "reference_missing"]
     assert [verdict.failed for verdict in verdicts] == [False, True, False, False, False]
 
 
@@ -148,14 +148,22 @@ def test_hostile_answers_among_good_ones_from_anywhere(
     hasty: MathVerifier, call: Callable[[MathVerifier, list[Rollout]], list[Verdict]]
 ) -> None:
     rows: list[Rollout] = []
-    for number, answer in enumerate(HOSTILE[:4]):
+    for number, answer in enumerate(HOSTILE):
         rows += [boxed(f"{number}x+x", f"x+{number}x"), boxed("5", answer), boxed("5", "6")]
     started = time.monotonic()
     verdicts = call(hasty, rows)
     assert time.monotonic() - started < 20
-    assert [verdict.label for verdict in verdicts[0::3]] == ["correct"] * 4
-    assert [verdict.label for verdict in verdicts[2::3]] == ["incorrect"] * 4
-    assert all((verdict.reason, verdict.failed) == ("timeout", True) for verdict in verdicts[1::3])
+    assert [verdict.label for verdict in verdicts[0::3]] == ["correct"] * len(HOSTILE)
+    assert [verdict.label for verdict in verdicts[2::3]] == ["incorrect"] * len(HOSTILE)
+    assert not any(verdict.label == "correct" for verdict in verdicts[1::3])
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_each_hostile_answer_is_decided_soon(hasty: MathVerifier, answer: str) -> None:
+    started = time.monotonic()
+    (verdict,) = hasty.verify([boxed("5", answer)])
+    assert time.monotonic() - started < DEADLINE_S + 5.0  # far more than it takes, for a busy machine
+    assert verdict.label != "correct"
 
 
 @settings(max_examples=25, deadline=None)
@@ -178,8 +186,8 @@ def test_repeated_pairs_are_compared_once_and_plain_ones_not_in_the_sandbox() ->
         verdicts = verifier.verify([boxed("x+y", "y+x")] * 10 + [boxed("5", "5")] * 10)
         stats = verifier.stats
     assert [verdict.label for verdict in verdicts] == ["correct"] * 20
-    assert (stats.rollouts, stats.literal, stats.repeated, stats.sandbox.checks) == (20, 10, 9, 1)
-    assert str(stats).startswith("20 rollouts, 50% without the sandbox, 9 repeated; 1 checks")
+    assert (stats.rollouts, stats.literal, stats.typed, stats.repeated, stats.sandbox.checks) == (20, 10, 10, 18, 0)
+    assert str(stats).startswith("20 rollouts, 50% fast path, 50% typed, 18 repeated; 0 checks")
 
 
 def test_it_is_a_verifier_that_pickles_and_closes(verifier: MathVerifier) -> None:
@@ -211,7 +219,7 @@ def test_the_python_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]
 
 
 def test_unknown_options_are_refused() -> None:
-    with pytest.raises(InputError, match="balanced, binary"):
+    with pytest.raises(InputError, match="strict, balanced, binary"):
         MathVerifier(policy="strictest")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="deadline_s"):
         MathVerifier(deadline_s=0)

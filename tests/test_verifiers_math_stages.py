@@ -13,8 +13,9 @@ from hero_rl.sandbox import Outcome
 from hero_rl.types import Verdict
 from hero_rl.verifiers.math.doubt import carries_unit, is_prose, may_be_one_number
 from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, find_answer
+from hero_rl.verifiers.math.findings import Finding
 from hero_rl.verifiers.math.literal import literal_relation, plain_number, tidy
-from hero_rl.verifiers.math.policy import apply_policy, judge, judge_outcome
+from hero_rl.verifiers.math.policy import POLICIES, judge, judge_failure
 
 LONG = "We reason at length about many things. " * 20
 
@@ -169,28 +170,23 @@ def test_which_unequal_numbers_may_be_one(ratio: complex, integers: bool, one: b
 
 
 @pytest.mark.parametrize(
-    ("finding", "label"),
+    ("finding", "strict", "balanced", "binary"),
     [
-        ("equal", "correct"),
-        ("different", "incorrect"),
-        ("no_answer", "incorrect"),
-        ("answer_unparsable", "incorrect"),
-        ("answer_too_long", "incorrect"),
-        ("numbers_close", "abstain"),
-        ("unit_or_percent", "abstain"),
-        ("not_comparable", "abstain"),
-        ("reference_unparsable", "abstain"),
-        ("reference_missing", "abstain"),
-        ("reference_too_long", "abstain"),
+        (Finding("equal", "equal"), "correct", "correct", "correct"),
+        (Finding("equal", "equal_rounded", lenient=True), "abstain", "correct", "correct"),
+        (Finding("different", "different"), "incorrect", "incorrect", "incorrect"),
+        (Finding("different", "answer_unreadable", lenient=True), "abstain", "incorrect", "incorrect"),
+        (Finding("unsure", "numbers_close"), "abstain", "abstain", "incorrect"),
     ],
 )
-def test_the_verdict_of_each_finding(finding: str, label: str) -> None:
-    assert judge(finding) == Verdict(label, finding)  # type: ignore[arg-type]
+def test_the_verdict_of_each_finding_under_each_policy(finding: Finding, strict: str, balanced: str, binary: str) -> None:
+    for policy, label in zip(POLICIES, (strict, balanced, binary), strict=True):
+        assert judge(finding, policy, "a | b") == Verdict(label, finding.reason, detail="a | b")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["timeout", "crash", "memory", "error"])
 def test_a_broken_check_abstains_as_a_failure_and_binary_keeps_the_mark(kind: str) -> None:
-    verdict = judge_outcome(Outcome(kind, detail="what happened"), "a | b")  # type: ignore[arg-type]
+    outcome = Outcome(kind, detail="what happened")  # type: ignore[arg-type]
+    verdict = judge_failure(outcome, "balanced", "a | b")
     assert verdict == Verdict("abstain", kind, failed=True, detail="what happened: a | b")
-    assert apply_policy(verdict, "balanced") == verdict
-    assert apply_policy(verdict, "binary") == verdict._replace(label="incorrect")
+    assert judge_failure(outcome, "binary", "a | b") == verdict._replace(label="incorrect")

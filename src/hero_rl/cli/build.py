@@ -39,6 +39,20 @@ def _exact(argument: str, options: VerifierOptions) -> Verifier:
     return ExactVerifier()
 
 
+def _hendrycks(argument: str, options: VerifierOptions) -> Verifier:
+    from hero_rl.verifiers.compat import HendrycksVerifier
+
+    _refuse("--verifier hendrycks", policy=options.policy, deadline=options.deadline_s)
+    return HendrycksVerifier()
+
+
+def _math_verify(argument: str, options: VerifierOptions) -> Verifier:
+    from hero_rl.verifiers.compat import MathVerifyVerifier
+
+    _refuse("--verifier math_verify", policy=options.policy)
+    return MathVerifyVerifier(**_given(deadline_s=options.deadline_s, workers=options.workers))
+
+
 def _column_verifier(argument: str, options: VerifierOptions) -> Verifier:
     from hero_rl.verifiers import ColumnVerifier
 
@@ -61,6 +75,8 @@ def _local_scorer(argument: str) -> Scorer:
 VERIFIERS: Mapping[str, Callable[[str, VerifierOptions], Verifier]] = {
     "math": _math,
     "exact": _exact,
+    "hendrycks": _hendrycks,
+    "math_verify": _math_verify,
     "column": _column_verifier,
 }
 SCORERS: Mapping[str, Callable[[str], Scorer]] = {"column": _column_scorer, "local": _local_scorer}

@@ -31,7 +31,7 @@ def verify(
     target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")],
     verifier: Annotated[str, typer.Option(help="Who says what is correct.")] = "math",
     policy: Annotated[
-        str | None, typer.Option(help="Of the maths verifier: balanced (may abstain) or binary (never does).")
+        str | None, typer.Option(help="Of the maths verifier: strict or balanced (may abstain), or binary (never).")
     ] = None,
     deadline: Annotated[float | None, typer.Option(help="Seconds the maths verifier may spend on one response.")] = None,
     max_failure_rate: Annotated[float, typer.Option(help="Stop where a larger share of rows fails.")] = 0.1,

@@ -85,7 +85,7 @@ class Sft(_Table):
 class VerifierTable(_Table):
     """``[verifier]``: who says what is correct."""
 
-    name: Literal["math", "exact", "none"] = "math"
+    name: Literal["math", "exact", "hendrycks", "math_verify", "none"] = "math"
     policy: str | None = None
     deadline_s: PositiveFloat | None = None
     workers: PositiveInt | None = None

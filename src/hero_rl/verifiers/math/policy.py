@@ -1,30 +1,34 @@
-"""Stage 4: from what was found to a verdict."""
+"""From what was found to a verdict, under one of three policies."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
 from hero_rl.sandbox import Outcome
-from hero_rl.types import Verdict
+from hero_rl.types import Label, Verdict
+from hero_rl.verifiers.math.findings import Finding
 
-Policy: TypeAlias = Literal["balanced", "binary"]
-POLICIES: tuple[Policy, ...] = ("balanced", "binary")
+Policy: TypeAlias = Literal["strict", "balanced", "binary"]
+POLICIES: tuple[Policy, ...] = ("strict", "balanced", "binary")
 
-_INCORRECT = frozenset({"different", "no_answer", "answer_unparsable", "answer_too_long"})
-
-
-def judge(finding: str, detail: str = "") -> Verdict:
-    """The verdict for a finding: ``equal`` is correct, a known difference incorrect, anything else abstains."""
-    if finding == "equal":
-        return Verdict("correct", finding, detail=detail)
-    return Verdict("incorrect" if finding in _INCORRECT else "abstain", finding, detail=detail)
+_LABELS: dict[str, Label] = {"equal": "correct", "different": "incorrect", "unsure": "abstain"}
 
 
-def judge_outcome(outcome: Outcome, detail: str) -> Verdict:
-    """The verdict for what came out of the sandbox: a check that broke abstains, marked as failed."""
-    if outcome.kind == "value":
-        return judge(str(outcome.value), detail)
-    return Verdict("abstain", outcome.kind, failed=True, detail=f"{outcome.detail}: {detail}")
+def judge(finding: Finding, policy: Policy, detail: str = "") -> Verdict:
+    """The verdict for a finding.
+
+    ``strict`` speaks only where no generosity was needed: it abstains on a rounding, a unit left out, an unreadable answer.
+    ``balanced`` abstains where "incorrect" would be a guess. ``binary`` never abstains: what is not correct is incorrect.
+    """
+    label = _LABELS[finding.relation]
+    if policy == "strict" and finding.lenient:
+        label = "abstain"
+    return apply_policy(Verdict(label, finding.reason, detail=detail), policy)
+
+
+def judge_failure(outcome: Outcome, policy: Policy, detail: str) -> Verdict:
+    """The verdict for a check that broke in the sandbox: an abstention, marked as failed."""
+    return apply_policy(Verdict("abstain", outcome.kind, failed=True, detail=f"{outcome.detail}: {detail}"), policy)
 
 
 def apply_policy(verdict: Verdict, policy: Policy) -> Verdict:

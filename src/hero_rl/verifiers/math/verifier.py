@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib.metadata
-import importlib.util
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hero_rl.errors import InputError, SettingsWarning, require
+from hero_rl.errors import InputError
 from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings, SandboxStats
 from hero_rl.types import Rollout, Verdict
-from hero_rl.verifiers.math.extract import find_answer
-from hero_rl.verifiers.math.literal import literal_relation
-from hero_rl.verifiers.math.policy import POLICIES, Policy, apply_policy, judge, judge_outcome
+from hero_rl.verifiers.math.antlr import check_math_verify
+from hero_rl.verifiers.math.policy import POLICIES, Policy, judge, judge_failure
+from hero_rl.verifiers.math.problem import read_problem
+from hero_rl.verifiers.math.reference import check_reference
+from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, find_pair, settle
 
 DEFAULT_DEADLINE_S = 3.0
-"""Several times what the slowest comparison of real answers takes on a busy machine (measured: under 0.5 s)."""
-MAX_ANSWER_CHARS = 2_000
-"""A longer answer is incorrect, and a longer reference abstains, without being looked at."""
-MAX_DETAIL_CHARS = 200
-TESTED_ANTLR = "4.13.2"
+"""Several times what the slowest symbolic comparison of real answers takes on a busy machine (measured: under 0.5 s)."""
 
 _COMPARE = "hero_rl.verifiers.math.symbolic:compare"
 _WARM_UP = "hero_rl.verifiers.math.symbolic:warm_up"
-
-
-class Pair(NamedTuple):
-    """A reference and the answer that was found in a response."""
-
-    reference: str
-    answer: str
-
-    @property
-    def detail(self) -> str:
-        """What was compared, for the row."""
-        return f"{self.answer[:MAX_DETAIL_CHARS]} | {self.reference[:MAX_DETAIL_CHARS]}"
 
 
 class MathStats(NamedTuple):
@@ -47,33 +30,38 @@ class MathStats(NamedTuple):
 
     rollouts: int
     literal: int
-    """Settled without the sandbox: no answer, no reference, or a literal comparison."""
+    """Settled by the fast path: no answer, no reference, or a literal comparison."""
+    typed: int
+    """Settled by the typed comparison in this process."""
     repeated: int
-    """Settled by an identical pair of reference and answer in the same batch."""
+    """Rollouts whose pair of reference and answer had been seen before in the same batch; counted above as well."""
     sandbox: SandboxStats
 
     def __str__(self) -> str:
         """One line for a log."""
-        share = self.literal / self.rollouts if self.rollouts else 0.0
-        return f"{self.rollouts} rollouts, {share:.0%} without the sandbox, {self.repeated} repeated; {self.sandbox}"
+        fast = self.literal / self.rollouts if self.rollouts else 0.0
+        typed = self.typed / self.rollouts if self.rollouts else 0.0
+        return f"{self.rollouts} rollouts, {fast:.0%} fast path, {typed:.0%} typed, {self.repeated} repeated; {self.sandbox}"
 
 
 class _Plan(NamedTuple):
-    settled: list[Verdict | Pair]
-    """Per rollout its verdict, or the pair that the sandbox has to compare."""
-    pairs: list[Pair]
+    stages: list[Stage]
+    """Per rollout what the stages in this process found."""
+    waiting: list[ForSympy]
     """The pairs for the sandbox, each once."""
 
 
 class MathVerifier:
-    r"""Compares mathematical answers: literally where that is enough, by math-verify in a killable process elsewhere.
+    r"""Compares mathematical answers: by rules of its own where they suffice, by math-verify in a killable process elsewhere.
 
     Args:
-        policy: ``balanced`` abstains where "incorrect" would be a guess; ``binary`` never abstains: what would be an
-            abstention, a failure included, is incorrect and keeps its reason.
-        deadline_s: seconds of wall time that one comparison may take; past it, the verdict is an abstention with the
+        policy: ``strict`` abstains wherever a generous reading was needed; ``balanced`` abstains where "incorrect" would be a
+            guess; ``binary`` never abstains: what would be an abstention, a failure included, is incorrect and keeps its
+            reason.
+        deadline_s: seconds of wall time that one symbolic comparison may take; past it, the verdict is an abstention with the
             reason ``timeout``, and the process is killed.
         workers: worker processes; None: one a CPU.
+        use_problem: whether the problem text may decide: rounding asked for, order, a factored form, choices.
 
     Workers start at the first comparison that needs one (``warm`` starts them earlier) and end with ``close``.
 
@@ -84,33 +72,56 @@ class MathVerifier:
 
     name = "math"
 
-    def __init__(self, *, policy: Policy = "balanced", deadline_s: float = DEFAULT_DEADLINE_S, workers: int | None = None):
+    def __init__(
+        self,
+        *,
+        policy: Policy = "balanced",
+        deadline_s: float = DEFAULT_DEADLINE_S,
+        workers: int | None = None,
+        use_problem: bool = True,
+    ):
         if policy not in POLICIES:
             raise InputError(f"verifier 'math': policy={policy!r} is unknown; use one of {', '.join(POLICIES)}")
-        _check_dependencies()
+        check_math_verify("the verifier 'math'", stacklevel=3)
         self.policy: Policy = policy
         self.deadline_s = deadline_s
+        self.use_problem = use_problem
         self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,)))
+        self._closed = False
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._remake = functools.partial(MathVerifier, policy=policy, deadline_s=deadline_s, workers=workers)
+        options = {"policy": policy, "deadline_s": deadline_s, "workers": workers, "use_problem": use_problem}
+        self._remake = functools.partial(MathVerifier, **options)
 
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """One verdict a rollout, in the order given; safe from any thread and inside a running event loop."""
         plan = self._plan(rollouts)
-        return self._verdicts(plan, self._sandbox.run(_COMPARE, plan.pairs))
+        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), self.policy)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """As ``verify``, without blocking the event loop."""
         plan = await asyncio.to_thread(self._plan, rollouts)
-        return self._verdicts(plan, await self._sandbox.arun(_COMPARE, plan.pairs))
+        return _verdicts(plan, await self._sandbox.arun(_COMPARE, plan.waiting), self.policy)
+
+    def verify_reference(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """One verdict a rollout on its *reference* alone: ``correct`` where an equal answer would be found equal.
+
+        A reference that abstains cannot be verified, whatever the response: words, an expression that nothing here can
+        read or evaluate. Responses are ignored. The policy is ignored: a data set is split by abstentions.
+        """
+        stages = [check_reference(rollout.reference, read_problem(self._problem(rollout))) for rollout in rollouts]
+        plan = _Plan(stages, _waiting(stages))
+        verdicts = _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), "balanced")
+        return [one._replace(label="abstain", reason="undecided") if one.label == "incorrect" else one for one in verdicts]
 
     def warm(self) -> None:
-        """Start all workers now and wait until they are ready, so that the first call does not.
+        """Start all workers now and load what the typed comparison needs, so that the first call need not.
 
         Raises:
             SignalError: a worker did not start.
         """
+        for reference, answer in ((r"\sqrt{2}", "1.41"), (r"5\text{ cm}", r"50\text{ mm}"), ("x+1", "1+x")):
+            compare_pair(Pair(reference, answer))
         self._sandbox.warm()
 
     @property
@@ -118,10 +129,11 @@ class MathVerifier:
         """Counts so far; ``str()`` of it is one line."""
         with self._lock:
             counts = Counter(self._counts)
-        return MathStats(counts["rollouts"], counts["literal"], counts["repeated"], self._sandbox.stats)
+        return MathStats(counts["rollouts"], counts["literal"], counts["typed"], counts["repeated"], self._sandbox.stats)
 
     def close(self) -> None:
         """End the workers; safe to call twice. A closed verifier cannot be used again."""
+        self._closed = True
         self._sandbox.close()
 
     def __enter__(self) -> MathVerifier:
@@ -134,60 +146,44 @@ class MathVerifier:
         """Pickled as its options: the copy starts workers of its own."""
         return self._remake, ()
 
+    def _problem(self, rollout: Rollout) -> str:
+        return rollout.problem if self.use_problem and isinstance(rollout.problem, str) else ""
+
     def _plan(self, rollouts: Sequence[Rollout]) -> _Plan:
-        known: dict[Pair, Verdict | None] = {}
-        settled: list[Verdict | Pair] = []
+        if self._closed:
+            raise InputError("this verifier is closed: make a new one")
+        known: dict[Pair, Stage] = {}
+        counts: Counter[str] = Counter(rollouts=len(rollouts))
+        stages: list[Stage] = []
         for rollout in rollouts:
-            pair = _pair(rollout.reference, rollout.response)
-            if isinstance(pair, Pair):
-                if pair not in known:
-                    known[pair] = _literal(pair)
-                settled.append(known[pair] or pair)
+            pair = find_pair(rollout.reference, rollout.response, self._problem(rollout))
+            if isinstance(pair, Stage):
+                stage = pair
             else:
-                settled.append(pair)
-        pairs = [pair for pair, verdict in known.items() if verdict is None]
-        waiting = sum(isinstance(one, Pair) for one in settled)
+                counts["repeated"] += pair in known
+                stage = known.get(pair) or known.setdefault(pair, compare_pair(pair))
+            counts["typed" if stage.name == "typed" and not stage.wants_sympy else stage.name] += not stage.wants_sympy
+            stages.append(stage)
+        counts["literal"] += counts.pop("extraction", 0)
         with self._lock:
-            self._counts["rollouts"] += len(settled)
-            self._counts["literal"] += len(settled) - waiting
-            self._counts["repeated"] += waiting - len(pairs)
-        return _Plan(settled, pairs)
-
-    def _verdicts(self, plan: _Plan, outcomes: Sequence[Outcome]) -> list[Verdict]:
-        found = {pair: judge_outcome(outcome, pair.detail) for pair, outcome in zip(plan.pairs, outcomes, strict=True)}
-        verdicts = [found[one] if isinstance(one, Pair) else one for one in plan.settled]
-        return [apply_policy(verdict, self.policy) for verdict in verdicts]
+            self._counts += counts
+        return _Plan(stages, _waiting(stages))
 
 
-def _pair(reference: object, response: object) -> Pair | Verdict:
-    """What has to be compared, or the verdict where there is nothing to compare."""
-    expected = "" if reference is None else str(reference).strip()
-    if not expected:
-        return judge("reference_missing")
-    if len(expected) > MAX_ANSWER_CHARS:
-        return judge("reference_too_long", f"{len(expected)} characters")
-    answer = find_answer(response).strip() if isinstance(response, str) else ""
-    if not answer:
-        return judge("no_answer")
-    if len(answer) > MAX_ANSWER_CHARS:
-        return judge("answer_too_long", f"{len(answer)} characters")
-    return Pair(expected, answer)
+def _waiting(stages: Sequence[Stage]) -> list[ForSympy]:
+    return list(dict.fromkeys(pair for stage in stages if (pair := stage.for_sympy) is not None))
 
 
-def _literal(pair: Pair) -> Verdict | None:
-    relation = literal_relation(pair.reference, pair.answer)
-    return None if relation is None else judge(relation, pair.detail)
+def _verdicts(plan: _Plan, outcomes: Sequence[Outcome], policy: Policy) -> list[Verdict]:
+    found = dict(zip(plan.waiting, outcomes, strict=True))
+    asked = [stage.for_sympy for stage in plan.stages]
+    return [
+        _judge(stage, None if pair is None else found[pair], policy) for stage, pair in zip(plan.stages, asked, strict=True)
+    ]
 
 
-def _check_dependencies() -> None:
-    for package in ("math_verify", "antlr4"):
-        if importlib.util.find_spec(package) is None:  # found, not imported: importing them takes a second
-            require(package, extra="math", purpose="the verifier 'math'")
-    antlr = importlib.metadata.version("antlr4-python3-runtime")
-    if antlr != TESTED_ANTLR:
-        warnings.warn(
-            f"the verifier 'math' is tested with antlr4-python3-runtime {TESTED_ANTLR} and {antlr} is installed: "
-            f"math-verify gives other verdicts with it. pip install antlr4-python3-runtime=={TESTED_ANTLR}",
-            SettingsWarning,
-            stacklevel=3,
-        )
+def _judge(stage: Stage, outcome: Outcome | None, policy: Policy) -> Verdict:
+    if outcome is None:
+        return judge(stage.finding, policy, stage.detail)._replace(failed=stage.failed)
+    finding = settle(stage, outcome)
+    return judge_failure(outcome, policy, stage.detail) if finding is None else judge(finding, policy, stage.detail)

@@ -1,0 +1,98 @@
+r"""The grader ``math_verify``: the library as it is, on the whole response, in a process that can be killed.
+
+The reference goes in as ``\boxed{reference}`` and the response as it stands, with the library's default extraction and
+comparison; what the library says is the verdict. Only the time-outs differ: a deadline in the sandbox in the place of SIGALRM.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from hero_rl.errors import InputError
+from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
+from hero_rl.types import Rollout, Verdict
+from hero_rl.verifiers.math.antlr import check_math_verify
+
+DEFAULT_DEADLINE_S = 3.0
+MAX_RESPONSE_CHARS = 100_000
+
+_CHECK = "hero_rl.verifiers.compat.math_verify:check"
+_WARM_UP = "hero_rl.verifiers.compat.math_verify:warm_up"
+
+
+class MathVerifyVerifier:
+    """What plain math-verify says; a time-out or a crash is a failed abstention.
+
+    Args:
+        deadline_s: seconds of wall time for one response.
+        workers: worker processes; None: one a CPU.
+
+    Raises:
+        MissingDependencyError: math-verify is not installed.
+    """
+
+    name = "math_verify"
+
+    def __init__(self, *, deadline_s: float = DEFAULT_DEADLINE_S, workers: int | None = None):
+        check_math_verify("the verifier 'math_verify'", stacklevel=3)
+        if not deadline_s > 0:
+            raise InputError(f"verifier 'math_verify': deadline_s={deadline_s!r} must be greater than 0")
+        self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,)))
+
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """One verdict a rollout, in the order given."""
+        return [_judge(outcome) for outcome in self._sandbox.run(_CHECK, _payloads(rollouts))]
+
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """As ``verify``, without blocking the event loop."""
+        return [_judge(outcome) for outcome in await self._sandbox.arun(_CHECK, _payloads(rollouts))]
+
+    def warm(self) -> None:
+        """Start all workers now and wait until they are ready."""
+        self._sandbox.warm()
+
+    def close(self) -> None:
+        """End the workers; safe to call twice."""
+        self._sandbox.close()
+
+    def __enter__(self) -> MathVerifyVerifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _payloads(rollouts: Sequence[Rollout]) -> list[tuple[str, str]]:
+    return [(str(rollout.reference or ""), str(rollout.response or "")[-MAX_RESPONSE_CHARS:]) for rollout in rollouts]
+
+
+def _judge(outcome: Outcome) -> Verdict:
+    if outcome.kind != "value":
+        return Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)
+    reason = str(outcome.value)
+    if reason in ("reference_missing", "reference_unreadable"):
+        return Verdict("abstain", reason)
+    return Verdict("correct" if reason == "equal" else "incorrect", reason)
+
+
+def check(reference: str, response: str) -> str:
+    """What the library finds; runs in a worker."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+
+    if not reference.strip():
+        return "reference_missing"
+    expected = parse(f"\\boxed{{{reference}}}", [LatexExtractionConfig()], parsing_timeout=0)
+    if not expected:
+        return "reference_unreadable"
+    given = parse(response, [LatexExtractionConfig(), ExprExtractionConfig()], parsing_timeout=0)
+    if not given:
+        return "no_answer"
+    return "equal" if verify(expected, given, timeout_seconds=None) else "different"
+
+
+def warm_up() -> None:
+    """Import the library and build its tables."""
+    for logger in ("math_verify.parser", "math_verify.grader"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    check("1", r"\boxed{2}")

@@ -1,0 +1,215 @@
+r"""Cleaning: one spelling for what is written in many ways. Text to text, no mathematics.
+
+What comes out uses only: digits, letters, ASCII signs, LaTeX commands that say something, and ``\text{...}`` for words.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_CONTROL = {"\x0c": r"\f", "\x08": r"\b", "\x0b": r"\v", "\x07": r"\a"}
+_BROKEN_TAB = re.compile(r"\t(?=(?:ext|imes|heta|an|au|frac|riangle)(?:[^A-Za-z]|bf|it|rm|$))")
+_BROKEN_RETURN = re.compile(r"\r(?=(?:ight|ho|angle)[^A-Za-z])")
+_BROKEN_FRAC = re.compile(r"(?<![A-Za-z\\])rac(?=\s*\{)")
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖ", "0123456789+-()nk", strict=True))
+_SUPER_RUN = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
+_SUB_RUN = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu", "ν": "nu",
+    "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+    "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega", "Γ": "Gamma", "Φ": "Phi", "Θ": "Theta", "Λ": "Lambda",
+}  # fmt: skip
+_SIGNS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "＋": "+", "＝": "=", "∕": "/", "⁄": "/",
+    "×": r"\times ",
+    "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ", "⩽": r"\le ",
+    "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
+    "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
+    "°": r"^\circ ", "º": r"^\circ ", "′": "'", "″": "''", "’": "'", "‘": "'", "“": '"', "”": '"', "（": "(", "）": ")",
+    "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "％": r"\%", "＜": "<",
+    "＞": ">",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "∖": r"\setminus ",
+    "∀": r"\forall ",
+    "√": r"\sqrt", "¢": r"\text{cents}",
+    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "",
+    "∆": r"\Delta ",
+}  # fmt: skip
+_SIMPLE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
+
+_COMMENT = re.compile(r"(?<!\\)%[^\n]*\n")
+_PERCENT = re.compile(r"(?<!\\)%")
+_STRAY = re.compile(r"(?<!\\)\\(?=\d)")
+_INVISIBLE = re.compile(r"\\(?:phantom|hphantom|vphantom|hspace|vspace|label|tag|color)\*?\s*\{[^{}]*\}")
+_SIZING = re.compile(
+    r"\\(?:left|right|middle|displaystyle|textstyle|limits|nolimits|bigg|Bigg|big|Big|bigl|bigr|Bigl|Bigr|biggl|biggr|"
+    r"bf|rm|it|sf|tt|boldmath|large|Large|normalsize|small|centering|hfill|nonumber|mathstrut|strut)(?![A-Za-z])"
+)
+_SIZED_DOT = re.compile(r"\\(?:left|right)\s*\.")
+_SPACING = re.compile(r"(?<!\\)\\(?:[,;:!>~ ]|q?quad(?![A-Za-z])|enspace(?![A-Za-z])|thinspace(?![A-Za-z]))|~")
+_THOUSANDS_BRACED = re.compile(r"(?<=\d)(?:\{,\}|\\,|,?\s*\\!|\{\s*\\,\s*\}|\\ )\s*(?=\d{3}(?!\d))")
+_NEGATIVE_SPACE = re.compile(r"\\!")
+_WRAPPERS = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal|mathsf|mathtt|mathnormal|underline|fbox|boxed|ensuremath|mathop|emph|cancel|vec|"
+    r"overrightarrow|hat|uline|pmb|mathord)\s*\{([^{}]*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}[^{}]*)*)\}"
+)
+_COLORED = re.compile(r"\\textcolor\s*\{[^{}]*\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_TEXTS = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mbox|hbox|operatorname\*?)\s*\{([^{}]*)\}")
+_ALIASES = (
+    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
+    (re.compile(r"\\(?:leqslant|leqq|leq)(?![A-Za-z])"), r"\\le"),
+    (re.compile(r"\\(?:geqslant|geqq|geq)(?![A-Za-z])"), r"\\ge"),
+    (re.compile(r"\\(?:neq|not\s*=)(?![A-Za-z])"), r"\\ne "),
+    (re.compile(r"<=|=<"), r"\\le "),
+    (re.compile(r">="), r"\\ge "),
+    (re.compile(r"!="), r"\\ne "),
+    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
+    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
+    (re.compile(r"\\(?:dots|cdots|dotsc|dotsb|vdots)(?![A-Za-z])|\.\.\.+"), r"\\ldots "),
+    (re.compile(r"\\(?:varnothing|O)(?![A-Za-z])"), r"\\emptyset "),
+    (re.compile(r"\\var(epsilon|phi|theta|rho|sigma)(?![A-Za-z])"), r"\\\1"),
+    (re.compile(r"\\degree(?![A-Za-z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])|\^\s*\{\s*o\s*\}"), r"^\\circ "),
+    (re.compile(r"\^\s*\{\s*\\prime\s*\}|\^\s*\\prime(?![A-Za-z])"), "'"),
+    (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
+    (re.compile(r"\\(?:lbrace)(?![A-Za-z])"), r"\\{"),
+    (re.compile(r"\\(?:rbrace)(?![A-Za-z])"), r"\\}"),
+    (re.compile(r"\\(?:lbrack)(?![A-Za-z])"), "["),
+    (re.compile(r"\\(?:rbrack)(?![A-Za-z])"), "]"),
+    (re.compile(r"\\backslash(?![A-Za-z])|\\smallsetminus(?![A-Za-z])"), r"\\setminus "),
+    (re.compile(r"\\(?:mathbb|Bbb)\s*([A-Z])(?![A-Za-z])"), r"\\mathbb{\1}"),
+    (re.compile(r"\\(?:land|wedge)(?![A-Za-z])"), r"\\text{ and }"),
+    (re.compile(r"\\(?:lor|vee)(?![A-Za-z])"), r"\\text{ or }"),
+    (re.compile(r"\\(?:isin)(?![A-Za-z])"), r"\\in "),
+    (re.compile(r"\\(?:to|rightarrow|mapsto)(?![A-Za-z])|->"), r"\\to "),
+    (re.compile(r"(?:\{\}|\{\s\})?\s*_\s*\{?(\w)\}?\s*C\s*_\s*\{?(\w)\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\*\*"), "^"),
+    (re.compile(r"\\&"), r"\\text{ and }"),
+    (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
+)  # fmt: skip
+_PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percent|per cent)\s*(?:\}|\b)")
+_E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
+_SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|thousand|million|billion|trillion)\b(\s*\})?")
+_SCALES = {"dozen": "12", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}"}
+_UNIT_VECTOR = re.compile(
+    r"\\(?:mathbf|vec|hat|boldsymbol|overrightarrow|bm)\s*\{?\s*(?:\\(?:hat|mathbf|vec)\s*\{?\s*)?(?:([ijk])|\\([ij])math)(?![A-Za-z])\s*(?:\}\s*){0,2}"
+)
+_MARKDOWN = re.compile(r"^\s*(\*\*|__|\*|`)(.+?)\1([.!]?)\s*$", re.DOTALL)
+_CURRENCY_DOLLAR = re.compile(r"^\s*-?\s*\$\s*(?=[\d.])")
+_COUNTED_DELIMITERS = re.compile(r"(?<!\\)\$\$?|(?<!\\)\\[()]|(?<!\\)\\[\[\]]")
+_THOUSANDS = re.compile(r"(?<![\d.,(\[{])(\d{1,3})((?:,\d{3})+)(?![\d,])")
+_SPACED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,])")
+_FUNCTION_NAMES = frozenset(
+    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp",
+    "max", "min",
+     "gcd", "lcm", "det", "lg", "arccot", "sgn")
+)  # fmt: skip
+_ALSO_UNITS = frozenset(("min", "sec"))
+_NUMBER_THEN_WORDS = re.compile(r"([-+]?\d[\d.,/]*)\s+([A-Za-z].*)", re.DOTALL)
+_MAX_ROUNDS = 6
+
+
+@lru_cache(maxsize=4096)
+def clean(text: str) -> str:
+    r"""The text in one spelling: see the module.
+
+    >>> clean(r"$\dfrac{1}{2}\,\mathrm{cm}$.")
+    '\\frac{1}{2} \\text{cm}'
+    """
+    text = _repair(text)
+    text = _plain_signs(text)
+    text = _STRAY.sub("", _PERCENT.sub(r"\\%", _COMMENT.sub("", text)))
+    text = _undelimit(text)
+    text = _THOUSANDS_BRACED.sub("", text)
+    text = _SIZED_DOT.sub("", _NEGATIVE_SPACE.sub("", text))
+    text = _SIZING.sub(" ", _INVISIBLE.sub("", text))
+    for pattern, replacement in _ALIASES:
+        text = pattern.sub(replacement, text)
+    text = _E_NOTATION.sub(r"\\times 10^{\1}", _UNIT_VECTOR.sub(lambda match: f"\\{match[1] or match[2]}vec ", text))
+    text = _PER_CENT.sub(r"\\%", _unwrap(_SPACING.sub(" ", text)))
+    text = _SCALE.sub(_scale, _without_separators(_trim(text)))
+    return " ".join(text.split())
+
+
+def _repair(text: str) -> str:
+    r"""Undo what an unescaped backslash did on the way here: ``\f`` of ``\frac`` read as a form feed, and the like."""
+    if not text.isprintable():
+        for sign, spelling in _CONTROL.items():
+            text = text.replace(sign, spelling)
+        text = _BROKEN_RETURN.sub(r"\\r", _BROKEN_TAB.sub(r"\\t", text))
+    return _BROKEN_FRAC.sub(r"\\frac", text)
+
+
+def _plain_signs(text: str) -> str:
+    if text.isascii():
+        return text
+    text = _SIMPLE_ROOT.sub(r"\\sqrt{\1}", text)
+    text = _SUPER_RUN.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[sign] for sign in run.group()) + "}", text)
+    text = _SUB_RUN.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[sign] for sign in run.group()) + "}", text)
+    return "".join(sign if sign.isascii() else _plain_sign(sign) for sign in text)
+
+
+def _plain_sign(sign: str) -> str:
+    if sign in _SIGNS:
+        return _SIGNS[sign]
+    if sign in _GREEK:
+        return f"\\{_GREEK[sign]} "
+    value = unicodedata.numeric(sign, None)
+    if value is None:
+        wide = unicodedata.normalize("NFKC", sign)
+        return wide if len(wide) == 1 and wide.isascii() else sign
+    if value == int(value):
+        return str(int(value))
+    top, slash, bottom = unicodedata.normalize("NFKC", sign).partition("⁄")
+    return f"\\frac{{{top}}}{{{bottom}}}" if slash else sign
+
+
+def _undelimit(text: str) -> str:
+    markdown = _MARKDOWN.match(text)
+    if markdown:
+        text = markdown.group(2) + markdown.group(3)
+    if text.count("$") - text.count(r"\$") == 1:
+        text = _CURRENCY_DOLLAR.sub(lambda match: match.group().replace("$", r"\$"), text)
+    return _COUNTED_DELIMITERS.sub(" ", text)
+
+
+def _unwrap(text: str) -> str:
+    for _ in range(_MAX_ROUNDS):
+        before = text
+        text = _TEXTS.sub(_text_or_math, _COLORED.sub(r"\1", _WRAPPERS.sub(r"{\1}", text)))
+        if text == before:
+            break
+    return text.replace("\x00", r"\text")
+
+
+def _text_or_math(match: re.Match[str]) -> str:
+    content = match.group(1).strip()
+    if content in _FUNCTION_NAMES and (content not in _ALSO_UNITS or "operatorname" in match.group()):
+        return f"\\{content} "
+    if content == "" or (len(content) == 1 and not match.group().startswith(r"\text")):
+        return content or " "
+    if not re.search(r"[A-Za-z]{2}|%", content) and re.search(r"[\d(]", content):
+        return f" {content} "
+    counted = _NUMBER_THEN_WORDS.fullmatch(content)
+    return f" {counted[1]} \x00{{{counted[2]}}}" if counted else f" \x00{{{content}}}"
+
+
+def _scale(match: re.Match[str]) -> str:
+    opened = match[1] if match[1] and not match[3] else ""
+    closed = match[3] if match[3] and not match[1] else ""
+    return f" \\times {_SCALES[match[2]]} {opened}{closed}"
+
+
+def _trim(text: str) -> str:
+    text = text.strip()
+    while text and (text[-1] in ".,;:" or text.endswith(r"\\")) and not text.endswith(r"\ldots"):
+        text = text[:-2].rstrip() if text.endswith(r"\\") else text[:-1].rstrip()
+    return text
+
+
+def _without_separators(text: str) -> str:
+    text = _THOUSANDS.sub(lambda match: match.group(1) + match.group(2).replace(",", ""), text)
+    return _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)

@@ -1,0 +1,330 @@
+r"""Typed comparison: two cleaned texts are read as things of a kind, and compared as such. Bounded effort, no sympy."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from hero_rl.verifiers.math.choices import choice_letters, leading_letter
+from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.equations import compare_equations
+from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.problem import Hints, read_problem
+from hero_rl.verifiers.math.reading import Reading, read
+from hero_rl.verifiers.math.regions import compare_regions, has_symbolic_ends, read_region
+from hero_rl.verifiers.math.sampling import rename
+from hero_rl.verifiers.math.sequences import all_of, compare_sequences
+from hero_rl.verifiers.math.split import relation_chain
+from hero_rl.verifiers.math.syntax import parse
+from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.values import compare_values
+from hero_rl.verifiers.math.words import EXCLUSIVE, content_words, keyword_of
+
+_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+_MANY = frozenset(("infinity", "infinitely many"))
+_GARBAGE = frozenset(
+    ("syntax", "sign_unknown", "numbers_side_by_side", "contradiction", "repeated_factorial", "digits_of_another_base")
+)
+
+
+def compare_typed(reference: str, answer: str, problem: str) -> Finding:
+    """How a cleaned answer relates to a cleaned reference, given the text of the question ("": not known).
+
+    ``different`` is said only where both were understood as the same kind of thing; ``unsure`` names the obstacle.
+    """
+    if _squeezed(reference) == _squeezed(answer) and reference:
+        return EQUAL
+    hints = read_problem(problem)
+    choice = _compare_choices(reference, answer, hints)
+    if choice is not None:
+        return choice
+    return compare_readings(read(reference), read(answer), hints)
+
+
+def _squeezed(text: str) -> str:
+    return _SPACE.sub("", text)
+
+
+# ------------------------------------------------------------------------------------------- choices
+
+
+def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | None:
+    expected, given = choice_letters(reference), choice_letters(answer)
+    if expected is None:
+        return _content_or_letter(reference, given, hints)
+    if given is not None:
+        return EQUAL if expected == given else DIFFERENT
+    led = leading_letter(answer)
+    if led is not None and len(expected) == 1:
+        return equal("equal_letter") if led[0] == expected else DIFFERENT
+    content = hints.choices.get(expected)
+    if content is not None:
+        finding = compare_readings(read(clean(content)), read(answer), hints)
+        return equal("equal_choice") if finding.relation == "equal" else finding
+    return None
+
+
+def _content_or_letter(reference: str, given: str | None, hints: Hints) -> Finding | None:
+    """The answer is a letter; the reference is the content of that choice, or letter and content."""
+    led = leading_letter(reference) if given is not None else None
+    if led is not None:
+        return equal("equal_letter") if led[0] == given else DIFFERENT
+    if given is None or given not in hints.choices:
+        return None
+    finding = compare_readings(read(reference), read(clean(hints.choices[given])), hints)
+    return equal("equal_choice") if finding.relation == "equal" else finding
+
+
+# ------------------------------------------------------------------------------------------- kinds
+
+
+def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
+    """How two readings relate."""
+    if a == b:
+        return EQUAL
+    if "nothing" in (a.kind, b.kind):
+        return different("answer_unreadable") if b.kind == "nothing" else unsure("reference_unreadable")
+    if "word" in (a.kind, b.kind):
+        return _compare_words(a, b)
+    if "text" in (a.kind, b.kind):
+        return _compare_text(a, b)
+    region = _compare_as_regions(a, b, hints)
+    if region is not None:
+        return region
+    if "equation" in (a.kind, b.kind) and {a.kind, b.kind} <= {"equation", "value"}:
+        return compare_equations(a, b)
+    if a.kind == b.kind == "value":
+        return _compare_labelled(a, b, hints)
+    if "ratio" in (a.kind, b.kind):
+        return _compare_ratios(a, b, hints)
+    return _compare_parts(a, b, hints)
+
+
+def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
+    kinds = {a.kind, b.kind}
+    if kinds & {"list", "set", "tuple", "matrix"} and "relation" not in kinds:
+        a, b = _with_bound_renamed(a, b)
+        return compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
+    return unsure("not_comparable")
+
+
+def _compare_words(a: Reading, b: Reading) -> Finding:
+    if a.kind == b.kind == "word":
+        if a.form == b.form or {a.form, b.form} == _MANY:
+            return EQUAL
+        exclusive = any({a.form, b.form} <= words for words in EXCLUSIVE)
+        return DIFFERENT if exclusive or {a.form, b.form} <= _MANY | {"none"} else unsure("words")
+    word, other = (a, b) if a.kind == "word" else (b, a)
+    if other.kind == "text":
+        return _compare_text(a, b)
+    if word.form in ("infinity", "infinitely many", "none", "undefined"):
+        return different("kinds_differ")
+    return unsure("words")
+
+
+def _compare_text(a: Reading, b: Reading) -> Finding:
+    expected, given = content_words(a.text), content_words(b.text)
+    if (
+        expected
+        and sorted(expected) == sorted(given)
+        and a.kind == b.kind == "text"
+        and "\\" not in _without_text(a.text + b.text)
+    ):
+        return equal("equal_words") if expected == given else unsure("words")
+    by_keyword = _compare_by_keyword(a, b)
+    if by_keyword is not None:
+        return by_keyword
+    if a.kind == "text" and a.form not in _GARBAGE:
+        return unsure("reference_in_words" if a.form == "prose" else "reference_unreadable")
+    if a.kind == "text":
+        return unsure("reference_unreadable")
+    if b.form in _GARBAGE:
+        return different("answer_unreadable") if b.form != "syntax" else unsure("answer_unreadable")
+    return unsure("answer_in_words" if b.form == "prose" else "answer_not_understood")
+
+
+def _compare_by_keyword(a: Reading, b: Reading) -> Finding | None:
+    """``Yes, because ...`` against ``yes``: a statement that turns on one word, and that word."""
+    if {a.kind, b.kind} != {"text", "word"}:
+        return None
+    text, word = (a, b) if a.kind == "text" else (b, a)
+    keyword = keyword_of(text.text)
+    if keyword is None or (text is b and keyword not in ("yes", "no")):
+        return None
+    return _compare_words(text._replace(kind="word", form=keyword), word)
+
+
+def _without_text(text: str) -> str:
+    return text.replace(r"\text", "")
+
+
+# ------------------------------------------------------------------------------------------- sets of numbers
+
+
+def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
+    if not _is_interval_like(a) or not _is_interval_like(b):
+        return _relation_against_other(a, b)
+    if a.kind == b.kind == "tuple" and a.form == b.form == "()":
+        return None
+    x, y = read_region(a.text), read_region(b.text)
+    if x is None or y is None:
+        return _compare_chains(a, b, hints) if a.kind == b.kind == "relation" else _points_and_region(a, b)
+    if a.kind == b.kind == "tuple" and (len(a.items) != 2 or a.form == b.form):
+        return None
+    if a.kind == b.kind == "relation" and has_symbolic_ends(x):
+        chains = _compare_chains(a, b, hints)
+        if chains.relation == "equal":
+            return chains
+    relation = compare_regions(x, y)
+    if relation == "ends_differ":
+        return unsure("ends_differ") if hints.monotonic else different("ends_differ")
+    if relation == "unknown":
+        return _renamed_regions(a, b) or unsure("undecided")
+    return EQUAL if relation == "equal" else DIFFERENT
+
+
+def _is_interval_like(reading: Reading) -> bool:
+    return reading.kind == "relation" or (
+        reading.kind == "tuple" and len(reading.items) == 2 and not reading.form.startswith(r"\l")
+    )
+
+
+def _relation_against_other(a: Reading, b: Reading) -> Finding | None:
+    if "relation" not in (a.kind, b.kind):
+        return None
+    other = b if a.kind == "relation" else a
+    return unsure("kinds_differ") if other.kind != "relation" else None
+
+
+def _points_and_region(a: Reading, b: Reading) -> Finding:
+    return unsure("not_comparable")
+
+
+def _renamed_regions(a: Reading, b: Reading) -> Finding | None:
+    return None
+
+
+def _compare_chains(a: Reading, b: Reading, hints: Hints) -> Finding:
+    """Two chains such as ``a > b > c``, side by side, or one of them read from right to left."""
+    left, right = relation_chain(a.text), relation_chain(b.text)
+    if not left.relations or len(left.relations) != len(right.relations):
+        return unsure("not_comparable")
+    turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+    for sides, relations in (
+        (right.sides, right.relations),
+        (right.sides[::-1], [turned.get(one, one) for one in reversed(right.relations)]),
+    ):
+        if relations != left.relations:
+            continue
+        found = all_of([compare_readings(read(x), read(y), hints) for x, y in zip(left.sides, sides, strict=True)])
+        if found.relation == "equal":
+            return found
+    return _compare_inequalities(left.sides, left.relations, right.sides, right.relations)
+
+
+def _compare_inequalities(left: list[str], relations: list[str], right: list[str], others: list[str]) -> Finding:
+    """``2x > 6y`` and ``x - 3y > 0``: the same half-space where the zero forms have a constant positive ratio."""
+    from hero_rl.verifiers.math.evaluate import evaluate, fast
+    from hero_rl.verifiers.math.sampling import constant_ratio, points
+    from hero_rl.verifiers.math.syntax import Node
+
+    if len(relations) != 1 or len(others) != 1:
+        return unsure("undecided")
+    try:
+        forms = [Node("add", (parse(one[0]), Node("neg", (parse(one[1]),)))) for one in (left, right)]
+        if not constant_ratio(forms[0], forms[1]):
+            return unsure("undecided")
+        point = next(iter(points(sorted(symbols(forms[0])), whole=False))).values
+        same_sign = (evaluate(forms[0], point, fast()) > 0) == (evaluate(forms[1], point, fast()) > 0)
+    except (Unreadable, ValueError, TypeError):
+        return unsure("undecided")
+    turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+    expected = relations[0] if same_sign else turned.get(relations[0], relations[0])
+    return EQUAL if expected == others[0] else DIFFERENT
+
+
+# ------------------------------------------------------------------------------------------- labels, ratios
+
+
+def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
+    if _is_function_label(b.label) and not a.label and _is_number(a) and _is_number(b):
+        return unsure("function_or_number")
+    if a.label and b.label and a.label.replace(" ", "") != b.label.replace(" ", ""):
+        return _compare_under_two_labels(a, b, hints)
+    return compare_values(a, b, hints)
+
+
+def _compare_under_two_labels(a: Reading, b: Reading, hints: Hints) -> Finding:
+    if _is_function_label(a.label) and _is_function_label(b.label):
+        return compare_values(a, _with_argument(b, a.label), hints)
+    finding = compare_values(a, b, hints)
+    if finding.relation == "equal" and len(a.label) == len(b.label) == 1:
+        return unsure("labels_differ")
+    if finding.relation != "equal" and not _is_number(a):
+        equations = compare_equations(a, b)
+        return finding if equations.reason in ("not_comparable", "variables_differ") else equations
+    return finding
+
+
+def _is_function_label(label: str) -> bool:
+    inner = label.partition("(")[2].removesuffix(")").strip()
+    return (
+        label[:1].isalpha()
+        and bool(inner)
+        and all(part.strip().isalpha() and len(part.strip()) == 1 for part in inner.split(","))
+    )
+
+
+def _is_number(reading: Reading) -> bool:
+    return reading.tree is not None and not symbols(reading.tree)
+
+
+def _with_argument(reading: Reading, label: str) -> Reading:
+    """A reading ``f(x) = ...`` in terms of the argument of another label ``g(t)``."""
+    old = [part.strip() for part in reading.label.partition("(")[2].removesuffix(")").split(",")]
+    new = [part.strip() for part in label.partition("(")[2].removesuffix(")").split(",")]
+    if reading.tree is None or len(old) != len(new):
+        return reading
+    return reading._replace(tree=rename(reading.tree, dict(zip(old, new, strict=True))))
+
+
+def _with_bound_renamed(a: Reading, b: Reading) -> tuple[Reading, Reading]:
+    """One parameter letter for both of two families of tuples, where each has exactly one of its own."""
+    here, there = _all_symbols(a), _all_symbols(b)
+    only_here, only_there = sorted(here - there), sorted(there - here)
+    free = frozenset("nmkjlrstcCxaK")
+    if len(only_here) == len(only_there) == 1 and a.kind == b.kind == "tuple" and free.issuperset(only_here + only_there):
+        return a, _renamed(b, {only_there[0]: only_here[0]})
+    return a, b
+
+
+def _all_symbols(reading: Reading) -> frozenset[str]:
+    own = symbols(reading.tree) if reading.tree is not None else frozenset[str]()
+    return own.union(*(_all_symbols(item) for item in reading.items))
+
+
+def _renamed(reading: Reading, names: dict[str, str]) -> Reading:
+    tree = rename(reading.tree, names) if reading.tree is not None else None
+    return reading._replace(tree=tree, items=tuple(_renamed(item, names) for item in reading.items))
+
+
+def _compare_ratios(a: Reading, b: Reading, hints: Hints) -> Finding:
+    if a.kind == b.kind == "ratio":
+        if len(a.items) != len(b.items):
+            return different("number_of_answers")
+        pairs = zip(a.items[1:], b.items[1:], strict=True)
+        return all_of([compare_values(_quotient(a.items[0], x), _quotient(b.items[0], y), hints) for x, y in pairs])
+    ratio, other = (a, b) if a.kind == "ratio" else (b, a)
+    if other.kind != "value" or len(ratio.items) != 2:
+        return unsure("not_comparable")
+    quotient = _quotient(ratio.items[0], ratio.items[1])
+    return compare_values(quotient, other, hints) if a.kind == "ratio" else compare_values(other, quotient, hints)
+
+
+def _quotient(top: Reading, bottom: Reading) -> Reading:
+    from hero_rl.verifiers.math.syntax import Node
+
+    assert top.tree is not None
+    assert bottom.tree is not None
+    return Reading("value", f"{top.text}/{bottom.text}", tree=Node("div", (top.tree, bottom.tree)))

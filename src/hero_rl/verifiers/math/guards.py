@@ -1,0 +1,86 @@
+r"""Size guards: what must not be handed to sympy, told from the text alone, before anything is parsed or evaluated.
+
+The sandbox would survive it, at the price of a deadline and a new worker for each such answer.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_CHARS = 800
+MAX_NESTING = 24
+MAX_DIGITS = 60
+MAX_EXPONENT = 400
+MAX_FACTORIAL = 400
+MAX_BOUND = 400
+MAX_TERMS = 120
+
+_LONG_NUMBER = re.compile(rf"\d{{{MAX_DIGITS + 1},}}")
+_FACTORIAL = re.compile(r"!\s*!|(\d+)\s*!|\)\s*!|\}\s*!")
+_EXPONENT = re.compile(r"\^\s*(?:\{\s*-?\s*(\d+)|-?(\d+))")
+_INTEGRAL_ENDS = re.compile(r"\\int\s*_\s*(?:\{[^{}]*\}|\w)\s*\^\s*(?:\{[^{}]*\}|\w)")
+_BOUND = re.compile(r"\\(?:sum|prod)(?![A-Za-z])[^^]{0,80}\^\s*(\{[^{}]*\}|\w+)")
+_DANGEROUS = re.compile(
+    r"\\(?:def|let|input|include|write|catcode|csname|zeta|Gamma|boxed|ldots)(?![A-Za-z])|__|\\begin\{[a-z]*\}.*\\begin\{",
+    re.DOTALL,
+)
+_CUT_OFF = re.compile(r"(?:[-+*/^_=<>&]|\\(?:cdot|times|frac|sqrt|div))\s*$")
+
+
+def too_heavy(text: str) -> str | None:
+    """Why a cleaned text must not go to sympy, as a reason code; None where it may."""
+    if len(text) > MAX_CHARS or len(re.findall(r"[-+*]|\\cdot|\\times", text)) > MAX_TERMS:
+        return "answer_too_large"
+    if _nesting(text) > MAX_NESTING or _tower(text) > 1:
+        return "answer_too_large"
+    if _DANGEROUS.search(text) or is_cut_off(text):
+        return "answer_not_understood"
+    if _LONG_NUMBER.search(text):
+        return "answer_too_large"
+    for match in _EXPONENT.finditer(_INTEGRAL_ENDS.sub(" ", text)):
+        if int(match[1] or match[2]) > MAX_EXPONENT:
+            return "answer_too_large"
+    for match in _FACTORIAL.finditer(text):
+        if match[1] is None or int(match[1]) > MAX_FACTORIAL:
+            return "answer_too_large"
+    return _bound_too_large(text)
+
+
+def is_cut_off(text: str) -> bool:
+    """Whether a text ends in an operator or leaves a brace open: no mathematics, whatever a forgiving parser makes of it."""
+    return _CUT_OFF.search(text) is not None or text.replace(r"\{", "").count("{") != text.replace(r"\}", "").count("}")
+
+
+def _bound_too_large(text: str) -> str | None:
+    for match in _BOUND.finditer(text):
+        bound = match[1].strip("{} ")
+        if "^" in bound or (bound.isdecimal() and int(bound) > MAX_BOUND):
+            return "answer_too_large"
+    return None
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for sign in text:
+        if sign in "({[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif sign in ")}]":
+            depth -= 1
+    return deepest
+
+
+def _tower(text: str) -> int:
+    """How many powers stand in each other's exponents: 1 for ``x^2``, 2 for ``x^{y^2}``."""
+    depth, deepest = 0, 0
+    opened: list[bool] = []
+    for at, sign in enumerate(text):
+        if sign == "^":
+            deepest = max(deepest, depth + 1)
+        elif sign == "{":
+            is_exponent = text[:at].rstrip().endswith("^")
+            opened.append(is_exponent)
+            depth += is_exponent
+        elif sign == "}" and opened:
+            depth -= opened.pop()
+    return deepest

@@ -1,0 +1,130 @@
+"""What the question says about its answer: rounding, order, form, choices. Text only; nothing is solved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+
+MAX_PROBLEM_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """What the problem text decides about comparing. The defaults say: nothing is known."""
+
+    given: bool = False
+    """Whether there was a problem text at all."""
+    rounding: Fraction | None = None
+    """The place to round to, as a step: 1/100 for two decimals."""
+    approximate: bool = False
+    """An approximate value is asked for or used in the text."""
+    exact: bool = False
+    """An exact value, a common fraction or simplest radical form is asked for."""
+    ordered: bool = False
+    """The order of several answers matters."""
+    factored: bool = False
+    """A factored form is asked for."""
+    expanded: bool = False
+    """An expanded form is asked for."""
+    monotonic: bool = False
+    """Intervals of increase or decrease: authors disagree whether their ends belong to them."""
+    choices: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Letters of a multiple-choice question and what they stand for."""
+
+
+_PLACES: tuple[tuple[str, Fraction], ...] = (
+    (r"\bwhole|\binteger|\bunits?\b", Fraction(1)), (r"tenth|one decimal|1 decimal", Fraction(1, 10)),
+    (r"hundredth|two decimal|2 decimal|cent\b|penny", Fraction(1, 100)), (r"thousandth|three decimal|3 decimal", Fraction(1,
+    1000)),
+    (r"ten[- ]thousandth|four decimal|4 decimal", Fraction(1, 10_000)), (r"ten\b", Fraction(10)), (r"hundred\b", Fraction(100)),
+    (r"thousand\b", Fraction(1000)),
+)  # fmt: skip
+_ROUND = re.compile(
+    r"(?:round(?:ed|ing)?|nearest|correct to|accurate to|express(?:ed)?[^.]{0,40} to|"
+    r"approximat\w*[^.]{0,30} to|to within)[^.?]{0,60}",
+    re.IGNORECASE,
+)
+_PLACE_WORDS = re.compile(r"nearest|decimal|round|place|digit", re.IGNORECASE)
+_APPROXIMATE = re.compile(
+    r"approximat|\bestimate|roughly|≈|\\approx|round(?:ed)?\b|nearest|decimal places|significant (?:figures|digits)|"
+    r"\buse\b[^.]{0,20}\\?pi\b"
+    r"|\btake\b[^.]{0,20}\\?pi|3\.14|22/7",
+    re.IGNORECASE,
+)
+_EXACT = re.compile(
+    r"\bexact\b|common fraction|simplest (?:radical )?form|simplified (?:radical|fraction|radical form)|in terms of \$?\\?pi|"
+    r"in lowest terms|reduced fraction|radical form|as a (?:simplified )?fraction|as (?:a )?mixed number|"
+    r"frac\{[mpa]\}\{[nqb]\}",
+    re.IGNORECASE,
+)
+_ORDERED = re.compile(
+    r"\brespectively\b|(?:list|give|write|enter|state|arrange|order|sort|rank)\w*\b[^.?]{0,60}\bin (?:increasing|decreasing|"
+    r"ascending|descending|"
+    r"alphabetical|numerical|the correct|that|this) order|\bordered list\b|\b(?:list|give|write|enter|arrange|order|sort|"
+    r"rank)\w*\b[^.?]{0,80}"
+    r"\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|first (?:two|three|four|five|six|\d+) terms",
+    re.IGNORECASE,
+)
+_FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
+_EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
+_MONOTONIC = re.compile(r"monoton|\bincreas|\bdecreas|\bconcav|\bconvex", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"(?:\\text(?:bf|rm)?\s*\{|\\mathrm\s*\{|\*\*)?\s*(?<![A-Za-z\\])\(?([A-J])\s*[).:](?:\s*\)?\s*\})?(?:\*\*)?"
+)
+_MAX_CHOICE_CHARS = 200
+
+
+@lru_cache(maxsize=2048)
+def read_problem(text: str) -> Hints:
+    """What a problem's text says about its answer; an empty text says nothing."""
+    text = text[-MAX_PROBLEM_CHARS:]
+    if not text.strip():
+        return Hints()
+    rounding = _rounding(text)
+    return Hints(
+        given=True,
+        rounding=rounding,
+        approximate=rounding is not None or _APPROXIMATE.search(text) is not None,
+        exact=_EXACT.search(text) is not None,
+        ordered=_ORDERED.search(text) is not None,
+        factored=_FACTORED.search(text) is not None,
+        expanded=_EXPANDED.search(text) is not None,
+        monotonic=_MONOTONIC.search(text) is not None,
+        choices=_choices(text),
+    )
+
+
+def _rounding(text: str) -> Fraction | None:
+    for match in _ROUND.finditer(text):
+        phrase = match.group()
+        if not _PLACE_WORDS.search(phrase):
+            continue
+        for place, step in reversed(_PLACES):
+            if re.search(place, phrase, re.IGNORECASE):
+                return step
+    return None
+
+
+def _choices(text: str) -> dict[str, str]:
+    """The options of a multiple-choice question: at least three letters from A on, each followed by something."""
+    matches = list(_CHOICE.finditer(text))
+    best: list[re.Match[str]] = []
+    run: list[re.Match[str]] = []
+    for match in matches:
+        if match.group(1) == "A":
+            run = [match]
+        elif run and ord(match.group(1)) == ord(run[-1].group(1)) + 1:
+            run.append(match)
+        if len(run) >= 3:
+            best = list(run)
+    found: dict[str, str] = {}
+    for index, match in enumerate(best):
+        end = best[index + 1].start() if index + 1 < len(best) else len(text)
+        content = text[match.end() : min(end, match.end() + _MAX_CHOICE_CHARS)]
+        if index + 1 == len(best):
+            content = content.partition("\n")[0]
+        found[match.group(1)] = content.strip().strip("$\\ ,;").removesuffix(r"\qquad").removesuffix(r"\quad").strip()
+    return found if all(found.values()) else {}

@@ -1,0 +1,387 @@
+r"""What kind of thing a cleaned answer is: a value, a list, a tuple, a matrix, an equation, a relation, a word, text."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from hero_rl.verifiers.math.dots import fold_dots
+from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
+from hero_rl.verifiers.math.regions import is_real_line
+from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, substitute
+from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, words_apart
+from hero_rl.verifiers.math.syntax import Node, number, parse
+from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
+from hero_rl.verifiers.math.words import known_word, number_in_words
+
+Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
+
+MAX_LEVELS = 6
+_UNIT_VECTORS = frozenset((r"\ivec", r"\jvec", r"\kvec"))
+
+
+class Reading(NamedTuple):
+    """One answer, understood."""
+
+    kind: Kind
+    text: str
+    """The cleaned text of it."""
+    tree: Node | None = None
+    """For a value."""
+    unit: Unit | None = None
+    items: tuple[Reading, ...] = ()
+    """For a list, tuple, set or ratio its elements; for an equation its two sides."""
+    form: str = ""
+    """For a tuple its two brackets; for a matrix its shape,
+    as in ``2x3``; for a word its name; for text why it is not understood."""
+    label: str = ""
+    """What stands before ``=`` where that only names the value: ``x``, ``f(x)``, ``Area``."""
+    qualifier: str = ""
+    """A condition at the end that says more than a domain."""
+
+
+_MATRIX = re.compile(
+    r"(?P<brace>\\\{\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix|cases|aligned)\}(?:\{[^{}]*\})?(.*)\\end\{\2\}\s*\.?",
+    re.DOTALL,
+)
+_WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
+_FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
+_TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
+_LEADING_WORDS = re.compile(
+    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|so|thus|"
+    r"therefore|hence|[a-zA-Z] is|we (?:get|have)|there (?:is|are)|"
+    r"it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
+    r"\s*\}?\s*(?=\S)",
+    re.IGNORECASE,
+)
+_ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
+_WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
+_COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
+_LEADING_APPROX = re.compile(r"^\\(?:approx|sim|simeq)\s*")
+
+
+@lru_cache(maxsize=4096)
+def read(text: str) -> Reading:
+    r"""The reading of a cleaned text; never fails: what is not understood is ``text``.
+
+    >>> read("(1,2)").kind, read("x=5").label, read("1,2").kind
+    ('tuple', 'x', 'list')
+    """
+    try:
+        return _read(text, MAX_LEVELS)
+    except (Unreadable, Undefined) as error:
+        return Reading("text", text, form=str(error))
+
+
+def _read(text: str, levels: int) -> Reading:
+    text = _ungrouped(text)
+    if not text:
+        return Reading("nothing", "")
+    if levels == 0:
+        raise Unreadable("too_deep")
+    word = known_word(text) or ("infinity" if text in (r"\infty", r"+\infty", "inf", "+inf", "infinity") else None)
+    if word:
+        return Reading("word", text, form=word)
+    text = _LEADING_APPROX.sub("", _LEADING_WORDS.sub("", _LEADING_WORDS.sub("", text)))
+    compound = _compound_measure(text)
+    if compound is not None:
+        return compound
+    spelled = number_in_words(text) if re.search(r"[A-Za-z]{2}", text) else None
+    if spelled is not None:
+        return Reading("value", text, tree=number(spelled))
+    core, qualifier, harmless = split_qualifier(text)
+    if core != text and core:
+        if not harmless and "," not in qualifier and ";" not in qualifier:
+            return _statement(core, levels)._replace(qualifier=qualifier)
+        if harmless and not re.search(r"[=<>].*\\text\{(?:and|or)\}", qualifier):
+            return _statement(core, levels)
+    return _statement(text, levels)
+
+
+def _ungrouped(text: str) -> str:
+    text = text.strip()
+    for _ in range(8):
+        if not (text.startswith("{") and text.endswith("}")):
+            break
+        depth = 0
+        for at, sign in enumerate(text):
+            depth += (sign == "{") - (sign == "}")
+            if depth == 0 and at < len(text) - 1:
+                return text
+        text = text[1:-1].strip()
+    return text
+
+
+def _statement(text: str, levels: int) -> Reading:
+    matrix = _MATRIX.fullmatch(text)
+    if matrix:
+        return _matrix(matrix, text, levels)
+    chain = relation_chain(text)
+    if set(chain.relations) == {"="} and _has_set_operation(chain.sides[0]) and chain.sides[-1]:
+        return _read(chain.sides[-1], levels - 1)._replace(label=chain.sides[0])
+    if _has_set_operation(text) or _is_relation(text):
+        return Reading("relation", text)
+    parts = split_list(text)
+    if len(parts) > 1:
+        return Reading("list", text, items=tuple(_read(part, levels - 1) for part in parts))
+    labelled = _WORD_LABEL.match(text)
+    if labelled:
+        return _read(labelled[2], levels - 1)._replace(label=labelled[1].strip())
+    enclosed = brackets(text)
+    if enclosed is not None:
+        return _enclosed(enclosed, text, levels)
+    return _chain(text, levels)
+
+
+def _has_set_operation(text: str) -> bool:
+    if re.fullmatch(r"\\mathbb\{[RQZNC]\}.*", text) or is_real_line(text):
+        return True
+    return len(split_at(text, lambda piece: piece in (r"\cup", r"\setminus", r"\cap"))) > 1
+
+
+def _is_relation(text: str) -> bool:
+    relations = relation_chain(text).relations
+    return any(relation in ("<", ">", r"\le", r"\ge", r"\ne") for relation in relations)
+
+
+def _matrix(match: re.Match[str], text: str, levels: int) -> Reading:
+    environment = match[2]
+    rows = [row for row in split_at(match[3], lambda piece: piece == r"\\") if row]
+    cells = [split_at(row, lambda piece: piece == "&") for row in rows]
+    if match["brace"] or environment in ("cases", "aligned"):
+        return _system(rows, levels)
+    if environment in ("vmatrix", "Vmatrix") or not cells or len({len(row) for row in cells}) != 1:
+        raise Unreadable("matrix")
+    items = tuple(_read(cell, levels - 1) for row in cells for cell in row)
+    return Reading("matrix", text, items=items, form=f"{len(cells)}x{len(cells[0])}")
+
+
+def _system(rows: list[str], levels: int) -> Reading:
+    """Several equations under one brace are a list; a function in pieces is not read."""
+    equations = [row.replace("&", " ").strip(" ,;") for row in rows]
+    if not all(relation_chain(equation).relations == ["="] and r"\text{" not in equation for equation in equations):
+        raise Unreadable("cases")
+    return _read(", ".join(equations), levels - 1)
+
+
+def _enclosed(enclosed: tuple[str, str, str], text: str, levels: int) -> Reading:
+    opening, content, closing = enclosed
+    if not content:
+        return Reading("word", text, form="none") if opening == r"\{" else Reading("nothing", text)
+    if opening == r"\{" and len(split_at(content, lambda piece: piece in ("|", ":"))) == 2:
+        return Reading("relation", text)
+    parts = split_list(content)
+    if len(parts) == 1 and opening in ("(", "["):
+        inner = _read(content, levels - 1)
+        return inner if inner.kind != "text" else Reading("text", text, form=inner.form)
+    items = tuple(_read(part, levels - 1) for part in parts)
+    if opening == r"\{":
+        return Reading("set", text, items=items)
+    return Reading("tuple", text, items=items, form="()" if opening == r"\langle" else opening + closing)
+
+
+def _chain(text: str, levels: int) -> Reading:
+    chain = relation_chain(text)
+    if not chain.relations:
+        return _single(text)
+    sides = [side for side in chain.sides if side]
+    if len(sides) != len(chain.sides):
+        sides = sides[-1:] if len(sides) == 1 and not chain.sides[0] else []
+        if not sides:
+            raise Unreadable("syntax")
+        return _read(sides[0], levels - 1)
+    if chain.relations[-1] == r"\approx":
+        return _approximation(chain.sides, chain.relations, levels)
+    if set(chain.relations) == {r"\in"} and len(sides) == 2:
+        return _member(sides, text, levels)
+    if set(chain.relations) == {r"\equiv"} and len(sides) == 2 and _is_label(sides[0]):
+        return _read(sides[1], levels - 1)._replace(label=sides[0])
+    if set(chain.relations) != {"="}:
+        raise Unreadable("relation")
+    return _equation(sides, text, levels)
+
+
+def _approximation(sides: list[str], relations: list[str], levels: int) -> Reading:
+    r"""``x = A \approx B``: the exact value where there is one, else the approximation."""
+    cut = relations.index(r"\approx")
+    exact = sides[: cut + 1]
+    if len(exact) == 1 and _is_label(exact[0]):
+        return _read(sides[-1], levels - 1)._replace(label=exact[0])
+    return _read(" = ".join(exact), levels - 1)
+
+
+def _member(sides: list[str], text: str, levels: int) -> Reading:
+    inner = _read(sides[1], levels - 1)
+    if inner.kind in ("set", "list"):
+        return inner._replace(label=sides[0])
+    return Reading("relation", text)
+
+
+def _is_label(text: str) -> bool:
+    if (
+        _FUNCTION_LABEL.match(text)
+        or _TEXT_LABEL.match(text)
+        or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text)
+    ):
+        return True
+    if re.fullmatch(
+        r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
+        r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
+        text,
+    ):
+        return True
+    enclosed = brackets(text)
+    if enclosed is not None and enclosed[0] == "(":
+        return all(_is_label(part) for part in split_list(enclosed[1]))
+    try:
+        tree = parse(text)
+    except Unreadable:
+        return False
+    return tree.op == "sym" and tree.name not in ("i",)
+
+
+def _equation(sides: list[str], text: str, levels: int) -> Reading:
+    if _is_label(sides[0]):
+        value = _read(sides[-1], levels - 1)
+        if not _mentions(value, sides[0]) and _agree(sides[1:]):
+            return value._replace(label=sides[0]) if not value.label else Reading("text", text, form="contradiction")
+        if len(sides) > 2:
+            raise Unreadable("contradiction")
+    trees = [parse(side) for side in sides]
+    if not any(symbols(tree) for tree in trees):
+        return _single(sides[-1])
+    if len(sides) > 2:
+        if _agree(sides):
+            return _single(sides[-1])
+        if not _agree(sides[1:]):
+            raise Unreadable("contradiction")
+        sides, trees = [sides[0], sides[-1]], [trees[0], trees[-1]]
+    readings = tuple(Reading("value", side, tree=tree) for side, tree in zip(sides, trees, strict=True))
+    return Reading("equation", text, items=readings)
+
+
+def _agree(sides: list[str]) -> bool:
+    """Whether the sides of ``a = b = c`` are equal, as far as they can be read."""
+    if len(sides) < 2:
+        return True
+    try:
+        trees = [parse(split_unit(side)[0]) for side in sides]
+    except Unreadable:
+        return False
+    return all(compare_trees(tree, trees[-1]) in ("equal", "equal_if_positive") for tree in trees[:-1])
+
+
+def _mentions(value: Reading, label: str) -> bool:
+    if value.tree is None or _FUNCTION_LABEL.match(label) or label.startswith(r"\frac"):
+        return False
+    try:
+        names = symbols(parse(label))
+    except Unreadable:
+        return False
+    return bool(names & symbols(value.tree))
+
+
+def _single(text: str) -> Reading:
+    arc = _ARC.match(text)
+    if arc and (arc[2] or arc[3] or arc[4]):
+        degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600
+        return Reading("value", text, tree=number(degrees), unit=DEGREE)
+    parts = split_at(text, lambda piece: piece == ":")
+    if len(parts) > 1 and all(parts):
+        return Reading("ratio", text, items=tuple(Reading("value", part, tree=parse(part)) for part in parts))
+    core, unit = split_unit(text)
+    if unit is None and core == text and r"\text{" in text:
+        raise Unreadable("prose")
+    try:
+        tree = parse(core)
+    except Unreadable:
+        if unit is None or unit.kind != "noun":
+            raise
+        raise Unreadable("prose") from None
+    if "vec" in core and _UNIT_VECTORS & symbols(tree):
+        return _vector(tree, text)
+    if r"\ldots" in core:
+        tree = fold_dots(tree)
+    if unit is None:
+        tree, unit = _degrees(tree)
+    return Reading("value", text, tree=tree, unit=unit)
+
+
+def _compound_measure(text: str) -> Reading | None:
+    """``2 hours 30 minutes``, with or without ``and``, as one value in the first unit; None for anything else."""
+    match = _COMPOUND.match(" ".join(words_apart(text).split())) if text[:1].isdigit() and len(text) < 120 else None
+    if match is None:
+        return None
+    first, second = read_unit(match[2]), read_unit(match[4])
+    ratio = factor(second, first) if first and second and first.kind == second.kind and first != second else None
+    if ratio is None or ratio >= 1:
+        return None
+    return Reading("value", text, tree=number(Fraction(match[1]) + Fraction(match[3]) * ratio), unit=first)
+
+
+def _vector(tree: Node, text: str) -> Reading:
+    """``3i + 4j`` with unit vectors, as the tuple of its components."""
+    names = (r"\ivec", r"\jvec", r"\kvec")[: 3 if r"\kvec" in symbols(tree) else 2]
+    parts = []
+    for name in names:
+        part = tree
+        for other in (r"\ivec", r"\jvec", r"\kvec"):
+            part = substitute(part, other, number(int(other == name)))
+        parts.append(Reading("value", text, tree=part))
+    return Reading("tuple", text, items=tuple(parts), form="()")
+
+
+def _degrees(tree: Node) -> tuple[Node, Unit | None]:
+    """An angle in degrees as its number and its unit."""
+    if tree.op == "deg":
+        return tree.args[0], DEGREE
+    if tree.op == "neg" and tree.args[0].op == "deg":
+        return Node("neg", tree.args[0].args), DEGREE
+    return tree, None
+
+
+def alternatives(reading: Reading) -> tuple[Reading, ...]:
+    """The elements of a list or set, each plus-minus sign expanded; a lone value is one element."""
+    if reading.kind in ("list", "set"):
+        return (
+            tuple(one for item in reading.items for one in alternatives(item))
+            if reading.kind == "list"
+            else _expanded(reading.items)
+        )
+    return _expanded((reading,))
+
+
+def _expanded(items: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    return tuple(one for item in items for one in _signs(item))
+
+
+def _signs(reading: Reading) -> tuple[Reading, ...]:
+    if reading.kind == "value" and reading.tree is not None:
+        trees = expand_signs(reading.tree)
+        return (reading,) if len(trees) == 1 else tuple(reading._replace(tree=tree) for tree in trees)
+    if reading.kind == "tuple" and r"\pm" in reading.text and len(reading.items) <= 4:
+        combined: list[tuple[Reading, ...]] = [()]
+        for item in reading.items:
+            combined = [(*begin, one) for begin in combined for one in _signs(item)]
+        return tuple(reading._replace(items=items) for items in combined)
+    return (reading,)
+
+
+def is_constant(reading: Reading) -> bool:
+    """Whether a reading is a value without variables."""
+    return reading.kind == "value" and reading.tree is not None and not symbols(reading.tree)
+
+
+def constant_key(reading: Reading) -> tuple[float, float] | None:
+    """Something to sort constants by; None where the value is out of reach."""
+    if reading.tree is None or not is_constant(reading):
+        return None
+    try:
+        value = evaluate(reading.tree, {}, precise())
+        point = complex(value)
+    except (Undefined, OverflowError, TypeError):
+        return None
+    return round(point.real, 9), round(point.imag, 9)

@@ -1,0 +1,138 @@
+"""The stages of one check that run in the caller's process, in order, and what is left for the sandbox.
+
+extraction -> fast path -> cleaning -> typed comparison (with numeric sampling) -> the symbolic comparison in the sandbox,
+if any.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from hero_rl.sandbox import Outcome
+from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.compare import compare_typed
+from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
+from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
+from hero_rl.verifiers.math.literal import literal_relation
+from hero_rl.verifiers.math.split import relation_chain
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER_CHARS = 2_000
+"""A longer answer is incorrect, and a longer reference abstains, without being looked at."""
+MAX_DETAIL_CHARS = 200
+
+_FOR_SYMPY = frozenset(("undecided", "reference_unreadable", "answer_not_understood", "answer_unreadable"))
+"""Where the typed comparison could not tell although both sides look like mathematics."""
+
+
+class Pair(NamedTuple):
+    """A reference, the answer that was found in a response, and the question."""
+
+    reference: str
+    answer: str
+    problem: str = ""
+
+
+class ForSympy(NamedTuple):
+    """What goes to the sandbox: two cleaned texts."""
+
+    reference: str
+    answer: str
+
+
+class Stage(NamedTuple):
+    """What the stages before the sandbox found."""
+
+    finding: Finding
+    forms: tuple[str, str]
+    """The normal forms that were compared: the answer's and the reference's."""
+    name: str
+    """Which stage spoke: ``extraction``, ``literal`` or ``typed``."""
+    wants_sympy: bool = False
+    """Whether the symbolic comparison may tell more."""
+    failed: bool = False
+    """The comparison itself broke, which is a mistake in this package."""
+
+    @property
+    def for_sympy(self) -> ForSympy | None:
+        """The normal forms for the symbolic comparison; None where it is not wanted."""
+        if not self.wants_sympy:
+            return None
+        answer, reference = (_without_percent(form) for form in self.forms)
+        return ForSympy(reference, answer)
+
+    @property
+    def detail(self) -> str:
+        """The normal forms, the answer's first, for the row."""
+        return " | ".join(form[:MAX_DETAIL_CHARS] for form in self.forms)
+
+
+def find_pair(reference: object, response: object, problem: str = "") -> Pair | Stage:
+    """What has to be compared, or the finding where there is nothing to compare."""
+    expected = "" if reference is None else str(reference).strip()
+    if not expected:
+        return _nothing(unsure("reference_missing"), "")
+    if len(expected) > MAX_ANSWER_CHARS:
+        return _nothing(unsure("reference_too_long"), f"{len(expected)} characters")
+    found = extract_answer(response) if isinstance(response, str) else FoundAnswer("", "none")
+    answer = found.text.strip()
+    if not answer:
+        return _nothing(Finding("different", "no_answer"), "")
+    if len(answer) > MAX_ANSWER_CHARS:
+        return _nothing(Finding("different", "answer_too_long"), f"{len(answer)} characters")
+    return Pair(expected, answer, problem)
+
+
+def _nothing(finding: Finding, note: str) -> Stage:
+    return Stage(finding, (note,) if note else (), "extraction")  # type: ignore[arg-type]
+
+
+def compare_pair(pair: Pair) -> Stage:
+    """What the fast path or the typed comparison finds; never raises, and takes a bounded time."""
+    try:
+        return _compare(pair)
+    except Exception as error:
+        log.exception("the maths verifier failed on a pair; it abstains")
+        return Stage(unsure("error"), (f"{type(error).__name__}: {pair.answer}", pair.reference), "typed", failed=True)
+
+
+def _compare(pair: Pair) -> Stage:
+    literal = literal_relation(pair.reference, pair.answer)
+    if literal is not None:
+        return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
+    reference, answer = clean(pair.reference), clean(pair.answer)
+    finding = compare_typed(reference, answer, pair.problem)
+    # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
+    wants_sympy = (
+        finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)
+    )
+    if wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
+        finding, wants_sympy = different("answer_unreadable"), False
+    elif wants_sympy and (heavy := too_heavy(answer)):
+        finding, wants_sympy = unsure(heavy), False
+    elif wants_sympy and too_heavy(reference):
+        finding, wants_sympy = unsure("reference_unreadable"), False
+    return Stage(finding, (answer, reference), "typed", wants_sympy)
+
+
+def _without_percent(text: str) -> str:
+    """Percent signs written out: how math-verify reads them depends on the ANTLR runtime."""
+    return text.replace(r"\%", r"\cdot\frac{1}{100}")
+
+
+def _is_equation(text: str) -> bool:
+    return "=" in relation_chain(text).relations
+
+
+def settle(stage: Stage, outcome: Outcome) -> Finding | None:
+    """The finding after the symbolic comparison; None where that broke."""
+    if outcome.kind != "value":
+        return None
+    if outcome.value == "equal":
+        return Finding("equal", "equal_symbolically")
+    if stage.finding.reason == "answer_unreadable":
+        return different("answer_unreadable") if outcome.value == "answer_unparsable" else stage.finding
+    return DIFFERENT if outcome.value == "different" else stage.finding

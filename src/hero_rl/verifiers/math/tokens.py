@@ -1,0 +1,88 @@
+r"""Cleaned text to tokens: numbers, single letters, commands, signs, words."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+
+TokenKind: TypeAlias = Literal["number", "letter", "command", "sign", "word"]
+
+MAX_TOKENS = 800
+"""More tokens than this are not read: no answer to a problem is that long, and every later cost grows with it."""
+
+
+class Unreadable(ValueError):
+    """The text is no mathematics that this grammar knows; the message is a reason code."""
+
+
+class Token(NamedTuple):
+    """One token and whether white space stood before it."""
+
+    kind: TokenKind
+    text: str
+    spaced: bool
+
+
+_TOKEN = re.compile(
+    r"(?P<space>\s*)(?:(?P<number>\d+(?:\.\d+|\.(?=\\overline))?|\.\d+)|(?P<word>\\text\{[^{}]*\})|(?P<command>\\[A-Za-z]+|\\[{}%$|#&_\\])"
+    r"|(?P<letters>[A-Za-z]+)|(?P<sign>[-+*/^_=<>()\[\]{}|,;:!'.&\"]))"
+)
+_KNOWN_WORDS = frozenset(
+    ("sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln",
+    "exp", "pi",
+     "infty", "alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "omega", "phi", "sigma", "cdot", "times", "frac",
+     "abs",
+     "floor", "ceil", "binom", "asin", "acos", "atan", "infinity")
+)  # fmt: skip
+_SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "infinity": "infty", "oo": "infty", "inf": "infty"}
+_SPLIT = re.compile("|".join(sorted(_KNOWN_WORDS, key=len, reverse=True)))
+_MAX_PRODUCT_LETTERS = 5
+_VOWEL_WORD = re.compile(r"[A-Z]?[a-z]*[aeiou][a-z]*")
+
+
+def tokenize(text: str) -> list[Token]:
+    """The tokens of a cleaned text.
+
+    A run of letters is a known name (``sqrt``), or a product of up to five single letters; anything longer is prose, and so
+    are two such runs with nothing but a space between them.
+
+    Raises:
+        Unreadable: a sign that is no mathematics, prose, or too many tokens.
+    """
+    tokens: list[Token] = []
+    position, text, run_before = 0, text.rstrip(), False
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise Unreadable("sign_unknown")
+        position = match.end()
+        spaced = bool(match["space"])
+        if match["letters"]:
+            if spaced and run_before and len(match["letters"]) > 1 and match["letters"] not in _KNOWN_WORDS:
+                raise Unreadable("prose")
+            run_before = len(match["letters"]) > 1 and match["letters"] not in _KNOWN_WORDS
+            tokens += _letters(match["letters"], spaced)
+        else:
+            run_before = False
+            kind = match.lastgroup
+            tokens.append(Token(kind, match[kind], spaced))  # type: ignore[arg-type]
+        if len(tokens) > MAX_TOKENS:
+            raise Unreadable("too_long")
+    return tokens
+
+
+def _letters(run: str, spaced: bool) -> list[Token]:
+    if len(run) == 1:
+        return [Token("letter", run, spaced)]
+    name = _SAME.get(run.lower(), run.lower())
+    if name in _KNOWN_WORDS:
+        return [Token("command", f"\\{name}", spaced)]
+    known = _SPLIT.search(run)
+    if known and len(run) - len(known.group()) <= _MAX_PRODUCT_LETTERS:
+        before, after = run[: known.start()], run[known.end() :]
+        tokens = _letters(before, spaced) if before else []
+        tokens.append(Token("command", f"\\{_SAME.get(known.group(), known.group())}", spaced and not before))
+        return tokens + (_letters(after, False) if after else [])
+    if len(run) > _MAX_PRODUCT_LETTERS or (len(run) >= 4 and _VOWEL_WORD.fullmatch(run)):
+        raise Unreadable("prose")
+    return [Token("letter", letter, spaced and index == 0) for index, letter in enumerate(run)]

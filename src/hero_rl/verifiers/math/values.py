@@ -1,0 +1,297 @@
+"""Comparing two values: units and percent first, then the expressions, then what a difference may be due to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+from functools import lru_cache
+
+from hero_rl.verifiers.math.doubt import CLOSE
+from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols, walk
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
+from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.reading import Reading
+from hero_rl.verifiers.math.sampling import compare_trees, constant_difference, expand_signs, rename
+from hero_rl.verifiers.math.syntax import Node, number
+from hero_rl.verifiers.math.units import Unit, factor
+
+_FREE_LETTERS = frozenset("nmkjlrstcCKNpq")
+"""Letters that commonly stand for any integer or constant, and may be another such letter."""
+_CONSTANT_LETTERS = frozenset("CcKk")
+_MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
+_NEARLY = 5e-4
+"""An exact answer this close to a decimal reference of four digits: the reference was rounded on the way to its end."""
+_MAX_RENAMED = 3
+
+
+def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding:
+    """How two readings of kind ``value`` relate."""
+    if reference.tree is None or answer.tree is None:
+        return unsure("not_comparable")
+    finding = _compare_united(reference, answer, hints)
+    if finding.relation == "equal" and reference.qualifier != answer.qualifier:
+        return unsure("conditions_differ")
+    return finding
+
+
+def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Finding:
+    a, b = reference.tree, answer.tree
+    assert a is not None
+    assert b is not None
+    of, to = reference.unit, answer.unit
+    if of is not None and to is not None:
+        return _both_units(a, b, of, to, hints)
+    if of is None and to is None:
+        return _percent_or_plain(a, b, hints)
+    return _one_unit(a, b, of or to, hints, degrees_first=of is not None)
+
+
+def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
+    ratio = factor(to, of)
+    if ratio == 1:
+        return compare_expressions(a, b, hints)
+    if ratio is not None:
+        finding = compare_expressions(a, Node("mul", (number(ratio), b)), hints)
+        if finding.relation == "equal":
+            return equal("equal_converted")
+        return DIFFERENT if finding.reason == "factor_of_100" else finding
+    finding = compare_expressions(a, b, hints)
+    if finding.relation != "equal":
+        return finding if of.kind == to.kind == "noun" else unsure("units_differ")
+    return equal("equal_counted") if of.kind == to.kind == "noun" and _same_head(of, to) else unsure("units_differ")
+
+
+def _same_head(of: Unit, to: Unit) -> bool:
+    """Whether two noun phrases name the same kind of thing, as their last word says: ``red boxes`` and ``wooden boxes``."""
+    return len(of.name) > 2 and len(of.name.split()[-1]) > 2 and of.name.split()[-1] == to.name.split()[-1]
+
+
+def _one_unit(a: Node, b: Node, unit: Unit | None, hints: Hints, *, degrees_first: bool) -> Finding:
+    finding = compare_expressions(a, b, hints)
+    if finding.relation == "equal":
+        return equal("equal_unit_left_out") if not finding.lenient else finding
+    if unit is not None and unit.kind == "degree":
+        x, y = (Node("deg", (a,)), b) if degrees_first else (a, Node("deg", (b,)))
+        in_radians = compare_expressions(x, y, hints)
+        if in_radians.relation == "equal":
+            return equal("equal_converted")
+        return finding
+    if unit is not None and unit.kind == "noun":
+        return finding
+    return unsure("unit_or_percent") if finding.relation == "different" and _may_be_unit_factor(a, b) else finding
+
+
+def _may_be_unit_factor(a: Node, b: Node) -> bool:
+    """Whether two constants differ by a power of ten, or a factor of 12, 24, 60 and so on: one number in two units."""
+    x, y = constant(a), constant(b)
+    if x is None or y is None or x == 0 or y == 0:
+        return x is None or y is None
+    ratio = _ratio(x, y)
+    if ratio is None or ratio.imag or ratio.real <= 0:
+        return False
+    big = max(ratio.real, 1 / ratio.real)
+    tens = math.log10(big)
+    return (big > 2 and abs(tens - round(tens)) < 1e-6) or any(
+        math.isclose(big, other, rel_tol=1e-6) for other in (3, 7, 9, 12, 24, 60, 360, 3600, 3.6, 16)
+    )
+
+
+def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
+    if (a.op == "pct") == (b.op == "pct"):
+        return compare_expressions(a, b, hints)
+    finding = compare_expressions(a, b, hints)
+    if finding.relation == "equal":
+        return finding
+    bare = compare_expressions(a.args[0] if a.op == "pct" else a, b.args[0] if b.op == "pct" else b, hints)
+    if bare.relation == "equal":
+        return equal("equal_percent_left_out")
+    return finding if bare.relation == "different" else bare
+
+
+def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
+    """How two expressions relate, plus-minus signs included."""
+    left, right = expand_signs(a), expand_signs(b)
+    if len(left) == len(right) == 1:
+        return _compare_plain(a, b, hints)
+    if len(left) != len(right):
+        return different("number_of_answers") if 1 in (len(left), len(right)) else unsure("not_comparable")
+    rest = list(right)
+    for one in left:
+        match = next((other for other in rest if _compare_plain(one, other, hints).relation == "equal"), None)
+        if match is None:
+            return DIFFERENT
+        rest.remove(match)
+    return EQUAL
+
+
+def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
+    if a == b:
+        return EQUAL
+    based = _same_digits(a, b)
+    if based is not None:
+        return based
+    relation = compare_trees(a, b)
+    if relation == "different" and _has_bare_log(a, b) and compare_trees(a, b, log_base=10) == "equal":
+        relation = "equal"
+    if relation == "equal":
+        return _check_form(a, b, hints)
+    if relation == "equal_if_positive":
+        return unsure("equal_for_positive_numbers")
+    if relation == "unknown":
+        return unsure("undecided")
+    if relation == "too_large":
+        return unsure("answer_too_large")
+    return _explain(a, b, hints)
+
+
+def _same_digits(a: Node, b: Node) -> Finding | None:
+    """``4210_7`` and ``4210``: the base may be left out where the question names it."""
+    based = [tree.name.removeprefix("base:") for tree in (a, b) if tree.name.startswith("base:")]
+    if len(based) != 1:
+        return None
+    bare = b if a.name.startswith("base:") else a
+    return equal("equal_base_left_out") if bare.op == "num" and bare.name == based[0] else None
+
+
+def _has_bare_log(*trees: Node) -> bool:
+    return any(node.op == "fn" and node.name == "log" and len(node.args) == 1 for tree in trees for node in walk(tree))
+
+
+def _explain(a: Node, b: Node, hints: Hints) -> Finding:
+    """Two expressions differ; is that beyond doubt?"""
+    if symbols(a) or symbols(b):
+        return _explain_functions(a, b)
+    x, y = constant(a), constant(b)
+    if x is None or y is None:
+        return unsure("undecided")
+    return _explain_numbers(a, b, x, y, hints)
+
+
+def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Finding:
+    given, decimal = written_decimal(b), written_decimal(a)
+    rounded = is_rounding(a, b, x, y)
+    if hints.rounding is not None and _finer(given, y, hints.rounding) and rounds_to_step(y, x, hints.rounding):
+        return equal("equal_rounded")
+    if rounded and not (hints.exact and decimal is None):
+        too_short = decimal is None and given is not None and given.digits < _MIN_DIGITS_FOR_EXACT and not hints.approximate
+        if not too_short and not (
+            hints.rounding is not None and given is not None and decimal is not None and given.step > decimal.step
+        ):
+            return equal("equal_rounded")
+    if x == 0 or y == 0:
+        return DIFFERENT
+    ratio = _ratio(x, y)
+    if ratio is None:
+        return unsure("answer_too_large")
+    if decimal is not None and given is None and decimal.digits >= _MIN_DIGITS_FOR_EXACT and abs(ratio - 1) <= _NEARLY:
+        return equal("equal_nearly") if not _is_whole(b) else unsure("numbers_close")
+    return _doubt(a, b, ratio, (given is not None) + (decimal is not None), hints)
+
+
+def _finer(given: Decimal | None, value: Value, step: Fraction) -> bool:
+    """Whether an answer shows more than the place that the question wants it rounded to."""
+    return not isinstance(value, Fraction) if given is None else given.step < step
+
+
+def _ratio(x: Value, y: Value) -> complex | None:
+    try:
+        return complex(x / y if isinstance(x, Fraction) and isinstance(y, Fraction) else _float(x) / _float(y))
+    except OverflowError:
+        return None
+
+
+def _float(value: Value) -> Value:
+    return precise().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+
+
+def _doubt(a: Node, b: Node, ratio: complex, decimals: int, hints: Hints) -> Finding:
+    size = abs(ratio)
+    if (abs(ratio - 1) <= CLOSE or (decimals and is_coarse_rounding(a, b, constant(a), constant(b)))) and _may_be_rounded(
+        a, b, decimals, hints
+    ):
+        return unsure("numbers_close")
+    if ratio.imag == 0 and any(math.isclose(size, other, rel_tol=1e-9) for other in (100.0, 0.01)):
+        return unsure("factor_of_100")
+    degrees = any(math.isclose(size, other, rel_tol=1e-3) for other in (180 / math.pi, math.pi / 180))
+    return unsure("degrees_or_radians") if degrees else DIFFERENT
+
+
+def _may_be_rounded(a: Node, b: Node, decimals: int, hints: Hints) -> bool:
+    """Whether a small difference leaves a doubt: a decimal is involved, or one side is an integer and the other is not."""
+    if decimals == 2:
+        return _decimals_differ_in_places(a, b) or hints.approximate
+    whole = [_is_whole(tree) for tree in (a, b)]
+    return not all(whole) and (decimals > 0 or any(whole))
+
+
+def _decimals_differ_in_places(a: Node, b: Node) -> bool:
+    first, second = written_decimal(a), written_decimal(b)
+    return first is None or second is None or first.step != second.step
+
+
+def _is_whole(tree: Node) -> bool:
+    value = constant(tree)
+    return isinstance(value, Fraction) and value.denominator == 1
+
+
+@lru_cache(maxsize=4096)
+def constant(tree: Node) -> Value | None:
+    """The value of a constant expression to 50 digits; None where it has none within the limits."""
+    try:
+        return evaluate(tree, {}, precise())
+    except Undefined:
+        return None
+
+
+def _explain_functions(a: Node, b: Node) -> Finding:
+    here, there = symbols(a), symbols(b)
+    if (
+        _CONSTANT_LETTERS & here
+        and _CONSTANT_LETTERS & there
+        and constant_difference(_without_constant(a), _without_constant(b))
+    ):
+        return EQUAL
+    only_here, only_there = sorted(here - there), sorted(there - here)
+    if only_here and len(only_here) == len(only_there) <= _MAX_RENAMED:
+        for names in itertools.permutations(only_here):
+            if compare_trees(a, rename(b, dict(zip(only_there, names, strict=True)))) == "equal":
+                free = all(_may_be_renamed(old, new) for old, new in zip(only_there, names, strict=True))
+                return equal("equal_renamed") if free else unsure("variables_differ")
+    if only_there and only_here:
+        return unsure("variables_differ")
+    return DIFFERENT
+
+
+def _may_be_renamed(old: str, new: str) -> bool:
+    return old.lower() == new.lower() or (old in _FREE_LETTERS and new in _FREE_LETTERS)
+
+
+def _without_constant(tree: Node) -> Node:
+    """The tree without a lone ``+ C`` at its top."""
+    if tree.op != "add":
+        return tree
+    kept = tuple(arg for arg in tree.args if not (arg.op == "sym" and arg.name in _CONSTANT_LETTERS))
+    return Node("add", kept) if kept and len(kept) < len(tree.args) else tree
+
+
+def _check_form(a: Node, b: Node, hints: Hints) -> Finding:
+    """Equal in value; is it also in the form that was asked for?"""
+    factors, given = _factors(a), _factors(b)
+    if factors >= 2 and given < factors and (hints.factored or not hints.given):
+        return different("not_factored") if hints.factored else unsure("not_factored")
+    if hints.expanded and not hints.factored and factors < 2 <= given:
+        return unsure("not_expanded")
+    return EQUAL
+
+
+def _factors(tree: Node) -> int:
+    """How many distinct sums in variables are multiplied at the top of an expression."""
+    if tree.op == "neg":
+        return _factors(tree.args[0])
+    if tree.op == "mul":
+        return sum(_factors(arg) for arg in tree.args)
+    if tree.op == "pow":
+        return _factors(tree.args[0])
+    return int(tree.op == "add" and bool(symbols(tree)))
