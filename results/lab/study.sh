@@ -9,11 +9,15 @@ out=${1:-runs/study}
 hero=.venv/bin/hero
 keep() { gzip -9 -n < "$out/results.jsonl" > "results/lab/$1.jsonl.gz"; }
 
-for kl in 0 0.05; do
-    for regime in hard verifiable mixed; do
-        $hero lab --regime "$regime" --kl "$kl" --seeds 0-4 --out "$out"
-        keep "$regime-kl$kl"
-    done
+for regime in hard verifiable mixed; do
+    $hero lab --regime "$regime" --seeds 0-4 --out "$out"
+    keep "$regime-kl0"
+done
+$hero lab --regime hard --kl 0.05 --seeds 0-4 --out "$out"
+keep hard-kl0.05
+for regime in verifiable mixed; do
+    $hero lab --regime "$regime" --kl 0.05 --seeds 0-4 --rules "verifier_only rm_only naive_sum hero" --out "$out"
+    keep "$regime-kl0.05"
 done
 
 # Ablations and more rivals, on hard prompts without KL.
