@@ -102,7 +102,7 @@ def interval_rows(rows: Mapping[str, tuple[float, float, float]], *, x_label: st
     require("matplotlib", extra="report", purpose="a figure")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.5, 0.9 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(11, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, (value, low, high) in enumerate(rows.values()):
         colour = COLOURS[3] if low > 0 else COLOURS[1] if high < 0 else NEUTRAL
