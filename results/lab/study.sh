@@ -20,7 +20,7 @@ for regime in verifiable mixed; do
     keep "$regime-kl0.05"
 done
 
-# Ablations and more rivals, on hard prompts without KL.
+# Ablations, on hard prompts without KL.
 $hero lab --regime hard --seeds 0-4 --out "$out" \
-    --rules "hero hero:singleton=center hero:weighting=false naive_sum:rule_weight=0.5 gated"
+    --rules "hero hero:singleton=center hero:weighting=false"
 keep "ablations-kl0"
