@@ -208,7 +208,10 @@ def _without_nan(value: Any) -> Any:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write beside the file and rename, so that the file is whole or absent."""
+    """Write beside the file and rename, so that the file is whole or absent.
+
+    Not ``hero_rl.files.write_text``: two arms of equal settings may write one result at once, so each process has its own name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
