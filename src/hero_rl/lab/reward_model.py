@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, Trainer
 
-Tier: TypeAlias = Literal["hackable", "robust", "broken"]
+Tier: TypeAlias = Literal["hackable", "robust", "broken", "chance"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 _IGNORED = -1.0
 
@@ -51,6 +51,8 @@ class RewardModelSettings:
     """Share of rows whose response was written for another prompt. 0 in the broken tier."""
     p_garbled: float = 0.15
     """Share of rows whose response was spoilt by random edits. 0 in the broken tier."""
+    layers: int = 3
+    """Decoder layers of a scalar reward model: the policy's first ones, and new ones after its three. At least 1."""
     step_loss: float = 0.5
     """Weight of the correctness-so-far loss at the two semicolons, beside the loss at the end of the response."""
     robust_steps: int = 150

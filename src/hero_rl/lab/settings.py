@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from hero_rl import rewards
 from hero_rl.errors import InputError
@@ -15,7 +15,7 @@ from hero_rl.lab.arms import ARMS, RuleSettings, VerifierChoice, checked_learnin
 from hero_rl.lab.cold_start import ColdStartSettings
 from hero_rl.lab.learned_verifier import LearnedVerifierSettings
 from hero_rl.lab.reward_model import TIERS, RewardModelSettings, Tier
-from hero_rl.lab.task import REGIMES, Regime
+from hero_rl.lab.task import REGIMES, TASKS, Regime, TaskName
 from hero_rl.rewards import RewardRule, Scale
 
 FORMAT = 1
@@ -23,6 +23,7 @@ FORMAT = 1
 
 
 DEFAULT_RULES = tuple(ARMS)
+HeldOutTags: TypeAlias = Literal["both", "trained"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,24 @@ class RunSettings:
     """Who gives the verdicts of training; the strict verifier is measured in any case."""
     learned_verifier: LearnedVerifierSettings = field(default_factory=LearnedVerifierSettings)
     """How the learned verifier is taught where there is one."""
+    task: TaskName = "chain"
+    """The task family: problems, answer forms and mistakes."""
+    verifier_recall: float | None = None
+    """Share of right answers that the strict verifier accepts, in [0, 1]; None: those written as the reference is."""
+    verifier_noise: float = 0.0
+    """Share of wrong answers that the strict verifier accepts, in [0, 1]: always the same ones."""
+    hackable: float | None = None
+    """Score = (1 - hackable) x robust tier + hackable x hackable tier, in [0, 1]; None: the score of ``tier``."""
+    score_noise: float = 0.0
+    """Standard deviations of noise in the score, not negative: the same text always has the same noise."""
+    held_out_tags: HeldOutTags = "both"
+    """``both``: held-out prompts of both tags. ``trained``: only of those that the regime trains on."""
+    looks: tuple[int, ...] = ()
+    """More steps at which the held-out prompts are evaluated, beside 0, ``early`` and the last: ``step<N>`` in the result."""
+
+    def __post_init__(self) -> None:
+        """Check the knobs: what comes from a file or a command line ends up here."""
+        check_knobs(self)
 
     def __hash__(self) -> int:
         """By content: the mapping of rule settings has no hash of its own."""
@@ -64,13 +83,15 @@ class RunSettings:
     def digest(self) -> str:
         """Twelve hexadecimal digits that stand for everything but the label, and but a verifier that is not used."""
         unused = {"label"} if self.verifier != "strict" else {"label", "verifier", "learned_verifier"}
-        return digest({name: value for name, value in asdict(self).items() if name not in unused})
+        values = {name: value for name, value in asdict(self).items() if name not in unused}
+        return digest(without_later_defaults(values) | {"reward_model": without_later_defaults(values["reward_model"])})
 
     @property
     def file_name(self) -> str:
         """Name of the result file."""
         rule = self.rule if self.verifier == "strict" else f"{self.rule}-{self.verifier}"
-        return f"{self.regime}-{self.tier}-{rule}-{self.scale}-seed{self.seed}-{self.digest}.json"
+        task = "" if self.task == "chain" else f"{self.task}-"
+        return f"{task}{self.regime}-{self.tier}-{rule}-{self.scale}-seed{self.seed}-{self.digest}.json"
 
     def build_rule(self) -> RewardRule:
         """The rule itself.
@@ -106,6 +127,17 @@ class LabSettings:
     cold_start: ColdStartSettings = field(default_factory=ColdStartSettings)
     reward_model: RewardModelSettings = field(default_factory=RewardModelSettings)
     learned_verifier: LearnedVerifierSettings = field(default_factory=LearnedVerifierSettings)
+    task: TaskName = "chain"
+    """This and what follows: as in ``RunSettings``."""
+    verifier_recall: float | None = None
+    verifier_noise: float = 0.0
+    hackable: float | None = None
+    score_noise: float = 0.0
+    held_out_tags: HeldOutTags = "both"
+    looks: tuple[int, ...] = ()
+    curve_every: int = 10
+    development_samples: int = 4
+    held_out_samples: int = 8
 
     def __post_init__(self) -> None:
         """Check ranges and names."""
@@ -126,6 +158,7 @@ class LabSettings:
             raise InputError("at least one seed and one rule are needed")
         for rule in self.rules:
             find_arm(rule, regime=self.regime, kl=self.kl > 0)
+        self.runs()  # they check the rest
 
     @property
     def cache(self) -> Path:
@@ -154,7 +187,57 @@ class LabSettings:
             reward_model=self.reward_model,
             verifier=arm.verifier,
             learned_verifier=self.learned_verifier,
+            task=self.task,
+            verifier_recall=self.verifier_recall,
+            verifier_noise=self.verifier_noise,
+            hackable=self.hackable,
+            score_noise=self.score_noise,
+            held_out_tags=self.held_out_tags,
+            looks=self.looks,
+            curve_every=self.curve_every,
+            development_samples=self.development_samples,
+            held_out_samples=self.held_out_samples,
         )
+
+
+def check_knobs(run: RunSettings) -> None:
+    """Raise an ``InputError`` that names the setting, where one is out of its range or two do not go together."""
+    for name, known in (("task", TASKS), ("tier", TIERS), ("held_out_tags", get_args(HeldOutTags))):
+        if getattr(run, name) not in known:
+            raise InputError(f"{name}={getattr(run, name)!r} is unknown; choose one of {', '.join(known)}")
+    for name in ("verifier_recall", "verifier_noise", "hackable"):
+        value = getattr(run, name)
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise InputError(f"{name}={value:g} must be between 0 and 1")
+    if not 0.0 <= run.score_noise < math.inf:
+        raise InputError(f"score_noise={run.score_noise:g} must not be negative, and must be finite")
+    _check_counts(run)
+    if run.hackable is not None and run.tier != "hackable":
+        raise InputError(f"hackable={run.hackable:g} mixes two tiers itself; leave tier={run.tier!r} at 'hackable'")
+    if run.task != "chain" and run.verifier != "strict":
+        raise InputError(f"task={run.task!r} has no learned verifier; leave verifier={run.verifier!r} at 'strict'")
+
+
+def _check_counts(run: RunSettings) -> None:
+    for name in ("curve_every", "development_samples", "held_out_samples"):
+        if getattr(run, name) < 1:
+            raise InputError(f"{name}={getattr(run, name)} must be at least 1")
+    if any(not 0 < at <= run.steps for at in run.looks):
+        raise InputError(f"looks={list(run.looks)}: every step must be in 1..{run.steps}, the steps of the run")
+    if run.reward_model.layers < 1:
+        raise InputError(f"reward_model.layers={run.reward_model.layers} must be at least 1")
+
+
+_LATER_DEFAULTS: dict[str, Any] = {
+    "task": "chain", "verifier_recall": None, "verifier_noise": 0.0, "hackable": None, "score_noise": 0.0,
+    "held_out_tags": "both", "looks": (), "layers": 3,
+}  # fmt: skip
+"""Settings that came after results were published, and the values under which those were made."""
+
+
+def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """The values without those that say what was so before there was a choice, so that digests stay what they were."""
+    return {name: value for name, value in values.items() if name not in _LATER_DEFAULTS or value != _LATER_DEFAULTS[name]}
 
 
 def digest(value: object) -> str:

@@ -22,12 +22,14 @@ import numpy as np
 
 from hero_rl.types import Rollout, Verdict
 
+TaskName: TypeAlias = Literal["chain", "equations", "units"]
 Regime: TypeAlias = Literal["verifiable", "hard", "mixed"]
 Tag: TypeAlias = Literal["V", "H"]
 Form: TypeAlias = Literal["decimal", "fraction", "percent", "mixed", "scaled"]
 SplitName: TypeAlias = Literal["train", "rm_test", "development", "held_out"]
 
 FORMS: tuple[Form, ...] = get_args(Form)
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
 REGIMES: tuple[Regime, ...] = get_args(Regime)
 OPERATORS = ("+", "-", "*")
 DIVISORS = (2, 4, 5)
