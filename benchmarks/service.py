@@ -341,7 +341,7 @@ async def run_soak(service: Service, seconds: float, clients: int, soak: Soak) -
     connection, lost = Connection(service.url), 0
     for number, expected in enumerate(steps):
         state = json.loads((await connection.ask("GET", f"/v1/runs/run-{number}")).body)
-        lost += abs(state["state"]["sigma_mean"]["updates"] - expected)
+        lost += abs(state["state"]["state"]["updates"] - expected)
     metrics = (await connection.ask("GET", "/metrics")).body.decode()
     connection.hang_up()
     live = {line.split()[0]: float(line.split()[1]) for line in metrics.splitlines() if not line.startswith("#")}

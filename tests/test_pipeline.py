@@ -132,6 +132,14 @@ def test_a_state_of_another_rule_or_decay_is_refused():
         HybridReward(Sleepy(0), ColumnScorer("rm"), hero(decay=None)).load_state_dict(state)
 
 
+def test_a_state_of_another_release_is_refused():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    with pytest.raises(InputError, match="of version 1 and cannot be continued"):
+        reward.load_state_dict({"version": 1, "rule": "hero", "sigma_mean": {}})
+    with pytest.raises(InputError, match="running mean of version 1"):
+        reward.load_state_dict({"version": 2, "rule": "hero", "state": {}})
+
+
 def test_a_batch_of_failures_raises_and_leaves_the_state_alone():
     reward = HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero())
     with pytest.raises(SignalError, match=r"3 of 3 rows \(100%\) failed in sleepy and column:rm"):

@@ -97,6 +97,22 @@ def test_state_through_json_continues_bit_for_bit(decay, before, after):
     assert restored == state
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"weight": -1.0}, {"total": [1]}, {"total": 10**400}, {"updates": 1.5}, {"updates": True}, {"decay": "0.9"}]
+)
+def test_values_that_no_running_mean_has_are_refused(wrong):
+    state = running_mean().update([1.0]).state_dict()
+    with pytest.raises(InputError, match="not the state of a running mean"):
+        running_mean().restore({**state, **wrong})
+
+
+def test_a_running_mean_is_continued_only_by_one_of_the_same_decay():
+    state = running_mean(0.9).update([1.0])
+    assert running_mean(0.9).restore(state.state_dict()) == state
+    with pytest.raises(InputError, match=r"decays by 0\.9, the rule by None"):
+        running_mean(None).restore(state.state_dict())
+
+
 def test_bad_states_and_decays_are_refused():
     with pytest.raises(InputError, match="version 1"):
         RunningMean.from_state_dict({"version": 2, "total": 1.0})

@@ -126,7 +126,7 @@ def test_an_answer_that_was_lost_on_the_way_is_not_counted_again(server: Server)
     with listener, RewardClient(f"http://127.0.0.1:{listener.getsockname()[1]}", run_id="lost") as client:
         batch = client.score_groups([group(1.0, -1.0)])
     assert swallowed[0].startswith(b"HTTP/1.1 200")
-    assert (batch.updates, server.http.get("/v1/runs/lost").json()["state"]["sigma_mean"]["updates"]) == (1, 1)
+    assert (batch.updates, server.http.get("/v1/runs/lost").json()["state"]["state"]["updates"]) == (1, 1)
 
 
 def test_a_full_queue_is_waited_for() -> None:

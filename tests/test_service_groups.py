@@ -86,7 +86,7 @@ def test_runs_have_states_of_their_own(server: Server) -> None:
     server.post("/v1/score_group", group(5.0, -5.0, run_id="wide"))
     narrow = server.post("/v1/score_group", group(0.1, -0.1, run_id="narrow")).json()
     assert narrow["running_mean"] == pytest.approx(0.1)
-    assert server.http.get("/v1/runs/wide").json()["state"]["sigma_mean"]["total"] == pytest.approx(5.0)
+    assert server.http.get("/v1/runs/wide").json()["state"]["state"]["total"] == pytest.approx(5.0)
 
 
 def test_evaluation_leaves_the_state_alone_and_creates_no_run(server: Server) -> None:
@@ -105,7 +105,7 @@ def test_a_retried_key_counts_once_and_gets_the_same_answer(server: Server) -> N
     again = server.post("/v1/score_groups", {**body, "idempotency_key": "step-1", "deadline_s": 5})
     assert (first.status_code, first.content) == (200, again.content)
     assert ("idempotency-replayed" in first.headers, again.headers["idempotency-replayed"]) == (False, "true")
-    assert server.http.get("/v1/runs/retried").json()["state"]["sigma_mean"]["updates"] == 1
+    assert server.http.get("/v1/runs/retried").json()["state"]["state"]["updates"] == 1
     other = server.post("/v1/score_groups", {**body, "groups": batch(8)}, Idempotency_Key="step-1")
     assert (other.status_code, other.json()["error"]["type"]) == (409, "key_reused")
     elsewhere = server.post("/v1/score_groups", {**body, "run_id": "retried-2"}, Idempotency_Key="step-1")
@@ -128,11 +128,12 @@ def test_a_state_moves_to_another_run_and_back_to_a_checkpoint(server: Server) -
 @pytest.mark.parametrize(
     ("state", "status"),
     [
-        ({"version": 1, "rule": "gdpo", "sigma_mean": MEAN}, 409),
-        ({"version": 1, "rule": "hero", "sigma_mean": {**MEAN, "decay": 0.5}}, 409),
-        ({"version": 1, "rule": "hero", "sigma_mean": {**MEAN, "weight": -1.0}}, 422),
-        ({"version": 1, "rule": "hero"}, 422),
-        ({"version": 1, "rule": "hero", "sigma_mean": [1]}, 422),
+        ({"version": 2, "rule": "gdpo", "state": MEAN}, 409),
+        ({"version": 2, "rule": "hero", "state": {**MEAN, "decay": 0.5}}, 409),
+        ({"version": 2, "rule": "hero", "state": {**MEAN, "weight": -1.0}}, 409),
+        ({"version": 2, "rule": "hero"}, 422),
+        ({"version": 1, "rule": "hero", "sigma_mean": MEAN}, 422),
+        ({"version": 2, "rule": "hero", "state": [1]}, 422),
     ],
 )
 def test_a_state_that_is_none_is_refused(server: Server, state: dict[str, Any], status: int) -> None:

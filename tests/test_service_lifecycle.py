@@ -64,7 +64,7 @@ def test_a_killed_service_loses_no_answered_group_and_counts_no_retry_twice(tmp_
             urls.append(second.url)
             assert [future.result() for future in working] == [25] * 4
             states = [second.http.get(f"/v1/runs/run-{number}").json()["state"] for number in range(4)]
-    assert [one["sigma_mean"]["updates"] for one in states] == [25] * 4
+    assert [one["state"]["updates"] for one in states] == [25] * 4
 
 
 def test_sigterm_finishes_what_runs_refuses_the_rest_and_exits_with_0(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_sigterm_finishes_what_runs_refuses_the_rest_and_exits_with_0(tmp_path: 
         assert server.stop() == 0
     assert sorted(answer.json()["updates"] for answer in answers) == [1, 2]
     with sleepy(state=str(tmp_path)) as again:
-        assert again.http.get("/v1/runs/default").json()["state"]["sigma_mean"]["updates"] == 2
+        assert again.http.get("/v1/runs/default").json()["state"]["state"]["updates"] == 2
 
 
 def test_draining_ends_at_its_limit_and_at_a_second_signal(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def send_only(server: Server, body: dict[str, Any]) -> socket.socket:
 
 def updates(server: Server, run_id: str) -> int:
     answer = server.http.get(f"/v1/runs/{run_id}")
-    return answer.json()["state"]["sigma_mean"]["updates"] if answer.status_code == 200 else 0
+    return answer.json()["state"]["state"]["updates"] if answer.status_code == 200 else 0
 
 
 def idle(server: Server) -> bool:

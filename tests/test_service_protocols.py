@@ -116,7 +116,7 @@ def test_openrlhf_gets_raw_parts_of_each_sample(server: Server, scorer: LocalSco
     assert answer["extra_logs"]["abstained"] == [0.0, 0.0, 0.0, 1.0, 0.0]
     assert answer["extra_logs"]["prompt_found"] == [1.0, 1.0, 1.0, 1.0, 0.0]
     np.testing.assert_allclose(answer["extra_logs"]["rm_score"][:4], scorer.score(rollouts()), atol=1e-5)
-    assert server.http.get("/v1/runs/default").json().get("state", {}).get("sigma_mean", {}).get("updates", 0) <= 1
+    assert server.http.get("/v1/runs/default").json().get("state", {}).get("state", {}).get("updates", 0) <= 1
     assert server.post("/get_reward", {**body, "labels": ["2"]}).status_code == 422
 
 

@@ -159,7 +159,7 @@ def test_every_group_trains_on_weighted_advantages_and_moves_the_mean_once(serve
         np.testing.assert_allclose(found, expected(samples, again), rtol=0, atol=1e-9)
         states.append(again.state_dict())
     assert any(abs(sample.advantage) > 1e-3 for samples in ran.groups for sample in samples)
-    assert json.loads(state.read_text())["sigma_mean"]["updates"] >= 4
+    assert json.loads(state.read_text())["state"]["updates"] >= 4
 
 
 def test_trls_own_loop_would_divide_by_the_groups_standard_deviation(server: str) -> None:

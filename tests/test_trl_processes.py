@@ -104,7 +104,7 @@ def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> No
     """24 rows in 3 groups a step either way, sampled by `sample_by_row`: TRL's own sampler has other noise in each process."""
     alone, together = outcome(one, name), outcome(two, name)
     assert alone.result["world"] == 1
-    assert alone.result["state"]["sigma_mean"]["updates"] == 3
+    assert alone.result["state"]["state"]["updates"] == 3
     assert alone.result["state"] == together.result["state"]
     np.testing.assert_allclose(together.parameters, alone.parameters, rtol=0, atol=1e-6)
     assert np.abs(alone.parameters - tiny.flat(tiny.model())).max() > 1e-2  # and both have gone somewhere
@@ -126,7 +126,7 @@ def test_evaluation_on_two_processes_leaves_training_as_it_is(two: Path) -> None
 
 
 def test_the_state_moves_once_a_generation_however_often_it_serves(two: Path) -> None:
-    assert outcome(two, "reused").result["state"]["sigma_mean"]["updates"] == 2  # 8 steps, 4 to each generation
+    assert outcome(two, "reused").result["state"]["state"]["updates"] == 2  # 8 steps, 4 to each generation
 
 
 def test_failures_on_one_rank_stop_all_ranks(two: Path) -> None:
@@ -152,6 +152,6 @@ def test_a_killed_run_continues_bit_for_bit(one: Path, two: Path, processes: int
     for rank in range(processes):
         uninterrupted, resumed = outcome(folder, "uninterrupted", rank), outcome(folder, "resumed", rank)
         assert resumed.result["state"] == uninterrupted.result["state"]
-        assert resumed.result["state"]["sigma_mean"]["updates"] == 6
+        assert resumed.result["state"]["state"]["updates"] == 6
         np.testing.assert_array_equal(resumed.parameters, uninterrupted.parameters)
         assert resumed.result["world"] == processes

@@ -35,7 +35,7 @@ def of_hero(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_checkpoint_holds_the_state_as_json(of_hero: Path) -> None:
     stored = json.loads((of_hero / "trainer_state.json").read_text())["stateful_callbacks"]["hero_rl"]
     assert stored["rule"] == "hero"
-    assert stored["sigma_mean"]["updates"] == 2
+    assert stored["state"]["updates"] == 2
 
 
 def test_a_checkpoint_of_plain_trl_is_refused_by_a_rule_with_state(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_evaluation_before_the_first_step_of_a_resumed_run_reads_the_checkpoi
     evaluation = {"eval_strategy": "steps", "eval_steps": 100, "eval_on_start": True, "num_generations_eval": 4}
     trainer = build(hero(), tmp_path, max_steps=3, per_device_eval_batch_size=16, **evaluation)
     trainer.train(resume_from_checkpoint=str(of_hero))
-    stored = json.loads((of_hero / "trainer_state.json").read_text())["stateful_callbacks"]["hero_rl"]["sigma_mean"]
+    stored = json.loads((of_hero / "trainer_state.json").read_text())["stateful_callbacks"]["hero_rl"]["state"]
     first = next(entry for entry in trainer.state.log_history if "eval_hero/sigma_mean" in entry)
     assert first["eval_hero/sigma_mean"] == stored["total"] / stored["weight"]
 

@@ -73,5 +73,5 @@ def test_a_sharded_run_continues_from_its_checkpoint_as_if_it_had_never_stopped(
     for rank in (0, 1):
         whole, continued = read(sharded, "uninterrupted", rank), read(sharded, "continued", rank)
         assert continued[1]["state"] == whole[1]["state"]
-        assert continued[1]["state"]["sigma_mean"]["updates"] == 6
+        assert continued[1]["state"]["state"]["updates"] == 6
         np.testing.assert_array_equal(continued[0], whole[0])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from hero_rl.aside import beside
 from hero_rl.errors import InputError, SignalError
-from hero_rl.rewards import RewardRule, RuleOutput, RunningMean
+from hero_rl.rewards import RewardRule, RuleOutput, RuleState
 from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
 
 
@@ -91,7 +91,7 @@ class HybridReward:
         if not 0.0 <= max_failure_rate <= 1.0:
             raise InputError(f"max_failure_rate={max_failure_rate:g} must lie in [0, 1]")
         self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
-        self.state: RunningMean = rule.init()
+        self.state: RuleState = rule.init()
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -206,25 +206,26 @@ class HybridReward:
 
     def state_dict(self) -> dict[str, Any]:
         """The state as JSON values, with the rule it belongs to."""
-        return {"version": 1, "rule": self.rule.name, "sigma_mean": self.state.state_dict()}
+        return {"version": 2, "rule": self.rule.name, "state": self.state.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``, bit for bit.
 
         Raises:
-            InputError: of another version, rule or decay.
+            InputError: of another version, of another rule, or of settings that are part of its state.
         """
-        if state.get("version") != 1 or state.get("rule") != self.rule.name:
+        if state.get("version") != 2:
             raise InputError(
-                f"this state is of rule {state.get('rule')!r}, version {state.get('version')!r}, and cannot continue rule "
-                f"{self.rule.name!r}, version 1; resume with the rule the run was started with"
+                f"this state is of version {state.get('version')!r} and cannot be continued; version 2 can. Resume with the "
+                "release of hero-rl that the run was started with"
             )
-        restored = RunningMean.from_state_dict(state["sigma_mean"])
-        if restored.decay != self.rule.decay:
+        inner = state.get("state")
+        if state.get("rule") != self.rule.name or not isinstance(inner, Mapping):
             raise InputError(
-                f"this state decays by {restored.decay}, the rule by {self.rule.decay}; resume with the same decay"
+                f"this state is of rule {state.get('rule')!r} and cannot continue rule {self.rule.name!r}; resume with the "
+                "rule that the run was started with"
             )
-        self.state = restored
+        self.state = self.rule.restore(inner)
 
     def close(self) -> None:
         """Stop worker processes and connections of verifier and reward model; safe to call twice."""

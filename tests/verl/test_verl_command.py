@@ -87,7 +87,7 @@ def train(folder: Path, steps: int, *options: str, mode: str = "hero_sync") -> d
 
 
 def state(folder: Path, step: int, *, mode: str = "hero_sync") -> dict[str, float]:
-    return json.loads((folder / mode / f"global_step_{step}" / "hero_rl.json").read_text())["sigma_mean"]
+    return json.loads((folder / mode / f"global_step_{step}" / "hero_rl.json").read_text())["state"]
 
 
 @pytest.mark.timeout(600)

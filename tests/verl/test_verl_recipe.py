@@ -64,6 +64,6 @@ def test_verls_command_accepts_the_recipe(model: str, regime: str, tmp_path: Pat
     assert check_config(config, settings) == []
     rule = settings.rule
     alpha = 0.05 if regime == "verifiable" else 0.1
-    assert (rule.name, rule.settings["alpha"], rule.settings["beta"], rule.decay) == ("hero", alpha, alpha, 0.9)
+    assert (rule.name, rule.settings["alpha"], rule.settings["beta"], rule.settings["decay"]) == ("hero", alpha, alpha, 0.9)
     assert (rule.settings["w_min"], rule.settings["w_max"], rule.settings["k"]) == (0.4, 3.0, 6.0)
     assert rule.settings["eps"] == 1e-6

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hero_rl.audit.table import Table
-from hero_rl.rewards import SCALES, RewardRule, RuleOutput, Scale, check_scale, group_advantages, running_mean
+from hero_rl.rewards import SCALES, RewardRule, RuleOutput, Scale, check_scale, group_advantages
 from hero_rl.rewards.groups import Groups, group_min_max
 from hero_rl.types import BoolArray, FloatArray, IntArray
 
@@ -83,8 +83,8 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     missing = np.full(table.rows, np.nan)
     verdicts = table.verdicts[verifier] if verifier else missing
     scores = table.scores[scorer] if scorer else missing
-    # sigma-bar is the plain mean over the file, as in `hero score`
-    state = rule.apply(verdicts, scores, table.groups, running_mean(None)).state
+    # what the rule remembers is what the whole file says (sigma-bar: the plain mean), as in `hero score`
+    state = rule.apply(verdicts, scores, table.groups, rule.start_whole).state
     output = rule.apply(verdicts, scores, table.groups, state)
     correct = verdicts > 0.0
     groups = Groups(table.groups, table.prompts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated, cast
@@ -145,6 +146,7 @@ def _result(summary: ScoreSummary, rule: RewardRule, target: Path, seconds: floa
         "missing_scores": summary.missing_scores,
         "reasons": verdicts.reasons,
         "sigma_mean": summary.sigma_mean,
+        "state": {name: None if math.isnan(value) else value for name, value in summary.state_metrics.items()},
         "mean_reward": groups.mean_reward,
         "mean_abs_advantage": groups.mean_abs_advantage,
         "zero_gradient_share_verifier_alone": groups.zero_gradient_verifier,
@@ -167,6 +169,7 @@ def _print(summary: ScoreSummary, result: dict[str, object], decided: list[tuple
         *decided,
         ("scores missing", str(summary.missing_scores)),
         ("sigma-bar", show.number(summary.sigma_mean)),
+        *((name.replace("_", " "), show.number(value)) for name, value in summary.state_metrics.items()),
     ]
     rows += [(f"mean reward, {name}", show.number(value)) for name, value in groups.mean_reward.items()]
     rows += [

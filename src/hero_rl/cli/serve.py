@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LIMITS = ServiceSettings()
 HELP = f"""The reward service over HTTP.
 
-Scores whole groups (POST /v1/score_group, /v1/score_groups) and keeps the running mean of each run_id. Speaks the
+Scores whole groups (POST /v1/score_group, /v1/score_groups) and keeps the state of each run_id. Speaks the
 per-sample protocols of OpenRLHF (/get_reward), NeMo-Gym (/verify) and vLLM (/classify), too; they get raw parts.
 GET /openapi.json describes everything, /healthz and /metrics are for operators. Stops on SIGTERM when what runs is done.
 
@@ -123,7 +123,7 @@ def serve(
             )
         sys.stdout.flush()
         if state is None:
-            show.warn("no --state: the running mean lives as long as this process")
+            show.warn("no --state: the states of runs live as long as this process")
 
     run(create_app(service), sock, on_ready=ready, drain_s=drain)
 

@@ -5,7 +5,8 @@
     shape     rewards, weights and advantages, on numbers alone, a block of whole groups at a time
     write     the rows again, in the file's order, with the new columns
 
-A file is ONE batch: sigma-bar of Eq. 4 is the plain mean over all prompts of the file, frozen for all of them.
+A file is ONE batch: what a rule remembers comes of all prompts of the file, which count alike, and is frozen for all of them.
+sigma-bar of Eq. 4 is the plain mean.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class ScoreSummary(NamedTuple):
     groups: GroupSummary
     sigma_mean: float | None
     """The sigma-bar used for every prompt; None for rules without one."""
+    state_metrics: dict[str, float]
+    """What else the rule's state, frozen for all prompts, says of itself (``RuleState.metrics``)."""
     missing_scores: int
     scale: Scale
     contiguous: bool
@@ -132,13 +135,13 @@ def _score(
         RaggedFile(target.parent) as step_scores,
     ):
         reasons, failures = _measure(source, columns, reward, numbers, step_scores, progress)
-        sigma_mean = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
+        used = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
         codes, steps = list(reasons), iter(step_scores)
         for record, shaped in _with_numbers(source, numbers, progress):
             write(record, scored_values(shaped, codes, next(steps, None), added))
     groups = summarize(numbers.blocks(contiguous=contiguous))
     verdicts = _verdict_counts(numbers, reasons, failures)
-    return ScoreSummary(verdicts, groups, sigma_mean, _missing(numbers, reward), scale, contiguous)
+    return ScoreSummary(verdicts, groups, used.sigma_mean, used.state.metrics(), _missing(numbers, reward), scale, contiguous)
 
 
 def verify_file(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from hero_rl.data.numbers import NumberFile, group_numbers
-from hero_rl.rewards import RewardRule, RunningMean, Scale, group_advantages, running_mean
+from hero_rl.rewards import RewardRule, RuleState, Scale, group_advantages
 
 SCALE_EPS = 1e-4
 """Added to the standard deviation of the batch, as ``group_advantages`` does."""
@@ -18,8 +18,17 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with the stage, the rows done and the rows in all (None: not known yet)."""
 
 
-def shape(numbers: NumberFile, rule: RewardRule, scale: Scale, *, contiguous: bool, progress: Progress) -> float | None:
-    """The sigma-bar used, None for rules without one; fills reward, weight and advantage.
+class Used(NamedTuple):
+    """What every block of a file was shaped with."""
+
+    sigma_mean: float | None
+    """None for rules without one."""
+    state: RuleState
+    """What the rule remembers of the file."""
+
+
+def shape(numbers: NumberFile, rule: RewardRule, scale: Scale, *, contiguous: bool, progress: Progress) -> Used:
+    """What was used; fills reward, weight and advantage.
 
     Args:
         numbers: records with group, verdict and score.
@@ -47,12 +56,12 @@ def shape(numbers: NumberFile, rule: RewardRule, scale: Scale, *, contiguous: bo
     if scale == "batch":
         for block in numbers.blocks(contiguous=contiguous):
             block["advantage"] /= spread.std + SCALE_EPS
-    return None if math.isnan(sigma_mean) else sigma_mean
+    return Used(None if math.isnan(sigma_mean) else sigma_mean, state)
 
 
-def _frozen_state(numbers: NumberFile, rule: RewardRule, contiguous: bool) -> RunningMean:
-    """The plain mean of sigma over all prompts of the file, as the state that every block is shaped with."""
-    state = running_mean(None)
+def _frozen_state(numbers: NumberFile, rule: RewardRule, contiguous: bool) -> RuleState:
+    """What the rule remembers of the whole file, every block counting alike: the state that every block is shaped with."""
+    state = rule.start_whole
     if rule.stateful:
         for block in numbers.blocks(contiguous=contiguous):
             state = rule.apply(block["verdict"], block["score"], group_numbers(block["group"]), state).state

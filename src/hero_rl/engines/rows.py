@@ -50,18 +50,18 @@ class Shaped(NamedTuple):
     groups: IntArray
     """Shape (B,); prompts numbered as they come."""
     sigma_mean: float
+    state_metrics: Mapping[str, float]
+    """What the rule's state says of itself after the batch."""
     failure_rate: float
 
     def summary(self, advantages_R: FloatArray) -> dict[str, float]:
-        """The numbers of ``batch_summary`` with ``sigma_mean`` and ``failure_rate``; what has no value is left out.
+        """The numbers of ``batch_summary`` and the rule's state, ``sigma_mean`` and ``failure_rate``, where they have a value.
 
         Args:
             advantages_R: shape (R,), as the policy is updated with, weights included.
         """
-        numbers = batch_summary(self.verdicts, self.scores, self.groups, advantages_R[self.final], self.weights[self.final]) | {
-            "sigma_mean": self.sigma_mean,
-            "failure_rate": self.failure_rate,
-        }
+        numbers = batch_summary(self.verdicts, self.scores, self.groups, advantages_R[self.final], self.weights[self.final])
+        numbers |= {"sigma_mean": self.sigma_mean, **self.state_metrics, "failure_rate": self.failure_rate}
         return {name: value for name, value in numbers.items() if not np.isnan(value)}
 
 
@@ -118,5 +118,6 @@ def shape_rows(reward: HybridReward, rows: Sequence[Row], *, update: bool = True
         scores=signals.scores,
         groups=groups,
         sigma_mean=output.sigma_mean,
+        state_metrics=reward.state.metrics(),
         failure_rate=float(failures.mean()),
     )

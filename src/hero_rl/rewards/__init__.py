@@ -11,21 +11,27 @@ from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import group_std
 from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
-from hero_rl.rewards.rules import RewardRule, RuleOutput
+from hero_rl.rewards.process import process
+from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
+from hero_rl.rewards.steps import NO_STEPS, Steps, StepShaping, spread_over_tokens, step_advantages
 from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
 
 __all__ = [
     "APPENDIX",
     "MAIN_TEXT",
+    "NO_STEPS",
     "RULES",
     "SCALES",
     "Dense",
     "Normalize",
     "RewardRule",
     "RuleOutput",
+    "RuleState",
     "RunningMean",
     "Scale",
     "Singleton",
+    "StepShaping",
+    "Steps",
     "batch_summary",
     "check_bands",
     "check_scale",
@@ -37,10 +43,13 @@ __all__ = [
     "hero",
     "make_rule",
     "naive_sum",
+    "process",
     "prof",
     "rm_only",
     "rule_settings",
     "running_mean",
+    "spread_over_tokens",
+    "step_advantages",
     "stratified_normalize",
     "verifier_only",
 ]

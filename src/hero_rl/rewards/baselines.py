@@ -9,8 +9,7 @@ import numpy as np
 
 from hero_rl.errors import InputError
 from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
-from hero_rl.rewards.rules import RewardRule, RuleOutput, check_learned_credit, unweighted
-from hero_rl.rewards.weights import RunningMean
+from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, check_learned_credit, unweighted
 from hero_rl.types import FloatArray
 
 Normalize: TypeAlias = Literal["none", "zscore", "minmax"]
@@ -34,7 +33,7 @@ def verifier_only(*, learned_credit: float = 1.0) -> RewardRule:
     )  # fmt: skip
 
 
-def _apply_verifier_only(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RunningMean) -> RuleOutput:
+def _apply_verifier_only(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RuleState) -> RuleOutput:
     return unweighted(verdicts.copy(), state)  # rewards of their own: the verdicts may be the caller's array
 
 
@@ -81,7 +80,7 @@ def _apply_naive_sum(
     verdicts: FloatArray,
     scores: FloatArray,
     groups: Groups,
-    state: RunningMean,
+    state: RuleState,
     *,
     rule_weight: float,
     normalize: Normalize,
@@ -115,7 +114,7 @@ def _apply_gdpo(
     verdicts: FloatArray,
     scores: FloatArray,
     groups: Groups,
-    state: RunningMean,
+    state: RuleState,
     *,
     verdict_weight: float,
     score_weight: float,
@@ -152,7 +151,7 @@ def prof(*, keep: float = 0.5) -> RewardRule:
     )  # fmt: skip
 
 
-def _apply_prof(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RunningMean, *, keep: float) -> RuleOutput:
+def _apply_prof(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RuleState, *, keep: float) -> RuleOutput:
     correct = verdicts == 1.0
     correct_P = group_sum(correct.astype(np.float64), groups)
     size_P = np.bincount(groups.index_B, minlength=groups.size)

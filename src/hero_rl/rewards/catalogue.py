@@ -9,10 +9,11 @@ from typing import Any
 from hero_rl.errors import InputError
 from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.hybrid import gated, hero
+from hero_rl.rewards.process import process
 from hero_rl.rewards.rules import RewardRule
 
 RULES: Mapping[str, Callable[..., RewardRule]] = {
-    constructor.__name__: constructor for constructor in (hero, verifier_only, rm_only, naive_sum, gdpo, gated, prof)
+    constructor.__name__: constructor for constructor in (hero, verifier_only, rm_only, naive_sum, gdpo, gated, prof, process)
 }
 """Every constructor of a rule under its own name."""
 

@@ -10,7 +10,7 @@ from hero_rl.errors import BandOverlapError
 from hero_rl.rewards.advantages import Scale
 from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, check_strata, normalize_checked
-from hero_rl.rewards.rules import RewardRule, RuleOutput, check_learned_credit, unweighted
+from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, check_learned_credit, unweighted
 from hero_rl.rewards.weights import RunningMean, difficulty_weight, running_mean
 from hero_rl.types import FloatArray
 
@@ -59,7 +59,7 @@ def hero(
     check_bands(alpha, beta)
     check_strata(eps=eps, singleton=singleton, dense=dense, tie_tolerance=tie_tolerance)
     difficulty_weight([], 0.0, w_min=w_min, w_max=w_max, k=k)
-    running_mean(decay)
+    start = running_mean(decay)
     _check_learned_band(learned_credit, alpha, beta)
     apply = partial(
         _apply_hero, alpha=alpha, beta=beta, w_min=w_min, w_max=w_max, k=k, eps=eps, singleton=singleton, dense=dense,
@@ -67,7 +67,7 @@ def hero(
     )  # fmt: skip
     return RewardRule(
         name="hero", settings={**apply.keywords, "decay": decay, "learned_credit": learned_credit}, scale="none",
-        needs_verdicts=True, needs_scores=weighting or dense != "none", apply_checked=apply, decay=decay, stateful=True,
+        needs_verdicts=True, needs_scores=weighting or dense != "none", apply_checked=apply, start=start, stateful=True,
         learned_credit=learned_credit,
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def _apply_hero(
     verdicts: FloatArray,
     scores: FloatArray,
     groups: Groups,
-    state: RunningMean,
+    state: RuleState,
     *,
     alpha: float,
     beta: float,
@@ -99,6 +99,7 @@ def _apply_hero(
     weighting: bool,
     tie_tolerance: float,
 ) -> RuleOutput:
+    assert isinstance(state, RunningMean)  # the type of ``start``, which ``RewardRule.apply`` has checked
     sigma_P = group_moments(scores, groups).std_P
     sigma_P[group_sum((~np.isnan(scores)).astype(np.float64), groups) < 2] = np.nan  # one score has no spread to speak of
     after = state.update(sigma_P)
@@ -142,7 +143,7 @@ def _apply_gated(
     verdicts: FloatArray,
     scores: FloatArray,
     groups: Groups,
-    state: RunningMean,
+    state: RuleState,
     *,
     alpha: float,
     beta: float,
@@ -166,7 +167,7 @@ def _apply_gated(
 
 def check_scale(rule: RewardRule, scale: Scale) -> str | None:
     """What is wrong with normalising this rule's advantages by ``scale``, for a warning; None where nothing is."""
-    if rule.name in ("hero", "gated") and scale == "group":
+    if rule.name in ("hero", "gated", "process") and scale == "group":
         return (
             f"{rule.name} with scale='group': where all verdicts of a prompt are equal, dividing by the group's standard "
             "deviation blows the band up to unit-size advantages, whatever alpha and beta are: the reward model then speaks as "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,10 +19,40 @@ from numpy.typing import ArrayLike
 from hero_rl.errors import InputError
 from hero_rl.rewards.advantages import Scale
 from hero_rl.rewards.groups import Groups, check_signals
-from hero_rl.rewards.weights import RunningMean, running_mean
+from hero_rl.rewards.steps import StepShaping
+from hero_rl.rewards.weights import RunningMean
 from hero_rl.types import LEARNED_YES, FloatArray
 
 Setting: TypeAlias = float | int | str | bool | None
+
+
+class RuleState(Protocol):
+    """What a rule remembers of earlier batches: immutable, picklable, compared by value. A NamedTuple of numbers and tuples.
+
+    ``RunningMean`` is the one that most rules have. Evidence must add up in the same way however it is cut into batches of
+    whole groups where a state forgets nothing (``RewardRule.start_whole``): files are taken in a block at a time.
+    """
+
+    @property
+    def updates(self) -> int:
+        """Batches taken in."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as JSON values, finite numbers only, with a "version" and the settings that are part of the state."""
+        ...
+
+    def restore(self, state: Mapping[str, Any], /) -> RuleState:
+        """The state that ``state_dict`` described, bit for bit, to go on where this one stands.
+
+        Raises:
+            InputError: no such description, or of another version, or of a state with other settings than this one.
+        """
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers worth logging under ``hero/``, by name; NaN where not known yet. sigma-bar is logged anyway."""
+        ...
 
 
 class RuleOutput(NamedTuple):
@@ -34,12 +64,18 @@ class RuleOutput(NamedTuple):
     """Shape (B,), the prompt's weight repeated for its responses; multiply the *advantage* by it."""
     sigma_mean: float
     """The sigma-bar that was used; NaN for rules without weighting."""
-    state: RunningMean
+    state: RuleState
     """The state after this batch."""
 
 
-ApplyFn: TypeAlias = Callable[[FloatArray, FloatArray, Groups, RunningMean], RuleOutput]
-"""From verdicts as credit in [0, 1] (1 and 0, in between only a learned "correct"), scores, groups and state."""
+ApplyFn: TypeAlias = Callable[[FloatArray, FloatArray, Groups, RuleState], RuleOutput]
+"""From verdicts as credit in [0, 1] (1 and 0, in between only a learned "correct"), scores, groups and state.
+
+The state is of the same type as the rule's ``start``.
+"""
+
+
+_MEAN, _WHOLE_MEAN = RunningMean(), RunningMean(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +90,29 @@ class RewardRule:
     needs_verdicts: bool
     needs_scores: bool
     apply_checked: ApplyFn = field(repr=False)
-    decay: float | None = 0.9
+    start: RuleState = _MEAN
+    """The state before the first batch."""
+    start_whole: RuleState = _WHOLE_MEAN
+    """Before the first block of a file, which is one batch: a state that forgets nothing, of the same type as ``start``."""
     stateful: bool = False
     learned_credit: float = 1.0
     """What a learned "correct" counts for, in [0, 1]: 1 as much as a rule's own, 0 as an incorrect response."""
+    steps: StepShaping | None = None
+    """How step scores shape the advantages of a response's tokens, in engines that have one a token; None: not at all."""
 
-    def init(self) -> RunningMean:
+    def init(self) -> RuleState:
         """The state before the first batch."""
-        return running_mean(self.decay)
+        return self.start
 
-    def apply(self, verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike, state: RunningMean) -> RuleOutput:
+    def restore(self, state: Mapping[str, Any]) -> RuleState:
+        """The state that its ``state_dict`` described, bit for bit.
+
+        Raises:
+            InputError: not a state of this rule with these settings.
+        """
+        return self.start.restore(state)
+
+    def apply(self, verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike, state: RuleState) -> RuleOutput:
         """Rewards and weights of one batch, and the state after it. Pure: ``state`` is not changed.
 
         Args:
@@ -75,8 +124,13 @@ class RewardRule:
                 on what else is in the batch (but for the very first batch, which has only itself to go by).
 
         Raises:
-            InputError: shapes differ, an impossible verdict, an infinite score.
+            InputError: shapes differ, an impossible verdict, an infinite score, a state of another kind of rule.
         """
+        if not isinstance(state, type(self.start)):
+            raise InputError(
+                f"the rule {self.name!r} keeps a {type(self.start).__name__} and was given a {type(state).__name__}; start "
+                "with rule.init() and go on with the state that the last call returned"
+            )
         verdicts, scores, groups = check_signals(verdicts_B, scores_B, groups_B)
         return self.apply_checked(self._credit(verdicts), scores, groups, state)
 
@@ -98,6 +152,6 @@ def check_learned_credit(learned_credit: float) -> None:
         raise InputError(f"learned_credit={learned_credit:g} must lie in [0, 1]: it is what a learned 'correct' counts for")
 
 
-def unweighted(rewards: FloatArray, state: RunningMean) -> RuleOutput:
+def unweighted(rewards: FloatArray, state: RuleState) -> RuleOutput:
     """What a rule without weights and state returns."""
     return RuleOutput(rewards, np.ones_like(rewards), float("nan"), state)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypedDict
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -120,18 +122,41 @@ class RunningMean(NamedTuple):
         return {"version": 1, **self._asdict()}
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, float | int | None]) -> RunningMean:
+    def from_state_dict(cls, state: Mapping[str, Any]) -> RunningMean:
         """The running mean that ``state_dict`` described.
 
         Raises:
-            InputError: keys missing, unknown, or of another version.
+            InputError: keys missing, unknown, of another version, or values that no running mean has.
         """
         fields = dict(state)
         version = fields.pop("version", None)
         if version != 1 or set(fields) != set(cls._fields):
             raise InputError(f"not the state of a running mean of version 1: {state!r}; was it written by another release?")
         decay, total, weight, updates = (fields[name] for name in cls._fields)
-        return cls(decay, float(total or 0.0), float(weight or 0.0), int(updates or 0))
+        numbers = all(map(_is_number, (total, weight, updates))) and (decay is None or _is_number(decay))
+        if not numbers or weight < 0 or updates < 0 or updates != int(updates):
+            raise InputError(f"not the state of a running mean, which has numbers, weight and updates >= 0: {state!r}")
+        return cls(decay, float(total), float(weight), int(updates))
+
+    def restore(self, state: Mapping[str, Any], /) -> RunningMean:
+        """As ``from_state_dict``, to go on where this one stands.
+
+        Raises:
+            InputError: not the state of a running mean, or of one that decays in another way.
+        """
+        restored = RunningMean.from_state_dict(state)
+        if restored.decay != self.decay:
+            raise InputError(f"this state decays by {restored.decay}, the rule by {self.decay}; resume with the same decay")
+        return restored
+
+    def metrics(self) -> dict[str, float]:
+        """Nothing: its value is logged as ``sigma_mean``."""
+        return {}
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number that a float can hold: JSON knows longer ones, and true and false."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def running_mean(decay: float | None = 0.9) -> RunningMean:

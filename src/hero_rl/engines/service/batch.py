@@ -16,7 +16,7 @@ from hero_rl.engines.service.schemas import Group, Response, ScoreGroup, ScoreGr
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Request
 from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RuleOutput, Scale, group_advantages
+from hero_rl.rewards import RuleOutput, RuleState, RunningMean, Scale, group_advantages
 from hero_rl.types import Rollout, Verdict
 
 
@@ -132,10 +132,16 @@ def answer(batch: Batch, signals: Signals, shaped: RuleOutput, reward: HybridRew
         "rule": reward.rule.name,
         "scale": scale,
         "sigma_mean": number(shaped.sigma_mean),
-        "running_mean": number(reward.state.value),
+        "running_mean": number(mean_so_far(reward.state)),
+        "metrics": {name: value for name, value in reward.state.metrics().items() if not math.isnan(value)},
         "updates": reward.state.updates,
     }
     return json.dumps({**state, **(groups[0] if batch.alone else {"groups": groups})}, allow_nan=False).encode()
+
+
+def mean_so_far(state: RuleState) -> float:
+    """sigma-bar of a state that is a running mean; NaN before the first batch, and for any other state."""
+    return state.value if isinstance(state, RunningMean) else math.nan
 
 
 def number(value: float) -> float | None:

@@ -41,9 +41,11 @@ class BatchReward(NamedTuple):
     sigma_mean: float
     """The sigma-bar that was used; NaN for rules without."""
     running_mean: float
-    """sigma-bar after the batch."""
+    """sigma-bar after the batch; NaN for a rule whose state is no running mean."""
     updates: int
     """Batches that the run has counted."""
+    metrics: dict[str, float]
+    """What else the rule's state says of itself after the batch, for a log."""
 
     @property
     def rewards(self) -> FloatArray:
@@ -200,6 +202,7 @@ def _batch(answer: JSON) -> BatchReward:
         sigma_mean=_number(fields["sigma_mean"]),
         running_mean=_number(fields["running_mean"]),
         updates=fields["updates"],
+        metrics=fields["metrics"],
     )
 
 

@@ -55,10 +55,12 @@ def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, meaning, value=value)
 
 
-def labelled(name: str, meaning: str, label: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
-    """A gauge with one label; values that are not known yet are left out."""
-    family = GaugeMetricFamily(name, meaning, labels=[label])
-    for text, value in values:
+def labelled(
+    name: str, meaning: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
+) -> GaugeMetricFamily:
+    """A gauge with labels; values that are not known yet are left out."""
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for texts, value in values:
         if not math.isnan(value):
-            family.add_metric([text], value)
+            family.add_metric(texts, value)
     return family

@@ -61,7 +61,7 @@ async def score_group(
     """Verdict, score, reward, weight and advantage of every response to one prompt.
 
     The group is a batch of its own for the rule's state. A trainer that has several groups at a time sends them to
-    `/v1/score_groups`, so that the running mean moves once a batch.
+    `/v1/score_groups`, so that the run's state moves once a batch.
     """
     return await _score(body, request, service, idempotency_key, x_deadline_s)
 
@@ -129,5 +129,5 @@ async def healthz(service: Service, response: Response) -> dict[str, object]:
     response_class=Response, summary="Numbers for Prometheus",
 )  # fmt: skip
 async def metrics(service: Service) -> Response:
-    """Requests, latencies, queue, failures, verdicts, running means."""
+    """Requests, latencies, queue, failures, verdicts, states of runs."""
     return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}$"
 MAX_KEY_CHARS = 200
@@ -138,13 +138,16 @@ class ScoredGroup(BaseModel):
 
 
 class StateOut(BaseModel):
-    """The running mean that belongs to a run."""
+    """The state that belongs to a run."""
 
     run_id: str
     rule: str
     scale: str = Field(description="How advantages were normalised: none, group, batch.")
     sigma_mean: float | None = Field(description="The sigma-bar that was used for this batch; null for rules without.")
-    running_mean: float | None = Field(description="After this batch; null before the first.")
+    running_mean: float | None = Field(
+        description="sigma-bar after this batch; null before the first, and for a rule whose state is no running mean."
+    )
+    metrics: dict[str, float] = Field(description="What else the rule's state says of itself after this batch, for a log.")
     updates: int = Field(description="Batches that the run has counted.")
 
 
@@ -164,22 +167,12 @@ class VerifyOut(BaseModel):
     verdicts: list[DetailedVerdict]
 
 
-class MeanState(_Closed):
-    """A running mean."""
-
-    version: Literal[1]
-    decay: float | None = Field(gt=0, lt=1)
-    total: float
-    weight: float = Field(ge=0)
-    updates: Whole = Field(ge=0, le=2**53)
-
-
 class RuleState(_Closed):
     """What `HybridReward.state_dict` gives."""
 
-    version: Literal[1]
+    version: Literal[2]
     rule: str
-    sigma_mean: MeanState
+    state: dict[str, JsonValue] = Field(description="As the rule writes it; what it cannot continue from is a 409.")
 
 
 class RunState(BaseModel):
@@ -192,8 +185,8 @@ class RunState(BaseModel):
             "examples": [{
                 "run_id": "run-7",
                 "state": {
-                    "version": 1, "rule": "hero",
-                    "sigma_mean": {"version": 1, "decay": 0.9, "total": 0.5, "weight": 1.0, "updates": 1},
+                    "version": 2, "rule": "hero",
+                    "state": {"version": 1, "decay": 0.9, "total": 0.5, "weight": 1.0, "updates": 1},
                 },
             }]
         },

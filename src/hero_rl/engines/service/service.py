@@ -27,14 +27,14 @@ from hero_rl.engines.service.store import Request, StateStore
 from hero_rl.engines.service.texts import TextScorer
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RunningMean, Scale
+from hero_rl.rewards import RuleState, Scale
 from hero_rl.types import Rollout, Verdict
 
 T = TypeVar("T")
 
 RUNS_IN_MEMORY = 1000
 RUNS_SHOWN = 100
-"""Runs whose running mean is among the metrics: the ones that changed last."""
+"""Runs whose state is among the metrics: the ones that changed last."""
 
 
 class _Job:
@@ -273,7 +273,7 @@ class RewardService:
     def _commit(self, batch: Batch, signals: Signals) -> bytes:
         """Apply the rule, store, and move the state; in the state's thread."""
         reward = self._run(batch.run_id)
-        before: RunningMean = reward.state
+        before: RuleState = reward.state
         try:
             shaped = reward.shape(signals.values, signals.scores, batch.groups_B, update=batch.update)
             body = batches.answer(batch, signals, shaped, reward, self.scale)
@@ -336,8 +336,13 @@ class RewardService:
         yield gauge("hero_runs", "Runs whose state is kept.", self.store.runs)
         recent = list(self._runs.items())[-RUNS_SHOWN:]
         yield labelled(
-            "hero_running_mean", "sigma-bar of the runs used last.", "run_id", ((name, one.state.value) for name, one in recent)
-        )
+            "hero_running_mean", "sigma-bar of the runs used last.", ("run_id",),
+            (((run_id,), batches.mean_so_far(one.state)) for run_id, one in recent),
+        )  # fmt: skip
+        yield labelled(
+            "hero_rule_state", "What the rule's state of the runs used last says of itself.", ("run_id", "name"),
+            (((run_id, name), value) for run_id, one in recent for name, value in one.state.metrics().items()),
+        )  # fmt: skip
 
 
 def _too_late() -> RequestError:

@@ -20,7 +20,7 @@ from hero_rl.engines.service.problems import RequestError
 from hero_rl.errors import InputError
 
 FILE = "service.sqlite3"
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE runs (run_id TEXT PRIMARY KEY, state TEXT NOT NULL, updated REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE answers (

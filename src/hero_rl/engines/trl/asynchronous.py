@@ -44,8 +44,8 @@ class GroupReward:
         Args:
             reward: verifier, reward model and rule.
             eos_token_ids: the tokens that end a completion.
-            state_file: where the rule's running mean is kept, after every group, and read from at the start. TRL's own
-                checkpoints know nothing of it, so without a file a resumed run starts its mean anew.
+            state_file: where the rule's state is kept, after every group, and read from at the start. TRL's own
+                checkpoints know nothing of it, so without a file a resumed run starts it anew.
         """
         self.reward, self.eos_token_ids, self.state_file = reward, frozenset(eos_token_ids), state_file
         self.__name__ = f"hero_{reward.rule.name}"  # what TRL logs it as

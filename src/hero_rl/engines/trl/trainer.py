@@ -1,4 +1,4 @@
-"""``HeroTrainer``: TRL's ``GRPOTrainer`` with a reward that sees whole groups, two signals and a running mean.
+"""``HeroTrainer``: TRL's ``GRPOTrainer`` with a reward that sees whole groups, two signals and a state.
 
 Two methods are extended, and both call ``super()``:
 
@@ -43,8 +43,8 @@ class HeroTrainer(GRPOTrainer):
     column reaches verifier and reward model in ``Rollout.extra``.
 
     Logged beside TRL's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``,
-    and, of the main process alone, what a cascade or a cache counted. The completions table has the raw ``verdict``,
-    ``reason`` and ``rm_score`` of every row.
+    the metrics of the rule's state after the batch, and, of the main process alone, what a cascade or a cache counted. The
+    completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
 
     The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it bit for bit. It
     is computed from gathered rows, so it is the same on every process. Evaluation reads it and never feeds it.
@@ -164,6 +164,7 @@ class HeroTrainer(GRPOTrainer):
         _, verdicts, scores, failures = self._raw.T
         summary = batch_summary(verdicts, scores, self._groups(len(advantages)), advantages, self._shaped.weights)
         summary |= {"sigma_mean": self._shaped.sigma_mean, "failure_rate": float(failures.mean())}
+        summary |= self.reward.state.metrics()
         summary |= self.reward.take_metrics()
         metrics = self._metrics["train" if self._training else "eval"]
         for name, value in summary.items():
@@ -202,7 +203,7 @@ def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridRewar
     if args.save_strategy == "steps" and reward.rule.stateful and cycle > 1 and args.save_steps % cycle:
         warnings.warn(
             f"save_steps={args.save_steps} is no multiple of the {cycle:g} optimizer steps that one generation serves: a "
-            "checkpoint in mid-cycle makes TRL generate that batch again on resume, which feeds it to the running mean twice. "
+            "checkpoint in mid-cycle makes TRL generate that batch again on resume, which feeds it to the rule's state twice. "
             "Use a multiple",
             SettingsWarning,
             stacklevel=3,

@@ -54,9 +54,9 @@ STATE_FILE = "hero_rl.json"
 class HeroMixin(PPOTrainer):
     """Shapes rewards between verl's reward workers and its advantage estimator.
 
-    Logged beside verl's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean`` and
-    ``failure_rate``. verl's ``critic/score`` and ``critic/rewards`` are the shaped rewards. Validation is not touched:
-    ``val-core/.../acc`` is the verifier.
+    Logged beside verl's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``
+    and the metrics of the rule's state. verl's ``critic/score`` and ``critic/rewards`` are the shaped rewards. Validation is
+    not touched: ``val-core/.../acc`` is the verifier.
 
     Reference: HERO (arXiv 2510.07242). Departs from the paper: weights multiply advantages, not rewards.
     """
@@ -136,7 +136,7 @@ class HeroMixin(PPOTrainer):
         elif self.hero.rule.stateful:
             raise InputError(
                 f"{file} is missing: the checkpoint was not written by a hero trainer mode, and the rule "
-                f"{self.hero.rule.name!r} cannot continue its running mean. Start a new run from its weights instead"
+                f"{self.hero.rule.name!r} cannot continue its state. Start a new run from its weights instead"
             )
 
 
@@ -156,7 +156,7 @@ class HeroColocateAsync(HeroMixin, PPOTrainerColocateAsync):
 
 @register_trainer("hero_separate_async")
 class HeroSeparateAsync(HeroMixin, PPOTrainerSeparateAsync):
-    """verl's ``separate_async`` with shaped rewards. The running mean moves once a mini-batch, as rewards are shaped."""
+    """verl's ``separate_async`` with shaped rewards. The rule's state moves once a mini-batch, as rewards are shaped."""
 
     base_mode = "separate_async"
 
