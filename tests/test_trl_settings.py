@@ -15,6 +15,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from helpers import tiny
+from helpers.tally import tally
 from hero_rl.engines.trl.signals import to_rollout
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SettingsWarning, SignalError
@@ -239,3 +240,13 @@ def test_every_number_of_the_summary_is_logged_each_step(tmp_path: Path) -> None
     assert entry["hero/sigma_mean"] > 0.0
     assert entry["hero/failure_rate"] == 0.0
     assert entry["reward"] == pytest.approx(entry["rewards/shaped/mean"])
+
+
+def test_what_the_rules_state_says_of_itself_is_logged_after_each_batch(tmp_path: Path) -> None:
+    trainer = build(tiny.config(tmp_path, max_steps=2), HybridReward(tiny.Letters(), None, tally()))
+    trainer.train()
+    first, second = trainer.state.log_history[:2]
+    assert first["hero/share_so_far"] == first["hero/correct"]
+    # the first batch is worth half by then: (0.5 first + second) / 1.5
+    expected = (0.5 * first["hero/correct"] + second["hero/correct"]) / 1.5
+    assert second["hero/share_so_far"] == trainer.reward.state.metrics()["share_so_far"] == pytest.approx(expected)
