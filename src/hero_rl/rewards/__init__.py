@@ -11,9 +11,9 @@ from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import group_std
 from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
-from hero_rl.rewards.process import process
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
 from hero_rl.rewards.steps import NO_STEPS, Steps, StepShaping, spread_over_tokens, step_advantages
+from hero_rl.rewards.stepwise import process
 from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
 
 __all__ = [
