@@ -35,8 +35,8 @@ COMMANDS = {
 }
 """Each command is the function of its name in the module of its name (`hero_rl.cli.score.score`), with its help in the module's
 `HELP` or else in the function's docstring. A module with a `COMMANDS` of its own (a mapping of name to function) is a group:
-`hero rm train`; its `GROUP`, if any, is the class of the group. A module is imported only when its command is run, so that one
-whose packages are missing does not break the others."""
+`hero rm train`; its `GROUP`, if any, is the class of the group, its `CALLBACK`, if any, what runs where none is named.
+A module is imported only when its command is run, so that one whose packages are missing does not break the others."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,6 +108,8 @@ def _group(module: ModuleType, summary: str) -> typer.Typer:
     group = typer.Typer(cls=kind, rich_markup_mode=None, help=getattr(module, "HELP", summary), short_help=summary)
     for name, function in cast("Mapping[str, Callable[..., object]]", module.COMMANDS).items():
         group.command(name)(function)
+    if hasattr(module, "CALLBACK"):
+        group.callback(invoke_without_command=True, help=getattr(module, "HELP", summary))(module.CALLBACK)
     return group
 
 

@@ -1,4 +1,4 @@
-"""`hero lab`: train tiny models on this machine, rule against rule, and look at what happens."""
+"""`hero lab`: train tiny models on this machine, rule against rule, and look at what happens; `hero lab study` is beside it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from rich.live import Live
 from rich.table import Table
 
 from hero_rl.cli import show
+from hero_rl.cli.study import study
 from hero_rl.errors import HeroError, InputError, require
 from hero_rl.files import write_text
 from hero_rl.lab.arms import ARMS, VERIFIER_ARMS
 from hero_rl.lab.compare import ArmSummary, summarize, tags
 from hero_rl.lab.settings import LabSettings, RunSettings
+from hero_rl.lab.study.plan import parse_seeds
 from hero_rl.sandbox import available_cpus
 
 HELP = f"""Train tiny models from scratch on this machine and compare reward rules.
@@ -35,6 +37,7 @@ kept in OUT/cache and results in OUT/runs, so that a second call does only what 
 Examples:
   hero lab
   hero lab --regime mixed --seeds 0-4 --rules "hero hero:alpha=0.2 verifier_only"
+  hero lab study plan.toml              many comparisons from one file
 
 \b
 Rules:  {", ".join(ARMS)}
@@ -52,6 +55,7 @@ without any pass.
 
 
 def lab(
+    context: typer.Context,
     regime: Annotated[str, typer.Option(help="verifiable, hard or mixed prompts.")] = "hard",
     reward_model_tier: Annotated[str, typer.Option(help="hackable, robust or broken.")] = "hackable",
     rules: Annotated[str, typer.Option(help="What to compare, separated by spaces.")] = " ".join(ARMS),
@@ -64,12 +68,15 @@ def lab(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for models, results and the report.")] = Path("runs/lab"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Run the command (its help text is ``HELP``)."""
+    """Run the command (its help text is ``HELP``), unless a command of the group is called."""
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
     settings = LabSettings(
         regime=regime,  # type: ignore[arg-type]  # LabSettings checks it
         tier=reward_model_tier,  # type: ignore[arg-type]
         rules=_split_rules(rules),
-        seeds=_parse_seeds(seeds),
+        seeds=parse_seeds(seeds, "--seeds"),
         steps=steps,
         early=max(1, steps // 2),
         jobs=jobs or available_cpus(),
@@ -97,6 +104,15 @@ def lab(
         raise HeroError(f"{len(failures)} of {len(failures) + len(results)} runs failed; the first: {failures[0]}")
 
 
+def _refuse_options(context: typer.Context) -> None:
+    """Raise where options of `hero lab` itself stand before a command, which would pass over them."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            command = context.invoked_subcommand
+            raise InputError(f"{parameter.opts[-1]} before {command}: hero lab {command} does not take it; see --help")
+
+
 def _check_folder(out: Path) -> None:
     for path in (out, *out.parents):
         if path.exists():
@@ -108,16 +124,6 @@ def _check_folder(out: Path) -> None:
 def _split_rules(text: str) -> tuple[str, ...]:
     """Separated by spaces; by commas, too, as long as none has settings."""
     return tuple(re.split(r"\s+" if ":" in text else r"[\s,]+", text.strip()))
-
-
-def _parse_seeds(text: str) -> tuple[int, ...]:
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise InputError(f"--seeds {text!r}: {part!r} is neither a number nor a range such as 0-4")
-        seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return tuple(dict.fromkeys(seeds))
 
 
 def _run_all(settings: LabSettings) -> tuple[list[dict[str, Any]], list[str]]:
@@ -226,3 +232,7 @@ def _cells(summary: ArmSummary) -> tuple[str, ...]:
     accuracies = [f"{e.mean:.3f}±{(e.high - e.low) / 2:.3f}" for e in (summary.accuracy, summary.greedy)]
     others = [summary.means[name] for name in ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups")]
     return (summary.label, *accuracies, *(f"{value:.2f}" for value in others))
+
+
+COMMANDS = {"study": study}
+CALLBACK = lab
