@@ -113,7 +113,7 @@ def _run_all(plan: Plan, folder: Path, jobs: int) -> list[str]:
 def _report(plan: Plan, folder: Path, kept: Sequence[Path], failures: Sequence[str], as_json: bool) -> None:
     from hero_rl.lab.study.collect import collect, read_kept
     from hero_rl.lab.study.page import write_study
-    from hero_rl.lab.study.words import best_sentence, claim_sentence
+    from hero_rl.lab.study.words import best_sentence, claim_sentence, missing_sentence
 
     collected = read_kept(kept, plan) if kept else collect(plan, folder)
     if not collected.entries:
@@ -125,9 +125,7 @@ def _report(plan: Plan, folder: Path, kept: Sequence[Path], failures: Sequence[s
         return
     for table in found.tabulated:
         sys.stdout.write(f"{table.plan.name}: {table.plan.claim}\n")
-        if table.missing:
-            sys.stdout.write(f"  {table.missing} of {len(table.plan.runs)} runs have no result.\n")
-        for sentence in filter(None, (claim_sentence(table), best_sentence(table))):
+        for sentence in filter(None, (missing_sentence(table), claim_sentence(table), best_sentence(table))):
             sys.stdout.write(f"  {sentence}\n")
     sys.stdout.write(f"\ntables: {found.tables}\nreport: {found.page}\n")
 

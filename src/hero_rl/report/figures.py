@@ -43,8 +43,13 @@ class Panel:
     percent: bool = False
 
 
-def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step") -> Figure:
-    """A row of panels that share their legend: the mean over seeds, and the range of the seeds as a band.
+def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None) -> Figure:
+    """Panels that share their legend: the mean over seeds, and the range of the seeds as a band.
+
+    Args:
+        panels: in reading order.
+        x_label: what the horizontal axes measure.
+        across: panels in a row; None: all of them.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -52,8 +57,15 @@ def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step") -> 
     require("matplotlib", extra="report", purpose="a figure")
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
-    figure = Figure(figsize=(4.2 * len(panels), 3.7), layout="constrained")
-    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    columns = min(across or len(panels), len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.5), layout="constrained")
+    if rows > 1:
+        figure.set_layout_engine("constrained", h_pad=0.12)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    all_axes = grid[: len(panels)]
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
     style = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
     for axes, panel in zip(all_axes, panels, strict=True):

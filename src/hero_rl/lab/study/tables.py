@@ -88,6 +88,8 @@ class Tabulated(NamedTuple):
     pairs: list[PairRow]
     best: list[PairRow]
     """Candidate of ``best_of`` minus whichever other has the highest mean in the cell."""
+    leaders: list[PairRow]
+    """The rule of the highest mean minus the runner-up in each cell, at the last horizon, in the metric of the claim."""
     reach: list[ReachRow]
     missing: int
 
@@ -108,7 +110,7 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry], *, missing: int = 0) -> 
     for entry in entries:
         for tag in plan.tags or _TRAINED[entry.result["settings"]["regime"]]:
             cells.setdefault(Cell(entry.cell, tag), {}).setdefault(entry.arm, {})[entry.seed] = entry.result
-    found = Tabulated(plan, [], [], [], [], missing)
+    found = Tabulated(plan, [], [], [], [], [], missing)
     for cell, by_arm in cells.items():
         found.arms.extend(_arm_rows(plan, cell, by_arm))
         for step in plan.horizons:
@@ -116,6 +118,7 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry], *, missing: int = 0) -> 
                 for candidate, baseline in plan.pairs:
                     found.pairs.extend(_pair(cell, by_arm, candidate, baseline, step, metric))
                 found.best.extend(_best(plan, cell, by_arm, step, metric))
+        found.leaders.extend(_leader(plan, cell, by_arm, [row for row in found.arms if row.cell == cell]))
     for axes in dict.fromkeys(cell.axes for cell in cells):
         by_arm = next(runs for cell, runs in cells.items() if cell.axes == axes)
         found.reach.extend(_reach(axes, by_arm, plan.pairs))
@@ -189,6 +192,14 @@ def _best(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]
     return [min(rows, key=lambda row: row.difference.value)] if len(rows) == len(plan.best_of.others) else []
 
 
+def _leader(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]], rows: Sequence[ArmRow]) -> list[PairRow]:
+    """Chosen on the numbers that it is judged by, so that its lead is too large rather than too small."""
+    last = max(plan.horizons)
+    means = {row.arm: getattr(row, plan.metric).value for row in rows if row.step == last}
+    order = sorted(means, key=lambda arm: -means[arm])
+    return _pair(cell, by_arm, order[0], order[1], last, plan.metric) if len(order) > 1 else []
+
+
 def _reach(
     axes: tuple[Axis, ...], by_arm: Mapping[str, Mapping[int, Result]], pairs: Sequence[tuple[str, str]]
 ) -> list[ReachRow]:
@@ -243,6 +254,7 @@ def as_json(table: Tabulated) -> dict[str, Any]:
         "runs": len(plan.runs), "missing": table.missing,
         "arms": [_row_json(row) for row in table.arms],
         "pairs": [_row_json(row) for row in table.pairs],
+        "leaders": [_row_json(row) for row in table.leaders],
         "best_of": [_row_json(row) for row in table.best],
         "rollouts_to_reach": [_row_json(row) | {"median": row.median} for row in table.reach],
     }  # fmt: skip

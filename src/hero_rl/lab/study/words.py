@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from hero_rl.lab.study.tables import ArmRow, Cell, PairRow, ReachRow, Tabulated
+from hero_rl.lab.study.plan import Metric
+from hero_rl.lab.study.tables import METRICS, ArmRow, Cell, PairRow, ReachRow, Tabulated
 from hero_rl.lab.study.throughput import Throughput
 from hero_rl.measures.intervals import Estimate
 
@@ -17,7 +19,18 @@ HOW_INTERVALS = (
 )
 
 
+_MOST_CELLS = 6
+"""Up to here each cell has a table of its own."""
+_MOST_PAIRS = 3
 _BEST = {"holds": "ahead", "does not hold": "worse", "cannot be told": "level"}
+
+
+class Grid(NamedTuple):
+    """Cells of text under a header, with a heading."""
+
+    heading: str
+    header: list[str]
+    rows: list[list[str]]
 
 
 def claim_sentence(table: Tabulated) -> str:
@@ -26,11 +39,14 @@ def claim_sentence(table: Tabulated) -> str:
     if not rows:
         return ""
     counts = {word: sum(row.verdict == word for row in rows) for word in ("holds", "does not hold", "cannot be told")}
-    words = " and ".join(f"{word} in {count}" for word, count in counts.items() if count)
+    words = ", ".join(f"{word} in {count}" for word, count in counts.items() if count)
     if len(rows) == 1:
         return f"{rows[0].verdict.capitalize()}: {_pair_words(rows[0], table)}."
-    held = ", ".join(_pair_words(row, table) for row in rows[:3] if len(rows) <= 3)
-    return f"{words.capitalize()} of {len(rows)} comparisons at step {rows[0].step}{': ' + held if held else ''}."
+    shown = rows if len(rows) <= _MOST_PAIRS else [row for row in rows if row.verdict == "does not hold"]
+    more = f", and {len(shown) - _MOST_PAIRS} more" if len(shown) > _MOST_PAIRS else ""
+    listed = "; ".join(_pair_words(row, table) for row in shown[:_MOST_PAIRS]) + more
+    start = ": " if len(rows) <= _MOST_PAIRS else "; against it: "
+    return f"{words.capitalize()} of {len(rows)} comparisons at step {rows[0].step}{start + listed if listed else ''}."
 
 
 def best_sentence(table: Tabulated) -> str:
@@ -48,6 +64,11 @@ def best_sentence(table: Tabulated) -> str:
         f"{best_of.candidate} is {than}, and clearly ahead in {len(ahead)}. Worst cell: {_pair_words(worst, table)}. "
         f"The lowest end of an interval is {lowest.difference.low:+.3f} ({lowest.cell.words(table.varying)})."
     )
+
+
+def missing_sentence(table: Tabulated) -> str:
+    """How much there is not yet; empty where all is there."""
+    return f"{table.missing} of {len(table.plan.runs)} runs have no result." if table.missing else ""
 
 
 def markdown(title: str, tables: Sequence[Tabulated], throughput: Throughput | None, *, command: str) -> str:
@@ -87,20 +108,49 @@ def _pair_words(row: PairRow, table: Tabulated) -> str:
 
 def _table(table: Tabulated) -> list[str]:
     lines = [f"## {table.plan.name}", "", f"**Claim:** {table.plan.claim}", ""]
-    for sentence in (claim_sentence(table), best_sentence(table)):
-        lines += [sentence, ""] if sentence else []
-    if table.missing:
-        lines += [f"{table.missing} of {len(table.plan.runs)} runs have no result yet.", ""]
-    for cell in dict.fromkeys(row.cell for row in table.arms):
-        rows = [row for row in table.arms if row.cell == cell]
-        lines += [f"### {table.plan.name}: {cell.words(table.varying)} ({max(row.seeds for row in rows)} seeds)", ""]
-        lines += [*_grid(arm_header(table.plan.horizons), arm_cells(rows, table.plan.horizons)), ""]
-    for rows, first in ((table.pairs, "difference"), (table.best, "minus the best of the others")):
-        if rows:
-            lines += [*_grid(pair_header(table, first), pair_cells(rows, table)), ""]
-    if table.reach:
-        lines += [*_grid(REACH_HEADER, reach_cells(table.reach, table)), ""]
+    for sentence in filter(None, (claim_sentence(table), best_sentence(table), missing_sentence(table))):
+        lines += [sentence, ""]
+    for grid in grids(table):
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in [grid.header, *grid.rows]]
+        first, *rest = [f"| {' | '.join(row)} |" for row in rows]
+        lines += [f"### {grid.heading}", "", first, "|---" * len(grid.header) + "|", *rest, ""]
     return lines
+
+
+def grids(table: Tabulated) -> list[Grid]:
+    """Everything that a table shows, in reading order."""
+    name, last = table.plan.name, max(table.plan.horizons)
+    cells = list(dict.fromkeys(row.cell for row in table.arms))
+    found: list[Grid] = []
+    if len(cells) > _MOST_CELLS:
+        found += [_compact(table, cells, metric) for metric in METRICS]
+    else:
+        for cell in cells:
+            rows = [row for row in table.arms if row.cell == cell]
+            heading = f"{name}: {cell.words(table.varying)} ({max(row.seeds for row in rows)} seeds)"
+            found.append(Grid(heading, arm_header(table.plan.horizons), arm_cells(rows, table.plan.horizons)))
+    if table.pairs:
+        found.append(Grid(f"{name}: differences", pair_header(table, "difference"), pair_cells(table.pairs, table)))
+    if table.best:
+        header = pair_header(table, "minus the best of the others")
+        found.append(Grid(f"{name}: against the best of the others", header, pair_cells(table.best, table)))
+    if len(table.varying) > 1 and table.leaders:
+        header = ["where", "best rule", "runner-up", f"lead at step {last}"]
+        rows = [[row.cell.words(table.varying), row.candidate, row.baseline, with_half(row.difference, sign=True)]
+                for row in table.leaders]  # fmt: skip
+        found.append(Grid(f"{name}: the best rule in each cell", header, rows))
+    if table.reach:
+        found.append(Grid(f"{name}: rollouts", list(REACH_HEADER), reach_cells(table.reach, table)))
+    return found
+
+
+def _compact(table: Tabulated, cells: Sequence[Cell], metric: Metric) -> Grid:
+    """A line a cell, a column a rule, at the last horizon."""
+    last = max(table.plan.horizons)
+    arms = ["(start)", *table.plan.arms]
+    at = {(row.cell, row.arm): with_half(getattr(row, metric)) for row in table.arms if row.step in (0, last)}
+    rows = [[cell.words(table.varying), *(at.get((cell, arm), "") for arm in arms)] for cell in cells]
+    return Grid(f"{table.plan.name}: {metric} at step {last}", ["where", *arms], rows)
 
 
 def arm_header(horizons: Sequence[int]) -> list[str]:
@@ -165,8 +215,3 @@ def reach_cells(rows: Sequence[ReachRow], table: Tabulated) -> list[list[str]]:
         where = Cell(row.axes, "").words(table.varying, tag=False) or "–"
         lines.append([f"{row.baseline}: {row.candidate}", where, percent(row.median), text, percent(row.pooled)])
     return lines
-
-
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    clean = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(row)} |" for row in clean)]
