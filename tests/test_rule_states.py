@@ -16,6 +16,7 @@ from hero_rl.audit.table import Table
 from hero_rl.data import Columns, numbers, score_file
 from hero_rl.engines.rows import Row, column_reward, shape_rows
 from hero_rl.engines.service.batch import Batch, answer
+from hero_rl.engines.service.metrics import Metrics, labelled
 from hero_rl.engines.signals import to_info
 from hero_rl.errors import InputError
 from hero_rl.pipeline import HybridReward
@@ -104,6 +105,13 @@ def test_the_service_answers_with_what_the_state_says():
     told = _answer(one)
     assert (told["metrics"], told["updates"]) == ({"share_so_far": 0.25}, 1)
     assert (told["sigma_mean"], told["running_mean"]) == (None, None)
+
+
+def test_prometheus_reads_what_is_known_of_every_run():
+    values = [(("a", "share_so_far"), 0.25), (("b", "share_so_far"), float("nan"))]
+    text = Metrics(lambda: [labelled("hero_rule_state", "About states.", ("run_id", "name"), values)]).text().decode()
+    found = [line for line in text.splitlines() if line.startswith("hero_rule_state")]
+    assert found == ['hero_rule_state{name="share_so_far",run_id="a"} 0.25']
 
 
 def _answer(one: HybridReward, *, update: bool = True) -> dict[str, Any]:
