@@ -158,10 +158,12 @@ def step_advantages(
     offsets_N = _centred(flat, strata, shaping.tie_tolerance) * scale_B[flat.response_N]
 
     known = np.nan_to_num(outcome, nan=0.0)
-    found = [np.full(len(steps.scores), advantage) for steps, advantage in zip(steps_B, known.tolist(), strict=True)]
+    found: list[FloatArray] = [
+        np.full(len(steps.scores), advantage) for steps, advantage in zip(steps_B, known.tolist(), strict=True)
+    ]
     usable, first = np.unique(flat.response_N, return_index=True)
-    for response, offsets in zip(usable.tolist(), np.split(offsets_N, first[1:]), strict=True):
-        found[response] += offsets
+    for response, start in zip(usable.tolist(), first.tolist(), strict=True):
+        found[response] += offsets_N[start : start + steps_B[response].scores.size]
     shaped = np.zeros(outcome.size, dtype=np.bool_)
     shaped[flat.response_N[offsets_N != 0.0]] = True
     return StepAdvantages(tuple(found), shaped)

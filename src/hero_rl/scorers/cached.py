@@ -12,7 +12,8 @@ import numpy as np
 
 from hero_rl.cache import Cache, Codec, Memo, MemoStats, RolloutKey, check_identity
 from hero_rl.errors import InputError
-from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores
+from hero_rl.scorers.steps import step_ends
+from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores
 
 _logger = logging.getLogger(__name__)
 
@@ -126,6 +127,11 @@ class CachedStepScorer(CachedScorer):
     async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
         """As ``score_steps``, without blocking the event loop."""
         return await self._arows(rollouts)
+
+    def step_ends(self, rollout: Rollout) -> IntArray:
+        """Where each step ends in the response, in characters, as the scorer itself says, if it does."""
+        own = getattr(self.scorer, "step_ends", step_ends)
+        return own(rollout)
 
 
 _NO_STEPS: FloatArray = np.zeros(0)

@@ -31,8 +31,8 @@ from hero_rl.scorers.step_heads import (
     log_odds,
     wrap_step_model,
 )
-from hero_rl.scorers.steps import Aggregate, aggregate_steps, check_aggregate, probability
-from hero_rl.types import FloatArray, Rollout, StepScores
+from hero_rl.scorers.steps import Aggregate, aggregate_steps, check_aggregate, probability, step_ends
+from hero_rl.types import FloatArray, IntArray, Rollout, StepScores
 
 if TYPE_CHECKING:
     import torch
@@ -166,6 +166,10 @@ class ProcessScorer:
             return await asyncio.to_thread(self._score_steps, rollouts, stop)
         finally:
             stop.set()
+
+    def step_ends(self, rollout: Rollout) -> IntArray:
+        """Shape (steps,): where each step that is scored ends in the response, in characters."""
+        return step_ends(rollout, every_line=self.format.every_line)
 
     def encode(self, rollout: Rollout) -> tuple[list[int], list[int]]:
         """The token ids that the model reads for a rollout, and the place of each step's end in them."""

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.types import FloatArray
+from hero_rl.types import FloatArray, IntArray, Rollout
 
 Aggregate: TypeAlias = Literal["min", "mean", "last", "product"]
 AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
@@ -57,6 +57,31 @@ def split_steps(text: str, *, every_line: bool = False) -> tuple[str, ...]:
             break
     edges = [0, *cuts, len(text)]
     return tuple(text[start:end] for start, end in itertools.pairwise(edges))
+
+
+def step_ends(rollout: Rollout, *, every_line: bool = False) -> IntArray:
+    """Shape (steps,): where each step ends in the response, in characters: of ``Rollout.steps`` where given, else as split.
+
+    Args:
+        rollout: the response.
+        every_line: as in ``split_steps``.
+
+    Returns:
+        The places, not decreasing; none where the steps given are not the response's text in order.
+
+    >>> step_ends(Rollout(prompt_id="", problem="", reference="", response="1;2", steps=("1;", "2"))).tolist()
+    [2, 3]
+    """
+    if not rollout.steps:
+        steps = split_steps(rollout.response, every_line=every_line)
+        return np.cumsum([len(step) for step in steps], dtype=np.intp)
+    ends: list[int] = []
+    for step in rollout.steps:
+        start = rollout.response.find(step, ends[-1] if ends else 0)
+        if start < 0:
+            return np.zeros(0, dtype=np.intp)
+        ends.append(start + len(step))
+    return np.array(ends, dtype=np.intp)
 
 
 def aggregate_steps(log_odds: FloatArray, aggregate: Aggregate, *, logit: bool = False) -> float:

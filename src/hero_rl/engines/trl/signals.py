@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from hero_rl.errors import HeroError, InputError, MissingDependencyError, SignalError, first_line
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.types import Rollout, Verdict
+
+if TYPE_CHECKING:
+    from hero_rl.engines.trl.steps import LocalSteps
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 
@@ -31,10 +34,13 @@ class LocalSignals:
     for this one's rows until the process group times out.
     """
 
-    def __init__(self, reward: HybridReward, eos_token_ids: Callable[[], Sequence[int]]) -> None:
-        """Measure with ``reward``; ``eos_token_ids`` tells which tokens end a completion."""
-        self.reward, self.eos_token_ids = reward, eos_token_ids
+    def __init__(
+        self, reward: HybridReward, eos_token_ids: Callable[[], Sequence[int]], *, steps: LocalSteps | None = None
+    ) -> None:
+        """Measure with ``reward``; ``eos_token_ids`` tells which tokens end a completion; ``steps`` hears of step scores."""
+        self.reward, self.eos_token_ids, self.steps = reward, eos_token_ids, steps
         self._signals: Signals | None = None
+        self._rollouts_kept: list[Rollout] = []
         self.error: Exception | None = None
         """What measuring the last batch raised; the trainer raises it on every process."""
 
@@ -58,7 +64,11 @@ class LocalSignals:
         """1, 0 or NaN (abstain) a row."""
         self.error = None
         try:
-            self._signals = self.reward.measure(self._rollouts(prompts, completions, completion_ids, columns))
+            rollouts = self._rollouts(prompts, completions, completion_ids, columns)
+            self._signals = self.reward.measure(rollouts)
+            self._rollouts_kept = rollouts
+            if self.steps is not None:
+                self.steps.read(rollouts, self._signals, completion_ids)
         except Exception as error:  # noqa: BLE001  # raised by the trainer, once every process knows
             self.error = error
             self._signals = Signals([Verdict("abstain", "error", failed=True)] * len(prompts), np.full(len(prompts), np.nan))
@@ -77,6 +87,12 @@ class LocalSignals:
         if self.error is not None:
             return [RAISED] * len(prompts)
         return self.reward.failures(self._kept(prompts)).tolist()
+
+    @property
+    def measured(self) -> tuple[list[Rollout], Signals]:
+        """This process's rollouts of the last batch, and their signals."""
+        assert self._signals is not None
+        return self._rollouts_kept, self._signals
 
     def _rollouts(
         self,

@@ -3,7 +3,7 @@
 Two methods are extended, and both call ``super()``:
 
     _calculate_rewards                 raw signals are measured per process and gathered by TRL; the rule shapes whole groups
-    _generate_and_score_completions    the prompt weights multiply the advantages
+    _generate_and_score_completions    the prompt weights multiply the advantages, and step scores may shape those of tokens
 
 Both are private to TRL, so TRL is pinned to one minor release and a test checks their signatures. What this is not: a copy of
 any TRL method. Normalisation, losses, KL, generation, logging and checkpoints are TRL's own.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -25,10 +25,11 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 
 from hero_rl.engines.trl.signals import COLUMNS, RAISED, LocalSignals, Report, common_error, no_reference, report_error
+from hero_rl.engines.trl.steps import LocalSteps, token_advantages
 from hero_rl.errors import HeroError, InputError, SettingsWarning
-from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import RuleOutput, Scale, batch_summary, check_scale
-from hero_rl.types import FloatArray, IntArray
+from hero_rl.pipeline import HybridReward, Signals
+from hero_rl.rewards import RuleOutput, Scale, Steps, batch_summary, check_scale
+from hero_rl.types import FloatArray, IntArray, Rollout
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,10 @@ class HeroTrainer(GRPOTrainer):
     column reaches verifier and reward model in ``Rollout.extra``.
 
     Logged beside TRL's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``,
-    the metrics of the rule's state after the batch, and, of the main process alone, what a cascade or a cache counted. The
-    completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
+    the metrics of the rule's state after the batch, and, of the main process alone, what a cascade or a cache counted. A rule
+    that shapes steps adds ``steps_shaped`` and ``steps_size`` (``steps.TokenAdvantages``), and everything else, the table
+    included, speaks of the advantages of responses. The completions table has the raw ``verdict``, ``reason`` and ``rm_score``
+    of every row.
 
     The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it bit for bit. It
     is computed from gathered rows, so it is the same on every process. Evaluation reads it and never feeds it.
@@ -72,9 +75,13 @@ class HeroTrainer(GRPOTrainer):
         if reward.verifier is not None and kwargs.get("rollout_func") is None and kwargs.get("environment_factory") is None:
             _check_data({name: kwargs.get(name) for name in ("train_dataset", "eval_dataset")})
         self.reward = reward
+        self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
+        """Called with this process's rollouts and their raw signals in every training batch; never in evaluation."""
         self._shaped: RuleOutput | None = None
         self._raw: FloatArray | None = None
-        self._signals = signals = LocalSignals(reward, lambda: self.eos_token_ids)
+        self._local_steps = None if reward.rule.steps is None else LocalSteps(reward, lambda: self._tokenizer)
+        self._steps: list[Steps] = []
+        self._signals = signals = LocalSignals(reward, lambda: self.eos_token_ids, steps=self._local_steps)
         super().__init__(model=model, reward_funcs=cast(list[RewardFunc], signals.functions), args=args, **kwargs)
         if len(self.reward_funcs) != len(COLUMNS):
             raise InputError(
@@ -95,11 +102,15 @@ class HeroTrainer(GRPOTrainer):
             self._raise_everywhere()
         self.reward.check_failures(failures)
 
+        if self._local_steps is not None:
+            self._steps = cast("list[Steps]", gather_object(self._local_steps.rows))
         self._continue_state()
         self._shaped = self.reward.shape(verdicts, scores, self._groups(len(raw)), update=self._training)
         self._raw = raw
         if self._training:
             self._stored[STATE_KEY] = self.reward.state_dict()
+            for listen in self.listeners:
+                listen(*self._signals.measured)
 
         columns[:, 0] = torch.as_tensor(self._shaped.rewards, dtype=columns.dtype, device=columns.device)
         # TRL leaves a row out of its group only when all of its columns are NaN.
@@ -107,15 +118,31 @@ class HeroTrainer(GRPOTrainer):
         return columns
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """TRL's batch, its advantages multiplied by the prompt weights."""
+        """TRL's batch, its advantages multiplied by the prompt weights; shape (B, T) where the rule shapes steps, else (B,)."""
         output = super()._generate_and_score_completions(inputs)
         assert self._shaped is not None
         weights = torch.as_tensor(self._shaped.weights, dtype=output["advantages"].dtype, device=output["advantages"].device)
         rank = self.accelerator.process_index
-        output["advantages"] = output["advantages"] * weights[rank * len(inputs) : (rank + 1) * len(inputs)]
-        gathered = cast(torch.Tensor, gather(output["advantages"]))
-        self._log_batch(gathered.cpu().double().numpy())
+        mine = slice(rank * len(inputs), (rank + 1) * len(inputs))
+        output["advantages"] = output["advantages"] * weights[mine]
+        gathered = cast(torch.Tensor, gather(output["advantages"])).cpu().double().numpy()
+        self._log_batch(gathered)
+        if self._local_steps is not None:
+            output["advantages"] = self._by_token(output, gathered, mine)
         return output
+
+    def _by_token(self, output: dict[str, Any], outcome: FloatArray, mine: slice) -> torch.Tensor:
+        """Shape (B, T), for the rows of this process: advantages of tokens, shaped by the scores of their steps."""
+        assert self._shaped is not None
+        assert self._raw is not None
+        found = token_advantages(
+            self.reward, self._shaped, self._raw[:, 1], self._groups(len(outcome)), outcome, self._steps,
+            mine=mine, width=output["completion_ids"].shape[1],
+        )  # fmt: skip
+        metrics = self._metrics["train" if self._training else "eval"]
+        for name, value in found.metrics.items():
+            metrics[f"hero/{name}"].append(value)
+        return torch.as_tensor(found.advantages, dtype=output["advantages"].dtype).to(output["advantages"].device)
 
     def _raise_everywhere(self) -> NoReturn:
         """Raise what verifier or reward model raised on some process; every process comes here, for all saw the same rows."""
@@ -199,6 +226,13 @@ def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridRewar
     problem = check_scale(reward.rule, cast(Scale, args.scale_rewards))
     if problem is not None:
         warnings.warn(problem, SettingsWarning, stacklevel=3)
+    if reward.rule.steps is not None and args.importance_sampling_level == "sequence":
+        warnings.warn(
+            "importance_sampling_level='sequence' has one ratio for all tokens of a response, which takes the differences "
+            f"between its steps out of the gradient again: gamma={reward.rule.steps.gamma:g} has no effect. Use 'token'",
+            SettingsWarning,
+            stacklevel=3,
+        )
     cycle = cast(int, args.steps_per_generation) * args.num_iterations / args.gradient_accumulation_steps
     if args.save_strategy == "steps" and reward.rule.stateful and cycle > 1 and args.save_steps % cycle:
         warnings.warn(
