@@ -13,6 +13,7 @@ pytest.importorskip("trl", reason="needs the lab extra")
 import torch
 
 from hero_rl.lab.cold_start import ColdStartSettings
+from hero_rl.lab.families.chain import FORMS, in_words, parse_answer, render
 from hero_rl.lab.learned_verifier import (
     TEXT_LENGTH,
     EquivalenceVerifier,
@@ -32,7 +33,7 @@ from hero_rl.lab.prepare import Prepared, prepare, read_facts
 from hero_rl.lab.reward_model import RewardModelSettings
 from hero_rl.lab.run import make_verifier
 from hero_rl.lab.settings import LabSettings
-from hero_rl.lab.task import FORMS, build_items, in_words, parse_answer, render, split_problems
+from hero_rl.lab.task import build_items, split_problems
 from hero_rl.measures import auroc
 from hero_rl.types import LEARNED_YES, Rollout
 from hero_rl.verifiers.learned import Thresholds

@@ -11,11 +11,13 @@ import torch
 
 from hero_rl.lab import models
 from hero_rl.lab.cold_start import ColdStartSettings, train_policy
-from hero_rl.lab.corpus import Demonstration, deal_error_rates, demonstrations
+from hero_rl.lab.corpus import Demonstration, demonstrations
 from hero_rl.lab.evaluate import sample_items
+from hero_rl.lab.families import CHAIN
+from hero_rl.lab.families.chain import ChainProblem, deal_error_rates
 from hero_rl.lab.prepare import load_scorer, prepare, read_facts
 from hero_rl.lab.reward_model import RewardModelSettings, Tier, training_arrays
-from hero_rl.lab.task import PROMPT_LENGTH, Problem, build_items, split_problems
+from hero_rl.lab.task import build_items, split_problems
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout, Scorer
 
@@ -31,9 +33,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_fast_encoding_is_what_the_tokenizer_gives_and_decodes_to_the_same_text() -> None:
     texts = ["^4*6-5:4H24;19;4.75$", "^1+2*3:2V3;9;4.5$", "^1+2*3:2V3_/%", "^6"]
-    ids = models.encode(texts, length=models.SEQUENCE_LENGTH)
+    ids = models.encode(texts, length=CHAIN.sequence_length)
     tokenizer = models.build_tokenizer()
-    wanted = tokenizer(texts, padding="max_length", max_length=models.SEQUENCE_LENGTH, return_tensors="np")["input_ids"]
+    wanted = tokenizer(texts, padding="max_length", max_length=CHAIN.sequence_length, return_tensors="np")["input_ids"]
     assert np.array_equal(ids, wanted)
     assert tokenizer.batch_decode(ids, skip_special_tokens=True) == [text.removesuffix("$") for text in texts]
     decoded, finished = models.decode(ids)
@@ -42,22 +44,22 @@ def test_fast_encoding_is_what_the_tokenizer_gives_and_decodes_to_the_same_text(
 
 
 def test_reward_labels_stand_at_the_semicolons_and_at_the_end() -> None:
-    problem = Problem(4, "*", 6, "-", 5, 4)
+    problem = ChainProblem(4, "*", 6, "-", 5, 4)
     ids, labels = training_arrays([Demonstration(problem, "H", "24;18;4.75"), Demonstration(problem, "H", "24;;;")])
     text = "^4*6-5:4H24;18;4.75$"
     assert [(place, label) for place, label in enumerate(labels[0]) if label >= 0] == [
         (text.index(";"), 1.0), (text.rindex(";"), 0.0), (text.index("$"), 1.0),
     ]  # fmt: skip
     assert [label for label in labels[1] if label >= 0] == [1.0, 0.0, 0.0]
-    assert ids.shape == labels.shape == (2, models.SEQUENCE_LENGTH)
+    assert ids.shape == labels.shape == (2, CHAIN.sequence_length)
 
 
 def test_training_lowers_the_loss_on_demonstrations(cache: Path) -> None:
     def loss(model: torch.nn.Module) -> float:
         rows = demonstrations(split_problems()["development"], 256, deal_error_rates(0), np.random.default_rng(9))
-        ids = torch.from_numpy(models.encode([row.prompt + row.response + "$" for row in rows], length=models.SEQUENCE_LENGTH))
+        ids = torch.from_numpy(models.encode([row.prompt + row.response + "$" for row in rows], length=CHAIN.sequence_length))
         labels = ids.masked_fill(ids == models.PAD_ID, -100)
-        labels[:, :PROMPT_LENGTH] = -100
+        labels[:, : CHAIN.prompt_length] = -100
         with torch.no_grad():
             return float(model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss)
 

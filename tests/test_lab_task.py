@@ -6,25 +6,23 @@ import numpy as np
 import pytest
 
 from hero_rl.errors import InputError
-from hero_rl.lab import task
 from hero_rl.lab.arms import ARMS, find_arm
-from hero_rl.lab.corpus import deal_error_rates, demonstrations, garbled, mismatched, write_response
+from hero_rl.lab.corpus import demonstrations, garbled, mismatched, without_errors_below
+from hero_rl.lab.families import CHAIN
+from hero_rl.lab.families.chain import FORMS, ChainProblem, all_problems, deal_error_rates, parse_answer, render
 from hero_rl.lab.measure import auroc, clustered_mean, within_auroc
 from hero_rl.lab.settings import LabSettings
 from hero_rl.lab.task import (
     REGIMES,
-    Problem,
     StrictVerifier,
     build_items,
     oracle,
-    parse_answer,
-    render,
     split_problems,
     steps_correct,
 )
 from hero_rl.types import Rollout, Verifier
 
-PROBLEM = Problem(4, "*", 6, "-", 5, 4)  # ((4 * 6) - 5) / 4 = 19/4
+PROBLEM = ChainProblem(4, "*", 6, "-", 5, 4)  # ((4 * 6) - 5) / 4 = 19/4
 
 
 def test_the_worked_example_of_the_module() -> None:
@@ -52,16 +50,16 @@ def test_oracle_judges_the_answer_and_not_the_steps_and_no_cut_off_response() ->
 
 
 def test_every_right_answer_in_every_form_is_read_back() -> None:
-    for problem in task.all_problems():
-        for form in task.FORMS:
+    for problem in all_problems():
+        for form in FORMS:
             text = render(problem.value, form)
             assert parse_answer(text) == problem.value
-            assert len(f"{problem.step1};{problem.step2};{text}") < task.MAX_RESPONSE_LENGTH
+            assert len(f"{problem.step1};{problem.step2};{text}") < CHAIN.response_length
 
 
 def test_forms_of_the_worked_example() -> None:
-    assert [render(Fraction(19, 4), form) for form in task.FORMS] == ["4.75", "19/4", "475%", "4_3/4", "38/8"]
-    assert [render(Fraction(5, 1), form) for form in task.FORMS] == ["5", "5/1", "500%", "5_0/1", "10/2"]
+    assert [render(Fraction(19, 4), form) for form in FORMS] == ["4.75", "19/4", "475%", "4_3/4", "38/8"]
+    assert [render(Fraction(5, 1), form) for form in FORMS] == ["5", "5/1", "500%", "5_0/1", "10/2"]
 
 
 def rollout(response: str, *, reference: str = "19/4", finished: bool = True) -> Rollout:
@@ -99,7 +97,7 @@ def test_splits_are_disjoint_whole_and_the_same_for_every_seed() -> None:
         "train": 1690, "rm_test": 200, "development": 200, "held_out": 300,
     }  # fmt: skip
     together = [problem for problems in splits.values() for problem in problems]
-    assert len(set(together)) == len(together) == len(task.all_problems())
+    assert len(set(together)) == len(together) == len(all_problems())
     for seed in (0, 1):
         assert {item.problem for item in build_items("held_out", "hard", seed=seed)} == set(splits["held_out"])
 
@@ -116,19 +114,20 @@ def test_error_rates_are_one_list_dealt_in_another_order_a_seed() -> None:
     first, second = deal_error_rates(0), deal_error_rates(1)
     assert first == deal_error_rates(0) != second
     for rates in (first, second):
-        assert sorted(rates.step1.values()) == sorted(rates.step2.values()) == [0.03, 0.08, 0.15, 0.25, 0.4, 0.6]
-        assert sorted(rates.form.values()) == [0.05] * 5 + [0.25] * 5 + [0.5] * 5
-    robust = first.without_errors_below(0.3)
-    assert sorted(robust.step1.values()) == [0, 0, 0, 0, 0.4, 0.6]
+        dealt = {part: sorted(rate for skill, rate in rates.items() if skill[0] == part) for part in ("step1", "step2", "form")}
+        assert dealt["step1"] == dealt["step2"] == [0.03, 0.08, 0.15, 0.25, 0.4, 0.6]
+        assert dealt["form"] == [0.05] * 5 + [0.25] * 5 + [0.5] * 5
+    robust = without_errors_below(first, 0.3)
+    assert sorted(rate for skill, rate in robust.items() if skill[0] == "step1") == [0, 0, 0, 0, 0.4, 0.6]
 
 
 def test_a_response_goes_wrong_where_the_draws_say_and_carries_the_mistake_on() -> None:
     rates = deal_error_rates(0)
     right = [0.99] * 6
-    assert write_response(PROBLEM, "fraction", rates, right) == "24;19;19/4"
-    assert write_response(PROBLEM, "fraction", rates, [0.0, 0.0, *right[2:]]) == "25;20;5/1"
-    assert write_response(PROBLEM, "fraction", rates, [*right[:2], 0.0, 0.5, *right[4:]]) == "24;18;9/2"
-    assert write_response(PROBLEM, "decimal", rates, [*right[:4], 0.0, 0.0]) == "24;19;5"
+    assert PROBLEM.write(FORMS.index("fraction"), rates, right) == "24;19;19/4"
+    assert PROBLEM.write(FORMS.index("fraction"), rates, [0.0, 0.0, *right[2:]]) == "25;20;5/1"
+    assert PROBLEM.write(FORMS.index("fraction"), rates, [*right[:2], 0.0, 0.5, *right[4:]]) == "24;18;9/2"
+    assert PROBLEM.write(FORMS.index("decimal"), rates, [*right[:4], 0.0, 0.0]) == "24;19;5"
 
 
 def test_junk_keeps_the_prompts_and_fits_the_sequence() -> None:
@@ -136,7 +135,7 @@ def test_junk_keeps_the_prompts_and_fits_the_sequence() -> None:
     rows = demonstrations(split_problems()["train"], 300, deal_error_rates(0), rng)
     for changed in (mismatched(rows, rng), garbled(rows, rng)):
         assert [row.prompt for row in changed] == [row.prompt for row in rows]
-        assert max(len(row.response) for row in changed) < task.MAX_RESPONSE_LENGTH
+        assert max(len(row.response) for row in changed) < CHAIN.response_length
         assert np.mean([oracle(row.problem, row.response) for row in changed]) < 0.25
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hero_rl.lab.corpus import Demonstration, ErrorRates, demonstrations
-from hero_rl.lab.models import END_TOKEN, PAD_ID, SEQUENCE_LENGTH, build_tokenizer, encode, new_policy
-from hero_rl.lab.task import PROMPT_LENGTH, split_problems
+from hero_rl.lab.corpus import Demonstration, demonstrations
+from hero_rl.lab.families import CHAIN
+from hero_rl.lab.family import Family, Rates
+from hero_rl.lab.models import END_TOKEN, PAD_ID, build_tokenizer, encode, new_policy
+from hero_rl.lab.task import split_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +31,13 @@ class ColdStartSettings:
 
 
 def train_policy(
-    settings: ColdStartSettings, rates: ErrorRates, *, seed: int, output_dir: Path, model: PreTrainedModel | None = None
+    settings: ColdStartSettings,
+    rates: Rates,
+    *,
+    seed: int,
+    output_dir: Path,
+    model: PreTrainedModel | None = None,
+    family: Family = CHAIN,
 ) -> PreTrainedModel:
     """A policy that imitates demonstrations, mistakes included; nothing is written but what the trainer needs.
 
@@ -39,11 +47,12 @@ def train_policy(
         seed: of the network, the demonstrations and their order.
         output_dir: scratch folder that the trainer insists on.
         model: what to go on training; by default a new network.
+        family: what is learnt.
     """
     rng = np.random.default_rng([seed, 3, model is not None])
-    rows = demonstrations(split_problems()["train"], settings.steps * settings.batch_size, rates, rng)
-    model = new_policy(seed) if model is None else model
-    fit_language_model(model, rows, settings, seed=seed, output_dir=output_dir)
+    rows = demonstrations(split_problems(family)["train"], settings.steps * settings.batch_size, rates, rng, family=family)
+    model = new_policy(seed, family) if model is None else model
+    fit_language_model(model, rows, settings, seed=seed, output_dir=output_dir, family=family)
     return model
 
 
@@ -54,15 +63,18 @@ def fit_language_model(
     *,
     seed: int,
     output_dir: Path,
+    family: Family = CHAIN,
 ) -> None:
     """Train the model in place on the responses of ``rows``, one pass in the order given."""
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    ids = encode([row.prompt + row.response + END_TOKEN for row in rows], length=SEQUENCE_LENGTH)
+    ids = encode(
+        [row.prompt + row.response + END_TOKEN for row in rows], length=family.sequence_length, alphabet=family.alphabet
+    )
     labels = np.where(ids == PAD_ID, -100, ids)
-    labels[:, :PROMPT_LENGTH] = -100
+    labels[:, : family.prompt_length] = -100
     dataset = Dataset.from_dict({"input_ids": ids, "labels": labels}).with_format("torch")
     trainer = SFTTrainer(
         model=model,
@@ -86,12 +98,12 @@ def fit_language_model(
             disable_tqdm=True,
             logging_strategy="no",
             dataloader_pin_memory=False,
-            max_length=SEQUENCE_LENGTH,
+            max_length=family.sequence_length,
             seed=seed,
         ),
         train_dataset=dataset,
         data_collator=_stack,
-        processing_class=build_tokenizer(),
+        processing_class=build_tokenizer(family),
     )
     trainer.train()
 

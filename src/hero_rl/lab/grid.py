@@ -74,10 +74,13 @@ def models_of(run: RunSettings, cache: Path) -> Prepared:
     """Where the models of a run are, or will be."""
     verifier = _learned_verifier(run)
     return Prepared(
-        policy_folder(cache, run.cold_start, seed=run.seed),
-        reward_model_folder(cache, run.cold_start, run.reward_model, tier=run.tier, seed=run.seed),
+        policy_folder(cache, run.cold_start, seed=run.seed, task=run.task),
+        reward_model_folder(cache, run.cold_start, run.reward_model, tier=run.tier, seed=run.seed, task=run.task),
         None if verifier is None else learned_verifier_folder(cache, run.cold_start, verifier, seed=run.seed),
-    )
+        None if run.hackable is None else reward_model_folder(
+            cache, run.cold_start, run.reward_model, tier="robust", seed=run.seed, task=run.task
+        ),
+    )  # fmt: skip
 
 
 def _learned_verifier(run: RunSettings) -> LearnedVerifierSettings | None:
@@ -196,8 +199,9 @@ def _child(run: RunSettings, is_preparation: bool, out: Path, cache: Path, log: 
 
             torch.set_num_threads(1)
             prepare(
-                cache, run.cold_start, run.reward_model, tier=run.tier, seed=run.seed, learned_verifier=_learned_verifier(run)
-            )
+                cache, run.cold_start, run.reward_model, tier=run.tier, seed=run.seed,
+                learned_verifier=_learned_verifier(run), task=run.task, robust_too=run.hackable is not None,
+            )  # fmt: skip
         else:
             from hero_rl.lab.run import run as run_one
 

@@ -1,5 +1,7 @@
 """The lab's learned verifier: problem, reference and answer in, equivalent or not out. It sees no steps of the response.
 
+It knows the task family ``chain`` and no other.
+
 It learns from responses of the starting policy to training problems, labelled by the oracle, and from made-up wrong ones. Its
 limits are chosen on training problems that were kept back, and it is graded on ``rm_test`` problems, as the reward model is:
 neither was trained on those.
@@ -28,17 +30,10 @@ import numpy as np
 from hero_rl.errors import require
 from hero_rl.lab.corpus import Demonstration, garbled, mismatched
 from hero_rl.lab.evaluate import sample_items
-from hero_rl.lab.models import END_TOKEN, VOCABULARY_SIZE, WORD_CHARS, encode
-from hero_rl.lab.task import (
-    PROMPT_LENGTH,
-    WORDS,
-    Item,
-    Problem,
-    answer_of,
-    oracle,
-    reference_form,
-    split_problems,
-)
+from hero_rl.lab.families import CHAIN
+from hero_rl.lab.family import DIGIT_WORDS, Problem
+from hero_rl.lab.models import END_TOKEN, encode, vocabulary_size
+from hero_rl.lab.task import Item, answer_of, oracle, reference_form, split_problems
 from hero_rl.learning.thresholds import choose_thresholds
 from hero_rl.measures import auroc, recall_at_fpr
 from hero_rl.types import FloatArray, Rollout, Verdict
@@ -49,13 +44,16 @@ if TYPE_CHECKING:
     from torch.nn import ModuleDict
     from transformers import PreTrainedModel
 
+PROMPT_LENGTH = CHAIN.prompt_length
 REFERENCE_LENGTH = 6
 """Characters, a word being one: ``14_1/2`` and ``two nine over five`` fit."""
 ANSWER_LENGTH = 8
 """A longer answer is in none of the five forms, and is not judged."""
 TEXT_LENGTH = PROMPT_LENGTH + REFERENCE_LENGTH + ANSWER_LENGTH + 1
-_VOCABULARY = VOCABULARY_SIZE + len(WORD_CHARS)
-_OF_WORD: dict[str, str] = dict(zip((*WORDS, "over"), WORD_CHARS, strict=True))
+_OF_WORD: dict[str, str] = dict(zip((*DIGIT_WORDS, "over"), "abcdefghijk", strict=True))
+_ALPHABET = CHAIN.alphabet + "".join(_OF_WORD.values())
+"""One character more for each word of a reference in words. Nobody else reads them."""
+_VOCABULARY = vocabulary_size(_ALPHABET)
 _SAMPLES_FOR_TEST = 8
 _WEIGHTS = "model.safetensors"
 _TRAINING_NOISE = 1_000_000
@@ -118,7 +116,7 @@ def encode_questions(rows: Sequence[tuple[str, str, str]]) -> np.ndarray:
         prompt + shorten(reference).ljust(REFERENCE_LENGTH, "\0") + answer.ljust(ANSWER_LENGTH, "\0") + END_TOKEN
         for prompt, reference, answer in rows
     )
-    return encode(list(texts), length=TEXT_LENGTH)
+    return encode(list(texts), length=TEXT_LENGTH, alphabet=_ALPHABET)
 
 
 def training_split(settings: LearnedVerifierSettings, *, seed: int) -> tuple[list[Problem], list[Problem]]:
@@ -177,7 +175,7 @@ def train_learned_verifier(policy: PreTrainedModel, settings: LearnedVerifierSet
     learn_from, kept_back = training_split(settings, seed=seed)
     rows = training_questions(policy, learn_from, settings, seed=seed)
     network = new_network(settings, seed=seed)
-    _fit(network, rows, settings, seed=seed)
+    fit(network, rows, settings, seed=seed)
     held_rows = sampled(policy, kept_back, count=_SAMPLES_FOR_TEST, seed=_TRAINING_NOISE + seed)
     held = questions(held_rows, np.random.default_rng([seed, 7]))
     chosen = choose_thresholds(
@@ -233,7 +231,7 @@ def _forward(network: ModuleDict, ids_BT: Tensor) -> Tensor:
     return (compared + network["distance"](difference.square().sum(1, keepdim=True)))[:, 0]
 
 
-def _fit(network: ModuleDict, rows: Sequence[Question], settings: LearnedVerifierSettings, *, seed: int) -> None:
+def fit(network: ModuleDict, rows: Sequence[Question], settings: LearnedVerifierSettings, *, seed: int) -> None:
     """Binary cross-entropy, Adam, the learning rate falling to zero on a cosine."""
     import torch
 

@@ -8,13 +8,15 @@ and rotary positions are many small ones (see docs/log.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hero_rl.errors import require
-from hero_rl.lab.task import MAX_RESPONSE_LENGTH, PROMPT_LENGTH
+from hero_rl.lab.families import CHAIN
+from hero_rl.lab.family import Family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,33 +24,43 @@ if TYPE_CHECKING:
 
 PAD_TOKEN = "<pad>"
 END_TOKEN = "$"
-ALPHABET = "^0123456789+-*:;.%/_VH"
-WORD_CHARS = "abcdefghijk"
-"""One character for each word of a reference in words. Only the learned verifier reads them: they come last, so that the
-policy and the reward models, which never see one, have no embedding for them."""
-SEQUENCE_LENGTH = PROMPT_LENGTH + MAX_RESPONSE_LENGTH
+SEPARATOR = ";"
+POLICY_LAYERS = 3
 PAD_ID, END_ID = 0, 1
 _FIRST_CHAR_ID = 2
-VOCABULARY_SIZE = _FIRST_CHAR_ID + len(ALPHABET)
-_IDS = np.full(128, PAD_ID, dtype=np.int64)
-_IDS[ord(END_TOKEN)] = END_ID
-for _place, _char in enumerate(ALPHABET + WORD_CHARS):
-    _IDS[ord(_char)] = _FIRST_CHAR_ID + _place
-SEPARATOR_ID = int(_IDS[ord(";")])
 
 
-def encode(texts: Sequence[str], *, length: int) -> np.ndarray:
+def vocabulary_size(alphabet: str) -> int:
+    """Tokens: padding, the end, and one a character."""
+    return _FIRST_CHAR_ID + len(alphabet)
+
+
+@lru_cache
+def _ids(alphabet: str) -> np.ndarray:
+    ids = np.full(128, PAD_ID, dtype=np.int64)
+    ids[ord(END_TOKEN)] = END_ID
+    for place, char in enumerate(alphabet):
+        ids[ord(char)] = _FIRST_CHAR_ID + place
+    return ids
+
+
+def separator_id(alphabet: str) -> int:
+    """The token that ends a worked step."""
+    return int(_ids(alphabet)[ord(SEPARATOR)])
+
+
+def encode(texts: Sequence[str], *, length: int, alphabet: str = CHAIN.alphabet) -> np.ndarray:
     """Token ids, shape (B, length), padded on the right; what ``build_tokenizer`` gives, at array speed."""
     longest = max(map(len, texts), default=0)
     if longest > length:
         raise ValueError(f"a text of {longest} characters does not fit {length} tokens")
     padded = "".join(text.ljust(length, "\0") for text in texts).encode("ascii")
-    return _IDS[np.frombuffer(padded, dtype=np.uint8)].reshape(len(texts), length)
+    return _ids(alphabet)[np.frombuffer(padded, dtype=np.uint8)].reshape(len(texts), length)
 
 
-def decode(ids_BT: np.ndarray) -> tuple[list[str], list[bool]]:
+def decode(ids_BT: np.ndarray, *, alphabet: str = CHAIN.alphabet) -> tuple[list[str], list[bool]]:
     """The text before the end token of each row, and whether there was an end token."""
-    characters = np.array(["", "", *ALPHABET])
+    characters = np.array(["", "", *alphabet])
     texts: list[str] = []
     finished: list[bool] = []
     for row in ids_BT:
@@ -59,14 +71,14 @@ def decode(ids_BT: np.ndarray) -> tuple[list[str], list[bool]]:
     return texts, finished
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(family: Family = CHAIN) -> PreTrainedTokenizerFast:
     """A transformers tokenizer of one token a character, without any text normalisation or special-token insertion."""
     require("tokenizers", extra="lab", purpose="hero lab")
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {PAD_TOKEN: PAD_ID, END_TOKEN: END_ID}
-    vocabulary |= {char: _FIRST_CHAR_ID + place for place, char in enumerate(ALPHABET)}
+    vocabulary |= {char: _FIRST_CHAR_ID + place for place, char in enumerate(family.alphabet)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD_TOKEN))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
     core.decoder = decoders.Fuse()
@@ -75,21 +87,21 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pad_token=PAD_TOKEN,
         eos_token=END_TOKEN,
         padding_side="right",
-        model_max_length=SEQUENCE_LENGTH,
+        model_max_length=family.sequence_length,
         clean_up_tokenization_spaces=False,
     )
 
 
-def model_config(*, num_labels: int | None = None) -> OPTConfig:
+def model_config(family: Family = CHAIN, *, num_labels: int | None = None, layers: int = POLICY_LAYERS) -> OPTConfig:
     """The configuration of the policy, and with ``num_labels=1`` of the reward model."""
     from transformers import OPTConfig
 
     config = OPTConfig(
-        vocab_size=VOCABULARY_SIZE,
+        vocab_size=vocabulary_size(family.alphabet),
         hidden_size=64,
         word_embed_proj_dim=64,
         ffn_dim=256,
-        num_hidden_layers=3,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=32,
         dropout=0.0,
@@ -105,14 +117,14 @@ def model_config(*, num_labels: int | None = None) -> OPTConfig:
     return config
 
 
-def new_policy(seed: int) -> PreTrainedModel:
+def new_policy(seed: int, family: Family = CHAIN) -> PreTrainedModel:
     """An untrained causal language model."""
     require("transformers", extra="lab", purpose="hero lab")
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(model_config(), attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_config(model_config(family), attn_implementation="sdpa")
     model.generation_config.update(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
     return model
 
@@ -126,9 +138,15 @@ def load_policy(folder: Path) -> PreTrainedModel:
 
 
 def sample(
-    model: PreTrainedModel, prompt_ids: Tensor, *, greedy: bool = False, seed: int = 0, batch_size: int = 1024
+    model: PreTrainedModel,
+    prompt_ids: Tensor,
+    *,
+    greedy: bool = False,
+    seed: int = 0,
+    batch_size: int = 1024,
+    length: int = CHAIN.response_length,
 ) -> Tensor:
-    """Response token ids, shape (B, MAX_RESPONSE_LENGTH), sampled at temperature 1 or greedily.
+    """Response token ids, shape (B, length), sampled at temperature 1 or greedily.
 
     Torch's global random state is put back afterwards, so that looking at a policy never changes its training.
     """
@@ -145,13 +163,13 @@ def sample(
                 out = model.generate(  # pyright: ignore[reportCallIssue]  # its mixin is untyped
                     input_ids=batch,
                     attention_mask=torch.ones_like(batch),
-                    max_new_tokens=MAX_RESPONSE_LENGTH,
+                    max_new_tokens=length,
                     do_sample=not greedy,
                     temperature=1.0,
                     top_k=0,
                     top_p=1.0,
                 )[:, batch.shape[1] :]
-                parts.append(torch.nn.functional.pad(out, (0, MAX_RESPONSE_LENGTH - out.shape[1]), value=PAD_ID))
+                parts.append(torch.nn.functional.pad(out, (0, length - out.shape[1]), value=PAD_ID))
     finally:
         torch.random.set_rng_state(state)
         model.train(was_training)

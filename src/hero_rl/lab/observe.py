@@ -1,20 +1,19 @@
-"""What is looked at during a run: the learning curve on development prompts, and the held-out prompts three times."""
+"""What is looked at during a run: the learning curve on development prompts, and the held-out prompts a few times."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import InputError
-from hero_rl.lab.evaluate import curve_point, full_evaluation
+from hero_rl.lab.evaluate import Yardstick, curve_point, full_evaluation
 from hero_rl.lab.prepare import Prepared
-from hero_rl.lab.settings import RunSettings, digest
+from hero_rl.lab.settings import RunSettings, digest, without_later_defaults
 from hero_rl.lab.task import Item, build_items
 from hero_rl.lab.written import versions, without_nan, write_json
-from hero_rl.types import Scorer, Verifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,42 +28,40 @@ class Observer:
     def __init__(
         self,
         settings: RunSettings,
-        scorer: Scorer,
-        score_mean: float,
+        yardstick: Yardstick,
         report: Report,
         *,
-        verifier: Verifier | None = None,
         start: Path | None = None,
     ) -> None:
-        """Evaluate with this reward model; ``report`` hears of every point of the curve.
+        """Evaluate with these; ``report`` hears of every point of the curve.
 
         Args:
             settings: of the run.
-            scorer: the reward model.
-            score_mean: of the starting policy.
+            yardstick: what the policy is measured with.
             report: hears of every point of the curve.
-            verifier: measured beside the strict one: what the run is trained on, where that is another.
             start: file that keeps what is seen at step 0; None: it is looked at anew.
         """
-        self.settings, self.scorer, self.score_mean, self.report = settings, scorer, score_mean, report
-        self.verifier, self.start = verifier, start
-        self.curve: list[dict[str, float]] = []
+        self.settings, self.yardstick, self.report, self.start = settings, yardstick, report, start
+        self.curve: list[dict[str, Any]] = []
         self.held_out: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
-        self._development = build_items("development", settings.regime, seed=settings.seed)
-        # Both kinds of prompt, whatever was trained on: what a rule does to the other kind is part of its result.
-        self._held_out = build_items("held_out", "mixed", seed=settings.seed)
+        family = yardstick.family
+        self._development = build_items("development", settings.regime, seed=settings.seed, family=family)
+        # Both kinds of prompt unless told otherwise: what a rule does to the kind not trained on is part of its result.
+        regime = "mixed" if settings.held_out_tags == "both" else settings.regime
+        self._held_out = build_items("held_out", regime, seed=settings.seed, family=family)
+        self._due = {"start": 0, "early": settings.early, "end": settings.steps} | {f"step{at}": at for at in settings.looks}
 
-    def look(self, policy: PreTrainedModel, step: int) -> None:
-        """Evaluate where it is due at this step."""
+    def look(self, policy: PreTrainedModel, step: int, *, rule: Mapping[str, float] | None = None) -> None:
+        """Evaluate where it is due at this step; ``rule`` is what the rule says of its state, for the curve."""
         started = time.perf_counter()
         settings = self.settings
         seen = self._first_look(policy) if step == 0 else {}
         if step % settings.curve_every == 0 or step == settings.steps:
             point = seen["point"] if seen else self._point(policy)
-            self.curve.append({"step": step, **point})
+            self.curve.append({"step": step, **point} | ({"rule": dict(rule)} if rule else {}))
             self.report(self.curve[-1])
-        due = [name for name, at in (("start", 0), ("early", settings.early), ("end", settings.steps)) if at == step]
+        due = [name for name, at in self._due.items() if at == step]
         if due:
             held_out = seen["held_out"] if seen else self._evaluate(policy)
             self.held_out |= {name: {"step": step, **held_out} for name in due}
@@ -84,7 +81,7 @@ class Observer:
 
     def _point(self, policy: PreTrainedModel) -> dict[str, float]:
         return curve_point(
-            policy, self._development, self.scorer, score_mean=self.score_mean,
+            policy, self._development, self.yardstick,
             count=self.settings.development_samples, seed=self.settings.seed,
         )  # fmt: skip
 
@@ -95,8 +92,7 @@ class Observer:
             by_tag.setdefault(item.tag, []).append(item)
         return {
             tag: full_evaluation(
-                policy, items, self.scorer, score_mean=self.score_mean,
-                count=self.settings.held_out_samples, seed=self.settings.seed, verifier=self.verifier,
+                policy, items, self.yardstick, count=self.settings.held_out_samples, seed=self.settings.seed
             )
             for tag, items in by_tag.items()
         }  # fmt: skip
@@ -104,8 +100,11 @@ class Observer:
 
 def start_file(cache: Path, settings: RunSettings, models: Prepared) -> Path:
     """Where the evaluation at step 0 is kept: one file for all that it depends on, of which the rule is no part."""
-    depends_on = [
+    depends_on: list[Any] = [
         "start", settings.verifier, [folder.name for folder in models.folders], settings.regime, settings.seed,
         settings.held_out_samples, settings.development_samples, versions(),
     ]  # fmt: skip
+    knobs = ("verifier_recall", "verifier_noise", "hackable", "score_noise", "held_out_tags")
+    changed = without_later_defaults({name: getattr(settings, name) for name in knobs})
+    depends_on += [changed] if changed else []
     return cache / f"start-{settings.regime}-seed{settings.seed}-{digest(depends_on)}.json"

@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import require
 from hero_rl.lab.cold_start import no_recomputation
+from hero_rl.lab.evaluate import Yardstick
+from hero_rl.lab.families import FAMILIES
+from hero_rl.lab.knobs import ChanceScorer, SumScorer
 from hero_rl.lab.learned_verifier import load_learned_verifier
 from hero_rl.lab.models import build_tokenizer, load_policy
 from hero_rl.lab.observe import Observer, Report, start_file
 from hero_rl.lab.prepare import Prepared, load_scorer
+from hero_rl.lab.refresh import Refresher
 from hero_rl.lab.settings import FORMAT, RunSettings
-from hero_rl.lab.task import MAX_RESPONSE_LENGTH, StrictVerifier, build_items
+from hero_rl.lab.step_scorer import PrefixScorer
+from hero_rl.lab.task import StrictVerifier, build_items
 from hero_rl.lab.written import versions, without_nan, write_json
-from hero_rl.types import Verifier
+from hero_rl.types import Scorer, Verifier
 from hero_rl.verifiers.cascade import NEVER_ASKED, Cascade
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, TrainerCallback
     from trl.trainer.grpo_config import GRPOConfig
+
+    from hero_rl.pipeline import HybridReward
 
 _NEVER_ASKED = NEVER_ASKED | {"unfinished"}
 
@@ -57,14 +64,16 @@ def run(
     transformers_logging.disable_progress_bar()
     started = time.perf_counter()
     facts = models.facts()
-    verifier = make_verifier(settings, models)
-    observer = Observer(
-        settings, load_scorer(models.reward_model), facts["reward_model"]["score_mean"], report,
-        verifier=None if settings.verifier == "strict" else verifier,
-        start=start_file(cache, settings, models) if cache is not None else None,
+    verifier, strict = make_verifier(settings, models), make_strict_verifier(settings)
+    plain = settings.verifier == "strict" and settings.verifier_recall is None and not settings.verifier_noise
+    yardstick = Yardstick(
+        make_scorer(settings, models), _score_mean(settings, facts), strict,
+        verifier=None if plain else verifier, family=FAMILIES[settings.task],
     )  # fmt: skip
+    start = start_file(cache, settings, models) if cache is not None else None
+    observer = Observer(settings, yardstick, report, start=start)
     with tempfile.TemporaryDirectory(prefix="hero-lab-") as scratch:
-        history = _train(settings, load_policy(models.policy), verifier, observer, scratch)
+        history, rounds = _train(settings, load_policy(models.policy), verifier, observer, scratch)
     content = {
         "format": FORMAT,
         "digest": settings.digest,
@@ -74,6 +83,7 @@ def run(
         "curve": observer.curve,
         "held_out": observer.held_out,
         "training": history,
+        **({"refresh": rounds} if settings.refresh_every else {}),
         "timing": {
             "total_s": time.perf_counter() - started,
             "evaluation_s": observer.seconds,
@@ -85,9 +95,37 @@ def run(
     return content
 
 
+def make_scorer(settings: RunSettings, models: Prepared) -> Scorer:
+    """The reward model of a run: of one tier or mixed from two, with or without noise."""
+    scorer = load_scorer(models.reward_model)
+    if settings.hackable is not None and models.robust_model is not None:
+        scorer = SumScorer([(load_scorer(models.robust_model), 1.0 - settings.hackable), (scorer, settings.hackable)])
+    if settings.score_noise:
+        scorer = SumScorer([(scorer, 1.0), (ChanceScorer(seed=settings.seed), settings.score_noise)])
+    return scorer
+
+
+def _score_mean(settings: RunSettings, facts: dict[str, Any]) -> float:
+    """Of the starting policy; that of the noise is 0."""
+    if settings.hackable is None:
+        return facts["reward_model"]["score_mean"]
+    robust, hackable = (facts[name]["score_mean"] for name in ("robust_model", "reward_model"))
+    return (1.0 - settings.hackable) * robust + settings.hackable * hackable
+
+
+def make_strict_verifier(settings: RunSettings) -> StrictVerifier:
+    """The strict verifier of a run, with its recall and its false positives."""
+    return StrictVerifier(
+        family=FAMILIES[settings.task],
+        recall=settings.verifier_recall,
+        noise=settings.verifier_noise,
+        seed=settings.seed,
+    )
+
+
 def make_verifier(settings: RunSettings, models: Prepared) -> Verifier:
     """Who gives the verdicts of training."""
-    strict = StrictVerifier()
+    strict = make_strict_verifier(settings)
     if settings.verifier == "strict" or models.learned_verifier is None:
         return strict
     learned = load_learned_verifier(models.learned_verifier)
@@ -99,30 +137,39 @@ def make_verifier(settings: RunSettings, models: Prepared) -> Verifier:
 
 def _train(
     settings: RunSettings, policy: PreTrainedModel, verifier: Verifier, observer: Observer, scratch: str
-) -> list[dict[str, Any]]:
-    """The log of the trainer; ``policy`` is trained in place."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The log of the trainer, and the rounds in which signals were refreshed; ``policy`` is trained in place."""
     from hero_rl.engines.trl import HeroTrainer
     from hero_rl.pipeline import HybridReward
 
     rule = settings.build_rule()
-    reward = HybridReward(verifier, observer.scorer if rule.needs_scores else None, rule)
+    scorer = observer.yardstick.scorer if rule.needs_scores else None
+    if scorer is not None and rule.steps is not None:
+        scorer = PrefixScorer(scorer)
+    reward = HybridReward(verifier, scorer, rule)
+    refresher = None
+    if settings.refresh_every:
+        refresher = Refresher(settings, observer, policy, reward)
     trainer = HeroTrainer(
         model=policy,
         args=_arguments(settings, scratch),
         train_dataset=_training_data(settings),
         reward=reward,
-        processing_class=build_tokenizer(),
-        callbacks=[_callback(settings, observer)],
+        processing_class=build_tokenizer(observer.yardstick.family),
+        callbacks=[_callback(settings, observer, reward, refresher)],
     )
+    if refresher is not None:
+        trainer.listeners.append(refresher.hear)
     observer.look(policy, 0)
     trainer.train()
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return history, [] if refresher is None else refresher.rounds
 
 
 def _training_data(settings: RunSettings) -> Dataset:
     from datasets import Dataset
 
-    items = build_items("train", settings.regime, seed=settings.seed)
+    items = build_items("train", settings.regime, seed=settings.seed, family=FAMILIES[settings.task])
     return Dataset.from_dict({"prompt": [item.prompt for item in items], "reference": [item.reference for item in items]})
 
 
@@ -135,7 +182,7 @@ def _arguments(settings: RunSettings, scratch: str) -> GRPOConfig:
         max_steps=settings.steps,
         per_device_train_batch_size=settings.prompts_per_step * settings.group_size,
         num_generations=settings.group_size,
-        max_completion_length=MAX_RESPONSE_LENGTH,
+        max_completion_length=FAMILIES[settings.task].response_length,
         temperature=1.0,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant",
@@ -156,7 +203,7 @@ def _arguments(settings: RunSettings, scratch: str) -> GRPOConfig:
     )
 
 
-def _callback(settings: RunSettings, observer: Observer) -> TrainerCallback:
+def _callback(settings: RunSettings, observer: Observer, reward: HybridReward, refresher: Refresher | None) -> TrainerCallback:
     import torch
     from transformers import TrainerCallback
 
@@ -167,6 +214,14 @@ def _callback(settings: RunSettings, observer: Observer) -> TrainerCallback:
             torch.manual_seed(settings.seed * 1_000_003 + state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            observer.look(model, state.global_step)
+            observer.look(model, state.global_step, rule=_rule_metrics(reward))
+            if refresher is not None:
+                refresher.after_step(model, state.global_step)
 
     return Pacer()
+
+
+def _rule_metrics(reward: HybridReward) -> dict[str, float]:
+    """What the rule says of its state: bands, estimates, whatever it keeps; nothing from a rule that keeps nothing."""
+    metrics = getattr(reward.state, "metrics", None)
+    return {} if metrics is None else metrics()

@@ -13,9 +13,10 @@ from hero_rl import rewards
 from hero_rl.errors import InputError
 from hero_rl.lab.arms import ARMS, RuleSettings, VerifierChoice, checked_learning_rate, find_arm
 from hero_rl.lab.cold_start import ColdStartSettings
+from hero_rl.lab.family import TASKS, TaskName
 from hero_rl.lab.learned_verifier import LearnedVerifierSettings
 from hero_rl.lab.reward_model import TIERS, RewardModelSettings, Tier
-from hero_rl.lab.task import REGIMES, TASKS, Regime, TaskName
+from hero_rl.lab.task import REGIMES, Regime
 from hero_rl.rewards import RewardRule, Scale
 
 FORMAT = 1
@@ -70,6 +71,8 @@ class RunSettings:
     """``both``: held-out prompts of both tags. ``trained``: only of those that the regime trains on."""
     looks: tuple[int, ...] = ()
     """More steps at which the held-out prompts are evaluated, beside 0, ``early`` and the last: ``step<N>`` in the result."""
+    refresh_every: int = 0
+    """Steps between rounds in which reward model and learned verifier are retrained on the run's own rollouts; 0: never."""
 
     def __post_init__(self) -> None:
         """Check the knobs: what comes from a file or a command line ends up here."""
@@ -135,6 +138,7 @@ class LabSettings:
     score_noise: float = 0.0
     held_out_tags: HeldOutTags = "both"
     looks: tuple[int, ...] = ()
+    refresh_every: int = 0
     curve_every: int = 10
     development_samples: int = 4
     held_out_samples: int = 8
@@ -194,6 +198,7 @@ class LabSettings:
             score_noise=self.score_noise,
             held_out_tags=self.held_out_tags,
             looks=self.looks,
+            refresh_every=self.refresh_every,
             curve_every=self.curve_every,
             development_samples=self.development_samples,
             held_out_samples=self.held_out_samples,
@@ -224,6 +229,13 @@ def _check_counts(run: RunSettings) -> None:
             raise InputError(f"{name}={getattr(run, name)} must be at least 1")
     if any(not 0 < at <= run.steps for at in run.looks):
         raise InputError(f"looks={list(run.looks)}: every step must be in 1..{run.steps}, the steps of the run")
+    if run.refresh_every < 0:
+        raise InputError(f"refresh_every={run.refresh_every} must not be negative; it is a number of steps, 0 for never")
+    if run.refresh_every and run.tier in ("robust", "chance"):
+        raise InputError(
+            f"refresh_every={run.refresh_every}: the reward model of tier={run.tier!r} is no classifier and "
+            "cannot be retrained; choose tier='hackable' or 'broken'"
+        )
     if run.reward_model.layers < 1:
         raise InputError(f"reward_model.layers={run.reward_model.layers} must be at least 1")
 
@@ -231,6 +243,7 @@ def _check_counts(run: RunSettings) -> None:
 _LATER_DEFAULTS: dict[str, Any] = {
     "task": "chain", "verifier_recall": None, "verifier_noise": 0.0, "hackable": None, "score_noise": 0.0,
     "held_out_tags": "both", "looks": (), "layers": 3,
+    "refresh_every": 0,
 }  # fmt: skip
 """Settings that came after results were published, and the values under which those were made."""
 

@@ -1,44 +1,33 @@
-"""The lab's task: short arithmetic with an exact oracle and a strict verifier that misses most equivalent forms.
+"""The lab's prompts, their references, the exact oracle, and a strict verifier that misses most equivalent forms.
 
-A prompt is nine characters, ``^4*6-5:4H``: work from left to right, ((4 * 6) - 5) / 4. A response is the two
-intermediate results and the answer, ``24;19;4.75``. The last character of the prompt says how the answer may be
-written: ``V`` (verifiable) as a decimal, ``H`` (hard to verify) in any of five equivalent forms.
+A family (``families``) has the problems. Here they are split, tagged and given a reference each: the answer in its first form
+for ``V`` prompts; for ``H`` prompts, half of the time in a form that the policy never writes, else in any of the forms.
 
-The oracle compares exact fractions. It labels data for the reward model and measures results, and no rule ever
-sees it. The strict verifier compares strings with one reference: never wrong when it says correct, and blind to most
-correct answers on ``H`` prompts, as an exact-match verifier is on problems with free-form answers.
+The oracle labels data for the reward model and measures results, and no rule ever sees it. The strict verifier compares
+strings with one reference: never wrong when it says correct, and blind to most correct answers on ``H`` prompts, as an
+exact-match verifier is on problems with free-form answers. Its recall and its false positives can be set instead.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from hero_rl.lab.families import CHAIN
+from hero_rl.lab.family import Family, Problem, Tag
+from hero_rl.lab.knobs import uniform_of
 from hero_rl.types import Rollout, Verdict
 
-TaskName: TypeAlias = Literal["chain", "equations", "units"]
 Regime: TypeAlias = Literal["verifiable", "hard", "mixed"]
-Tag: TypeAlias = Literal["V", "H"]
-Form: TypeAlias = Literal["decimal", "fraction", "percent", "mixed", "scaled"]
 SplitName: TypeAlias = Literal["train", "rm_test", "development", "held_out"]
 
-FORMS: tuple[Form, ...] = get_args(Form)
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
 REGIMES: tuple[Regime, ...] = get_args(Regime)
-OPERATORS = ("+", "-", "*")
-DIVISORS = (2, 4, 5)
-OPERANDS = range(1, 7)
-LARGEST_RESULT = 30
-PROMPT_LENGTH = 9
-"""Characters of every prompt, so that no batch is ever padded on the left."""
-MAX_RESPONSE_LENGTH = 14
-"""Tokens, the end token included; ``30;29;14_1/2`` and its end token make 13."""
+TAGS: Mapping[Regime, tuple[Tag, ...]] = {"verifiable": ("V",), "hard": ("H",), "mixed": ("V", "H")}
+"""The tags of the prompts that a regime trains on."""
 SPLIT_SIZES: dict[SplitName, int] = {"rm_test": 200, "development": 200, "held_out": 300}
 """``train`` is the rest. Settings are chosen on ``development`` and results are reported on ``held_out``."""
 P_UNREACHABLE_REFERENCE = 0.5
@@ -46,38 +35,6 @@ P_UNREACHABLE_REFERENCE = 0.5
 verifier's favourite form, and the prompts stop being hard to verify."""
 
 _SPLIT_SEED = 20_251_007
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-"""Of the digits; ``in_words`` puts ``over`` between numerator and denominator."""
-
-
-class Problem(NamedTuple):
-    """((a op1 b) op2 c) / d."""
-
-    a: int
-    op1: str
-    b: int
-    op2: str
-    c: int
-    d: int
-
-    @property
-    def step1(self) -> int:
-        """A op1 b."""
-        return apply_operator(self.a, self.op1, self.b)
-
-    @property
-    def step2(self) -> int:
-        """(A op1 b) op2 c."""
-        return apply_operator(self.step1, self.op2, self.c)
-
-    @property
-    def value(self) -> Fraction:
-        """The exact answer."""
-        return Fraction(self.step2, self.d)
-
-    def prompt(self, tag: Tag) -> str:
-        """The nine characters that the policy reads."""
-        return f"^{self.a}{self.op1}{self.b}{self.op2}{self.c}:{self.d}{tag}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,44 +48,18 @@ class Item:
 
     @property
     def prompt(self) -> str:
-        """The nine characters that the policy reads."""
+        """The characters that the policy reads."""
         return self.problem.prompt(self.tag)
 
 
-def apply_operator(left: int, operator: str, right: int) -> int:
-    """Left operator right, for one of ``+ - *``."""
-    if operator == "+":
-        return left + right
-    return left - right if operator == "-" else left * right
-
-
-@lru_cache(maxsize=1)
-def all_problems() -> tuple[Problem, ...]:
-    """Every problem whose intermediate results are in 1..30 and whose answer is not a whole number."""
-    problems = (
-        Problem(a, op1, b, op2, c, d)
-        for a in OPERANDS
-        for op1 in OPERATORS
-        for b in OPERANDS
-        for op2 in OPERATORS
-        for c in OPERANDS
-        for d in DIVISORS
-    )
-    return tuple(
-        problem
-        for problem in problems
-        if 1 <= problem.step1 <= LARGEST_RESULT and 1 <= problem.step2 <= LARGEST_RESULT and problem.step2 % problem.d
-    )
-
-
-@lru_cache(maxsize=1)
-def split_problems() -> dict[SplitName, tuple[Problem, ...]]:
+@lru_cache
+def split_problems(family: Family = CHAIN) -> dict[SplitName, tuple[Problem, ...]]:
     """The four disjoint sets of problems, the same for every seed.
 
     One split for all seeds: with a split a seed, a setting chosen on one seed's development problems would have been
     chosen on another seed's held-out ones.
     """
-    problems = all_problems()
+    problems = family.problems()
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(problems))
     splits: dict[SplitName, tuple[Problem, ...]] = {}
     start = 0
@@ -139,48 +70,11 @@ def split_problems() -> dict[SplitName, tuple[Problem, ...]]:
     return splits
 
 
-@lru_cache(maxsize=65_536)
-def render(value: Fraction, form: Form) -> str:
-    """The value written in one of the five forms: 19/4 is ``4.75``, ``19/4``, ``475%``, ``4_3/4`` or ``38/8``.
-
-    Only for values that are not negative and whose denominator divides 100.
-    """
-    top, bottom = value.numerator, value.denominator
-    if form == "decimal":
-        whole, hundredths = divmod(top * (100 // bottom), 100)
-        return f"{whole}.{hundredths:02d}".rstrip("0").rstrip(".")
-    if form == "fraction":
-        return f"{top}/{bottom}"
-    if form == "percent":
-        return f"{top * (100 // bottom)}%"
-    if form == "mixed":
-        whole, rest = divmod(top, bottom)
-        return f"{whole}_{rest}/{bottom}"
-    return f"{2 * top}/{2 * bottom}"
-
-
-def in_words(value: Fraction) -> str:
-    """The value spelled out digit by digit, a form outside the policy's alphabet: ``one nine over four``."""
-    digits = (" ".join(WORDS[int(digit)] for digit in str(number)) for number in (value.numerator, value.denominator))
-    return " over ".join(digits)
-
-
-_ANSWER = re.compile(r"(?:(?P<whole>\d+)_)?(?P<top>\d+)/(?P<bottom>\d+)|(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
-
-
-@lru_cache(maxsize=65_536)
-def parse_answer(text: str) -> Fraction | None:
-    """The exact value of an answer in any of the five forms; None where it is none of them."""
-    match = _ANSWER.fullmatch(text)
-    if match is None or not text.isascii():
-        return None
-    if match["number"] is not None:
-        value = Fraction(match["number"])
-        return value / 100 if match["percent"] else value
-    bottom = int(match["bottom"])
-    if bottom == 0:
-        return None
-    return Fraction(int(match["whole"] or 0)) + Fraction(int(match["top"]), bottom)
+@lru_cache
+def problem_of_prompt(family: Family) -> dict[str, Problem]:
+    """Every problem of a family by its prompt, under both tags."""
+    tags: tuple[Tag, ...] = get_args(Tag)
+    return {problem.prompt(tag): problem for problem in family.problems() for tag in tags}
 
 
 def answer_of(response: str) -> str:
@@ -189,47 +83,68 @@ def answer_of(response: str) -> str:
 
 
 def oracle(problem: Problem, response: str, *, finished: bool = True) -> bool:
-    """Whether the response ends in a number exactly equal to the problem's answer. A cut-off response does not."""
-    return finished and parse_answer(answer_of(response)) == problem.value
+    """Whether the response ends in the problem's answer, in whatever form. A cut-off response does not."""
+    return finished and problem.accepts(answer_of(response))
 
 
-def steps_correct(problem: Problem, response: str) -> tuple[bool, bool, bool]:
-    """Whether everything is right up to the first semicolon, to the second, and to the end."""
+def steps_correct(problem: Problem, response: str) -> tuple[bool, ...]:
+    """Whether everything is right up to the first semicolon, to the second where there are two steps, and to the end.
+
+    >>> steps_correct(CHAIN.problems()[1], "2;3;0.75")
+    (True, True, True)
+    """
     parts = response.split(";")
-    first = len(parts) > 1 and parts[0] == str(problem.step1)
-    second = first and len(parts) > 2 and parts[1] == str(problem.step2)
-    return first, second, oracle(problem, response)
+    right: list[bool] = []
+    for place, step in enumerate(problem.steps):
+        right.append((not right or right[-1]) and len(parts) > place + 1 and parts[place] == step)
+    return (*right, oracle(problem, response))
 
 
-def reference_form(problem: Problem, tag: Tag, rng: np.random.Generator) -> str:
-    """The reference text of a prompt: the decimal for ``V``; for ``H`` words, or one of the five forms."""
+def reference_form(problem: Problem, tag: Tag, rng: np.random.Generator, *, forms: int = CHAIN.forms) -> str:
+    """The reference text of a prompt: the first form for ``V``; for ``H`` words, or one of the forms."""
     if tag == "V":
-        return render(problem.value, "decimal")
+        return problem.render(0)
     if rng.random() < P_UNREACHABLE_REFERENCE:
-        return in_words(problem.value)
-    return render(problem.value, FORMS[rng.integers(len(FORMS))])
+        return problem.in_words()
+    return problem.render(int(rng.integers(forms)))
 
 
-def build_items(split: SplitName, regime: Regime, *, seed: int) -> tuple[Item, ...]:
+def build_items(split: SplitName, regime: Regime, *, seed: int, family: Family = CHAIN) -> tuple[Item, ...]:
     """Every prompt of a split under a regime, in a fixed order. ``mixed`` has each problem under both tags."""
-    tags: dict[Regime, tuple[Tag, ...]] = {"verifiable": ("V",), "hard": ("H",), "mixed": ("V", "H")}
     rng = np.random.default_rng([seed, 1, sorted(SPLIT_SIZES | {"train": 0}).index(split)])
     items: list[Item] = []
-    for problem in split_problems()[split]:
+    for problem in split_problems(family)[split]:
         # Both are drawn under every regime, so that a problem has one reference whatever the regime.
-        references: dict[Tag, str] = {tag: reference_form(problem, tag, rng) for tag in ("V", "H")}
-        items.extend(Item(problem=problem, tag=tag, reference=references[tag]) for tag in tags[regime])
+        references = {tag: reference_form(problem, tag, rng, forms=family.forms) for tag in TAGS["mixed"]}
+        items.extend(Item(problem=problem, tag=tag, reference=references[tag]) for tag in TAGS[regime])
     return tuple(items)
 
 
 class StrictVerifier:
-    """Compares the text of the answer with the text of the reference: precision 1, recall 1 on ``V`` and low on ``H``."""
+    """Compares the text of the answer with the text of the reference: precision 1, recall 1 on ``V`` and low on ``H``.
+
+    With ``recall`` it accepts that share of the right answers instead, and with ``noise`` that share of the wrong ones. Which
+    ones depends on prompt and answer alone: the same answer to the same prompt always gets the same verdict.
+    """
 
     name = "strict"
 
+    def __init__(self, *, family: Family = CHAIN, recall: float | None = None, noise: float = 0.0, seed: int = 0) -> None:
+        """Judge the family's prompts.
+
+        Args:
+            family: whose prompts; without ``recall`` and ``noise`` it does not matter.
+            recall: share of right answers that are accepted, in [0, 1]; None: those written as the reference is.
+            noise: share of wrong answers that are accepted, in [0, 1].
+            seed: of the choice of answers.
+        """
+        self.family, self.recall, self.noise, self.seed = family, recall, noise, seed
+
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """One verdict a rollout, in the order given."""
-        return [_strict_verdict(rollout) for rollout in rollouts]
+        if self.recall is None and not self.noise:
+            return [_strict_verdict(rollout) for rollout in rollouts]
+        return [self._set_verdict(rollout) for rollout in rollouts]
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """As ``verify``: it is too quick to be worth a thread."""
@@ -237,6 +152,19 @@ class StrictVerifier:
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def _set_verdict(self, rollout: Rollout) -> Verdict:
+        verdict = _strict_verdict(rollout)
+        if verdict.reason not in ("equal", "different"):
+            return verdict
+        answer = answer_of(rollout.response)
+        if problem_of_prompt(self.family)[rollout.problem].accepts(answer):
+            if self.recall is None:
+                return verdict
+            accepted = uniform_of(self.seed, "recall", rollout.problem, answer) < self.recall
+        else:
+            accepted = uniform_of(self.seed, "noise", rollout.problem, answer) < self.noise
+        return Verdict("correct" if accepted else "incorrect", "equal" if accepted else "different")
 
 
 def _strict_verdict(rollout: Rollout) -> Verdict:

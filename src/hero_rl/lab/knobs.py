@@ -1,0 +1,72 @@
+"""Verifiers and scores of any quality without training: noise that is fixed by what is judged, and mixtures of two scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from hero_rl.types import FloatArray, Rollout, Scorer
+
+_NORMAL = NormalDist()
+
+
+def uniform_of(*parts: object) -> float:
+    """A number strictly between 0 and 1 that is fixed by the parts, and else as good as random."""
+    raw = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest()
+    return ((int.from_bytes(raw, "big") >> 12) + 0.5) / 2**52
+
+
+def normal_of(*parts: object) -> float:
+    """As ``uniform_of``, from the standard normal distribution."""
+    return _NORMAL.inv_cdf(uniform_of(*parts))
+
+
+class ChanceScorer:
+    """A standard normal number for each prompt and response, always the same one: an AUROC of one half. A Scorer."""
+
+    name = "lab-chance"
+
+    def __init__(self, *, seed: int = 0) -> None:
+        """Other numbers for every seed."""
+        self.seed = seed
+
+    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Shape (B,)."""
+        return np.array([normal_of(self.seed, r.problem, r.response, r.finished is False) for r in rollouts], dtype=np.float64)
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """As ``score``: it is too quick to be worth a thread."""
+        return self.score(rollouts)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class SumScorer:
+    """A weighted sum of scores. A Scorer.
+
+    ``[(robust, 0.7), (hackable, 0.3)]`` is a score that can be hacked a little; ``[(scorer, 1.0), (ChanceScorer(), 2.0)]`` is
+    one with noise of two standard deviations.
+    """
+
+    name = "lab-sum"
+
+    def __init__(self, parts: Sequence[tuple[Scorer, float]]) -> None:
+        """Add these scorers' scores, times their weights."""
+        self.parts = tuple(parts)
+
+    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Shape (B,)."""
+        return np.sum([weight * scorer.score(rollouts) for scorer, weight in self.parts], axis=0)
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """As ``score``: it is too quick to be worth a thread."""
+        return self.score(rollouts)
+
+    def close(self) -> None:
+        """Close the parts."""
+        for scorer, _ in self.parts:
+            scorer.close()
