@@ -17,28 +17,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from helpers import tiny
+from hero_rl.engines.parts import rule_from
 from hero_rl.engines.steps import StepReader
+from hero_rl.engines.trl.asynchronous import GroupReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import NO_STEPS, RewardRule, StepShaping, group_advantages, hero, process, rm_only
 from hero_rl.scorers.steps import step_ends
-from hero_rl.types import FloatArray, IntArray, Rollout, StepScores
-
-
-class Pairs(tiny.Characters):
-    """A process reward model whose steps are pairs of characters, scored by the first of them."""
-
-    def score_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
-        steps = tuple(np.array([ord(char) / 64 for char in rollout.response[::2]]) for rollout in rollouts)
-        return StepScores(self.score(rollouts), steps)
-
-    async def ascore_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
-        return self.score_steps(rollouts)
-
-    def step_ends(self, rollout: Rollout) -> IntArray:
-        size = len(rollout.response)
-        return np.minimum(np.arange(2, size + 2, 2), size)
+from hero_rl.types import FloatArray, IntArray, Rollout
 
 
 class Recording(HeroTrainer):
@@ -56,7 +43,7 @@ class Recording(HeroTrainer):
 
 def train(rule: RewardRule, folder: Path, *, scorer: Any = None, **options: Any) -> tuple[Recording, tiny.Letters]:
     verifier = tiny.Letters()
-    reward = HybridReward(verifier, scorer or Pairs(), rule, max_failure_rate=1.0)
+    reward = HybridReward(verifier, scorer or tiny.Pairs(), rule, max_failure_rate=1.0)
     data = {"train_dataset": tiny.problems(), "eval_dataset": options.pop("eval_dataset", None)}
     trainer = Recording(tiny.model(), reward, tiny.config(folder, **options), **data, processing_class=tiny.tokenizer())
     trainer.train()
@@ -101,7 +88,7 @@ def test_the_loss_is_given_the_advantages_of_steps(scale: str, tmp_path: Path) -
     for batch, rollouts in zip(trainer.batches, verifier.seen, strict=True):
         verdicts = np.array([verifier._judge(rollout).value for rollout in rollouts])
         groups = np.repeat(np.arange(2), 8)
-        output = rule.apply(verdicts, Pairs().score(rollouts), groups, state)
+        output = rule.apply(verdicts, tiny.Pairs().score(rollouts), groups, state)
         state = output.state
         outcome = group_advantages(output.rewards, groups, scale=scale, weights_B=output.weights)
         got, lengths = batch["advantages"].double().numpy(), batch["completion_mask"].sum(1).tolist()
@@ -164,6 +151,13 @@ def test_one_ratio_for_a_response_takes_its_steps_out_of_the_gradient_and_is_war
 def test_a_reward_model_without_steps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'process' shapes the advantages of steps, and the reward model 'characters' scores"):
         train(process(), tmp_path, scorer=tiny.Characters())
+
+
+def test_engines_with_one_advantage_a_response_refuse_the_rule() -> None:
+    with pytest.raises(InputError, match="'process' shapes the advantages of tokens, which here are one a response"):
+        rule_from({"name": "process", "gamma": 0.2})
+    with pytest.raises(InputError, match="TRL's asynchronous trainer has one a response"):
+        GroupReward(HybridReward(tiny.Letters(), tiny.Pairs(), process()), [1])
 
 
 def test_any_rule_can_shape_steps(tmp_path: Path) -> None:

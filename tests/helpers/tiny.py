@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hero_rl.types import FloatArray, Rollout, Verdict
+from hero_rl.types import FloatArray, IntArray, Rollout, StepScores, Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -128,6 +128,21 @@ class Characters:
         if self.missing and self.missing in response:
             return math.nan
         return sum((place + 1) * ord(char) for place, char in enumerate(response)) % 97 / 16.0
+
+
+class Pairs(Characters):
+    """A process reward model whose steps are pairs of characters, scored by the first of them."""
+
+    def score_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
+        steps = tuple(np.array([ord(char) / 64 for char in rollout.response[::2]]) for rollout in rollouts)
+        return StepScores(self.score(rollouts), steps)
+
+    async def ascore_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
+        return self.score_steps(rollouts)
+
+    def step_ends(self, rollout: Rollout) -> IntArray:
+        size = len(rollout.response)
+        return np.minimum(np.arange(2, size + 2, 2), size)
 
 
 def sample_by_row(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:

@@ -33,10 +33,16 @@ def rule_from(settings: Mapping[str, Any] | None) -> RewardRule:
     """The rule that ``{"name": "hero", "alpha": 0.05, ...}`` names; HERO with its defaults for None.
 
     Raises:
-        InputError: as ``rewards.make_rule``.
+        InputError: as ``rewards.make_rule``, or a rule that shapes steps.
     """
     given = dict(plain(settings or {}))
-    return make_rule(str(given.pop("name", "hero")), given)
+    rule = make_rule(str(given.pop("name", "hero")), given)
+    if rule.steps is not None:
+        raise InputError(
+            f"the rule {rule.name!r} shapes the advantages of tokens, which here are one a response; use it with HeroTrainer "
+            "(`hero train`), or take 'hero', whose rewards are the same"
+        )
+    return rule
 
 
 def verifier_from(name: str = "math", options: Mapping[str, Any] | None = None) -> Verifier:

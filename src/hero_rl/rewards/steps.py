@@ -162,7 +162,7 @@ def step_advantages(
         np.full(len(steps.scores), advantage) for steps, advantage in zip(steps_B, known.tolist(), strict=True)
     ]
     usable, first = np.unique(flat.response_N, return_index=True)
-    for response, start in zip(usable.tolist(), first.tolist(), strict=True):
+    for response, start in zip(map(int, usable), map(int, first), strict=True):
         found[response] += offsets_N[start : start + steps_B[response].scores.size]
     shaped = np.zeros(outcome.size, dtype=np.bool_)
     shaped[flat.response_N[offsets_N != 0.0]] = True

@@ -25,6 +25,7 @@ import numpy as np
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker, _AsyncRolloutLoop
 
 from hero_rl.engines.trl.signals import Prompt, to_rollout
+from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import group_advantages
@@ -46,7 +47,15 @@ class GroupReward:
             eos_token_ids: the tokens that end a completion.
             state_file: where the rule's state is kept, after every group, and read from at the start. TRL's own
                 checkpoints know nothing of it, so without a file a resumed run starts it anew.
+
+        Raises:
+            InputError: a rule that shapes steps.
         """
+        if reward.rule.steps is not None:
+            raise InputError(
+                f"the rule {reward.rule.name!r} shapes the advantages of tokens, and TRL's asynchronous trainer has one a "
+                "response; use HeroTrainer, or take 'hero', whose rewards are the same"
+            )
         self.reward, self.eos_token_ids, self.state_file = reward, frozenset(eos_token_ids), state_file
         self.__name__ = f"hero_{reward.rule.name}"  # what TRL logs it as
         self._loaded = state_file is None
