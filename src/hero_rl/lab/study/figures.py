@@ -108,7 +108,7 @@ def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
             known = {arm: runs for arm, runs in having.items() if runs}
             title = f"{where}: {metric}" if where else metric
             panels.append(_panel(table, known, title, lambda point, metric=metric: point.get("rule", {}).get(metric)))
-    return curve_panels(panels, across=3)
+    return curve_panels(panels, across=min(3, len(metrics)))
 
 
 def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:

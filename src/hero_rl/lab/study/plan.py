@@ -168,6 +168,7 @@ def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any
             raise InputError(f"{where}: two rules are called {name!r}; give one another name: {{ rule = ..., name = ... }}")
     settings, axes = _axes(where, {key: value for key, value in content.items() if key not in _OWN_KEYS})
     base = _merged(_merged(shared, own), settings)
+    checked_settings(base, where)
     horizons = _horizons(where, content.get("horizons"), base)
     seeds = parse_seeds(content["seeds"], f"{where}: seeds")
     runs = [

@@ -58,8 +58,11 @@ def best_sentence(table: Tabulated) -> str:
     ahead = [row for row in rows if row.verdict == "holds"]
     worst = min(rows, key=lambda row: row.difference.value)
     lowest = min(rows, key=lambda row: row.difference.low)
-    where = f"worse in {len(worse)} of {len(rows)} cells" if worse else "nowhere worse"
-    than = f"{where} than the best of {', '.join(best_of.others)}{'' if worse else f' in {len(rows)} cells'}"
+    cells = _count(len(rows), "cell")
+    others = ", ".join(best_of.others)
+    than = f"worse in {len(worse)} of {cells} than the best of {others}"
+    if not worse:
+        than = f"nowhere worse than the best of {others} in {cells}"
     return (
         f"{best_of.candidate} is {than}, and clearly ahead in {len(ahead)}. Worst cell: {_pair_words(worst, table)}. "
         f"The lowest end of an interval is {lowest.difference.low:+.3f} ({lowest.cell.words(table.varying)})."
@@ -98,6 +101,10 @@ def number(value: float, form: str) -> str:
 def percent(share: float | None) -> str:
     """A share of rollouts; never, where there is none."""
     return "never" if share is None else f"{share:.0%}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _pair_words(row: PairRow, table: Tabulated) -> str:
