@@ -31,7 +31,7 @@ ERRORS = {
         "SignalError", "process 0 of 2: verifier or reward model raised MemoryError: no room for 3 rows"
     ),
 }  # fmt: skip
-PARTS = ("straddling", "reused", "evaluated", "broken_on_one_rank", *ERRORS, "uninterrupted")
+PARTS = ("straddling", "shaped_steps", "reused", "evaluated", "broken_on_one_rank", *ERRORS, "uninterrupted")
 PATIENCE_S = 200.0
 
 
@@ -81,7 +81,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
-    run_until_killed(folder, 1, "straddling", "uninterrupted")
+    run_until_killed(folder, 1, "straddling", "shaped_steps", "uninterrupted")
     trl_worker.main(folder, ["resumed", "evaluated"])  # a new process as far as the killed one is concerned
     return folder
 
@@ -91,7 +91,7 @@ def outcome(folder: Path, name: str, rank: int = 0) -> Outcome:
     return Outcome(np.load(folder / name / f"rank{rank}.npz")["parameters"], result)
 
 
-@pytest.mark.parametrize("name", ["straddling", "reused", "evaluated", "uninterrupted", "resumed"])
+@pytest.mark.parametrize("name", ["straddling", "shaped_steps", "reused", "evaluated", "uninterrupted", "resumed"])
 def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str) -> None:
     first, second = outcome(two, name, 0), outcome(two, name, 1)
     assert first.result["world"] == 2
@@ -99,7 +99,7 @@ def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str)
     np.testing.assert_array_equal(first.parameters, second.parameters)
 
 
-@pytest.mark.parametrize("name", ["straddling", "evaluated"])
+@pytest.mark.parametrize("name", ["straddling", "shaped_steps", "evaluated"])
 def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> None:
     """24 rows in 3 groups a step either way, sampled by `sample_by_row`: TRL's own sampler has other noise in each process."""
     alone, together = outcome(one, name), outcome(two, name)

@@ -27,7 +27,7 @@ from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import hero
+from hero_rl.rewards import RewardRule, hero, process
 from hero_rl.types import FloatArray, Rollout, Verdict
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -81,6 +81,7 @@ class Setting(NamedTuple):
     extra: dict[str, Any]
     verifier: tiny.Letters
     scorer: tiny.Characters
+    rule: RewardRule = hero()
 
 
 def setting(name: str) -> Setting:
@@ -99,6 +100,7 @@ def setting(name: str) -> Setting:
     letters, characters = tiny.Letters(), tiny.Characters()
     return {
         "straddling": Setting(STRADDLING, by_row, letters, characters),
+        "shaped_steps": Setting(STRADDLING, by_row, letters, tiny.Pairs(), process(gamma=0.4)),
         "reused": Setting(reused, {}, letters, characters),  # each generation serves two optimizer steps, twice
         "evaluated": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
         "broken_on_one_rank": Setting({}, {}, failing, characters),
@@ -114,14 +116,14 @@ def setting(name: str) -> Setting:
 
 def run(name: str, folder: Path) -> HeroTrainer:
     """The named run, trained."""
-    options, extra, verifier, scorer = setting(name)
+    options, extra, verifier, scorer, rule = setting(name)
     resume: str | None = None
     if before := {"resumed": "killed", "continued": "uninterrupted"}.get(name):
         folder = folder.parent / before
         resume = str(folder / "checkpoint-4")
     options = {"per_device_train_batch_size": 8 // WORLD} | options
     trainer = HeroTrainer(
-        tiny.model(), HybridReward(verifier, scorer, hero()), tiny.config(folder, **options),
+        tiny.model(), HybridReward(verifier, scorer, rule), tiny.config(folder, **options),
         train_dataset=tiny.problems(), processing_class=tiny.tokenizer(), **extra,
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=resume)
