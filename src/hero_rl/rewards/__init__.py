@@ -4,6 +4,7 @@ No I/O, no clock, no randomness, no torch. Groups are ragged and in any order. W
 nor trains; see ``verifiers``, ``scorers`` and ``engines``.
 """
 
+from hero_rl.rewards.adaptive import hero_adaptive, noise_aware
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
 from hero_rl.rewards.baselines import Normalize, gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.catalogue import RULES, make_rule, rule_settings
@@ -11,6 +12,7 @@ from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import group_std
 from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
+from hero_rl.rewards.reliability import Reliability
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
 from hero_rl.rewards.steps import NO_STEPS, Steps, StepShaping, spread_over_tokens, step_advantages
 from hero_rl.rewards.stepwise import process
@@ -24,6 +26,7 @@ __all__ = [
     "SCALES",
     "Dense",
     "Normalize",
+    "Reliability",
     "RewardRule",
     "RuleOutput",
     "RuleState",
@@ -41,8 +44,10 @@ __all__ = [
     "group_advantages",
     "group_std",
     "hero",
+    "hero_adaptive",
     "make_rule",
     "naive_sum",
+    "noise_aware",
     "process",
     "prof",
     "rm_only",

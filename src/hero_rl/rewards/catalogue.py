@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hero_rl.errors import InputError
+from hero_rl.rewards.adaptive import hero_adaptive, noise_aware
 from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.hybrid import gated, hero
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.rewards.stepwise import process
 
 RULES: Mapping[str, Callable[..., RewardRule]] = {
-    constructor.__name__: constructor for constructor in (hero, verifier_only, rm_only, naive_sum, gdpo, gated, prof, process)
+    constructor.__name__: constructor
+    for constructor in (hero, hero_adaptive, verifier_only, rm_only, naive_sum, noise_aware, gdpo, gated, prof, process)
 }
 """Every constructor of a rule under its own name."""
 

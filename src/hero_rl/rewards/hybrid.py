@@ -167,7 +167,7 @@ def _apply_gated(
 
 def check_scale(rule: RewardRule, scale: Scale) -> str | None:
     """What is wrong with normalising this rule's advantages by ``scale``, for a warning; None where nothing is."""
-    if rule.name in ("hero", "gated", "process") and scale == "group":
+    if rule.name in ("hero", "hero_adaptive", "gated", "process") and scale == "group":
         return (
             f"{rule.name} with scale='group': where all verdicts of a prompt are equal, dividing by the group's standard "
             "deviation blows the band up to unit-size advantages, whatever alpha and beta are: the reward model then speaks as "

@@ -97,6 +97,8 @@ class RewardRule:
     stateful: bool = False
     learned_credit: float = 1.0
     """What a learned "correct" counts for, in [0, 1]: 1 as much as a rule's own, 0 as an incorrect response."""
+    raw_verdicts: bool = False
+    """True: ``apply_checked`` tells abstentions (NaN) and learned "correct" (``LEARNED_YES``) apart itself."""
     steps: StepShaping | None = None
     """How step scores shape the advantages of a response's tokens, in engines that have one a token; None: not at all."""
 
@@ -132,7 +134,7 @@ class RewardRule:
                 "with rule.init() and go on with the state that the last call returned"
             )
         verdicts, scores, groups = check_signals(verdicts_B, scores_B, groups_B)
-        return self.apply_checked(self._credit(verdicts), scores, groups, state)
+        return self.apply_checked(verdicts if self.raw_verdicts else self._credit(verdicts), scores, groups, state)
 
     def _credit(self, verdicts: FloatArray) -> FloatArray:
         """Verdicts as ``ApplyFn`` takes them; the same array where there is nothing to settle."""

@@ -1,0 +1,205 @@
+"""Rules that learn during training how far to trust each signal: ``hero_adaptive`` and ``noise_aware``.
+
+The reward of a response is the probability that it is right, given its verdict and its score::
+
+    verdict 1     1
+    verdict 0     sigmoid( logit phi_g + b (s - mean_g s) )         phi_g: share of right ones among the rejected of prompt g
+    abstention    sigmoid( logit pi + b (s - mean s) )              pi: share of right responses
+    learned yes   sigmoid( logit p_learned + b (s - mean_g s) )
+
+In HERO's words: the band around 0 has the half-width alpha = 2 phi (1 - phi) b sigma or so, learnt and not set. A reward model
+at chance has b = 0: the rule is the verifier alone. A verifier that misses nothing has phi = 0, and it is the verifier alone
+again. With a reliable reward model and a verifier that misses much the band is several times as wide as the paper's. Every
+accepted response stays above all others. The accepted ones are not ranked (beta = 0): nothing tells them apart in truth.
+
+``b`` and ``phi`` come from ``Reliability``, which is read before the batch is taken in.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from hero_rl.errors import InputError
+from hero_rl.rewards.groups import Groups, group_moments, group_sum
+from hero_rl.rewards.reliability import Reliability
+from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
+from hero_rl.types import LEARNED_YES, FloatArray
+
+_SMALLEST, _LARGEST = 0.002, 0.6
+"""Limits of phi_g: a rejected response is never surely wrong, and seldom more likely right than wrong."""
+_MARGIN = 1e-6
+"""Between an accepted response and all others, however high their scores."""
+_PROMPT_EVIDENCE = 2.0
+"""Right responses that the recall of all prompts counts for beside what a prompt's own verdicts say of its recall."""
+
+
+def hero_adaptive(
+    *,
+    gain: float = 1.0,
+    recall: float | None = None,
+    p_learned: float = 0.8,
+    brake: bool = True,
+    decay: float = 0.9,
+    slow: float = 0.98,
+) -> RewardRule:
+    """HERO with bands that are calibrated online from verdicts and scores alone.
+
+    Args:
+        gain: factor on the slope b; 1 is the estimate itself, 0 the verifier alone.
+        recall: of the verifier, in (0, 1], where it is known (``hero audit``); None: estimated online.
+        p_learned: probability that a response is right that only a model calls correct, in (0, 1).
+        brake: let the slope fall where scores rise while reliability falls.
+        decay: of what is known of the reward model, a batch.
+        slow: of what is known of the verifier, a batch.
+
+    Raises:
+        InputError: a number out of range.
+
+    Reference: the future work of HERO (arXiv 2510.07242, section 6): bands calibrated online. Learning from accepted and
+    unlabelled examples: Elkan and Noto 2008. Departs from the paper: bands have no fixed width, are sigmoids and no min-max
+    within a stratum (so that scores that hardly differ stay close), abstentions are a third stratum; no prompt weights.
+    """
+    _check(gain=gain, recall=recall, decay=decay, slow=slow)
+    if not 0.0 < p_learned < 1.0:
+        raise InputError(f"p_learned={p_learned:g} must lie in (0, 1): it is a probability that is never certain")
+    apply = partial(_apply_adaptive, gain=gain, recall=recall, p_learned=p_learned, brake=brake)
+    return RewardRule(
+        name="hero_adaptive", settings={**apply.keywords, "decay": decay, "slow": slow}, scale="none", needs_verdicts=True,
+        needs_scores=True, apply_checked=apply, start=Reliability(decay, slow), start_whole=Reliability(1.0, 1.0),
+        stateful=True, raw_verdicts=True,
+    )  # fmt: skip
+
+
+def noise_aware(*, w_max: float = 3.0, recall: float | None = None, decay: float = 0.9, slow: float = 0.98) -> RewardRule:
+    """The verdict as the reward, each prompt's advantages divided by the recall of the verifier on it.
+
+    A verifier that accepts a share c of the right responses gives c times the gradient that the truth would give (the backward
+    correction of a noisy reward with false negatives only). Dividing by c undoes that, prompt by prompt: prompts with
+    references in an awkward form count as much as others. The score is used for nothing but the estimate of c.
+
+    Args:
+        w_max: largest weight of a prompt, relative to the smallest, >= 1.
+        recall: of the verifier, in (0, 1], where it is known; None: estimated online.
+        decay: as in ``hero_adaptive``.
+        slow: as in ``hero_adaptive``.
+
+    Raises:
+        InputError: a number out of range.
+
+    Reference: noisy-verifier corrections (arXiv 2510.00915), backward correction. Departs from it: no appeals to a model; the
+    false-negative rate comes from ``Reliability``, and is each prompt's own.
+    """
+    _check(gain=0.0, recall=recall, decay=decay, slow=slow)
+    if not (w_max >= 1.0 and math.isfinite(w_max)):
+        raise InputError(f"w_max={w_max:g} must be at least 1 and finite: it is the largest weight of a prompt")
+    apply = partial(_apply_noise_aware, w_max=w_max, recall=recall)
+    return RewardRule(
+        name="noise_aware", settings={**apply.keywords, "decay": decay, "slow": slow}, scale="none", needs_verdicts=True,
+        needs_scores=True, apply_checked=apply, start=Reliability(decay, slow), start_whole=Reliability(1.0, 1.0),
+        stateful=True, raw_verdicts=True,
+    )  # fmt: skip
+
+
+def _check(*, gain: float, recall: float | None, decay: float, slow: float) -> None:
+    if not (gain >= 0.0 and math.isfinite(gain)):
+        raise InputError(f"gain={gain:g} must be finite and not negative")
+    if recall is not None and not 0.0 < recall <= 1.0:
+        raise InputError(f"recall={recall:g} must lie in (0, 1], or be None to be estimated")
+    for name, value in (("decay", decay), ("slow", slow)):
+        if not 0.0 < value < 1.0:
+            raise InputError(f"{name}={value:g} must lie in (0, 1)")
+
+
+class _Prompts(NamedTuple):
+    """What is believed of each prompt."""
+
+    recall_P: FloatArray
+    missed_P: FloatArray
+    """phi_g: probability that a rejected response is right."""
+    missed_mixed: float
+    """phi over the prompts with both verdicts."""
+    slope: float
+
+
+def _believe(
+    verdicts: FloatArray, scores: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool
+) -> _Prompts:
+    """Recall and phi of each prompt.
+
+    How many of a prompt's responses are right is guessed from their scores; what of that the verifier did not accept, it
+    missed, in so far as the prompt's recall is low. That recall is the recall of all prompts, pulled towards what was
+    accepted of the guess. The guesses share out what was missed over all; they do not decide how much that is.
+    """
+    overall = seen.recall if recall is None else recall
+    accepted = verdicts == 1.0
+    rejected = verdicts == 0.0
+    accepted_P, rejected_P = (group_sum(flags.astype(np.float64), groups) for flags in (accepted, rejected))
+    share = seen.accepted / seen.decided if seen.decided else 0.0
+    accuracy = min(0.98, max(share / overall, _SMALLEST))
+    missed = min(0.5, max(0.0, (accuracy - share) / max(1.0 - share, 1e-9)))
+    guess = _sigmoid(_logit(accuracy) + seen.slope(missed, brake=False) * np.nan_to_num(scores - seen.mean_score))
+    right_P = np.maximum(group_sum(np.where(accepted | rejected, guess, 0.0), groups), accepted_P)
+    recall_P = (_PROMPT_EVIDENCE * overall + accepted_P) / (_PROMPT_EVIDENCE + right_P)
+    missing_P = right_P * (1.0 - recall_P)
+    total = float(missing_P.sum())
+    wanted = missed * float(rejected_P.sum())
+    missed_P = missing_P * (wanted / total if total > 0.0 else 0.0) / np.maximum(rejected_P, 1.0)
+    missed_P = np.clip(missed_P, _SMALLEST, _LARGEST)
+    mixed = (accepted_P > 0.0) & (rejected_P > 0.0)
+    of_mixed = float((missed_P * rejected_P)[mixed].sum() / rejected_P[mixed].sum()) if mixed.any() else missed
+    return _Prompts(recall_P, missed_P, of_mixed, seen.slope(of_mixed, brake=brake))
+
+
+def _apply_adaptive(
+    verdicts: FloatArray,
+    scores: FloatArray,
+    groups: Groups,
+    state: RuleState,
+    *,
+    gain: float,
+    recall: float | None,
+    p_learned: float,
+    brake: bool,
+) -> RuleOutput:
+    assert isinstance(state, Reliability)
+    learned, abstained = verdicts == LEARNED_YES, np.isnan(verdicts)
+    decided = np.where(learned, np.nan, verdicts)
+    after = state.update(decided, scores, groups)
+    seen = state if state.updates else after
+    prompts = _believe(decided, scores, groups, seen, recall=recall, brake=brake)
+    slope = gain * prompts.slope
+    own_mean = group_moments(scores, groups).mean_P[groups.index_B]
+    own = np.nan_to_num(scores - own_mean)
+    overall = np.nan_to_num(scores - seen.mean_score)
+    accuracy = min(0.95, max(seen.accuracy, _SMALLEST))
+    log_odds = np.where(
+        abstained, _logit(accuracy) + slope * overall,
+        np.where(learned, _logit(p_learned), _logit(prompts.missed_P)[groups.index_B]) + slope * own,
+    )  # fmt: skip
+    rewards = np.where(decided == 1.0, 1.0, np.clip(_sigmoid(log_odds), _MARGIN, 1.0 - _MARGIN))
+    return RuleOutput(rewards, np.ones_like(rewards), math.nan, after)
+
+
+def _apply_noise_aware(
+    verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RuleState, *, w_max: float, recall: float | None
+) -> RuleOutput:
+    assert isinstance(state, Reliability)
+    decided = np.where(verdicts == LEARNED_YES, np.nan, verdicts)
+    after = state.update(decided, scores, groups)
+    prompts = _believe(decided, scores, groups, state if state.updates else after, recall=recall, brake=True)
+    largest = float(prompts.recall_P.max()) if prompts.recall_P.size else 1.0
+    weight_P = np.clip(largest / np.maximum(prompts.recall_P, 1e-9), 1.0, w_max)
+    return RuleOutput((verdicts > 0.0).astype(np.float64), weight_P[groups.index_B], math.nan, after)
+
+
+def _sigmoid(log_odds: FloatArray) -> FloatArray:
+    return 0.5 + 0.5 * np.tanh(0.5 * log_odds)
+
+
+def _logit(probability: FloatArray | float) -> FloatArray:
+    p = np.asarray(probability, dtype=np.float64)
+    return np.log(p) - np.log1p(-p)
