@@ -2,7 +2,7 @@
 
     chain      ((4 * 6) - 5) / 4                   a number in five forms
     equations  |x - 3| / 2 = 4 or < 4              a set of two roots, or an interval, in five forms each
-    units      3 pieces of 2 feet, and 5 inches    a quantity in five forms
+    units      2 pieces of 1 foot, and 5 inches    a quantity in five forms
 
 In all of them a response is worked steps and the answer, separated by semicolons, and the last character of a prompt is its
 tag: ``V`` (verifiable) wants the answer in the first form, ``H`` (hard to verify) takes any form.

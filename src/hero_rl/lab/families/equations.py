@@ -21,9 +21,9 @@ OPERATORS = ("+", "-", "/")
 RELATIONS = ("=", "<")
 OPERANDS = range(1, 7)
 FORMS = 5
-UNDOING_ERROR_RATES = (0.03, 0.08, 0.15, 0.25, 0.35, 0.5)
-SIGN_ERROR_RATES = (0.05, 0.12, 0.2, 0.35)
-FORM_ERROR_RATES = (0.05, 0.15, 0.25, 0.35, 0.5)
+UNDOING_ERROR_RATES = (0.02, 0.04, 0.08, 0.12, 0.2, 0.45)
+SIGN_ERROR_RATES = (0.02, 0.05, 0.1, 0.35)
+FORM_ERROR_RATES = (0.02, 0.05, 0.1, 0.2, 0.45)
 _LARGE_OPERAND = 4
 _P_WRONG_OPERATION = 0.4
 """Of mistakes in undoing: the operation is done again instead of undone. The others are slips of one or two."""
