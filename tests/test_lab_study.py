@@ -369,8 +369,8 @@ def test_a_phase_diagram_has_the_two_settings_with_the_most_values_as_axes(tmp_p
     grid = phase_grid(tabulate(plan, rows))
     assert grid is not None
     assert (grid.x[0], grid.y[0]) == ("kl", "learning_rate")
-    assert list(grid.panels) == ["hard, H prompts", "mixed, H prompts"]
-    leader = grid.panels["hard, H prompts"][0.1, 3e-4]
+    assert list(grid.panels) == ["hard", "mixed"]
+    leader = grid.panels["hard"][0.1, 3e-4]
     assert (leader.candidate, leader.difference.value) == ("hero", 0.25)
     assert phase_grid(tabulate(plan_of(TABLE + "kl = [0.0, 0.1]", tmp_path).tables[0], rows)) is None
 

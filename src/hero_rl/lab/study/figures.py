@@ -45,7 +45,10 @@ def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    found = [Picture("curves", learning_curves(table, entries), "Development prompts: means over seeds, and their range.")]
+    combinations = len(_by_axes(entries))
+    cut = f" The first {_MOST_PANELS} of {combinations} combinations." if combinations > _MOST_PANELS else ""
+    caption = f"Development prompts: means over seeds, and their range.{cut}"
+    found = [Picture("curves", learning_curves(table, entries), caption)]
     if table.deciding(table.pairs) or table.deciding(table.best):
         found.append(Picture("differences", differences(table), "Right of the dashed line the first rule is ahead."))
     state = rule_state(table, entries)
@@ -158,9 +161,12 @@ def phase_grid(table: Tabulated) -> PhaseGrid | None:
     first, second = sorted(sorted(varying, key=lambda axis: -len(axis[1]))[:2], key=varying.index)
     panels: dict[str, dict[tuple[object, object], PairRow]] = {}
     rest = [name for name, _ in varying if name not in (first[0], second[0])]
+    axes = [row.cell.axes for row in table.leaders]
+    split = len(set(axes)) < len(axes)  # some are measured on both kinds of prompt
     for row in table.leaders:
         values = dict(row.cell.axes)
-        panels.setdefault(row.cell.words(rest), {})[values[first[0]], values[second[0]]] = row
+        title = row.cell.words(rest, tag=split) or f"best rule, step {row.step}"
+        panels.setdefault(title, {})[values[first[0]], values[second[0]]] = row
     return PhaseGrid(first, second, panels)
 
 
@@ -176,7 +182,7 @@ def _draw_phase(
                                  alpha=0.85 if clear else 0.35, linewidth=0))  # fmt: skip
         name = "\n".join(textwrap.wrap(_short(row.candidate, 26), 14, break_on_hyphens=False))
         text = f"{name}\n{row.difference.value:+.3f}{'*' if clear else ''}"
-        axes.text(column, line, text, ha="center", va="center", fontsize=8, color="white" if clear else "black",
+        axes.text(column, line, text, ha="center", va="center", fontsize=8, color="black",
                   weight="bold" if clear else "normal")  # fmt: skip
     axes.set_xlim(-0.5, len(grid.x[1]) - 0.5)
     axes.set_ylim(-0.5, len(grid.y[1]) - 0.5)
