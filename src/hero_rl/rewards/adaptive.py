@@ -43,8 +43,8 @@ def hero_adaptive(
     recall: float | None = None,
     p_learned: float = 0.8,
     brake: bool = True,
-    decay: float = 0.9,
-    slow: float = 0.98,
+    decay: float = 0.95,
+    slow: float = 0.995,
 ) -> RewardRule:
     """HERO with bands that are calibrated online from verdicts and scores alone.
 
@@ -53,8 +53,8 @@ def hero_adaptive(
         recall: of the verifier, in (0, 1], where it is known (``hero audit``); None: estimated online.
         p_learned: probability that a response is right that only a model calls correct, in (0, 1).
         brake: let the slope fall where scores rise while reliability falls.
-        decay: of what is known of the reward model, a batch.
-        slow: of what is known of the verifier, a batch.
+        decay: of what is known, a batch: 0.95 is a memory of 20 batches.
+        slow: of what is known for long, which recall and brake compare with.
 
     Raises:
         InputError: a number out of range.
@@ -74,7 +74,7 @@ def hero_adaptive(
     )  # fmt: skip
 
 
-def noise_aware(*, w_max: float = 3.0, recall: float | None = None, decay: float = 0.9, slow: float = 0.98) -> RewardRule:
+def noise_aware(*, w_max: float = 3.0, recall: float | None = None, decay: float = 0.95, slow: float = 0.995) -> RewardRule:
     """The verdict as the reward, each prompt's advantages divided by the recall of the verifier on it.
 
     A verifier that accepts a share c of the right responses gives c times the gradient that the truth would give (the backward

@@ -49,8 +49,8 @@ _MAX_MISSED = 0.5
 class Reliability(NamedTuple):
     """Sums over the batches seen; each batch counts for ``decay`` times the one after it, or ``slow`` times in slow sums."""
 
-    decay: float = 0.9
-    slow: float = 0.98
+    decay: float = 0.95
+    slow: float = 0.995
     order: float = 0.0
     """Sum over prompts with both verdicts of weight x AUROC(accepted, rejected)."""
     order_squared: float = 0.0
@@ -60,11 +60,13 @@ class Reliability(NamedTuple):
     order_slow: float = 0.0
     pairs_slow: float = 0.0
     accepted: float = 0.0
-    """Slow; accepted responses, of ``decided``."""
+    """Accepted responses, of ``decided``."""
     decided: float = 0.0
     top_accepted: float = 0.0
-    """Slow; the same among the responses with the highest scores."""
+    """The same among the responses with the highest scores."""
     top_decided: float = 0.0
+    top_accepted_slow: float = 0.0
+    top_decided_slow: float = 0.0
     spread: float = 0.0
     """Summed variance of scores within the first prompts."""
     spread_groups: float = 0.0
@@ -104,10 +106,12 @@ class Reliability(NamedTuple):
             pairs_squared=fast**2 * self.pairs_squared + float((weights**2).sum()),
             order_slow=slow * self.order_slow + order,
             pairs_slow=slow * self.pairs_slow + pairs,
-            accepted=slow * self.accepted + float(v.sum()),
-            decided=slow * self.decided + v.size,
-            top_accepted=slow * self.top_accepted + float(v[top].sum()),
-            top_decided=slow * self.top_decided + float(top.sum()),
+            accepted=fast * self.accepted + float(v.sum()),
+            decided=fast * self.decided + v.size,
+            top_accepted=fast * self.top_accepted + float(v[top].sum()),
+            top_decided=fast * self.top_decided + float(top.sum()),
+            top_accepted_slow=slow * self.top_accepted_slow + float(v[top].sum()),
+            top_decided_slow=slow * self.top_decided_slow + float(top.sum()),
             spread=self.spread + (float(variance_P.sum()) if learning_unit else 0.0),
             spread_groups=self.spread_groups + (float(variance_P.size) if learning_unit else 0.0),
             score=fast * self.score + mean * v.size,
@@ -131,10 +135,19 @@ class Reliability(NamedTuple):
     def recall(self) -> float:
         """Share of right responses that the verifier accepts, in (0, 1]: the share accepted of those with the highest scores.
 
-        A first guess of one half counts for one response. Never below the share accepted of all.
+        The larger of what is seen now and of what has been seen for long: a policy that exploits the reward model fills the
+        highest scores with wrong responses, which must not look like a verifier that misses more. A first guess of one half
+        counts for one response. Never below the share accepted of all.
         """
         least = self.accepted / self.decided if self.decided else 0.0
-        return min(1.0, max((self.top_accepted + 0.5) / (self.top_decided + 1.0), least, 1e-3))
+        now, ever = (
+            (accepted + 0.5) / (decided + 1.0)
+            for accepted, decided in (
+                (self.top_accepted, self.top_decided),
+                (self.top_accepted_slow, self.top_decided_slow),
+            )
+        )
+        return min(1.0, max(now, ever, least))
 
     @property
     def accuracy(self) -> float:
