@@ -11,7 +11,17 @@ from hero_rl.cli import main
 
 BAD = {
     "regime": (["--regime", "easy"], "regime='easy' is unknown; choose one of verifiable, hard, mixed"),
-    "tier": (["--reward-model-tier", "good"], "reward-model tier 'good' is unknown; choose one of hackable, robust, broken"),
+    "tier": (
+        ["--reward-model-tier", "good"],
+        "reward-model tier 'good' is unknown; choose one of hackable, robust, broken, chance",
+    ),
+    "task": (["--task", "algebra"], "task='algebra' is unknown; choose one of chain, equations, units"),
+    "recall": (["--verifier-recall", "1.5"], "verifier_recall=1.5 must be between 0 and 1"),
+    "recall that is no number": (["--verifier-recall", "nan"], "verifier_recall=nan must be between 0 and 1"),
+    "noise": (["--verifier-noise", "-0.1"], "verifier_noise=-0.1 must be between 0 and 1"),
+    "mix of tiers and a tier": (["--hackable", "0.5", "--reward-model-tier", "broken"], "hackable=0.5 mixes two tiers itself"),
+    "score noise": (["--score-noise", "-1"], "score_noise=-1 must not be negative"),
+    "learned verifier of another task": (["--task", "units", "--rules", "cascade"], "task='units' has no learned verifier"),
     "rule": (["--rules", "heor"], "rule 'heor' is unknown"),
     "rule setting": (["--rules", "hero:gamma=1"], "rule 'hero' has no setting 'gamma'"),
     "rule setting of the wrong type": (["--rules", "hero:alpha=wide"], "rule 'hero' cannot take {'alpha': 'wide'}"),

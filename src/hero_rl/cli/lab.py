@@ -57,13 +57,23 @@ without any pass.
 def lab(
     context: typer.Context,
     regime: Annotated[str, typer.Option(help="verifiable, hard or mixed prompts.")] = "hard",
-    reward_model_tier: Annotated[str, typer.Option(help="hackable, robust or broken.")] = "hackable",
+    reward_model_tier: Annotated[str, typer.Option(help="hackable, robust, broken or chance.")] = "hackable",
     rules: Annotated[str, typer.Option(help="What to compare, separated by spaces.")] = " ".join(ARMS),
     seeds: Annotated[str, typer.Option(help="Such as 0, 0,2,5 or 0-4.")] = "0",
     steps: Annotated[int, typer.Option(min=1, help="Policy updates of each run.")] = 100,
     kl: Annotated[float, typer.Option(help="Weight of the KL penalty to the starting policy.")] = 0.0,
     learning_rate: Annotated[float | None, typer.Option(help="For every rule; without it, each rule's own.")] = None,
     scale: Annotated[str | None, typer.Option(help="none, group or batch for every rule; without it, each rule's own.")] = None,
+    task: Annotated[str, typer.Option(help="chain, equations or units: problems and how answers may be written.")] = "chain",
+    verifier_recall: Annotated[
+        float | None,
+        typer.Option(help="Share of right answers that the strict verifier accepts; without it, one form of them."),
+    ] = None,
+    verifier_noise: Annotated[float, typer.Option(help="Share of wrong answers that the strict verifier accepts.")] = 0.0,
+    hackable: Annotated[
+        float | None, typer.Option(help="Mix of reward models, from 0 (robust) to 1 (hackable), instead of a tier.")
+    ] = None,
+    score_noise: Annotated[float, typer.Option(help="Noise in the score, in standard deviations.")] = 0.0,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for models, results and the report.")] = Path("runs/lab"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
@@ -83,6 +93,11 @@ def lab(
         kl=kl,
         learning_rate=learning_rate,
         scale=scale,  # type: ignore[arg-type]
+        task=task,  # type: ignore[arg-type]
+        verifier_recall=verifier_recall,
+        verifier_noise=verifier_noise,
+        hackable=hackable,
+        score_noise=score_noise,
         out=out,
     )
     _check_folder(out)
