@@ -158,7 +158,7 @@ def test_the_brake_closes_where_scores_rise_and_reliability_falls():
     rule = hero_adaptive()
     state = taught(rule, batches=40, recall=0.3, separation=2.0)
     assert state.brake > 0.8
-    for batch in range(15):  # the policy has found what the reward model likes, whether right or wrong
+    for batch in range(40):  # the policy has found what the reward model likes, whether right or wrong
         verdicts, scores, groups, _ = world(32, recall=0.3, separation=0.2, seed=1000 + batch)
         state = rule.apply(verdicts, scores + 3.0, groups, state).state
     assert state.brake < 0.5

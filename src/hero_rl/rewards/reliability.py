@@ -219,9 +219,9 @@ class Reliability(NamedTuple):
         odd = odd or [name for name, value in fields.items() if not math.isfinite(value)]
         if odd:
             raise InputError(f"the state's {odd[0]}={fields[odd[0]]!r} is no finite number")
-        restored = Reliability(**{name: float(value) for name, value in fields.items()})._replace(
-            updates=int(fields["updates"])
-        )
+        values: dict[str, Any] = {name: float(value) for name, value in fields.items()}
+        values["updates"] = int(fields["updates"])
+        restored = self._replace(**values)
         if (restored.decay, restored.slow) != (self.decay, self.slow):
             raise InputError(
                 f"this state forgets by {restored.decay:g} and {restored.slow:g}, the rule by {self.decay:g} and "
