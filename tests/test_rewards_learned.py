@@ -33,6 +33,8 @@ def test_by_default_a_learned_yes_is_a_yes():
     symbolic = [float(verdict > 0) for verdict in VERDICTS]
     for name in RULES:
         rule = make_rule(name, {})
+        if rule.raw_verdicts:  # these place a learned yes by a probability of its own
+            continue
         assert rewards_of(rule) == pytest.approx(rewards_of(rule, symbolic), nan_ok=True), name
 
 

@@ -1,5 +1,6 @@
 """Rules and advantages: what each pays, by hand; what HERO promises, as properties."""
 
+import math
 import pickle
 
 import numpy as np
@@ -248,7 +249,7 @@ def test_summary_of_a_batch_by_hand():
         (lambda: gated(eps=-1.0), InputError, "eps=-1"),
         (lambda: make_rule("hero", {"alpha": "wide"}), InputError, "rule 'hero' cannot take {'alpha': 'wide'}"),
         (lambda: make_rule("hero", {"gamma": 1}), InputError, "has no setting 'gamma'; it has alpha, beta"),
-        (lambda: make_rule("heroic", {}), InputError, "'heroic' is unknown; choose one of hero, verifier_only"),
+        (lambda: make_rule("heroic", {}), InputError, "'heroic' is unknown; choose one of hero, hero_adaptive"),
         (lambda: naive_sum(rule_weight=1.5), InputError, "rule_weight=1.5"),
         (lambda: naive_sum(normalize="rank"), InputError, "normalize='rank'"),
         (lambda: prof(keep=0), InputError, "keep=0"),
@@ -272,3 +273,34 @@ def test_equal_rewards_are_no_advantage_to_the_last_bit(scale, reward, size):
     # three times -0.05, divided by three, is not -0.05
     for rewards in (np.full(size, reward), np.full(size, reward * 0.05)):
         assert (group_advantages(rewards, np.zeros(size, int), scale=scale, eps=0.0 if scale == "group" else 1e-4) == 0).all()
+
+
+def test_the_weight_on_the_reward_is_equation_5_to_the_letter():
+    verdicts, scores, groups = [1, 0, 0, 0], [2.0, 0.0, 1.0, 0.0], [0, 0, 1, 1]
+    plain, literal = hero(), hero(weight_on="reward")
+    apart = plain.apply(verdicts, scores, groups, plain.init())
+    together = literal.apply(verdicts, scores, groups, literal.init())
+    np.testing.assert_allclose(together.rewards, apart.rewards * apart.weights)
+    assert together.weights.tolist() == [1.0] * 4
+    # mean-centred, the two are the same thing; under group std the literal one has no effect
+    np.testing.assert_allclose(
+        group_advantages(together.rewards, groups), group_advantages(apart.rewards, groups, weights_B=apart.weights)
+    )
+
+
+def test_sigma_of_calibrated_rewards_by_hand():
+    # prompt 0: rewards .95 and -.05, sigma .5; prompt 1: -.05 and .05, sigma .05; sigma-bar .275
+    rule = hero(sigma="calibrated", k=6.0)
+    out = rule.apply([1, 0, 0, 0], [2.0, 0.0, 0.0, 1.0], [0, 0, 1, 1], rule.init())
+    assert out.sigma_mean == pytest.approx(0.275, abs=1e-6)
+    expected = [0.4 + 2.6 / (1 + math.exp(-6 * (sigma - 0.275))) for sigma in (0.5, 0.05)]
+    assert out.weights[[0, 2]].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_dropping_prompts_of_equal_verdicts_leaves_the_mixed_ones_and_of_equal_rewards_only_the_tied_ones():
+    verdicts, scores, groups = [1, 0, 0, 0, 0, 0], [2.0, 0.0, 1.0, 0.0, 1.0, 1.0], [0, 0, 1, 1, 2, 2]
+    kept = {}
+    for drop in ("none", "verdicts", "rewards"):
+        rule = hero(drop=drop)
+        kept[drop] = (~np.isnan(rule.apply(verdicts, scores, groups, rule.init()).rewards)).tolist()
+    assert kept == {"none": [True] * 6, "verdicts": [True] * 2 + [False] * 4, "rewards": [True] * 4 + [False] * 2}

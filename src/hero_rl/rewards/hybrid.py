@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hero_rl.errors import BandOverlapError
+from hero_rl.errors import BandOverlapError, InputError
 from hero_rl.rewards.advantages import Scale
-from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
+from hero_rl.rewards.groups import Groups, group_min_max, group_moments
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, check_strata, normalize_checked
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, check_learned_credit, unweighted
 from hero_rl.rewards.weights import RunningMean, difficulty_weight, running_mean
 from hero_rl.types import FloatArray
+
+WeightOn: TypeAlias = Literal["advantage", "reward"]
+Sigma: TypeAlias = Literal["raw", "calibrated"]
+Drop: TypeAlias = Literal["none", "verdicts", "rewards"]
 
 
 def hero(
@@ -29,6 +34,9 @@ def hero(
     decay: float | None = 0.9,
     tie_tolerance: float = 1e-4,
     learned_credit: float = 1.0,
+    weight_on: WeightOn = "advantage",
+    sigma: Sigma = "raw",
+    drop: Drop = "none",
 ) -> RewardRule:
     """Hybrid ensemble reward: stratified normalisation and variance-aware weighting.
 
@@ -46,6 +54,10 @@ def hero(
         tie_tolerance: a stratum whose scores span less than this share of sigma-bar counts as tied.
         learned_credit: around what the band of the responses lies that only a model calls correct. 1: they share the band of
             the correct ones. Below: a band of their own with half-width beta, between the other two.
+        weight_on: what the prompt weight multiplies. ``"reward"`` is Eq. 5 to the letter, which cancels under group std.
+        sigma: the spread that decides the weight: of the raw scores, or of the rewards after Eq. 3.
+        drop: prompts that are left out, as DAPO (arXiv 2503.14476) filters prompts without variance: ``"verdicts"``: all
+            verdicts equal, which leaves the reward model the mixed prompts alone; ``"rewards"``: all rewards equal.
 
     Raises:
         InputError: a number out of range, an unknown choice, or a learned band that touches another one.
@@ -61,9 +73,12 @@ def hero(
     difficulty_weight([], 0.0, w_min=w_min, w_max=w_max, k=k)
     start = running_mean(decay)
     _check_learned_band(learned_credit, alpha, beta)
+    for name, value, choices in (("weight_on", weight_on, WeightOn), ("sigma", sigma, Sigma), ("drop", drop, Drop)):
+        if value not in get_args(choices):
+            raise InputError(f"{name}={value!r} is unknown; choose one of {', '.join(get_args(choices))}")
     apply = partial(
         _apply_hero, alpha=alpha, beta=beta, w_min=w_min, w_max=w_max, k=k, eps=eps, singleton=singleton, dense=dense,
-        weighting=weighting, tie_tolerance=tie_tolerance,
+        weighting=weighting, tie_tolerance=tie_tolerance, weight_on=weight_on, sigma=sigma, drop=drop,
     )  # fmt: skip
     return RewardRule(
         name="hero", settings={**apply.keywords, "decay": decay, "learned_credit": learned_credit}, scale="none",
@@ -98,20 +113,39 @@ def _apply_hero(
     dense: Dense,
     weighting: bool,
     tie_tolerance: float,
+    weight_on: WeightOn,
+    sigma: Sigma,
+    drop: Drop,
 ) -> RuleOutput:
     assert isinstance(state, RunningMean)  # the type of ``start``, which ``RewardRule.apply`` has checked
-    sigma_P = group_moments(scores, groups).std_P
-    sigma_P[group_sum((~np.isnan(scores)).astype(np.float64), groups) < 2] = np.nan  # one score has no spread to speak of
-    after = state.update(sigma_P)
-    sigma_mean = state.value if state.updates else after.value
+    spread_P = _spread(scores, groups)
+    after = state.update(spread_P)
+    # Ties are a matter of raw scores; where sigma-bar is one of rewards, this batch has to say how far scores spread.
+    before = state if sigma == "raw" else state._replace(weight=0.0, updates=0)
+    unit = before.value if before.updates else before.update(spread_P).value
     rewards = normalize_checked(
         scores, verdicts, groups, alpha=alpha, beta=beta, eps=eps, singleton=singleton, dense=dense,
-        tie_tolerance=tie_tolerance * float(np.nan_to_num(sigma_mean)),
+        tie_tolerance=tie_tolerance * float(np.nan_to_num(unit)),
     )  # fmt: skip
-    if not weighting:
-        return RuleOutput(rewards, np.ones_like(rewards), sigma_mean, after)
-    weight_P = difficulty_weight(sigma_P, sigma_mean, w_min=w_min, w_max=w_max, k=k)
-    return RuleOutput(rewards, weight_P[groups.index_B], sigma_mean, after)
+    if sigma == "calibrated":
+        spread_P = _spread(rewards, groups)
+        after = state.update(spread_P)
+    sigma_mean = state.value if state.updates else after.value
+    weights = np.ones_like(rewards)
+    if weighting:
+        weights = difficulty_weight(spread_P, sigma_mean, w_min=w_min, w_max=w_max, k=k)[groups.index_B]
+    if weight_on == "reward":
+        rewards, weights = weights * rewards, np.ones_like(rewards)
+    if drop != "none":
+        low_P, high_P = group_min_max(verdicts if drop == "verdicts" else rewards, groups)
+        rewards = np.where((low_P == high_P)[groups.index_B], np.nan, rewards)
+    return RuleOutput(rewards, weights, sigma_mean, after)
+
+
+def _spread(values: FloatArray, groups: Groups) -> FloatArray:
+    """Shape (P,), the population standard deviation of each group; NaN with fewer than two values: one has no spread."""
+    moments = group_moments(values, groups)
+    return np.where(moments.count_P < 2.0, np.nan, moments.std_P)
 
 
 def gated(*, alpha: float = 0.05, beta: float = 0.05, eps: float = 1e-6, tie_tolerance: float = 1e-6) -> RewardRule:

@@ -70,6 +70,7 @@ def process(
             f"incorrect response ({1 - beta - gamma:g} and {alpha + gamma:g}); need alpha + beta + 2 gamma < 1"
         )
     own = {"gamma": gamma, "signal": signal, "step_tie_tolerance": step_tie_tolerance}
+    asked = {name: value for name, value in rule.settings.items() if name not in ("weight_on", "sigma", "drop")}  # not here
     return dataclasses.replace(
-        rule, name="process", settings={**own, **rule.settings}, steps=steps, needs_scores=rule.needs_scores or gamma > 0.0
+        rule, name="process", settings={**own, **asked}, steps=steps, needs_scores=rule.needs_scores or gamma > 0.0
     )
