@@ -24,6 +24,7 @@ from accelerate.state import AcceleratorState, DistributedType, PartialState
 from transformers import Trainer
 
 from helpers import tiny
+from hero_rl.engines.trl.refresh import Loaded, refresh_signals
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward
@@ -74,6 +75,20 @@ class RaisingScorer(tiny.Characters):
         return super().score(rollouts)
 
 
+class Doubled(tiny.Characters):
+    """Twice the scores, as a retrained reward model might have them."""
+
+    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
+        return 2 * super().score(rollouts)
+
+
+def train_round(rows: Path, before: Path | None, folder: Path) -> None:
+    """On the main process alone, which alone may make the folder; in the second round of "refreshing_fails" it raises."""
+    folder.mkdir()
+    if rows.parts[-3] == "refreshing_fails" and before is not None:
+        raise RuntimeError("no memory to train")
+
+
 class Setting(NamedTuple):
     """What a named run trains with."""
 
@@ -100,6 +115,8 @@ def setting(name: str) -> Setting:
     letters, characters = tiny.Letters(), tiny.Characters()
     return {
         "straddling": Setting(STRADDLING, by_row, letters, characters),
+        "refreshed": Setting(STRADDLING, by_row, letters, characters),
+        "refreshing_fails": Setting(STRADDLING, by_row, letters, characters),
         "shaped_steps": Setting(STRADDLING, by_row, letters, tiny.Pairs(), process(gamma=0.4)),
         "reused": Setting(reused, {}, letters, characters),  # each generation serves two optimizer steps, twice
         "evaluated": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
@@ -126,6 +143,8 @@ def run(name: str, folder: Path) -> HeroTrainer:
         tiny.model(), HybridReward(verifier, scorer, rule), tiny.config(folder, **options),
         train_dataset=tiny.problems(), processing_class=tiny.tokenizer(), **extra,
     )  # fmt: skip
+    if name.startswith("refresh"):
+        refresh_signals(trainer, folder / "rounds", every=1, train=train_round, load=lambda _: Loaded(scorer=Doubled()))
     trainer.train(resume_from_checkpoint=resume)
     return trainer
 
