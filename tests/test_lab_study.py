@@ -116,7 +116,6 @@ def test_other_mistakes_of_a_call_are_named(tmp_path: Path, capsys: pytest.Captu
     plan = tmp_path / "plan.toml"
     calls = {
         ("lab", "study", str(plan)): "no such file; give a plan",
-        ("lab", "study", str(plan), "--from", "x"): "--from: goes with --report-only",
         ("lab", "--seeds", "1", "study", str(plan)): "--seeds before study: hero lab study does not take it",
     }
     for call, message in calls.items():
@@ -477,6 +476,9 @@ def test_what_is_done_is_not_done_again_and_reports_alike(studied: Path, capsys:
     again = studied / "again"
     kept = str(out / "main.jsonl.gz")
     assert main(["lab", "study", plan, "-o", str(again), "--report-only", "--from", kept]) == 0
+    assert json.loads((again / "tables.json").read_text())["tables"] == before
+    assert not (again / "runs").exists()
+    assert main(["lab", "study", plan, "-o", str(again), "--from", kept]) == 0  # kept runs count as done
     assert json.loads((again / "tables.json").read_text())["tables"] == before
     assert not (again / "runs").exists()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,6 +22,9 @@ from hero_rl.lab.settings import RunSettings
 from hero_rl.lab.study.plan import Plan, read_plan
 from hero_rl.sandbox import available_cpus
 
+if TYPE_CHECKING:
+    from hero_rl.lab.study.collect import Collected
+
 PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
 HELP = """Run the comparisons of PLAN, a TOML file, and write tables, figures and a page.
 
@@ -33,7 +36,7 @@ Examples:
   hero lab study plan.toml --dry-run
   hero lab study plan.toml -o runs/study
   hero lab study plan.toml -o runs/study --table main --report-only
-  hero lab study plan.toml -o /tmp/again --report-only --from results/study/main.jsonl.gz
+  hero lab study plan.toml --from results/study/main.jsonl.gz --report-only
 
 \b
 A plan:
@@ -62,13 +65,14 @@ def study(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and say how long they would take.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; report on what is there.")] = False,
     kept: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE", help="With --report-only: a kept TABLE.jsonl.gz; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Kept results (TABLE.jsonl.gz) of the same plan: not run again; repeatable."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    if kept and not report_only:
-        raise InputError("--from: goes with --report-only; kept results are reported on, not added to")
     plan = read_plan(plan_file).only(table) if table else read_plan(plan_file)
     folder = out or Path("runs") / plan_file.stem
     _check_folder(folder)
@@ -78,8 +82,11 @@ def study(
         return
     for package in PACKAGES[1:] if report_only else PACKAGES:  # now, and not after hours of training
         require(package, extra="lab", purpose="hero lab study")
-    failures = [] if report_only else _run_all(plan, folder, jobs)
-    _report(plan, folder, kept or [], failures, as_json)
+    from hero_rl.lab.study.collect import read_kept
+
+    known = read_kept(kept, plan) if kept else None
+    failures = [] if report_only else _run_all(plan, folder, jobs, known)
+    _report(plan, folder, known, failures, as_json)
     if failures:
         raise HeroError(f"{len(failures)} runs failed; the first: {failures[0]}")
 
@@ -92,12 +99,14 @@ def _check_folder(out: Path) -> None:
             return
 
 
-def _run_all(plan: Plan, folder: Path, jobs: int) -> list[str]:
+def _run_all(plan: Plan, folder: Path, jobs: int, known: Collected | None) -> list[str]:
     """What became of the runs that failed."""
     from hero_rl.lab.grid import execute
+    from hero_rl.lab.study.collect import kept_results
     from hero_rl.lab.study.throughput import log_call
 
-    runs = plan.runs()
+    kept = kept_results(plan, known)
+    runs = [run for run in plan.runs() if run.digest not in kept]
     board = Board(len(runs))
     started = time.monotonic()
     try:
@@ -110,12 +119,12 @@ def _run_all(plan: Plan, folder: Path, jobs: int) -> list[str]:
     return board.failures
 
 
-def _report(plan: Plan, folder: Path, kept: Sequence[Path], failures: Sequence[str], as_json: bool) -> None:
-    from hero_rl.lab.study.collect import collect, read_kept
+def _report(plan: Plan, folder: Path, known: Collected | None, failures: Sequence[str], as_json: bool) -> None:
+    from hero_rl.lab.study.collect import collect
     from hero_rl.lab.study.page import write_study
     from hero_rl.lab.study.words import best_sentence, claim_sentence, missing_sentence
 
-    collected = read_kept(kept, plan) if kept else collect(plan, folder)
+    collected = collect(plan, folder, known)
     if not collected.entries:
         first = f"; the first failure: {failures[0]}" if failures else ""
         raise HeroError(f"{folder}: no run of {plan.path} has a result{first}")

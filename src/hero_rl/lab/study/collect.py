@@ -40,23 +40,35 @@ class Collected(NamedTuple):
         return [entry for entry in self.entries if entry.table == table]
 
 
-def collect(plan: Plan, out: Path) -> Collected:
-    """The results in ``out`` of the runs of a plan.
+def collect(plan: Plan, out: Path, kept: Collected | None = None) -> Collected:
+    """The results in ``out`` of the runs of a plan; where there is none, the kept one.
 
     Raises:
         InputError: a file of a run's name that is not its result.
     """
-    results = {run.digest: read_result(run, out) for run in plan.runs()}
+    results: dict[str, Result | None] = kept_results(plan, kept)
+    results |= {run.digest: result for run in plan.runs() if (result := read_result(run, out)) is not None}
     entries: list[Entry] = []
     missing = {table.name: 0 for table in plan.tables}
     for table in plan.tables:
         for planned in table.runs:
-            result = results[planned.run.digest]
+            result = results.get(planned.run.digest)
             if result is None:
                 missing[table.name] += 1
             else:
                 entries.append(Entry(table.name, planned.cell, planned.arm, planned.run.seed, result))
     return Collected(entries, missing)
+
+
+def kept_results(plan: Plan, kept: Collected | None) -> dict[str, Result | None]:
+    """The kept results by the digest of the run that they are of."""
+    places = {} if kept is None else {entry[:4]: entry.result for entry in kept.entries}
+    return {
+        planned.run.digest: places[place]
+        for table in plan.tables
+        for planned in table.runs
+        if (place := (table.name, planned.cell, planned.arm, planned.run.seed)) in places
+    }
 
 
 def keep(path: Path, entries: Sequence[Entry]) -> Path:
