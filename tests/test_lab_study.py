@@ -112,6 +112,17 @@ def test_what_is_wrong_with_a_plan_is_one_message_and_no_folder(
     assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
 
 
+def test_a_rule_runs_once_whatever_the_signal_that_it_does_not_use(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        '[[table]]\nname = "t"\nclaim = "c"\nseeds = "0"\nregime = "hard"\ntier = ["hackable", "robust"]\n'
+        'verifier_recall = [0.1, 0.5, 1.0]\nrules = ["verifier_only", "rm_only", "hero"]\n'
+    )
+    runs = read_plan(plan).runs()
+    assert len(read_plan(plan).tables[0].runs) == 2 * 3 * 3
+    assert sorted(run.label for run in runs) == ["hero"] * 6 + ["rm_only"] * 2 + ["verifier_only"] * 3
+
+
 def test_other_mistakes_of_a_call_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.toml"
     calls = {

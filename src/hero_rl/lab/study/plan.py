@@ -171,8 +171,9 @@ def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any
     checked_settings(base, where)
     horizons = _horizons(where, content.get("horizons"), base)
     seeds = parse_seeds(content["seeds"], f"{where}: seeds")
+    first = {name: values[0] for name, values in axes}
     runs = [
-        PlannedRun(cell, name, _run(where, base, cell, rule, changes, seed, horizons))
+        PlannedRun(cell, name, _shared_run(where, base, cell, first, rule, changes, seed, horizons))
         for seed in seeds
         for cell in _cells(axes)
         for name, rule, changes in rules
@@ -265,6 +266,26 @@ def _run(
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return replace(run, looks=_looks(run, (*run.looks, *horizons)))
+
+
+_OF_SCORES = ("tier", "hackable", "score_noise", "reward_model")
+_OF_VERDICTS = ("verifier_recall", "verifier_noise")
+
+
+def _shared_run(
+    where: str, base: Mapping[str, Any], cell: tuple[Axis, ...], first: Mapping[str, object], rule: str,
+    changes: Mapping[str, Any], seed: int, horizons: tuple[int, ...],
+) -> RunSettings:  # fmt: skip
+    """The run of a rule in a cell: that of the first value of a list that the rule is blind to.
+
+    The verifier alone learns the same whatever the reward model, and the reward model alone whatever the verifier. What is
+    measured of the signal that such a run does not use is then of the first value, too.
+    """
+    run = _run(where, base, cell, rule, changes, seed, horizons)
+    built = run.build_rule()
+    blind = (() if built.needs_scores else _OF_SCORES) + (() if built.needs_verdicts else _OF_VERDICTS)
+    seen = tuple((name, first[name] if name.partition(".")[0] in blind else value) for name, value in cell)
+    return run if seen == cell else _run(where, base, seen, rule, changes, seed, horizons)
 
 
 def _looks(run: RunSettings, wanted: Sequence[int]) -> tuple[int, ...]:
