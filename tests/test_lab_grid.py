@@ -85,6 +85,26 @@ def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) ->
     assert not list(out.rglob("*.log"))
 
 
+def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth_and_looks_when_told(tmp_path: Path) -> None:
+    run = replace(
+        small_runs("hero_adaptive")[0], task="units", verifier_recall=0.5, verifier_noise=0.1, hackable=0.5, score_noise=1.0,
+        held_out_tags="trained", looks=(1, 2),
+    )  # fmt: skip
+    assert kinds(collect([run], tmp_path)) == ["preparing", "prepared", "started", "finished"]
+    result = read_result(run, tmp_path)
+    assert result is not None
+    held_out = result["held_out"]
+    assert {name: held["step"] for name, held in held_out.items()} == {"start": 0, "early": 2, "end": 3, "step1": 1, "step2": 2}
+    assert held_out["early"] == held_out["step2"]
+    assert set(held_out["end"]) == {"step", "H"}
+    assert held_out["end"]["H"]["own_verifier_pass"] == held_out["end"]["H"]["verifier_pass"]
+    assert held_out["end"]["H"]["own_verifier_fpr"] == pytest.approx(0.1, abs=0.05)
+    assert {"policy", "reward_model", "robust_model"} <= result.keys()
+    assert result["robust_model"]["tier"] == "robust"
+    assert "rule" not in result["curve"][0]
+    assert all("rule" in point for point in result["curve"][1:])
+
+
 def test_rules_with_a_learned_verifier_run_and_train_one_only_when_asked(out: Path) -> None:
     collect(small_runs("hero"), out)
     assert not list((out / "cache").glob("verifier-*"))

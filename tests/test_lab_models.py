@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from hero_rl.lab import models
 from hero_rl.lab.cold_start import ColdStartSettings, train_policy
 from hero_rl.lab.corpus import Demonstration, demonstrations
 from hero_rl.lab.evaluate import sample_items
-from hero_rl.lab.families import CHAIN
+from hero_rl.lab.families import CHAIN, FAMILIES
 from hero_rl.lab.families.chain import ChainProblem, deal_error_rates
+from hero_rl.lab.family import TaskName
+from hero_rl.lab.knobs import ChanceScorer
 from hero_rl.lab.prepare import load_scorer, prepare, read_facts
-from hero_rl.lab.reward_model import RewardModelSettings, Tier, training_arrays
+from hero_rl.lab.reward_model import RewardModelSettings, ScalarScorer, Tier, training_arrays
+from hero_rl.lab.run import make_scorer
+from hero_rl.lab.settings import LabSettings
 from hero_rl.lab.task import build_items, split_problems
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout, Scorer
@@ -80,7 +85,7 @@ def test_models_are_made_once_are_the_same_for_a_seed_and_leave_nothing_half_mad
     assert {"auroc_pooled_H", "auroc_within_H", "auroc_pooled_V", "auroc_within_V", "score_mean"} <= facts.keys()
 
 
-@pytest.mark.parametrize("tier", ["hackable", "broken", "robust"])
+@pytest.mark.parametrize("tier", ["hackable", "broken", "robust", "chance"])
 def test_scores_of_every_tier_have_unit_spread_on_the_starting_policy(cache: Path, tier: Tier) -> None:
     made = prepare(cache, SMALL, SMALL_REWARD, tier=tier, seed=0)
     scorer = load_scorer(made.reward_model)
@@ -92,7 +97,7 @@ def test_scores_of_every_tier_have_unit_spread_on_the_starting_policy(cache: Pat
             for regime in ("verifiable", "hard")
         ]
     )
-    assert scores.std() == pytest.approx(1.0, abs=1e-3)
+    assert scores.std() == pytest.approx(1.0, abs=0.05 if tier == "chance" else 1e-3)
     assert scores.mean() == pytest.approx(read_facts(made.reward_model)["score_mean"], abs=1e-3)
 
 
@@ -105,6 +110,44 @@ def test_the_saved_reward_model_scores_the_same_through_the_general_scorer(cache
     ours = load_scorer(made.reward_model).score(rows)
     assert len(set(ours.round(6))) == len(rows)
     np.testing.assert_allclose(LocalScorer(made.reward_model, eos="finished").score(rows), ours, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [1, 4])
+def test_a_reward_model_may_have_fewer_or_more_layers_than_the_policy(cache: Path, layers: int) -> None:
+    sized = prepare(cache, SMALL, replace(SMALL_REWARD, layers=layers), tier="hackable", seed=0)
+    plain = prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0)
+    assert sized.policy == plain.policy
+    assert sized.reward_model != plain.reward_model
+    scorer = load_scorer(sized.reward_model)
+    assert isinstance(scorer, ScalarScorer)
+    assert scorer.model.config.num_hidden_layers == layers
+
+
+@pytest.mark.parametrize("task", ["equations", "units"])
+def test_models_of_another_family_read_and_write_its_alphabet(cache: Path, task: TaskName) -> None:
+    family = FAMILIES[task]
+    made = prepare(cache, SMALL, SMALL_REWARD, tier="robust", seed=0, task=task)
+    assert {read_facts(folder)["task"] for folder in made.folders} == {task}
+    items = build_items("development", "hard", seed=0, family=family)[:20]
+    policy = models.load_policy(made.policy)
+    assert policy.config.vocab_size == 2 + len(family.alphabet)
+    found = sample_items(policy, items, count=2, seed=0, family=family)
+    assert found.sequences.shape == (40, family.sequence_length)
+    assert set("".join(rollout.response for rollout in found.rollouts)) <= set(family.alphabet)
+    assert np.isfinite(load_scorer(made.reward_model).score(found.rollouts)).all()
+
+
+def test_a_mixture_of_tiers_adds_their_scores_and_noise_comes_on_top(cache: Path) -> None:
+    made = prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0, robust_too=True)
+    assert made.robust_model is not None
+    assert set(made.facts()) == {"policy", "reward_model", "robust_model"}
+    run = LabSettings(rules=("hero",), hackable=0.25).runs()[0]
+    rows = [Rollout(prompt_id="p", problem="^4*6-5:4H", reference="19/4", response=text) for text in ("24;19;4.75", "24;;1")]
+    parts = [load_scorer(folder).score(rows) for folder in (made.robust_model, made.reward_model)]
+    mixed = make_scorer(run, made)
+    np.testing.assert_allclose(mixed.score(rows), 0.75 * parts[0] + 0.25 * parts[1])
+    noisy = make_scorer(replace(run, score_noise=2.0), made).score(rows)
+    np.testing.assert_allclose(noisy - mixed.score(rows), 2.0 * ChanceScorer(seed=0).score(rows))
 
 
 def test_sampling_is_fixed_by_its_seed_and_leaves_torchs_randomness_alone(cache: Path) -> None:

@@ -21,9 +21,10 @@ OPERATORS = ("+", "-", "/")
 RELATIONS = ("=", "<")
 OPERANDS = range(1, 7)
 FORMS = 5
-UNDOING_ERROR_RATES = (0.02, 0.04, 0.08, 0.12, 0.2, 0.45)
-SIGN_ERROR_RATES = (0.02, 0.05, 0.1, 0.35)
-FORM_ERROR_RATES = (0.02, 0.05, 0.1, 0.2, 0.45)
+UNDOING_ERROR_RATES = (0.02, 0.04, 0.08, 0.12, 0.2, 0.4)
+SIGN_ERROR_RATES = (0.02, 0.05, 0.1, 0.6)
+"""In the worst skill the wrong sign is likelier than the right one, so that greedy decoding is wrong there."""
+FORM_ERROR_RATES = (0.02, 0.04, 0.08, 0.15, 0.4)
 _LARGE_OPERAND = 4
 _P_WRONG_OPERATION = 0.4
 """Of mistakes in undoing: the operation is done again instead of undone. The others are slips of one or two."""

@@ -38,12 +38,13 @@ WRONG_FACTOR: Mapping[str, int] = {"yf": 12, "fi": 10, "gq": 8, "qp": 4, "gp": 4
 _NAMES: Mapping[str, str] = {
     "y": "yards", "f": "feet", "i": "inches", "g": "gallons", "q": "quarts", "p": "pints", "w": "weeks", "d": "days",
 }  # fmt: skip
-FACTOR_ERROR_RATES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5)
-JOIN_ERROR_RATES = (0.03, 0.1, 0.2, 0.4)
+FACTOR_ERROR_RATES = (0.02, 0.05, 0.1, 0.15, 0.25, 0.45)
+JOIN_ERROR_RATES = (0.03, 0.08, 0.15, 0.6)
+"""In the worst skill adding is likelier than taking away, or the other way round, so that greedy decoding is wrong there."""
 FORM_ERROR_RATES = (0.02, 0.06, 0.12, 0.2, 0.4)
 _P_WRONG_FACTOR, _P_WRONG_DIRECTION = 0.4, 0.2
 """Of mistakes in the factor; the others are slips of one or two."""
-_P_WRONG_OPERATOR = 0.4
+_P_WRONG_OPERATOR = 0.7
 _P_EXCHANGED_UNITS = 0.4
 _LARGE_OPERAND = 4
 _SLIPS = (1, -1, 2, -2)
