@@ -201,10 +201,12 @@ def test_evidence_of_a_file_adds_up_however_it_is_cut():
     assert cut.recall == pytest.approx(whole.recall, abs=0.05)  # the highest of each block, not of the file
 
 
-def test_before_any_evidence_nothing_is_claimed():
-    assert Reliability().metrics() == {}
-    assert Reliability().reliability(missed=0.3) == 0.0
-    assert Reliability().slope(missed=0.3) == 0.0
+def test_before_any_evidence_the_reward_model_is_believed_a_little_and_weighs_nothing():
+    start = Reliability()
+    assert start.metrics() == {}
+    # the prior: AUROC .6 as if seen on 10 prompts, each with the variance of chance; sqrt(.2^2 - 4 / 12 / 10) = .082
+    assert start.reliability(missed=0.0) == pytest.approx(math.sqrt(0.04 - 4 / 120))
+    assert start.slope(missed=0.0) == 0.0  # the unit of scores is not known yet
 
 
 @pytest.mark.parametrize(

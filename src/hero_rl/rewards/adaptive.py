@@ -39,7 +39,7 @@ _PROMPT_EVIDENCE = 2.0
 
 def hero_adaptive(
     *,
-    gain: float = 0.5,
+    gain: float = 0.4,
     recall: float | None = None,
     p_learned: float = 0.8,
     brake: bool = True,

@@ -38,8 +38,9 @@ TOP_SHARE = 0.05
 """The responses of a batch that the recall is read off: those with the highest scores."""
 SPREAD_GROUPS = 256
 """The unit of scores is their spread within the first prompts, this many; it stays, whatever the policy becomes."""
-_PRIOR_GROUPS = 4.0
-"""Prompts at chance that the evidence has to outweigh."""
+_PRIOR_GROUPS = 10.0
+_PRIOR_AUROC = 0.6
+"""What is believed before any evidence, for as much as this many prompts: a reward model worth listening to a little."""
 _CHANCE_VARIANCE = 1 / 12
 """Of the AUROC of one prompt at chance: a uniform number."""
 _MAX_RELIABILITY = 0.98
@@ -163,15 +164,13 @@ class Reliability(NamedTuple):
     @property
     def auroc(self) -> float:
         """AUROC of accepted against rejected inside prompts, with the prior."""
-        return (self.order + 0.5 * _PRIOR_GROUPS) / (self.pairs + _PRIOR_GROUPS)
+        return (self.order + _PRIOR_AUROC * _PRIOR_GROUPS) / (self.pairs + _PRIOR_GROUPS)
 
     @property
     def standard_error(self) -> float:
         """Of ``auroc``, the prompt being the unit; never optimistic where only a few prompts have been seen."""
-        if self.pairs <= 0.0:
-            return math.sqrt(_CHANCE_VARIANCE)
-        prompts = self.pairs**2 / self.pairs_squared
-        variance = max(0.0, self.order_squared / self.pairs - (self.order / self.pairs) ** 2)
+        prompts = self.pairs**2 / self.pairs_squared if self.pairs > 0.0 else 0.0
+        variance = max(0.0, self.order_squared / self.pairs - (self.order / self.pairs) ** 2) if self.pairs > 0.0 else 0.0
         pooled = (variance * prompts + _CHANCE_VARIANCE * _PRIOR_GROUPS) / (prompts + _PRIOR_GROUPS)
         return math.sqrt(pooled / (prompts + _PRIOR_GROUPS))
 
@@ -195,7 +194,7 @@ class Reliability(NamedTuple):
         """In [0, 1]: reliability of late over that of long ago, where scores have risen meanwhile; 1 where they have not."""
         if self.pairs_slow <= 0.0 or self.score_batches_slow <= 0.0:
             return 1.0
-        before = 2.0 * (self.order_slow + 0.5 * _PRIOR_GROUPS) / (self.pairs_slow + _PRIOR_GROUPS) - 1.0
+        before = 2.0 * (self.order_slow + _PRIOR_AUROC * _PRIOR_GROUPS) / (self.pairs_slow + _PRIOR_GROUPS) - 1.0
         now = 2.0 * self.auroc - 1.0
         risen = self.mean_score > self.score_slow / self.score_batches_slow
         return min(1.0, max(0.0, now / before)) if risen and before > 0.0 else 1.0
@@ -248,14 +247,13 @@ class Reliability(NamedTuple):
         """How much one unit of score changes the log-odds that a response is right; 0 at chance. Per score unit, >= 0.
 
         Two normal distributions of equal variance, d standard deviations apart, have the AUROC Phi(d / sqrt 2) and log-odds
-        that are linear with slope d / sigma. That slope is multiplied by the reliability once more: a policy that is trained
-        on a score moves along the score, and only the reliable part of that move is truth. And by ``brake``.
+        that are linear with slope d / sigma. Multiplied by ``brake``.
         """
         reliability = self.reliability(missed)
         if reliability <= 0.0 or math.isnan(self.unit):
             return 0.0
         distance = math.sqrt(2.0) * NormalDist().inv_cdf((1.0 + reliability) / 2.0)
-        return reliability * distance / self.unit * (self.brake if brake else 1.0)
+        return distance / self.unit * (self.brake if brake else 1.0)
 
 
 def _auroc_by_group(verdicts: FloatArray, scores: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
