@@ -14,6 +14,7 @@ from hero_rl.lab.measure import auroc, clustered_mean, within_auroc
 from hero_rl.lab.settings import LabSettings
 from hero_rl.lab.task import (
     REGIMES,
+    AbstainingVerifier,
     StrictVerifier,
     build_items,
     oracle,
@@ -198,3 +199,16 @@ def test_runs_pair_every_arm_with_every_seed_and_the_digest_ignores_only_the_nam
     assert len({run.digest for run in runs}) == 6
     assert LabSettings(rules=("hero_group_std",)).runs()[0].digest == LabSettings(rules=("hero:scale=group",)).runs()[0].digest
     assert LabSettings(kl=0.05).runs()[0].learning_rate == find_arm("verifier_only", regime="hard", kl=True).learning_rate
+
+
+def test_an_abstaining_verifier_says_so_where_the_reference_is_in_words_and_judges_the_rest() -> None:
+    items = build_items("train", "hard", seed=0)[:200]
+    rows = [
+        Rollout(prompt_id="p", problem=item.prompt, reference=item.reference, response=f"1;2;{item.reference}", finished=True)
+        for item in items
+    ]
+    verdicts = AbstainingVerifier(StrictVerifier(), CHAIN).verify(rows)
+    in_words = [item.reference == item.problem.in_words() for item in items]
+    assert 60 < sum(in_words) < 140  # about half
+    assert [verdict.label for verdict in verdicts] == ["abstain" if words else "correct" for words in in_words]
+    assert not any(verdict.failed for verdict in verdicts)

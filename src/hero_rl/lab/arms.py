@@ -18,8 +18,10 @@ from hero_rl.lab.task import Regime
 from hero_rl.rewards import Scale
 
 RuleSettings: TypeAlias = Mapping[str, float | int | str | bool | None]
-VerifierChoice: TypeAlias = Literal["strict", "learned", "cascade"]
+VerifierChoice: TypeAlias = Literal["strict", "abstaining", "learned", "cascade"]
 VERIFIERS: tuple[VerifierChoice, ...] = get_args(VerifierChoice)
+LEARNED: tuple[VerifierChoice, ...] = ("learned", "cascade")
+"""Those that need a learned verifier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ class Arm:
     settings: RuleSettings = field(default_factory=dict)
     """Arguments of the constructor."""
     verifier: VerifierChoice = "strict"
-    """Who gives the verdicts: the strict verifier, the learned one, or the learned one behind the strict one."""
+    """Who gives the verdicts: the strict verifier, the same but abstaining where it cannot read the reference, the learned one,
+    or the learned one behind the strict one."""
 
 
 ARMS: Mapping[str, str] = {

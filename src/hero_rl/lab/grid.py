@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hero_rl.errors import InputError
+from hero_rl.lab.arms import LEARNED
 from hero_rl.lab.learned_verifier import LearnedVerifierSettings
 from hero_rl.lab.prepare import (
     Prepared,
@@ -85,7 +86,7 @@ def models_of(run: RunSettings, cache: Path) -> Prepared:
 
 def _learned_verifier(run: RunSettings) -> LearnedVerifierSettings | None:
     """How to make the learned verifier of a run; None where it has none."""
-    return None if run.verifier == "strict" else run.learned_verifier
+    return run.learned_verifier if run.verifier in LEARNED else None
 
 
 def result_path(run: RunSettings, out: Path) -> Path:

@@ -1,14 +1,12 @@
 """Reward model and learned verifier of a run, retrained together every few steps on its own rollouts.
 
 What is learned from are the verdicts of the strict verifier, never the oracle. Of these, "correct" is right, and "incorrect" on
-a hard prompt means little: nine in ten right answers get it. So rejected responses count as *unlabelled*:
+a hard prompt means little: nine in ten right answers get it. So a rejection is believed only where the answer can be told to be
+wrong without comparing forms: the response was cut off, its answer is in no form at all, or it is in the reference's own form
+and stands for something else (two decimals, say). All other rejected responses are left out.
 
-    reward model       a verified response should score above a rejected one, whatever their prompts (logistic loss on pairs).
-                       Ranking verified above unlabelled responses ranks right above wrong ones in expectation, at any
-                       false-negative rate and without an estimate of it (Sakai, Niu and Sugiyama, arXiv 1705.01708): right
-                       answers among the rejected only dilute it.
-    learned verifier   a verified answer equals its reference. A rejected one differs from it where both are written in the
-                       same form and are not the same: two decimals, say. Other rejected answers are left out.
+    reward model       every verified response of a step should score above every one surely wrong, whatever their prompts
+    learned verifier   a verified answer equals its reference, and one surely wrong differs from it
 
 Both go on learning from the rows they were made from, half and half, so that they do not forget. All rows of the run so far are
 used, not only the newest: there are few verified ones in a round.
@@ -21,14 +19,15 @@ from __future__ import annotations
 import copy
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hero_rl.lab.evaluate import Yardstick, sample_items
-from hero_rl.lab.families.chain import parse_answer
+from hero_rl.lab.families import chain, equations, units
+from hero_rl.lab.family import TaskName
 from hero_rl.lab.knobs import SumScorer
 from hero_rl.lab.learned_verifier import (
     ANSWER_LENGTH,
@@ -60,14 +59,21 @@ ORIGINAL_ROWS = 64
 VERIFIED_ROWS = 16
 REJECTED_ROWS = 48
 """Rows of one optimizer step; every verified one is compared with every rejected one."""
+VERIFIER_EPOCHS = 3
+"""Passes of a round over decided and as many original questions, for the learned verifier."""
 PAIR_LOSS = 0.5
 """Weight of the pairs beside the loss on original rows."""
 _SAMPLES = 8
 _DIGITS = re.compile(r"\d+")
 
 
+_PARSERS: dict[TaskName, Callable[[str], object | None]] = {
+    "chain": chain.parse_answer, "equations": equations.parse_answer, "units": units.parse_answer
+}  # fmt: skip
+
+
 class Rows(NamedTuple):
-    """Rollouts of a run that the strict verifier decided."""
+    """Rollouts of a run that the strict verifier decided in a way that can be believed."""
 
     verified: list[Rollout]
     rejected: list[Rollout]
@@ -108,8 +114,10 @@ class Refresher:
     def hear(self, rollouts: Sequence[Rollout], signals: object) -> None:
         """Keep a batch, with the strict verifier's verdicts of it, whoever gave those that the run is trained on."""
         for rollout, verdict in zip(rollouts, self.yardstick.strict.verify(rollouts), strict=True):
-            if verdict.label != "abstain":
-                (self.rows.verified if verdict.label == "correct" else self.rows.rejected).append(rollout)
+            if verdict.label == "correct":
+                self.rows.verified.append(rollout)
+            elif verdict.label == "incorrect" and surely_wrong(rollout, self.settings.task):
+                self.rows.rejected.append(rollout)
 
     def after_step(self, policy: PreTrainedModel, step: int) -> None:
         """Hold a round where one is due; none after the last step, for nobody would use what it made."""
@@ -158,7 +166,7 @@ class Refresher:
         seed = [self.settings.seed, 11, step]
         kept = np.random.default_rng(seed).permutation(len(self._questions))[: max(len(asked), settings.batch_size)]
         rows = [*asked, *(self._questions[i] for i in kept.tolist())]
-        fit(verifier.network, rows, replace(settings, epochs=1, learning_rate=LEARNING_RATE), seed=self.settings.seed + step)
+        fit(verifier.network, rows, replace(settings, epochs=VERIFIER_EPOCHS), seed=self.settings.seed + step)
         verifier.identity = f"lab-learned:refreshed:{self.settings.digest}:{step}"  # or a cascade would give old answers
         return {
             "questions_same": sum(one.equivalent for one in asked),
@@ -233,27 +241,32 @@ def decided_questions(rows: Rows) -> list[Question]:
 
     >>> from hero_rl.types import Rollout
     >>> row = dict(prompt_id="", problem="^4*6-5:4H", reference="4.75")
-    >>> [same, other, open_] = [Rollout(**row, response=f"24;19;{text}") for text in ("4.75", "4.5", "19/4")]
-    >>> [(one.answer, one.equivalent) for one in decided_questions(Rows([same], [other, open_]))]
+    >>> [same, other] = [Rollout(**row, response=f"24;19;{text}") for text in ("4.75", "4.5")]
+    >>> [(one.answer, one.equivalent) for one in decided_questions(Rows([same], [other]))]
     [('4.75', True), ('4.5', False)]
     """
-    found = [Question(row.problem, row.reference, answer_of(row.response), True) for row in rows.verified]
-    for row in rows.rejected:
-        answer = answer_of(row.response)
-        if row.finished is not False and 0 < len(answer) <= ANSWER_LENGTH and surely_different(row.reference, answer):
-            found.append(Question(row.problem, row.reference, answer, False))
-    return list(dict.fromkeys(one for one in found if len(one.answer) <= ANSWER_LENGTH))
+    found = [
+        Question(row.problem, row.reference, answer_of(row.response), right)
+        for kept, right in ((rows.verified, True), (rows.rejected, False))
+        for row in kept
+        if row.finished is not False
+    ]
+    return list(dict.fromkeys(one for one in found if 0 < len(one.answer) <= ANSWER_LENGTH))
 
 
-def surely_different(reference: str, answer: str) -> bool:
-    """Whether two answers in the same form are two numbers. It never compares one form with another.
+def surely_wrong(rollout: Rollout, task: TaskName) -> bool:
+    """Whether a rejected response is wrong as far as can be told without comparing one form with another.
 
-    >>> surely_different("4.75", "4.5"), surely_different("19/4", "38/8"), surely_different("4.75", "19/4")
-    (True, False, False)
+    >>> from hero_rl.types import Rollout
+    >>> row = dict(prompt_id="", problem="^4*6-5:4H", reference="19/4")
+    >>> [surely_wrong(Rollout(**row, response=f"24;19;{text}"), "chain") for text in ("18/4", "38/8", "4.5", "4//5")]
+    [True, False, False, True]
     """
-    one, other = parse_answer(reference), parse_answer(answer)
-    same_form = _DIGITS.sub("0", reference) == _DIGITS.sub("0", answer)
-    return same_form and one is not None and other is not None and one != other
+    answer, parse = answer_of(rollout.response), _PARSERS[task]
+    if rollout.finished is False or parse(answer) is None:
+        return True
+    same_form = _DIGITS.sub("0", rollout.reference) == _DIGITS.sub("0", answer)
+    return same_form and parse(answer) != parse(rollout.reference)
 
 
 def original_questions(policy: PreTrainedModel, settings: LearnedVerifierSettings, *, seed: int) -> list[Question]:

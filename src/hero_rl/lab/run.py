@@ -20,7 +20,7 @@ from hero_rl.lab.prepare import Prepared, load_scorer
 from hero_rl.lab.refresh import Refresher
 from hero_rl.lab.settings import FORMAT, RunSettings
 from hero_rl.lab.step_scorer import PrefixScorer
-from hero_rl.lab.task import StrictVerifier, build_items
+from hero_rl.lab.task import AbstainingVerifier, StrictVerifier, build_items
 from hero_rl.lab.written import versions, without_nan, write_json
 from hero_rl.types import Scorer, Verifier
 from hero_rl.verifiers.cascade import NEVER_ASKED, Cascade
@@ -126,6 +126,8 @@ def make_strict_verifier(settings: RunSettings) -> StrictVerifier:
 def make_verifier(settings: RunSettings, models: Prepared) -> Verifier:
     """Who gives the verdicts of training."""
     strict = make_strict_verifier(settings)
+    if settings.verifier == "abstaining":
+        return AbstainingVerifier(strict, FAMILIES[settings.task])
     if settings.verifier == "strict" or models.learned_verifier is None:
         return strict
     learned = load_learned_verifier(models.learned_verifier)

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from hero_rl import rewards
 from hero_rl.errors import InputError
-from hero_rl.lab.arms import ARMS, RuleSettings, VerifierChoice, checked_learning_rate, find_arm
+from hero_rl.lab.arms import ARMS, LEARNED, RuleSettings, VerifierChoice, checked_learning_rate, find_arm
 from hero_rl.lab.cold_start import ColdStartSettings
 from hero_rl.lab.family import TASKS, TaskName
 from hero_rl.lab.learned_verifier import LearnedVerifierSettings
@@ -219,7 +219,7 @@ def check_knobs(run: RunSettings) -> None:
     _check_counts(run)
     if run.hackable is not None and run.tier != "hackable":
         raise InputError(f"hackable={run.hackable:g} mixes two tiers itself; leave tier={run.tier!r} at 'hackable'")
-    if run.task != "chain" and run.verifier != "strict":
+    if run.task != "chain" and run.verifier in LEARNED:
         raise InputError(f"task={run.task!r} has no learned verifier; leave verifier={run.verifier!r} at 'strict'")
 
 

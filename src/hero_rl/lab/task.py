@@ -167,6 +167,34 @@ class StrictVerifier:
         return Verdict("correct" if accepted else "incorrect", "equal" if accepted else "different")
 
 
+class AbstainingVerifier:
+    """The strict verifier, but where it cannot read the reference it says so, as verifiers of real answers do.
+
+    A reference in words is outside the policy's alphabet: no response can equal it, and the strict verifier calls all of them
+    incorrect. This one abstains.
+    """
+
+    name = "strict-abstaining"
+
+    def __init__(self, strict: StrictVerifier, family: Family) -> None:
+        """Judge as ``strict`` where the reference is in the family's alphabet."""
+        self.strict, self.alphabet = strict, frozenset(family.alphabet)
+
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """One verdict a rollout, in the order given."""
+        return [
+            verdict if self.alphabet.issuperset(rollout.reference) else Verdict("abstain", "unreadable_reference")
+            for rollout, verdict in zip(rollouts, self.strict.verify(rollouts), strict=True)
+        ]
+
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """As ``verify``: it is too quick to be worth a thread."""
+        return self.verify(rollouts)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
 def _strict_verdict(rollout: Rollout) -> Verdict:
     if not rollout.reference:
         return Verdict("abstain", "no_reference")
