@@ -24,6 +24,12 @@ MaxQuestions: TypeAlias = Annotated[
 LearnedCredit: TypeAlias = Annotated[
     float | None, typer.Option(help="What a learned 'correct' counts for; 1 (default): as much as a rule's own.")
 ]
+Gain: TypeAlias = Annotated[
+    float | None, typer.Option(help="How far the calibrated score is trusted; 0: the verifier alone (hero_adaptive).")
+]
+Recall: TypeAlias = Annotated[
+    float | None, typer.Option(help="Of the verifier, where it is known; else estimated (hero_adaptive, noise_aware).")
+]
 Tokenizer: TypeAlias = Annotated[
     str | None, typer.Option("--rm-tokenizer", help="Tokenizer of a served reward model: its chat template is applied here.")
 ]

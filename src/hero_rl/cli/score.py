@@ -27,7 +27,7 @@ Example:
       --verifier column:correct --reward-model column:rm_score
 
 \b
-Rules:          {build.names(RULES)}
+Rules:          {", ".join(RULES)}
 Verifiers:      {build.names(build.VERIFIERS)}, none
 Reward models:  {build.names(build.SCORERS)}
 
@@ -56,6 +56,8 @@ def score(
     normalize: Annotated[str | None, typer.Option(help="Of scores: none, zscore, minmax (naive_sum, rm_only).")] = None,
     keep: Annotated[float | None, typer.Option(help="Share of responses kept (prof).")] = None,
     learned_credit: options.LearnedCredit = None,
+    gain: options.Gain = None,
+    recall: options.Recall = None,
     scale: Annotated[str | None, typer.Option(help="Of advantages: none, group, batch; default: what suits the rule.")] = None,
     policy: options.Policy = None,
     deadline: options.Deadline = None,
@@ -74,7 +76,7 @@ def score(
     settings = {
         "alpha": alpha, "beta": beta, "w_min": w_min, "w_max": w_max, "k": k, "weighting": weighting, "dense": dense,
         "singleton": singleton, "rule_weight": rule_weight, "normalize": normalize, "keep": keep,
-        "learned_credit": learned_credit,
+        "learned_credit": learned_credit, "gain": gain, "recall": recall,
     }  # fmt: skip
     reward_rule = build.make_rule(rule, settings, preset=preset)
     chosen_scale = _scale(scale, reward_rule)

@@ -32,7 +32,7 @@ Example:
       --port 8400 --state ./service-state
 
 \b
-Rules:          {build.names(RULES)}
+Rules:          {", ".join(RULES)}
 Verifiers:      {build.names(build.VERIFIERS)}, none
 Reward models:  {build.names(build.SCORERS)}
 
@@ -63,6 +63,8 @@ def serve(
     weighting: Annotated[bool | None, typer.Option("--weighting/--no-weighting", help="Weight prompts (hero).")] = None,
     scale: Annotated[str | None, typer.Option(help="Of advantages: none, group, batch; default: what suits the rule.")] = None,
     learned_credit: options.LearnedCredit = None,
+    gain: options.Gain = None,
+    recall: options.Recall = None,
     policy: options.Policy = None,
     deadline: options.Deadline = None,
     fallback: options.Fallback = None,
@@ -91,7 +93,7 @@ def serve(
 
     about_rule = {
         "alpha": alpha, "beta": beta, "w_min": w_min, "w_max": w_max, "k": k, "weighting": weighting,
-        "learned_credit": learned_credit,
+        "learned_credit": learned_credit, "gain": gain, "recall": recall,
     }  # fmt: skip
     reward_rule = build.make_rule(rule, about_rule, preset=preset)
     show.check_share("--max-failure-rate", max_failure_rate)
