@@ -4,7 +4,7 @@ The reward of a response is the probability that it is right, given its verdict 
 
     verdict 1     1
     verdict 0     sigmoid( logit phi_g + b (s - mean_g s) )         phi_g: share of right ones among the rejected of prompt g
-    abstention    sigmoid( logit pi + b (s - mean s) )              pi: share of right responses
+    abstention    sigmoid( logit pi + b (s - mean_g s) )            pi: share of right responses
     learned yes   sigmoid( logit p_learned + b (s - mean_g s) )
 
 In HERO's words: the band around 0 has the half-width alpha = 2 phi (1 - phi) b sigma or so, learnt and not set. A reward model
@@ -33,8 +33,9 @@ _SMALLEST, _LARGEST = 0.002, 0.6
 """Limits of phi_g: a rejected response is never surely wrong, and seldom more likely right than wrong."""
 _MARGIN = 1e-6
 """Between an accepted response and all others, however high their scores."""
-_PROMPT_EVIDENCE = 2.0
-"""Right responses that the recall of all prompts counts for beside what a prompt's own verdicts say of its recall."""
+_PROMPT_EVIDENCE = 0.5
+"""Right responses that the recall of all prompts counts for beside what a prompt's own verdicts say of its recall: few,
+because recall is high on some prompts and near 0 on others, and seldom in between."""
 
 
 def hero_adaptive(
@@ -126,24 +127,20 @@ class _Prompts(NamedTuple):
     slope: float
 
 
-def _believe(
-    verdicts: FloatArray, scores: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool
-) -> _Prompts:
+def _believe(verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool) -> _Prompts:
     """Recall and phi of each prompt.
 
-    How many of a prompt's responses are right is guessed from their scores; what of that the verifier did not accept, it
-    missed, in so far as the prompt's recall is low. That recall is the recall of all prompts, pulled towards what was
-    accepted of the guess. The guesses share out what was missed over all; they do not decide how much that is.
+    As many responses of a prompt are right as of all prompts on average, or as many as were accepted, if that is more; what of
+    that was not accepted, the verifier missed, in so far as the prompt's recall is low. That recall is the recall of all
+    prompts, pulled towards what was accepted of the prompt's right ones. So phi is large on prompts without an accepted
+    response and small on those with several. How much was missed over all does not depend on this; only on whom it falls.
     """
     overall = seen.recall if recall is None else recall
-    accepted = verdicts == 1.0
-    rejected = verdicts == 0.0
-    accepted_P, rejected_P = (group_sum(flags.astype(np.float64), groups) for flags in (accepted, rejected))
+    accepted_P, rejected_P = (group_sum((verdicts == one).astype(np.float64), groups) for one in (1.0, 0.0))
     share = seen.accepted / seen.decided if seen.decided else 0.0
     accuracy = min(0.98, max(share / overall, _SMALLEST))
     missed = min(0.5, max(0.0, (accuracy - share) / max(1.0 - share, 1e-9)))
-    guess = _sigmoid(_logit(accuracy) + seen.slope(missed, brake=False) * np.nan_to_num(scores - seen.mean_score))
-    right_P = np.maximum(group_sum(np.where(accepted | rejected, guess, 0.0), groups), accepted_P)
+    right_P = np.maximum(accuracy * (accepted_P + rejected_P), accepted_P)
     recall_P = (_PROMPT_EVIDENCE * overall + accepted_P) / (_PROMPT_EVIDENCE + right_P)
     missing_P = right_P * (1.0 - recall_P)
     total = float(missing_P.sum())
@@ -171,16 +168,14 @@ def _apply_adaptive(
     decided = np.where(learned, np.nan, verdicts)
     after = state.update(decided, scores, groups)
     seen = state if state.updates else after
-    prompts = _believe(decided, scores, groups, seen, recall=recall, brake=brake)
+    prompts = _believe(decided, groups, seen, recall=recall, brake=brake)
     slope = gain * prompts.slope
     own_mean = group_moments(scores, groups).mean_P[groups.index_B]
     own = np.nan_to_num(scores - own_mean)
-    overall = np.nan_to_num(scores - seen.mean_score)
     accuracy = min(0.95, max(seen.accuracy, _SMALLEST))
     log_odds = np.where(
-        abstained, _logit(accuracy) + slope * overall,
-        np.where(learned, _logit(p_learned), _logit(prompts.missed_P)[groups.index_B]) + slope * own,
-    )  # fmt: skip
+        abstained, _logit(accuracy), np.where(learned, _logit(p_learned), _logit(prompts.missed_P)[groups.index_B])
+    ) + slope * own  # fmt: skip
     rewards = np.where(decided == 1.0, 1.0, np.clip(_sigmoid(log_odds), _MARGIN, 1.0 - _MARGIN))
     return RuleOutput(rewards, np.ones_like(rewards), math.nan, after)
 
@@ -191,7 +186,7 @@ def _apply_noise_aware(
     assert isinstance(state, Reliability)
     decided = np.where(verdicts == LEARNED_YES, np.nan, verdicts)
     after = state.update(decided, scores, groups)
-    prompts = _believe(decided, scores, groups, state if state.updates else after, recall=recall, brake=True)
+    prompts = _believe(decided, groups, state if state.updates else after, recall=recall, brake=True)
     largest = float(prompts.recall_P.max()) if prompts.recall_P.size else 1.0
     weight_P = np.clip(largest / np.maximum(prompts.recall_P, 1e-9), 1.0, w_max)
     return RuleOutput((verdicts > 0.0).astype(np.float64), weight_P[groups.index_B], math.nan, after)

@@ -13,9 +13,12 @@ probability phi. In prompts with both verdicts the AUROC of accepted against rej
 
     AUROC(accepted, rejected) = (1 - phi) AUROC(right, wrong) + phi / 2
 
-which is solved for AUROC(right, wrong). The recall is read off the responses with the highest scores: if nearly all of those
-are right, the share of them that is accepted is the recall. Where some of them are wrong it is underestimated, and the reward
-model is trusted with more prompts than it should be; the product phi (1 - phi) that rules use is flat there.
+which is solved for AUROC(right, wrong). The recall is read off the responses whose scores stand out most among those to the
+same prompt: three in four of them are right, more or less, and the share that is accepted is three quarters of the recall, more
+or less. Nothing in verdicts and scores says it exactly.
+
+Scores of different prompts are never compared. A reward model that is trained on pairs gives each prompt an offset of its own,
+and one kind of prompt may score higher than another whatever the response.
 
 What it is not: proof. A policy that learns the one form that the verifier accepts, or a reward model that prefers that form,
 breaks the assumption.
@@ -35,7 +38,9 @@ from hero_rl.rewards.groups import Groups, group_moments, group_sum
 from hero_rl.types import FloatArray
 
 TOP_SHARE = 0.05
-"""The responses of a batch that the recall is read off: those with the highest scores."""
+"""The responses of a batch that the recall is read off: those that stand out most among the responses to their prompt."""
+TOP_RIGHT = 0.75
+"""How many of those are taken to be right. On the starting policies of the lab's chain family: 0.59 to 0.90."""
 SPREAD_GROUPS = 256
 """The unit of scores is their spread within the first prompts, this many; it stays, whatever the policy becomes."""
 _PRIOR_GROUPS = 10.0
@@ -64,7 +69,7 @@ class Reliability(NamedTuple):
     """Accepted responses, of ``decided``."""
     decided: float = 0.0
     top_accepted: float = 0.0
-    """The same among the responses with the highest scores."""
+    """The same among the responses that stand out."""
     top_decided: float = 0.0
     top_accepted_slow: float = 0.0
     top_decided_slow: float = 0.0
@@ -94,8 +99,10 @@ class Reliability(NamedTuple):
         mixed = weight_P > 0.0
         weights, aurocs = weight_P[mixed], auroc_P[mixed]
         order, pairs = float((weights * aurocs).sum()), float(weights.sum())
-        top = s >= np.quantile(s, 1.0 - TOP_SHARE)
-        variance_P = np.square(group_moments(s, own, ddof=1).std_P)
+        moments = group_moments(s, own, ddof=1)
+        excess = s - moments.mean_P[own.index_B]
+        top = excess >= np.quantile(excess, 1.0 - TOP_SHARE)
+        variance_P = np.square(moments.std_P)
         variance_P = variance_P[~np.isnan(variance_P)]
         learning_unit = self.spread_groups < SPREAD_GROUPS or self.decay == 1.0
         mean = float(s.mean())
@@ -134,7 +141,7 @@ class Reliability(NamedTuple):
 
     @property
     def recall(self) -> float:
-        """Share of right responses that the verifier accepts, in (0, 1]: the share accepted of those with the highest scores.
+        """Share of right responses that the verifier accepts, in (0, 1], from the share accepted of those that stand out.
 
         The larger of what is seen now and of what has been seen for long: a policy that exploits the reward model fills the
         highest scores with wrong responses, which must not look like a verifier that misses more. A first guess of one half
@@ -148,7 +155,7 @@ class Reliability(NamedTuple):
                 (self.top_accepted_slow, self.top_decided_slow),
             )
         )
-        return min(1.0, max(now, ever, least))
+        return min(1.0, max(now / TOP_RIGHT, ever / TOP_RIGHT, least))
 
     @property
     def accuracy(self) -> float:
