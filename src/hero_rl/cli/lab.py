@@ -100,7 +100,7 @@ def lab(
         score_noise=score_noise,
         out=out,
     )
-    _check_folder(out)
+    show.check_folder("--out", out)
     for package in PACKAGES:  # now, and not after minutes of training
         require(package, extra="lab", purpose="hero lab")
     results, failures = _run_all(settings)
@@ -126,14 +126,6 @@ def _refuse_options(context: typer.Context) -> None:
         if source is not None and source.name == "COMMANDLINE":
             command = context.invoked_subcommand
             raise InputError(f"{parameter.opts[-1]} before {command}: hero lab {command} does not take it; see --help")
-
-
-def _check_folder(out: Path) -> None:
-    for path in (out, *out.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise InputError(f"--out {out}: {path} is a file; give a folder")
-            return
 
 
 def _split_rules(text: str) -> tuple[str, ...]:

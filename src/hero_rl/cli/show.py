@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -24,6 +25,19 @@ def check_share(option: str, value: float) -> None:
     """
     if not 0.0 <= value <= 1.0:
         raise InputError(f"{option} {value:g}: must lie in [0, 1]; it is a share of the rows")
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Nothing; raises where a folder cannot be made at ``path``.
+
+    Raises:
+        InputError: it, or one of its parents, is a file.
+    """
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise InputError(f"{option} {path}: {part} is a file; give a folder")
+            return
 
 
 def warn(message: str) -> None:

@@ -75,7 +75,7 @@ def study(
     """Run the command (its help text is ``HELP``)."""
     plan = read_plan(plan_file).only(table) if table else read_plan(plan_file)
     folder = out or Path("runs") / plan_file.stem
-    _check_folder(folder)
+    show.check_folder("--out", folder)
     jobs = jobs or available_cpus()
     if dry_run:
         _list_runs(plan, folder, jobs, as_json)
@@ -89,14 +89,6 @@ def study(
     _report(plan, folder, known, failures, as_json)
     if failures:
         raise HeroError(f"{len(failures)} runs failed; the first: {failures[0]}")
-
-
-def _check_folder(out: Path) -> None:
-    for path in (out, *out.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise InputError(f"--out {out}: {path} is a file; give a folder")
-            return
 
 
 def _run_all(plan: Plan, folder: Path, jobs: int, known: Collected | None) -> list[str]:
