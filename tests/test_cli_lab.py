@@ -36,7 +36,7 @@ BAD = {
     "learning rate of a rule": (["--rules", "hero:learning_rate=0"], "'hero:learning_rate=0': learning rate 0 must be"),
     "kl": (["--kl", "-1"], "kl=-1 must not be negative"),
     "kl that is no number": (["--kl", "nan"], "kl=nan must not be negative"),
-    "verifier": (["--rules", "hero:verifier=math"], "verifier must be one of strict, learned, cascade, not 'math'"),
+    "verifier": (["--rules", "hero:verifier=math"], "verifier must be one of strict, abstaining, learned, cascade, not 'math'"),
     "verifier for nothing": (["--rules", "rm_only:verifier=cascade"], "'rm_only' asks no verifier"),
     "learned band": (["--rules", "hero_cascade:learned_credit=0.95"], "learned_credit=0.95"),
 }

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from hero_rl.cli import show
-from hero_rl.errors import HeroError, InputError, require
+from hero_rl.errors import HeroError, require
 from hero_rl.lab.settings import RunSettings
 from hero_rl.lab.study.plan import Plan, read_plan
 from hero_rl.sandbox import available_cpus
