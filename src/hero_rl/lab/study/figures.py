@@ -200,12 +200,20 @@ def _tick(name: str, value: object, entries: Sequence[Entry]) -> str:
     starts = [
         evaluation.get("rm_auroc_within")
         for entry in entries
-        if dict(entry.cell)[name] == value
+        if dict(entry.cell)[name] == value == _setting(entry.result, name)  # not a run shared with another reward model
         for tag, evaluation in entry.result["held_out"]["start"].items()
         if tag != "step"
     ]
     known = [one for one in starts if one is not None]
     return f"{text}\nAUROC {np.mean(known):.2f}" if known else text
+
+
+def _setting(result: Result, name: str) -> object:
+    """What a run was made with; ``reward_model.rows`` is inside ``reward_model``."""
+    value: Any = result["settings"]
+    for part in name.split("."):
+        value = value.get(part)
+    return value
 
 
 def _panel(
