@@ -33,7 +33,7 @@ FILES = {
 }
 OPTIONS = {
     "overlapping bands": (["--alpha", "0.6", "--beta", "0.5"], "alpha=0.6 and beta=0.5 make the two bands overlap"),
-    "unknown rule": (["--rule", "heroic"], "--rule heroic: unknown; choose one of hero, verifier_only, rm_only, naive_sum"),
+    "unknown rule": (["--rule", "heroic"], "--rule heroic: unknown; choose one of hero, hero_adaptive, verifier_only, rm_only"),
     "unknown verifier": (
         ["--verifier", "maths"],
         "--verifier maths: unknown; choose one of math, exact, hendrycks, math_verify, column:NAME",

@@ -12,6 +12,7 @@ import numpy as np
 
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.rules import GroupShares
+from hero_rl.audit.situations import advised_rule, alike, sentence
 from hero_rl.audit.verifiers import VerifierReport
 from hero_rl.measures import Estimate
 
@@ -54,6 +55,7 @@ def advise(
         advice.insert(0, rule)
         if rule.value == "hero":
             advice += [*_bands(reward_model, groups), *_steepness(reward_model)]
+        if rule.value.startswith("hero"):
             advice.append(
                 Advice("scale", "none", "dividing by a group's standard deviation blows the bands up to unit-size advantages "
                        "and cancels the prompt weights; see the table of normalisations")
@@ -81,7 +83,10 @@ def _rule(verifier: VerifierReport, model: RewardModelReport, groups: GroupShare
     why = f"{groups.zero_gradient:.0%} of the prompts give the verifier alone no gradient"
     if model.within.prompts >= FEW_PROMPTS:
         why += f", and the reward model ranks inside prompts with AUROC {text(within)}"
-    return Advice("rule", "hero", why)
+    found = alike(verifier.recall.value, within.value) if verifier.labelled_rows and not math.isnan(within.value) else []
+    if not found:
+        return Advice("rule", "hero", why)
+    return Advice("rule", advised_rule(found), f"{why}; {sentence(found, verifier.recall.value, within.value)}")
 
 
 def _bands(model: RewardModelReport, groups: GroupShares) -> list[Advice]:
