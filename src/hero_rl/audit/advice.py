@@ -83,7 +83,8 @@ def _rule(verifier: VerifierReport, model: RewardModelReport, groups: GroupShare
     why = f"{groups.zero_gradient:.0%} of the prompts give the verifier alone no gradient"
     if model.within.prompts >= FEW_PROMPTS:
         why += f", and the reward model ranks inside prompts with AUROC {text(within)}"
-    found = alike(verifier.recall.value, within.value) if verifier.labelled_rows and not math.isnan(within.value) else []
+    known = verifier.labelled_rows and model.within.prompts >= FEW_PROMPTS
+    found = alike(verifier.recall.value, within.value) if known else []
     if not found:
         return Advice("rule", "hero", why)
     return Advice("rule", advised_rule(found), f"{why}; {sentence(found, verifier.recall.value, within.value)}")
