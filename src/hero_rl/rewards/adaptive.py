@@ -122,9 +122,8 @@ class _Prompts(NamedTuple):
     recall_P: FloatArray
     missed_P: FloatArray
     """phi_g: probability that a rejected response is right."""
-    missed_mixed: float
-    """phi over the prompts with both verdicts."""
     slope: float
+    """b, with phi of the prompts with both verdicts, which is where reliability is measured."""
 
 
 def _believe(verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool) -> _Prompts:
@@ -137,7 +136,7 @@ def _believe(verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall:
     """
     overall = seen.recall if recall is None else recall
     accepted_P, rejected_P = (group_sum((verdicts == one).astype(np.float64), groups) for one in (1.0, 0.0))
-    share = seen.accepted / seen.decided if seen.decided else 0.0
+    share = seen.accepted_share
     accuracy = min(0.98, max(share / overall, _SMALLEST))
     missed = min(0.5, max(0.0, (accuracy - share) / max(1.0 - share, 1e-9)))
     right_P = np.maximum(accuracy * (accepted_P + rejected_P), accepted_P)
@@ -149,7 +148,7 @@ def _believe(verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall:
     missed_P = np.clip(missed_P, _SMALLEST, _LARGEST)
     mixed = (accepted_P > 0.0) & (rejected_P > 0.0)
     of_mixed = float((missed_P * rejected_P)[mixed].sum() / rejected_P[mixed].sum()) if mixed.any() else missed
-    return _Prompts(recall_P, missed_P, of_mixed, seen.slope(of_mixed, brake=brake))
+    return _Prompts(recall_P, missed_P, seen.slope(of_mixed, brake=brake))
 
 
 def _apply_adaptive(

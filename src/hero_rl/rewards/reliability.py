@@ -140,6 +140,11 @@ class Reliability(NamedTuple):
         return self.score / self.score_batches if self.score_batches else math.nan
 
     @property
+    def accepted_share(self) -> float:
+        """Share of decided responses that the verifier accepts; 0 before the first."""
+        return self.accepted / self.decided if self.decided else 0.0
+
+    @property
     def recall(self) -> float:
         """Share of right responses that the verifier accepts, in (0, 1], from the share accepted of those that stand out.
 
@@ -147,7 +152,6 @@ class Reliability(NamedTuple):
         highest scores with wrong responses, which must not look like a verifier that misses more. A first guess of one half
         counts for one response. Never below the share accepted of all.
         """
-        least = self.accepted / self.decided if self.decided else 0.0
         now, ever = (
             (accepted + 0.5) / (decided + 1.0)
             for accepted, decided in (
@@ -155,17 +159,17 @@ class Reliability(NamedTuple):
                 (self.top_accepted_slow, self.top_decided_slow),
             )
         )
-        return min(1.0, max(now / TOP_RIGHT, ever / TOP_RIGHT, least))
+        return min(1.0, max(now / TOP_RIGHT, ever / TOP_RIGHT, self.accepted_share))
 
     @property
     def accuracy(self) -> float:
         """Share of right responses, in [0, 1]: those accepted, over the recall."""
-        return min(1.0, self.accepted / self.decided / self.recall) if self.decided else 0.0
+        return min(1.0, self.accepted_share / self.recall)
 
     @property
     def missed(self) -> float:
         """phi, the share of right responses among the rejected, in [0, 0.5]."""
-        accepted = self.accepted / self.decided if self.decided else 0.0
+        accepted = self.accepted_share
         return min(_MAX_MISSED, max(0.0, (self.accuracy - accepted) / max(1.0 - accepted, 1e-9)))
 
     @property
