@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers import tiny
 from hero_rl.cli import main
 from hero_rl.engines.rows import Row, column_reward, shape_rows
 from hero_rl.engines.signals import KEYS, from_infos, to_info
+from hero_rl.engines.steps import StepReader, write_steps
 from hero_rl.engines.verl.reward import compute_score
 from hero_rl.engines.verl.settings import check_config, read_settings, scale_of
 from hero_rl.errors import InputError, SignalError
 from hero_rl.rewards import hero
-from hero_rl.types import LEARNED_YES, FloatArray, Rollout, Verdict
+from hero_rl.types import LEARNED_YES, FloatArray, Rollout, StepScores, Verdict
 
 NAN = float("nan")
 
@@ -36,6 +39,13 @@ class Broken:
 
     async def ascore(self, rollouts: list[Rollout]) -> FloatArray:
         raise self.error
+
+
+class BrokenSteps(tiny.Pairs):
+    """A process reward model that does not answer."""
+
+    async def ascore_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
+        raise OSError("no route")
 
 
 class Asks:
@@ -68,6 +78,17 @@ def test_every_row_has_the_same_keys_and_no_nan_whatever_happens() -> None:
         assert all(np.isfinite(value) for value in info.values() if not isinstance(value, str))
     assert (broken["score"], broken["abstain"], broken["failed"], broken["rm_ok"]) == (0.0, 1.0, 1.0, 0.0)
     assert (fine["acc"], fine["verdict"], fine["rm_score"], fine["rm_ok"]) == (1.0, LEARNED_YES, 4.0, 1.0)
+
+
+def test_step_scores_travel_with_the_text_that_they_are_of() -> None:
+    info = ask(verifier="exact", reward_model={"class": "helpers.tiny:Pairs"}, solution_str="abc")
+    assert tuple(info) == KEYS
+    assert info["rm_score"] == tiny.Characters()._rate("abc")
+    found = StepReader.of(tiny.tokenizer()).read_written(info["steps"], [*tiny.tokenizer().encode("abc"), 1])
+    assert found.scores.tolist() == [ord("a") / 64, ord("c") / 64]
+    assert found.lengths.tolist() == [2, 2]
+    assert ask(verifier="exact", reward_model={"class": HERE + "Asks"})["steps"] == ""
+    assert ask(verifier="exact", reward_model={"class": HERE + "BrokenSteps"})["steps"] not in ("", info["steps"])
 
 
 def test_signals_survive_the_way_there_and_back() -> None:
@@ -113,6 +134,14 @@ def test_the_last_row_of_a_rollout_counts_and_padding_does_not() -> None:
     assert shape_rows(column_reward(hero()), rows[2:3]) is None
 
 
+def test_steps_of_a_rollout_of_several_rows_are_left_alone() -> None:
+    written = write_steps("ab", np.array([0.5]), np.array([2]))
+    info = to_info(Verdict("correct", ""), 2.0, written)
+    shaped = shape_rows(column_reward(hero()), [Row("g", "g_0", 0, info), Row("g", "g_0", 1, info), Row("g", "g_1", 0, info)])
+    assert shaped is not None
+    assert shaped.steps == ("", written)
+
+
 def test_failures_are_counted_once_a_rollout_and_only_where_the_rule_looks() -> None:
     dead = [Row("g", f"g_{i}", 0, to_info(Verdict("correct", ""), NAN)) for i in range(4)]
     with pytest.raises(SignalError, match="4 of 4"):
@@ -152,6 +181,25 @@ def config(**changes: Any) -> dict[str, Any]:
 def test_settings_that_undo_the_rule_are_refused_with_what_to_set(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_config(config(**changes), read_settings(None))
+
+
+PRM = {"reward__custom_reward_function__reward_kwargs__reward_model__class": "hero_rl.scorers.process:ProcessScorer"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "name a process reward model that each reward worker loads"),
+        (PRM | {"algorithm__adv_estimator": "reinforce_plus_plus"}, "each token an advantage of its own.*use grpo or rloo"),
+    ],
+)
+def test_a_rule_that_shapes_steps_needs_them_and_one_advantage_a_response(changes: dict[str, Any], message: str) -> None:
+    settings = read_settings({"rule": {"name": "process", "gamma": 0.2}, "allow_group_std": True})
+    with pytest.raises(InputError, match=message):
+        check_config(config(**changes), settings)
+    assert check_config(config(**PRM), settings) == []
+    (warning,) = check_config(config(**PRM, actor_rollout_ref__actor__policy_loss__loss_mode="gspo"), settings)
+    assert "gamma=0.2 has no effect" in warning
 
 
 def test_settings_that_hurt_are_warned_about() -> None:
@@ -216,6 +264,7 @@ def test_nothing_is_written_where_something_is_wrong(tmp_path: Path) -> None:
         ["--problems", str(bad)],
         ["--problems", str(tmp_path / "none.jsonl")],
         ["--rule", "heroes"],
+        ["--rule", "process"],
         ["--nodes", "0"],
     ):
         code, target = write(tmp_path, *options)

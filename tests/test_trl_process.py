@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from helpers import tiny
 from hero_rl.engines.parts import rule_from
-from hero_rl.engines.steps import StepReader
+from hero_rl.engines.steps import StepReader, ends_of, write_steps
 from hero_rl.engines.trl.asynchronous import GroupReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SettingsWarning
@@ -156,6 +156,7 @@ def test_a_reward_model_without_steps_is_refused(tmp_path: Path) -> None:
 def test_engines_with_one_advantage_a_response_refuse_the_rule() -> None:
     with pytest.raises(InputError, match="'process' shapes the advantages of tokens, which here are one a response"):
         rule_from({"name": "process", "gamma": 0.2})
+    assert rule_from({"name": "process", "gamma": 0.2}, by_token=True).steps == StepShaping(gamma=0.2)
     with pytest.raises(InputError, match="TRL's asynchronous trainer has one a response"):
         GroupReward(HybridReward(tiny.Letters(), tiny.Pairs(), process()), [1])
 
@@ -207,13 +208,14 @@ class Cut(tiny.Characters):
 def read(
     tokenizer: PreTrainedTokenizerFast, ids: list[int], ends: Sequence[int] | None, count: int, text: str | None = None
 ) -> Any:
-    def decode(token_ids: Sequence[int]) -> str:
-        return tokenizer.decode(list(token_ids), skip_special_tokens=True)
-
-    anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
-    reader = StepReader(tiny.Characters() if ends is None else Cut(ends), decode, anchor=anchor)
-    response = decode(ids) if text is None else text
-    return reader.read(Rollout(prompt_id="", problem="", reference="", response=response), np.arange(count) / 10, ids)
+    response = str(tokenizer.decode(ids, skip_special_tokens=True)) if text is None else text
+    rollout = Rollout(prompt_id="", problem="", reference="", response=response)
+    places = ends_of(tiny.Characters() if ends is None else Cut(ends), rollout)
+    reader, scores = StepReader.of(tokenizer), np.arange(count) / 10
+    found = reader.read(response, scores, places, ids)
+    written = reader.read_written(write_steps(response, scores, places), ids)  # by way of text it is the same
+    assert [part.tolist() for part in written] == [part.tolist() for part in found]
+    return found
 
 
 def encode_bytes(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
@@ -259,6 +261,19 @@ def test_what_cannot_be_told_is_no_step() -> None:
     assert read(BYTES, ids, [3, 5], 3) == NO_STEPS  # another number of steps than of scores
     assert read(BYTES, ids, [3, 5], 2, text="ab; called a tool cd") == NO_STEPS
     assert read(BYTES, [], [], 0) == NO_STEPS
+
+
+def test_written_steps_keep_their_digits_and_a_missing_score_and_know_their_text() -> None:
+    scores, ids = np.array([0.1, np.nan, -1e300]), encode_bytes(BYTES, "ab;cd🙂")
+    written, reader = write_steps("ab;cd🙂", scores, np.array([1, 3, 6])), StepReader.of(BYTES)
+    found = reader.read_written(written, ids)
+    np.testing.assert_array_equal(found.scores, scores)
+    assert found.lengths.tolist() == [1, 2, 6]
+    assert reader.read_written(written, ids[:-4]) == NO_STEPS  # another text
+    assert reader.read_written("", ids) == NO_STEPS
+    none = write_steps("ab", np.zeros(0), np.array([2]))
+    assert none  # not "": the reward model gives steps, and had none here
+    assert reader.read_written(none, ids) == NO_STEPS
 
 
 def test_a_scorer_that_does_not_say_where_steps_end_is_taken_to_split_as_we_do() -> None:

@@ -38,6 +38,10 @@ class Response(NamedTuple):
     """NaN: abstained."""
     score: float
     tokens: tuple[int, ...] = (5,)
+    ids: tuple[int, ...] | None = None
+    """Its tokens, where they matter; then it has one output."""
+    steps: str = ""
+    """As ``write_steps`` wrote them."""
 
 
 def put(responses: Sequence[Response], *, shuffle: int | None = None) -> KVBatchMeta:
@@ -49,9 +53,10 @@ def put(responses: Sequence[Response], *, shuffle: int | None = None) -> KVBatch
         uid = uids.setdefault(response.group, uuid.uuid4().hex)
         session = sessions.get(response.group, 0)
         sessions[response.group] = session + 1
-        for output, tokens in enumerate(response.tokens):
+        outputs = response.tokens if response.ids is None else (len(response.ids),)
+        for output, tokens in enumerate(outputs):
             keys.append(f"{uid}_{session}_{output}")
-            rows.append(_row(uid, tokens, _info(response)))
+            rows.append(_row(uid, range(tokens) if response.ids is None else response.ids, _info(response)))
     order = list(range(len(keys))) if shuffle is None else np.random.default_rng(shuffle).permutation(len(keys)).tolist()
     keys, rows = [keys[i] for i in order], [rows[i] for i in order]
     tags = [{"status": "success", "seq_len": len(row["input_ids"])} for row in rows]
@@ -75,12 +80,12 @@ def advantages(batch: KVBatchMeta) -> FloatArray:
 
 def _info(response: Response) -> Mapping[str, float | str]:
     label = "abstain" if np.isnan(response.verdict) else "correct" if response.verdict else "incorrect"
-    return to_info(Verdict(label, "given"), response.score)
+    return to_info(Verdict(label, "given"), response.score, response.steps)
 
 
-def _row(uid: str, tokens: int, info: Mapping[str, float | str]) -> dict[str, Any]:
+def _row(uid: str, token_ids: Sequence[int], info: Mapping[str, float | str]) -> dict[str, Any]:
     prompt = torch.arange(3)
-    responses = torch.arange(tokens)
+    responses, tokens = torch.tensor(list(token_ids)), len(token_ids)
     rm_scores = torch.zeros(tokens)
     rm_scores[-1] = float(info["score"])
     ids = torch.cat([prompt, responses])

@@ -112,6 +112,18 @@ def test_verls_command_trains_on_shaped_rewards_and_resumes(folder: Path) -> Non
     assert again[3]["hero/sigma_mean"] == pytest.approx(before["total"] / before["weight"], rel=1e-12)
 
 
+@pytest.mark.timeout(400)
+def test_step_scores_reach_the_tokens_of_a_real_run(folder: Path) -> None:
+    steps = train(
+        folder, 1, "+hero.rule.name=process", "+hero.rule.gamma=0.3", f"trainer.default_local_dir={folder}/process",
+        'reward.custom_reward_function.reward_kwargs.reward_model.class="helpers.tiny:Pairs"',
+    )  # fmt: skip
+    assert steps[1]["hero/steps_shaped"] > 0.5  # the workers' texts are those that the trainer decodes
+    assert 0.0 < steps[1]["hero/steps_size"] < 0.3 * steps[1]["hero/weight_max"]
+    assert steps[1]["critic/advantages/max"] > 0.0
+    assert steps[1]["actor/grad_norm"] > 0.0
+
+
 SEPARATE = (
     "trainer.v1.separate_async.parameter_sync_step=2", "actor_rollout_ref.actor.ppo_mini_batch_size=2",
     "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=8", "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",

@@ -124,7 +124,7 @@ def test_the_workers_return_both_signals_under_the_same_keys(
     assert output.batch["rm_scores"].sum(1).tolist() == [1.0, 0.0, 1.0, 0.0, 0.0]  # the bare verdict
     assert output.non_tensor_batch["rm_ok"].tolist() == [1.0, 1.0, 0.0, 1.0, 1.0]
     assert output.non_tensor_batch["abstain"].tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
-    for name in set(KEYS) - {"reason"}:
+    for name in set(KEYS) - {"reason", "steps"}:
         assert np.isfinite(output.non_tensor_batch[name].astype(float)).all()
 
     rows = [{name: column[i] for name, column in output.non_tensor_batch.items()} for i in range(len(responses))]

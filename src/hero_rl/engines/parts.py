@@ -29,18 +29,22 @@ def plain(value: object) -> Any:
     return value
 
 
-def rule_from(settings: Mapping[str, Any] | None) -> RewardRule:
+def rule_from(settings: Mapping[str, Any] | None, *, by_token: bool = False) -> RewardRule:
     """The rule that ``{"name": "hero", "alpha": 0.05, ...}`` names; HERO with its defaults for None.
 
+    Args:
+        settings: the rule's name and arguments.
+        by_token: the engine has an advantage for every token, and so takes rules that shape steps.
+
     Raises:
-        InputError: as ``rewards.make_rule``, or a rule that shapes steps.
+        InputError: as ``rewards.make_rule``, or a rule that shapes steps where that cannot be done.
     """
     given = dict(plain(settings or {}))
     rule = make_rule(str(given.pop("name", "hero")), given)
-    if rule.steps is not None:
+    if rule.steps is not None and not by_token:
         raise InputError(
             f"the rule {rule.name!r} shapes the advantages of tokens, which here are one a response; use it with HeroTrainer "
-            "(`hero train`), or take 'hero', whose rewards are the same"
+            "(`hero train`) or verl, or take 'hero', whose rewards are the same"
         )
     return rule
 

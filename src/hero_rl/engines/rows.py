@@ -6,6 +6,7 @@ rows may be padding; and a group may have lost members. Rules know none of that:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from hero_rl.engines.signals import from_infos
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import RewardRule, batch_summary
+from hero_rl.rewards import RewardRule, RuleOutput, batch_summary
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import BoolArray, FloatArray, IntArray
 from hero_rl.verifiers import ColumnVerifier
@@ -49,7 +50,10 @@ class Shaped(NamedTuple):
     """Shape (B,)."""
     groups: IntArray
     """Shape (B,); prompts numbered as they come."""
-    sigma_mean: float
+    steps: tuple[str, ...]
+    """One entry a rollout: its step scores as ``steps.write_steps`` wrote them; "" where there are none, or several rows."""
+    output: RuleOutput
+    """Of the rule, one entry a rollout."""
     state_metrics: Mapping[str, float]
     """What the rule's state says of itself after the batch."""
     failure_rate: float
@@ -61,7 +65,7 @@ class Shaped(NamedTuple):
             advantages_R: shape (R,), as the policy is updated with, weights included.
         """
         numbers = batch_summary(self.verdicts, self.scores, self.groups, advantages_R[self.final], self.weights[self.final])
-        numbers |= {"sigma_mean": self.sigma_mean, **self.state_metrics, "failure_rate": self.failure_rate}
+        numbers |= {"sigma_mean": self.output.sigma_mean, **self.state_metrics, "failure_rate": self.failure_rate}
         return {name: value for name, value in numbers.items() if not np.isnan(value)}
 
 
@@ -106,6 +110,7 @@ def shape_rows(reward: HybridReward, rows: Sequence[Row], *, update: bool = True
     known = ~np.isnan(output.rewards)
     compared = known & (np.bincount(groups, weights=known)[groups] > 1)
 
+    count = Counter(row.rollout for row in rows if row.info is not None)
     place = {rollout: position for position, rollout in enumerate(last)}
     index = np.array([place[row.rollout] if row.info is not None else -1 for row in rows], dtype=np.intp)
     real = index >= 0
@@ -117,7 +122,12 @@ def shape_rows(reward: HybridReward, rows: Sequence[Row], *, update: bool = True
         verdicts=signals.verdicts,
         scores=signals.scores,
         groups=groups,
-        sigma_mean=output.sigma_mean,
+        steps=tuple(_steps(rows[number]) if count[rows[number].rollout] == 1 else "" for number in last.values()),
+        output=output,
         state_metrics=reward.state.metrics(),
         failure_rate=float(failures.mean()),
     )
+
+
+def _steps(row: Row) -> str:
+    return str((row.info or {}).get("steps") or "")

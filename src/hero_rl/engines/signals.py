@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hero_rl.engines.steps import ends_of, write_steps
 from hero_rl.errors import InputError, MissingDependencyError, first_line
-from hero_rl.types import FloatArray, Rollout, Scorer, Verdict, Verifier
+from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
 
 logger = logging.getLogger(__name__)
 
 Info: TypeAlias = dict[str, float | str]
-KEYS = ("score", "acc", "verdict", "abstain", "failed", "rm_score", "rm_ok", "reason")
+KEYS = ("score", "acc", "verdict", "abstain", "failed", "rm_score", "rm_ok", "reason", "steps")
 """Keys of every mapping. ``score`` is ``acc``, the bare verdict, so that an engine's filters and validation see that."""
 
 
@@ -36,12 +37,13 @@ class Signals(NamedTuple):
     """Shape (B,): 1 where the verifier broke."""
 
 
-def to_info(verdict: Verdict, score: float) -> Info:
+def to_info(verdict: Verdict, score: float, steps: str = "") -> Info:
     """One response's signals under ``KEYS``.
 
     Args:
         verdict: an abstention becomes ``verdict`` 0 with ``abstain`` 1.
         score: of the reward model; NaN (missing) becomes ``rm_score`` 0 with ``rm_ok`` 0.
+        steps: as ``steps.write_steps`` writes them; "": the reward model gives none.
     """
     acc = float(verdict.label == "correct")
     known = math.isfinite(score)
@@ -54,6 +56,7 @@ def to_info(verdict: Verdict, score: float) -> Info:
         "rm_score": float(score) if known else 0.0,
         "rm_ok": float(known),
         "reason": verdict.reason,
+        "steps": steps,
     }
 
 
@@ -84,13 +87,22 @@ async def judge(rollout: Rollout, verifier: Verifier, scorer: Scorer | None) -> 
         InputError: wrong settings, which every response would meet.
         MissingDependencyError: a package is not installed.
     """
-    waiting = [verifier.averify([rollout])] + ([scorer.ascore([rollout])] if scorer is not None else [])
+    waiting: list[Awaitable[object]] = [verifier.averify([rollout])]
+    if scorer is not None:
+        waiting.append(scorer.ascore_steps([rollout]) if isinstance(scorer, StepScorer) else scorer.ascore([rollout]))
     results = await asyncio.gather(*waiting, return_exceptions=True)
     for result in results:
         # What is no Exception is a cancellation: the engine wants this to stop.
         if isinstance(result, InputError | MissingDependencyError) or not isinstance(result, Exception | Sequence | np.ndarray):
             raise result
-    return to_info(_verdict(results[0], verifier), _first_score(results[1], scorer) if scorer is not None else math.nan)
+    verdict = _verdict(results[0], verifier)
+    if scorer is None:
+        return to_info(verdict, math.nan)
+    steps = ""
+    if isinstance(scorer, StepScorer):
+        scores_S = results[1].steps[0] if isinstance(results[1], StepScores) else np.zeros(0)
+        steps = write_steps(rollout.response, scores_S, ends_of(scorer, rollout))
+    return to_info(verdict, _first_score(results[1], scorer), steps)
 
 
 def _verdict(result: object, verifier: Verifier) -> Verdict:
@@ -106,8 +118,9 @@ def _first_score(result: object, scorer: Scorer) -> float:
         # The error itself stays here: those of HTTP clients cannot be pickled, and Ray would lose them in another error.
         logger.warning("reward model %s: %s: %s", scorer.name, type(result).__name__, first_line(result))
         return math.nan
-    assert isinstance(result, np.ndarray)
-    return float(result[0])
+    scores_B = result.scores if isinstance(result, StepScores) else result
+    assert isinstance(scores_B, np.ndarray)
+    return float(scores_B[0])
 
 
 def _score(info: Mapping[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""From the steps of a response, which are text, to the tokens that the policy wrote them with. No torch, no engine.
+"""From the steps of a response, which are text, to advantages of the tokens that the policy wrote. No torch, no engine.
 
 The policy's tokens need not be those that a tokenizer would make of its text, so the text is never encoded again: what counts
 is how much of it each token adds when the tokens are decoded.
@@ -7,12 +7,15 @@ is how much of it each token adds when the tokens are decoded.
 from __future__ import annotations
 
 import bisect
+import json
+import math
+import zlib
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from hero_rl.rewards import NO_STEPS, Steps
+from hero_rl.rewards import NO_STEPS, RewardRule, RuleOutput, StepAdvantages, Steps, step_advantages
 from hero_rl.scorers.steps import step_ends
 from hero_rl.types import FloatArray, IntArray, Rollout, Scorer
 
@@ -24,51 +27,85 @@ class _KnowsEnds(Protocol):
     def step_ends(self, rollout: Rollout, /) -> IntArray: ...
 
 
+class Tokenizer(Protocol):
+    """What is used of a tokenizer of transformers."""
+
+    def decode(self, token_ids: Any, *, skip_special_tokens: bool = ...) -> Any:
+        """Ids to text."""
+        ...
+
+    def __call__(self, text: Any, *, add_special_tokens: bool = ...) -> Any:
+        """Text to ``{"input_ids": [...]}``."""
+        ...
+
+
+def ends_of(scorer: Scorer, rollout: Rollout) -> IntArray:
+    """Shape (steps,): where in ``Rollout.response``, in characters, each step ends that this scorer scores.
+
+    A scorer with a method ``step_ends(rollout)`` is asked; others are taken to split as ``scorers.steps.split_steps`` does.
+    """
+    own = getattr(scorer, "step_ends", None)
+    return step_ends(rollout) if own is None else cast("_KnowsEnds", scorer).step_ends(rollout)
+
+
 class StepReader:
     """Finds the tokens of each step of a response.
 
-    A scorer with a method ``step_ends(rollout)`` (shape (steps,): where each ends in ``Rollout.response``, in characters) is
-    asked; for others it is assumed that they split as ``scorers.steps.split_steps`` does. Where that gives another number of
-    steps than there are scores, and where the response is not what its tokens decode to (a tool's output in between, a parsed
-    message), nothing is known: ``NO_STEPS``.
+    Where there are more or fewer steps than scores, and where the response is not what its tokens decode to (a tool's output
+    in between, a parsed message), nothing is known: ``NO_STEPS``.
     """
 
-    def __init__(self, scorer: Scorer, decode: Decode, *, anchor: Sequence[int] = ()) -> None:
+    def __init__(self, decode: Decode, *, anchor: Sequence[int] = ()) -> None:
         """Read with this tokenizer.
 
         Args:
-            scorer: what gave the step scores.
             decode: of the policy's tokenizer.
             anchor: tokens of any plain text, such as "a". Some tokenizers drop a space at the beginning of a text, and with
                 something before it a token shows what it adds.
         """
-        own = getattr(scorer, "step_ends", None)
-        self._ends = cast("_KnowsEnds", scorer).step_ends if own is not None else step_ends
         self._decode, self._anchor = decode, list(anchor)
         self._before = decode(self._anchor) if self._anchor else ""
         self._pieces: dict[int, str] = {}
 
-    def read(self, rollout: Rollout, scores_S: FloatArray, token_ids: Sequence[int]) -> Steps:
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> StepReader:
+        """With a tokenizer of transformers."""
+
+        def decode(token_ids: Sequence[int]) -> str:
+            return tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+        return cls(decode, anchor=tokenizer("a", add_special_tokens=False)["input_ids"])
+
+    def read(self, response: str, scores_S: FloatArray, ends_S: IntArray, token_ids: Sequence[int]) -> Steps:
         """The steps of one response.
 
         A token belongs to the step in which it begins; special tokens at the end, such as the one that ends the response, and
         whatever else follows belong to the last.
 
         Args:
-            rollout: the response.
+            response: the text that was scored.
             scores_S: shape (S,), of its steps.
-            token_ids: its tokens, special ones included, without padding.
+            ends_S: shape (S,), where each ends in the text, in characters.
+            token_ids: the response's tokens, special ones included, without padding.
         """
-        if len(scores_S) == 0 or not token_ids:
+        if len(scores_S) == 0 or not token_ids or len(ends_S) != len(scores_S):
             return NO_STEPS
-        ends_S = self._ends(rollout)
-        if len(ends_S) != len(scores_S):
-            return NO_STEPS
-        counts_S = self._counts(token_ids, rollout.response, ends_S)
+        counts_S = self._counts(token_ids, response, ends_S)
         if counts_S is None:
             return NO_STEPS
         counts_S[-1] = len(token_ids)
         return Steps(np.asarray(scores_S, dtype=np.float64), np.diff(np.maximum.accumulate(counts_S), prepend=0))
+
+    def read_written(self, written: str, token_ids: Sequence[int]) -> Steps:
+        """The steps that ``write_steps`` wrote, where these tokens decode to the text that it had; else ``NO_STEPS``."""
+        found = json.loads(written) if written else None
+        if not found or not found["scores"] or not token_ids:
+            return NO_STEPS
+        text = self._decode(token_ids)
+        if _checksum(text) != found["text"]:
+            return NO_STEPS
+        scores_S = np.array([math.nan if score is None else score for score in found["scores"]], dtype=np.float64)
+        return self.read(text, scores_S, np.array(found["ends"], dtype=np.intp), token_ids)
 
     def _counts(self, token_ids: Sequence[int], text: str, ends_S: IntArray) -> IntArray | None:
         """Shape (S,): how many tokens it takes to reach the end of each step; None where the tokens do not give this text."""
@@ -92,3 +129,66 @@ class StepReader:
         if token_id not in self._pieces:
             self._pieces[token_id] = self._decode([*self._anchor, token_id])[len(self._before) :]
         return self._pieces[token_id]
+
+
+def write_steps(response: str, scores_S: FloatArray, ends_S: IntArray) -> str:
+    """Step scores as text, for engines that carry plain values from where a response is scored to where it is trained on.
+
+    Args:
+        response: the text that was scored; a checksum of it goes along.
+        scores_S: shape (S,); NaN missing. Shape (0,): the reward model had none for this response.
+        ends_S: shape (S,), where each step ends in the text, in characters; of another length, nothing is written.
+
+    Returns:
+        JSON, never "": that is a reward model without step scores.
+    """
+    if len(scores_S) != len(ends_S):
+        scores_S, ends_S = np.zeros(0), np.zeros(0, dtype=np.intp)
+    scores = [score if math.isfinite(score) else None for score in np.asarray(scores_S, dtype=np.float64).tolist()]
+    return json.dumps({"text": _checksum(response), "ends": np.asarray(ends_S).tolist(), "scores": scores})
+
+
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+
+
+class ShapedSteps(NamedTuple):
+    """The advantages of the steps of a batch."""
+
+    advantages: StepAdvantages
+    metrics: dict[str, float]
+    """``steps_shaped``, the share of responses whose steps differ in their advantage, and ``steps_size``, the mean over all
+    tokens that belong to a step of how far a token's advantage is from its response's."""
+
+
+def shape_steps(
+    rule: RewardRule,
+    output: RuleOutput,
+    verdicts_B: FloatArray,
+    groups_B: IntArray,
+    outcome_B: FloatArray,
+    steps_B: Sequence[Steps],
+) -> ShapedSteps:
+    """The advantages of steps as the rule asks for them (``rewards.step_advantages``).
+
+    Args:
+        rule: has ``steps``.
+        output: what the rule made of the batch.
+        verdicts_B: shape (B,), of whole groups, as all that follow.
+        groups_B: shape (B,).
+        outcome_B: shape (B,), the advantages of responses, weights included.
+        steps_B: one entry a response.
+    """
+    assert rule.steps is not None
+    kept = np.where(np.isnan(output.rewards), np.nan, outcome_B)
+    if not rule.needs_verdicts:
+        verdicts_B = np.full_like(verdicts_B, np.nan)  # a rule that does not ask for them has no order of theirs to keep
+    found = step_advantages(
+        kept, steps_B, verdicts_B, groups_B, rule.steps, weights_B=output.weights, learned_credit=rule.learned_credit
+    )
+    moved = sum(
+        float(np.abs(values - outcome) @ steps.lengths)
+        for values, outcome, steps in zip(found.steps, outcome_B.tolist(), steps_B, strict=True)
+    )
+    tokens = sum(int(steps.lengths.sum()) for steps in steps_B)
+    return ShapedSteps(found, {"steps_shaped": float(found.shaped.mean()), "steps_size": moved / tokens if tokens else 0.0})

@@ -14,7 +14,7 @@ from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
 from hero_rl.rewards.reliability import Reliability
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
-from hero_rl.rewards.steps import NO_STEPS, Steps, StepShaping, spread_over_tokens, step_advantages
+from hero_rl.rewards.steps import NO_STEPS, StepAdvantages, Steps, StepShaping, spread_over_tokens, step_advantages
 from hero_rl.rewards.stepwise import process
 from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
 
@@ -33,6 +33,7 @@ __all__ = [
     "RunningMean",
     "Scale",
     "Singleton",
+    "StepAdvantages",
     "StepShaping",
     "Steps",
     "batch_summary",

@@ -32,8 +32,8 @@ def process(
     """HERO's rewards and weights, with the advantages of a response's tokens shaped by the scores of its steps.
 
     Rewards and weights are ``hero``'s to the bit; ``steps.step_advantages`` has the shaping and its proof. It takes a process
-    reward model (a ``StepScorer``) and an engine with an advantage a token: ``HeroTrainer``. Any other rule can be shaped in
-    the same way: ``dataclasses.replace(rule, steps=StepShaping(gamma=0.1))``.
+    reward model (a ``StepScorer``) and an engine with an advantage a token: ``HeroTrainer``, verl. Any other rule can be shaped
+    in the same way: ``dataclasses.replace(rule, steps=StepShaping(gamma=0.1))``.
 
     Args:
         gamma: how far apart the advantages of a stratum's best and worst step may lie, in units of reward;

@@ -24,11 +24,12 @@ from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 
+from hero_rl.engines.steps import shape_steps
 from hero_rl.engines.trl.signals import COLUMNS, RAISED, LocalSignals, Report, common_error, no_reference, report_error
-from hero_rl.engines.trl.steps import LocalSteps, token_advantages
+from hero_rl.engines.trl.steps import LocalSteps
 from hero_rl.errors import HeroError, InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RuleOutput, Scale, Steps, batch_summary, check_scale
+from hero_rl.rewards import RuleOutput, Scale, Steps, batch_summary, check_scale, spread_over_tokens
 from hero_rl.types import FloatArray, IntArray, Rollout
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class HeroTrainer(GRPOTrainer):
 
     Logged beside TRL's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``,
     the metrics of the rule's state after the batch, and, of the main process alone, what a cascade or a cache counted. A rule
-    that shapes steps adds ``steps_shaped`` and ``steps_size`` (``steps.TokenAdvantages``), and everything else, the table
+    that shapes steps adds ``steps_shaped`` and ``steps_size`` (``steps.ShapedSteps``), and everything else, the table
     included, speaks of the advantages of responses. The completions table has the raw ``verdict``, ``reason`` and ``rm_score``
     of every row.
 
@@ -135,14 +136,14 @@ class HeroTrainer(GRPOTrainer):
         """Shape (B, T), for the rows of this process: advantages of tokens, shaped by the scores of their steps."""
         assert self._shaped is not None
         assert self._raw is not None
-        found = token_advantages(
-            self.reward, self._shaped, self._raw[:, 1], self._groups(len(outcome)), outcome, self._steps,
-            mine=mine, width=output["completion_ids"].shape[1],
-        )  # fmt: skip
+        found = shape_steps(self.reward.rule, self._shaped, self._raw[:, 1], self._groups(len(outcome)), outcome, self._steps)
         metrics = self._metrics["train" if self._training else "eval"]
         for name, value in found.metrics.items():
             metrics[f"hero/{name}"].append(value)
-        return torch.as_tensor(found.advantages, dtype=output["advantages"].dtype).to(output["advantages"].device)
+        spread = spread_over_tokens(
+            outcome[mine], found.advantages.steps[mine], self._steps[mine], width=output["completion_ids"].shape[1]
+        )
+        return torch.as_tensor(spread, dtype=output["advantages"].dtype).to(output["advantages"].device)
 
     def _raise_everywhere(self) -> NoReturn:
         """Raise what verifier or reward model raised on some process; every process comes here, for all saw the same rows."""

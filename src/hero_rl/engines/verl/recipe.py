@@ -108,6 +108,11 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
 
 def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
     rule = make_rule(recipe.rule, {"alpha": band, "beta": band} if recipe.rule in ("hero", "gated") else {})
+    if rule.steps is not None:
+        raise InputError(
+            f"--rule {rule.name}: the recipe's reward model is a server, and no server scores steps; write the recipe for "
+            "'hero', and see docs/process.md, verl, for what to change"
+        )
     table = {"name": rule.name, **rule.settings}
     validates = recipe.validation is not None
     longest = 1024 + policy.max_response

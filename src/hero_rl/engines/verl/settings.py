@@ -49,7 +49,7 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
     rule = given.pop("rule", None)
     if not isinstance(rule, Mapping | None):
         raise InputError(f"hero.rule={rule!r}: give a table, such as hero.rule.name={rule}")
-    return HeroSettings(rule=rule_from(rule), **given)
+    return HeroSettings(rule=rule_from(rule, by_token=True), **given)
 
 
 def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:
@@ -63,7 +63,11 @@ def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
         InputError: a setting under which the rule cannot work, or whose damage is certain.
     """
     _check_reward_path(config)
-    warnings = [*_check_estimator(config, settings), *_check_filter(config, settings.rule)]
+    warnings = [
+        *_check_estimator(config, settings),
+        *_check_filter(config, settings.rule),
+        *_check_steps(config, settings.rule),
+    ]
     n = _at(config, "actor_rollout_ref.rollout.n")
     if isinstance(n, int) and n < 2:
         raise InputError(
@@ -127,6 +131,30 @@ def _check_filter(config: Mapping[str, Any], rule: RewardRule) -> list[str]:
             f"{rule.name} learns from the reward model; leave it off unless that is what you want"
         )
     return warnings
+
+
+def _check_steps(config: Mapping[str, Any], rule: RewardRule) -> list[str]:
+    """What would leave a rule that shapes steps without them."""
+    if rule.steps is None:
+        return []
+    estimator = estimator_of(config)
+    if estimator in UNGROUPED:
+        raise InputError(
+            f"algorithm.adv_estimator={estimator} gives each token an advantage of its own, and the rule {rule.name!r} shares "
+            "out that of the response; use grpo or rloo"
+        )
+    if not _at(config, "reward.custom_reward_function.reward_kwargs.reward_model.class"):
+        raise InputError(
+            f"the rule {rule.name!r} shapes the advantages of steps, and no server scores steps: name a process reward model "
+            "that each reward worker loads, with reward.custom_reward_function.reward_kwargs.reward_model.class="
+            "hero_rl.scorers.process:ProcessScorer and its arguments, such as reward_model.model=PATH"
+        )
+    if _at(config, "actor_rollout_ref.actor.policy_loss.loss_mode") == "gspo":
+        return [
+            "actor_rollout_ref.actor.policy_loss.loss_mode=gspo has one ratio a response, which takes the difference between "
+            f"its steps out of the gradient again: gamma={rule.steps.gamma:g} has no effect. Use vanilla"
+        ]
+    return []
 
 
 def _check_reward_path(config: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 Three methods of verl's V1 trainers are extended, and all call ``super()``:
 
-    _compute_advantage    before: raw signals -> shaped rewards of whole groups; after: advantages times prompt weights
+    _compute_advantage    before: raw signals -> shaped rewards of whole groups; after: advantages times prompt weights, and
+                          shared out over a response's tokens where the rule shapes steps
     _save_checkpoint      the rule's state goes beside verl's own
     _load_checkpoint      and comes back
 
@@ -40,6 +41,7 @@ from verl.trainer.ppo.v1 import (
 from verl.utils import tensordict_utils
 
 from hero_rl.engines.rows import Row, Shaped, column_reward, shape_rows
+from hero_rl.engines.steps import StepReader, shape_steps
 from hero_rl.engines.verl.settings import UNGROUPED, check_config, estimator_of, read_settings
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
@@ -77,6 +79,7 @@ class HeroMixin(PPOTrainer):
             logger.warning("hero-rl: %s", problem)  # Ray shows logs of its actors, and not always their warnings
         self.hero: HybridReward = column_reward(settings.rule, max_failure_rate=settings.max_failure_rate)
         self._grouped = estimator_of(values) not in UNGROUPED
+        self._reader: StepReader | None = None
         with open_dict(config):  # verl compares this name with those of its own modes
             config.trainer.v1.trainer_mode = self.base_mode
         super().__init__(config)
@@ -97,19 +100,54 @@ class HeroMixin(PPOTrainer):
         output = super()._compute_advantage(batch, metrics)
         if alone.any():
             _put(batch, uid=uids)
-        self._weigh(batch, shaped, metrics)
+        weighted = self._weigh(batch, shaped)
+        largest = np.array([float(row[row.abs().argmax()]) if row.numel() else 0.0 for row in weighted])
+        numbers = shaped.summary(largest)
+        if self.hero.rule.steps is not None:
+            numbers |= self._shape_steps(batch, shaped, weighted, largest)
+        _put(batch, advantages=_jagged(weighted))
+        metrics.update({f"hero/{name}": value for name, value in numbers.items()})
         return output
 
-    def _weigh(self, batch: KVBatchMeta, shaped: Shaped, metrics: dict[str, Any]) -> None:
-        """Multiply the advantages in the queue by the prompt weights, and log."""
+    def _weigh(self, batch: KVBatchMeta, shaped: Shaped) -> list[torch.Tensor]:
+        """The advantages in the queue times the prompt weights: one tensor a row, shape (tokens of the response,)."""
         # verl gives a response without a rival its whole reward as its advantage; compared with nothing, it has none.
         counts = shaped.compared if self._grouped else ~np.isnan(shaped.rewards)
         factors = np.where(counts | _is_padding(batch), shaped.weights, 0.0)
         rows = tq.kv_batch_get(batch.keys, batch.partition_id, select_fields=["advantages"])["advantages"].unbind()
-        weighted = [row * factor for row, factor in zip(rows, factors.tolist(), strict=True)]
-        _put(batch, advantages=_jagged(weighted))
-        largest = np.array([float(row[row.abs().argmax()]) if row.numel() else 0.0 for row in weighted])
-        metrics.update({f"hero/{name}": value for name, value in shaped.summary(largest).items()})
+        return [row * factor for row, factor in zip(rows, factors.tolist(), strict=True)]
+
+    def _shape_steps(
+        self, batch: KVBatchMeta, shaped: Shaped, weighted: list[torch.Tensor], outcome_R: np.ndarray
+    ) -> dict[str, float]:
+        """Add to ``weighted``, in place, by how much the advantage of each step differs from its response's; the metrics.
+
+        Raises:
+            InputError: the reward model gives no step scores.
+        """
+        if not any(shaped.steps):
+            raise InputError(
+                f"the rule {self.hero.rule.name!r} shapes the advantages of steps, and no response of the batch has step "
+                "scores: reward_kwargs.reward_model.class must make a process reward model (ProcessScorer)"
+            )
+        if self._reader is None:
+            self._reader = StepReader.of(self.tokenizer)  # verl has none yet when the trainer is made
+        data = tq.kv_batch_get(batch.keys, batch.partition_id, select_fields=["responses", "response_mask"])
+        responses, masks = data["responses"].unbind(), data["response_mask"].unbind()
+        steps = [
+            # tokens that the policy did not write (a tool's) have no advantage to share
+            self._reader.read_written(written if bool(masks[row].all()) else "", responses[row].tolist())
+            for row, written in zip(shaped.final.tolist(), shaped.steps, strict=True)
+        ]
+        outcome = outcome_R[shaped.final]
+        found = shape_steps(self.hero.rule, shaped.output, shaped.verdicts, shaped.groups, outcome, steps)
+        for row, advantage, values, known in zip(
+            shaped.final.tolist(), outcome.tolist(), found.advantages.steps, steps, strict=True
+        ):
+            if known.lengths.size:
+                moved = np.repeat(values - advantage, known.lengths)
+                weighted[row] = weighted[row] + torch.as_tensor(moved, dtype=weighted[row].dtype)
+        return found.metrics
 
     def _save_checkpoint(self) -> None:
         """Save as verl does, with the rule's state in the checkpoint."""
