@@ -92,9 +92,10 @@ async def judge(rollout: Rollout, verifier: Verifier, scorer: Scorer | None) -> 
         waiting.append(scorer.ascore_steps([rollout]) if isinstance(scorer, StepScorer) else scorer.ascore([rollout]))
     results = await asyncio.gather(*waiting, return_exceptions=True)
     for result in results:
-        # What is no Exception is a cancellation: the engine wants this to stop.
-        if isinstance(result, InputError | MissingDependencyError) or not isinstance(result, Exception | Sequence | np.ndarray):
+        if isinstance(result, InputError | MissingDependencyError):
             raise result
+        if isinstance(result, BaseException) and not isinstance(result, Exception):
+            raise result  # a cancellation: the engine wants this to stop
     verdict = _verdict(results[0], verifier)
     if scorer is None:
         return to_info(verdict, math.nan)
