@@ -124,7 +124,6 @@ def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
         return None
     require("matplotlib", extra="report", purpose="a figure")
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
     across = min(3, len(grid.panels))
     down = -(-len(grid.panels) // across)
@@ -139,9 +138,7 @@ def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
             axis(ticks(len(values)), labels=[_tick(name, value, entries) for value in values])
     for axes in places[len(grid.panels) :]:
         axes.set_visible(False)
-    handles = [Patch(color=colour, label=_short(arm, 40)) for arm, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, labelcolor=NEUTRAL)
-    return figure
+    return figure  # without a legend: every cell names its rule
 
 
 class PhaseGrid(NamedTuple):
