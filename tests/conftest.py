@@ -19,3 +19,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # the assertions that every scorer and verifier shares explain themselves as those of a test do
 pytest.register_assert_rewrite("helpers.contract")
+
+
+@pytest.fixture(scope="session")
+def lab_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the lab's models that all test processes share: what one has made, the others find."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lab-models"

@@ -86,9 +86,10 @@ def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) ->
 
 
 def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth_and_looks_when_told(tmp_path: Path) -> None:
+    small = small_runs("hero_adaptive")[0]
     run = replace(
-        small_runs("hero_adaptive")[0], task="units", verifier_recall=0.5, verifier_noise=0.1, hackable=0.5, score_noise=1.0,
-        held_out_tags="trained", looks=(1, 2),
+        small, task="units", verifier_recall=0.5, verifier_noise=0.1, hackable=0.5, score_noise=1.0,
+        held_out_tags="trained", looks=(1, 2), reward_model=replace(small.reward_model, robust_steps=5),
     )  # fmt: skip
     assert kinds(collect([run], tmp_path)) == ["preparing", "prepared", "started", "finished"]
     result = read_result(run, tmp_path)

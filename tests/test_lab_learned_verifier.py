@@ -44,10 +44,9 @@ SMALL_VERIFIER = LearnedVerifierSettings(samples=2, epochs=4)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def made(lab_cache: Path) -> Prepared:
     torch.set_num_threads(1)
-    cache = tmp_path_factory.mktemp("cache")
-    return prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0, learned_verifier=SMALL_VERIFIER)
+    return prepare(lab_cache, SMALL, SMALL_REWARD, tier="hackable", seed=0, learned_verifier=SMALL_VERIFIER)
 
 
 def folder_of(made: Prepared) -> Path:
