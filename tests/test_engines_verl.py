@@ -21,7 +21,7 @@ from hero_rl.engines.verl.reward import compute_score
 from hero_rl.engines.verl.settings import check_config, read_settings, scale_of
 from hero_rl.errors import InputError, SignalError
 from hero_rl.rewards import hero
-from hero_rl.types import LEARNED_YES, FloatArray, Rollout, StepScores, Verdict
+from hero_rl.types import LEARNED_YES, FloatArray, IntArray, Rollout, StepScores, Verdict
 
 NAN = float("nan")
 
@@ -46,6 +46,9 @@ class BrokenSteps(tiny.Pairs):
 
     async def ascore_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
         raise OSError("no route")
+
+    def step_ends(self, rollout: Rollout) -> IntArray:
+        raise OSError("no tokenizer either")
 
 
 class Asks:

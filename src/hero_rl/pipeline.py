@@ -112,9 +112,9 @@ class HybridReward:
         """As ``measure``, without blocking the event loop."""
         if self.verifier is None or self.scorer is None:
             verdicts = await self.verifier.averify(rollouts) if self.verifier else _no_verdicts(rollouts)
-            return self._signals(rollouts, verdicts, await _ascore(self.scorer, rollouts))
+            return self._signals(rollouts, verdicts, await ascore_with_steps(self.scorer, rollouts))
         verifying = asyncio.ensure_future(self.verifier.averify(rollouts))
-        scoring = asyncio.ensure_future(_ascore(self.scorer, rollouts))
+        scoring = asyncio.ensure_future(ascore_with_steps(self.scorer, rollouts))
         try:
             verdicts, scores = await asyncio.gather(verifying, scoring)
         except BaseException:
@@ -261,7 +261,8 @@ def _score(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | F
     return scorer.score_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.score(rollouts)
 
 
-async def _ascore(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:
+async def ascore_with_steps(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:
+    """The scores, with those of the steps behind them where the reward model has them; NaN without a reward model."""
     if scorer is None:
         return np.full(len(rollouts), np.nan)
     return await (scorer.ascore_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.ascore(rollouts))

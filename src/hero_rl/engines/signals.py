@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from hero_rl.engines.steps import ends_of, write_steps
 from hero_rl.errors import InputError, MissingDependencyError, first_line
+from hero_rl.pipeline import ascore_with_steps
 from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
 
 logger = logging.getLogger(__name__)
@@ -87,23 +88,14 @@ async def judge(rollout: Rollout, verifier: Verifier, scorer: Scorer | None) -> 
         InputError: wrong settings, which every response would meet.
         MissingDependencyError: a package is not installed.
     """
-    waiting: list[Awaitable[object]] = [verifier.averify([rollout])]
-    if scorer is not None:
-        waiting.append(scorer.ascore_steps([rollout]) if isinstance(scorer, StepScorer) else scorer.ascore([rollout]))
-    results = await asyncio.gather(*waiting, return_exceptions=True)
+    results = await asyncio.gather(verifier.averify([rollout]), ascore_with_steps(scorer, [rollout]), return_exceptions=True)
     for result in results:
         if isinstance(result, InputError | MissingDependencyError):
             raise result
         if isinstance(result, BaseException) and not isinstance(result, Exception):
             raise result  # a cancellation: the engine wants this to stop
-    verdict = _verdict(results[0], verifier)
-    if scorer is None:
-        return to_info(verdict, math.nan)
-    steps = ""
-    if isinstance(scorer, StepScorer):
-        scores_S = results[1].steps[0] if isinstance(results[1], StepScores) else np.zeros(0)
-        steps = write_steps(rollout.response, scores_S, ends_of(scorer, rollout))
-    return to_info(verdict, _first_score(results[1], scorer), steps)
+    verdict, found = results
+    return to_info(_verdict(verdict, verifier), _first_score(found, scorer), _written_steps(found, scorer, rollout))
 
 
 def _verdict(result: object, verifier: Verifier) -> Verdict:
@@ -114,14 +106,23 @@ def _verdict(result: object, verifier: Verifier) -> Verdict:
     return result[0]
 
 
-def _first_score(result: object, scorer: Scorer) -> float:
+def _first_score(result: object, scorer: Scorer | None) -> float:
     if isinstance(result, Exception):
         # The error itself stays here: those of HTTP clients cannot be pickled, and Ray would lose them in another error.
-        logger.warning("reward model %s: %s: %s", scorer.name, type(result).__name__, first_line(result))
+        name = scorer.name if scorer is not None else None
+        logger.warning("reward model %s: %s: %s", name, type(result).__name__, first_line(result))
         return math.nan
     scores_B = result.scores if isinstance(result, StepScores) else result
     assert isinstance(scores_B, np.ndarray)
     return float(scores_B[0])
+
+
+def _written_steps(result: object, scorer: Scorer | None, rollout: Rollout) -> str:
+    if not isinstance(scorer, StepScorer):
+        return ""
+    if not isinstance(result, StepScores):  # it failed: there is no place to look for
+        return write_steps(rollout.response, np.zeros(0), np.zeros(0, dtype=np.intp))
+    return write_steps(rollout.response, result.steps[0], ends_of(scorer, rollout))
 
 
 def _score(info: Mapping[str, Any]) -> float:
