@@ -31,6 +31,12 @@ class Hints:
     """An expanded form is asked for."""
     monotonic: bool = False
     """Intervals of increase or decrease: authors disagree whether their ends belong to them."""
+    general: bool = False
+    """An antiderivative or the general solution of a differential equation is asked for: constants may be arbitrary."""
+    letters: frozenset[str] = frozenset()
+    """Letters, Greek ones as commands, that the text uses as names: an answer may not use others for them."""
+    asked: str = ""
+    """The one letter whose value is asked for."""
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
     """Letters of a multiple-choice question and what they stand for."""
 
@@ -71,6 +77,27 @@ _ORDERED = re.compile(
 _FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
 _EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
 _MONOTONIC = re.compile(r"monoton|\bincreas|\bdecreas|\bconcav|\bconvex", re.IGNORECASE)
+_GENERAL = re.compile(
+    r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
+    r"[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(
+    r"\b(?:find|compute|determine|calculate|evaluate|solve for|what is|value of|values of)\s+(?:the value of\s+)?"
+    r"\$?([A-Za-z])\$?(?=\s*[.,?!]|\s*$|\s+(?:if|when|given|such|so)\b)",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_COMMAND = re.compile(r"\\(?:text|mathrm|operatorname|begin|end)\s*\{[^{}]*\}|\\([A-Za-z]+)")
+_LETTER = re.compile(r"[A-Za-z]")
+_BARE_NAME = re.compile(
+    r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|(?<=[\d)^_=+*/(-])[A-Za-z]{1,3}(?![A-Za-z])|(?<![A-Za-z])[A-Za-z]{1,3}(?=[\^_=(])"
+)
+_ARTICLES = re.compile(r"(?<![A-Za-z$\\^_=+*/(-])(?:a|A|I)(?= [A-Za-z]{2})")
+_GREEK = frozenset(
+    ("alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "omega",
+    "Delta", "Omega", "Sigma", "Phi", "Theta", "Lambda", "ell")
+)  # fmt: skip
 _CHOICE = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{|\\mathrm\s*\{|\*\*)?\s*(?<![A-Za-z\\])\(?([A-J])\s*[).:](?:\s*\)?\s*\})?(?:\*\*)?"
 )
@@ -93,8 +120,30 @@ def read_problem(text: str) -> Hints:
         factored=_FACTORED.search(text) is not None,
         expanded=_EXPANDED.search(text) is not None,
         monotonic=_MONOTONIC.search(text) is not None,
+        general=_GENERAL.search(text) is not None,
+        letters=letters_of(text),
+        asked=asked[1] if (asked := _ASKED.search(text)) else "",
         choices=_choices(text),
     )
+
+
+def letters_of(text: str) -> frozenset[str]:
+    r"""Return the letters that a text uses as names, in formulas and alone; too many rather than too few.
+
+    >>> sorted(letters_of(r"A block of mass $m$ rests on an n x n board; $\theta$ is given."))
+    ['\\\\theta', 'm', 'n', 'x']
+    """
+    found: set[str] = set()
+    for match in _FORMULA.finditer(text):
+        found |= _letters_of_formula(next(part for part in match.groups() if part is not None))
+    found |= _letters_of_formula(" ".join(f"\\{name}" for name in _COMMAND.findall(text) if name in _GREEK))
+    bare = _ARTICLES.sub(" ", _FORMULA.sub(" ", text))
+    return frozenset(found.union(*(set(run) for run in _BARE_NAME.findall(bare))))
+
+
+def _letters_of_formula(text: str) -> set[str]:
+    greek = {f"\\{name}" for name in _COMMAND.findall(text) if name in _GREEK}
+    return greek.union(_LETTER.findall(_COMMAND.sub(" ", text)))
 
 
 def _rounding(text: str) -> Fraction | None:
