@@ -10,7 +10,7 @@ pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra '
 
 from hero_rl.types import Rollout
 from hero_rl.verifiers import MathVerifier
-from hero_rl.verifiers.math.choices import choice_letters, leading_letter
+from hero_rl.verifiers.math.choices import named_letters
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import TooLarge, Undefined, evaluate, fast, precise, symbols
 from hero_rl.verifiers.math.extract import extract_answer
@@ -279,12 +279,10 @@ def test_the_kind_of_an_answer(text: str, kind: str) -> None:
     assert read(clean(text)).kind == kind
 
 
-def test_choice_letters() -> None:
-    assert [choice_letters(text) for text in ("B", "(B)", r"\text{B}", "C, A", "AD", "F(x)", "AA", "7")] == [
+def test_letters_that_a_text_consists_of() -> None:
+    assert [named_letters(text) for text in ("B", "(B)", r"\text{B}", "C, A", "AD", "F(x)", "AA", "7")] == [
         *("B", "B", "B", "AC", "AD", None, None, None),
     ]
-    assert leading_letter("B. 12") == ("B", "12")
-    assert leading_letter("B") is None
     assert read_problem("Pick: A. red B. green C. blue").choices == {"A": "red", "B": "green", "C": "blue"}
     assert read_problem("Point A. Then B.").choices == {}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from hero_rl.verifiers.math.choices import choice_letters, leading_letter
-from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.choices import compare_choices, compare_statements
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
@@ -50,30 +49,11 @@ def _squeezed(text: str) -> str:
 
 
 def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | None:
-    expected, given = choice_letters(reference), choice_letters(answer)
-    if expected is None:
-        return _content_or_letter(reference, given, hints)
-    if given is not None:
-        return EQUAL if expected == given else DIFFERENT
-    led = leading_letter(answer)
-    if led is not None and len(expected) == 1:
-        return equal("equal_letter") if led[0] == expected else DIFFERENT
-    content = hints.choices.get(expected)
-    if content is not None:
-        finding = compare_readings(read(clean(content)), read(answer), hints)
-        return equal("equal_choice") if finding.relation == "equal" else finding
-    return None
+    def same(option: str, text: str) -> Finding:
+        return compare_readings(read(option), read(text), hints)
 
-
-def _content_or_letter(reference: str, given: str | None, hints: Hints) -> Finding | None:
-    """The answer is a letter; the reference is the content of that choice, or letter and content."""
-    led = leading_letter(reference) if given is not None else None
-    if led is not None:
-        return equal("equal_letter") if led[0] == given else DIFFERENT
-    if given is None or given not in hints.choices:
-        return None
-    finding = compare_readings(read(reference), read(clean(hints.choices[given])), hints)
-    return equal("equal_choice") if finding.relation == "equal" else finding
+    found = compare_choices(reference, answer, hints.choices, same)
+    return found if found is not None or hints.ordered else compare_statements(reference, answer)
 
 
 # ------------------------------------------------------------------------------------------- kinds

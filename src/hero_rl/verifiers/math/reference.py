@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hero_rl.verifiers.math.choices import choice_letters
+from hero_rl.verifiers.math.choices import named_letters
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import EQUAL, Finding, unsure
@@ -23,7 +23,7 @@ def check_reference(reference: object, hints: Hints) -> Stage:
     if not text or len(text) > MAX_ANSWER_CHARS:
         return Stage(unsure("reference_too_long" if text else "reference_missing"), ("", ""), "extraction")
     cleaned = clean(text)
-    if plain_number(tidy(text)) is not None or choice_letters(cleaned) is not None:
+    if plain_number(tidy(text)) is not None or named_letters(cleaned) is not None:
         return Stage(EQUAL, (cleaned, cleaned), "literal")
     finding = _check(read(cleaned))
     heavy = too_heavy(cleaned) is not None
