@@ -52,6 +52,8 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
     def same(option: str, text: str) -> Finding:
         return compare_readings(read(option), read(text), hints)
 
+    if hints.segments and len(reference) == 2 and reference.isalpha() and answer == reference[::-1]:
+        return equal("equal_renamed")
     found = compare_choices(reference, answer, hints.choices, same)
     return found if found is not None or hints.ordered else compare_statements(reference, answer)
 

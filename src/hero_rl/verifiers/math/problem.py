@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
+from hero_rl.verifiers.math.options import options_in_question
+
 MAX_PROBLEM_CHARS = 20_000
 
 
@@ -37,6 +39,8 @@ class Hints:
     """Letters, Greek ones as commands, that the text uses as names: an answer may not use others for them."""
     asked: str = ""
     """The one letter whose value is asked for."""
+    segments: bool = False
+    """Sides or segments are asked about, which are named by their ends in either order."""
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
     """Letters of a multiple-choice question and what they stand for."""
 
@@ -98,10 +102,7 @@ _GREEK = frozenset(
     ("alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "omega",
     "Delta", "Omega", "Sigma", "Phi", "Theta", "Lambda", "ell")
 )  # fmt: skip
-_CHOICE = re.compile(
-    r"(?:\\text(?:bf|rm)?\s*\{|\\mathrm\s*\{|\*\*)?\s*(?<![A-Za-z\\])\(?([A-J])\s*[).:](?:\s*\)?\s*\})?(?:\*\*)?"
-)
-_MAX_CHOICE_CHARS = 200
+_SEGMENTS = re.compile(r"\b(?:segment|side|edge|chord|diagonal|altitude)s?\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=2048)
@@ -123,7 +124,8 @@ def read_problem(text: str) -> Hints:
         general=_GENERAL.search(text) is not None,
         letters=letters_of(text),
         asked=asked[1] if (asked := _ASKED.search(text)) else "",
-        choices=_choices(text),
+        segments=_SEGMENTS.search(text) is not None,
+        choices=options_in_question(text),
     )
 
 
@@ -155,25 +157,3 @@ def _rounding(text: str) -> Fraction | None:
             if re.search(place, phrase, re.IGNORECASE):
                 return step
     return None
-
-
-def _choices(text: str) -> dict[str, str]:
-    """The options of a multiple-choice question: at least three letters from A on, each followed by something."""
-    matches = list(_CHOICE.finditer(text))
-    best: list[re.Match[str]] = []
-    run: list[re.Match[str]] = []
-    for match in matches:
-        if match.group(1) == "A":
-            run = [match]
-        elif run and ord(match.group(1)) == ord(run[-1].group(1)) + 1:
-            run.append(match)
-        if len(run) >= 3:
-            best = list(run)
-    found: dict[str, str] = {}
-    for index, match in enumerate(best):
-        end = best[index + 1].start() if index + 1 < len(best) else len(text)
-        content = text[match.end() : min(end, match.end() + _MAX_CHOICE_CHARS)]
-        if index + 1 == len(best):
-            content = content.partition("\n")[0]
-        found[match.group(1)] = content.strip().strip("$\\ ,;").removesuffix(r"\qquad").removesuffix(r"\quad").strip()
-    return found if all(found.values()) else {}
