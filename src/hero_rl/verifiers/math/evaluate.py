@@ -1,46 +1,57 @@
-"""The value of an expression tree, exactly where it is rational, to 50 digits elsewhere; never more than a bounded effort.
+"""The value of an expression tree: exact where it is rational, to any number of digits elsewhere, never without bounds.
 
-Sizes are checked *before* an operation is carried out: a power tower, a factorial or a long product raises ``TooLarge``
-instead of being computed.
+Sizes are checked *before* an operation is carried out: a power tower, a factorial or a long sum raises ``TooLarge`` instead
+of being computed. Whatever goes wrong in the arithmetic, only ``Undefined`` and ``TooLarge`` leave this module.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.syntax import Node
+from hero_rl.verifiers.math.functions import MAX_BITS, NotReal, TooLarge, Undefined, exact_value, function_value
+from hero_rl.verifiers.math.tree import Node, counter, opaque_name
+from hero_rl.verifiers.math.tree import symbols as symbols
+from hero_rl.verifiers.math.tree import walk as walk
 
 Value: TypeAlias = Any
 """A ``Fraction`` while exact, else a number of the context in use: float and complex, or mpmath's mpf and mpc."""
 
-MAX_BITS = 8_192
-"""Exact integers beyond this size go over to floating point."""
+MAX_FRACTION_BITS = 16_384
+"""The same limit where there is a denominator: reducing a fraction costs more than multiplying integers."""
 MAX_MAGNITUDE_BITS = 1_000_000
 """Floating-point numbers beyond 2 to this power are ``TooLarge``."""
-MAX_EXACT_FACTORIAL = 700
+MAX_STEPS = 2_500
+"""Terms of sums and products per evaluation, nested ones included."""
 DIGITS = 50
 
 
-class Undefined(ValueError):
-    """The expression has no value here: a division by zero, a logarithm of zero, an infinity."""
+class Measured(NamedTuple):
+    """A value, and how large and how small the numbers on the way to it were."""
 
-
-class TooLarge(Undefined):
-    """The value is too large to be computed within the limits."""
+    value: Value
+    high: int
+    """The largest magnitude that occurred, as a power of two."""
+    low: int
 
 
 @cache
-def precise() -> Any:
-    """An mpmath context of ``DIGITS`` digits that nobody else uses."""
+def digits_of(digits: int) -> Any:
+    """An mpmath context of so many digits that nobody else uses."""
     import mpmath
 
     context = mpmath.MPContext()
-    context.dps = DIGITS
+    context.dps = digits
     return context
+
+
+def precise() -> Any:
+    """The mpmath context of ``DIGITS`` digits."""
+    return digits_of(DIGITS)
 
 
 @cache
@@ -51,56 +62,34 @@ def fast() -> Any:
     return mpmath.fp
 
 
-def walk(tree: Node) -> Iterator[Node]:
-    """Every node of a tree."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(node.args)
-
-
-CONSTANTS = frozenset("ei")
-
-
-def symbols(tree: Node) -> frozenset[str]:
-    """The names that need a value: variables, and applications of unknown functions as a whole."""
-    if tree.op == "call":
-        return frozenset((opaque_name(tree),))
-    if tree.op == "sym":
-        return frozenset() if tree.name in CONSTANTS else frozenset((tree.name,))
-    return frozenset().union(*(symbols(arg) for arg in tree.args))
-
-
-def opaque_name(call: Node) -> str:
-    """The name under which the value of ``f(...)`` is looked up."""
-    return f"{call.name}({_spelled(call.args[0])})"
-
-
-def _spelled(tree: Node) -> str:
-    inner = ",".join(_spelled(arg) for arg in tree.args)
-    return f"{tree.op}{tree.name if tree.op != 'num' else ''}{tree.value or ''}({inner})"
-
-
 def evaluate(tree: Node, values: Mapping[str, Value], context: Any, *, log_base: int = 0, real: bool = False) -> Value:
     """The value of a tree.
 
     Args:
         tree: the expression, without plus-minus signs.
         values: a number for each of ``symbols(tree)``.
-        context: ``fast()`` or ``precise()``.
+        context: ``fast()``, ``precise()`` or ``digits_of(...)``.
         log_base: what ``log`` without a base means; 0: natural.
         real: a step on the way whose value is not real makes the whole undefined, as in real analysis.
 
     Raises:
         Undefined: there is no value, or (``TooLarge``) it is out of bounds.
     """
+    return measure(tree, values, context, log_base=log_base, real=real).value
+
+
+def measure(tree: Node, values: Mapping[str, Value], context: Any, *, log_base: int = 0, real: bool = False) -> Measured:
+    """The value of a tree as ``evaluate`` gives it, and the range of magnitudes on the way to it (0 to 0 in ``fast()``)."""
+    evaluator = _Evaluator(values, context, log_base, real)
     try:
-        return _Evaluator(values, context, log_base, real).value(tree)
-    except (OverflowError, ValueError, ZeroDivisionError, ArithmeticError, TypeError, NotImplementedError) as error:
-        if isinstance(error, Undefined):
-            raise
-        raise (TooLarge if isinstance(error, OverflowError) else Undefined)(str(error)) from error
+        value = evaluator.value(tree)
+    except Undefined:
+        raise
+    except OverflowError as error:
+        raise TooLarge(str(error)) from error
+    except (ValueError, ArithmeticError, TypeError, NotImplementedError, AttributeError) as error:
+        raise Undefined(str(error)) from error
+    return Measured(value, evaluator.high, evaluator.low)
 
 
 class _Evaluator:
@@ -110,28 +99,47 @@ class _Evaluator:
         self._real = real
         self._values = values
         self._context = context
+        self._fast = context is fast()
         self._log_base = log_base
+        self._steps = 0
+        self.high = self.low = 0
 
     def value(self, tree: Node) -> Value:
         if tree.op == "num":
-            return tree.value
+            return tree.value if self._fast else self._sized(tree.value)
         return self._checked(getattr(self, f"_{tree.op}")(tree))
+
+    def _sized(self, value: Value) -> Value:
+        """The value; its magnitude is noted."""
+        if value == 0:
+            return value
+        if isinstance(value, Fraction):
+            size = value.numerator.bit_length() - value.denominator.bit_length()
+        else:
+            size = self._context.mag(value)
+        if size > self.high:
+            self.high = size
+        elif size < self.low:
+            self.low = size
+        return value
 
     def _checked(self, value: Value) -> Value:
         if isinstance(value, Fraction):
-            if max(value.numerator.bit_length(), value.denominator.bit_length()) <= MAX_BITS:
-                return value
+            top, bottom = value.numerator.bit_length(), value.denominator.bit_length()
+            if top <= MAX_BITS and (bottom == 1 or max(top, bottom) <= MAX_FRACTION_BITS):
+                return value if self._fast else self._sized(value)
             value = self._float(value)
         if self._real and getattr(value, "imag", 0) != 0:
-            raise Undefined("not real")
-        if self._context is fast():
+            raise NotReal("not real")
+        if self._fast:
             if not (abs(value) < 1e300):
                 raise TooLarge("beyond machine numbers")
-        elif value != 0 and abs(self._context.mag(value)) > MAX_MAGNITUDE_BITS:
-            raise TooLarge("beyond the largest magnitude")
-        elif not self._context.isfinite(value):
+            return value
+        if not self._context.isfinite(value):
             raise Undefined("not finite")
-        return value
+        if value != 0 and abs(self._context.mag(value)) > MAX_MAGNITUDE_BITS:
+            raise TooLarge("beyond the largest magnitude")
+        return self._sized(value)
 
     def _float(self, value: Value) -> Value:
         if isinstance(value, Fraction):
@@ -158,7 +166,46 @@ class _Evaluator:
     _mp = _pm
 
     def _call(self, tree: Node) -> Value:
-        return self._values[opaque_name(tree)]
+        name = opaque_name(tree)
+        return self._values[name] if name in self._values else self._term(tree)
+
+    def _seq(self, tree: Node) -> Value:
+        return self._term(tree)
+
+    def _term(self, tree: Node) -> Value:
+        """The value of an unknown sequence or function: any fixed number per index will do, the same each time."""
+        indices = [self.value(arg) for arg in tree.args]
+        if not all(isinstance(index, Fraction) for index in indices):
+            raise Undefined("an index that is not rational")
+        mark = zlib.crc32(f"{tree.name}{indices}".encode())
+        return Fraction(3 + mark % 89, 7 + 2 * (mark >> 8) % 11)
+
+    def _range(self, tree: Node) -> Value:
+        first, last = self.value(tree.args[0]), self.value(tree.args[1])
+        if not (isinstance(first, Fraction) and isinstance(last, Fraction)) or first.denominator != 1 or last.denominator != 1:
+            raise Undefined("the ends of a sum are not whole")
+        if last < first - 1 or (last < first and tree.name not in ("sum", "prod")):
+            raise Undefined("the ends of a sum are in the wrong order")
+        if last - first > MAX_STEPS:
+            raise TooLarge("a sum of too many terms")
+        name = counter(int(tree.value or 0)).name
+        outer, total = self._values, None
+        try:
+            for at in range(int(first), int(last) + 1):
+                self._steps += 1
+                if self._steps > MAX_STEPS:
+                    raise TooLarge("a sum of too many terms")
+                self._values = {**outer, name: Fraction(at)}
+                term = self.value(tree.args[2])
+                total = term if total is None else self._checked(self._fold(tree.name, total, term))
+        finally:
+            self._values = outer
+        return Fraction(tree.name == "prod") if total is None else total
+
+    def _fold(self, name: str, total: Value, term: Value) -> Value:
+        if name == "sum":
+            return self._plus(total, term)
+        return self._times(total, term) if name == "prod" else self._apply(name, [total, term])
 
     def _add(self, tree: Node) -> Value:
         total: Value = Fraction(0)
@@ -208,7 +255,17 @@ class _Evaluator:
         return self._float(self.value(tree.args[0])) * self._context.pi / 180
 
     def _pow(self, tree: Node) -> Value:
-        return self._power(self.value(tree.args[0]), self.value(tree.args[1]))
+        base, exponent = tree.args
+        if base.op == "sym" and base.name == "e" and "e" not in self._values:
+            return self._exponential(self.value(exponent))
+        return self._power(self.value(base), self.value(exponent))
+
+    def _exponential(self, exponent: Value) -> Value:
+        if exponent == 0:
+            return Fraction(1)
+        if abs(exponent) * 1.4427 > MAX_MAGNITUDE_BITS:
+            raise TooLarge("a power beyond the largest magnitude")
+        return self._context.exp(self._float(exponent))
 
     def _root(self, tree: Node) -> Value:
         degree = self.value(tree.args[1])
@@ -220,13 +277,12 @@ class _Evaluator:
     def _power(self, base: Value, exponent: Value) -> Value:
         if base == 0:
             return self._power_of_zero(exponent)
-        if isinstance(base, Fraction) and isinstance(exponent, Fraction):
-            exact = _exact_power(base, exponent)
+        if isinstance(exponent, Fraction):
+            exact = _exact_power(base, exponent) if isinstance(base, Fraction) else None
             if exact is not None:
                 return exact
-            if base < 0 and exponent.denominator % 2 == 1 and exponent.denominator > 1:
-                sign = -1 if exponent.numerator % 2 else 1
-                return sign * self._power(-base, exponent)
+            if exponent.denominator % 2 == 1 and exponent.denominator > 1 and not getattr(base, "imag", 0) and base.real < 0:
+                return (-1 if exponent.numerator % 2 else 1) * self._power(-base, exponent)
         a, b = self._float(base), self._float(exponent)
         size = abs(self._context.log(abs(a))) * abs(b) / math.log(2)
         if size > MAX_MAGNITUDE_BITS:
@@ -243,67 +299,21 @@ class _Evaluator:
         raise Undefined("a power of zero")
 
     def _fn(self, tree: Node) -> Value:
-        args = [self.value(arg) for arg in tree.args]
-        exact = _EXACT.get(tree.name)
-        if exact is not None and all(isinstance(arg, Fraction) for arg in args):
-            value = exact(*args)
-            if value is not None:
-                return value
-        return self._function(tree.name, [self._float(arg) for arg in args])
+        return self._apply(tree.name, [self.value(arg) for arg in tree.args])
 
-    def _function(self, name: str, args: list[Value]) -> Value:
-        context = self._context
-        if name in ("sinh", "cosh", "exp", "sin", "cos", "tan", "cot", "sec", "csc") and abs(args[0]) > 1e6:
-            raise TooLarge(f"{name} of a large number")
-        if name in ("log", "lg"):
-            return self._log(name, args)
-        if name == "abs":
-            return abs(args[0])
-        if name in ("floor", "ceil"):
-            _demand_real(args[0])
-            return Fraction(int(getattr(context, name)(args[0])))
-        if name in ("max", "min"):
-            for arg in args:
-                _demand_real(arg)
-            return (max if name == "max" else min)(args)
-        if name == "factorial":
-            return self._gamma(args[0] + 1)
-        if name == "binom":
-            n, k = args
-            return self._gamma(n + 1) / self._gamma(k + 1) / self._gamma(n - k + 1)
-        return getattr(context, _NAMES.get(name, name))(args[0])
-
-    def _log(self, name: str, args: list[Value]) -> Value:
-        if args[0] == 0:
-            raise Undefined("the logarithm of 0")
-        if len(args) == 2:
-            bottom = self._context.log(args[1])
-        else:
-            base = 10 if name == "lg" else self._log_base
-            bottom = self._context.log(base) if base else 1
-        if bottom == 0:
-            raise Undefined("a logarithm to base 1")
-        return self._context.log(args[0]) / bottom
-
-    def _gamma(self, value: Value) -> Value:
-        if abs(value) > 60_000:
-            raise TooLarge("a factorial of a large number")
-        return self._context.gamma(value)
-
-
-_NAMES = {"ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot"}
-
-
-def _demand_real(value: Value) -> None:
-    if getattr(value, "imag", 0) != 0:
-        raise Undefined("an order among complex numbers")
+    def _apply(self, name: str, args: list[Value]) -> Value:
+        exact = exact_value(name, args)
+        if exact is not None:
+            return exact
+        return function_value(name, [self._float(arg) for arg in args], self._context, self._log_base)
 
 
 def _exact_power(base: Fraction, exponent: Fraction) -> Fraction | None:
     """The power where it is rational and of bounded size; None elsewhere."""
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if abs(exponent.numerator) * bits > MAX_BITS or exponent.denominator > 12:
-        return Fraction(base) if base == 1 else None
+    limit = MAX_BITS if base.denominator == 1 and exponent > 0 else MAX_FRACTION_BITS
+    if abs(exponent.numerator) * (bits - 1) > limit or exponent.denominator > 12:
+        return _power_of_one(base, exponent)
     if exponent.denominator > 1:
         if base < 0:
             return None
@@ -314,52 +324,23 @@ def _exact_power(base: Fraction, exponent: Fraction) -> Fraction | None:
     return base**exponent.numerator
 
 
+def _power_of_one(base: Fraction, exponent: Fraction) -> Fraction | None:
+    if base == 1:
+        return base
+    return Fraction(-1 if exponent.numerator % 2 else 1) if base == -1 and exponent.denominator == 1 else None
+
+
 def _root_of(value: int, degree: int) -> int | None:
-    root = math.isqrt(value) if degree == 2 else round(value ** (1 / degree)) if value < 1 << 900 else 0
+    """The exact root of a positive integer; None where it is no integer."""
+    root = math.isqrt(value) if degree == 2 else _integer_root(value, degree)
     return root if root**degree == value else None
 
 
-def _exact_factorial(n: Fraction) -> Fraction | None:
-    if n.denominator == 1 and n < 0:
-        raise Undefined("the factorial of a negative integer")
-    return Fraction(math.factorial(int(n))) if n.denominator == 1 and n <= MAX_EXACT_FACTORIAL else None
-
-
-def _exact_binomial(n: Fraction, k: Fraction) -> Fraction | None:
-    if k.denominator != 1 or not 0 <= k <= 200:
-        return None
-    product = Fraction(1)
-    for step in range(int(k)):
-        product *= (n - step) / (step + 1)
-    return product
-
-
-def _exact_whole(function: Callable[..., int]) -> Callable[..., Fraction | None]:
-    def value(*args: Fraction) -> Fraction | None:
-        return Fraction(function(*(int(arg) for arg in args))) if all(arg.denominator == 1 for arg in args) else None
-
-    return value
-
-
-def _special(values: Mapping[int, int]) -> Callable[[Fraction], Fraction | None]:
-    """A function known exactly at a few integers."""
-    table = {Fraction(at): Fraction(value) for at, value in values.items()}
-    return table.get
-
-
-_EXACT: dict[str, Callable[..., Fraction | None]] = {
-    "factorial": _exact_factorial,
-    "binom": _exact_binomial,
-    "abs": abs,
-    "floor": lambda x: Fraction(math.floor(x)),
-    "ceil": lambda x: Fraction(math.ceil(x)),
-    "max": max,
-    "min": min,
-    "gcd": _exact_whole(math.gcd),
-    "lcm": _exact_whole(math.lcm),
-    "exp": _special({0: 1}),
-    "ln": _special({1: 0}),
-    "sin": _special({0: 0}),
-    "cos": _special({0: 1}),
-    "tan": _special({0: 0}),
-}
+def _integer_root(value: int, degree: int) -> int:
+    """The integer part of a root, by Newton's method."""
+    root = 1 << -(-value.bit_length() // degree)
+    while True:
+        closer = ((degree - 1) * root + value // root ** (degree - 1)) // degree
+        if closer >= root:
+            return root
+        root = closer

@@ -1,41 +1,59 @@
-"""Are two expressions equal? Exactly or to 50 digits for constants, by their values at many points for functions.
+r"""Are two expressions equal? Exactly where they are rational, else to as many digits as it takes; functions at many points.
 
-Two formulas built from elementary functions that agree at a dozen generic points are the same function, for every purpose here;
-one clear disagreement where both are defined shows that they differ. Points are fixed, so a verdict never changes between
-runs. A disagreement of machine numbers counts only after 50-digit arithmetic has confirmed it.
+Two numbers count as equal only if their difference shrinks when more digits are computed: the digits cover the whole range
+of magnitudes that occurs on the way, so that ``10^{60}+\sqrt{2}`` differs from ``10^{60}``. Where that is out of reach, the
+answer is ``too_large``, not ``equal``. Points are fixed, so a verdict never changes between runs.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.evaluate import TooLarge, Undefined, Value, evaluate, fast, precise, symbols, walk
-from hero_rl.verifiers.math.syntax import Node
+from hero_rl.verifiers.math.evaluate import (
+    DIGITS,
+    NotReal,
+    TooLarge,
+    Undefined,
+    Value,
+    digits_of,
+    evaluate,
+    fast,
+    measure,
+    precise,
+)
+from hero_rl.verifiers.math.points import AROUND_KINKS, Point, integer_variables, needs_whole, points
+from hero_rl.verifiers.math.residues import same_residues
+from hero_rl.verifiers.math.tree import Node, has_range, index_sequences, rename, substitute, symbols, variables, walk
+
+__all__ = ["Relation", "compare_trees", "constant_difference", "constant_ratio", "expand_signs", "needs_whole", "points",
+           "rename", "same_constant", "substitute"]  # fmt: skip
 
 Relation: TypeAlias = Literal["equal", "equal_if_positive", "different", "unknown", "too_large"]
 """``equal_if_positive``: equal where all variables are positive, different elsewhere."""
 
 MAX_SYMBOLS = 12
 MAX_SIGNS = 16
+MAX_DIGITS = 3_200
+"""A comparison of constants that needs more digits than this is not made."""
+_MAX_DIGITS_AT_POINT = 800
 _ENOUGH = 4
+_CONFIRMED = 2
+"""Points at which agreement of machine numbers is confirmed to full precision."""
 _FAST_AGREES = 1e-9
 _PRECISE_AGREES = 1e-30
 _CANCELLED = 1e-45
-_WHOLE_LETTERS = frozenset("nmkjprstN")
-_MAY_CANCEL = frozenset(("sin", "cos", "tan", "cot", "ln", "log", "lg", "arccos", "arcsin", "arctan", "sinh"))
-_WHOLE_OPERATIONS = frozenset(("factorial", "binom", "floor", "ceil", "gcd", "lcm"))
-
-
-class Point(NamedTuple):
-    """Values for the variables, and which family of points they belong to."""
-
-    family: str
-    values: Mapping[str, Fraction]
+_BITS_PER_DIGIT = 3.33
+_CLEARLY_DIFFERENT = 83
+"""In bits, 25 digits: a gap this close to the largest magnitude on the way is no rounding error of 50 digits."""
+_GUARD_DIGITS, _FEWEST_DIGITS = 100, 120
+_NARROW = 200
+"""In bits: where the magnitudes on the way span no more, a gap of the size of rounding errors is one."""
+_SHRUNK, _NOT_SHRUNK = 133, 66
+"""In bits, 40 and 20 digits below the smallest magnitude on the way: a gap below the one is none, one above the other is."""
 
 
 def same_constant(a: Value, b: Value, *, noisy: bool) -> bool:
@@ -48,11 +66,6 @@ def same_constant(a: Value, b: Value, *, noisy: bool) -> bool:
     return bool(gap <= size * _PRECISE_AGREES or (noisy and size < _CANCELLED))
 
 
-def is_noisy(tree: Node) -> bool:
-    """Whether rounding errors of a subtraction or a function may stand where the true value is 0."""
-    return any(node.op == "add" or (node.op == "fn" and node.name in _MAY_CANCEL) for node in walk(tree))
-
-
 @lru_cache(maxsize=4096)
 def is_complex(tree: Node) -> bool:
     """Whether the imaginary unit stands in an expression."""
@@ -61,115 +74,169 @@ def is_complex(tree: Node) -> bool:
 
 def compare_trees(a: Node, b: Node, *, log_base: int = 0) -> Relation:
     """How two expressions without plus-minus signs relate."""
-    names = sorted(symbols(a) | symbols(b))
+    if has_range(a) or has_range(b):
+        a, b = index_sequences(a, b)
+        names = sorted(variables(a) | variables(b))
+    else:
+        names = sorted(symbols(a) | symbols(b))
+    if a == b:
+        return "equal"
     if not names:
         return _compare_constants(a, b, log_base)
     if len(names) > MAX_SYMBOLS:
         return "unknown"
-    tally: Counter[tuple[str, bool]] = Counter()
-    for point in points(names, whole=needs_whole(a, b)):
-        agrees = _agree_at(a, b, point, log_base)
-        if agrees is not None:
-            tally[point.family, agrees] += 1
-    return _conclude(tally, names)
+    return _Sample(a, b, log_base).relation(names)
 
 
-def points(names: Sequence[str], *, whole: bool) -> Iterator[Point]:
-    """The fixed points at which functions of these variables are compared."""
-    source = random.Random(20_260_101)
-    for family, count in (("positive", 5), ("unit", 4), ("whole", 5 if whole else 0), ("signed", 5)):
-        for _ in range(count):
-            yield Point(family, {name: _coordinate(source, family) for name in names})
+class _Sample:
+    """The comparison of two functions point by point."""
 
+    def __init__(self, a: Node, b: Node, log_base: int):
+        self._trees = (a, b)
+        self._log_base = log_base
+        self._real = not (is_complex(a) or is_complex(b))
+        self._whole = needs_whole(a, b)
+        self._confirmed = 0
+        self._tally: Counter[tuple[str, bool]] = Counter()
+        self._seen: set[int] = set()
+        self._out_of_reach: set[int] = set()
 
-def _coordinate(source: random.Random, family: str) -> Fraction:
-    if family == "whole":
-        return Fraction(source.randint(1, 14))
-    bottom = source.choice((7, 11, 13, 17, 19, 23))
-    if family == "unit":
-        return Fraction(source.randint(1, bottom - 1), bottom)
-    value = Fraction(source.randint(2, 4 * bottom), bottom)
-    return value if family == "positive" or source.random() < 0.3 else -value
+    def relation(self, names: Sequence[str]) -> Relation:
+        """How the two functions of these variables relate."""
+        for point in points(names, whole=self._whole, trees=self._trees):
+            try:
+                agrees = self._agrees_at(point)
+            except TooLarge:
+                self._out_of_reach.add(point.group)
+                continue
+            if agrees is not None:
+                self._seen.add(point.group)
+                self._tally[point.family, agrees] += 1
+                if not agrees and self._is_settled():
+                    return "different"
+        return self._conclude()
 
+    def _is_settled(self) -> bool:
+        """Whether the functions differ, whatever comes: at positive numbers, and no variable is an integer."""
+        on_positive = self._tally["positive", False] + self._tally["unit", False]
+        return bool(on_positive) and not self._whole and sum(self._tally.values()) >= _ENOUGH
 
-def needs_whole(*trees: Node) -> bool:
-    """Whether some variable looks like an integer: it is an exponent's, or in a factorial, binomial or floor."""
-    for tree in trees:
-        for node in walk(tree):
-            if node.op == "fn" and node.name in _WHOLE_OPERATIONS and symbols(node):
-                return True
-            if node.op == "pow" and symbols(node.args[1]) and not symbols(node.args[0]):
-                return True
-            if node.op == "fn" and node.name in ("sin", "cos", "tan") and symbols(node) & _WHOLE_LETTERS:
-                return True
-    return False
+    def _agrees_at(self, point: Point) -> bool | None:
+        """Whether both have the same value at a point; None where one has none, or both are complex and differ."""
+        try:
+            agrees = self._in_machine_numbers(point.values)
+            if agrees is not None:
+                return agrees
+            agrees = _same_value(*self._trees, point.values, log_base=self._log_base, real=self._real)
+        except TooLarge:
+            raise
+        except Undefined:
+            return None
+        self._confirmed += bool(agrees)
+        return agrees
 
+    def _in_machine_numbers(self, values: Mapping[str, Fraction]) -> bool | None:
+        """Agreement as far as machine numbers can tell: exact numbers, or close ones after a few were confirmed."""
+        try:
+            x, y = (evaluate(tree, values, fast(), log_base=self._log_base, real=self._real) for tree in self._trees)
+            if isinstance(x, Fraction) and isinstance(y, Fraction):
+                return x == y
+            x, y = _lifted(x, fast()), _lifted(y, fast())
+            near = x != 0 and abs(x - y) <= _FAST_AGREES * max(abs(x), abs(y))
+        except NotReal:
+            raise
+        except (Undefined, OverflowError):
+            return None
+        return True if near and self._confirmed >= _CONFIRMED else None
 
-def _conclude(tally: Counter[tuple[str, bool]], names: Sequence[str]) -> Relation:
-    agreed = sum(count for (_, agrees), count in tally.items() if agrees)
-    differed = sum(count for (_, agrees), count in tally.items() if not agrees)
-    if agreed + differed < _ENOUGH:
-        return "unknown"
-    if not differed:
-        return "equal"
-    if not agreed:
+    def _conclude(self) -> Relation:
+        agreed = sum(count for (_, agrees), count in self._tally.items() if agrees)
+        differed = sum(count for (_, agrees), count in self._tally.items() if not agrees)
+        unseen = self._out_of_reach - self._seen
+        if agreed + differed < _ENOUGH:
+            return "too_large" if self._out_of_reach else "unknown"
+        if not differed:
+            return "unknown" if any(group >= AROUND_KINKS for group in unseen) else "equal"
+        if not agreed:
+            return "different"
+        if self._tally["whole", True] >= _ENOUGH and not self._tally["whole", False]:
+            return "equal" if integer_variables(*self._trees) and not unseen else "unknown"
+        on_positive = self._tally["positive", False] + self._tally["unit", False]
+        if not on_positive and self._tally["positive", True] >= _ENOUGH:
+            return "equal_if_positive"
         return "different"
-    if tally["whole", True] >= _ENOUGH and not tally["whole", False]:
-        return "equal" if _WHOLE_LETTERS.issuperset(names) else "unknown"
-    on_positive = tally["positive", False] + tally["unit", False]
-    if not on_positive and tally["positive", True] >= _ENOUGH:
-        return "equal_if_positive"
-    return "different"
 
 
 def _compare_constants(a: Node, b: Node, log_base: int) -> Relation:
     try:
-        x, y = evaluate(a, {}, precise(), log_base=log_base), evaluate(b, {}, precise(), log_base=log_base)
+        same = _same_value(a, b, {}, log_base=log_base, real=False)
     except TooLarge:
-        return "too_large"
+        residues = same_residues(a, b)
+        return "too_large" if residues is None else "equal" if residues else "different"
     except Undefined:
         return "unknown"
-    return "equal" if same_constant(x, y, noisy=is_noisy(a) or is_noisy(b)) else "different"
+    return "unknown" if same is None else "equal" if same else "different"
 
 
-def _agree_at(a: Node, b: Node, point: Point, log_base: int) -> bool | None:
-    """Whether both have the same value at a point; None where one has no real value, or both are complex and differ."""
-    found = _two_values(a, b, point.values, fast(), log_base)
-    if found is not None and _near(*found, _FAST_AGREES):
+class _Gap(NamedTuple):
+    """How far apart two numbers are, and the range of magnitudes on the way to them; all as powers of two."""
+
+    size: int | None
+    """None: no gap at all."""
+    high: int
+    low: int
+    digits: int
+    """With which they were computed; 0: both numbers are exact."""
+    real: bool
+
+
+def _same_value(a: Node, b: Node, values: Mapping[str, Fraction], *, log_base: int, real: bool) -> bool | None:
+    """Whether two expressions have the same value; None where that cannot be told, or both are complex and differ at a point.
+
+    A gap is a rounding error only if it shrinks with the digits; otherwise, however small, it is a difference.
+    """
+    first = _gap(a, b, values, DIGITS, log_base, real)
+    if first.digits == 0:
+        return first.size is None
+    if first.size is not None and first.size > first.high - _CLEARLY_DIFFERENT:
+        return None if values and not first.real else False
+    most = _MAX_DIGITS_AT_POINT if values else MAX_DIGITS
+    digits = _digits_for(_GUARD_DIGITS + (first.high - first.low) / _BITS_PER_DIGIT, most)
+    second = _gap(a, b, values, digits, log_base, real)
+    if second.size is None:
         return True
-    found = _two_values(a, b, point.values, precise(), log_base)
-    if found is None:
-        return None
-    x, y = found
-    if _near(x, y, _PRECISE_AGREES) or max(abs(x), abs(y)) < _CANCELLED:
+    if second.size > first.low - _NOT_SHRUNK:
+        return None if values and not second.real else False
+    if first.high - first.low < _NARROW and second.size < second.high - digits * _BITS_PER_DIGIT + _NOT_SHRUNK:
         return True
-    real = _is_real(x) and _is_real(y)
-    return False if real else None
+    third = _gap(a, b, values, 2 * digits, log_base, real)
+    if third.size is None or third.size < second.size - _SHRUNK:
+        return True
+    return False if third.size > second.size - 2 else None
 
 
-def _two_values(a: Node, b: Node, values: Mapping[str, Fraction], context: Any, log_base: int) -> tuple[Value, Value] | None:
-    real = not (is_complex(a) or is_complex(b))
-    try:
-        x = evaluate(a, values, context, log_base=log_base, real=real)
-        y = evaluate(b, values, context, log_base=log_base, real=real)
-    except Undefined:
-        return None
-    if isinstance(x, Fraction) and isinstance(y, Fraction):
-        return x, y
-    try:
-        return _lifted(x, context), _lifted(y, context)
-    except OverflowError:
-        return None
+def _digits_for(least: float, most: int) -> int:
+    digits = _FEWEST_DIGITS
+    while digits < least:
+        digits *= 2
+    if digits > most:
+        raise TooLarge("a comparison that needs too many digits")
+    return digits
+
+
+def _gap(a: Node, b: Node, values: Mapping[str, Fraction], digits: int, log_base: int, real: bool) -> _Gap:
+    context = digits_of(digits)
+    left, right = (measure(tree, values, context, log_base=log_base, real=real) for tree in (a, b))
+    high, low = max(left.high, right.high), min(left.low, right.low)
+    if isinstance(left.value, Fraction) and isinstance(right.value, Fraction):
+        return _Gap(None if left.value == right.value else 0, high, low, 0, True)
+    x, y = _lifted(left.value, context), _lifted(right.value, context)
+    gap = x - y
+    return _Gap(None if gap == 0 else int(context.mag(gap)), high, low, digits, _is_real(x) and _is_real(y))
 
 
 def _lifted(value: Value, context: Any) -> Value:
     return context.mpf(value.numerator) / context.mpf(value.denominator) if isinstance(value, Fraction) else value
-
-
-def _near(x: Value, y: Value, tolerance: float) -> bool:
-    if isinstance(x, Fraction) and isinstance(y, Fraction):
-        return x == y
-    return bool(abs(x - y) <= tolerance * max(abs(x), abs(y)))
 
 
 def _is_real(value: Value) -> bool:
@@ -191,18 +258,29 @@ def _constant(a: Node, b: Node, combine: Callable[[Value, Value], Value | None],
     names = sorted(symbols(a) | symbols(b))
     if len(names) > MAX_SYMBOLS:
         return None
+    real = not (is_complex(a) or is_complex(b))
     seen: list[Value] = []
-    for point in points(names, whole=needs_whole(a, b)):
-        found = _two_values(a, b, point.values, precise(), 0)
-        if found is None or not (_is_real(found[0]) and _is_real(found[1])):
+    for point in points(names, whole=needs_whole(a, b), trees=(a, b)):
+        try:
+            x, y = (evaluate(tree, point.values, precise(), real=real) for tree in (a, b))
+        except Undefined:
             continue
-        value = combine(*found)
+        if not (isinstance(x, Fraction) and isinstance(y, Fraction)):
+            x, y = _lifted(x, precise()), _lifted(y, precise())
+        value = combine(x, y) if _is_real(x) and _is_real(y) else None
         if value is None:
             continue
         seen.append(value)
-        if abs(value - seen[0]) > 1e-30 * max(abs(value), abs(seen[0]), 1 if allow_zero else 0):
+        if not _is_still(value, seen[0], allow_zero=allow_zero):
             return False
     return None if len(seen) < _ENOUGH else bool(allow_zero or seen[0] != 0)
+
+
+def _is_still(value: Value, first: Value, *, allow_zero: bool) -> bool:
+    if isinstance(value, Fraction) and isinstance(first, Fraction):
+        return value == first
+    x, y = _lifted(value, precise()), _lifted(first, precise())
+    return bool(abs(x - y) <= _PRECISE_AGREES * max(abs(x), abs(y), 1 if allow_zero else 0))
 
 
 def expand_signs(tree: Node) -> list[Node]:
@@ -241,22 +319,3 @@ def _with_signs(tree: Node, signs: _Signs) -> Node:
         inner = _with_signs(tree.args[0], signs)
         return Node("neg", (inner,)) if negative else inner
     return tree._replace(args=tuple(_with_signs(arg, signs) for arg in tree.args)) if tree.args else tree
-
-
-@cache
-def _renamed_letter(name: str) -> Node:
-    return Node("sym", (), None, name)
-
-
-def rename(tree: Node, names: Mapping[str, str]) -> Node:
-    """The tree with variables renamed."""
-    if tree.op == "sym" and tree.name in names:
-        return _renamed_letter(names[tree.name])
-    return tree._replace(args=tuple(rename(arg, names) for arg in tree.args)) if tree.args else tree
-
-
-def substitute(tree: Node, name: str, by: Node) -> Node:
-    """The tree with an expression in the place of a variable."""
-    if tree.op == "sym" and tree.name == name:
-        return by
-    return tree._replace(args=tuple(substitute(arg, name, by) for arg in tree.args)) if tree.args else tree

@@ -11,9 +11,9 @@ neighbours.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
 
 from hero_rl.verifiers.math.tokens import Token, Unreadable, tokenize
+from hero_rl.verifiers.math.tree import Node, number
 
 MAX_DEPTH = 120
 """Of the descent: a pair of parentheses costs three."""
@@ -36,20 +36,6 @@ _TIMES = frozenset(("*", r"\cdot", r"\times", r"\ast"))
 _OVER = frozenset(("/", r"\div"))
 _PAIRS = {"(": ")", "[": "]", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
 _CALLABLE = frozenset("fgh")
-
-
-class Node(NamedTuple):
-    """One node of an expression: an operation, its arguments, and for leaves a value or a name."""
-
-    op: str
-    args: tuple[Node, ...] = ()
-    value: Fraction | None = None
-    name: str = ""
-
-
-def number(value: int | Fraction) -> Node:
-    """A leaf that is an exact number."""
-    return Node("num", (), Fraction(value))
 
 
 def parse(text: str) -> Node:

@@ -1,0 +1,102 @@
+"""The expression tree that all comparisons work on, and plain walks over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Node(NamedTuple):
+    """One node of an expression: an operation, its arguments, and for leaves a value or a name.
+
+    A ``range`` node is a sum, product or other fold over consecutive integers: its arguments are the first integer, the last
+    one and the body; ``name`` says which fold; ``value`` is the number of the counter, which the body calls ``#1``, ``#2``...
+    A ``seq`` node is a term of an unknown sequence: ``name`` is the sequence, the arguments are its indices.
+    """
+
+    op: str
+    args: tuple[Node, ...] = ()
+    value: Fraction | None = None
+    name: str = ""
+
+
+def number(value: int | Fraction) -> Node:
+    """A leaf that is an exact number."""
+    return Node("num", (), Fraction(value))
+
+
+def counter(level: int) -> Node:
+    """The counter of a ``range`` node of this level."""
+    return Node("sym", (), None, f"#{level}")
+
+
+def walk(tree: Node) -> Iterator[Node]:
+    """Every node of a tree."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(node.args)
+
+
+CONSTANTS = frozenset("ei")
+
+
+def symbols(tree: Node) -> frozenset[str]:
+    """The names that need a value: variables, and applications of unknown functions as a whole."""
+    if tree.op == "call":
+        return frozenset((opaque_name(tree),))
+    if tree.op == "sym":
+        return frozenset() if tree.name in CONSTANTS or tree.name[0] == "#" else frozenset((tree.name,))
+    return frozenset().union(*(symbols(arg) for arg in tree.args))
+
+
+def variables(tree: Node) -> frozenset[str]:
+    """The variables of a tree, those within the arguments of unknown functions included."""
+    return frozenset(
+        node.name for node in walk(tree) if node.op == "sym" and node.name not in CONSTANTS and node.name[0] != "#"
+    )
+
+
+def opaque_name(call: Node) -> str:
+    """The name under which the value of ``f(...)`` is looked up."""
+    return f"{call.name}({_spelled(call.args[0])})"
+
+
+def _spelled(tree: Node) -> str:
+    inner = ",".join(_spelled(arg) for arg in tree.args)
+    return f"{tree.op}{tree.name if tree.op != 'num' else ''}{tree.value or ''}({inner})"
+
+
+def has_range(tree: Node) -> bool:
+    """Whether a sum, product or other fold over integers stands in a tree."""
+    return any(node.op == "range" for node in walk(tree))
+
+
+def rename(tree: Node, names: Mapping[str, str]) -> Node:
+    """The tree with variables renamed."""
+    if tree.op == "sym" and tree.name in names:
+        return tree._replace(name=names[tree.name])
+    return tree._replace(args=tuple(rename(arg, names) for arg in tree.args)) if tree.args else tree
+
+
+def substitute(tree: Node, name: str, by: Node) -> Node:
+    """The tree with an expression in the place of a variable."""
+    if tree.op == "sym" and tree.name == name:
+        return by
+    return tree._replace(args=tuple(substitute(arg, name, by) for arg in tree.args)) if tree.args else tree
+
+
+def index_sequences(*trees: Node) -> tuple[Node, ...]:
+    """The trees with each ``a_n`` as a term of a sequence, where one of them has terms of that sequence."""
+    names = frozenset(node.name for tree in trees for node in walk(tree) if node.op == "seq")
+    return tuple(_indexed(tree, names) for tree in trees) if names else trees
+
+
+def _indexed(tree: Node, names: frozenset[str]) -> Node:
+    base, _, index = tree.name.partition("_") if tree.op == "sym" else ("", "", "")
+    if base in names and index:
+        where = number(int(index)) if index.isdecimal() else Node("sym", (), None, index) if index.isalpha() else None
+        return Node("seq", (where,), None, base) if where is not None else tree
+    return tree._replace(args=tuple(_indexed(arg, names) for arg in tree.args)) if tree.args else tree
