@@ -236,8 +236,8 @@ def test_lists_brackets_relations_and_qualifiers() -> None:
     assert brackets("[0,1)") == ("[", "0,1", ")")
     assert brackets("(1)(2)") is None
     assert relation_chain(r"a < b \le c").relations == ["<", r"\le"]
-    assert split_qualifier(r"2k\pi, k \in \mathbb{Z}") == (r"2k\pi", r", k \in \mathbb{Z}", True)
-    assert split_qualifier(r"x^2 \text{where x is odd}").harmless is False
+    assert split_qualifier(r"2k\pi, k \in \mathbb{Z}") == (r"2k\pi", r"k \in \mathbb{Z}", True)
+    assert split_qualifier(r"x^2 \text{where x is on the circle}").is_domain is False
     assert split_qualifier("x+1").qualifier == ""
 
 

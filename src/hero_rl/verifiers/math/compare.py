@@ -6,8 +6,10 @@ import re
 from functools import partial
 
 from hero_rl.verifiers.math.choices import compare_choices, compare_statements
+from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints, read_problem
 from hero_rl.verifiers.math.reading import Reading, read
@@ -38,6 +40,9 @@ def compare_typed(reference: str, answer: str, problem: str) -> Finding:
     choice = _compare_choices(reference, answer, hints)
     if choice is not None:
         return choice
+    family = compare_families(reference, answer, problem, hints)
+    if family is not None:
+        return family
     return compare_readings(read(reference), read(answer), hints)
 
 
@@ -62,9 +67,19 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
 
 
 def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
-    """How two readings relate."""
+    """How two readings relate, the domains of their variables included."""
     if a == b:
         return EQUAL
+    finding = _compare_kinds(a, b, hints)
+    if finding.relation != "equal" or a.domain == b.domain:
+        return finding
+    domains = relate_domains(a.domain, b.domain)
+    if domains == "differ":
+        return unsure("conditions_differ")
+    return finding if domains == "same" or finding.lenient else equal("equal_domain_left_out")
+
+
+def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
     if "nothing" in (a.kind, b.kind):
         return different("answer_unreadable") if b.kind == "nothing" else unsure("reference_unreadable")
     if "word" in (a.kind, b.kind):

@@ -41,6 +41,8 @@ class Reading(NamedTuple):
     """What stands before ``=`` where that only names the value: ``x``, ``f(x)``, ``Area``."""
     qualifier: str = ""
     """A condition at the end that says more than a domain."""
+    domain: str = ""
+    """Which values the variables take, where the end of the text says so."""
 
 
 _MATRIX = re.compile(
@@ -92,12 +94,12 @@ def _read(text: str, levels: int) -> Reading:
     spelled = number_in_words(text) if re.search(r"[A-Za-z]{2}", text) else None
     if spelled is not None:
         return Reading("value", text, tree=number(spelled))
-    core, qualifier, harmless = split_qualifier(text)
-    if core != text and core:
-        if not harmless and "," not in qualifier and ";" not in qualifier:
+    core, qualifier, is_domain = split_qualifier(text)
+    if qualifier and core:
+        if not is_domain and "," not in qualifier and ";" not in qualifier:
             return _statement(core, levels)._replace(qualifier=qualifier)
-        if harmless and not re.search(r"[=<>].*\\text\{(?:and|or)\}", qualifier):
-            return _statement(core, levels)
+        if is_domain:
+            return _statement(core, levels)._replace(domain=qualifier)
     return _statement(text, levels)
 
 

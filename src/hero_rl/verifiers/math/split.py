@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+from hero_rl.verifiers.math.domains import counted_domains, read_domains
+
 MAX_ITEMS = 200
 MAX_NESTING = 60
 
@@ -136,13 +138,9 @@ _QUALIFIER = re.compile(
     r"\b(?:for (?:all|any|every|each|some)|where)\b|\\forall)(?P<rest>.*)$",
     re.DOTALL,
 )
-_QUALIFIER_TOKEN = re.compile(r"\\mathbb\{[A-Z]\}|\\?[A-Za-z]+|[^\s\w]|\d+")
-_HARMLESS = frozenset(
-    ["all", "any", "some", "every", "each", "is", "are", "a", "an", "the", "where", "for", "with", "real", "reals",
-    "positive", "nonnegative", "non", "negative", "integer", "integers", "number", "numbers", "arbitrary", "constant",
-    "constants", "natural", "rational", "whole", "of", "integration", "complex", "in", "be", "can", "\\in", "\\ge",
-    "\\ldots", "\\forall", "\\quad", "-", ",", ".", "(", ")", ">", "+", "*", "^", "_", "=", "{", "}", "$", "0"]
-)  # fmt: skip
+_CONDITION_TAIL = re.compile(
+    r"\s*(?:[,;]\s*(?:\\text\{\s*(?:where|with|for|if|when)\s*\})?|(?=\())\s*(\(?\s*(?P<letter>[A-Za-z])\s*(?:<|>|\\le|\\ge|\\ne)\s*-?\d+\s*\)?)$"
+)
 _TAIL_CHARS = 120
 
 
@@ -151,8 +149,8 @@ class Qualified(NamedTuple):
 
     core: str
     qualifier: str
-    harmless: bool
-    """The qualifier only names a domain (``for all real x``), and may be left out."""
+    is_domain: bool
+    """The qualifier only says which values a variable takes (``for all real x``)."""
 
 
 def split_qualifier(text: str) -> Qualified:
@@ -161,18 +159,28 @@ def split_qualifier(text: str) -> Qualified:
     >>> split_qualifier(r"k\pi, k \in \mathbb{Z}").core
     'k\\pi'
     """
-    match = _QUALIFIER.search(text)
-    begin = match.start() if match else -1
-    if match is None and r"\in" in text:
-        cut = max(0, len(text) - _TAIL_CHARS)
-        match = _DOMAIN_TAIL.search(text[cut:])
-        begin = cut + match.start() if match else -1
-    if match is None or not match.group().strip() or begin <= 0:
+    text = counted_domains(text)
+    begin = _qualifier_begin(text)
+    if begin <= 0:
         return Qualified(text, "", True)
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text[begin:])
-    harmless = all(_is_harmless(token) for token in _QUALIFIER_TOKEN.findall(words))
-    return Qualified(text[:begin].rstrip(" ,;("), text[begin:], harmless)
+    qualifier = text[begin:].strip(" ,;")
+    return Qualified(text[:begin].rstrip(" ,;("), qualifier, read_domains(qualifier) is not None)
 
 
-def _is_harmless(token: str) -> bool:
-    return (len(token) == 1 and token.isalpha()) or token.startswith(r"\mathbb") or token.lower() in _HARMLESS
+def _qualifier_begin(text: str) -> int:
+    match = _QUALIFIER.search(text)
+    if match is not None and match.start() > 0 and match.group().strip():
+        return match.start()
+    cut = max(0, len(text) - _TAIL_CHARS)
+    match = _DOMAIN_TAIL.search(text[cut:]) if r"\in" in text else None
+    if match is None:
+        match = _CONDITION_TAIL.search(text[cut:])
+        if match is not None and not _bounds_a_parameter(text[: cut + match.start()], match["letter"]):
+            return -1
+    return cut + match.start() if match is not None and match.group().strip() else -1
+
+
+def _bounds_a_parameter(core: str, letter: str) -> bool:
+    """Whether a letter stands in the values of a statement, and not as that which the statement is about."""
+    chain = relation_chain(core)
+    return set(chain.relations) <= {"="} and re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", chain.sides[-1]) is not None

@@ -1,0 +1,215 @@
+r"""Reading families of numbers: ``\pi/4 + k\pi, k \in \mathbb{Z}``, ``x \equiv 3 \pmod 7``, ``all odd integers``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+
+from hero_rl.verifiers.math.domains import Domain, as_integers, counted_domains, read_domains
+from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.members import Family, Member, every
+from hero_rl.verifiers.math.number_phrases import read_number_phrase
+from hero_rl.verifiers.math.sampling import expand_signs
+from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
+from hero_rl.verifiers.math.syntax import Node, number, parse
+from hero_rl.verifiers.math.tokens import Unreadable
+
+_MAX_CHARS = 400
+_PARAMETERS = frozenset("abcdhijklmnpqrstuvNKM")
+_SOLUTIONS = re.compile(
+    r"^(?:\\text\{\s*)?(?:the )?(?:general )?(?:solutions?|answers?)(?: set)?(?: (?:is|are))?:?\s*\}?\s*:?\s*", re.IGNORECASE
+)
+_OF_THE_FORM = re.compile(
+    r"^(?:\\text\{\s*)?(?:(?:all|any|every) )?"
+    r"(?P<noun>(?:positive |non-?negative )?(?:numbers?|integers?)) of the form\s*\}?\s*",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"^(\\?[A-Za-z]+|[A-Za-z]_\{?\d\}?)\s*(?:=|\\in(?![A-Za-z]))\s*(?=\S)")
+_TRAILING_MOD = re.compile(r"\(?\s*\\text\{\s*mod\s*\}\s*\{?\s*(\d+)\s*\}?\s*\)?")
+_MOD = re.compile(r"\(?\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*\)?$")
+_MOD_OF = re.compile(r"^([A-Za-z])\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*(?:=|\\equiv)\s*(-?\d{1,9})$")
+_DIVIDES = re.compile(r"^(\d{1,9})\s*\|\s*([A-Za-z])$")
+
+
+@lru_cache(maxsize=2048)
+def read_family(text: str) -> Family | None:
+    r"""The family that a cleaned text describes; None for other texts. A plain list of numbers is one without parameters.
+
+    >>> read_family(r"n \equiv 1 \text{mod 4}").has_parameter
+    True
+    """
+    if not text or len(text) > _MAX_CHARS:
+        return None
+    try:
+        return _read(_TRAILING_MOD.sub(r" \\text{mod \1}", counted_domains(text)))
+    except (Unreadable, ZeroDivisionError, ValueError):
+        return None
+
+
+def _read(text: str) -> Family | None:
+    form = _OF_THE_FORM.match(text)
+    if form is None:
+        text = _SOLUTIONS.sub("", text)
+        worded = read_number_phrase(text)
+        return worded if worded is not None else _listed(_unbuilt(text), Family(()))
+    sign = form["noun"].lower()
+    low = Fraction(1) if sign.startswith("positive") else Fraction(0) if sign.startswith("non") else None
+    return _listed(_unbuilt(text[form.end() :]), Family((), certain=True, low=low))
+
+
+def _listed(text: str, family: Family) -> Family | None:
+    """The elements of a list added to a family, and what is said of their letters."""
+    domains: dict[str, Domain] = {}
+    for part in _parts(text):
+        said = None if r"\ne" in part else read_domains(part)
+        if said:
+            domains |= said
+            continue
+        if family.without and re.fullmatch(r"-?\d{1,9}", part):
+            family = family._replace(without=(*family.without, Fraction(part)))
+            continue
+        found = _one(part, family.label)
+        if found is None or (found.label and family.label and found.label != family.label):
+            return None
+        family = _joined(family, found)
+    if not family.members and len(domains) == 1:
+        family = family._replace(label=next(iter(domains)))
+    return _with_domains(family, domains) if family.members or family.label else None
+
+
+def _joined(a: Family, b: Family) -> Family:
+    return Family(
+        (*a.members, *b.members),
+        a.label or b.label,
+        a.certain or b.certain,
+        b.low if a.low is None else a.low,
+        b.high if a.high is None else a.high,
+        (*a.without, *b.without),
+        a.of_integers or b.of_integers,
+    )
+
+
+def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
+    bounds = domains.pop(family.label, Domain())
+    members = family.members
+    if bounds != Domain() and not family.has_parameter:
+        counted = as_integers(family.label, bounds)
+        family = family._replace(of_integers=counted.base == "Z", certain=family.certain or bounds.base == "Z")
+        members, bounds = (*members, every(1, number(0), counted)), Domain()
+    members = tuple(_with_domain(one, domains) for one in members)
+    if any(name not in {one.letter for one in members} for name in domains):
+        return None
+    certain = family.certain or any(one.letter and one.domain is not None for one in members)
+    return _bounded(family._replace(members=members, certain=certain), bounds)
+
+
+def _bounded(family: Family, bounds: Domain) -> Family | None:
+    r"""The family with what is said of its numbers themselves: ``n \ge 5``."""
+    if bounds.base not in ("", "Z") or bounds.parity or bounds.values or bounds.nonzero:
+        return family if bounds == Domain("R") else None
+    bounds = as_integers(family.label, bounds)
+    low = bounds.low if family.low is None else family.low
+    return family._replace(low=low, high=bounds.high)
+
+
+def _unbuilt(text: str) -> str:
+    r"""``\{2k+1 | k \in \mathbb{Z}\}`` without its braces: statement and condition side by side."""
+    label = _LABEL.match(text)
+    rest = text[label.end() :] if label else text
+    enclosed = brackets(rest)
+    if enclosed is None or enclosed[0] != r"\{":
+        return text
+    halves = split_at(enclosed[1], lambda piece: piece in ("|", ":"))
+    if len(halves) == 1:
+        return (label[0] if label else "") + enclosed[1]
+    if len(halves) != 2:
+        return text
+    head, condition = halves
+    if re.fullmatch(r"[A-Za-z]", head):
+        return condition
+    if re.fullmatch(r"[A-Za-z]\s*\\in\s*\\mathbb\{[ZNR]\}(?:\^\{?[+*]\}?)?", head):
+        return f"{condition}, {head}" if r"\mathbb{R}" not in head else condition
+    return f"{head}, {condition}"
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The elements of a list, a qualifier at the end of one as an element of its own; a modulus distributed."""
+    parts: list[str] = []
+    for part in split_list(re.sub(r",\s*\}", "},", text)):
+        core, qualifier, is_domain = split_qualifier(part)
+        if qualifier and is_domain and core and not _is_bare_domain(part):
+            parts += [core, qualifier]
+        else:
+            parts.append(part)
+    moduli = [match for part in parts if (match := _MOD.search(part))]
+    if len(moduli) == 1 and len(parts) > 1 and r"\equiv" in parts[0] and _MOD.search(parts[0]) is None:
+        parts = [part if _MOD.search(part) else f"{part} {moduli[0].group()}" for part in parts]
+    label = re.match(r"[A-Za-z]\s*\\equiv", parts[0]) if parts else None
+    for at, part in enumerate(parts):
+        yield f"{label.group()} {part}" if label and at and _MOD.search(part) and r"\equiv" not in part else part
+
+
+def _is_bare_domain(part: str) -> bool:
+    return bool(read_domains(part))
+
+
+def _one(part: str, label: str) -> Family | None:
+    """One element of a list."""
+    worded = read_number_phrase(part)
+    if worded is not None:
+        return worded
+    hole = re.fullmatch(r"([A-Za-z])\s*\\ne\s*(-?\d{1,9})", part)
+    if hole:
+        return Family((every(1, number(0)),), hole[1], without=(Fraction(hole[2]),), of_integers=True)
+    congruence = _congruence(part)
+    if congruence is not None:
+        return congruence
+    chain = relation_chain(part)
+    match = _LABEL.match(part)
+    if match and chain.relations in (["="], [r"\in"]):
+        label, part = match[1], chain.sides[1]
+    elif chain.relations:
+        return None
+    inner = brackets(part)
+    if inner is not None and inner[0] == r"\{":
+        found = _read(part)
+        return None if found is None or found.label else found._replace(label=label)
+    trees = expand_signs(parse(part))
+    members: list[Member] = []
+    for tree in trees:
+        letters = symbols(tree)
+        if len(letters) > 1 or not letters <= _PARAMETERS or label in letters:
+            return None
+        members.append(Member(tree, next(iter(letters), "")))
+    return Family(tuple(members), label)
+
+
+def _congruence(part: str) -> Family | None:
+    match = _MOD_OF.match(part)
+    if match:
+        return _residues(match[1], [number(int(match[3]))], int(match[2]))
+    match = _DIVIDES.match(part)
+    if match:
+        return _residues(match[2], [number(0)], int(match[1]))
+    chain = relation_chain(part)
+    modulus = _MOD.search(chain.sides[-1])
+    if len(chain.relations) != 1 or chain.relations[0] not in (r"\equiv", "=") or modulus is None:
+        return None
+    if not re.fullmatch("[A-Za-z]", chain.sides[0]):
+        return None
+    trees = expand_signs(parse(chain.sides[1][: modulus.start()]))
+    return None if any(symbols(tree) for tree in trees) else _residues(chain.sides[0], trees, int(modulus[1]))
+
+
+def _residues(label: str, trees: list[Node], modulus: int) -> Family | None:
+    if modulus < 1:
+        return None
+    return Family(tuple(every(modulus, tree) for tree in trees), label, certain=True)
+
+
+def _with_domain(member: Member, domains: dict[str, Domain]) -> Member:
+    if member.letter in domains and member.domain is None:
+        return member._replace(domain=as_integers(member.letter, domains[member.letter]))
+    return member
