@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hero_rl.cli import build, options, show
+from hero_rl.cli import attacking, build, options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns, verify_file
 from hero_rl.errors import InputError
@@ -17,9 +17,13 @@ HELP = f"""Rollouts to verdicts: 1 correct, 0 incorrect, null where the verifier
 
 IN and OUT end in .jsonl, .jsonl.gz or .parquet. Groups are not needed: rows may lack prompt_id.
 
+With --attack FILE instead of IN: how easily the verifier is fooled on the problems and references of FILE. OUT, if named, gets
+every wrong answer that was accepted.
+
 \b
-Example:
+Examples:
   hero verify rollouts.jsonl -o verdicts.jsonl --verifier exact
+  hero verify --attack problems.jsonl --verifier math --limit 200 --page attack.html
 
 \b
 Verifiers:  {build.names(build.VERIFIERS)}
@@ -29,8 +33,8 @@ Verifiers:  {build.names(build.VERIFIERS)}
 
 
 def verify(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Rollouts.")],
-    target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")],
+    source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Rollouts.", show_default=False)] = None,
+    target: Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")] = None,
     verifier: Annotated[str, typer.Option(help="Who says what is correct.")] = "math",
     policy: options.Policy = None,
     deadline: options.Deadline = None,
@@ -40,9 +44,26 @@ def verify(
     cache: options.CacheFile = None,
     max_failure_rate: Annotated[float, typer.Option(help="Stop where a larger share of rows fails.")] = 0.1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    attack: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Problems with references: try to fool the verifier.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Of an attack: references to draw; default: all.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of an attack: draws references, and places to change; default: 0.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", "--html", metavar="PATH", help="Of an attack: a report, NAME.html or a folder.")
+    ] = None,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
     show.check_share("--max-failure-rate", max_failure_rate)
+    if attack is not None:
+        if source is not None:
+            raise InputError(f"--attack {attack} together with {source}: give one of them")
+        asked = build.VerifierOptions(policy, deadline, None, fallback, ask, max_questions, cache)
+        attacking.run(attack, verifier, asked, attacking.Wanted(target, page, limit, seed or 0, max_failure_rate, as_json))
+        return
+    refuse_attack_options(limit, seed, page)
+    if source is None or target is None:
+        raise InputError("hero verify needs IN and -o OUT, or --attack FILE (see hero verify --help)")
     judge = build.make_verifier(verifier, build.VerifierOptions(policy, deadline, None, fallback, ask, max_questions, cache))
     if judge is None:
         raise InputError(f"--verifier none: nothing to do; choose one of {build.names(build.VERIFIERS)}")
@@ -72,3 +93,10 @@ def verify(
     rows += [("failed", str(summary.failures)), *options.decided_by(judge), *options.cache_rows(used)]
     rows += [(f"reason {reason}", str(count)) for reason, count in summary.reasons.items()]
     show.print_table(f"{judge.name}: {target}", rows, right=True)
+
+
+def refuse_attack_options(limit: int | None, seed: int | None, page: Path | None) -> None:
+    """Raise if an option of an attack was given without one."""
+    given = [name for name, value in (("--limit", limit), ("--seed", seed), ("--page", page)) if value is not None]
+    if given:
+        raise InputError(f"{', '.join(given)} without --attack FILE: they belong to an attack")

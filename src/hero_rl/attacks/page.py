@@ -1,0 +1,115 @@
+"""An attack as a page: the rates first, then what got through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from hero_rl.attacks.run import Accepted, AttackReport, KindReport, Trade
+from hero_rl.files import write_text
+from hero_rl.measures import Estimate
+from hero_rl.report import Section, Table, render_page
+from hero_rl.report.folder import Part, write_folder
+
+HEADER = ("attacks", "tried", "accepted", "rate", "rejected", "abstained", "failed", "references fooled")
+SHOWN = 20
+"""Accepted attacks of each kind on the page."""
+MAX_TEXT = 300
+NOTE = (
+    "Every attack is wrong by construction. Rate: accepted of those tried, with a 95% interval, the attacks on one problem as "
+    "one cluster. An abstention is not an acceptance."
+)
+
+
+def write_attack(path: Path, reports: Sequence[AttackReport], *, source: str, command: str) -> Path:
+    """Write the page of one or more attacks on the same references, and return its path.
+
+    Args:
+        path: a file that ends in `.html`, or a folder for `report.html` and `numbers.json`.
+        reports: the attacks, one per verifier.
+        source: name of the file with the references.
+        command: what made the report, for the footer.
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed.
+    """
+    title = f"Attack on {', '.join(report.verifier for report in reports)} with {source}"
+    parts = [part for report in reports for part in attack_parts(report, named=len(reports) > 1)]
+    words = "\n".join(lead(report) for report in reports)
+    if path.suffix == ".html":
+        sections = [Section(heading=part.heading, text=part.text, table=part.table) for part in parts]
+        return write_text(path, render_page(title, words, sections, footer=command))
+    numbers = {"attacks": [report.to_json(examples=SHOWN) for report in reports]}
+    return write_folder(path, title, words, parts, numbers, footer=command)
+
+
+def lead(report: AttackReport) -> str:
+    """Return the attack in two sentences."""
+    total = report.total
+    text = (
+        f"{report.verifier} accepted {total.accepted:,} of {total.tried:,} wrong answers ({rate(total.rate)}), and at "
+        f"least one on {total.fooled:,} of {report.references:,} references."
+    )
+    if report.labelled is not None:
+        text += (
+            f" On labelled responses: recall {share(report.labelled.recall)}, false positive rate {share(report.labelled.fpr)}."
+        )
+    return text
+
+
+def attack_parts(report: AttackReport, *, named: bool = False) -> list[Part]:
+    """Return the sections of one attack; ``named``: with the verifier's name in the headings."""
+    of = f" {report.verifier}" if named else ""
+    note = NOTE
+    if report.reasons:
+        note += " Abstentions by reason: " + ", ".join(f"{reason} {count:,}" for reason, count in report.reasons.items()) + "."
+    rows = [kind_cells(one) for one in (*report.groups[::-1], *report.kinds)]
+    parts = [Part(heading=f"How easily{of or ' it'} is fooled", table=Table(header=HEADER, rows=rows, note=note))]
+    if report.labelled is not None:
+        note = "Of right responses the share accepted is the recall; of wrong ones, the false positive rate."
+        table = Table(header=("labelled responses", "count", "accepted"), rows=trade_rows(report.labelled), note=note)
+        parts.append(Part(heading=f"The other side: labelled responses{of and ' to' + of}", table=table))
+    for kind in dict.fromkeys(one.attack.kind for one in report.accepted):
+        found = [one for one in report.accepted if one.attack.kind == kind]
+        cells = [_accepted_cells(one) for one in found[:SHOWN]]
+        header = ("row", "problem", "reference", "attack", "wrong answer", "the verifier says")
+        more = f"{len(found) - SHOWN:,} more of this kind are not shown." if len(found) > SHOWN else ""
+        heading = f"Accepted{of and ' by' + of}: {kind}"
+        parts.append(Part(heading=heading, table=Table(header=header, rows=cells, wrap=True, note=more)))
+    return parts
+
+
+def _accepted_cells(one: Accepted) -> list[str]:
+    target, verdict = one.target, one.verdict
+    said = f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason
+    return [
+        text[:MAX_TEXT] for text in (target.where, target.problem, target.reference, one.attack.name, one.attack.answer, said)
+    ]
+
+
+def kind_cells(one: KindReport) -> list[str | float | None]:
+    """Return the cells of a row under ``HEADER``."""
+    return [one.kind, one.tried, one.accepted, rate(one.rate), one.rejected, one.abstained, one.failed,
+            f"{one.fooled:,} of {one.references:,}"]  # fmt: skip
+
+
+def trade_rows(trade: Trade) -> list[list[str | float | None]]:
+    """Return rows of right and wrong labelled responses."""
+    return [["right", trade.right, share(trade.recall)], ["wrong", trade.wrong, share(trade.fpr)]]
+
+
+def rate(estimate: Estimate) -> str:
+    """Return a small share as a percentage with its interval; a dash where it is unknown."""
+    if math.isnan(estimate.value):
+        return "–"
+    text = f"{100 * estimate.value:.3g}%"
+    return text if math.isnan(estimate.low) else f"{text} [{100 * estimate.low:.2g}, {100 * estimate.high:.2g}]"
+
+
+def share(estimate: Estimate) -> str:
+    """Return a share with its interval; a dash where it is unknown."""
+    if math.isnan(estimate.value):
+        return "–"
+    text = f"{estimate.value:.3f}"
+    return text if math.isnan(estimate.low) else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
