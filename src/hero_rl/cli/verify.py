@@ -21,8 +21,11 @@ With --attack FILE instead of IN: how easily the verifier is fooled on the probl
 every wrong answer that was accepted.
 
 \b
-Examples:
+Example:
   hero verify rollouts.jsonl -o verdicts.jsonl --verifier exact
+
+\b
+Attack:
   hero verify --attack problems.jsonl --verifier math --limit 200 --page attack.html
 
 \b
