@@ -34,7 +34,7 @@ _SIGNS = {
     "＞": ">",
     "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "∖": r"\setminus ",
     "∀": r"\forall ",
-    "√": r"\sqrt", "¢": r"\text{cents}",
+    "√": r"\sqrt", "¢": r"\text{cents}", "µ": r"\mu ", "℃": r"^\circ \text{C}", "℉": r"^\circ \text{F}", "Ω": r"\Omega ",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "",
     "∆": r"\Delta ",
 }  # fmt: skip
@@ -90,10 +90,17 @@ _ALIASES = (
     (re.compile(r"\\&"), r"\\text{ and }"),
     (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
 )  # fmt: skip
-_PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percent|per cent)\s*(?:\}|\b)")
+_PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percentage(?! *points?)|percent|per cent)\s*(?:\}|\b)")
 _E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
-_SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|thousand|million|billion|trillion)\b(\s*\})?")
-_SCALES = {"dozen": "12", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}"}
+_SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|hundred|thousand|million|billion|trillion)\b(\s*\})?")
+_SCALES = {
+    "dozen": "12",
+    "hundred": "10^{2}",
+    "thousand": "10^{3}",
+    "million": "10^{6}",
+    "billion": "10^{9}",
+    "trillion": "10^{12}",
+}
 _UNIT_VECTOR = re.compile(
     r"\\(?:mathbf|vec|hat|boldsymbol|overrightarrow|bm)\s*\{?\s*(?:\\(?:hat|mathbf|vec)\s*\{?\s*)?(?:([ijk])|\\([ij])math)(?![A-Za-z])\s*(?:\}\s*){0,2}"
 )
@@ -108,6 +115,11 @@ _FUNCTION_NAMES = frozenset(
      "gcd", "lcm", "det", "lg", "arccot", "sgn")
 )  # fmt: skip
 _ALSO_UNITS = frozenset(("min", "sec"))
+_UPRIGHT_UNITS = re.compile(r"[mgsNJWVAKCLhFTHlS](?:\^-?\d)?(?:\s*(?:[/.*]|\\cdot)?\s*[mgsNJWVAKCLhFTHlS](?:\^-?\d)?){0,5}")
+_OLD_ROMAN = re.compile(r"\{\\rm(?![A-Za-z])([^{}]*)\}|\\(?:mathrm|text)\s+([A-Za-z])(?![A-Za-z])")
+_POWERS_OF_UNITS = re.compile(r"\\(?:mathrm|text|textrm|rm)\s*\{(?:[^{}]|\^\s*\{\s*-?\d\s*\})*\}")
+_AFTER_NUMBER = re.compile(r"(?:[\d})]|\\pi|[A-Za-z]|\x00\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?\s*(?:/|\\cdot|[-*(.])?)\s*$")
+_ALTOGETHER = re.compile(r"[\s,]*(?:\\text\{\s*,?\s*)?\b(?:altogether|in total|in all)\s*\}?$")
 _NUMBER_THEN_WORDS = re.compile(r"([-+]?\d[\d.,/]*)\s+([A-Za-z].*)", re.DOTALL)
 _MAX_ROUNDS = 6
 
@@ -125,6 +137,8 @@ def clean(text: str) -> str:
     text = _undelimit(text)
     text = _THOUSANDS_BRACED.sub("", text)
     text = _SIZED_DOT.sub("", _NEGATIVE_SPACE.sub("", text))
+    text = _POWERS_OF_UNITS.sub(lambda match: re.sub(r"\^\s*\{\s*(-?\d)\s*\}", r"^\1", match.group()), text)
+    text = _OLD_ROMAN.sub(lambda match: f"\\mathrm{{{match[1] or match[2] or ''}}}", text).replace("{:}", ":")
     text = _SIZING.sub(" ", _INVISIBLE.sub("", text))
     for pattern, replacement in _ALIASES:
         text = pattern.sub(replacement, text)
@@ -182,13 +196,25 @@ def _unwrap(text: str) -> str:
         text = _TEXTS.sub(_text_or_math, _COLORED.sub(r"\1", _WRAPPERS.sub(r"{\1}", text)))
         if text == before:
             break
-    return text.replace("\x00", r"\text")
+    return (_upright(text) if "\x01" in text else text).replace("\x00", r"\text")
+
+
+def _upright(text: str) -> str:
+    r"""The text with each upright letter, ``\mathrm{K}``, as a unit where it stands after a number or a unit."""
+    done, *rest = text.split("\x01")
+    for part in rest:
+        content, _, after = part[1:].partition("}")
+        is_unit = _AFTER_NUMBER.search(done[-40:]) is not None and not re.match(r"\s*[_(]", after)
+        done += f" \x00{{{content}}}{after}" if is_unit or len(re.findall("[A-Za-z]{2}", content)) else f"{content}{after}"
+    return done
 
 
 def _text_or_math(match: re.Match[str]) -> str:
     content = match.group(1).strip()
     if content in _FUNCTION_NAMES and (content not in _ALSO_UNITS or "operatorname" in match.group()):
         return f"\\{content} "
+    if (len(content) > 1 or match.group().startswith(r"\mathrm")) and _UPRIGHT_UNITS.fullmatch(content):
+        return f"\x01{{{content}}}"
     if content == "" or (len(content) == 1 and not match.group().startswith(r"\text")):
         return content or " "
     if not re.search(r"[A-Za-z]{2}|%", content) and re.search(r"[\d(]", content):
@@ -204,7 +230,7 @@ def _scale(match: re.Match[str]) -> str:
 
 
 def _trim(text: str) -> str:
-    text = text.strip()
+    text = _ALTOGETHER.sub("", text.strip()) or text
     while text and (text[-1] in ".,;:" or text.endswith(r"\\")) and not text.endswith(r"\ldots"):
         text = text[:-2].rstrip() if text.endswith(r"\\") else text[:-1].rstrip()
     return text

@@ -12,6 +12,7 @@ from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints, read_problem
+from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_regions, has_symbolic_ends, read_region
 from hero_rl.verifiers.math.sampling import rename
@@ -19,7 +20,6 @@ from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.values import compare_values
 from hero_rl.verifiers.math.words import EXCLUSIVE, content_words, keyword_of
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")

@@ -19,6 +19,8 @@ class Hints:
 
     given: bool = False
     """Whether there was a problem text at all."""
+    text: str = ""
+    """The text itself."""
     rounding: Fraction | None = None
     """The place to round to, as a step: 1/100 for two decimals."""
     approximate: bool = False
@@ -114,6 +116,7 @@ def read_problem(text: str) -> Hints:
     rounding = _rounding(text)
     return Hints(
         given=True,
+        text=text,
         rounding=rounding,
         approximate=rounding is not None or _APPROXIMATE.search(text) is not None,
         exact=_EXACT.search(text) is not None,

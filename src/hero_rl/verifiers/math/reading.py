@@ -212,7 +212,8 @@ def _approximation(sides: list[str], relations: list[str], levels: int) -> Readi
     exact = sides[: cut + 1]
     if len(exact) == 1 and _is_label(exact[0]):
         return _read(sides[-1], levels - 1)._replace(label=exact[0])
-    return _read(" = ".join(exact), levels - 1)
+    reading = _read(" = ".join(exact), levels - 1)
+    return reading._replace(unit=split_unit(sides[-1])[1]) if reading.kind == "value" and reading.unit is None else reading
 
 
 def _member(sides: list[str], text: str, levels: int) -> Reading:

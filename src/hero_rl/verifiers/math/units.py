@@ -10,7 +10,9 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-UnitKind: TypeAlias = Literal["measure", "currency", "degree", "noun"]
+from hero_rl.verifiers.math.split import pieces
+
+UnitKind: TypeAlias = Literal["measure", "currency", "degree", "radian", "noun"]
 
 MAX_FACTORS = 6
 
@@ -27,28 +29,44 @@ class Unit(NamedTuple):
 
 
 DEGREE = Unit("degree", "degree")
-DOLLAR = Unit("currency", "dollar")
+RADIAN = Unit("radian", "radian")
+EMPTY = frozenset(
+    ("unit", "units", "square unit", "square units", "cubic unit", "cubic units", "sq units", "in total", "total",
+     "in all", "altogether", "units squared", "units cubed", "units of length")
+)  # fmt: skip
+"""Words after a number that say nothing about it."""
 
 _CURRENCIES = {
     "dollar": ("dollar", 1), "dollars": ("dollar", 1), "usd": ("dollar", 1), "$": ("dollar", 1), "us dollars": ("dollar", 1),
     "cent": ("dollar", 100), "cents": ("dollar", 100), "€": ("euro", 1), "euro": ("euro", 1), "euros": ("euro", 1),
     "£": ("pound sterling", 1), "¥": ("yen", 1), "yen": ("yen", 1), "yuan": ("yuan", 1), "rupees": ("rupee", 1),
-    "₹": ("rupee", 1),
+    "₹": ("rupee", 1), "元": ("yuan", 1), "jiao": ("yuan", 10), "角": ("yuan", 10), "fen": ("yuan", 100), "分": ("yuan", 100),
 }  # fmt: skip
-_DEGREES = frozenset(("degree", "degrees", "deg", "degs"))
-_EMPTY = frozenset(
-    ("unit", "units", "square unit", "square units", "cubic unit", "cubic units", "sq units", "in total", "total")
-)
+_DEGREES = frozenset(("degree", "degrees", "deg", "degs", "度"))
+_RADIANS = frozenset(("radian", "radians", "rad", "rads", "弧度"))
+_TEMPERATURES = {"c": "degree C", "celsius": "degree C", "f": "degree F", "fahrenheit": "degree F"}
 _ALIASES = {
-    "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "km/h": "kph",
-    "kmph": "kph",
+    "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "kmph": "kph",
     "ft": "foot", "in": "inch", "yd": "yard", "yds": "yard", "lb": "pound", "lbs": "pound", "oz": "ounce", "mi": "mile",
-    "cc": "cm^3",
-    "gm": "gram", "gms": "gram", "litres": "liter", "metres": "meter", "kilometres": "kilometer", "centimetres": "centimeter",
-    "millimetres": "millimeter", "L": "liter", "amps": "ampere", "nt": "newton", "c": "coulomb", "feet": "foot",
-    "inches": "inch",
+    "gm": "gram", "gms": "gram", "litres": "liter", "litre": "liter", "metre": "meter", "metres": "meter",
+    "kilometre": "kilometer", "kilometres": "kilometer", "centimetre": "centimeter", "centimetres": "centimeter",
+    "millimetre": "millimeter", "millimetres": "millimeter", "decimetre": "decimeter", "decimetres": "decimeter",
+    "L": "liter", "amp": "ampere", "amps": "ampere", "nt": "newton", "feet": "foot", "inches": "inch", "torr": "torr",
+    "KM": "kilometer", "Km": "kilometer", "KG": "kilogram", "Kg": "kilogram", "CM": "centimeter", "MM": "millimeter",
+    "Å": "angstrom", "Ω": "ohm", "米": "meter", "厘米": "centimeter", "分米": "decimeter", "毫米": "millimeter",
+    "千米": "kilometer", "公里": "kilometer", "克": "gram", "千克": "kilogram", "公斤": "kilogram", "吨": "metric_ton",
+    "秒": "second", "分钟": "minute", "小时": "hour", "天": "day", "升": "liter", "毫升": "milliliter",
+    "м": "meter", "см": "centimeter", "мм": "millimeter", "км": "kilometer", "кг": "kilogram", "г": "gram", "с": "second",
+    "ч": "hour", "мин": "minute",
 }  # fmt: skip
-_SINGLE = frozenset("mgsNJWVAKCLhFTl")
+_WHOLE = (
+    (re.compile(r"\bN\s*[-.]?\s*m\b"), "N*m"), (re.compile(r"\bkN\s*[-.]?\s*m\b"), "kN*m"), (re.compile(r"\bNs\b"), "N*s"),
+    (re.compile(r"\bcc\b"), "cm^3"), (re.compile(r"\bmps\b"), "m/s"), (re.compile(r"\bfps\b"), "foot/s"),
+    (re.compile(r"\bpsf\b"), "pound/foot^2"), (re.compile("平方"), "square "), (re.compile("立方"), "cubic "),
+    (re.compile(r"\b(?:a|an|each|every)\s+(?=(?:second|minute|hour|day|week|month|year)\b)"), "per "),
+)  # fmt: skip
+_LONG = re.compile(r"(?<=\w)\s+(?:long|wide|tall|high|deep|away|apart|in (?:length|width|height|area|volume))$", re.IGNORECASE)
+_SINGLE = frozenset("mgsNJWVAKCLhFTlHS")
 _SHORT = frozenset(
     ["cm", "mm", "km", "nm", "um", "kg", "mg", "mL", "ml", "cl", "Hz", "kHz", "MHz", "GHz", "kW", "MW", "kJ", "MJ", "eV",
     "keV", "MeV", "GeV", "Pa", "kPa", "MPa", "atm", "mol", "ms", "ns", "us", "min", "hr", "hrs", "sec", "ft", "in", "yd",
@@ -56,26 +74,34 @@ _SHORT = frozenset(
     "kcal", "cal", "mmol", "mT", "dB", "erg", "AU", "pc", "Mpc", "kpc", "ly", "yr"]
 )  # fmt: skip
 _NEVER = frozenset(
-    ("a", "x", "e", "i", "k", "t", "n", "u", "b", "d", "y", "z", "degree", "c", "count", "percent", "pi", "number")
-)
-_FACTOR = re.compile(r"([A-Za-zµΩ]+)(?:\^(-?\d))?")
+    ("a", "x", "e", "i", "k", "t", "n", "u", "b", "d", "y", "z", "degree", "c", "count", "percent", "pi", "number", "as", "at",
+     "dot", "point", "hand", "turn", "link", "case", "to", "are", "dozen", "ppm", "box", "rod", "stone")
+)  # fmt: skip
+_FACTOR = re.compile(r"([^\W\d_]+)(?:\^(-?\d))?")
 _EXPONENT = re.compile(r"\s*\^\s*\{?\s*(-?\d)\s*\}?")
 _TAIL = re.compile(
-    r"^(?P<number>.*?[\d})\]ie!a-z])\s*"
-    r"(?P<unit>(?:(?:\\cdot|\*|/|\s|\()*\\text\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?|\))*)+)$"
+    r"(?:\\text\{[^{}]*\}|\\(?:mu|Omega|AA|cdot|times)(?![A-Za-z])|[*/()\s.-]|\^\s*(?:-?\d|\{\s*-?\d\s*\})|[A-Za-z](?![A-Za-z]))+"
 )
+_STARTS_UNIT = frozenset((r"\mu", r"\Omega", r"\AA"))
+_ENDS_NUMBER = re.compile(r"[\d})\]ie!a-z\w]$")
 _BARE_TAIL = re.compile(
-    r"^(?P<number>[-+]?[\d./ ]*\d(?:\s*\\times\s*10\s*\^\s*\{?-?\d+\}?)?|.*\})\s*(?P<unit>[A-Za-z]+(?:[ /*^-]+[A-Za-z0-9]+)*)$"
+    r"^(?P<number>[-+]?[\d./ ]*\d(?:\s*\\times\s*10\s*\^\s*\{?-?\d+\}?)?|.*\})\s*"
+    r"(?P<unit>[A-Za-z]+(?:(?:[ /*^-]|\\cdot )+[A-Za-z0-9]+)*)$"
 )
+_OTHER_SCRIPT = re.compile(r"^(?P<number>.*\d|.*\})\s*(?P<unit>[\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff]{1,12})$")
 
 
-def split_unit(text: str) -> tuple[str, Unit | None]:
+def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
     r"""A cleaned text without the unit at its end, and the unit.
+
+    Args:
+        text: a cleaned text.
+        loose: also take bare letters after a number for a unit (``310 K``), because the other side has one.
 
     >>> split_unit(r"5 \text{cm}")
     ('5', Unit(kind='measure', name='centimeter^1', factors=(('centimeter', 1),)))
     """
-    money = re.match(r"^([-+]?)\s*(?:\\\$|€|£|¥|₹)\s*(?=[\d.\\(])", text)
+    money = re.match(r"^([-+]?)\s*(?:\\\$|€|£|¥|₹)\s*(?=[-\d.\\(])", text)
     if money:
         rest, further = split_unit(money.group(1) + text[money.end() :])
         sign = text[money.end(1) : money.end()].strip().lstrip("\\")
@@ -83,45 +109,62 @@ def split_unit(text: str) -> tuple[str, Unit | None]:
     temperature = re.fullmatch(r"(.*\S)\s*\^\\circ\s*(?:\\text\{)?\s*([CF])\s*\}?", text)
     if temperature:
         return temperature.group(1), Unit("noun", f"degree {temperature.group(2)}")
-    match = _TAIL.match(text)
-    if (
-        match is None
-        and (match := _BARE_TAIL.match(text)) is not None
-        and not _may_be_bare_unit(match["unit"], match["number"])
-    ):
-        match = None
-    if match is None:
-        return text, None
-    unit = read_unit(match["unit"])
-    return match["number"].strip(), unit
+    found = _texted_tail(text)
+    if found is None:
+        match = _BARE_TAIL.match(text) or _OTHER_SCRIPT.match(text)
+        if match is None or not _may_be_bare_unit(match["unit"], match["number"], loose=loose):
+            return text, None
+        found = match["number"].strip(), match["unit"]
+    return found[0], read_unit(found[1])
 
 
-def _may_be_bare_unit(text: str, before: str) -> bool:
+def _texted_tail(text: str) -> tuple[str, str] | None:
+    r"""Number and unit of a text that ends in ``\text{...}``, products and powers of such; None for other texts."""
+    for piece in pieces(text):
+        if piece.depth == 0 and (piece.text.startswith(r"\text{") or piece.text in _STARTS_UNIT):
+            before = text[: piece.begin].rstrip()
+            number = re.sub(r"(?:/|\\cdot)$", "", before).rstrip()
+            if piece.text == r"\Omega":
+                number = re.sub(r"(?<=[\d} ])[kMGm]$", "", number).rstrip()
+            tail = before[len(number) :] + text[piece.begin :]
+            is_unit = r"\text{" in tail or r"\Omega" in tail or r"\AA" in tail
+            whole = is_unit and _TAIL.fullmatch(tail) is not None and _ENDS_NUMBER.search(number) is not None
+            return (number, tail) if whole else None
+    return None
+
+
+def _may_be_bare_unit(text: str, before: str, *, loose: bool) -> bool:
     """A lone letter is a unit after a decimal only: ``0.64N``; after an integer it is more likely a variable."""
+    if loose:
+        return all(len(name) > 1 or name in _SINGLE for name in re.findall(r"[^\W\d_]+", text.replace(r"\cdot", " ")))
     first = re.split(r"[ /*^-]", text)[0]
-    if len(first) == 1:
+    if len(first) == 1 and first.isascii():
         return first in _SINGLE and "." in before and before[-1].isdigit()
-    return first in _SHORT or (len(first) >= 4 and first.isalpha())
+    return first in _SHORT or not first.isascii() or (len(first) >= 4 and first.isalpha())
 
 
 @lru_cache(maxsize=1024)
 def read_unit(text: str) -> Unit | None:
     r"""The unit that words or ``\text{...}`` spell; None for words that say nothing, such as ``units``."""
-    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace(r"\cdot", "*").strip(" .,")
-    plain = " ".join(plain.split())
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace(r"\cdot", "*").replace(r"\times", "*").strip(" .,")
+    plain = re.sub(r"([kMGmµ])?\s*\\Omega\b", r" \1ohm", re.sub(r"\\mu\s*", "µ", plain)).replace(r"\AA", "angstrom")
+    plain = _LONG.sub("", " ".join(re.sub(r"µ\s+", "µ", plain).split()))
     lowered = plain.lower()
-    if not plain or lowered in _EMPTY:
+    if not plain or lowered in EMPTY:
         return None
     if lowered in _DEGREES:
         return DEGREE
-    if lowered in ("radian", "radians", "rad", "rads"):
-        return None  # the unit of a number without a unit
+    if lowered in _RADIANS:
+        return RADIAN
     if lowered in _CURRENCIES:
         return _scaled_currency(lowered)
+    temperature = re.fullmatch(r"(?:degrees? )?(celsius|fahrenheit)|degrees? ([cf])", lowered)
+    if temperature:
+        return Unit("noun", _TEMPERATURES[temperature[1] or temperature[2]])
     factors = _factors(plain)
     if factors is not None:
         return Unit("measure", " ".join(f"{name}^{power}" for name, power in sorted(factors)), factors)
-    return Unit("noun", " ".join(_singular(word) for word in re.findall(r"\w+", lowered)))
+    return Unit("noun", " ".join(_singular(word) for word in re.findall(r"\w+|[^\w\s.,()]", lowered)))
 
 
 def _scaled_currency(sign: str) -> Unit:
@@ -134,24 +177,36 @@ def _singular(word: str) -> str:
 
 
 def _factors(text: str) -> tuple[tuple[str, int], ...] | None:
+    for pattern, spelling in _WHOLE:
+        text = pattern.sub(spelling, text)
     text = re.sub(r"\bper\b", "/", _EXPONENT.sub(r"^\1", text))
     found: list[tuple[str, int]] = []
     sign, scale = 1, 1
-    for part in re.findall(r"[/*]|[^\s/*()^-]+(?:\^-?\d)?|-", text):
+    for part in re.findall(r"[/*()]|[^\s/*()^.-]+(?:\^-?\d)?|[-.]|\^", text):
         if part == "/":
             sign = -1
-        elif part in ("*", "-"):
+        elif part in ("*", "-", ".", "(", ")"):
             continue
         elif part.lower() in ("square", "sq", "cubic", "cu"):
             scale = 3 if part.lower().startswith("cu") else 2
+        elif part.lower() in ("squared", "cubed") and found:
+            name, power = found[-1]
+            found[-1] = (name, power * (3 if part.lower() == "cubed" else 2))
         else:
             match = _FACTOR.fullmatch(part)
-            name = _measure(match[1]) if match else None
+            name = measure_name(match[1]) if match else None
             if match is None or name is None or len(found) >= MAX_FACTORS:
                 return None
             found.append((name, sign * scale * int(match[2] or 1)))
             scale = 1
-    return tuple(found) or None
+    return _gathered(found)
+
+
+def _gathered(found: list[tuple[str, int]]) -> tuple[tuple[str, int], ...] | None:
+    powers: dict[str, int] = {}
+    for name, power in found:
+        powers[name] = powers.get(name, 0) + power
+    return tuple((name, power) for name, power in powers.items() if power) or None
 
 
 @cache
@@ -161,13 +216,13 @@ def _registry() -> Any:
     return pint.UnitRegistry(cache_folder=None)
 
 
-@lru_cache(maxsize=1024)
-def _measure(name: str) -> str | None:
+@lru_cache(maxsize=8192)
+def measure_name(name: str) -> str | None:
     """The full name that pint has for a unit; None where it has none, or where the word is more likely a variable."""
     if name in _NEVER or len(name) > 25:
         return None
-    name = _ALIASES.get(name, _ALIASES.get(name.lower(), name))
-    for spelling in (name, name.lower()):
+    name = _ALIASES.get(name, _ALIASES.get(name.lower(), name) if len(name) > 1 else name)
+    for spelling in (name, name.lower()) if len(name) > 3 else (name,):
         parsed = _registry().parse_unit_name(spelling)
         if parsed:
             prefix, unit, _ = parsed[0]
@@ -190,7 +245,16 @@ def factor(of: Unit, to: Unit) -> Fraction | None:
         return None
     if not ratio.dimensionless:
         return None
-    return Fraction(ratio.magnitude).limit_denominator(10**9) if 1e-6 < ratio.magnitude < 1e6 else Fraction(ratio.magnitude)
+    return _simple(ratio.magnitude)
+
+
+def _simple(ratio: float) -> Fraction | None:
+    """The fraction that a ratio in binary floating point stands for: ten to twelve digits of it are meant."""
+    if not 1e-30 < ratio < 1e30:
+        return None
+    exact = Fraction(f"{ratio:.12g}")
+    near = exact.limit_denominator(10**6) if ratio >= 1 else 1 / (1 / exact).limit_denominator(10**6)
+    return near if abs(near / exact - 1) < Fraction(1, 10**11) else exact
 
 
 def _as_pint(unit: Unit) -> Any:

@@ -1,4 +1,4 @@
-"""Comparing two values: units and percent first, then the expressions, then what a difference may be due to."""
+"""Comparing two expressions: their values or functions, and what a difference may be due to."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise,
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
 from hero_rl.verifiers.math.problem import Hints
-from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import compare_trees, constant_difference, expand_signs, rename
-from hero_rl.verifiers.math.syntax import Node, number
-from hero_rl.verifiers.math.units import Unit, factor
+from hero_rl.verifiers.math.syntax import Node
 
 _FREE_LETTERS = frozenset("nmkjlrstcCKNpq")
 """Letters that commonly stand for any integer or constant, and may be another such letter."""
@@ -24,90 +22,6 @@ _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
 _NEARLY = 5e-4
 """An exact answer this close to a decimal reference of four digits: the reference was rounded on the way to its end."""
 _MAX_RENAMED = 3
-
-
-def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding:
-    """How two readings of kind ``value`` relate."""
-    if reference.tree is None or answer.tree is None:
-        return unsure("not_comparable")
-    finding = _compare_united(reference, answer, hints)
-    if finding.relation == "equal" and reference.qualifier != answer.qualifier:
-        return unsure("conditions_differ")
-    return finding
-
-
-def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Finding:
-    a, b = reference.tree, answer.tree
-    assert a is not None
-    assert b is not None
-    of, to = reference.unit, answer.unit
-    if of is not None and to is not None:
-        return _both_units(a, b, of, to, hints)
-    if of is None and to is None:
-        return _percent_or_plain(a, b, hints)
-    return _one_unit(a, b, of or to, hints, degrees_first=of is not None)
-
-
-def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
-    ratio = factor(to, of)
-    if ratio == 1:
-        return compare_expressions(a, b, hints)
-    if ratio is not None:
-        finding = compare_expressions(a, Node("mul", (number(ratio), b)), hints)
-        if finding.relation == "equal":
-            return equal("equal_converted")
-        return DIFFERENT if finding.reason == "factor_of_100" else finding
-    finding = compare_expressions(a, b, hints)
-    if finding.relation != "equal":
-        return finding if of.kind == to.kind == "noun" else unsure("units_differ")
-    return equal("equal_counted") if of.kind == to.kind == "noun" and _same_head(of, to) else unsure("units_differ")
-
-
-def _same_head(of: Unit, to: Unit) -> bool:
-    """Whether two noun phrases name the same kind of thing, as their last word says: ``red boxes`` and ``wooden boxes``."""
-    return len(of.name) > 2 and len(of.name.split()[-1]) > 2 and of.name.split()[-1] == to.name.split()[-1]
-
-
-def _one_unit(a: Node, b: Node, unit: Unit | None, hints: Hints, *, degrees_first: bool) -> Finding:
-    finding = compare_expressions(a, b, hints)
-    if finding.relation == "equal":
-        return equal("equal_unit_left_out") if not finding.lenient else finding
-    if unit is not None and unit.kind == "degree":
-        x, y = (Node("deg", (a,)), b) if degrees_first else (a, Node("deg", (b,)))
-        in_radians = compare_expressions(x, y, hints)
-        if in_radians.relation == "equal":
-            return equal("equal_converted")
-        return finding
-    if unit is not None and unit.kind == "noun":
-        return finding
-    return unsure("unit_or_percent") if finding.relation == "different" and _may_be_unit_factor(a, b) else finding
-
-
-def _may_be_unit_factor(a: Node, b: Node) -> bool:
-    """Whether two constants differ by a power of ten, or a factor of 12, 24, 60 and so on: one number in two units."""
-    x, y = constant(a), constant(b)
-    if x is None or y is None or x == 0 or y == 0:
-        return x is None or y is None
-    ratio = _ratio(x, y)
-    if ratio is None or ratio.imag or ratio.real <= 0:
-        return False
-    big = max(ratio.real, 1 / ratio.real)
-    tens = math.log10(big)
-    return (big > 2 and abs(tens - round(tens)) < 1e-6) or any(
-        math.isclose(big, other, rel_tol=1e-6) for other in (3, 7, 9, 12, 24, 60, 360, 3600, 3.6, 16)
-    )
-
-
-def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
-    if (a.op == "pct") == (b.op == "pct"):
-        return compare_expressions(a, b, hints)
-    finding = compare_expressions(a, b, hints)
-    if finding.relation == "equal":
-        return finding
-    bare = compare_expressions(a.args[0] if a.op == "pct" else a, b.args[0] if b.op == "pct" else b, hints)
-    if bare.relation == "equal":
-        return equal("equal_percent_left_out")
-    return finding if bare.relation == "different" else bare
 
 
 def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
@@ -182,7 +96,7 @@ def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Find
             return equal("equal_rounded")
     if x == 0 or y == 0:
         return DIFFERENT
-    ratio = _ratio(x, y)
+    ratio = ratio_of(x, y)
     if ratio is None:
         return unsure("answer_too_large")
     if decimal is not None and given is None and decimal.digits >= _MIN_DIGITS_FOR_EXACT and abs(ratio - 1) <= _NEARLY:
@@ -195,7 +109,8 @@ def _finer(given: Decimal | None, value: Value, step: Fraction) -> bool:
     return not isinstance(value, Fraction) if given is None else given.step < step
 
 
-def _ratio(x: Value, y: Value) -> complex | None:
+def ratio_of(x: Value, y: Value) -> complex | None:
+    """The ratio of two numbers; None where it is out of reach."""
     try:
         return complex(x / y if isinstance(x, Fraction) and isinstance(y, Fraction) else _float(x) / _float(y))
     except OverflowError:

@@ -1,0 +1,153 @@
+"""Comparing two values with what stands beside them: units, percent signs and words; then the expressions themselves."""
+
+from __future__ import annotations
+
+import math
+
+from hero_rl.verifiers.math.asked import asked_unit, asks_percent, may_be_added, says_something
+from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.findings import DIFFERENT, Finding, equal, unsure
+from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.reading import Reading
+from hero_rl.verifiers.math.syntax import Node, number, parse
+from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.units import DEGREE, Unit, factor, split_unit
+from hero_rl.verifiers.math.values import compare_expressions, constant, ratio_of
+
+_SAME_UNIT = 1e-6
+"""Two units nearer than this are one: torr and millimetres of mercury."""
+
+
+def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding:
+    """How two readings of kind ``value`` relate."""
+    if reference.tree is None or answer.tree is None:
+        return unsure("not_comparable")
+    finding = _compare_united(reference, answer, hints)
+    if finding.relation == "equal" and reference.qualifier != answer.qualifier:
+        return unsure("conditions_differ")
+    return finding
+
+
+def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Finding:
+    if reference.unit is not None and answer.unit is None:
+        answer = _with_bare_unit(answer, reference.unit)
+    elif answer.unit is not None and reference.unit is None:
+        reference = _with_bare_unit(reference, answer.unit)
+    a, b, of, to = reference.tree, answer.tree, reference.unit, answer.unit
+    assert a is not None
+    assert b is not None
+    if of is not None and to is not None:
+        return _both_units(a, b, of, to, hints)
+    if of is not None:
+        return _left_out(a, b, of, hints)
+    if to is not None:
+        return _added(a, b, to, hints)
+    return _percent_or_plain(a, b, hints)
+
+
+def _with_bare_unit(reading: Reading, other: Unit) -> Reading:
+    """A reading whose last letters are a unit of measure, read as such because the other side has one: ``310 K``."""
+    if other.kind not in ("measure", "degree", "currency") or reading.tree is None or not symbols(reading.tree):
+        return reading
+    core, unit = split_unit(reading.text, loose=True)
+    if unit is None or unit.kind != "measure":
+        return reading
+    try:
+        return reading._replace(tree=parse(core), unit=unit)
+    except Unreadable:
+        return reading
+
+
+def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
+    if of.kind in ("degree", "radian") and to.kind in ("degree", "radian"):
+        x, y = (Node("deg", (tree,)) if unit == DEGREE else tree for tree, unit in ((a, of), (b, to)))
+        return compare_expressions(a, b, hints) if of == to else compare_expressions(x, y, hints)
+    ratio = factor(to, of)
+    if ratio is not None and abs(ratio - 1) < _SAME_UNIT:
+        return compare_expressions(a, b, hints)
+    if ratio is not None:
+        finding = compare_expressions(a, Node("mul", (number(ratio), b)), hints)
+        if finding.relation == "equal":
+            return equal("equal_converted")
+        return DIFFERENT if finding.reason == "factor_of_100" else finding
+    finding = compare_expressions(a, b, hints)
+    if of.kind == to.kind == "noun" and finding.relation != "equal":
+        return finding
+    if of.kind == to.kind == "noun" and _one_noun(of, to) and not says_something(to) and not says_something(of):
+        return equal("equal_counted")
+    return unsure("units_differ")
+
+
+def _one_noun(of: Unit, to: Unit) -> bool:
+    """Whether two noun phrases name the same kind of thing, one of them with fewer words: ``red boxes`` and ``boxes``."""
+    first, second = set(of.name.split()), set(to.name.split())
+    return (first <= second or second <= first) and of.name.split()[-1] == to.name.split()[-1]
+
+
+def _left_out(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
+    """The reference has a unit or words, the answer has none."""
+    finding = compare_expressions(a, b, hints)
+    if finding.relation == "equal":
+        return unsure("unit_or_percent") if says_something(unit, hints.text) else _without_unit(finding)
+    if unit.kind == "degree":
+        return _in_radians(finding, Node("deg", (a,)), b, hints)
+    return finding if unit.kind == "noun" and not says_something(unit, hints.text) else _one_unit(finding, a, b)
+
+
+def _added(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
+    """The answer has a unit or words, the reference has none: the question has to have them, or they say nothing."""
+    finding = compare_expressions(a, b, hints)
+    if finding.relation == "equal":
+        known = may_be_added(unit, hints.text) or (unit.kind == "radian" and _has_pi(b))
+        return _without_unit(finding) if known else unsure("unit_or_percent")
+    if unit.kind == "degree":
+        return _in_radians(finding, a, Node("deg", (b,)), hints)
+    asked = asked_unit(hints.text, unit) if unit.kind in ("measure", "currency") else None
+    ratio = factor(unit, asked) if asked is not None else None
+    if ratio is not None and ratio != 1:
+        converted = compare_expressions(a, Node("mul", (number(ratio), b)), hints)
+        return equal("equal_converted") if converted.relation == "equal" else converted
+    return finding if unit.kind == "noun" and may_be_added(unit, hints.text) else _one_unit(finding, a, b)
+
+
+def _without_unit(finding: Finding) -> Finding:
+    return finding if finding.lenient else equal("equal_unit_left_out")
+
+
+def _in_radians(finding: Finding, a: Node, b: Node, hints: Hints) -> Finding:
+    """An angle in degrees against a number that may be in radians."""
+    return equal("equal_converted") if compare_expressions(a, b, hints).relation == "equal" else finding
+
+
+def _has_pi(tree: Node) -> bool:
+    return tree.name in ("pi", r"\pi") or any(_has_pi(arg) for arg in tree.args)
+
+
+def _one_unit(finding: Finding, a: Node, b: Node) -> Finding:
+    return unsure("unit_or_percent") if finding.relation == "different" and _may_be_unit_factor(a, b) else finding
+
+
+def _may_be_unit_factor(a: Node, b: Node) -> bool:
+    """Whether two constants differ by a power of ten, or a factor of 12, 24, 60 and so on: one number in two units."""
+    x, y = constant(a), constant(b)
+    if x is None or y is None or x == 0 or y == 0:
+        return x is None or y is None
+    ratio = ratio_of(x, y)
+    if ratio is None or ratio.imag or ratio.real <= 0:
+        return False
+    big = max(ratio.real, 1 / ratio.real)
+    tens = math.log10(big)
+    return (big > 2 and abs(tens - round(tens)) < 1e-6) or any(
+        math.isclose(big, other, rel_tol=1e-6) for other in (3, 7, 9, 12, 24, 60, 360, 3600, 3.6, 16)
+    )
+
+
+def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
+    finding = compare_expressions(a, b, hints)
+    if (a.op == "pct") == (b.op == "pct") or finding.relation == "equal":
+        return finding
+    bare = compare_expressions(a.args[0] if a.op == "pct" else a, b.args[0] if b.op == "pct" else b, hints)
+    if bare.relation == "equal":
+        known = a.op == "pct" or asks_percent(hints.text)
+        return equal("equal_percent_left_out") if known else unsure("unit_or_percent")
+    return finding if bare.relation == "different" else bare

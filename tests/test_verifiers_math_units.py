@@ -1,0 +1,165 @@
+"""Units, percent signs and words beside a number: read against the question, and otherwise they have to match."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hero_rl.verifiers.math.stages import Pair, compare_pair
+from hero_rl.verifiers.math.units import factor, read_unit, split_unit
+
+SUFFIXES = [
+    " is wrong", r" \text{ is wrong}", " km", r" \text{ km}", r"\,\mathrm{km}", "%", r"\%", " squared", r"\text{ squared}",
+    " hundred", r" \text{ hundred}", " dozen", r"\text{ dozen}", " not", r"\text{ not}", r" \text{ thirds}",
+    r" \text{ below zero}", r" \text{ out of 20}", r" \text{ at most}", r" \text{ or more}", r" \text{ over } 2",
+    r" \text{ negative}",
+    r"\text{ kg}",
+    r" \text{ million}", r" \text{ radians}", r"^\circ", r" ^\circ\text{C}", r" \text{ times 2}", r" \text{ mod 3}",
+]  # fmt: skip
+
+
+def relation(reference: str, answer: str, problem: str = "") -> str:
+    return compare_pair(Pair(reference, answer, problem)).finding.relation
+
+
+NUMBERS = st.one_of(
+    st.integers(-5000, 5000).filter(bool).map(str),
+    st.tuples(st.integers(1, 50), st.integers(2, 50)).map(lambda pair: rf"\frac{{{pair[0]}}}{{{pair[1]}}}"),
+    st.tuples(st.integers(1, 999), st.integers(1, 999)).map(lambda pair: f"{pair[0]}.{pair[1]}"),
+)
+
+
+@settings(deadline=None)
+@given(number=NUMBERS, suffix=st.sampled_from(SUFFIXES))
+def test_nothing_may_be_appended_to_a_number_that_the_question_does_not_have(number: str, suffix: str) -> None:
+    assert relation(number, number + suffix) != "equal"
+    assert relation(number, number + suffix, "How many solutions does the equation have?") != "equal"
+
+
+SAME_QUANTITY = [
+    (r"290 \mathrm{~K}", "290"),
+    (r"290 \mathrm{~K}", r"290\ \text{K}"),
+    (r"290 \mathrm{~K}", "290 K"),
+    (r"4 \mathrm{~m} \mathrm{~s}^{-1}", r"4\,\text{m/s}"),
+    (r"4 \mathrm{~m} \mathrm{~s}^{-1}", r"4 \mathrm{m\,s^{-1}}"),
+    (r"4 \mathrm{~m} \mathrm{~s}^{-1}", r"14.4 \text{ km/h}"),
+    (r"120 \mathrm{~N}-\mathrm{m}", r"120 \text{ N·m}"),
+    (r"120 \text{ N m}", r"0.12 \text{ kJ}"),
+    (r"8 \mu\text{F}", r"8\,\mu\mathrm{F}"),
+    (r"8 \mu\text{F}", r"8\times 10^{-6} \text{ F}"),
+    (r"2.2 \text{ k}\Omega", r"2200\,\Omega"),
+    (r"3\times 10^{-20} \mathrm{~J}", r"3\times 10^{-13} \text{ erg}"),
+    (r"50 \mathrm{~J} \mathrm{~kg}^{-1}", r"0.05 \text{ kJ/kg}"),
+    (r"9 \text{ m/s}^2", r"9 \text{ N/kg}"),
+    (r"700 \text{ mmHg}", r"700 \mathrm{Torr}"),
+    (r"12{\rm\,cm}", r"0.12 \text{ m}"),
+    (r"3 \text{ m/s/s}", r"3 \text{ m/s}^2"),
+    (r"20 \text{ meters long}", r"20 \text{ m}"),
+    (r"25℃", r"25 ^\circ\text{C}"),
+    (r"15 \text{ 米}", "15米"),
+    (r"\frac{\pi}{6}", r"\frac{\pi}{6} \text{ radians}"),
+    (r"14 \text{ red pens}", r"14 \text{ pens}"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), SAME_QUANTITY)
+def test_one_quantity_in_two_spellings_is_equal(reference: str, answer: str) -> None:
+    assert relation(reference, answer) == "equal"
+
+
+OTHER_QUANTITY = [
+    (r"290 \mathrm{~K}", r"290 \text{ kJ}"),
+    (r"290 \mathrm{~K}", r"291 \text{ K}"),
+    (r"4 \mathrm{~m} \mathrm{~s}^{-1}", r"4 \mathrm{~m} \mathrm{~s}^{-2}"),
+    (r"4 \mathrm{~m} \mathrm{~s}^{-1}", r"4 \text{ s/m}"),
+    (r"120 \text{ N m}", r"120 \text{ N/m}"),
+    (r"8 \mu\text{F}", r"8 \text{ mF}"),
+    (r"8 \mu\text{F}", r"8 \text{ pF}"),
+    (r"2.2 \text{ k}\Omega", r"2.2\,\Omega"),
+    (r"50 \mathrm{~J} \mathrm{~kg}^{-1}", r"50 \text{ J}"),
+    (r"700 \mathrm{Torr}", r"0.7 \text{ Torr}"),
+    (r"12{\rm\,cm}", r"12 \text{ m}"),
+    (r"12 \text{ cm}", r"12 \text{ cm}^2"),
+    (r"25 ^\circ\text{C}", r"25 ^\circ\text{F}"),
+    (r"70^\circ", r"70 \text{ radians}"),
+    (r"14 \text{ red pens}", r"14 \text{ blue pens}"),
+    (r"14 \text{ squared}", "14"),
+    (r"14 \text{ out of 20}", "14"),
+    (r"14 \text{ hundred}", "14"),
+    (r"15 \text{ 米}", "15千米"),
+    (r"\$3", r"3 \text{ euros}"),
+    (r"n \bmod 10", "n"),
+    (r"\frac{10}{3} \approx 3.333 \text{ minutes}", r"\frac{10}{3} \text{ hours}"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), OTHER_QUANTITY)
+def test_another_unit_or_another_word_is_not_equal(reference: str, answer: str) -> None:
+    assert relation(reference, answer) != "equal"
+    assert relation(answer, reference) != "equal"
+
+
+def test_a_quantity_and_its_bare_number_are_never_spoken_different() -> None:
+    for unit in (r"\mathrm{~K}", r"\mathrm{~m}", r"\mathrm{~J} \mathrm{~K}^{-1}", r"\,\text{m/s}^2", r"\mu \text{F}"):
+        assert relation(f"310 {unit}", "310") == "equal"
+        assert relation("310", f"310 {unit}") == "unsure"
+
+
+ASKED = [
+    ("How many metres did he walk?", "2500", r"2500 \text{ m}", True),
+    ("How many metres did he walk?", "2500", r"2.5 \text{ km}", True),
+    ("How many metres did he walk?", "2500", r"2500 \text{ km}", False),
+    ("How many seconds does it take?", "7", r"7 \text{ km}", False),
+    ("How long does it take, in hours?", "0.25", r"15 \text{ minutes}", True),
+    ("How long does it take, in hours?", "0.25", r"0.25 \text{ minutes}", False),
+    ("A square has a side of 3 cm. Find its perimeter.", "12", r"12 \text{ cm}", True),
+    ("A square has a side of 3 cm. Find its area.", "9", r"9 \text{ cm}^2", True),
+    ("A square has a side of 3 cm. Find its area.", "9", r"9 \text{ cm}", False),
+    ("A square has a side of 3 cm. Find its perimeter.", "12", r"12 \text{ km}", False),
+    ("He drives 3 km in 200 s, then 40 m more. How far is that?", "3040", r"3040 \text{ km}", False),
+    ("How many apples are left?", "17", r"17 \text{ apples}", True),
+    ("How many apples are left?", "17", r"17 \text{ is not the answer}", False),
+    ("How many more marbles has Ann?", "17", r"17 \text{ more marbles}", True),
+    ("How many marbles has Ann?", "17", r"17 \text{ more marbles}", False),
+    ("How many students are there?", "30", r"30^\circ\text{C}", False),
+    ("Find the angle at A.", "30", r"30^\circ", True),
+    ("Find x.", "30", r"30^\circ", False),
+    ("What percentage of the class passed?", "20", r"20\%", True),
+    ("By what percent did it grow?", "20", r"20\%", True),
+    ("In a class 20% failed. How many students passed?", "20", r"20\%", False),
+    ("How many apples are left?", "20", r"20\%", False),
+    ("Find the probability.", r"\frac14", r"\frac14\%", False),
+    ("Find the probability.", r"\frac14", r"25\%", True),
+    ("What percentage is that?", r"31\%", r"31\text{ percentage}", True),
+    ("How much does it cost?", "12", r"\$12", True),
+    ("How many solutions are there?", "12", r"\$12", False),
+    ("How many books?", "930本", "930", True),
+    ("一共多少本？", "930", "930本", True),
+    ("Find x mod 9.", r"4 \pmod 9", "4", True),
+]
+
+
+@pytest.mark.parametrize(("problem", "reference", "answer", "same"), ASKED)
+def test_the_question_decides_which_unit_may_be_added(problem: str, reference: str, answer: str, same: bool) -> None:
+    assert (relation(reference, answer, problem) == "equal") is same
+
+
+def test_a_percentage_is_a_hundredth_and_no_more() -> None:
+    assert relation(r"5\%", "0.05") == relation("0.05", r"5\%") == "equal"
+    assert relation("5", r"5\%") == "unsure"
+    assert relation(r"5\%", "0.5") != "equal"
+
+
+def test_units_are_products_and_powers_of_known_names() -> None:
+    assert split_unit(r"6 \text{kg} \cdot \text{m} \cdot \text{s}^{-1}")[0] == "6"
+    newton, product = read_unit("N"), read_unit(r"\text{kg} \cdot \text{m/s}^2")
+    assert newton is not None
+    assert product is not None
+    assert factor(product, newton) == 1
+    joule, erg = read_unit("J"), read_unit("erg")
+    assert joule is not None
+    assert erg is not None
+    assert factor(erg, joule) == Fraction(1, 10**7)
