@@ -6,27 +6,13 @@ import re
 from functools import lru_cache
 
 from hero_rl.verifiers.math.units import EMPTY, Unit, factor, measure_name, read_unit
+from hero_rl.verifiers.math.words import COMPARING, LOADED
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_LOADED = _words(
-    """not no never none nor neither without except wrong incorrect false untrue isn't ain't invalid fake minus plus times
-    negative opposite inverse reciprocal half halves third fourth fifth sixth seventh eighth ninth tenth quarter hundredth
-    thousandth squared cubed cube root double twice triple thrice doubled factorial mod modulo base power percent percentage
-    two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
-    hundred thousand million billion trillion dozen gross score if unless instead but or and zero infinity divided multiplied
-    sin cos tan log ln exp degree radian inch approximately about nearly almost roughly around maybe perhaps probably possibly
-    was were should would could"""
-)
-"""Words that change a number, or take it back: never left out."""
-_COMPARING = _words(
-    """more less fewer least most than over under above below up down out square point pair greater larger smaller
-    before after ago later earlier older younger at bigger"""
-)
-"""Words that change a number, unless the question has the very phrase: ``how many more marbles``."""
 _FUNCTION_WORDS = _words(
     """the a an of in on for from to by with each every all per these those such that there their his her its is are can be
     different distinct possible total many exactly only in both it this which who have has"""
@@ -83,7 +69,7 @@ def says_something(unit: Unit, problem: str = "") -> bool:
     if unit.kind != "noun" or unit.name.startswith("degree "):
         return False
     words = unit.name.split()
-    return any(word in _LOADED or word in _COMPARING or not _WORD.fullmatch(word) for word in words)
+    return any(word in LOADED or word in COMPARING or not _WORD.fullmatch(word) for word in words)
 
 
 @lru_cache(maxsize=4096)
@@ -108,9 +94,9 @@ def _is_noun_of(name: str, problem: str) -> bool:
     words = name.split()
     lowered = problem.lower()
     in_problem = {_stem(word) for word in _WORD.findall(lowered)}
-    if any(word in _LOADED or not _WORD.fullmatch(word) for word in words):
+    if any(word in LOADED or not _WORD.fullmatch(word) for word in words):
         return False
-    if any(word in _COMPARING for word in words):
+    if any(word in COMPARING for word in words):
         return len(words) > 1 and " ".join(words) in " ".join(_stem(word) for word in _WORD.findall(lowered))
     if all(word in _COUNTERS or (not word.isascii() and word in problem) for word in words):
         return True

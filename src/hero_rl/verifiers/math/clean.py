@@ -171,7 +171,7 @@ def _plain_sign(sign: str) -> str:
         return _SIGNS[sign]
     if sign in _GREEK:
         return f"\\{_GREEK[sign]} "
-    value = unicodedata.numeric(sign, None)
+    value = None if unicodedata.category(sign) == "Lo" else unicodedata.numeric(sign, None)
     if value is None:
         wide = unicodedata.normalize("NFKC", sign)
         return wide if len(wide) == 1 and wide.isascii() else sign

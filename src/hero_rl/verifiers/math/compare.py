@@ -20,7 +20,7 @@ from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.words import EXCLUSIVE, content_words, keyword_of
+from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_statement
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _MANY = frozenset(("infinity", "infinitely many"))
@@ -121,14 +121,8 @@ def _compare_words(a: Reading, b: Reading) -> Finding:
 
 
 def _compare_text(a: Reading, b: Reading) -> Finding:
-    expected, given = content_words(a.text), content_words(b.text)
-    if (
-        expected
-        and sorted(expected) == sorted(given)
-        and a.kind == b.kind == "text"
-        and "\\" not in _without_text(a.text + b.text)
-    ):
-        return equal("equal_words") if expected == given else unsure("words")
+    if a.kind == b.kind == "text" and same_statement(a.text, b.text):
+        return equal("equal_words")
     by_keyword = _compare_by_keyword(a, b)
     if by_keyword is not None:
         return by_keyword
@@ -147,13 +141,9 @@ def _compare_by_keyword(a: Reading, b: Reading) -> Finding | None:
         return None
     text, word = (a, b) if a.kind == "text" else (b, a)
     keyword = keyword_of(text.text)
-    if keyword is None or (text is b and keyword not in ("yes", "no")):
+    if keyword is None:
         return None
     return _compare_words(text._replace(kind="word", form=keyword), word)
-
-
-def _without_text(text: str) -> str:
-    return text.replace(r"\text", "")
 
 
 # ------------------------------------------------------------------------------------------- sets of numbers

@@ -15,7 +15,7 @@ from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, spl
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
-from hero_rl.verifiers.math.words import known_word, number_in_words
+from hero_rl.verifiers.math.words import known_word, number_in_words, without_lead_in
 
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
 
@@ -52,13 +52,6 @@ _MATRIX = re.compile(
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
 _FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
 _TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
-_LEADING_WORDS = re.compile(
-    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|so|thus|"
-    r"therefore|hence|[a-zA-Z] is|we (?:get|have)|there (?:is|are)|"
-    r"it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
-    r"\s*\}?\s*(?=\S)",
-    re.IGNORECASE,
-)
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
 _WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
 _COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
@@ -87,11 +80,11 @@ def _read(text: str, levels: int) -> Reading:
     word = known_word(text) or ("infinity" if text in (r"\infty", r"+\infty", "inf", "+inf", "infinity") else None)
     if word:
         return Reading("word", text, form=word)
-    text = _LEADING_APPROX.sub("", _LEADING_WORDS.sub("", _LEADING_WORDS.sub("", text)))
+    text = _LEADING_APPROX.sub("", without_lead_in(text))
     compound = _compound_measure(text)
     if compound is not None:
         return compound
-    spelled = number_in_words(text) if re.search(r"[A-Za-z]{2}", text) else None
+    spelled = number_in_words(text) if re.search(r"[^\W\d_]{2}|[\u4e00-\u9fff]", text) else None
     if spelled is not None:
         return Reading("value", text, tree=number(spelled))
     core, qualifier, is_domain = split_qualifier(text)

@@ -1,0 +1,110 @@
+"""Answers in words: each word, number, sign and negation counts; articles and what the question is about do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from hero_rl.verifiers.math.stages import Pair, compare_pair
+from hero_rl.verifiers.math.words import keyword_of, number_in_words, same_statement, without_lead_in
+
+
+def relation(reference: str, answer: str, problem: str = "") -> str:
+    return compare_pair(Pair(reference, answer, problem)).finding.relation
+
+
+SAME = [
+    ("diverges", r"\text{The integral diverges}"),
+    ("convergent", r"\text{does not diverge}"),
+    ("diverges", r"\text{The series is not convergent}"),
+    (r"\text{a sufficient but not a necessary condition}", r"\text{sufficient but not necessary}"),
+    (r"\text{at least } m+2", r"\text{at least } m+2"),
+    ("rises by -2 units", r"\text{It rises by } -2 \text{ units}"),
+    ("充要条件", r"\text{充分必要条件}"),
+    ("充分不必要条件", "sufficient but not necessary"),
+    ("no valid colouring of integers", r"\text{no valid colouring of integers}"),
+    ("no solution", r"\text{The system is inconsistent}"),
+    ("no such triangles", r"\text{impossible}"),
+    ("无解", r"\emptyset"),
+    ("Yes", "Yes, because 9 is odd"),
+    ("No", r"\text{No. The limit is infinite.}"),
+    ("是", "yes"),
+    ("even", r"\text{any even integer}"),
+    ("三十一", "31"),
+    ("三分之一", r"\frac13"),
+    ("12", "The total is 12"),
+    ("12", r"\text{The area of the square is } 12"),
+    ("the 5th term", "5"),
+    ("Ann is taller than Bob", r"\text{Ann is taller than Bob}"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), SAME)
+def test_the_same_statement_in_other_words_is_equal(reference: str, answer: str) -> None:
+    assert relation(reference, answer) == "equal"
+
+
+OTHER = [
+    ("(3n-2)!!", "(3n+2)!!"),
+    ("(3n-2)!!", "-(3n-2)!!"),
+    (r"\text{at least } m+2", r"\text{at least } m-2"),
+    (r"\text{at least } m+2", r"\text{at most } m+2"),
+    ("rises by -2 units", "rises by 2 units"),
+    ("rises by 1/2 each hour", "rises by 2 each hour"),
+    ("even primes", "even"),
+    ("odd composite numbers", r"\text{odd numbers}"),
+    ("odd", r"\text{odd and positive}"),
+    ("No", "No doubt, yes"),
+    ("No", "yes, no exceptions"),
+    ("No", r"\text{not no}"),
+    ("Yes", r"\text{Yes, unless n is even}"),
+    ("converges", "diverges"),
+    ("converges", r"\text{does not converge}"),
+    ("converges", r"\text{conditionally convergent}"),
+    ("the series converges", "the sequence converges"),
+    (r"\text{necessary but not sufficient}", r"\text{sufficient but not necessary}"),
+    ("充要条件", "充分不必要条件"),
+    ("Ann is taller than Bob", r"\text{Bob is taller than Ann}"),
+    ("Ann is taller than Bob", r"\text{Ann is not taller than Bob}"),
+    ("the graph opens on [0,1]", "the graph opens on (0,-1)"),
+    ("greater than 4%", "greater than 4"),
+    ("是", "不是"),
+    ("no solution", "one solution"),
+    ("31", "三十二"),
+    ("12", r"\text{the wrong answer is } 12"),
+    ("12", r"\text{the square is } 12"),
+    ("12", r"\text{it is not } 12"),
+    ("1", r"1 \text{ thirds}"),
+    ("the 5th term", "6"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), OTHER)
+def test_another_word_number_sign_or_order_is_not_equal(reference: str, answer: str) -> None:
+    assert relation(reference, answer) != "equal"
+    assert relation(answer, reference) != "equal"
+
+
+def test_statements_are_compared_word_by_word() -> None:
+    assert same_statement("It is a function", "Function")
+    assert not same_statement("not a function", "function")
+    assert not same_statement("", "")
+    assert not same_statement("series", "sequence")
+
+
+def test_a_statement_turns_on_its_first_word_only_where_nothing_takes_it_back() -> None:
+    assert keyword_of("Yes, it is") == "yes"
+    assert keyword_of("No problem") is None
+    assert keyword_of("No doubt, yes") is None
+    assert keyword_of("odd prime numbers") is None
+
+
+def test_words_before_a_number_are_left_out_unless_they_name_another_value() -> None:
+    assert without_lead_in("So the answer is 5") == "5"
+    assert without_lead_in("the incorrect answer is 5") == "the incorrect answer is 5"
+    assert without_lead_in("答案是5") == "5"
+
+
+def test_chinese_numbers_are_read() -> None:
+    assert number_in_words("十二") == 12
+    assert number_in_words("一百零五") == 105
+    assert number_in_words("一本") is None
