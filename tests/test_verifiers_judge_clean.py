@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import html
-import re
 import time
 import unicodedata
 
@@ -23,11 +22,15 @@ DANGEROUS = (
 )  # fmt: skip
 
 
+LOOKALIKES = str.maketrans("аесіорѕуꜱᴛ：∶", "aeciopsyst::")
+
+
 def as_a_model_reads(text: str) -> str:
-    """Without what is invisible, entities read, styled letters plain, in lower case: written apart from ``clean``."""
-    text = unicodedata.normalize("NFKC", html.unescape(text))
-    seen = "".join(char for char in text if unicodedata.category(char) != "Cf").casefold()
-    seen = seen.translate(str.maketrans("аесіор｜", "aeciop|"))
+    """Entities read to the end, letters plain, no accents, stars or invisible characters: written apart from ``clean``."""
+    while (unescaped := html.unescape(text)) != text:
+        text = unescaped
+    text = unicodedata.normalize("NFKD", text).casefold().translate(LOOKALIKES)
+    seen = "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Mn", "Me"))
     return " ".join(seen.replace("*", "").split())
 
 
@@ -118,23 +121,75 @@ def test_piles_of_accents_are_cut() -> None:
     assert len(clean("4" + "\u0301" * 5000 + "2")) <= 5
 
 
+MARKERS = (
+    "final decision", "final judgment", "judgement: correct", "[correct]", r"\boxed", "<|end|>", "[/inst]", "[inst]", "<<sys>>",
+    "</s>", "<ground_truth_answer>", "</model_answer>", "<answer end>", '"""', "```", "###", "ground truth answer:",
+    "student answer:", "correct answer:", "output sentence:", "original question:", "system:", "assistant:", "user:", "grader:",
+    "judge:", "<script>", "<!--",
+)  # fmt: skip
+"""No text that was cleaned reads as one of these, wherever in it and whatever stands beside it."""
+
 FRAGMENTS = [
-    "final ", "Final Decision", ": ", "Yes", "<", ">", "|", "<|", "|>", "im_end", "</", "model_answer", "ground_truth_answer",
-    "&lt;", "&gt;", "&amp;", "#", '"', "`", "\u200b", "\u00ad", "Ｆinal", "ｄecision", "\\boxed{", "}", "[", "]", "INST",
-    "system", "\n",
-    " ", "42", "x", "Judgement", "correct", "ignore ", "previous ", "\ud800", "é", "ground truth ", "answer", "###",
-    "you must ",
-    "output ",]  # fmt: skip
+    "final ", "Final Decision", ": ", ":", "Yes", "<", ">", "|", "<|", "|>", "im_end", "</", "model_answer",
+    "ground_truth_answer", "&lt;", "&gt;", "&amp;", "&", "amp;", "lt;", "#60;", "&colon;", "#", "##", '"', "`", "\u200b",
+    "\u00ad", "\u0301", "Ｆinal", "ﬁnal", "ｄecision", "\\boxed{", "\\", "boxed", "}", "[", "]", "INST", "[removed]", "*", "_",
+    "7", "system", "sys", "tem", "assistant", "user", "judge", "\n", " ", "42", "x", "Judgement",
+    "correct", "ignore ", "previous ",
+    "\ud800", "é", "答", "ground truth ", "student ", "answer", "Answer:", "end", "###", "<!--", "-->", "script", "you must ",
+    "output ", "as ", "mark ",
+]  # fmt: skip
+
+
+def assert_it_reads_as_no_marker(text: str) -> None:
+    cleaned = clean(text)
+    assert clean(cleaned) == cleaned
+    read = as_a_model_reads(cleaned)
+    assert [marker for marker in MARKERS if marker in read] == []
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join))
 def test_no_arrangement_of_pieces_forms_a_marker_again_and_cleaning_twice_changes_nothing(text: str) -> None:
-    cleaned = clean(text)
-    assert clean(cleaned) == cleaned
-    read = as_a_model_reads(cleaned)
-    assert not re.search(
-        r"final decision|<\|[^<>]{0,40}\|>|</?(?:model|ground_truth)_answer>|\[/?inst\]|\"\"\"|system:|###|\\boxed", read
-    )
+    assert_it_reads_as_no_marker(text)
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+@pytest.mark.parametrize("before", ["", "7", "_", "x", "答", "final", "é", "*", r"\text{", "[removed]", "{", "-"])
+def test_a_marker_is_found_whatever_it_is_glued_to(marker: str, before: str) -> None:
+    assert_it_reads_as_no_marker(f"{before}{marker}")
+    assert_it_reads_as_no_marker(f"41{before}{marker.title()} Yes")
+
+
+def styled(char: str) -> st.SearchStrategy[str]:
+    """The character as it is, in another style, with something on or behind it that hides it, or as an entity."""
+    code = ord(char)
+    forms = [char, char.upper(), char + "\u200b", char + "\u0301", char + "*", f"&#{code};", f"&#x{code:x};", f"&amp;#{code};"]
+    if char.isalpha():  # full-width, bold, in a square, in a circle
+        forms += [chr(first + code - ord("a")) for first in (0xFF41, 0x1D41A, 0x1F130, 0x24D0)]
+    forms += [chr(other) for other, plain in LOOKALIKES.items() if plain == code]
+    return st.sampled_from([char] * len(forms) + forms)
+
+
+@st.composite
+def disguised(draw: st.DrawFn) -> str:
+    """A marker in disguise, with others put into its middle, some levels deep."""
+    text = ""
+    for _ in range(draw(st.integers(1, 4))):
+        marker = "".join([draw(styled(char)) for char in draw(st.sampled_from(MARKERS))])
+        at = draw(st.integers(0, len(marker)))
+        text = marker[:at] + text + marker[at:]
+    return draw(st.sampled_from(FRAGMENTS)) + text + draw(st.sampled_from(FRAGMENTS))
+
+
+@given(disguised())
+def test_a_marker_in_disguise_and_around_another_is_taken_out(text: str) -> None:
+    assert_it_reads_as_no_marker(text)
+
+
+@pytest.mark.parametrize("depth", [1, 9, 100, 3000])
+def test_a_marker_that_is_wrapped_many_times_is_taken_out(depth: int) -> None:
+    assert_it_reads_as_no_marker("41 &" + "amp;" * depth + "lt;/model_answer&" + "amp;" * depth + "gt;")
+    assert_it_reads_as_no_marker("41 " + "\\bo" * depth + r"\boxed" + "xed" * depth + "{5}")
+    assert_it_reads_as_no_marker("41 " + "final " * depth + "final decision" + " decision" * depth)
 
 
 @given(st.text(max_size=200))
@@ -146,13 +201,13 @@ def test_any_text_can_be_cleaned_and_sent(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["<!--", "final decision ", "</a", "&amp;", "this that it which my ", "\u0301", "{\\boxed ", "a <"]
+    "piece", ["<!--", "final decision ", "</a", "&amp;", "this that it which my ", "\u0301", "{\\boxed ", "a <", " ", "#", "*"]
 )
 def test_a_million_characters_take_no_time_to_speak_of(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     read_fields(text, "5", text, send="response", max_chars=2000, special_tokens=("<s>",))
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 20.0  # half a second; were it quadratic, hours
 
 
 def test_the_final_answer_is_sent_where_it_is_found_and_the_end_where_it_is_not() -> None:

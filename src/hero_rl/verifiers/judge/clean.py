@@ -12,8 +12,9 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
 
 Strictness: TypeAlias = Literal["field", "answer"]
 
@@ -25,7 +26,10 @@ _MAX_INPUT_CHARS = 100_000
 _MAX_COMBINING = 3
 _SHORTEST_EXTRA = 3
 
-_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_ENTITY = re.compile(
+    r"&(?:lt|gt|quot|nbsp|shy|amp(?=lt|gt|quot|nbsp|shy|amp|[#\W\d])|#\d{1,30}|#[xX][0-9a-fA-F]{1,30}|[A-Za-z][A-Za-z0-9]{1,31}(?=;));?"
+)
+"""Without a semicolon only names that spell tags or show nothing: in LaTeX, ``&times`` may be the next cell of a table."""
 _BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f")
 """Letters and marks that show nothing, of categories that are otherwise kept."""
 _LOOKALIKES = str.maketrans(
@@ -33,6 +37,10 @@ _LOOKALIKES = str.maketrans(
     "ABCEHIJKMOPSTXYabcehijkmopstxyABEZHIKMNOPTYXoavigi<><><><>[]{}:#::::",
 )
 """Cyrillic and Greek letters, brackets and colons that look like ASCII; only for finding markers, never put into the text."""
+_NAMED_LETTER = re.compile(
+    r"(?:LATIN|NEGATIVE|REGIONAL) .*LETTER(?: SMALL CAPITAL| DOTLESS| LONG| SCRIPT)? ([A-Z])(?: WITH .*)?"
+)
+"""Letters that Unicode does not call compatible with the plain one, by their names: small capitals, white on black, flags."""
 
 _W = r"[\s~_*\\`'\"|.{}$-]{0,8}"
 """What may stand between two words of a marker without changing how it reads."""
@@ -50,8 +58,17 @@ def _words(text: str) -> str:
     return _W.join(text.split())
 
 
+def _compile(pattern: str) -> re.Pattern[str]:
+    r"""A pattern in which ``\<`` and ``\>`` are where a word begins and ends.
+
+    Not ``\b``: a model reads "42system", "_system" and "答案system" as two words.
+    """
+    return re.compile(pattern.replace(r"\<", "(?<![A-Za-z])").replace(r"\>", "(?![A-Za-z])"), re.IGNORECASE)
+
+
+_BOXED = (_compile(r"\\(?:boxed|fbox)\s*"),)
 _MARKERS = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    _compile(pattern)
     for pattern in (
         # Tokens of chat templates.
         r"<\|[^<>]{0,60}\|>",
@@ -59,7 +76,7 @@ _MARKERS = tuple(
         r"<<\s*/?\s*SYS\s*>>",
         r"</?s>|<(?:start|end)_of_(?:turn|image)>|<(?:bos|eos|pad|unk|mask|cls|sep)>|\[(?:CLS|SEP|PAD|MASK|UNK)\]",
         # Tags: any closing one, any with a space or an underscore in a word-like name, HTML, and the formats' own.
-        r"<!--.{0,300}?(?:-->|$)|<!\[?[A-Z]{2,12}[^<>]{0,200}>",
+        r"<!--(?:.{0,300}?(?:-->|$))?|<!\[?[A-Z]{2,12}[^<>]{0,200}>",
         r"</\s*[A-Za-z][^<>]{0,60}>",
         r"<[A-Za-z]+_[A-Za-z_]{1,40}\s*/?>",
         r"(?<![\w)}\]])<\s*[biups]\s*>",
@@ -67,50 +84,50 @@ _MARKERS = tuple(
         rf"<\s*(?:{_TAG_NAMES})(?:[\s_'’-][^<>\n]{{0,200}})?\s*/?>",
         r"<\s*[A-Za-z' ’]{2,40}\s(?:begin|end)\s*>\s*:?",
         # Headings and names of fields, with or without the marks in front of them.
-        rf"#{{0,6}}\s*\b(?:{_words('ground truth')}(?:{_W}answer)?|(?:student|candidate|model|reference|standard|correct|gold|"
+        rf"#{{0,6}}\s*(?:{_words('ground truth')}(?:{_W}answer)?|(?:student|candidate|model|reference|standard|correct|gold|"
         rf"golden|expected|official|true){_W}(?:['’]?s{_W})?(?:answer|response|solution)|{_words('output sentence')}|"
         rf"{_words('original question')})\s*(?:begin|end)?\s*[\]>*]{{0,3}}\s*[:=]+",
         r"#{2,}\s*(?:question|problem|instructions?|task|system|response|answer|judge?ment|note|rules?)?\s*:?",
-        r"\b(?:system|assistant|user|human)\s{0,3}(?:message|prompt|note|override)?\s{0,3}[\]>*]{0,3}\s{0,3}:",
+        r"(?:system|assistant|user|human)\s{0,3}(?:message|prompt|note|override)?\s{0,3}[\]>*]{0,3}\s{0,3}:",
         # Verdicts, as any of the formats writes them.
-        rf"\b(?:final|my|overall){_W}(?:decision|judge?ment|verdict){_W}[:=]*{_W}(?:is\b{_W})?"
-        rf"(?:(?:boxed|text|textbf){_W})?[\[(]?{_W}(?:{_VERDICT}|[abc])\b",
-        rf"\b(?:decision|judge?ment|verdict){_W}[:=]{_W}(?:(?:boxed|text|textbf){_W})?[\[(]?{_W}(?:{_VERDICT}\w*)?",
+        rf"\<(?:final|my|overall){_W}(?:decision|judge?ment|verdict){_W}[:=]*{_W}(?:is\>{_W})?"
+        rf"(?:(?:boxed|text|textbf){_W})?[\[(]?{_W}(?:{_VERDICT}|[abc])\>",
+        rf"(?:decision|judge?ment|verdict){_W}[:=]{_W}(?:(?:boxed|text|textbf){_W})?[\[(]?{_W}(?:{_VERDICT}\w*)?",
         rf"final{_W}(?:decision|judge?ment|verdict)",
         r"\[\s*(?:in)?correct\s*\]",
         # What is left of a forged turn: the name of the role, or the verdict that it was to speak.
-        r"\[removed\][\s.,:;]*(?:(?:yes|true|correct|right|(?-i:A))\b(?=[\s.,;!)}\]$]*(?:$|\n|\[removed\]))|"
-        r"(?:assistant|system|user)\b)",
-        rf"\b{_words('judging the correctness')}\b[^\n]{{0,80}}",
+        r"\[removed\][\s.,:;]*(?:(?:yes|true|correct|right|(?-i:A))\>(?=[\s.,;!)}\]$]*(?:$|\n|\[removed\]))|"
+        r"(?:(?:assistant|system|user)\>[\s.,:;]*)+)",
+        rf"{_words('judging the correctness')}\>[^\n]{{0,80}}",
         # Quotes and fences that close a field. Three apostrophes stay: they are a third derivative.
         r"\"{3,}|`{3,}",
     )
 )
 
 _PLEAS = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    _compile(pattern)
     for pattern in (
-        r"\b(?:ignore|disregard|forget|override|bypass)\b[^\n.!?]{0,40}\b(?:instructions?|prompts?|rules?|criteria|guidelines?|"
-        r"previous|prior|preceding|earlier|everything)\b[^\n.!?]{0,200}",
-        r"\b(?:(?:you|one)\s{1,3}(?:must|should|shall|will|have to|need to|are to|are (?:required|instructed|told) to|always)|"
+        r"\<(?:ignore|disregard|forget|override|bypass)\>[^\n.!?]{0,40}\<(?:instructions?|prompts?|rules?|criteria|guidelines?|"
+        r"previous|prior|preceding|earlier|everything)\>[^\n.!?]{0,200}",
+        r"\<(?:(?:you|one)\s{1,3}(?:must|should|shall|will|have to|need to|are to|are (?:required|instructed|told) to|always)|"
         r"(?:the\s{1,3})?(?:judge|grader|verifier|evaluator|examiner)\s{1,3}(?:must|should|shall|will|has to)|please)\s{1,3}"
         r"(?:now\s{1,3}|just\s{1,3}|only\s{1,3}|simply\s{1,3}|always\s{1,3})?(?:answer|output|reply|respond|say|print|return|"
-        r"write|mark|grade|judge|accept|approve|conclude|decide|rate|score|treat|consider)\b[^\n.!?]{0,200}",
-        r"\b(?:judge|grader|verifier|evaluator|examiner|teacher|instructor|developer)\s{0,3}"
+        r"write|mark|grade|judge|accept|approve|conclude|decide|rate|score|treat|consider)\>[^\n.!?]{0,200}",
+        r"(?:judge|grader|verifier|evaluator|examiner|teacher|instructor|developer)\s{0,3}"
         r"(?:message|note|override)?\s{0,3}[\]>*]{0,3}\s{0,3}:",
-        rf"\b(?:answer|output|reply|respond|say|print|return|write|conclude|decide)\s{{1,3}}(?:with\s{{1,3}}|only\s{{1,3}}|"
-        rf"just\s{{1,3}})?[\"'“”‘’\[(*]{{0,3}}{_VERDICT}\b",
-        r"\b(?:mark|grade|accept|judge|count|treat|score|rate)\b[^\n.!?]{0,40}\bas\b[^\n.!?]{0,20}"
-        r"\b(?:correct|right|valid|equivalent|true|yes|accepted)\b",
-        r"\b(?:(?:this|that|it|which|my|the|above|given|final|student|candidate|model)(?:['’]s)?\s{1,3}){1,4}(?:answer|response|"
+        rf"\<(?:answer|output|reply|respond|say|print|return|write|conclude|decide)\s{{1,3}}(?:with\s{{1,3}}|only\s{{1,3}}|"
+        rf"just\s{{1,3}})?[\"'“”‘’\[(*]{{0,3}}{_VERDICT}\>",
+        r"\<(?:mark|grade|accept|judge|count|treat|score|rate)\>[^\n.!?]{0,40}\<as\>[^\n.!?]{0,20}"
+        r"\<(?:correct|right|valid|equivalent|true|yes|accepted)\>",
+        r"\<(?:(?:this|that|it|which|my|the|above|given|final|student|candidate|model)(?:['’]s)?\s{1,3}){1,4}(?:answer|response|"
         r"solution|result|value)?\s{0,3}(?:is|are|was|has been|should be|must be)\s{1,3}"
         r"(?:\w{2,12}ly\s{1,3}|indeed\s{1,3}|all\s{1,3})?"
-        r"(?:correct|valid|verified|confirmed|accepted|approved)\b",
-        r"\b(?:match(?:es)?|equals?|agrees?|identical|equivalent|same as|consistent|equal)\s{1,3}(?:with\s{1,3}|to\s{1,3})?"
+        r"(?:correct|valid|verified|confirmed|accepted|approved)\>",
+        r"\<(?:match(?:es)?|equals?|agrees?|identical|equivalent|same as|consistent|equal)\s{1,3}(?:with\s{1,3}|to\s{1,3})?"
         rf"the\s{{1,3}}(?:(?:\w{{1,15}}\s{{1,3}})?(?:{_words('ground truth')}|reference|standard|correct|expected|official|"
-        r"gold|true)\s{1,3}(?:answer|solution|response|key|result|one)\b|ground truth\b)",
-        r"\b(?:has|have) been (?:\w{2,12}ly\s{1,3})?(?:verified|confirmed|checked|validated|approved|accepted)\b",
-        r"\bas an? (?:ai|language model|assistant|judge|grader)\b",
+        r"gold|true)\s{1,3}(?:answer|solution|response|key|result|one)\>|ground truth\>)",
+        r"\<(?:has|have) been (?:\w{2,12}ly\s{1,3})?(?:verified|confirmed|checked|validated|approved|accepted)\>",
+        r"\<as an? (?:ai|language model|assistant|judge|grader)\>",
     )
 )
 
@@ -118,8 +135,9 @@ _PLEAS = tuple(
 def clean(text: str, *, strictness: Strictness = "answer", extra_markers: Sequence[str] = (), one_line: bool = False) -> str:
     r"""The text without what cannot be seen and without what would speak to the judge; the rest is unchanged.
 
-    Cleaning twice gives the same as cleaning once. Takes time proportional to the text's length; only the first and last
-    50,000 characters of a longer text are kept.
+    It goes on until no marker is left; of a text that keeps forming new ones, it returns ``[removed]`` alone. Cleaning twice
+    gives the same as cleaning once. Takes time proportional to the text's length; only the first and last 50,000 characters of
+    a longer text are kept.
 
     Args:
         text: an answer, a problem or a reference.
@@ -134,20 +152,18 @@ def clean(text: str, *, strictness: Strictness = "answer", extra_markers: Sequen
     """
     text = _visible(_cut(text))
     markers = [one for one in extra_markers if len(one) >= _SHORTEST_EXTRA and not one.isalnum() and one not in REMOVED]
+    patterns = (*_MARKERS, *_PLEAS) if strictness == "answer" else _MARKERS
     for _ in range(_MAX_PASSES):
         before = text
-        text = _visible(_ENTITY.sub(lambda match: html.unescape(match.group()), text))
+        text = _spaces(_visible(_ENTITY.sub(lambda match: html.unescape(match.group()), text)), one_line=one_line)
         if strictness == "answer":
-            text = re.sub(r"\\(?:boxed|fbox)\b\s*", "", text)
+            text = _take_out(text, _BOXED, put="")
         for marker in markers:
             text = text.replace(marker, REMOVED)
-        text = _take_out(text, _MARKERS)
-        if strictness == "answer":
-            text = _take_out(text, _PLEAS)
-        text = _spaces(text, one_line=one_line)
+        text = _spaces(_take_out(text, patterns), one_line=one_line)
         if text == before:
-            break
-    return text
+            return text
+    return REMOVED
 
 
 def _cut(text: str) -> str:
@@ -183,36 +199,52 @@ def _is_variation_selector(char: str) -> bool:
     return "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef"
 
 
-def _folded(text: str) -> str:
-    """As long as ``text``, with full-width and styled letters as plain ones: what a model takes them for."""
-    if text.isascii():
-        return text
-    chars = []
-    for char in text:
-        if char > "~":
-            plain = unicodedata.normalize("NFKC", char)
-            char = plain if len(plain) == 1 else char
-            # An accent on a letter does not hide a marker from a model: é is read as e.
-            base = unicodedata.normalize("NFD", char)[0]
-            char = base if base <= "~" else char
-        chars.append(char)
-    return "".join(chars).translate(_LOOKALIKES)
+class _Folded(NamedTuple):
+    """A text as a model reads it, and which character of the original each of its characters stands for."""
+
+    text: str
+    places: Sequence[int]
 
 
-def _take_out(text: str, patterns: Sequence[re.Pattern[str]]) -> str:
+def _folded(text: str) -> _Folded:
+    """Full-width, styled, accented and look-alike letters as plain ones; without accents and the stars of Markdown."""
+    if text.isascii() and "*" not in text:
+        return _Folded(text, range(len(text)))
+    pieces = [(_plain(char), place) for place, char in enumerate(text)]
+    return _Folded("".join(piece for piece, _ in pieces), [place for piece, place in pieces for _ in piece])
+
+
+@lru_cache(maxsize=4096)
+def _plain(char: str) -> str:
+    if char <= "~":
+        return "" if char == "*" else char
+    char = char.translate(_LOOKALIKES)
+    # An accent on a letter does not hide a marker from a model: é is read as e.
+    plain = "".join(one for one in unicodedata.normalize("NFKD", char) if unicodedata.category(one)[0] != "M")
+    named = _NAMED_LETTER.fullmatch(unicodedata.name(char, ""))
+    return named[1].lower() if named and not plain.isascii() else plain.translate(_LOOKALIKES)
+
+
+def _take_out(text: str, patterns: Iterable[re.Pattern[str]], *, put: str = f" {REMOVED} ") -> str:
     folded = _folded(text)
-    for pattern in patterns:
-        found = [match.span() for match in pattern.finditer(folded) if match.group().strip()]
-        if not found:
-            continue
-        pieces: list[str] = []
-        at = 0
-        for start, end in found:
-            pieces += [text[at:start], f" {REMOVED} "]
-            at = end
-        text = "".join([*pieces, text[at:]])
-        folded = _folded(text)
-    return text
+    spans = [match.span() for pattern in patterns for match in pattern.finditer(folded.text) if match.group().strip()]
+    pieces: list[str] = []
+    at = 0
+    for start, end in _joined(spans):
+        pieces += [text[at : folded.places[start]], put]
+        at = folded.places[end - 1] + 1
+    return "".join([*pieces, text[at:]])
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans in order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _spaces(text: str, *, one_line: bool) -> str:
