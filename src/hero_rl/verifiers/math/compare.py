@@ -3,14 +3,17 @@ r"""Typed comparison: two cleaned texts are read as things of a kind, and compar
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
 from hero_rl.verifiers.math.choices import compare_choices, compare_statements
+from hero_rl.verifiers.math.discriminate import decoys
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
 from hero_rl.verifiers.math.problem import Hints, read_problem
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
@@ -24,6 +27,7 @@ from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_statement
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _MANY = frozenset(("infinity", "infinitely many"))
+_CONSTANTS = frozenset("abckCK")
 _GARBAGE = frozenset(
     ("syntax", "sign_unknown", "numbers_side_by_side", "contradiction", "repeated_factorial", "digits_of_another_base")
 )
@@ -43,7 +47,17 @@ def compare_typed(reference: str, answer: str, problem: str) -> Finding:
     family = compare_families(reference, answer, problem, hints)
     if family is not None:
         return family
-    return compare_readings(read(reference), read(answer), hints)
+    return _compare_guarded(read(reference), read(answer), hints)
+
+
+def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Finding:
+    """Compare two readings; an answer that fits a decoy of the reference as well says nothing, and is not accepted."""
+    finding = compare_readings(reference, answer, hints)
+    if finding.relation != "equal" or reference == answer:
+        return finding
+    if any(compare_readings(decoy, answer, hints).relation == "equal" for decoy in decoys(reference, hints)):
+        return unsure("not_discriminating")
+    return finding
 
 
 def _squeezed(text: str) -> str:
@@ -156,7 +170,7 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         return None
     x, y = read_region(a.text), read_region(b.text)
     if x is None or y is None:
-        return _compare_chains(a, b, hints) if a.kind == b.kind == "relation" else _points_and_region(a, b)
+        return _compare_chains(a, b, hints) if a.kind == b.kind == "relation" else unsure("not_comparable")
     if a.kind == b.kind == "tuple" and (len(a.items) != 2 or a.form == b.form):
         return None
     if a.kind == b.kind == "relation" and has_symbolic_ends(x):
@@ -167,7 +181,7 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     if relation == "ends_differ":
         return unsure("ends_differ") if hints.monotonic else different("ends_differ")
     if relation == "unknown":
-        return _renamed_regions(a, b) or unsure("undecided")
+        return unsure("undecided")
     return EQUAL if relation == "equal" else DIFFERENT
 
 
@@ -182,14 +196,6 @@ def _relation_against_other(a: Reading, b: Reading) -> Finding | None:
         return None
     other = b if a.kind == "relation" else a
     return unsure("kinds_differ") if other.kind != "relation" else None
-
-
-def _points_and_region(a: Reading, b: Reading) -> Finding:
-    return unsure("not_comparable")
-
-
-def _renamed_regions(a: Reading, b: Reading) -> Finding | None:
-    return None
 
 
 def _compare_chains(a: Reading, b: Reading, hints: Hints) -> Finding:
@@ -235,43 +241,34 @@ def _compare_inequalities(left: list[str], relations: list[str], right: list[str
 
 
 def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
-    if _is_function_label(b.label) and not a.label and _is_number(a) and _is_number(b):
+    if is_function_label(b.label) and not a.label and _is_number(a) and _is_number(b):
         return unsure("function_or_number")
-    if a.label and b.label and a.label.replace(" ", "") != b.label.replace(" ", ""):
-        return _compare_under_two_labels(a, b, hints)
-    return compare_values(a, b, hints)
-
-
-def _compare_under_two_labels(a: Reading, b: Reading, hints: Hints) -> Finding:
-    if _is_function_label(a.label) and _is_function_label(b.label):
-        return compare_values(a, _with_argument(b, a.label), hints)
-    finding = compare_values(a, b, hints)
-    if finding.relation == "equal" and len(a.label) == len(b.label) == 1:
-        return unsure("labels_differ")
-    if finding.relation != "equal" and not _is_number(a):
+    argument = arguments(b.label) if is_function_label(a.label) and is_function_label(b.label) else ()
+    finding = compare_values(a, _with_argument(b, argument, arguments(a.label)), hints)
+    if finding.reason == "variables_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
+        return equal("equal_renamed")
+    if finding.relation == "equal":
+        expected = a.label or hints.asked
+        fit = not b.label or not expected or labels_agree(expected, b.label, hints.letters)
+        return finding if fit or (not a.label and b.label not in hints.letters) else unsure("labels_differ")
+    if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
         equations = compare_equations(a, b)
         return finding if equations.reason in ("not_comparable", "variables_differ") else equations
     return finding
 
 
-def _is_function_label(label: str) -> bool:
-    inner = label.partition("(")[2].removesuffix(")").strip()
-    return (
-        label[:1].isalpha()
-        and bool(inner)
-        and all(part.strip().isalpha() and len(part.strip()) == 1 for part in inner.split(","))
-    )
+def _differ_in_a_constant(a: Reading, b: Reading) -> bool:
+    """Return whether two functions differ in one letter that usually stands for any constant: ``cx`` and ``kx``."""
+    return len(differ := _all_symbols(a) ^ _all_symbols(b)) == 2 and _CONSTANTS.issuperset(differ)
 
 
 def _is_number(reading: Reading) -> bool:
     return reading.tree is not None and not symbols(reading.tree)
 
 
-def _with_argument(reading: Reading, label: str) -> Reading:
-    """A reading ``f(x) = ...`` in terms of the argument of another label ``g(t)``."""
-    old = [part.strip() for part in reading.label.partition("(")[2].removesuffix(")").split(",")]
-    new = [part.strip() for part in label.partition("(")[2].removesuffix(")").split(",")]
-    if reading.tree is None or len(old) != len(new):
+def _with_argument(reading: Reading, old: Sequence[str], new: Sequence[str]) -> Reading:
+    """Return a reading ``f(t) = ...`` in terms of the argument of the other label, ``f(x)``."""
+    if reading.tree is None or len(old) != len(new) or not old:
         return reading
     return reading._replace(tree=rename(reading.tree, dict(zip(old, new, strict=True))))
 

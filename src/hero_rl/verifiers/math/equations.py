@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, fast, symbols
-from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, equal, unsure
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs_whole, points, substitute
 from hero_rl.verifiers.math.syntax import Node, number, parse
@@ -32,14 +32,21 @@ def zero_form(reading: Reading) -> Node | None:
 
 
 def compare_equations(reference: Reading, answer: Reading) -> Finding:
-    """How two equations relate, of which at least one is not merely a label; a missing one is ``unsure``."""
+    """Compare two equations, or an equation with an expression; an answer must be solved for what it stands for.
+
+    A tautology says nothing, and an equation that merely has the reference among its roots is a question, not an answer.
+    """
     a, b = zero_form(reference), zero_form(answer)
+    if any(form is not None and compare_trees(form, _ZERO) == "equal" for form in (a, b)):
+        return different("not_solved") if b is not None else unsure("not_comparable")
     if a is not None and b is not None:
         return _compare_zero_forms(a, b)
     equation, value = (reference, answer) if a is not None else (answer, reference)
     form = a if a is not None else b
     if form is None or value.kind != "value" or value.tree is None or equation.kind != "equation":
         return unsure("not_comparable")
+    if not symbols(value.tree):
+        return unsure("not_solved")
     return _solved(form, value.tree)
 
 
@@ -48,36 +55,36 @@ def _compare_zero_forms(a: Node, b: Node) -> Finding:
         return unsure("variables_differ")
     if constant_ratio(a, b):
         return EQUAL
-    shared = sorted(symbols(a))
-    for one, other in ((a, b), (b, a)):
-        for name in shared:
-            by = _solution(one, name)
-            if by is not None and compare_trees(substitute(other, name, by), _ZERO) == "equal":
-                return equal("equal_transformed")
+    for name in sorted(symbols(a)):
+        if _is_linear_in(a, name) and _is_linear_in(b, name) and _same_solution(a, b, name):
+            return equal("equal_transformed")
     return DIFFERENT if _has_root_of_one_only(a, b) else unsure("undecided")
 
 
-def _solution(form: Node, name: str) -> Node | None:
-    """What a form ``name - expression`` or ``expression - name`` gives for the name."""
-    if form.op != "add" or len(form.args) != 2:
-        return None
-    left, right = form.args[0], form.args[1].args[0]
-    for variable, by in ((left, right), (right, left)):
-        if variable.op == "sym" and variable.name == name and name not in symbols(by):
-            return by
-    return None
+def _same_solution(a: Node, b: Node, name: str) -> bool:
+    """Return whether two forms linear in a variable, ``p + q name``, have the same solution for it: p/q agrees."""
+    (p, q), (r, s) = _coefficients(a, name), _coefficients(b, name)
+    if any(compare_trees(slope, _ZERO) != "different" for slope in (q, s)):
+        return False
+    return compare_trees(Node("mul", (p, s)), Node("mul", (r, q))) == "equal"
+
+
+def _coefficients(form: Node, name: str) -> tuple[Node, Node]:
+    at_zero, at_one = (substitute(form, name, number(at)) for at in (0, 1))
+    return at_zero, Node("add", (at_one, Node("neg", (at_zero,))))
 
 
 def _solved(form: Node, expression: Node) -> Finding:
-    """Whether an expression is what an equation gives for one of its variables."""
+    """Compare an expression with what an equation linear in one more variable gives for that variable."""
     extra = sorted(symbols(form) - symbols(expression))
-    if symbols(expression) - symbols(form) or len(extra) != 1:
+    if symbols(expression) - symbols(form) or len(extra) != 1 or not _is_linear_in(form, extra[0]):
         return unsure("not_comparable")
-    inserted = substitute(form, extra[0], expression)
-    relation = compare_trees(inserted, _ZERO)
+    if compare_trees(_coefficients(form, extra[0])[1], _ZERO) != "different":
+        return unsure("not_comparable")
+    relation = compare_trees(substitute(form, extra[0], expression), _ZERO)
     if relation == "equal":
         return equal("equal_solved")
-    return DIFFERENT if relation == "different" and _is_linear_in(form, extra[0]) else unsure("undecided")
+    return DIFFERENT if relation == "different" else unsure("undecided")
 
 
 def _is_linear_in(form: Node, name: str) -> bool:

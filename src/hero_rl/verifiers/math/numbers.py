@@ -12,6 +12,7 @@ from hero_rl.verifiers.math.syntax import Node
 
 MIN_DIGITS = 3
 """A decimal of fewer significant digits is too coarse to stand for an exact value."""
+MANY_DIGITS = 7
 MAX_RELATIVE = Fraction(1, 1000)
 """However coarse the decimal, it stands for no number further away than this."""
 
@@ -78,7 +79,14 @@ def is_rounding(reference: Node, answer: Node, expected: Value, given: Value) ->
     coarse, exact, other = (a, given, answer) if a is not None else (b, expected, reference)
     if coarse is None or coarse.digits < MIN_DIGITS or _is_integer(other):
         return False
-    return _rounds_to(exact, coarse) or _cuts_to(exact, coarse)
+    return _rounds_to(exact, coarse) or _cuts_to(exact, coarse) or _last_digit_off(exact, coarse)
+
+
+def _last_digit_off(value: Value, decimal: Decimal) -> bool:
+    """Whether an irrational number misses a decimal of many digits by its last one: rounded on the way to the end."""
+    if isinstance(value, Fraction) or decimal.digits < MANY_DIGITS:
+        return False
+    return bool(abs(_real(value) - _as_value(decimal.value, value)) < _as_value(2 * decimal.step, value))
 
 
 def is_coarse_rounding(reference: Node, answer: Node, expected: Value, given: Value) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.dots import fold_dots
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
+from hero_rl.verifiers.math.numbers import is_rounding
 from hero_rl.verifiers.math.regions import is_real_line
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, substitute
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, words_apart
@@ -248,6 +249,8 @@ def _equation(sides: list[str], text: str, levels: int) -> Reading:
             raise Unreadable("contradiction")
     trees = [parse(side) for side in sides]
     if not any(symbols(tree) for tree in trees):
+        if not _agree(sides):
+            raise Unreadable("contradiction")
         return _single(sides[-1])
     if len(sides) > 2:
         if _agree(sides):
@@ -260,14 +263,26 @@ def _equation(sides: list[str], text: str, levels: int) -> Reading:
 
 
 def _agree(sides: list[str]) -> bool:
-    """Whether the sides of ``a = b = c`` are equal, as far as they can be read."""
+    """Return whether the sides of ``a = b = c`` are equal, or the last a rounding of the others, as far as they can be read."""
     if len(sides) < 2:
         return True
     try:
         trees = [parse(split_unit(side)[0]) for side in sides]
     except Unreadable:
         return False
-    return all(compare_trees(tree, trees[-1]) in ("equal", "equal_if_positive") for tree in trees[:-1])
+    return all(_equal_or_rounded(tree, trees[-1]) for tree in trees[:-1])
+
+
+def _equal_or_rounded(tree: Node, last: Node) -> bool:
+    for base in (0, 10):
+        if compare_trees(tree, last, log_base=base) in ("equal", "equal_if_positive"):
+            return True
+    if symbols(tree) or symbols(last):
+        return False
+    try:
+        return is_rounding(tree, last, evaluate(tree, {}, precise()), evaluate(last, {}, precise()))
+    except Undefined:
+        return False
 
 
 def _mentions(value: Reading, label: str) -> bool:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
+from hero_rl.verifiers.math.arbitrary import same_family
 from hero_rl.verifiers.math.doubt import CLOSE
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols, walk
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
 from hero_rl.verifiers.math.problem import Hints
-from hero_rl.verifiers.math.sampling import compare_trees, constant_difference, expand_signs, rename
+from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, rename
 from hero_rl.verifiers.math.syntax import Node
 
-_FREE_LETTERS = frozenset("nmkjlrstcCKNpq")
-"""Letters that commonly stand for any integer or constant, and may be another such letter."""
-_CONSTANT_LETTERS = frozenset("CcKk")
 _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
-_NEARLY = 5e-4
-"""An exact answer this close to a decimal reference of four digits: the reference was rounded on the way to its end."""
 _MAX_RENAMED = 3
+_INTEGERS = frozenset("kmnlj")
 
 
 def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
@@ -76,7 +74,7 @@ def _has_bare_log(*trees: Node) -> bool:
 def _explain(a: Node, b: Node, hints: Hints) -> Finding:
     """Two expressions differ; is that beyond doubt?"""
     if symbols(a) or symbols(b):
-        return _explain_functions(a, b)
+        return _explain_functions(a, b, hints)
     x, y = constant(a), constant(b)
     if x is None or y is None:
         return unsure("undecided")
@@ -99,8 +97,6 @@ def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Find
     ratio = ratio_of(x, y)
     if ratio is None:
         return unsure("answer_too_large")
-    if decimal is not None and given is None and decimal.digits >= _MIN_DIGITS_FOR_EXACT and abs(ratio - 1) <= _NEARLY:
-        return equal("equal_nearly") if not _is_whole(b) else unsure("numbers_close")
     return _doubt(a, b, ratio, (given is not None) + (decimal is not None), hints)
 
 
@@ -160,35 +156,31 @@ def constant(tree: Node) -> Value | None:
         return None
 
 
-def _explain_functions(a: Node, b: Node) -> Finding:
+def _explain_functions(a: Node, b: Node, hints: Hints) -> Finding:
+    if same_family(a, b, hints):
+        return equal("equal_constants")
     here, there = symbols(a), symbols(b)
-    if (
-        _CONSTANT_LETTERS & here
-        and _CONSTANT_LETTERS & there
-        and constant_difference(_without_constant(a), _without_constant(b))
-    ):
-        return EQUAL
     only_here, only_there = sorted(here - there), sorted(there - here)
     if only_here and len(only_here) == len(only_there) <= _MAX_RENAMED:
         for names in itertools.permutations(only_here):
             if compare_trees(a, rename(b, dict(zip(only_there, names, strict=True)))) == "equal":
-                free = all(_may_be_renamed(old, new) for old, new in zip(only_there, names, strict=True))
+                free = _are_free((*only_here, *only_there), a, hints)
                 return equal("equal_renamed") if free else unsure("variables_differ")
     if only_there and only_here:
         return unsure("variables_differ")
     return DIFFERENT
 
 
-def _may_be_renamed(old: str, new: str) -> bool:
-    return old.lower() == new.lower() or (old in _FREE_LETTERS and new in _FREE_LETTERS)
+def _are_free(names: Sequence[str], tree: Node, hints: Hints) -> bool:
+    """Return whether letters may be exchanged for others: the question uses none of them, or they count multiples of pi."""
+    if hints.given:
+        return hints.letters.isdisjoint(map(_letter, names))
+    return _INTEGERS.issuperset(names) and any(node.op == "const" and node.name == "pi" for node in walk(tree))
 
 
-def _without_constant(tree: Node) -> Node:
-    """The tree without a lone ``+ C`` at its top."""
-    if tree.op != "add":
-        return tree
-    kept = tuple(arg for arg in tree.args if not (arg.op == "sym" and arg.name in _CONSTANT_LETTERS))
-    return Node("add", kept) if kept and len(kept) < len(tree.args) else tree
+def _letter(name: str) -> str:
+    """Return a name without subscript and primes."""
+    return name.partition("_")[0].rstrip("'")
 
 
 def _check_form(a: Node, b: Node, hints: Hints) -> Finding:

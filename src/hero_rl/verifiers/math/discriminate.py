@@ -1,0 +1,209 @@
+r"""Decoys: an answer that a comparison accepts must not pass for something else than the reference, too.
+
+Before a "correct" that is not literal, the same comparison is asked about near misses of the reference: plus one, negated,
+doubled, a letter exchanged, an element dropped or added, another word. An answer that fits one of them, ``x = x`` or
+a formula that swallows constants, says nothing about the reference. A decoy is made only where it surely differs from the
+reference, which is decided here by numbers and spelling and never by the comparison that is being examined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import islice
+
+from hero_rl.verifiers.math.arbitrary import constants_of
+from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, symbols, walk
+from hero_rl.verifiers.math.numbers import written_decimal
+from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.reading import Reading
+from hero_rl.verifiers.math.sampling import rename
+from hero_rl.verifiers.math.syntax import Node, number
+from hero_rl.verifiers.math.words import keyword_of
+
+MAX_DECOYS = 12
+_PER_ELEMENT = 2
+_ELEMENTS = 3
+_PARAMETERS = frozenset("kmnjl")
+_DIFFERS = 1e-6
+_POINTS = tuple(
+    {"at": Fraction(top, 1013), "step": Fraction(step, 997)} for top, step in ((1409, 211), (733, 389), (2917, -571))
+)
+_OTHER_WORDS = ("yes", "no", "none", "infinitely many", "even", "odd", "monday", "tuesday")
+_RELATIONS = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\cup": r"\cap", r"\cap": r"\cup"}
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def decoys(reference: Reading, hints: Hints) -> Iterator[Reading]:
+    """Yield readings that surely differ from the reference, at most ``MAX_DECOYS``."""
+    return islice(_decoys(reference, hints), MAX_DECOYS)
+
+
+def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
+    if reading.kind == "value" and reading.tree is not None:
+        for tree in _other_trees(reading.tree, hints):
+            yield reading._replace(tree=tree, text=f"decoy of {reading.text}")
+    elif reading.kind == "word":
+        yield from (reading._replace(form=word, text=word) for word in _OTHER_WORDS if word != reading.form)
+    elif reading.kind in ("text", "relation"):
+        yield from (reading._replace(text=text) for text in _other_texts(reading))
+    elif reading.kind == "equation":
+        yield from _other_equations(reading, hints)
+    elif reading.items:
+        yield from _other_elements(reading, hints)
+
+
+# ------------------------------------------------------------------------------------------- values
+
+
+def _other_trees(tree: Node, hints: Hints) -> Iterator[Node]:
+    several = any(node.op in ("pm", "mp") for node in walk(tree))
+    for decoy in _near_misses(tree, hints):
+        if several or _surely_differ(tree, decoy):
+            yield decoy
+
+
+def _near_misses(tree: Node, hints: Hints) -> Iterator[Node]:
+    names = symbols(tree)
+    if any(node.op in ("pm", "mp") for node in walk(tree)):
+        yield Node("add", (tree, number(1)))
+        return
+    if not names:
+        yield _shifted_constant(tree)
+        yield Node("neg", (tree,))
+        yield Node("mul", (number(2), tree))
+        return
+    constants = set(constants_of(tree, hints, known=True))
+    if constants:
+        variables = sorted(names - constants)
+        if variables:
+            yield Node("add", (tree, Node("pow", (Node("sym", (), None, variables[0]), number(7)))))
+        return
+    yield Node("add", (tree, number(1)))
+    yield Node("mul", (number(2), tree))
+    if not names & _PARAMETERS - hints.letters:
+        yield Node("neg", (tree,))
+    yield from _other_letters(tree, names & hints.letters if hints.given else names)
+    yield from _other_operators(tree)
+
+
+def _shifted_constant(tree: Node) -> Node:
+    """Return a constant a little off, in the same notation: what a rounding cannot explain."""
+    written = written_decimal(tree)
+    if written is None:
+        return Node("add", (tree, number(1)))
+    if tree.op != "num" or tree.value is None:
+        return Node("mul", (number(Fraction(11, 10)), tree))
+    shift = 1 if abs(tree.value) < 100 else abs(tree.value) // 10
+    places = len(tree.name.partition(".")[2])
+    value = tree.value + shift
+    return Node("num", (), value, f"{float(value):.{places}f}")
+
+
+def _other_equations(reading: Reading, hints: Hints) -> Iterator[Reading]:
+    """Yield the equation with one side shifted or with one letter or sign exchanged; scaling a side may change nothing."""
+    for index, side in enumerate(reading.items):
+        tree = side.tree
+        if tree is None:
+            continue
+        names = symbols(tree)
+        shifted = Node("add", (tree, number(1)))
+        letters = _other_letters(tree, names & hints.letters if hints.given else names)
+        for decoy in (shifted, *letters) if names else (shifted,):
+            items = (*reading.items[:index], side._replace(tree=decoy), *reading.items[index + 1 :])
+            yield reading._replace(items=items, text=f"decoy of {reading.text}")
+
+
+def _other_letters(tree: Node, names: frozenset[str]) -> Iterator[Node]:
+    for name in sorted(names)[:_ELEMENTS]:
+        if len(name) == 1 and name.isalpha() and name not in _PARAMETERS:
+            yield rename(tree, {name: name.swapcase()})
+    plain = sorted(name for name in names if len(name) == 1)
+    if len(plain) >= 2:
+        yield rename(tree, {plain[0]: plain[1]})
+
+
+def _other_operators(tree: Node) -> Iterator[Node]:
+    """Yield the tree with the sign of one term turned, and with one exponent raised."""
+    for node in walk(tree):
+        if node.op == "add" and len(node.args) >= 2:
+            last = node.args[-1]
+            turned = last.args[0] if last.op == "neg" else Node("neg", (last,))
+            yield _with(tree, node, node._replace(args=(*node.args[:-1], turned)))
+            break
+    for node in walk(tree):
+        if node.op == "pow":
+            yield _with(tree, node, node._replace(args=(node.args[0], Node("add", (node.args[1], number(1))))))
+            break
+
+
+def _with(tree: Node, old: Node, new: Node) -> Node:
+    if tree is old:
+        return new
+    return tree._replace(args=tuple(_with(arg, old, new) for arg in tree.args)) if tree.args else tree
+
+
+def _surely_differ(a: Node, b: Node) -> bool:
+    """Return whether two trees clearly differ in value at some point."""
+    names = sorted(symbols(a) | symbols(b))
+    for point in _POINTS:
+        values = {name: point["at"] + index * point["step"] for index, name in enumerate(names)}
+        try:
+            x, y = (complex(evaluate(tree, values, fast())) for tree in (a, b))
+        except (Undefined, OverflowError):
+            continue
+        if abs(x - y) > _DIFFERS * max(abs(x), abs(y)):
+            return True
+        if not names:
+            break
+    return False
+
+
+# ------------------------------------------------------------------------------------------- texts and collections
+
+
+def _other_texts(reading: Reading) -> Iterator[str]:
+    text = reading.text
+    for match in islice(_NUMBER.finditer(text), _ELEMENTS):
+        raised = str(int(float(match.group())) + 1)
+        yield text[: match.start()] + raised + text[match.end() :]
+    for old, new in _RELATIONS.items():
+        if old in text:
+            yield text.replace(old, new)
+    keyword = keyword_of(text) if reading.kind == "text" else None
+    if keyword in ("yes", "no"):
+        yield re.sub(keyword, "no" if keyword == "yes" else "yes", text, count=1, flags=re.IGNORECASE)
+    elif reading.kind == "text":
+        yield f"not {text}"
+        yield f"{text} only if it is odd"
+
+
+def _other_elements(reading: Reading, hints: Hints) -> Iterator[Reading]:
+    items = reading.items
+    for index, item in list(enumerate(items))[:_ELEMENTS]:
+        if not _stands_alone(items, index):
+            continue
+        for decoy in islice(_decoys(item, hints), _PER_ELEMENT):
+            yield reading._replace(items=(*items[:index], decoy, *items[index + 1 :]), text=f"decoy of {reading.text}")
+    if reading.kind in ("list", "set"):
+        yield reading._replace(items=(*items, Reading("value", "7919", tree=number(7919))), text=f"decoy of {reading.text}")
+        if len(items) > 1 and _stands_alone(items, len(items) - 1):
+            yield reading._replace(items=items[:-1], text=f"decoy of {reading.text}")
+    if reading.kind == "tuple" and len(items) > 1:
+        yield from _reversed(reading)
+
+
+def _stands_alone(items: Sequence[Reading], index: int) -> bool:
+    """Return whether no other element may have the value of this one, so that the collection changes without it."""
+    own = items[index].tree
+    rest = [item for at, item in enumerate(items) if at != index]
+    if own is None:
+        return items[index] not in rest
+    return all(item.tree is not None and r"\pm" not in item.text and _surely_differ(own, item.tree) for item in rest)
+
+
+def _reversed(reading: Reading) -> Iterator[Reading]:
+    first, last = reading.items[0], reading.items[-1]
+    if first.tree is not None and last.tree is not None and _surely_differ(first.tree, last.tree):
+        yield reading._replace(items=(last, *reading.items[1:-1], first), text=f"decoy of {reading.text}")

@@ -1,0 +1,78 @@
+r"""Labels of answers, ``AB``, ``f(x)``, ``Area``: what stands before ``=`` or ``:``, and when two of them name one thing."""
+
+from __future__ import annotations
+
+import re
+
+_MARKS = re.compile(
+    r"\\(?:text|mathrm|overline|widehat|vec|triangle|angle|measuredangle)(?![A-Za-z])|[{}|$\s]|\^\\circ|\bm(?=\\angle)"
+)
+_NUMBER = re.compile(r"_?\d+$")
+_SEGMENT = re.compile(r"[A-Z]{2}")
+_OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
+_SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
+_FILLERS = frozenset(("the", "a", "an", "is", "value", "of", "answer", "total", "final"))
+
+
+def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) -> bool:
+    """Return whether two labels may name the same thing; ``letters`` are those that the question uses.
+
+    >>> labels_agree("AB", "BA"), labels_agree("f(x)", "y"), labels_agree("Area", "A"), labels_agree("AB", "AC")
+    (True, True, True, False)
+    """
+    a, b = _NUMBER.sub("", _plain(one)), _NUMBER.sub("", _plain(other))
+    if a == b:
+        return True
+    if _SEGMENT.fullmatch(a) and _SEGMENT.fullmatch(b):
+        return a[::-1] == b
+    head, tail = a.partition("("), b.partition("(")
+    if (head[1] or tail[1]) and head[0] == tail[0]:
+        return not (head[1] and tail[1]) or (is_function_label(a) and is_function_label(b))
+    if is_function_label(a) != is_function_label(b):
+        function, name = (head[0], b) if is_function_label(a) else (tail[0], a)
+        return name == "y" and len(function) == 1
+    if _is_symbol(a) != _is_symbol(b) and (_words(one) or _words(other)):
+        symbol = a if _is_symbol(a) else b
+        return symbol.partition("_")[0] not in letters or _words_agree(one, other)
+    return _words_agree(one, other)
+
+
+def is_function_label(label: str) -> bool:
+    """Return whether a label is a function of letters, as ``f(x)`` or ``g(s,t)``."""
+    inner = label.partition("(")[2].removesuffix(")").strip()
+    return (
+        label[:1].isalpha()
+        and bool(inner)
+        and all(len(part.strip()) == 1 and part.strip().isalpha() for part in inner.split(","))
+    )
+
+
+def arguments(label: str) -> tuple[str, ...]:
+    """Return the letters in the brackets of a function label; none where there are no brackets."""
+    inner = label.partition("(")[2].removesuffix(")").strip()
+    return tuple(part.strip() for part in inner.split(",")) if inner else ()
+
+
+def _is_symbol(label: str) -> bool:
+    return re.fullmatch(r"\\?[A-Za-z]|\\[A-Za-z]+", label.partition("_")[0]) is not None
+
+
+def _plain(label: str) -> str:
+    return _MARKS.sub("", label)
+
+
+def _words_agree(one: str, other: str) -> bool:
+    """Return whether a word and its initial, a word and its short form, or two phrases of the same words stand there."""
+    a, b = sorted((_words(one), _words(other)), key=lambda words: sum(map(len, words)))
+    if not a or not b:
+        return False
+    if set(a) == set(b):
+        return True
+    return len(a) == 1 and len(a[0]) == 1 and len(b[0]) > 2 and b[0].startswith(a[0]) and len(b) == 1
+
+
+def _words(label: str) -> list[str]:
+    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", label).strip().lower()
+    if not _OF_WORDS.fullmatch(text):
+        return []
+    return [_SHORT_FOR.get(word, word) for word in text.split() if word not in _FILLERS]
