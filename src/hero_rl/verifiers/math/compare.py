@@ -245,7 +245,7 @@ def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
         return unsure("function_or_number")
     argument = arguments(b.label) if is_function_label(a.label) and is_function_label(b.label) else ()
     finding = compare_values(a, _with_argument(b, argument, arguments(a.label)), hints)
-    if finding.reason == "variables_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
+    if finding.reason == "letters_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
         return equal("equal_renamed")
     if finding.relation == "equal":
         expected = a.label or hints.asked

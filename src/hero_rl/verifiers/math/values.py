@@ -165,7 +165,7 @@ def _explain_functions(a: Node, b: Node, hints: Hints) -> Finding:
         for names in itertools.permutations(only_here):
             if compare_trees(a, rename(b, dict(zip(only_there, names, strict=True)))) == "equal":
                 free = _are_free((*only_here, *only_there), a, hints)
-                return equal("equal_renamed") if free else unsure("variables_differ")
+                return equal("equal_renamed") if free else unsure("letters_differ")
     if only_there and only_here:
         return unsure("variables_differ")
     return DIFFERENT
