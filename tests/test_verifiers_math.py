@@ -82,7 +82,7 @@ def hasty() -> Iterator[MathVerifier]:
         ("7", r"\boxed{" + "7+" * MAX_ANSWER_CHARS + "}", "incorrect", "answer_too_long"),
         (r"\frac{1}{3}", r"\boxed{0.33}", "abstain", "numbers_close"),
         ("5", r"\boxed{7\%}", "incorrect", "different"),
-        ("x", r"\boxed{y}", "abstain", "variables_differ"),
+        ("x", r"\boxed{y}", "abstain", "letters_differ"),
         ("7", r"\boxed{all real numbers}", "abstain", "kinds_differ"),
         ("any even number will do", r"\boxed{7}", "abstain", "reference_in_words"),
         (r"\frac{1}{", r"\boxed{7}", "abstain", "reference_unreadable"),
@@ -105,7 +105,7 @@ def test_binary_never_abstains_and_keeps_the_reasons() -> None:
     with MathVerifier(policy="binary", deadline_s=0.0005, workers=1) as binary:
         verdicts = binary.verify(rows)
     assert [verdict.label for verdict in verdicts] == ["incorrect", "incorrect", "incorrect", "correct", "incorrect"]
-    assert [verdict.reason for verdict in verdicts[:3]] == ["variables_differ", "timeout", "reference_missing"]
+    assert [verdict.reason for verdict in verdicts[:3]] == ["letters_differ", "timeout", "reference_missing"]
     assert [verdict.failed for verdict in verdicts] == [False, True, False, False, False]
 
 
