@@ -110,7 +110,7 @@ def test_the_place_to_round_to_is_read(text: str, expected: str | None) -> None:
         (r"5\text{ m}", r"5\text{ s}", "units_differ"),
         ("7", "the seventh seal", "answer_in_words"),
         ("it depends on the weather", "7", "reference_in_words"),
-        ("2a", "2b", "variables_differ"),
+        ("2a", "2b", "letters_differ"),
         ("|x|", "x", "equal_for_positive_numbers"),
         ("5", "9^{9^{9^{9}}}", "answer_too_large"),
         ("f(x)=x", "7", "different"),

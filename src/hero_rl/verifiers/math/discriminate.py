@@ -165,16 +165,17 @@ def _surely_differ(a: Node, b: Node) -> bool:
 
 def _other_texts(reading: Reading) -> Iterator[str]:
     text = reading.text
+    keyword = keyword_of(text) if reading.kind == "text" else None
+    if keyword in ("yes", "no"):
+        yield re.sub(keyword, "no" if keyword == "yes" else "yes", text, count=1, flags=re.IGNORECASE)
+        return
     for match in islice(_NUMBER.finditer(text), _ELEMENTS):
         raised = str(int(float(match.group())) + 1)
         yield text[: match.start()] + raised + text[match.end() :]
     for old, new in _RELATIONS.items():
         if old in text:
             yield text.replace(old, new)
-    keyword = keyword_of(text) if reading.kind == "text" else None
-    if keyword in ("yes", "no"):
-        yield re.sub(keyword, "no" if keyword == "yes" else "yes", text, count=1, flags=re.IGNORECASE)
-    elif reading.kind == "text":
+    if reading.kind == "text":
         yield f"not {text}"
         yield f"{text} only if it is odd"
 
