@@ -7,6 +7,7 @@ import pytest
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.sampling import Relation, compare_trees
 from hero_rl.verifiers.math.syntax import parse
+from hero_rl.verifiers.math.tokens import Unreadable
 
 
 def relation(a: str, b: str) -> Relation:
@@ -147,3 +148,167 @@ def test_agreement_at_integers_counts_for_variables_that_are_integers() -> None:
     assert relation(r"\sin(\pi t)", "0") != "equal"
     assert relation(r"\cos(2\pi x)", "1") != "equal"
     assert relation(r"\lfloor r \rfloor", "r") != "equal"
+
+
+# ------------------------------------------------------------------------------------------- sums, products, dots
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (r"1+2+\ldots+m", r"\frac{m^2+m}{2}"),
+        (r"1+2+\cdots+200", "20100"),
+        (r"2+4+6+\cdots+2n", "n^2+n"),
+        (r"1+4+9+\cdots+n^2", r"\sum_{k=1}^{n}k^2"),
+        (r"\sum_{i=0}^{n} 2^i", "2^{n+1}-1"),
+        (r"1+2+4+\cdots+2^{n}", "2^{n+1}-1"),
+        (r"1+2+4+8+\cdots+512", "1023"),
+        (r"\frac{1}{2\cdot 3}+\frac{1}{3\cdot 4}+\cdots+\frac{1}{(n+1)(n+2)}", r"\frac{n}{2(n+2)}"),
+        (r"\frac{1}{\sqrt{1}+\sqrt{2}}+\frac{1}{\sqrt{2}+\sqrt{3}}+\cdots+\frac{1}{\sqrt{80}+\sqrt{81}}", "8"),
+        (r"1-\frac12+\frac13-\cdots+\frac{(-1)^{n-1}}{n}", r"\sum_{k=1}^{n}\frac{(-1)^{k+1}}{k}"),
+        (r"1+x+x^2+\cdots+x^{m}", r"\frac{1-x^{m+1}}{1-x}"),
+        (r"y^n+y^{n-1}+\cdots+y+1", r"\sum_{k=0}^{n}y^k"),
+        (r"2\cdot4\cdot6\cdots(2n)", "2^n n!"),
+        (r"2\cdot4\cdot6\cdots(2n)", "(2n)!!"),
+        (r"(2n+1)!!", r"\frac{(2n+1)!}{2^n n!}"),
+        (r"n(n-1)(n-2)\cdots 3\cdot 2\cdot 1", "n!"),
+        (r"m(m-1)\cdots(m-k+1)", r"\frac{m!}{(m-k)!}"),
+        (r"\prod_{k=2}^{n}\frac{k-1}{k}", r"\frac{1}{n}"),
+        (r"b_1+b_2+\cdots+b_n", r"\sum_{j=1}^{n} b_j"),
+        (r"b_1b_2\cdots b_n", r"\prod_{i=1}^{n} b_i"),
+        (r"b_1c_1+b_2c_2+\cdots+b_nc_n", r"\sum_{k=1}^{n} c_kb_k"),
+        (r"\sum_{i=1}^{m}\sum_{j=1}^{n} a_{ij}", r"\sum_{j=1}^{n}\sum_{i=1}^{m} a_{ij}"),
+        (r"\sum_{k=1}^{n} f(k)", r"\sum_{k=2}^{n+1} f(k-1)"),
+        (r"\operatorname{lcm}(1,2,\ldots,10)", "2520"),
+        (r"\max(1,2,\ldots,n)", "n"),
+    ],
+)
+def test_sums_and_products_are_equal_to_their_closed_forms(a: str, b: str) -> None:
+    assert relation(a, b) == relation(b, a) == "equal"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (r"1+2+\ldots+m", r"\frac{m^2-m}{2}"),
+        (r"1+2+\cdots+200", "20101"),
+        (r"2+4+6+\cdots+2n", "n^2"),
+        (r"1+4+9+\cdots+n^2", r"\sum_{k=1}^{n-1}k^2"),
+        (r"\sum_{i=0}^{n} 2^i", "2^{n}-1"),
+        (r"\sum_{k=1}^{n} k+1", r"\sum_{k=1}^{n} (k+1)"),
+        (r"1+x+x^2+\cdots+x^{m}", r"\frac{1-x^{m}}{1-x}"),
+        (r"2\cdot4\cdot6\cdots(2n)", "2^{n-1} n!"),
+        (r"(2n+1)!!", r"(2n-1)!!"),
+        (r"(2n)!!", r"(2n)!"),
+        (r"m(m-1)\cdots(m-k+1)", r"\frac{m!}{(m-k+1)!}"),
+        (r"b_1+b_2+\cdots+b_n", r"b_1+b_2+\cdots+b_{n+1}"),
+        (r"b_1+b_2+\cdots+b_n", r"b_1b_2\cdots b_n"),
+        (r"b_1b_2\cdots b_n", r"\prod_{i=2}^{n} b_i"),
+        (r"b_1c_1+b_2c_2+\cdots+b_nc_n", r"\sum_{k=1}^{n} b_{n+1-k}c_k"),
+        (r"\sum_{i=1}^{m}\sum_{j=1}^{n} a_{ij}", r"\sum_{i=1}^{m}\sum_{j=1}^{n} a_{ji}"),
+        (r"\sum_{k=1}^{n} f(k)", r"\sum_{k=1}^{n} f(k-1)"),
+        (r"\sum_{k=1}^{n} f(k)", "nf(k)"),
+        (r"\operatorname{lcm}(1,2,\ldots,10)", "5040"),
+        (r"\max(1,2,\ldots,n)", "n+1"),
+    ],
+)
+def test_sums_and_products_are_not_equal_to_their_neighbours(a: str, b: str) -> None:
+    assert relation(a, b) not in ("equal", "equal_if_positive")
+    assert relation(b, a) not in ("equal", "equal_if_positive")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"1+2+\ldots+64",
+        r"1+2+\cdots+2^n",
+        r"b_1c_n+b_2c_{n-1}+\cdots+b_nc_1",
+        r"1-\frac12+\frac13-\cdots-\frac{1}{10}",
+        r"1+\cdots+n",
+        r"2+3+5+7+\cdots+p",
+        r"1+\frac12+\frac14+\cdots",
+        r"1+2+\ldots+n+1",
+        r"3+1+4+\cdots+9",
+        r"\sum_{k=1}^{\infty}\frac{1}{k^2}",
+        r"\sum_{p \in P} p",
+        r"\sum_{k=1}^{n} k+k",
+        r"\prod_{k=1}^{n} k \cdot 2",
+        r"\sum_{k=1}^{k} k",
+    ],
+)
+def test_dots_and_sums_whose_meaning_is_not_clear_are_not_read(text: str) -> None:
+    with pytest.raises(Unreadable):
+        parse(clean(text))
+
+
+# ------------------------------------------------------------------------------------------- notations
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (r"\binom{12}{5}", "C(12,5)"),
+        (r"\binom{12}{5}", "C_{12}^{5}"),
+        (r"\binom{12}{5}", "C^{5}_{12}"),
+        (r"\binom{12}{5}", "{}_{12}C_{5}"),
+        (r"\binom{12}{5}", "{}^{12}C_5"),
+        (r"\binom{12}{5}", "12C5"),
+        (r"\binom{12}{5}", r"{12 \choose 5}"),
+        (r"\binom{n}{2}", r"{}_nC_2"),
+        ("P(9,4)", "3024"),
+        ("{}_9P_4", "3024"),
+        ("A_9^4", "3024"),
+        ("P(n,k)", r"\frac{n!}{(n-k)!}"),
+        (r"\operatorname{tg} x", r"\frac{\sin x}{\cos x}"),
+        (r"\operatorname{ctg} x", r"\frac{1}{\tan x}"),
+        (r"\ctg x", r"\cot x"),
+        (r"\mathrm{tg}\,x", r"\tan x"),
+        (r"\operatorname{cosec} t", r"\csc t"),
+        (r"\operatorname{arctg} 3", r"\arctan 3"),
+        (r"\operatorname{arcsec} 2", r"\frac{\pi}{3}"),
+        (r"\sec^{-1} 2", r"\frac{\pi}{3}"),
+        (r"\operatorname{arsinh} 1", r"\ln(1+\sqrt{2})"),
+        (r"\operatorname{sh} x+\operatorname{ch} x", "e^x"),
+        (r"\operatorname{th} x", r"\tanh x"),
+        (r"\lg 1000", "3"),
+        (r"\log_28", "3"),
+        (r"\ln|x|", r"\frac{1}{2}\ln(x^2)"),
+        (r"\operatorname{sgn}(x)", r"\frac{|x|}{x}"),
+        (r"7\frac{1}{4}\%", "0.0725"),
+        (r"(1101)_2", "13"),
+        (r"\text{3A}_{16}", "58"),
+        (r"0.58333\ldots", r"\frac{7}{12}"),
+        (r"1.2727\ldots", r"\frac{14}{11}"),
+    ],
+)
+def test_other_spellings_mean_the_same(a: str, b: str) -> None:
+    assert relation(a, b) == relation(b, a) == "equal"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (r"\binom{12}{5}", "C(12,6)"),
+        (r"\binom{12}{5}", "C(5,12)"),
+        (r"\binom{12}{5}", "P(12,5)"),
+        (r"\binom{12}{5}", "{}_{5}C_{12}"),
+        ("A_9^4", r"\binom{9}{4}"),
+        ("A_1^2", "2"),
+        (r"\operatorname{tg} x", r"\cot x"),
+        (r"\operatorname{cosec} t", r"\sec t"),
+        (r"\operatorname{sh} x", r"\sin x"),
+        (r"\sin^{-1} x", r"\frac{1}{\sin x}"),
+        (r"\lg 1000", r"\ln 1000"),
+        (r"\log_28", r"\log_{28} 2"),
+        (r"\operatorname{sgn}(x-90)", "-1"),
+        (r"7\frac{1}{4}\%", "7.0025"),
+        (r"(1101)_2", "1101"),
+        (r"\text{3A}_{16}", "3A"),
+        (r"0.58333\ldots", "0.58333"),
+        (r"2.718281828\ldots", r"\frac{271801}{99990}"),
+        ("7!!", "7!"),
+    ],
+)
+def test_other_spellings_do_not_mean_more(a: str, b: str) -> None:
+    assert relation(a, b) not in ("equal", "equal_if_positive")
+    assert relation(b, a) not in ("equal", "equal_if_positive")

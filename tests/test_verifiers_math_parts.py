@@ -114,7 +114,7 @@ def test_what_has_no_value(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1 2", "2 +", "+", "x^", "(1", "1)", "hello there", r"\foo", "x^2^3", "3!!", "89_8", "1=2", r"\frac{1}"]
+    "text", ["", "1 2", "2 +", "+", "x^", "(1", "1)", "hello there", r"\foo", "x^2^3", "3!!!", "89_8", "1=2", r"\frac{1}"]
 )
 def test_what_is_no_expression(text: str) -> None:
     with pytest.raises(Unreadable):

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from hero_rl.verifiers.math.notation import function_name
+
 _CONTROL = {"\x0c": r"\f", "\x08": r"\b", "\x0b": r"\v", "\x07": r"\a"}
 _BROKEN_TAB = re.compile(r"\t(?=(?:ext|imes|heta|an|au|frac|riangle)(?:[^A-Za-z]|bf|it|rm|$))")
 _BROKEN_RETURN = re.compile(r"\r(?=(?:ight|ho|angle)[^A-Za-z])")
@@ -85,7 +87,6 @@ _ALIASES = (
     (re.compile(r"\\(?:lor|vee)(?![A-Za-z])"), r"\\text{ or }"),
     (re.compile(r"\\(?:isin)(?![A-Za-z])"), r"\\in "),
     (re.compile(r"\\(?:to|rightarrow|mapsto)(?![A-Za-z])|->"), r"\\to "),
-    (re.compile(r"(?:\{\}|\{\s\})?\s*_\s*\{?(\w)\}?\s*C\s*_\s*\{?(\w)\}?"), r"\\binom{\1}{\2}"),
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"\\&"), r"\\text{ and }"),
     (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
@@ -109,17 +110,13 @@ _CURRENCY_DOLLAR = re.compile(r"^\s*-?\s*\$\s*(?=[\d.])")
 _COUNTED_DELIMITERS = re.compile(r"(?<!\\)\$\$?|(?<!\\)\\[()]|(?<!\\)\\[\[\]]")
 _THOUSANDS = re.compile(r"(?<![\d.,(\[{])(\d{1,3})((?:,\d{3})+)(?![\d,])")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,])")
-_FUNCTION_NAMES = frozenset(
-    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp",
-    "max", "min",
-     "gcd", "lcm", "det", "lg", "arccot", "sgn")
-)  # fmt: skip
-_ALSO_UNITS = frozenset(("min", "sec"))
 _UPRIGHT_UNITS = re.compile(r"[mgsNJWVAKCLhFTHlS](?:\^-?\d)?(?:\s*(?:[/.*]|\\cdot)?\s*[mgsNJWVAKCLhFTHlS](?:\^-?\d)?){0,5}")
 _OLD_ROMAN = re.compile(r"\{\\rm(?![A-Za-z])([^{}]*)\}|\\(?:mathrm|text)\s+([A-Za-z])(?![A-Za-z])")
 _POWERS_OF_UNITS = re.compile(r"\\(?:mathrm|text|textrm|rm)\s*\{(?:[^{}]|\^\s*\{\s*-?\d\s*\})*\}")
 _AFTER_NUMBER = re.compile(r"(?:[\d})]|\\pi|[A-Za-z]|\x00\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?\s*(?:/|\\cdot|[-*(.])?)\s*$")
 _ALTOGETHER = re.compile(r"[\s,]*(?:\\text\{\s*,?\s*)?\b(?:altogether|in total|in all)\s*\}?$")
+_SHORT_FUNCTION = re.compile(r"tg|sh|ch")
+_ARGUMENT = re.compile(r"\s*[A-Za-z0-9({|\\]")
 _NUMBER_THEN_WORDS = re.compile(r"([-+]?\d[\d.,/]*)\s+([A-Za-z].*)", re.DOTALL)
 _MAX_ROUNDS = 6
 
@@ -211,7 +208,7 @@ def _upright(text: str) -> str:
 
 def _text_or_math(match: re.Match[str]) -> str:
     content = match.group(1).strip()
-    if content in _FUNCTION_NAMES and (content not in _ALSO_UNITS or "operatorname" in match.group()):
+    if content == "det" or function_name(content, operator=_is_operator(content, match)):
         return f"\\{content} "
     if (len(content) > 1 or match.group().startswith(r"\mathrm")) and _UPRIGHT_UNITS.fullmatch(content):
         return f"\x01{{{content}}}"
@@ -221,6 +218,12 @@ def _text_or_math(match: re.Match[str]) -> str:
         return f" {content} "
     counted = _NUMBER_THEN_WORDS.fullmatch(content)
     return f" {counted[1]} \x00{{{counted[2]}}}" if counted else f" \x00{{{content}}}"
+
+
+def _is_operator(content: str, match: re.Match[str]) -> bool:
+    """Whether a word is marked as an operator: by its command, or a short one by the argument after it."""
+    applied = _SHORT_FUNCTION.fullmatch(content) and _ARGUMENT.match(match.string, match.end())
+    return "operatorname" in match.group() or bool(applied)
 
 
 def _scale(match: re.Match[str]) -> str:

@@ -94,7 +94,7 @@ def integer_variables(*trees: Node) -> frozenset[str]:
 def _whole_points(source: random.Random, names: Sequence[str], trees: Sequence[Node]) -> Iterator[Point]:
     integers = integer_variables(*trees) if trees else frozenset(names)
     largest = _MAX_RANGE_END if any(has_range(tree) for tree in trees) else _MAX_WHOLE
-    for _ in range(9 if largest == _MAX_RANGE_END else 5):
+    for _ in range(8):
         yield Point("whole", {name: _whole(source, name in integers, largest) for name in names})
     for group, rung in enumerate(_rungs(trees) if largest == _MAX_WHOLE else (), 1):
         for _ in range(2 if rung > largest else 0):

@@ -7,7 +7,6 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.dots import fold_dots
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
 from hero_rl.verifiers.math.numbers import is_rounding
 from hero_rl.verifiers.math.regions import is_real_line
@@ -314,8 +313,6 @@ def _single(text: str) -> Reading:
         raise Unreadable("prose") from None
     if "vec" in core and _UNIT_VECTORS & symbols(tree):
         return _vector(tree, text)
-    if r"\ldots" in core:
-        tree = fold_dots(tree)
     if unit is None:
         tree, unit = _degrees(tree)
     return Reading("value", text, tree=tree, unit=unit)

@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from hero_rl.verifiers.math.counting import index_sequences
 from hero_rl.verifiers.math.evaluate import (
     DIGITS,
     NotReal,
@@ -27,7 +28,7 @@ from hero_rl.verifiers.math.evaluate import (
 )
 from hero_rl.verifiers.math.points import AROUND_KINKS, Point, integer_variables, needs_whole, points
 from hero_rl.verifiers.math.residues import same_residues
-from hero_rl.verifiers.math.tree import Node, has_range, index_sequences, rename, substitute, symbols, variables, walk
+from hero_rl.verifiers.math.tree import Node, has_range, rename, substitute, symbols, variables, walk
 
 __all__ = ["Relation", "compare_trees", "constant_difference", "constant_ratio", "expand_signs", "needs_whole", "points",
            "rename", "same_constant", "substitute"]  # fmt: skip

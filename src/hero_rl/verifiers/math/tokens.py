@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
+from hero_rl.verifiers.math.notation import WORDS
+
 TokenKind: TypeAlias = Literal["number", "letter", "command", "sign", "word"]
 
 MAX_TOKENS = 800
@@ -27,15 +29,8 @@ _TOKEN = re.compile(
     r"(?P<space>\s*)(?:(?P<number>\d+(?:\.\d+|\.(?=\\overline))?|\.\d+)|(?P<word>\\text\{[^{}]*\})|(?P<command>\\[A-Za-z]+|\\[{}%$|#&_\\])"
     r"|(?P<letters>[A-Za-z]+)|(?P<sign>[-+*/^_=<>()\[\]{}|,;:!'.&\"]))"
 )
-_KNOWN_WORDS = frozenset(
-    ("sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln",
-    "exp", "pi",
-     "infty", "alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "omega", "phi", "sigma", "cdot", "times", "frac",
-     "abs",
-     "floor", "ceil", "binom", "asin", "acos", "atan", "infinity")
-)  # fmt: skip
-_SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "infinity": "infty", "oo": "infty", "inf": "infty"}
-_SPLIT = re.compile("|".join(sorted(_KNOWN_WORDS, key=len, reverse=True)))
+_SAME = {"infinity": "infty", "oo": "infty", "inf": "infty"}
+_SPLIT = re.compile("|".join(sorted(WORDS, key=len, reverse=True)))
 _MAX_PRODUCT_LETTERS = 5
 _VOWEL_WORD = re.compile(r"[A-Z]?[a-z]*[aeiou][a-z]*")
 
@@ -58,9 +53,9 @@ def tokenize(text: str) -> list[Token]:
         position = match.end()
         spaced = bool(match["space"])
         if match["letters"]:
-            if spaced and run_before and len(match["letters"]) > 1 and match["letters"] not in _KNOWN_WORDS:
+            if spaced and run_before and len(match["letters"]) > 1 and match["letters"] not in WORDS:
                 raise Unreadable("prose")
-            run_before = len(match["letters"]) > 1 and match["letters"] not in _KNOWN_WORDS
+            run_before = len(match["letters"]) > 1 and match["letters"] not in WORDS
             tokens += _letters(match["letters"], spaced)
         else:
             run_before = False
@@ -75,7 +70,7 @@ def _letters(run: str, spaced: bool) -> list[Token]:
     if len(run) == 1:
         return [Token("letter", run, spaced)]
     name = _SAME.get(run.lower(), run.lower())
-    if name in _KNOWN_WORDS:
+    if name in WORDS:
         return [Token("command", f"\\{name}", spaced)]
     known = _SPLIT.search(run)
     if known and len(run) - len(known.group()) <= _MAX_PRODUCT_LETTERS:

@@ -86,17 +86,3 @@ def substitute(tree: Node, name: str, by: Node) -> Node:
     if tree.op == "sym" and tree.name == name:
         return by
     return tree._replace(args=tuple(substitute(arg, name, by) for arg in tree.args)) if tree.args else tree
-
-
-def index_sequences(*trees: Node) -> tuple[Node, ...]:
-    """The trees with each ``a_n`` as a term of a sequence, where one of them has terms of that sequence."""
-    names = frozenset(node.name for tree in trees for node in walk(tree) if node.op == "seq")
-    return tuple(_indexed(tree, names) for tree in trees) if names else trees
-
-
-def _indexed(tree: Node, names: frozenset[str]) -> Node:
-    base, _, index = tree.name.partition("_") if tree.op == "sym" else ("", "", "")
-    if base in names and index:
-        where = number(int(index)) if index.isdecimal() else Node("sym", (), None, index) if index.isalpha() else None
-        return Node("seq", (where,), None, base) if where is not None else tree
-    return tree._replace(args=tuple(_indexed(arg, names) for arg in tree.args)) if tree.args else tree
