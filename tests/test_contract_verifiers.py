@@ -17,7 +17,15 @@ from helpers.contract import HURRIED_S, LASTING, PROMISES, Case, Value
 from helpers.servers import Faults, running
 from hero_rl.cache import Cache
 from hero_rl.types import Rollout, Scorer, Verdict, Verifier
-from hero_rl.verifiers import ColumnVerifier, ExactVerifier, HendrycksVerifier, MathVerifier, MathVerifyVerifier
+from hero_rl.verifiers import (
+    ByField,
+    ChoiceVerifier,
+    ColumnVerifier,
+    ExactVerifier,
+    HendrycksVerifier,
+    MathVerifier,
+    MathVerifyVerifier,
+)
 from hero_rl.verifiers.cached import CachedVerifier
 from hero_rl.verifiers.cascade import Cascade
 from hero_rl.verifiers.judge import FORMATS, JudgeVerifier, LocalJudge, RemoteJudge
@@ -74,6 +82,27 @@ def maths(stack: ExitStack, folder: Path, *, policy: Any) -> Case:
 
     others = [partial(make, other) for other in POLICIES if other != policy]
     return Case(make=make, row=row, bad=NO_REFERENCE, says_so=says_so, others=[*others, lambda: make(deadline_s=19.0)])
+
+
+def choice(stack: ExitStack, folder: Path) -> Case:
+    def row_of_choice(number: int) -> Rollout:
+        one = row(number)
+        options = [str(number + 5), one.reference, "none of the above"]
+        claim = "(B)" if number % 2 == 0 else f"A. {options[0]}"
+        return replace(one, response=f"so it is\n\n{claim}", extra={"options": options})
+
+    bad = replace(row_of_choice(0), extra={"options": "A, B"})
+    return Case(make=ChoiceVerifier, row=row_of_choice, bad=bad, others=[lambda: ChoiceVerifier(policy="strict")])
+
+
+def by_field(stack: ExitStack, folder: Path) -> Case:
+    def routed(number: int) -> Rollout:
+        return replace(row(number), extra={"source": "text" if number % 3 else 1})
+
+    def make(text: Callable[[], Verifier] = ExactVerifier) -> Verifier:
+        return ByField("source", {"text": text(), "1": HendrycksVerifier()})
+
+    return Case(make=make, row=routed, bad=replace(routed(0), reference=""), others=[lambda: make(HendrycksVerifier)])
 
 
 def judge(
@@ -159,6 +188,9 @@ CASES: dict[str, Callable[[ExitStack, Path], Case]] = {
     "exact": _of(rule, make=ExactVerifier, others=(HendrycksVerifier,)),
     "column": _of(rule, make=lambda: ColumnVerifier("label"), others=()),
     **{f"math-{policy}": _of(maths, policy=policy) for policy in POLICIES},
+    "choice": choice,
+    "by": by_field,
+    "cached-by": cached(by_field),
     "hendrycks": _of(rule, make=HendrycksVerifier, others=(ExactVerifier,)),
     "math_verify": _of(
         rule, make=lambda: MathVerifyVerifier(workers=1, deadline_s=4.0), others=(lambda: MathVerifyVerifier(workers=1),)
@@ -211,6 +243,6 @@ def test_a_typed_program_takes_every_verifier(tmp_path: Path) -> None:
     verifiers: list[Verifier] = [
         exact, ColumnVerifier("label"), MathVerifier(workers=1), HendrycksVerifier(), MathVerifyVerifier(workers=1), judge,
         JudgeVerifier("http://127.0.0.1:9"), Cascade(exact, judge), any_of(exact, judge), all_of(exact, judge),
-        majority(exact, judge), CachedVerifier(exact), _learned(tmp_path),
+        majority(exact, judge), CachedVerifier(exact), _learned(tmp_path), ChoiceVerifier(), ByField("source", {"a": exact}),
     ]  # fmt: skip
     assert all(isinstance(one, Verifier) and not isinstance(one, Scorer) for one in verifiers)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from hero_rl.types import Rollout, Verdict
+from hero_rl.verifiers import ChoiceVerifier
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.findings import Finding
 from hero_rl.verifiers.math.options import options_in_question, options_of_field
+from hero_rl.verifiers.math.policy import Policy
 
 NUMBERS = "How many are there? (A) 4 (B) 6 (C) 8 (D) 12"
 WORDS = "Which?\nA. The lake is deep\nB. The lake is not deep\nC. The lake\nD. all of the above\nE. none of the above"
@@ -109,3 +112,85 @@ def test_options_of_a_field() -> None:
     assert options_of_field(["(A) 3", "(B) 5"]) == {"A": "3", "B": "5"}
     for bad in (["1"], [], {"A": 1, "B": True}, {"AB": "x", "C": "y"}, "abc", None, 5, [None, "x"], ["x", " "], ["x"] * 27):
         assert options_of_field(bad) is None
+
+
+# ------------------------------------------------------------------------------------------- the verifier
+
+
+def judge(
+    response: str, reference: str = "B", problem: str = NUMBERS, *, policy: Policy = "balanced", **extra: object
+) -> Verdict:
+    rollout = Rollout(prompt_id="p", problem=problem, reference=reference, response=response, extra=extra)
+    return ChoiceVerifier(policy=policy).verify([rollout])[0]
+
+
+THOUGHT = "We count them one after the other, and then once more to be sure. " * 6
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"\boxed{B}", r"\boxed{\text{(B) } 6}", r"\boxed{6}", THOUGHT + "The answer is (B).", THOUGHT + "\n\nAnswer: B",
+        THOUGHT + "\n\n**B**", THOUGHT + "\n\nB", THOUGHT + "\n\n(B) 6", THOUGHT + "\nOption B is correct.",
+        THOUGHT + "So I choose option B because it is even.", "The answer is 4. Hmm.\n\nAnswer: B", "**Answer: B**", "6",
+        "<think>A? \\boxed{A}</think>\nB", "B) 6", "<answer>B</answer>",
+    ],
+)  # fmt: skip
+def test_responses_that_choose_the_right_option(response: str) -> None:
+    assert judge(response).label == "correct"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"\boxed{(B) or (C)}", r"\boxed{B: no, C}", r"\boxed{A. 4, B. 6, C. 8}", r"\boxed{B. 8}",
+        r"\boxed{A}\boxed{B}\boxed{C}",
+        r"\boxed{}", "", "B\nC", "A. 4\nB. 6", "A. 4\nB. 6\nC. 8\nD. 12", THOUGHT, THOUGHT + "B is excluded.\n\nA",
+        THOUGHT + "The answer is not B but C.", "Option A is correct. Option B is correct.",
+        r"\boxed{A, B, C, D}", "The answer is B or C",
+        "The letter B is not it",
+        "The answer is not B.", "Any of A, B, C, D", r"\boxed{\text{all of the above}}", r"\boxed{x=x}", r"\boxed{7}",
+        r"\boxed{B^2}", r"\boxed{B.}\boxed{C.}", "<think>B</think>", "Thought process:", "Solution: B, no, A", "neither", ":",
+    ],
+)  # fmt: skip
+def test_responses_that_do_not_choose_it(response: str) -> None:
+    assert judge(response).label != "correct"
+
+
+def test_the_reference_is_letters_a_text_a_list_or_an_index() -> None:
+    options = ["red", "green", "blue", "none of the above"]
+
+    def ask(answer: str, text: str, **extra: object) -> str:
+        rollout = Rollout(
+            prompt_id="p",
+            problem="Which?",
+            reference=text,
+            response=rf"\boxed{{{answer}}}",
+            extra={"options": options, **extra},
+        )
+        return ChoiceVerifier().verify([rollout])[0].label
+
+    assert [ask(answer, "green") for answer in ("B", "green", "B. green", "C", "red", "B. red")] == [
+        *("correct", "correct", "correct", "incorrect", "incorrect", "abstain")
+    ]
+    assert [ask(answer, "A, C") for answer in ("AC", "C and A", "A. red and C. blue", "A", "ABC")] == [
+        *("correct", "correct", "correct", "incorrect", "incorrect")
+    ]
+    assert [ask(answer, "green, D", reference=["green", "D"]) for answer in ("BD", "B")] == ["correct", "incorrect"]
+    assert [ask(answer, "1", answer_type="index") for answer in ("B", "A", "green")] == ["correct", "incorrect", "correct"]
+    assert ask("A", "4", answer_type="index") == ask("A", "A", answer_type="index") == "abstain"
+    assert ask("A", "1") == ask("B", "yellow") == ask("B", "red or green") == "abstain"
+    assert judge("B", "2", "Which?", options=["2", "1", "0"]).label == "incorrect"  # the text of an option, not its number
+
+
+def test_options_that_are_no_options_abstain() -> None:
+    for options in ("A, B", ["4"], {"A": "4", "10": "6"}, 7, ["4", None]):
+        assert judge("B", options=options)[:2] == ("abstain", "field_invalid")
+    assert judge("B", options=None).label == judge("B", problem="").label == "correct"
+    assert judge("12", problem="").label == "abstain"
+
+
+def test_strict_takes_letters_and_no_generous_reading() -> None:
+    found = [judge(rf"\boxed{{{one}}}", policy="strict").label for one in ("B", "B. 6", "b", "6", "A", "B. 8")]
+    assert found == ["correct", "correct", "abstain", "abstain", "incorrect", "abstain"]
+    assert judge(r"\boxed{B. 8}", policy="binary").label == "incorrect"

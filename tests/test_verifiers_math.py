@@ -209,11 +209,13 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: p
 
 def test_the_python_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[1] / "docs" / "verifiers.md").read_text()
-    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, *others = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(first, {"__name__": "docs"})
     assert capsys.readouterr().out == "correct equal\n"
     names: dict[str, Any] = {"__name__": "docs"}
-    exec(second, names)
+    for other in others:
+        exec(other, names)
+    assert isinstance(names["ByField"]("source", {"a": names["LengthVerifier"]()}), Verifier)
     assert isinstance(names["LengthVerifier"](), Verifier)
     assert [verdict.reason for verdict in names["LengthVerifier"]().verify([rollout("", "x" * 101)])] == ["too_long"]
 

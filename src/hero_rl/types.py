@@ -67,8 +67,9 @@ class Rollout:
 class Verifier(Protocol):
     """Anything that gives one verdict a rollout, in order. It never raises for a bad row: it abstains with a reason.
 
-    Two attributes are optional: ``identity`` (text; everything but the rollout that decides its verdicts, so that they can be
-    cached) and ``learned`` (True: some of its verdicts are a model's).
+    Three attributes are optional: ``identity`` (text; everything but the rollout that decides its verdicts, so that they can be
+    cached), ``columns`` (names of the columns in ``Rollout.extra`` that decide them, too) and ``learned`` (True: some of its
+    verdicts are a model's).
     """
 
     name: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,8 +22,8 @@ KEY_FORMAT = 1
 class RolloutKey:
     """Gives the key of what one verifier or reward model says of a rollout.
 
-    Everything in the rollout counts but ``prompt_id``, which is only a label, and ``extra``, which is not read by anything
-    that has an identity.
+    Everything in the rollout counts but ``prompt_id``, which is only a label, and of ``extra`` all columns but those that the
+    verifier or reward model says it reads.
 
     >>> key = RolloutKey("score", "model-a")
     >>> one = Rollout(prompt_id="p", problem="1+1", reference="2", response="2")
@@ -32,9 +32,10 @@ class RolloutKey:
     (True, False)
     """
 
-    def __init__(self, kind: str, identity: str) -> None:
-        """Keys of results of one kind, such as ``"score"``, by one model."""
-        self._made_of = kind, identity
+    def __init__(self, kind: str, identity: str, columns: Sequence[str] = ()) -> None:
+        """Keys of results of one kind, such as ``"score"``, by one model that reads these columns of ``extra``."""
+        self._made_of = kind, identity, tuple(columns)
+        self._columns = tuple(columns)
         self._begin = hashlib.sha256(_encode((KEY_FORMAT, kind, identity)))
 
     def __call__(self, rollout: Rollout) -> bytes | None:
@@ -42,8 +43,9 @@ class RolloutKey:
         fields = (
             rollout.problem, rollout.messages, rollout.reference, rollout.response, rollout.finished, rollout.steps,
         )  # fmt: skip
+        read = {name: rollout.extra[name] for name in self._columns if name in rollout.extra}
         try:
-            encoded = _encode(fields)
+            encoded = _encode((*fields, read) if read else fields)
         except TypeError:
             return None
         key = self._begin.copy()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hero_rl.data import jsonl
+from hero_rl.data.references import Reference, read_reference
 from hero_rl.errors import InputError
 from hero_rl.rewards.groups import MAX_MAGNITUDE
 from hero_rl.types import Rollout
@@ -151,14 +152,15 @@ def _rollout(record: Record, columns: Columns, path: Path) -> Rollout:
         _check(values, "rm_score", _is_score, _SCORE)
         _check(values, "finished", _is_flag, "true, false or null")
         _check(values, "steps", _is_steps, "a list of strings or null")
+        reference = _reference(values)
         return Rollout(
             prompt_id=prompt_id,
             problem=_text(values, "problem"),
-            reference=_text(values, "reference"),
+            reference=reference.text,
             response=_text(values, "response"),
             finished=values.get("finished"),  # type: ignore[arg-type]  # checked above
             steps=tuple(values.get("steps") or ()),  # type: ignore[arg-type]  # checked above
-            extra={name: value for name, value in values.items() if name not in _OWN_FIELDS},
+            extra={name: value for name, value in values.items() if name not in _OWN_FIELDS} | reference.columns,
         )
     except _BadColumn as error:
         raise InputError(f"{place(path, record.number)}: {error}") from None
@@ -201,6 +203,15 @@ def _text(values: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise _BadColumn(f"column {name!r} must be a string, got {_shown(value)}")
     return value
+
+
+def _reference(values: Mapping[str, object]) -> Reference:
+    value = _required(values, "reference")
+    reference = read_reference(value)
+    if reference is None:
+        wanted = "a list of strings and numbers" if isinstance(value, list) else "a string"
+        raise _BadColumn(f"column 'reference' must be {wanted}, got {_shown(value)}")
+    return reference
 
 
 def _check(values: Mapping[str, object], name: str, holds: Callable[[object], bool], expected: str) -> None:

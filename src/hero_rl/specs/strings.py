@@ -20,6 +20,7 @@ ARGUMENTS: Mapping[str, str] = {
     **dict.fromkeys(("vllm", "vllm-pooling", "sglang", "tei", "openrlhf"), "[MODEL@]URL"),
     **dict.fromkeys(("compass", "xverify", "general", "tinyv", "judge"), "[MODEL@]URL or PATH"),
     **dict.fromkeys(("any_of", "all_of", "majority"), "A,B,..."),
+    "by": "COLUMN:VALUE=NAME,...",
 }
 """What needs something after a colon, and what it is."""
 _EXAMPLES: Mapping[str, str] = {
@@ -30,6 +31,7 @@ _EXAMPLES: Mapping[str, str] = {
     "any_of": "any_of:math,exact",
     "all_of": "all_of:math,exact",
     "majority": "majority:math,exact,hendrycks",
+    "by": "by:data_source:gsm8k=math,mmlu=choice",
 }
 
 
@@ -50,11 +52,15 @@ def split(spec: str, table: Mapping[str, object], option: str) -> tuple[str, str
     lookup(table, name, option)
     wanted = ARGUMENTS.get(name)
     if wanted and not argument:
-        example = _EXAMPLES.get(name, f"{name}:http://localhost:8000")
-        raise InputError(f"{option} {spec}: nothing after the colon; write {name}:{wanted}, such as {example}")
+        raise InputError(f"{option} {spec}: nothing after the colon; write {name}:{wanted}, such as {example(name)}")
     if colon and not wanted:
         raise InputError(f"{option} {spec}: {name!r} takes nothing after a colon; write {name}")
     return name, argument
+
+
+def example(name: str) -> str:
+    """Return a string that begins with this name, as a user would write it."""
+    return _EXAMPLES.get(name, f"{name}:http://localhost:8000")
 
 
 def is_url(argument: str) -> bool:

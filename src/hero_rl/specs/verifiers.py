@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
 from hero_rl.errors import InputError
-from hero_rl.specs.strings import address, api_key, given, is_url, refuse, split
+from hero_rl.specs.strings import address, api_key, example, given, is_url, refuse, split
 from hero_rl.types import Verifier
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ def _math_verify(argument: str, spec: str, options: VerifierOptions) -> Verifier
     return MathVerifyVerifier(**given(deadline_s=options.deadline_s, workers=options.workers))
 
 
+def _choice(argument: str, spec: str, options: VerifierOptions) -> Verifier:
+    from hero_rl.verifiers import ChoiceVerifier
+
+    refuse(f"{OPTION} {spec}", deadline=options.deadline_s)
+    return ChoiceVerifier(**given(policy=options.policy))
+
+
 def _column(argument: str, spec: str, options: VerifierOptions) -> Verifier:
     from hero_rl.verifiers import ColumnVerifier
 
@@ -110,16 +117,70 @@ def _members(spec: str, argument: str) -> list[str]:
     return members
 
 
+def _by(argument: str, spec: str, options: VerifierOptions) -> Verifier:
+    from hero_rl.verifiers.by import ByField
+
+    column, members = _routes(spec, argument)
+    taken = {name: _takes(members.values(), name) for name in ("policy", "deadline_s")}
+    refuse(
+        f"{OPTION} {spec}", policy=None if taken["policy"] else options.policy,
+        deadline=None if taken["deadline_s"] else options.deadline_s,
+    )  # fmt: skip
+    made = {member: _single(member, _share(member, options)) for member in dict.fromkeys(members.values())}
+    return ByField(column, {value: made[member] for value, member in members.items()})
+
+
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "math": ("policy", "deadline_s", "workers"), "choice": ("policy",), "math_verify": ("deadline_s", "workers"),
+}  # fmt: skip
+"""Which options go on from ``by:COLUMN`` to each of its verifiers."""
+
+
+def _takes(members: Iterable[str], option: str) -> bool:
+    return any(option in _OPTIONS.get(member, ()) for member in members)
+
+
+def _share(member: str, options: VerifierOptions) -> VerifierOptions:
+    return VerifierOptions(**{name: getattr(options, name) for name in _OPTIONS.get(member, ("workers",))})
+
+
+class _Routes(NamedTuple):
+    column: str
+    members: dict[str, str]
+    """For each value of the column the string of its verifier."""
+
+
+def _routes(spec: str, argument: str, *, option: str = OPTION) -> _Routes:
+    column, _, rest = argument.partition(":")
+    if not column.strip():
+        raise InputError(f"{option} {spec}: no column; write by:COLUMN:VALUE=NAME,..., such as {example('by')}")
+    members: dict[str, str] = {}
+    last = ""
+    for part in rest.split(","):
+        value, equals, member = part.partition("=")
+        if last and (not equals or part.strip().startswith(("http://", "https://"))):
+            members[last] += f",{part.strip()}"  # of a verifier with commas of its own: any_of:math,exact
+            continue
+        last = value.strip()
+        if not equals or not last or not member.strip() or last in members:
+            why = f"{last!r} stands there twice" if last in members else f"{part.strip()!r} is no VALUE=NAME"
+            raise InputError(f"{option} {spec}: {why}; write by:COLUMN:VALUE=NAME,..., such as {example('by')}")
+        members[last] = member.strip()
+    return _Routes(column.strip(), members)
+
+
 _PANELS = ("any_of", "all_of", "majority")
 VERIFIERS: Mapping[str, Callable[[str, str, VerifierOptions], Verifier]] = {
     "math": _math,
     "exact": _exact,
     "hendrycks": _hendrycks,
     "math_verify": _math_verify,
+    "choice": _choice,
     "column": _column,
     "learned": _learned,
     **dict.fromkeys(_JUDGES, _judge),
     **dict.fromkeys(_PANELS, _panel),
+    "by": _by,
 }
 
 
@@ -138,6 +199,11 @@ def check_verifier(spec: str, *, option: str = OPTION) -> None:
         for member in _members(spec, argument):
             if member == "none":
                 raise InputError(f"{option} {spec}: 'none' has no vote; leave it out")
+            check_verifier(member, option=f"{option} {spec}:")
+    if name == "by":
+        for member in _routes(spec, argument, option=option).members.values():
+            if member == "none" or member.startswith("by:"):
+                raise InputError(f"{option} {spec}: {member!r} cannot be one of its verifiers; name one that judges by itself")
             check_verifier(member, option=f"{option} {spec}:")
 
 

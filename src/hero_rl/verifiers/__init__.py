@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hero_rl.verifiers.by import ByField
 from hero_rl.verifiers.cached import CachedVerifier
 from hero_rl.verifiers.cascade import Cascade
+from hero_rl.verifiers.choice import ChoiceVerifier
 from hero_rl.verifiers.column import ColumnVerifier
 from hero_rl.verifiers.compat import HendrycksVerifier, MathVerifyVerifier
 from hero_rl.verifiers.exact import ExactVerifier
@@ -13,8 +15,10 @@ from hero_rl.verifiers.math import MathVerifier
 from hero_rl.verifiers.votes import all_of, any_of, majority
 
 __all__ = [
+    "ByField",
     "CachedVerifier",
     "Cascade",
+    "ChoiceVerifier",
     "ColumnVerifier",
     "ExactVerifier",
     "HendrycksVerifier",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hero_rl.cache import Cache, Codec, Memo, MemoStats, RolloutKey, check_identity
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.verifiers.fingerprint import columns_of
 
 _logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class CachedVerifier:
 
     Rows with the same content are judged once, in a batch and by threads and tasks that ask at the same time. Failed verdicts
     (time-outs, dead endpoints) are never kept, so they are tried again; abstentions are kept. What counts as the same is every
-    field of the rollout but ``prompt_id`` and ``extra``, and the verifier's ``identity``.
+    field of the rollout but ``prompt_id``, of ``extra`` the verifier's ``columns``, and the verifier's ``identity``.
     """
 
     def __init__(self, verifier: Verifier, cache: Cache | None = None) -> None:
@@ -35,7 +36,8 @@ class CachedVerifier:
         self.identity = check_identity(f"the verifier {verifier.name!r}", verifier)
         self.name, self.verifier, self.cache = verifier.name, verifier, cache
         self.learned = bool(getattr(verifier, "learned", False))
-        self._key = RolloutKey("verdict", self.identity)
+        self.columns = columns_of(verifier)
+        self._key = RolloutKey("verdict", self.identity, self.columns)
         self._memo: Memo[Verdict] = Memo(Codec(_encode, _decode), cache)
         self._reported = MemoStats()
 

@@ -21,7 +21,7 @@ from hero_rl.cache import digest
 from hero_rl.cache.keys import RolloutKey
 from hero_rl.errors import HeroError, InputError, SettingsWarning
 from hero_rl.types import Label, Rollout, Verdict, Verifier
-from hero_rl.verifiers.fingerprint import code_identity
+from hero_rl.verifiers.fingerprint import code_identity, columns_of
 from hero_rl.verifiers.math.extract import find_answer
 
 Ask: TypeAlias = Literal["abstain", "incorrect", "both"]
@@ -151,7 +151,8 @@ class Cascade:
         self.first, self.second, self.ask, self.budget, self.send = first, second, ask, budget, send
         self.ask_failed, self.never_ask, self.learned = ask_failed, frozenset(never_ask), learned
         self.name = f"{first.name}+{second.name}"
-        self._key = RolloutKey("question", "")
+        self.columns = columns_of(first, second)
+        self._key = RolloutKey("question", "", columns_of(second))
         self._lock = threading.Lock()
         self._counts = self._reported = self._last = CascadeCounts()
 

@@ -10,6 +10,8 @@ import hashlib
 import importlib.metadata
 from pathlib import Path
 
+from hero_rl.types import Verifier
+
 _HERE = Path(__file__).parent
 MATH_PACKAGES = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy", "mpmath", "pint")
 """Distributions under the maths verifiers; verdicts change with the ANTLR runtime, for one."""
@@ -31,6 +33,11 @@ def code_identity(*sources: str, packages: tuple[str, ...] = ()) -> str:
             content.update(file.name.encode() + (file.read_bytes() if file.is_file() else b""))
     versions = [f"{name}={_version(name)}" for name in ("hero-rl", *packages)]
     return ", ".join([f"code={content.hexdigest()[:16]}", *versions])
+
+
+def columns_of(*verifiers: Verifier) -> tuple[str, ...]:
+    """Return the columns of ``Rollout.extra`` that these verifiers say they read, sorted."""
+    return tuple(sorted({name for verifier in verifiers for name in getattr(verifier, "columns", ())}))
 
 
 def _version(distribution: str) -> str:

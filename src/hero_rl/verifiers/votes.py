@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 from hero_rl.aside import beside
 from hero_rl.errors import InputError
 from hero_rl.types import Label, Rollout, Verdict, Verifier
-from hero_rl.verifiers.fingerprint import code_identity
+from hero_rl.verifiers.fingerprint import code_identity, columns_of
 
 
 class Decision(NamedTuple):
@@ -98,6 +98,7 @@ class Panel:
             raise InputError(f"{kind} needs two verifiers or more, and has {len(verifiers)}")
         self.verifiers = tuple(verifiers)
         self.kind = kind
+        self.columns = columns_of(*verifiers)
         self.learned = any(getattr(verifier, "learned", False) for verifier in verifiers)
         self.name = f"{kind}({', '.join(verifier.name for verifier in verifiers)})"
         self._decide = count

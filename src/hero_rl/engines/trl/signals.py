@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hero_rl.data.references import Reference, read_reference
 from hero_rl.errors import HeroError, InputError, MissingDependencyError, SignalError, first_line
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.types import Rollout, Verdict
@@ -173,14 +174,17 @@ def to_rollout(
     if not isinstance(problem, str):
         users = [_text(message) for message in messages if message.get("role") == "user"]
         problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
+    answer = row.get("reference")
+    reference = read_reference(answer) or Reference("" if answer is None else str(answer), ())
     return Rollout(
         prompt_id=str(row.get("prompt_id", "")),
         problem=problem,
-        reference=str(row["reference"]) if row.get("reference") is not None else "",
+        reference=reference.text,
         response=completion if isinstance(completion, str) else _assistant_text(completion),
         messages=messages,
         finished=finished,
-        extra={name: value for name, value in row.items() if name not in ("prompt_id", "problem", "reference")},
+        extra={name: value for name, value in row.items() if name not in ("prompt_id", "problem", "reference")}
+        | reference.columns,
     )
 
 

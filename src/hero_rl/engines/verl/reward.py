@@ -77,7 +77,7 @@ class _Parts(NamedTuple):
 @functools.lru_cache(maxsize=4)  # a worker has one configuration; its processes and connections live as long as it does
 def _parts(verifier: str, settings: str) -> _Parts:
     options, reward_model = json.loads(settings)
-    if verifier in _SANDBOXED:
+    if verifier in _SANDBOXED or verifier.startswith("by:"):
         options.setdefault("workers", _WORKERS)
     return _Parts(verifier_from(verifier, options), scorer_from(reward_model))
 

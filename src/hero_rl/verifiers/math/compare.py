@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from hero_rl.verifiers.math.choices import compare_choices, compare_statements
@@ -12,9 +13,10 @@ from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.families import compare_families
+from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
-from hero_rl.verifiers.math.problem import Hints, read_problem
+from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_regions, has_symbolic_ends, read_region
@@ -33,14 +35,25 @@ _GARBAGE = frozenset(
 )
 
 
-def compare_typed(reference: str, answer: str, problem: str) -> Finding:
+def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO_FIELDS) -> Finding:
     """How a cleaned answer relates to a cleaned reference, given the text of the question ("": not known).
 
     ``different`` is said only where both were understood as the same kind of thing; ``unsure`` names the obstacle.
     """
+    if (obstacle := check_fields(fields)) is not None:
+        return obstacle
+    reference, answer = with_fields(reference, answer, fields)
     if _squeezed(reference) == _squeezed(answer) and reference:
         return EQUAL
-    hints = read_problem(problem)
+    hints = hints_for(problem, fields)
+    finding = _compare_hinted(reference, answer, problem, hints)
+    if finding.relation == "equal" and order_is_open(hints, fields):
+        in_order = _compare_hinted(reference, answer, problem, replace(hints, ordered=True))
+        return in_order if in_order.relation == "equal" else unsure("order_unclear")
+    return finding
+
+
+def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> Finding:
     choice = _compare_choices(reference, answer, hints)
     if choice is not None:
         return choice
@@ -55,7 +68,11 @@ def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Findi
     finding = compare_readings(reference, answer, hints)
     if finding.relation != "equal" or reference == answer:
         return finding
-    if any(compare_readings(decoy, answer, hints).relation == "equal" for decoy in decoys(reference, hints)):
+    wrong = decoys(reference, hints)
+    if hints.tolerance is not None:  # what is near enough to the reference is no decoy
+        wrong = [decoy for decoy in wrong if compare_readings(reference, decoy, hints).relation != "equal"]
+        hints = replace(hints, tolerance=None)
+    if any(compare_readings(decoy, answer, hints).relation == "equal" for decoy in wrong):
         return unsure("not_discriminating")
     return finding
 

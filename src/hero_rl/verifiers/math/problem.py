@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 from hero_rl.verifiers.math.options import options_in_question
 
 MAX_PROBLEM_CHARS = 20_000
+
+
+class Tolerance(NamedTuple):
+    """How far a number may be from the reference."""
+
+    size: Fraction
+    relative: bool
+    """As a share of the reference; False: in its own units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +52,10 @@ class Hints:
     """The one letter whose value is asked for."""
     segments: bool = False
     """Sides or segments are asked about, which are named by their ends in either order."""
+    tolerance: Tolerance | None = None
+    """How far a number may be off; the question's text never says so, a field of the row may."""
+    unit_is_given: bool = False
+    """A field of the row names the unit of the reference, which an answer may leave out."""
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
     """Letters of a multiple-choice question and what they stand for."""
 

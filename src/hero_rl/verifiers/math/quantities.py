@@ -87,6 +87,8 @@ def _one_noun(of: Unit, to: Unit) -> bool:
 def _left_out(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
     """The reference has a unit or words, the answer has none."""
     finding = compare_expressions(a, b, hints)
+    if finding.relation == "equal" and hints.unit_is_given:
+        return finding
     if finding.relation == "equal":
         return unsure("unit_or_percent") if says_something(unit, hints.text) else _without_unit(finding)
     if unit.kind == "degree":

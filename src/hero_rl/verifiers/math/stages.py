@@ -13,6 +13,7 @@ from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
+from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.literal import literal_relation
@@ -34,6 +35,7 @@ class Pair(NamedTuple):
     reference: str
     answer: str
     problem: str = ""
+    fields: Fields = NO_FIELDS
 
 
 class ForSympy(NamedTuple):
@@ -70,8 +72,12 @@ class Stage(NamedTuple):
         return " | ".join(form[:MAX_DETAIL_CHARS] for form in self.forms)
 
 
-def find_pair(reference: object, response: object, problem: str = "") -> Pair | Stage:
+def find_pair(
+    reference: object, response: object, problem: str = "", fields: Fields | InvalidField = NO_FIELDS
+) -> Pair | Stage:
     """What has to be compared, or the finding where there is nothing to compare."""
+    if isinstance(fields, InvalidField):
+        return _nothing(unsure("field_invalid"), str(fields))
     expected = "" if reference is None else str(reference).strip()
     if not expected:
         return _nothing(unsure("reference_missing"), "")
@@ -83,7 +89,7 @@ def find_pair(reference: object, response: object, problem: str = "") -> Pair | 
         return _nothing(Finding("different", "no_answer"), "")
     if len(answer) > MAX_ANSWER_CHARS:
         return _nothing(Finding("different", "answer_too_long"), f"{len(answer)} characters")
-    return Pair(expected, answer, problem)
+    return Pair(expected, answer, problem, fields)
 
 
 def _nothing(finding: Finding, note: str) -> Stage:
@@ -101,10 +107,12 @@ def compare_pair(pair: Pair) -> Stage:
 
 def _compare(pair: Pair) -> Stage:
     literal = literal_relation(pair.reference, pair.answer)
+    if literal == "different" and pair.fields.tolerance is not None:
+        literal = None
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
     reference, answer = clean(pair.reference), clean(pair.answer)
-    finding = compare_typed(reference, answer, pair.problem)
+    finding = compare_typed(reference, answer, pair.problem, pair.fields)
     # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
     wants_sympy = (
         finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)

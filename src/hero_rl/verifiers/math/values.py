@@ -13,7 +13,7 @@ from hero_rl.verifiers.math.doubt import CLOSE
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols, walk
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
-from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.problem import Hints, Tolerance
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, rename
 from hero_rl.verifiers.math.syntax import Node
 
@@ -82,6 +82,8 @@ def _explain(a: Node, b: Node, hints: Hints) -> Finding:
 
 
 def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Finding:
+    if hints.tolerance is not None:
+        return _by_tolerance(x, y, hints.tolerance)
     given, decimal = written_decimal(b), written_decimal(a)
     rounded = is_rounding(a, b, x, y)
     if hints.rounding is not None and _finer(given, y, hints.rounding) and rounds_to_step(y, x, hints.rounding):
@@ -98,6 +100,15 @@ def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Find
     if ratio is None:
         return unsure("answer_too_large")
     return _doubt(a, b, ratio, (given is not None) + (decimal is not None), hints)
+
+
+def _by_tolerance(x: Value, y: Value, tolerance: Tolerance) -> Finding:
+    """Whether a number is as near to the reference ``x`` as a field of the row allows; the field leaves no doubt."""
+    if not (isinstance(x, Fraction) and isinstance(y, Fraction)):
+        x, y = _float(x), _float(y)
+    size = tolerance.size if isinstance(x, Fraction) else _float(tolerance.size)
+    near = abs(x - y) <= (size * abs(x) if tolerance.relative else size)
+    return Finding("equal", "equal_within_tolerance") if near else DIFFERENT
 
 
 def _finer(given: Decimal | None, value: Value, step: Fraction) -> bool:

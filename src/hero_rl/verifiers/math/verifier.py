@@ -14,6 +14,7 @@ from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings, SandboxStats
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
+from hero_rl.verifiers.math.fields import COLUMNS, read_fields
 from hero_rl.verifiers.math.policy import POLICIES, Policy, judge, judge_failure
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.reference import check_reference
@@ -72,6 +73,7 @@ class MathVerifier:
     """
 
     name = "math"
+    columns = COLUMNS
 
     def __init__(
         self,
@@ -163,7 +165,8 @@ class MathVerifier:
         counts: Counter[str] = Counter(rollouts=len(rollouts))
         stages: list[Stage] = []
         for rollout in rollouts:
-            pair = find_pair(rollout.reference, rollout.response, self._problem(rollout))
+            fields = read_fields(rollout.extra)
+            pair = find_pair(rollout.reference, rollout.response, self._problem(rollout), fields)
             if isinstance(pair, Stage):
                 stage = pair
             else:
