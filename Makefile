@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab test test-verl check format bench clean
+.PHONY: install lab test fuzz test-verl check format bench clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,9 @@ lab: install  ## train the tiny models and compare the reward rules; ARGS="--reg
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+fuzz: install  ## the hypothesis properties with thirty times the examples, and new ones every time
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=more --timeout 7200 $(ARGS)
 
 # verl pins what conflicts with the rest (ANTLR 4.9), so its tests have an environment of their own: 2 GB, 2 minutes to install.
 test-verl: $(VERL)/installed

@@ -1,4 +1,4 @@
-"""Settings for every test: one thread a process, no network, and `helpers` importable."""
+"""Settings for every test: one thread a process, no network, `helpers` importable, and how many examples hypothesis tries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # torch spins when several test processes share the cores, and reads this once, when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,6 +20,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # the assertions that every scorer and verifier shares explain themselves as those of a test do
 pytest.register_assert_rewrite("helpers.contract")
+
+
+# By default the same examples every time and everywhere, so that a failure comes from the change under test and not from luck.
+# `make fuzz` tries new examples every time, thirty times as many, and prints how to repeat a failure. No deadlines: how long an
+# example takes depends on the machine.
+settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile(
+    "more", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

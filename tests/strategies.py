@@ -1,7 +1,15 @@
 """Hypothesis strategies that several tests share."""
 
+from typing import Any
+
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
+
+
+def examples(quick: int, **options: Any) -> settings:
+    """This many examples in `make test`, and thirty times as many in `make fuzz`."""
+    return settings(max_examples=max(1, quick * settings.default.max_examples // 100), **options)
 
 
 @st.composite

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.cache import Cache, RolloutKey, digest
@@ -192,7 +192,6 @@ def test_every_field_that_can_decide_a_result_is_part_of_the_key(field: str) -> 
     assert key(row) == key(dataclasses.replace(row, prompt_id="other", extra={"x": 1}))
 
 
-@settings(deadline=None)
 @given(values, values)
 def test_two_values_have_one_digest_only_if_they_are_equal_in_type_and_content(one: object, other: object) -> None:
     same = repr(one) == repr(other) or (

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.data import Columns, read_rollouts
@@ -16,6 +16,7 @@ from hero_rl.data.jsonl import format_row, parse_line
 from hero_rl.data.output import open_writer
 from hero_rl.data.rollouts import read_records
 from hero_rl.errors import InputError
+from strategies import examples
 
 ROW = {"prompt_id": "p", "problem": "1+1", "reference": "2", "response": "two"}
 
@@ -163,7 +164,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(row=st.dictionaries(st.text(), JSON_VALUES, min_size=1, max_size=5), data=st.data(), spaced=st.booleans())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_formatted_row_is_the_old_row_less_the_dropped_columns(
     row: dict[str, object], data: st.DataObject, spaced: bool
 ) -> None:

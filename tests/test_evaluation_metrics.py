@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.errors import InputError
@@ -14,6 +14,7 @@ from hero_rl.evaluation.answers import group_answers
 from hero_rl.evaluation.metrics import MAX_SUBSETS, maj_at_k, pass_at_k, sizes
 from hero_rl.evaluation.results import ProblemResult, measure
 from hero_rl.measures import clustered_standard_error
+from strategies import examples
 
 
 def test_pass_at_k_by_hand() -> None:
@@ -24,7 +25,7 @@ def test_pass_at_k_by_hand() -> None:
     assert pass_at_k(3, 2, 2) == 1.0  # only one is wrong, so no pair is without a right one
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.data())
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_response(right: list[bool], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(right)))

@@ -6,18 +6,19 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import ttest_rel
 
 from hero_rl.errors import InputError
 from hero_rl.measures import holm, paired_difference
+from strategies import examples
 
 SHARES = st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75, 1.0])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrays(np.float64, (2, 12), elements=SHARES))
 def test_one_run_a_side_is_the_paired_t_test(values: np.ndarray) -> None:
     difference = values[1] - values[0]

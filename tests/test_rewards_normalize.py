@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hero_rl.errors import BandOverlapError, InputError
 from hero_rl.rewards import stratified_normalize
-from strategies import any_score, batches
+from strategies import any_score, batches, examples
 
 bands = st.tuples(st.floats(0.001, 0.6), st.floats(0.001, 0.39))
 
@@ -81,7 +81,7 @@ def test_an_empty_batch_has_no_rewards():
 
 
 @given(batches(score=any_score), bands)
-@settings(max_examples=300)
+@examples(300)
 def test_every_correct_response_ranks_above_every_incorrect_one_and_bands_are_kept(batch, band):
     (verdicts, scores, groups), (alpha, beta) = batch, band
     rewards = stratified_normalize(scores, verdicts, groups, alpha=alpha, beta=beta)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -20,6 +20,7 @@ from hero_rl.errors import InputError
 from hero_rl.scorers import LocalScorer
 from hero_rl.scorers.batching import SharedPrefix, micro_batches, rounds, shared_prefixes
 from hero_rl.types import Rollout
+from strategies import examples
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -194,7 +195,7 @@ def llama() -> PreTrainedModel:
     return build("Llama", **DECODER)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_scores_depend_neither_on_order_nor_on_what_came_together(llama: PreTrainedModel, data: st.DataObject) -> None:
     rows = groups()

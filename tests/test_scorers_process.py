@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -269,7 +269,6 @@ hostile = st.lists(
 
 @pytest.mark.parametrize("style", ["qwen", "math-shepherd"])
 @given(problem=hostile, response=hostile)
-@settings(deadline=None)
 def test_no_text_changes_how_many_steps_are_read(style: str, problem: str, response: str) -> None:
     encoder = StepEncoder("test", STEP_FORMATS[style], TOKENIZERS[style])
     ids, ends = encoder.encode(rollout(problem=problem, response=response))

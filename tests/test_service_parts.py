@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.engines.service.gate import Gate
@@ -22,6 +22,7 @@ from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import FILE, Request, StateStore
 from hero_rl.errors import InputError
 from hero_rl.types import FloatArray
+from strategies import examples
 
 STATE: dict[str, Any] = {"version": 1, "rule": "hero", "sigma_mean": {"updates": 3}}
 
@@ -47,7 +48,7 @@ def test_state_and_answer_are_there_after_reopening_or_neither_is(tmp_path: Path
     again.close()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400), st.integers(0, 40)), max_size=25),
     st.integers(1, 5),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ from hero_rl.engines.trl.recipe_files import load_recipe, packaged
 from hero_rl.engines.trl.toml_text import dump_toml, line_of
 from hero_rl.errors import InputError
 from hero_rl.rewards import hero
+from strategies import examples
 
 PAPER = ["paper/qwen3-4b-easy", "paper/qwen3-4b-hard", "paper/qwen3-4b-mixed", "paper/octothinker-8b-easy",
          "paper/octothinker-8b-hard", "paper/octothinker-8b-mixed"]  # fmt: skip
@@ -225,7 +226,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_dump_toml_is_read_back_as_it_was(values: dict[str, object]) -> None:
     assert tomllib.loads(dump_toml(values)) == values

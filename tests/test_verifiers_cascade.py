@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.errors import HeroError, InputError, SettingsWarning
@@ -18,6 +18,7 @@ from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import ColumnVerifier, ExactVerifier, MathVerifier
 from hero_rl.verifiers.cached import CachedVerifier
 from hero_rl.verifiers.cascade import Cascade, CascadeCounts
+from strategies import examples
 
 RULE: dict[str, Verdict] = {
     "yes": Verdict("correct", "equal", detail="rule"),
@@ -245,7 +246,7 @@ def test_a_budget_of_nothing_asks_nothing_and_a_budget_counts_questions_not_rows
     assert [v.label for v in cascade.verify(rows("good", "good", "good"))] == ["correct"] * 3
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["yes", "no", "none", "slow", "good", "bad", "dead", "unclear"]), st.sampled_from("abc"))

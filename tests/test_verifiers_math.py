@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from strategies import examples
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
 
@@ -166,7 +168,7 @@ def test_each_hostile_answer_is_decided_soon(hasty: MathVerifier, answer: str) -
     assert verdict.label != "correct"
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     texts=st.lists(
         st.tuples(st.text(st.characters(codec=None), max_size=12), st.text(st.characters(codec=None), max_size=12)),

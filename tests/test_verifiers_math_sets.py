@@ -3,13 +3,14 @@ r"""Sets of numbers in the maths verifier: families, congruences, regions, lists
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.domains import read_domains, relate_domains
 from hero_rl.verifiers.math.findings import Finding
+from strategies import examples
 
 SINE = "Solve sin(2x) = 1."
 POSITIVE = "Find all positive integers n such that 5 divides 3^n - 1."
@@ -94,7 +95,7 @@ def test_another_family_is_never_equal(problem: str, reference: str, answer: str
     assert compared(answer, reference, problem).relation != "equal"
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(2, 12), st.integers(-12, 12), st.integers(-3, 3), st.sampled_from([1, 2, 3]))
 def test_a_family_is_equal_when_shifted_or_split_and_never_when_changed(
     period: int, start: int, shift: int, pieces: int

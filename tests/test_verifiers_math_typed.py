@@ -6,10 +6,11 @@ import random
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from math_cases import EQUAL, EQUAL_BY_SYMPY, NOT_EQUAL
+from strategies import examples
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
 
@@ -229,7 +230,7 @@ _PIECES = st.sampled_from(
 _LATEX = st.lists(_PIECES, max_size=14).map("".join)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300, suppress_health_check=[HealthCheck.too_slow])
 @given(reference=_LATEX, answer=_LATEX, problem=st.sampled_from(["", "Round to the nearest tenth.", "Factor x in order."]))
 def test_no_text_makes_the_comparison_fail_or_linger(reference: str, answer: str, problem: str) -> None:
     started = time.process_time()
@@ -296,7 +297,7 @@ def _polynomial(coefficients: list[int], variable: str = "x") -> str:
     return "+".join(f"({one}){variable}^{{{power}}}" for power, one in enumerate(coefficients))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(first=_COEFFICIENTS, second=_COEFFICIENTS)
 def test_polynomials_are_equal_exactly_where_their_coefficients_are(first: list[int], second: list[int]) -> None:
     def trimmed(coefficients: list[int]) -> list[int]:
@@ -308,7 +309,7 @@ def test_polynomials_are_equal_exactly_where_their_coefficients_are(first: list[
     assert relation == ("equal" if trimmed(first) == trimmed(second) else "different")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     numbers=st.lists(st.fractions(-50, 50, max_denominator=20), min_size=2, max_size=6, unique=True), seed=st.integers(0, 99)
 )
@@ -321,7 +322,7 @@ def test_lists_are_equal_in_any_order_and_tuples_in_one(numbers: list, seed: int
     assert (in_order == "equal") == (shuffled == texts)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(value=st.integers(10_000, 10**12), places=st.integers(1, 6), offset=st.integers(-3, 3).filter(bool))
 def test_decimals_with_the_same_places_are_equal_only_if_the_same(value: int, places: int, offset: int) -> None:
     def written(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.stages import Pair, compare_pair
@@ -32,7 +32,6 @@ NUMBERS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(number=NUMBERS, suffix=st.sampled_from(SUFFIXES))
 def test_nothing_may_be_appended_to_a_number_that_the_question_does_not_have(number: str, suffix: str) -> None:
     assert relation(number, number + suffix) != "equal"
