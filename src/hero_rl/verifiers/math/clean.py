@@ -233,10 +233,10 @@ def _scale(match: re.Match[str]) -> str:
 
 
 def _trim(text: str) -> str:
-    text = _ALTOGETHER.sub("", text.strip()) or text
+    text = text.strip()
     while text and (text[-1] in ".,;:" or text.endswith(r"\\")) and not text.endswith(r"\ldots"):
         text = text[:-2].rstrip() if text.endswith(r"\\") else text[:-1].rstrip()
-    return text
+    return _ALTOGETHER.sub("", text) or text
 
 
 def _without_separators(text: str) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from hero_rl.verifiers.math.bases import compare_numerals
+from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import compare_choices, compare_statements
+from hero_rl.verifiers.math.commas import with_decimal_points
 from hero_rl.verifiers.math.discriminate import decoys
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
@@ -24,6 +27,7 @@ from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
+from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_statement
 
@@ -57,9 +61,17 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     choice = _compare_choices(reference, answer, hints)
     if choice is not None:
         return choice
-    family = compare_families(reference, answer, problem, hints)
-    if family is not None:
-        return family
+    other_kind = (
+        compare_moments(reference, answer, problem)
+        or compare_chemistry(reference, answer)
+        or compare_numerals(reference, answer, problem)
+        or compare_families(reference, answer, problem, hints)
+    )
+    if other_kind is not None:
+        return other_kind
+    pointed = with_decimal_points(reference, answer, problem)
+    if pointed is not None and _compare_guarded(read(pointed[0]), read(pointed[1]), hints).relation == "equal":
+        return equal("equal_decimal_comma")
     return _compare_guarded(read(reference), read(answer), hints)
 
 

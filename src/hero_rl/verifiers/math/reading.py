@@ -52,6 +52,7 @@ _MATRIX = re.compile(
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
 _FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
 _TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
+_MIXED_PERCENT = re.compile(r"\d+\s*(?:\\frac\s*\{?\d+\}?\s*\{?\d+\}?|\d+/\d+)\s*\\%")
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
 _WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
 _COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
@@ -306,7 +307,7 @@ def _single(text: str) -> Reading:
     if unit is None and core == text and r"\text{" in text:
         raise Unreadable("prose")
     try:
-        tree = parse(core)
+        tree = Node("pct", (parse(core[:-2]),)) if _MIXED_PERCENT.fullmatch(core) else parse(core)
     except Unreadable:
         if unit is None or unit.kind != "noun":
             raise
@@ -346,8 +347,9 @@ def _degrees(tree: Node) -> tuple[Node, Unit | None]:
     """An angle in degrees as its number and its unit."""
     if tree.op == "deg":
         return tree.args[0], DEGREE
-    if tree.op == "neg" and tree.args[0].op == "deg":
-        return Node("neg", tree.args[0].args), DEGREE
+    if tree.op in ("neg", "div"):
+        inner, unit = _degrees(tree.args[0])
+        return (Node(tree.op, (inner, *tree.args[1:])), unit) if unit else (tree, None)
     return tree, None
 
 

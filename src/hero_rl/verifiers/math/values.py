@@ -113,7 +113,7 @@ def _by_tolerance(x: Value, y: Value, tolerance: Tolerance) -> Finding:
 
 def _finer(given: Decimal | None, value: Value, step: Fraction) -> bool:
     """Whether an answer shows more than the place that the question wants it rounded to."""
-    return not isinstance(value, Fraction) if given is None else given.step < step
+    return (not isinstance(value, Fraction) or (value / step).denominator > 1) if given is None else given.step < step
 
 
 def ratio_of(x: Value, y: Value) -> complex | None:
