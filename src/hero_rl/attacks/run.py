@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hero_rl.attacks.formulas import is_formula
+from hero_rl.attacks.numbers import read_number
 from hero_rl.attacks.perturb import wrong_answers
 from hero_rl.attacks.targets import Target
 from hero_rl.attacks.wrong import Wrong
@@ -28,6 +30,8 @@ CHUNK = 512
 KEYS, COPIES = ("tautology", "empty", "placeholder", "everything", "opener", "injection"), (
     "copied equation", "copied formula", "copied number", "copied problem",
 )  # fmt: skip
+FORMS = ("numbers", "formulas", "others")
+"""Of references: plain numbers, formulas with one value, and whatever has parts, relations or words."""
 _OUTCOMES = ("correct", "incorrect", "abstain", "failed")
 
 
@@ -77,7 +81,7 @@ class AttackReport:
     problems: int
     kinds: Sequence[KindReport]
     groups: Sequence[KindReport]
-    """Master keys, copies and perturbations put together, and all attacks."""
+    """Master keys, copies, perturbations by the form of the reference, and all attacks."""
     accepted: Sequence[Accepted]
     reasons: dict[str, int] = field(default_factory=dict[str, int])
     """Why it abstained: attacks by reason."""
@@ -190,6 +194,12 @@ def _share(flags: np.ndarray, among: np.ndarray, clusters: ArrayLike) -> Estimat
     return share_interval(flags, among, np.asarray(clusters)) if among.any() else UNKNOWN
 
 
+def _form(reference: str) -> str:
+    if read_number(reference) is not None:
+        return "numbers"
+    return "formulas" if is_formula(reference) else "others"
+
+
 class _Tally:
     """Outcomes by attack, as numbers."""
 
@@ -230,9 +240,14 @@ class _Tally:
         order = [kind for kind in (*known, *rest) if kind in set(self.kinds)]
         everything = np.ones(kinds.size, dtype=np.bool_)
         key, copy = np.isin(kinds, KEYS), np.isin(kinds, COPIES)
+        forms = np.array([_form(one.reference) for one in targets])[place]
+        of_forms = [(f"perturbed {form}", ~key & ~copy & (forms == form)) for form in FORMS if (forms == form).any()]
         return AttackReport(
             verifier=name, references=len(targets), problems=len(problems), kinds=[row(kind, kinds == kind) for kind in order],
-            groups=[row("master keys", key), row("copies", copy), row("perturbations", ~key & ~copy), row("all", everything)],
+            groups=[
+                row("master keys", key), row("copies", copy), *(row(name, among) for name, among in of_forms),
+                row("all", everything),
+            ],
             accepted=self.accepted, reasons=dict(self.reasons.most_common()), seconds=seconds, labelled=trade,
         )  # fmt: skip
 
