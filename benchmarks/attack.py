@@ -74,10 +74,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         rows = [accepted_row(one) for one in first.accepted if one.attack.kind == kind]
         print(f"\naccepted by {first.verifier}: {kind} ({len(rows)})")
         for row in rows[: options.list]:
-            print(
-            print(f"  {Path(str(row["row"])).name}  {row["answer"]!r:.100} for {row["reference"]!r:.80}")
-            print(f"      {row["reason"]}: {row["detail"]!s:.160}")
-            )
+            print(f"  {Path(str(row['row'])).name}  {row['answer']!r:.100} for {row['reference']!r:.80}")
+            print(f"      {row['reason']}: {row['detail']!s:.160}")
 
 
 if __name__ == "__main__":

@@ -194,3 +194,13 @@ def test_strict_takes_letters_and_no_generous_reading() -> None:
     found = [judge(rf"\boxed{{{one}}}", policy="strict").label for one in ("B", "B. 6", "b", "6", "A", "B. 8")]
     assert found == ["correct", "correct", "abstain", "abstain", "incorrect", "abstain"]
     assert judge(r"\boxed{B. 8}", policy="binary").label == "incorrect"
+
+
+@pytest.mark.parametrize(
+    "text", ["A B C D " * 50 + "!", "or " * 200 + "!", "a b, c and d " * 100 + "?", "( A ) , " * 100 + "!"]
+)
+def test_a_long_text_of_letters_is_told_from_a_hedge_in_linear_time(text: str):
+    from hero_rl.verifiers.math.choices import _HEDGE, _SEVERAL
+
+    assert not _HEDGE.fullmatch(text)  # the test's own deadline is what fails where spaces can match in several ways
+    assert not _SEVERAL.fullmatch(text)

@@ -30,10 +30,12 @@ _ONE = re.compile(r"[(\[]?\s*([A-Za-z])\s*[)\]]?\s*[.:]?")
 _ONE_THEN_TEXT = re.compile(r"([A-Z])\s+(?=\S)")
 _LOWER = frozenset("abcdfghj")
 """Small letters that may stand for an option; ``e`` and ``i`` are numbers."""
-_MARKED = r"[(\[]?\s*[A-Z]\s*[)\]]?[.:]?"
-_SEVERAL = re.compile(rf"{_MARKED}(?:\s*(?:,\s*and\b|,|;|&|\band\b|\s)?\s*{_MARKED})+")
+# every space has one place where it can match: otherwise a sentence takes exponential time
+_MARKED = r"(?:[(\[]\s*)?[A-Z](?:\s*[)\]])?[.:]?"
+_SEVERAL = re.compile(rf"{_MARKED}(?:\s*(?:(?:,\s*and\b|,|;|&|\band\b)\s*)?{_MARKED})+")
+_LONE = r"(?:[(\[]\s*)?(?<![A-Z])[A-Z](?![A-Z])(?:\s*[)\]])?[.:]?"
 _HEDGE = re.compile(
-    rf"(?:either\s+)?{_MARKED}(?:\s*(?:,\s*(?:and|or)\b|,|;|&|/|\||\b(?:and|or)\b|\s)?\s*{_MARKED})+", re.IGNORECASE
+    rf"(?:either\s+)?{_LONE}(?:\s*(?:(?:,\s*(?:and|or)\b|,|;|&|/|\||\b(?:and|or)\b)\s*)?{_LONE})+", re.IGNORECASE
 )
 _BEGINS = re.compile(r"(?<![A-Za-z\\])(?:[(\[]\s*([A-Z])\s*[)\]]|([A-Z])\s*(?:[).:]|-(?=\s)))[.:]?")
 _JOINT = re.compile(r"^[\s,;&]*(?:and\b)?\s*|[\s,;&]*(?:\band)?\s*$")
