@@ -306,7 +306,7 @@ def test_letters_that_a_text_consists_of() -> None:
     ],
 )
 def test_the_answer_and_where_it_was_found(response: str, text: str, source: str) -> None:
-    assert extract_answer(response) == (text, source)
+    assert extract_answer(response)[:2] == (text, source)
 
 
 @pytest.mark.parametrize(

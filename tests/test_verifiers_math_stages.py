@@ -24,7 +24,7 @@ LONG = "We reason at length about many things. " * 20
     ("response", "answer"),
     [
         (LONG + r"So it is \boxed{7}.", "7"),
-        (LONG + r"\boxed{6}, or rather \boxed{7}. The answer is 8.", "7"),
+        (LONG + r"\boxed{6}, or rather \boxed{7}. The answer is 8.", "8"),
         (LONG + "\n#### 7", "7"),
         (LONG + "The final answer is 7.", "7"),
         (LONG + "The answer is: $7$. I hope that helps.", "$7$"),

@@ -3,12 +3,30 @@ r"""Finding the boxed answer, ``\boxed{...}``, in a response."""
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 MAX_RESPONSE_CHARS = 1_000_000
 """Of a longer text only this much of its end is looked at."""
 
 _MAX_LAYERS = 3
 _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_BOX_NAMES = (r"\boxed", r"\fbox", r"\framebox")
+_ANY_BOX = re.compile(
+    r"(?P<open>\\(?:boxed|fbox|framebox)\s*(?:\[[^\[\]{}]{0,20}\]\s*){0,2}\{)"
+    r"|\\(?:boxed|fbox)\s*(?P<bare>-?\d+(?:[.,/]\d+)*\s?%?|\\frac\s*(?:\d\s*\d|\{\d+\}\s*\{\d+\})|\\(?:pi|infty)|"
+    r"[A-Za-z](?![A-Za-z]))"
+    r"|\\.|[{}]",
+    re.DOTALL,
+)
+
+
+class Box(NamedTuple):
+    """One box of a text."""
+
+    content: str
+    start: int
+    end: int
+    """One past its closing brace."""
 
 
 def last_boxed(text: str) -> str | None:
@@ -45,3 +63,30 @@ def _last_box(text: str) -> str | None:
         elif mark.endswith("{") and mark != r"\{":
             open_braces.append(token.end())
     return None if last is None else text[last[0] : last[1]].strip()
+
+
+def find_boxes(text: str) -> tuple[list[Box], int]:
+    r"""Return all complete boxes in order, outermost only, and where a box begins that is never closed (-1: none).
+
+    Beside ``\boxed{...}`` and ``\fbox{...}`` this reads ``\framebox[width]{...}`` and boxes without braces, as in
+    ``\boxed7``. A box that wraps another has the inner one's content. Takes time proportional to the text's length.
+    """
+    open_braces: list[tuple[int, int] | None] = []
+    boxes: list[Box] = []
+    first = min((at for name in _BOX_NAMES if (at := text.find(name)) >= 0), default=len(text))
+    for token in _ANY_BOX.finditer(text, first):
+        mark = token.group()
+        if token["open"]:
+            open_braces.append((token.start(), token.end()))
+        elif token["bare"]:
+            boxes.append(Box(token["bare"].strip(), token.start(), token.end()))
+        elif mark == "{":
+            open_braces.append(None)
+        elif mark == "}" and open_braces and (begin := open_braces.pop()) is not None:
+            content, inner = text[begin[1] : token.start()].strip(), ""
+            while boxes and boxes[-1].start >= begin[0]:
+                inner = inner or boxes[-1].content
+                boxes.pop()
+            boxes.append(Box(inner or content, begin[0], token.end()))
+    cut_off = max((begin[0] for begin in open_braces if begin is not None), default=-1)
+    return boxes, cut_off

@@ -1,36 +1,75 @@
-r"""Extraction: where in a response its final answer is, and whether it is one answer."""
+r"""Extraction: what a response, or a reference, claims last."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple, TypeAlias
+from bisect import bisect_left
+from itertools import pairwise
+from typing import NamedTuple
 
-from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, last_boxed
-
-Source: TypeAlias = Literal["box", "boxes", "tag", "hashes", "phrase", "whole", "none"]
+from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
+from hero_rl.verifiers.math.claims import Claim, Source, is_disowned, is_hedged, marked_claims, taken_back
+from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, masked, stated_in
+from hero_rl.verifiers.math.words import number_in_words
 
 MAX_BARE_CHARS = 300
-"""A response without any mark is taken to *be* the answer up to this length; a longer one has no answer."""
+"""A response without any mark is taken to *be* the answer up to this length; of a longer one the last sentence is read."""
 MAX_JOINED_BOXES = 20
+MAX_BOXES = 100
+"""Of more boxes only the last ones are read."""
+_END_CHARS = 4_000
+"""Sentences are read in so much of a response's end."""
+_MAX_SENTENCES = 4
+_NEAR_CHARS = 150
+"""Two boxes further apart than this are not parts of one answer, unless labels say so."""
 
-_HASHES = re.compile(r"####[ \t]*([^\n]+)")
-_TAG = re.compile(r"<answer>\s*([^<]{1,2000}?)\s*</answer>", re.IGNORECASE)
-_PHRASE = re.compile(r"\banswer\b[*_\s]*(?:is\b|:|=)[*_:\s]*([^\n]+)", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\.\s+(?=[A-Z])")
 _BETWEEN_BOXES = re.compile(
-    r"[\s$.,;&*]*(?:\\q?quad|\\[,;])?[\s$]*(?:(?:\\text\{)?\s*\b(?:and|or)\b\s*\}?)?[\s$,;]*(?:\\q?quad)?"
+    r"[\s$.,;&*]*(?:\\q?quad|\\[,;])?[\s$]*(?:(?:\\text\{)?\s*\b(?:and|or)\b(?:\s+also)?\s*\}?)?[\s$,;]*(?:\\q?quad)?"
     r"(?:[A-Za-z](?:_\{?\w\}?)?\s*=)?[\s$]*(?:\\\(|\\\[)?[\s$]*"
 )
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _CLOSING = re.compile(r"^[\s$]*(?:\\\)|\\\])")
+_PART = re.compile(
+    r"\(\s*(?:[a-h]|i{1,3}|iv|v)\s*\)|\b[Pp]art\s+\(?(?:[a-hA-H]|\d|i{1,3})\)?(?![a-z])|(?:^|\n)\s*\**(?:[a-h]|\d)[).](?=\s)"
+)
+_SENTENCE_BREAK = re.compile(r"[.!?]\s|\n\s*\n")
+_RESTATED = re.compile(
+    r"[\s$.,;]*(?:\\\)|\\\])?[\s$.,;(]*(?:that is|i\.\s?e\.|which is|or equivalently|equivalently|or rather|in other words|"
+    r"or simply|or,? in decimals?|=|\\approx|≈|approximately|also known as|or about)\b[\w\s,]{0,30}[$\\(\[\s]*",
+    re.IGNORECASE,
+)
+_THOUGHT_END = re.compile(r"</(?:think(?:ing)?|reasoning|scratchpad)>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
+_THOUGHT = re.compile(r"<(?:think(?:ing)?|reasoning|scratchpad)>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
+_NEXT_TURN = re.compile(r"\n(?:\#{1,4} ?)?\*{0,2}(?:Question|Problem|Q|Human|User|Exercise)\*{0,2} ?\d{0,3} ?[:.]")
+_END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
+_SENTENCE = re.compile(
+    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s])|\s*$)|。|\n\s*\n|\n(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$))|"
+    r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
+)
+_FILLER = re.compile(
+    r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|this (?:matches|confirms|completes|"
+    r"is consistent|agrees|approach|"
+    r"shows|demonstrates|function is|means that the)|hope this|good luck|thank|we (?:can|have) (?:verif|check|confirm)|"
+    r"(?:that|it) is (?:the|our|my) (?:final )?answer)",
+    re.IGNORECASE,
+)
+_ADVERSE = re.compile(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b", re.IGNORECASE)
 
 
 class FoundAnswer(NamedTuple):
-    """The final answer of a response as it stands there."""
+    """The final answer of a text as it stands there."""
 
     text: str
     source: Source
     """``boxes``: several different boxes that stand side by side, joined by commas; ``none``: there is no answer."""
+    bare: str = ""
+    """The answer without nouns that are no units; "" where that is the same."""
+    also: tuple[str, ...] = ()
+    """What the text states beside it as its answer; it counts only where all agree."""
+    doubt: str = ""
+    """Why no answer is taken although something is claimed: ``retracted``, ``hedged``, ``claim_unclear``."""
+
+
+NOTHING = FoundAnswer("", "none")
 
 
 def find_answer(response: str) -> str:
@@ -38,69 +77,239 @@ def find_answer(response: str) -> str:
     return extract_answer(response).text
 
 
-def extract_answer(response: str) -> FoundAnswer:
-    r"""The final answer of a response, or "" where there is none.
+def extract_answer(response: str, problem: str = "") -> FoundAnswer:
+    r"""Return what a response claims last, or ``NOTHING``.
 
-    Looked for, after the last ``</think>`` only, in this order: the last ``\boxed{...}``; the last ``<answer>``; the last
-    ``#### answer``; the last "answer is ..." or "answer: ..."; the whole response when it is short. Different boxes
-    with nothing but a
-    connective between them are one answer of several parts: a list where the reference is a list, a hedge where it is not.
+    Outside of ``<think>`` this is the last of: a box, ``<answer>``, ``#### answer``, "the answer is ...", a heading such as
+    "Final Answer", an option named as correct. Where a text has none of them, it is the value that its last sentence states, or
+    the whole text when it is short. A claim that is taken back counts only where a new one follows. Different boxes
+    with nothing but a connective between them are one answer of several parts: a list where the reference is a list, a hedge
+    where it is not.
+
+    Args:
+        response: any text.
+        problem: the question; of several numbers in a last sentence, those that the question gives are not the answer.
     """
-    text = _after_thinking(response[-MAX_RESPONSE_CHARS:])
-    boxes = _last_boxes(text)
+    text = _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed"))
+    boxes, cut_off = find_boxes(text)
+    boxes = [box for box in boxes[-MAX_BOXES:] if not is_disowned(text, box)]
+    claims = _with_boxes(text, boxes, marked_claims(text))
+    turn = _next_turn(text, claims)
+    if turn >= 0:
+        text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
+        cut_off = cut_off if cut_off < turn else -1
+    if not claims:
+        return _unmarked(text, problem, cut_off)
+    last = claims[-1]
+    if cut_off > last.end and not text[cut_off:].replace(" ", "").startswith("\\boxed{" + last.text.replace(" ", "")):
+        return FoundAnswer("", "none", doubt="claim_unclear")
+    return _settled(text, claims, problem)
+
+
+def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
+    last = claims[-1]
+    at = taken_back(text, last.end)
+    if at >= 0:
+        again = _last_sentence(text[at:], problem)
+        return again if again is not None and again.text else FoundAnswer("", "none", doubt="retracted")
+    if is_hedged(text, last.end):
+        return FoundAnswer("", "none", doubt="hedged")
+    also: list[str] = []
+    boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
+    if last.source not in ("box", "boxes") and boxed is not None:
+        letter = re.fullmatch(r"[A-J]", last.bare)
+        if letter is None and taken_back(text[: last.start], boxed.end) < 0:
+            also.append(boxed.text)
+    elif last.source in ("box", "boxes") and len(claims) > 1 and claims[-2].source == "box":
+        if _RESTATED.fullmatch(text[claims[-2].end : last.start]):
+            also.append(claims[-2].text)
+    elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
+        also.append(claims[-2].bare)
+    bare = last.bare if last.bare != last.text else ""
+    return FoundAnswer(last.text, last.source, bare, tuple(one for one in also if one not in (last.text, last.bare)))
+
+
+def _side_by_side(text: str, one: Claim, other: Claim) -> bool:
+    """Whether a second "the answer is" follows a first at once, without a word of correction."""
+    between = text[one.end : other.start]
+    return (
+        one.source == other.source == "phrase"
+        and len(between.split()) <= 3
+        and not re.search(r"[A-Za-z]{4}", between)
+        and taken_back(text[: other.start], one.end) < 0
+    )
+
+
+def _with_boxes(text: str, boxes: list[Box], claims: list[Claim]) -> list[Claim]:
+    """All claims in order. What is said around a box, as in "the answer is" and a box, is the box's claim."""
+    starts = [box.start for box in boxes]
+    alone: list[Claim] = []
+    for claim in claims:
+        before = bisect_left(starts, claim.start)
+        inside = before > 0 and claim.start < boxes[before - 1].end
+        if not inside and before == bisect_left(starts, claim.end):
+            alone.append(claim)
+    return sorted(_runs_of_boxes(text, boxes) + alone, key=lambda claim: claim.start)
+
+
+def _runs_of_boxes(text: str, boxes: list[Box]) -> list[Claim]:
+    """Boxes that are parts of one answer joined, each different content once; the others one by one."""
+    runs: list[list[Box]] = []
+    for box in boxes:
+        if runs and len(runs[-1]) < MAX_JOINED_BOXES and _belong_together(text, runs[-1][-1], box):
+            runs[-1].append(box)
+        else:
+            runs.append([box])
+    claims = []
+    for run in runs:
+        contents = list(dict.fromkeys(box.content for box in run if box.content))
+        joined = ", ".join(contents)
+        claims.append(Claim(joined, joined, run[0].start, run[-1].end, "boxes" if len(contents) > 1 else "box"))
+    return [claim for claim in claims if claim.text]
+
+
+def _belong_together(text: str, one: Box, other: Box) -> bool:
+    between = _CLOSING.sub("", text[one.end : min(other.start, one.end + 2000)])
+    if len(between) <= 40 and _BETWEEN_BOXES.fullmatch(between):
+        return True
+    before = text[max(0, one.start - _NEAR_CHARS) : one.start]
+    if _PART.search(between) and _PART.search(before):
+        return True
+    if len(between) > _NEAR_CHARS or _SENTENCE_BREAK.search(between):
+        return False
+    return re.search(r"\band\b|\bwhile\b", between) is not None and _PART.search(before + between) is not None
+
+
+def _next_turn(text: str, claims: list[Claim]) -> int:
+    """Where a base model, after its claim, goes on with another question; -1: nowhere."""
+    if not claims:
+        return -1
+    match = _NEXT_TURN.search(text, claims[0].end)
+    return match.start() if match else -1
+
+
+def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
+    stripped = text.strip()
+    if cut_off >= 0 or not stripped:
+        return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else FoundAnswer(stripped, "whole")
+    if len(stripped) > MAX_BARE_CHARS:
+        return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
+    if len(re.findall(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", stripped)) < 3:
+        return FoundAnswer(stripped, "whole")
+    found = _last_sentence(stripped, problem)
+    return found if found is not None and found.text else FoundAnswer(stripped, "whole")
+
+
+def _last_sentence(text: str, problem: str) -> FoundAnswer | None:
+    """What the last sentence states, or one shortly before it that no later one puts in doubt."""
+    text = text[-_END_CHARS:].rstrip()
+    unclear = False
+    for number, sentence in enumerate(_sentences_from_end(text)):
+        if number >= _MAX_SENTENCES:
+            break
+        if _FILLER.match(sentence):
+            continue
+        stated = stated_in(sentence, problem)
+        if stated is not None and stated != UNCLEAR:
+            return _as_found(stated)
+        unclear = unclear or stated == UNCLEAR
+        if (
+            _ADVERSE.search(sentence)
+            or taken_back(sentence, 0) >= 0
+            or is_hedged(sentence, 0)
+            or sentence.rstrip().endswith("?")
+        ):
+            break
+        if len(sentence) > 300:
+            break
+    return FoundAnswer("", "none", doubt="claim_unclear") if unclear else None
+
+
+def _as_found(stated: Stated) -> FoundAnswer:
+    text = stated.text.strip()
+    return FoundAnswer(text, "sentence", stated.bare.strip() if stated.bare.strip() != text else "")
+
+
+def _sentences_from_end(text: str) -> list[str]:
+    ends = [match.end() for match in _SENTENCE.finditer(masked(text))]
+    bounds = [0, *ends, len(text)]
+    sentences = [text[begin:stop].strip() for begin, stop in pairwise(bounds)]
+    return [one for one in reversed(sentences) if re.search(r"\w", one)]
+
+
+def _answering(text: str) -> str:
+    """What is meant for the reader: after the last thought, and before one that is still open."""
+    if "<" not in text and "[" not in text and "◁" not in text:
+        return text
+    end = 0
+    for match in _THOUGHT_END.finditer(text):
+        end = match.end()
+    text = text[end:]
+    for over in (_THOUGHT.search(text), _END_TOKEN.search(text)):
+        if over and (text[: over.start()].strip() or over.re is _THOUGHT):
+            text = text[: over.start()]
+    return text
+
+
+# --------------------------------------------------------------------------------------------- references
+
+_OR = re.compile(
+    r"^(?P<one>.{1,400}?)\s*(?:\\text\s*\{\s*)?\(\s*(?:\\text\s*\{)?\s*(?:(?:or|i\.e\.,?|that is,?|equivalently|=|"
+    r"\\approx|≈|approx\.?|approximately)\s*\}?\s*)?"
+    r"(?P<other>[^()]{1,100}(?:\([^()]*\)[^()]{0,50})?)\)\s*\}?\s*$",
+    re.DOTALL,
+)
+_EXPLICIT_OR = re.compile(r"\(\s*(?:\\text\s*\{)?\s*(?:or|i\.e\.|that is|equivalently|=|\\approx|≈|approx)", re.IGNORECASE)
+_DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2,}|[()\[\]{},;!])")
+_SINGLE = re.compile(r"(?<!\\)\\(?![\\])")
+_UNIT_TEXT = r"\\(?:text|mathrm|mathbf|textrm)\s*\{[^{}]{1,30}\}(?:\s*\^\s*\{?-?\d\}?)?"
+_UNIT_BEHIND = re.compile(rf"[\s$~]{{0,20}}((?:\\[,;~ ])?\s{{0,5}}{_UNIT_TEXT}(?:[\s~]{{0,5}}{_UNIT_TEXT}){{0,5}})")
+
+
+def extract_reference(reference: str) -> FoundAnswer:
+    r"""Return the answer in a reference: its text as a rule, and what it claims last where it is a whole solution.
+
+    Commands escaped twice, ``\\frac``, are repaired. A reference ``3/4 (or 0.75)`` has its alternatives in ``also``.
+    """
+    text = undouble(reference.strip().replace("\x08oxed", "\\boxed"))
+    boxes, _ = find_boxes(text)
     if boxes:
-        return FoundAnswer(", ".join(boxes), "boxes" if len(boxes) > 1 else "box")
-    for pattern, source in ((_TAG, "tag"), (_HASHES, "hashes")):
-        found = _last(pattern, text)
-        if found is not None:
-            return FoundAnswer(found.strip(), source)  # type: ignore[arg-type]
-    phrase = _last(_PHRASE, text)
-    if phrase is not None:
-        return FoundAnswer(_SENTENCE_END.split(phrase)[0].strip(" \t*_").removesuffix("."), "phrase")
-    text = text.strip()
-    return FoundAnswer(text, "whole") if 0 < len(text) <= MAX_BARE_CHARS else FoundAnswer("", "none")
+        runs = _runs_of_boxes(text, boxes)
+        if runs:
+            unit = _UNIT_BEHIND.match(text, runs[-1].end) if len(runs) == 1 else None
+            return _with_alternatives(f"{runs[-1].text}{' ' + unit[1].strip() if unit else ''}", runs[-1].source)
+    marked = [claim for claim in marked_claims(text) if claim.source in ("tag", "hashes")]
+    if marked:
+        return _with_alternatives(marked[-1].text, marked[-1].source)
+    if len(text) > 100 and len(re.findall(r"[.!?]\s", text)) >= 1:
+        found = extract_answer(text)
+        if found.source == "phrase" or (len(text) > MAX_BARE_CHARS and found.text):
+            return found
+    return _with_alternatives(text, "whole")
 
 
-def _last_boxes(text: str) -> list[str]:
-    """The contents of the last run of boxes that stand side by side, each different content once."""
-    begins = [match.start() for match in _BOX.finditer(text)]
-    last = last_boxed(text[begins[0] :]) if begins else None
-    if last is None:
-        return []
-    if len(begins) < 2:
-        return [last]
-    contents = [last]
-    for previous, following in zip(reversed(begins[:-1]), reversed(begins[1:]), strict=True):
-        stretch = text[previous:following]
-        content = last_boxed(stretch)
-        if content is None or len(contents) >= MAX_JOINED_BOXES:
-            break
-        between = _CLOSING.sub("", stretch[_end_of_box(stretch) :])
-        if len(between) > 40 or not _BETWEEN_BOXES.fullmatch(between):
-            break
-        contents.append(content)
-    return list(dict.fromkeys(reversed(contents)))
+def undouble(text: str) -> str:
+    r"""The text with ``\\frac`` for ``\frac`` repaired: where every command has two backslashes."""
+    if "\\\\" not in text or not _DOUBLED.search(text):
+        return text
+    single = _SINGLE.search(re.sub(r"\\\\", "", text))
+    if single is not None or (re.search(r"\\\\[A-Za-z]{2,}", text) is None):
+        return text
+    return text.replace("\\\\", "\\")
 
 
-def _end_of_box(stretch: str) -> int:
-    depth = 0
-    for token in re.finditer(r"\\.|[{}]", stretch, re.DOTALL):
-        if token.group() == "{":
-            depth += 1
-        elif token.group() == "}":
-            depth -= 1
-            if depth == 0:
-                return token.end()
-    return len(stretch)
+def _with_alternatives(text: str, source: Source) -> FoundAnswer:
+    found = alternatives(text)
+    return FoundAnswer(found[0], source, also=found[1:])
 
 
-def _after_thinking(text: str) -> str:
-    text = text.rpartition("</think>")[2]
-    return text.partition("<think>")[0]  # still open: nothing in it was meant for the reader
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = None
-    for match in pattern.finditer(text):
-        found = match.group(1)
-    return found
+def alternatives(text: str) -> tuple[str, ...]:
+    r"""The forms of one value that a text offers: ``3/4 (or 0.75)``, ``12 (twelve)``; else the text alone."""
+    match = _OR.match(text)
+    if match is None or not re.search(r"\w", match["one"]):
+        return (text,)
+    explicit = _EXPLICIT_OR.search(text) is not None
+    other = re.sub(r"\\text\s*\{([^{}]*)\}?", r" \1 ", match["other"]).strip(" $}")
+    if not explicit and (number_in_words(other) is None or not re.fullmatch(r"[-+$\d.,\s]+", match["one"])):
+        return (text,)
+    return match["one"].strip(), other

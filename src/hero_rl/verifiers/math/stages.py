@@ -7,16 +7,18 @@ if any.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.compare import compare_typed
-from hero_rl.verifiers.math.extract import FoundAnswer, extract_answer
+from hero_rl.verifiers.math.doubt import words
+from hero_rl.verifiers.math.extract import FoundAnswer, alternatives, extract_answer, extract_reference, undouble
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
-from hero_rl.verifiers.math.literal import literal_relation
+from hero_rl.verifiers.math.literal import literal_relation, tidy
 from hero_rl.verifiers.math.split import relation_chain
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is incorrect, and a longer reference abstains, without being looked at."""
 MAX_DETAIL_CHARS = 200
+MAX_ALTERNATIVES = 4
+"""Of more statements of one answer only the first are asked whether they agree."""
 
 _FOR_SYMPY = frozenset(("undecided", "reference_unreadable", "answer_not_understood", "answer_unreadable"))
 """Where the typed comparison could not tell although both sides look like mathematics."""
@@ -75,21 +79,42 @@ class Stage(NamedTuple):
 def find_pair(
     reference: object, response: object, problem: str = "", fields: Fields | InvalidField = NO_FIELDS
 ) -> Pair | Stage:
-    """What has to be compared, or the finding where there is nothing to compare."""
+    """Return what has to be compared, or the finding where there is nothing to compare."""
     if isinstance(fields, InvalidField):
         return _nothing(unsure("field_invalid"), str(fields))
-    expected = "" if reference is None else str(reference).strip()
+    known = extract_reference("" if reference is None else str(reference))
+    expected = known.text.strip()
     if not expected:
-        return _nothing(unsure("reference_missing"), "")
+        return _nothing(unsure(known.doubt or "reference_missing"), "")
     if len(expected) > MAX_ANSWER_CHARS:
         return _nothing(unsure("reference_too_long"), f"{len(expected)} characters")
-    found = extract_answer(response) if isinstance(response, str) else FoundAnswer("", "none")
-    answer = found.text.strip()
+    found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
+    if found.doubt:
+        return _nothing(unsure(found.doubt), "")
+    answer = _as_stated(found, expected, response).strip()
     if not answer:
         return _nothing(Finding("different", "no_answer"), "")
     if len(answer) > MAX_ANSWER_CHARS:
         return _nothing(Finding("different", "answer_too_long"), f"{len(answer)} characters")
-    return Pair(expected, answer, problem, fields)
+    first, *others = alternatives(undouble(answer))
+    if not _agree(first, [*others, *found.also], problem, fields):
+        return _nothing(unsure("claims_conflict"), "; ".join((answer, *found.also)))
+    if not _agree(expected, known.also, problem, fields):
+        return _nothing(unsure("reference_unclear"), "; ".join((expected, *known.also)))
+    return Pair(expected, first, problem, fields)
+
+
+def _as_stated(found: FoundAnswer, expected: str, response: object) -> str:
+    """The answer with or without the nouns of its sentence: with them only where the reference has words too."""
+    if found.source == "sentence" and isinstance(response, str) and tidy(response) == tidy(expected):
+        return response
+    return found.text if not found.bare or words(expected) or r"\text" in expected else found.bare
+
+
+def _agree(one: str, others: Sequence[str], problem: str, fields: Fields) -> bool:
+    return all(
+        compare_pair(Pair(one, other, problem, fields)).finding.relation == "equal" for other in others[:MAX_ALTERNATIVES]
+    )
 
 
 def _nothing(finding: Finding, note: str) -> Stage:

@@ -1,0 +1,304 @@
+r"""The places where a text says what its answer is, and where it takes that back.
+
+A claim is marked by a box, a tag, ``####``, "the answer is", a heading or an option named; ``sentences`` reads the value that
+stands there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+
+from hero_rl.verifiers.boxes import Box
+from hero_rl.verifiers.math.sentences import masked, stated_at_start, stated_in
+
+Source: TypeAlias = Literal["box", "boxes", "tag", "hashes", "phrase", "sentence", "whole", "none"]
+
+MAX_PHRASES = 60
+"""Of more phrases only the last ones are read."""
+_MAX_WORDS = 12
+_MAX_CLAIM_CHARS = 600
+_MAX_TAIL_CHARS = 3_000
+"""So much behind a claim is searched for words that take it back."""
+
+
+class Claim(NamedTuple):
+    """One place where a text says what its answer is."""
+
+    text: str
+    bare: str
+    """Without nouns that are no units; the same as ``text`` where there are none."""
+    start: int
+    end: int
+    source: Source
+
+
+_TAG = re.compile(r"<answer>([^<]{1,2000})</answer>", re.IGNORECASE)
+_HASHES = re.compile(r"####([^\n]{1,2000})")
+_HEADING_WORDS = re.compile(
+    r"[\s*_]*(?:(?:the )?(?:final )?(?:answer|result|conclusion)[.:]?$|"
+    r"(?:step|part|case|method|solution|approach|proof|note|example|problem|question|\d+\.\s)\b)",
+    re.IGNORECASE,
+)
+_IS = r"(?:is\b|are\b|be\b|was\b|=|[:：]|would be\b|should be\b|must be\b|will be\b)"
+_PHRASES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (words, re.compile(pattern + r"[\s*_:：]{0,40}", re.IGNORECASE))
+    for words, pattern in (
+        (("answer", "Answer", "ANSWER"),
+         r"\banswers?\b[*_\"”)\s]{0,10}(?:\([a-z ]{1,20}\)\s{0,3})?(?:to (?:the|this|our|your|part)\b[^.\n:=$\\]{0,80}?|"
+         r"for (?:the|this|part)\b[^.\n:=$\\]{0,50}?|seems to|appears to|comes out to|turns out to)?[*_\s]{0,10}" + _IS),
+        (("option", "Option", "choice", "Choice", "alternative"),
+         r"\b(?:option|choice|alternative)\s{0,3}(?:is\b(?! (?:in)?correct)|:)"),
+        (("答案", "结果"), r"(?:答案|结果)\s{0,3}(?:是|为|[:：])"),
+        (("故选", "因此选"), r"(?:故选|因此选)\s{0,3}[:：]?"),
+        (("答",), r"(?<![^\s。.])答\s{0,3}[:：]"),
+        (("respuesta", "Respuesta", "réponse", "Réponse", "risposta", "Risposta", "resposta", "Resposta"),
+         r"\b(?:respuesta|réponse|risposta|resposta)\b(?:\s(?:final|finale|correcta|corretta))?\s{0,3}(?:es\b|est\b|é\b|"
+         r"è\b|:)"),
+        (("Antwort", "Lösung", "Ergebnis"), r"\b(?:Antwort|Lösung|Ergebnis)\s{0,3}(?:ist\b|lautet\b|:)"),
+        (("Ответ", "ответ"), r"ответ\s{0,3}(?::|—|-|есть)"),
+        (("答え",), r"答え\s{0,3}(?:は|[:：])"),
+        (("정답", "답"), r"(?:정답|답)\s{0,3}(?:은|:)"),
+        (("áp án", "áp số"), r"áp (?:án|số)\s{0,3}(?:là|:)"),
+    )
+)  # fmt: skip
+"""Words that may begin a claim, each with the pattern that it has to match."""
+_TITLE_WORDS = ("answer", "Answer", "ANSWER", "result", "Result", "conclusion", "Conclusion")
+_TITLE_BEFORE = re.compile(
+    r"(?:^|\n)[ \t>_]{0,8}(?:\#{1,6}[ \t]{0,3}\**|\*\*|\\(?:sub){0,2}section\*?\{|\\textbf\{)[ \t]{0,3}"
+    r"(?:the |my )?(?:final )?$",
+    re.IGNORECASE,
+)
+_TITLE_AFTER = re.compile(r"[a-zA-Z]{6,10}[.:]?[ \t]{0,3}(?:\*\*|\}|\n)[\s*_:]{0,40}")
+_LETTER = re.compile(
+    r"[\s*_\"“`$(\[{\\]*(?:text(?:bf)?\{)?(?:(?:option|choice|letter)\s+)?[*_(]*([A-J])[)\]*_}$]*(?=[\s.:,;!*\"”`]|"
+    r"$)",
+    re.IGNORECASE,
+)
+_OPTION_WORDS = ("option", "Option", "choice", "Choice", "answer", "statement", "Statement", "select", "choose", "pick")
+_NAMED_OPTION = re.compile(
+    r"\b(?:option|choice|answer|statement)\s{0,3}[*_]{0,2}\(?((?-i:[A-J]))\)?[*_]{0,2}\s*(?:is|must be|"
+    r"would be)\s+(?:the\s+)?"
+    r"(?:correct|right|best|answer|true)\b|"
+    r"\b(?:choose|select|pick)\s{1,3}(?:option |choice |answer )?[*_]{0,2}\(?((?-i:[A-HJ]))[*_)]{0,3}(?=[.,!\n]|\s*$)",
+    re.IGNORECASE,
+)
+_NOT_AN_ANSWER = re.compile(
+    r"(?:not\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|in the form|in (?:simplest|terms|units|its)|as follows|"
+    r"given\b|below\b|"
+    r"above\b|obtained\b|found\b|unique\b|already\b|expressed\b|rounded\b|simplified\b|clear\b|known\b|unknown\b|"
+    r"indeed (?:correct|right)|"
+    r"consistent\b|reasonable\b|supposed\b|expected\b|based\b|because\b|derived\b|independent\b|therefore\W*$|that\b|"
+    r"a (?:number|positive)|"
+    r"to (?:the|be)\b|verified\b|confirmed\b|as\b|then\b)",
+    re.IGNORECASE,
+)
+_HYPOTHETICAL = re.compile(
+    r"\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|think|thought|says?|said|claims?|"
+    r"claimed|"
+    r"expect\w*|wish|not|isn't|cannot|can't|someone|would)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
+    r"(?:correct |right |final |real |naive |wrong |first )?$",
+    re.IGNORECASE,
+)
+_DISOWNED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|isn't|wasn't|cannot be|can't be|instead of|rather than|nor)\s+(?:equal to\s+)?|"
+    r"\bif (?:the |my |our )?(?:answer|value|result|number)\s+(?:were|was|is)\s+|"
+    r"\b(?:someone|somebody|people|one (?:might|may|could)|you (?:might|may|could)|he|she|they|student)\b[^.\n]{0,40}"
+    r"\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|"
+    r"suggests?)\s+(?:that\s+)?(?:it is\s+)?)"
+    r"[$\\(\[{*_\s]*$",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(
+    r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|"
+    r",\s+(?=(?:which|since|because|as|so|where|not|making|meaning|i\.e|but|when|if|altogether|in total|and (?:hence|so|"
+    r"thus|the|we|it|this|that))\b)|"
+    r"\s+(?=(?:because|since|which|as (?:required|desired|we))\b)|\s+\((?=(?:since|because|as|which|where|see)\b)|"
+    r"\s[-–—]+\s(?=[A-Za-z]{2})",
+    re.IGNORECASE,
+)
+_ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|Mrs|Dr|sq|[A-Z])|\b[A-J])$")
+
+_RETRACTION = re.compile(
+    r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|on second thou?ght|hold on|oops|"
+    r"i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|error)|misread|miscalculated|"
+    r"forgot|must correct|need to correct|need to (?:redo|re-?check))|sorry\b|my (?:mistake|bad)|"
+    r"(?:that|this|it|which|answer|result|value|above|calculation|box|previous\w*|claim)\s*(?:'s|is|was|must be|seems|"
+    r"looks|cannot be|"
+    r"can't be|can not be|isn't|is not|wasn't|was not)\s+(?:(?:clearly|definitely|certainly|actually|obviously|also|"
+    r"probably|surely|just|"
+    r"all|not|still|in fact|of course|simply|quite)\s+)*(?:wrong|incorrect|right\b(?<=not right)|correct\b(?<=not correct)|"
+    r"correct\b(?<=n't correct)|right\b(?<=n't right)|true\b(?<=not true)|mistaken?|a mistake|an error|impossible|false|"
+    r"invalid|"
+    r"the answer\b(?<=not the answer))|ignore (?:that|the above|the previous|this)|"
+    r"(?:contradict\w*|no such (?:number|value|solution)s? exists?))",
+    re.IGNORECASE,
+)
+_TURN = re.compile(
+    r"(?:^|[.!?\n]\s*|^[\s$.,;*_})\]\\]*)(?:wait\b|no[,.!:]|no\s+(?:it|the answer)|actually,?\s|hmm+\b|but wait|"
+    r"or rather|rather,|instead,|"
+    r"hold on|however, (?:the|this) (?:answer|result))",
+    re.IGNORECASE,
+)
+_WRONG_AFTER = re.compile(
+    r"[\s$.,;*_})\]\\]*(?:is|was|are|would be|cannot be|can't be)\s+(?:\w+\s+){0,2}(?:wrong|incorrect|false|mistaken|"
+    r"impossible|"
+    r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))",
+    re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"\b(?:i am|i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|"
+    r"certain|confident)|unsure|uncertain)|"
+    r"\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"
+    r"i don't (?:really )?know|i do not know|i could be wrong|i may be wrong|"
+    r"i might be wrong|no idea)\b|\b(?:or|but)\s+(?:maybe|perhaps|possibly|it (?:could|might|may)(?: also)? be|(?:could|"
+    r"might|may) (?:also )?be)\b|"
+    r"\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|alternatively|"
+    r"otherwise|else),?\s+(?:it is\s+)?[$\\(*\d\-]",
+    re.IGNORECASE,
+)
+_RESTORED = re.compile(
+    r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|"
+    r"holds)\b",
+    re.I,
+)
+
+
+def marked_claims(text: str) -> list[Claim]:
+    """The claims by tag, ``####``, phrase, heading or named option, in the order of the text."""
+    claims: dict[int, Claim] = {}
+    for at in _places(text, ("<answer>", "<ANSWER>", "<Answer>")):
+        if (match := _TAG.match(text, at)) is not None and match[1].strip():
+            claims[at] = Claim(match[1].strip(), match[1].strip(), at, match.end(), "tag")
+    for at in _places(text, ("####",)):
+        _add(claims, _hashes_claim(text, at))
+    for at in _places(text, _TITLE_WORDS):
+        after = _TITLE_AFTER.match(text, at)
+        if after is not None and _TITLE_BEFORE.search(text[max(0, at - 40) : at]):
+            _add(claims, read_claim(text, after.end(), at))
+    for words, pattern in _PHRASES:
+        for at in _places(text, words):
+            _add(claims, _phrase_claim(text, at, pattern))
+    for at in _places(text, _OPTION_WORDS):
+        _add(claims, _option_claim(text, at))
+    return [claims[at] for at in sorted(claims)]
+
+
+def _add(claims: dict[int, Claim], claim: Claim | None) -> None:
+    if claim is not None:
+        claims.setdefault(claim.start, claim)
+
+
+def _places(text: str, words: tuple[str, ...]) -> list[int]:
+    """Where any of the words stands, of many places the last ones."""
+    found: list[int] = []
+    for word in words:
+        at = len(text)
+        for _ in range(MAX_PHRASES):
+            at = text.rfind(word, 0, at)
+            if at < 0:
+                break
+            found.append(at)
+            if at == 0:
+                break
+    return found
+
+
+def _hashes_claim(text: str, at: int) -> Claim | None:
+    match = _HASHES.match(text, at)
+    content = match[1].strip().strip("*_# ") if match else ""
+    if match is None or not content or _HEADING_WORDS.match(content):
+        return None
+    stated = stated_at_start(content)
+    if stated is None and text[match.end() : match.end() + 200].strip():
+        return None
+    return Claim(content, stated.bare if stated else content, at, match.end(), "hashes")
+
+
+def _phrase_claim(text: str, at: int, pattern: re.Pattern[str]) -> Claim | None:
+    match = pattern.match(text, at)
+    if match is None or _HYPOTHETICAL.search(text[max(0, at - 60) : at]):
+        return None
+    return read_claim(text, match.end(), at)
+
+
+def _option_claim(text: str, at: int) -> Claim | None:
+    match = _NAMED_OPTION.match(text, at)
+    if match is None or re.search(r"\b(?:not|n't)\s*$", text[max(0, at - 12) : at]):
+        return None
+    letter = match[1] or match[2]
+    return Claim(letter, letter, at, match.end(), "phrase")
+
+
+def read_claim(text: str, at: int, start: int) -> Claim | None:
+    """The claim that stands behind a mark which begins at ``start`` and ends at ``at``."""
+    rest = text[at : at + _MAX_CLAIM_CHARS]
+    whole = rest[: _clause_end(rest)]
+    told = whole.strip(' \t\n*_`"“”').removesuffix(".")
+    end = at + len(whole)
+    letter = _lettered(whole)
+    if letter is not None:
+        return Claim(*letter, start, end, "phrase")
+    if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told):
+        return None
+    stated = stated_at_start(rest)
+    if stated is not None:
+        only_that = stated.end <= len(whole) and not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
+        return Claim(told if only_that else stated.text, stated.bare, start, max(at + stated.end, end), "phrase")
+    inner = stated_in(whole, marked=True)
+    if inner is not None and inner.text and (len(whole.split()) > 3 or not whole.isascii()):
+        return Claim(inner.text, inner.bare, start, end, "phrase")
+    return Claim(told, told, start, end, "phrase") if len(told.split()) <= _MAX_WORDS else None
+
+
+def _lettered(whole: str) -> tuple[str, str] | None:
+    """The option that a claim begins with, with its text and without: ``**B. 12**``; a hedge is left whole."""
+    match = _LETTER.match(whole)
+    if match is None:
+        return None
+    letter, behind = match[1], whole[match.end() :]
+    explained = letter in "BCDEFGHJ" and re.match(r"\s+(?:but|not|is|because|since|as)\b", behind)
+    if re.match(r"\s+[a-z]|\s*[-+=*/^<>(]", behind) and not explained:
+        return None
+    if re.match(r"[:.)]?\s*(?:or|and|,|not)\s+[(*]*[A-J]\b", behind):
+        return whole.strip(), whole.strip()
+    content = behind.strip(" .*_):")
+    has_content = content and re.match(r"[.:)]", whole[match.end(1) :].lstrip("*_"))
+    return (f"{letter}. {content}" if has_content else letter), letter
+
+
+def _has_words(text: str) -> bool:
+    return re.search(r"[A-Za-z]{2}", re.sub(r"\\[A-Za-z]+|\\text\{[^{}]*\}", "", text)) is not None
+
+
+def _clause_end(text: str) -> int:
+    begin = len(text) - len(text.lstrip(" \t\n*_#:"))
+    for match in _CLAUSE_END.finditer(masked(text), begin):
+        abbreviated = match.group().startswith(".") and _ABBREVIATION.search(text[: match.start()])
+        if not abbreviated or match.end() >= len(text.rstrip()):
+            return match.start()
+    return len(text)
+
+
+def is_disowned(text: str, box: Box) -> bool:
+    r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``if the answer were \boxed{5}``."""
+    before = text[max(0, box.start - 90) : box.start]
+    return _DISOWNED_BEFORE.search(before) is not None or _WRONG_AFTER.match(text[box.end : box.end + 80]) is not None
+
+
+def taken_back(text: str, at: int) -> int:
+    """Where after ``at`` a text takes back what it claimed before; -1 where it does not."""
+    tail = text[at : at + _MAX_TAIL_CHARS]
+    found = _WRONG_AFTER.match(tail) or _RETRACTION.search(tail)
+    turn = _TURN.search(tail)
+    places = [match.end() for match in (found, turn) if match is not None]
+    if not places:
+        return -1
+    if found is None and _RESTORED.search(tail[places[0] :]):
+        return -1
+    return at + min(places)
+
+
+def is_hedged(text: str, at: int) -> bool:
+    """Whether a text, after ``at``, doubts what it claimed before, or offers another answer beside it."""
+    return _HEDGE.search(text[at : at + 400]) is not None
