@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, precise
+from hero_rl.verifiers.math.notation import FUNCTIONS, OF_SEVERAL
 from hero_rl.verifiers.math.sampling import Relation, compare_trees
+from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.tree import Node, number
 
 
 def relation(a: str, b: str) -> Relation:
@@ -312,3 +323,173 @@ def test_other_spellings_mean_the_same(a: str, b: str) -> None:
 def test_other_spellings_do_not_mean_more(a: str, b: str) -> None:
     assert relation(a, b) not in ("equal", "equal_if_positive")
     assert relation(b, a) not in ("equal", "equal_if_positive")
+
+
+# ------------------------------------------------------------------------------------------- properties of random trees
+
+
+class Expression(NamedTuple):
+    """A rational expression that the test builds: its text, and its exact value by Python's own fractions."""
+
+    text: str
+    value: Callable[[dict[str, Fraction]], Fraction]
+
+
+def _leaf(text: str) -> Expression:
+    return Expression(text, (lambda at: at[text]) if text.isalpha() else (lambda at: Fraction(text)))
+
+
+def _sum_of(a: Expression, b: Expression) -> Expression:
+    return Expression(f"({a.text}+{b.text})", lambda at: a.value(at) + b.value(at))
+
+
+def _difference_of(a: Expression, b: Expression) -> Expression:
+    return Expression(f"({a.text}-{b.text})", lambda at: a.value(at) - b.value(at))
+
+
+def _product_of(a: Expression, b: Expression) -> Expression:
+    return Expression(rf"{a.text}\cdot {b.text}", lambda at: a.value(at) * b.value(at))
+
+
+def _quotient_of(a: Expression, b: Expression) -> Expression:
+    return Expression(rf"\frac{{{a.text}}}{{{b.text}}}", lambda at: a.value(at) / b.value(at))
+
+
+def _square_of(a: Expression) -> Expression:
+    return Expression(f"({a.text})^2", lambda at: a.value(at) ** 2)
+
+
+LETTERS = ("x", "y", "n", "a")
+OPERATIONS = (_sum_of, _difference_of, _product_of, _quotient_of)
+leaves = st.one_of(st.sampled_from(LETTERS), st.integers(1, 99).map(str)).map(_leaf)
+expressions = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.builds(lambda operation, a, b: operation(a, b), st.sampled_from(OPERATIONS), inner, inner),
+        inner.map(_square_of),
+    ),
+    max_leaves=8,
+)
+
+
+def _differ(a: Expression, b: Expression) -> bool:
+    """Whether two expressions have different values somewhere, by exact arithmetic."""
+    for prime in (101, 103, 107, 109, 113):
+        at = {letter: Fraction(7 * index + 3, prime) for index, letter in enumerate(LETTERS, 1)}
+        try:
+            if a.value(at) != b.value(at):
+                return True
+        except ZeroDivisionError:
+            continue
+    return False
+
+
+def _assert_not_equal(a: Expression, b: Expression) -> None:
+    for one, other in ((a, b), (b, a)):
+        assert relation(one.text, other.text) not in ("equal", "equal_if_positive"), (one.text, other.text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(expressions)
+def test_an_expression_is_not_itself_shifted_negated_or_doubled(one: Expression) -> None:
+    for other in (
+        _sum_of(one, _leaf("1")),
+        _difference_of(_leaf("0"), one),
+        _product_of(_leaf("2"), one),
+        _sum_of(one, Expression("10^{-9}", lambda _: Fraction(1, 10**9))),
+    ):
+        if _differ(one, other):
+            _assert_not_equal(one, other)
+
+
+@settings(max_examples=150, deadline=None)
+@given(expressions, expressions, st.sampled_from(OPERATIONS), st.sampled_from(OPERATIONS))
+def test_an_expression_with_another_operator_is_another(a: Expression, b: Expression, one: Any, other: Any) -> None:
+    first, second = one(a, b), other(a, b)
+    if _differ(first, second):
+        _assert_not_equal(first, second)
+
+
+@settings(max_examples=150, deadline=None)
+@given(expressions, leaves, leaves, st.sampled_from(OPERATIONS))
+def test_an_expression_with_another_letter_or_number_is_another(
+    a: Expression, one: Expression, other: Expression, operation: Any
+) -> None:
+    first, second = operation(a, one), operation(a, other)
+    if _differ(first, second):
+        _assert_not_equal(first, second)
+
+
+@settings(max_examples=150, deadline=None)
+@given(expressions, expressions, expressions)
+def test_rearrangements_are_equal(a: Expression, b: Expression, c: Expression) -> None:
+    pairs = [
+        (_sum_of(a, b), _sum_of(b, a)),
+        (_product_of(a, b), _product_of(b, a)),
+        (_product_of(c, _sum_of(a, b)), _sum_of(_product_of(c, a), _product_of(c, b))),
+        (_square_of(_sum_of(a, b)), _sum_of(_sum_of(_square_of(a), _square_of(b)), _product_of(_leaf("2"), _product_of(a, b)))),
+        (_difference_of(a, b), _difference_of(_leaf("0"), _difference_of(b, a))),
+    ]
+    for one, other in pairs:
+        try:
+            one.value({letter: Fraction(index, 17) for index, letter in enumerate(LETTERS, 1)})
+        except ZeroDivisionError:
+            continue
+        assert relation(one.text, other.text) in ("equal", "unknown"), (one.text, other.text)
+
+
+PIECES = [
+    "0", "1", "7", "12", "3.5", "10^{400}", "x", "n", "k", "e", "i", "a_n", "a_1", r"\pi", "+", "-", r"\cdot ", "/", "^",
+    "^{n}", "^{-1}", "_", "_{k}", "(", ")", "[", "]", "{", "}", "|", "!", "!!", ",", r"\%", r"^\circ", r"\frac{1}{2}", r"\frac",
+    r"\sqrt", r"\sqrt[3]", r"\binom{n}{2}", r"\binom", "C_n^k", "P(5,2)", r"\ldots", r"+\ldots+", r"\sum_{k=1}^{n}",
+    r"\prod_{k=1}^{9}", r"\sum", r"\gcd(", r"\operatorname{lcm}(1,2,\ldots,n)", r"\max(", r"\sin ", r"\ln ", r"\log_2 ", r"\operatorname{tg} ",
+    r"\lfloor ", r"\rfloor ", r"\pm ", r"\infty", "f(", "x'", r"\overline{6}", "9^{9^{9}}", r"\begin{pmatrix}1\\2\end{pmatrix}",
+    r"\det ", "^T", "=", "<", r"\text{cm}", r"\mathrm{d}", r"\{", r"\}", "10C3", "{}_5C_2", "1000000000", r"\arccos 2",
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=9), st.lists(st.sampled_from(PIECES), min_size=1, max_size=9))
+def test_no_text_makes_the_comparison_break(reference: list[str], answer: list[str]) -> None:
+    stage = compare_pair(Pair("".join(reference), "".join(answer)))
+    assert not stage.failed, stage.detail
+    stage = compare_pair(Pair("".join(reference), "".join(reference) + "+0"))
+    assert not stage.failed, stage.detail
+
+
+def _applied(name: str, args: tuple[Node, ...]) -> Node:
+    return Node("fn", args, name=name)
+
+
+numbers = st.one_of(st.integers(-9, 99), st.sampled_from([0, 10**400, -(2**9999), 10**30, Fraction(1, 10**50)])).map(number)
+symbols_of_trees = st.sampled_from([Node("sym", (), None, name) for name in ("x", "n", "i", "e")])
+constants = st.sampled_from([Node("const", (), None, "pi"), Node("const", (), None, "infty")])
+trees = st.recursive(
+    st.one_of(numbers, symbols_of_trees, constants),
+    lambda inner: st.one_of(
+        st.builds(
+            lambda op, a, b: Node(op, (a, b)), st.sampled_from(["add", "mul", "div", "pow", "root"]), inner, inner
+        ),
+        st.builds(lambda op, a: Node(op, (a,)), st.sampled_from(["neg", "pct", "deg", "pm"]), inner),
+        st.builds(lambda name, a: _applied(name, (a,)), st.sampled_from(sorted(FUNCTIONS - OF_SEVERAL)), inner),
+        st.builds(
+            lambda name, a, b: _applied(name, (a, b)), st.sampled_from([*sorted(OF_SEVERAL), "binom", "perm"]), inner, inner
+        ),
+        st.builds(lambda name, a: _applied(name, (a,)), st.sampled_from(["factorial", "doublefactorial"]), inner),
+        st.builds(
+            lambda name, a, b: Node("range", (a, b, Node("sym", (), None, "#1")), Fraction(1), name),
+            st.sampled_from(["sum", "prod", "lcm", "max"]), inner, inner,
+        ),
+    ),
+    max_leaves=7,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees, trees)
+def test_no_tree_makes_the_evaluation_break(a: Node, b: Node) -> None:
+    for context in (fast(), precise()):
+        with contextlib.suppress(Undefined):
+            evaluate(a, {"x": Fraction(3, 7), "n": Fraction(4)}, context)
+    assert compare_trees(a, b) in ("equal", "equal_if_positive", "different", "unknown", "too_large")
+    assert compare_trees(a, Node("add", (a, number(1)))) not in ("equal", "equal_if_positive")
