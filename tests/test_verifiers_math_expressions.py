@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, precise
 from hero_rl.verifiers.math.notation import FUNCTIONS, OF_SEVERAL
 from hero_rl.verifiers.math.sampling import Relation, compare_trees
@@ -325,6 +326,74 @@ def test_other_spellings_do_not_mean_more(a: str, b: str) -> None:
     assert relation(b, a) not in ("equal", "equal_if_positive")
 
 
+# ------------------------------------------------------------------------------------------- matrices, named constants
+
+
+def typed(reference: str, answer: str, problem: str = "") -> str:
+    return compare_typed(clean(reference), clean(answer), problem).relation
+
+
+def matrix(rows: str) -> str:
+    return r"\begin{pmatrix}" + rows.replace(";", r"\\").replace(",", "&") + r"\end{pmatrix}"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (matrix("3,0;0,3"), "3I"),
+        (matrix("0,-1;-1,0"), "-" + matrix("0,1;1,0")),
+        (matrix("4;5;6"), "[4,5,6]^T"),
+        (matrix("4;5;6"), r"(4,5,6)^{\top}"),
+        (matrix("1,2;0.5,3"), r"\frac{1}{2}" + matrix("2,4;1,6")),
+        (matrix("3,1;5,2") + "^{-1}", matrix("2,-1;-5,3")),
+        (matrix("1,1;0,1") + "^3", matrix("1,3;0,1")),
+        (matrix("1,2;3,4") + matrix("0;1"), matrix("2;4")),
+        (matrix("1,2;3,4") + "-I", matrix("0,2;3,3")),
+        (matrix("1,2;3,4") + "^T", matrix("1,3;2,4")),
+        (r"\det" + matrix("2,1;1,2"), "3"),
+        (r"\begin{vmatrix}p & q \\ r & s\end{vmatrix}", "ps-qr"),
+        ("A=" + matrix("1,2;3,4"), matrix("1,2;3,4")),
+        (r"\mathbf{x}=" + matrix("1;0") + "+t" + matrix("2;3"), matrix("1+2t;3t")),
+        (matrix("1,2;3,4"), "[[1,2],[3,4]]"),
+        (r"\frac{1+\sqrt{5}}{2}", r"\varphi"),
+        (r"\frac{\sqrt{5}-1}{2}", r"\frac{1}{\varphi}"),
+    ],
+)
+def test_matrices_are_worked_out_entry_by_entry(a: str, b: str) -> None:
+    assert typed(a, b) == typed(b, a) == "equal"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (matrix("3,0;0,3"), "I"),
+        (matrix("3,0;0,3"), "3"),
+        (matrix("3,0;0,3"), "3I_3"),
+        (matrix("3,0;0,3"), "3I+1"),
+        (matrix("3,0;0,3"), "3K"),
+        (matrix("0,-1;-1,0"), matrix("0,1;1,0")),
+        (matrix("4;5;6"), "[4,6,5]^T"),
+        (matrix("1,2;0.5,3"), r"2" + matrix("2,4;1,6")),
+        (matrix("3,1;5,2") + "^{-1}", matrix("2,1;5,3")),
+        (matrix("1,2;3,4") + matrix("0,1;1,0"), matrix("0,1;1,0") + matrix("1,2;3,4")),
+        (matrix("1,2;3,4") + "^T", matrix("1,2;3,4")),
+        (r"\det" + matrix("2,1;1,2"), matrix("2,1;1,2")),
+        (r"\det" + matrix("2,1;1,2"), "5"),
+        (matrix("1,2;3,4") + matrix("1,2"), "11"),
+        (matrix("1,2;3,4"), "[[1,3],[2,4]]"),
+        (r"\frac{1-\sqrt{5}}{2}", r"\varphi"),
+        (r"\frac{1+\sqrt{5}}{2}", r"\theta"),
+    ],
+)
+def test_other_matrices_are_not_equal(a: str, b: str) -> None:
+    assert typed(a, b) != "equal"
+    assert typed(b, a) != "equal"
+
+
+def test_a_name_that_the_question_uses_is_no_constant() -> None:
+    assert typed(r"\frac{1+\sqrt{5}}{2}", r"\varphi", r"The angle $\varphi$ lies in a triangle. Find its cosine.") != "equal"
+
+
 # ------------------------------------------------------------------------------------------- properties of random trees
 
 
@@ -442,7 +511,8 @@ PIECES = [
     "0", "1", "7", "12", "3.5", "10^{400}", "x", "n", "k", "e", "i", "a_n", "a_1", r"\pi", "+", "-", r"\cdot ", "/", "^",
     "^{n}", "^{-1}", "_", "_{k}", "(", ")", "[", "]", "{", "}", "|", "!", "!!", ",", r"\%", r"^\circ", r"\frac{1}{2}", r"\frac",
     r"\sqrt", r"\sqrt[3]", r"\binom{n}{2}", r"\binom", "C_n^k", "P(5,2)", r"\ldots", r"+\ldots+", r"\sum_{k=1}^{n}",
-    r"\prod_{k=1}^{9}", r"\sum", r"\gcd(", r"\operatorname{lcm}(1,2,\ldots,n)", r"\max(", r"\sin ", r"\ln ", r"\log_2 ", r"\operatorname{tg} ",
+    r"\prod_{k=1}^{9}", r"\sum", r"\gcd(", r"\operatorname{lcm}(1,2,\ldots,n)", r"\max(", r"\sin ", r"\ln ", r"\log_2 ",
+    r"\operatorname{tg} ",
     r"\lfloor ", r"\rfloor ", r"\pm ", r"\infty", "f(", "x'", r"\overline{6}", "9^{9^{9}}", r"\begin{pmatrix}1\\2\end{pmatrix}",
     r"\det ", "^T", "=", "<", r"\text{cm}", r"\mathrm{d}", r"\{", r"\}", "10C3", "{}_5C_2", "1000000000", r"\arccos 2",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
+from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
@@ -142,11 +143,29 @@ def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
 
 
 def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
+    a, b = _as_matrices(a, b)
     kinds = {a.kind, b.kind}
     if kinds & {"list", "set", "tuple", "matrix"} and "relation" not in kinds:
         a, b = _with_bound_renamed(a, b)
         return compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
     return unsure("not_comparable")
+
+
+def _as_matrices(a: Reading, b: Reading) -> tuple[Reading, Reading]:
+    """``-2I`` or ``[[1,2],[3,4]]`` beside a matrix as the matrix that it is."""
+    if (a.kind == "matrix") == (b.kind == "matrix"):
+        return a, b
+    matrix, other = (a, b) if a.kind == "matrix" else (b, a)
+    height, _, width = matrix.form.partition("x")
+    items: tuple[Reading, ...] = ()
+    if other.kind == "tuple" and all(row.kind == "tuple" for row in other.items):
+        fits = len(other.items) == int(height) and all(len(row.items) == int(width) for row in other.items)
+        items = tuple(item for row in other.items for item in row.items) if fits else ()
+    elif other.tree is not None and height == width:
+        rows = multiple_of_identity(other.tree, int(height)) or ()
+        items = tuple(Reading("value", other.text, tree=entry) for row in rows for entry in row)
+    written_out = matrix._replace(items=items, text=other.text) if items else other
+    return (a, written_out) if matrix is a else (written_out, b)
 
 
 def _compare_words(a: Reading, b: Reading) -> Finding:

@@ -8,10 +8,11 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
+from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
 from hero_rl.verifiers.math.numbers import is_rounding
 from hero_rl.verifiers.math.regions import is_real_line
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, substitute
-from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, words_apart
+from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, ungrouped, words_apart
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
@@ -73,7 +74,7 @@ def read(text: str) -> Reading:
 
 
 def _read(text: str, levels: int) -> Reading:
-    text = _ungrouped(text)
+    text = ungrouped(text)
     if not text:
         return Reading("nothing", "")
     if levels == 0:
@@ -95,20 +96,6 @@ def _read(text: str, levels: int) -> Reading:
         if is_domain:
             return _statement(core, levels)._replace(domain=qualifier)
     return _statement(text, levels)
-
-
-def _ungrouped(text: str) -> str:
-    text = text.strip()
-    for _ in range(8):
-        if not (text.startswith("{") and text.endswith("}")):
-            break
-        depth = 0
-        for at, sign in enumerate(text):
-            depth += (sign == "{") - (sign == "}")
-            if depth == 0 and at < len(text) - 1:
-                return text
-        text = text[1:-1].strip()
-    return text
 
 
 def _statement(text: str, levels: int) -> Reading:
@@ -146,13 +133,23 @@ def _is_relation(text: str) -> bool:
 def _matrix(match: re.Match[str], text: str, levels: int) -> Reading:
     environment = match[2]
     rows = [row for row in split_at(match[3], lambda piece: piece == r"\\") if row]
-    cells = [split_at(row, lambda piece: piece == "&") for row in rows]
     if match["brace"] or environment in ("cases", "aligned"):
         return _system(rows, levels)
-    if environment in ("vmatrix", "Vmatrix") or not cells or len({len(row) for row in cells}) != 1:
+    cells = [split_at(row, lambda piece: piece == "&") for row in rows]
+    if environment in ("vmatrix", "Vmatrix") or match[3].count(r"\end{"):
+        return _worked_out(text)
+    if not cells or len({len(row) for row in cells}) != 1:
         raise Unreadable("matrix")
     items = tuple(_read(cell, levels - 1) for row in cells for cell in row)
     return Reading("matrix", text, items=items, form=f"{len(cells)}x{len(cells[0])}")
+
+
+def _worked_out(text: str) -> Reading:
+    value = matrix_value(text)
+    if isinstance(value, Node):
+        return Reading("value", text, tree=value)
+    items = tuple(Reading("value", text, tree=entry) for row in value for entry in row)
+    return Reading("matrix", text, items=items, form=f"{len(value)}x{len(value[0])}")
 
 
 def _system(rows: list[str], levels: int) -> Reading:
@@ -296,6 +293,8 @@ def _mentions(value: Reading, label: str) -> bool:
 
 
 def _single(text: str) -> Reading:
+    if is_matrix_expression(text):
+        return _worked_out(text)
     arc = _ARC.match(text)
     if arc and (arc[2] or arc[3] or arc[4]):
         degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600

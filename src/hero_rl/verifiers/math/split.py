@@ -184,3 +184,18 @@ def _bounds_a_parameter(core: str, letter: str) -> bool:
     """Whether a letter stands in the values of a statement, and not as that which the statement is about."""
     chain = relation_chain(core)
     return set(chain.relations) <= {"="} and re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", chain.sides[-1]) is not None
+
+
+def ungrouped(text: str) -> str:
+    """The text without braces around the whole of it."""
+    text = text.strip()
+    for _ in range(8):
+        if not (text.startswith("{") and text.endswith("}")):
+            break
+        depth = 0
+        for at, sign in enumerate(text):
+            depth += (sign == "{") - (sign == "}")
+            if depth == 0 and at < len(text) - 1:
+                return text
+        text = text[1:-1].strip()
+    return text

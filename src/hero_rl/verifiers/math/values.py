@@ -14,12 +14,13 @@ from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise,
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
 from hero_rl.verifiers.math.problem import Hints, Tolerance
-from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, rename
-from hero_rl.verifiers.math.syntax import Node
+from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, rename, substitute
+from hero_rl.verifiers.math.syntax import Node, parse
 
 _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
 _MAX_RENAMED = 3
 _INTEGERS = frozenset("kmnlj")
+_GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
 
 def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
@@ -172,6 +173,9 @@ def _explain_functions(a: Node, b: Node, hints: Hints) -> Finding:
         return equal("equal_constants")
     here, there = symbols(a), symbols(b)
     only_here, only_there = sorted(here - there), sorted(there - here)
+    if [*only_here, *only_there] == [r"\phi"] and hints.letters.isdisjoint((r"\phi", r"\varphi")):
+        a, b = (substitute(tree, r"\phi", _GOLDEN_RATIO) for tree in (a, b))
+        return equal("equal_named_constant") if compare_trees(a, b) == "equal" else unsure("variables_differ")
     if only_here and len(only_here) == len(only_there) <= _MAX_RENAMED:
         for names in itertools.permutations(only_here):
             if compare_trees(a, rename(b, dict(zip(only_there, names, strict=True)))) == "equal":
