@@ -173,7 +173,7 @@ def _explain_functions(a: Node, b: Node, hints: Hints) -> Finding:
         return equal("equal_constants")
     here, there = symbols(a), symbols(b)
     only_here, only_there = sorted(here - there), sorted(there - here)
-    if [*only_here, *only_there] == [r"\phi"] and hints.letters.isdisjoint((r"\phi", r"\varphi")):
+    if [*only_here, *only_there] == [r"\phi"] and not any(name in hints.text for name in ("phi", "φ", "ϕ")):
         a, b = (substitute(tree, r"\phi", _GOLDEN_RATIO) for tree in (a, b))
         return equal("equal_named_constant") if compare_trees(a, b) == "equal" else unsure("variables_differ")
     if only_here and len(only_here) == len(only_there) <= _MAX_RENAMED:
