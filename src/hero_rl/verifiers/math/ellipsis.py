@@ -105,7 +105,7 @@ def _formulas(end: Node) -> Iterator[tuple[Node, Node]]:
         yield substitute(end, name, _HOLE), Node("sym", (), None, name)
     if variables(end):
         return
-    places = [path for path, node in _leaves(end, ()) if node.value is not None and node.value.denominator == 1]
+    places = [path for path, node in _leaves(end, ()) if node.value is not None and node.value.denominator == 1 < node.value]
     for size in range(1, min(len(places), _MAX_HOLES) + 1):
         for chosen in combinations(places[:_MAX_HOLES], size):
             tops = [_at(end, path).value or Fraction(0) for path in chosen]
@@ -151,7 +151,8 @@ def _same(a: Node, b: Node) -> bool:
 
 def _equal_at_points(a: Node, b: Node, *, whole: bool) -> bool:
     names = variables(a) | variables(b)
-    return all(_equal(_value(a, at, names, whole=whole), _value(b, at, names, whole=whole)) for at in range(_POINTS))
+    points = range(_POINTS if names else 1)
+    return all(_equal(_value(a, at, names, whole=whole), _value(b, at, names, whole=whole)) for at in points)
 
 
 def _equal(x: Value | None, y: Value | None) -> bool:

@@ -26,7 +26,9 @@ MAX_FRACTION_BITS = 16_384
 MAX_MAGNITUDE_BITS = 1_000_000
 """Floating-point numbers beyond 2 to this power are ``TooLarge``."""
 MAX_STEPS = 2_500
-"""Terms of sums and products per evaluation, nested ones included."""
+"""Terms of sums and products per evaluation of a constant, nested ones included."""
+MAX_STEPS_AT_POINT = 150
+"""The same per evaluation of a function at one of many points."""
 DIGITS = 50
 
 
@@ -102,6 +104,7 @@ class _Evaluator:
         self._fast = context is fast()
         self._log_base = log_base
         self._steps = 0
+        self._most_steps = MAX_STEPS_AT_POINT if values else MAX_STEPS
         self.high = self.low = 0
 
     def value(self, tree: Node) -> Value:
@@ -186,14 +189,14 @@ class _Evaluator:
             raise Undefined("the ends of a sum are not whole")
         if last < first - 1 or (last < first and tree.name not in ("sum", "prod")):
             raise Undefined("the ends of a sum are in the wrong order")
-        if last - first > MAX_STEPS:
+        if last - first > self._most_steps:
             raise TooLarge("a sum of too many terms")
         name = counter(int(tree.value or 0)).name
         outer, total = self._values, None
         try:
             for at in range(int(first), int(last) + 1):
                 self._steps += 1
-                if self._steps > MAX_STEPS:
+                if self._steps > self._most_steps:
                     raise TooLarge("a sum of too many terms")
                 self._values = {**outer, name: Fraction(at)}
                 term = self.value(tree.args[2])

@@ -147,7 +147,8 @@ def _around(source: random.Random, rung: Fraction) -> Fraction:
 def _rungs(trees: Sequence[Node]) -> list[Fraction]:
     """The scales of the constants: each of them, then products, quotients and roots, none twice."""
     own = sorted({abs(value) for tree in trees for value in _constants(tree) if value != 0} - {Fraction(1)})
-    derived = [a * b for a in own for b in own] + [a / b for a in own for b in own] + [_root(a) for a in own]
+    few = own if len(own) <= 8 else own[:4] + own[-4:]
+    derived = [a * b for a in few for b in few] + [a / b for a in few for b in few] + [_root(a) for a in few]
     kept: list[Fraction] = []
     for rung in own + sorted(derived, reverse=True):
         distinct = all(not Fraction(2, 3) < rung / other < Fraction(3, 2) for other in kept)

@@ -323,7 +323,9 @@ class _Reader(Application):
         return Node("fn", (self._argument(), self._argument()), name="binom")
 
     def _angle(self) -> Node:
-        r"""``\angle ABC`` is a name."""
+        r"""``\angle ABC`` is a name; in ``5\angle 30^\circ``, after a number, it is the phase."""
+        if (self._kind(-2) == "number" or self.peek(-2) in (")", "}")) and self._kind() != "letter":
+            return Node("pow", (Node("sym", (), None, "e"), Node("mul", (Node("sym", (), None, "i"), self._factor()))))
         letters = [self._take().text]
         while self._kind() == "letter":
             letters.append(self._take().text)
