@@ -33,6 +33,7 @@ from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_statement
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+_AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
 _CONSTANTS = frozenset("abckCK")
 _GARBAGE = frozenset(
@@ -91,7 +92,7 @@ def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Findi
 
 
 def _squeezed(text: str) -> str:
-    return _SPACE.sub("", text)
+    return _SPACE.sub("", _AFTER_COMMAND.sub("\\1\0", text))
 
 
 # ------------------------------------------------------------------------------------------- choices

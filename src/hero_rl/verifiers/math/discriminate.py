@@ -54,6 +54,26 @@ def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
         yield from _other_elements(reading, hints)
 
 
+def decoys_of_text(text: str) -> list[str]:
+    """Return near misses of a reference that only another parser can read: a number, a letter, a sign, a bound exchanged.
+
+    One of them may mean the same by chance (``x^2 + y^2`` with its letters exchanged); that costs an abstention.
+    """
+    found: list[str] = []
+    numbers = list(_NUMBER.finditer(text))
+    for match in (numbers[:1] + numbers[-1:]) if len(numbers) > 1 else numbers:
+        found.append(text[: match.start()] + str(int(float(match.group())) + 1) + text[match.end() :])
+    letter = re.search(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text)
+    if letter is not None:
+        other = "q" if letter.group() != "q" else "p"
+        found.append(text[: letter.start()] + other + text[letter.end() :])
+    for old, new in ((r"\infty", "7"), ("+", "-"), ("-", "+")):
+        if old in text:
+            found.append(text.replace(old, new, 1))
+            break
+    return found
+
+
 # ------------------------------------------------------------------------------------------- values
 
 

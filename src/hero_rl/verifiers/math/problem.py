@@ -110,7 +110,7 @@ _FORMULA = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _COMMAND = re.compile(r"\\(?:text|mathrm|operatorname|begin|end)\s*\{[^{}]*\}|\\([A-Za-z]+)")
 _LETTER = re.compile(r"[A-Za-z]")
 _BARE_NAME = re.compile(
-    r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|(?<=[\d)^_=+*/(-])[A-Za-z]{1,3}(?![A-Za-z])|(?<![A-Za-z])[A-Za-z]{1,3}(?=[\^_=(])"
+    r"(?<![A-Za-z\\])[a-z](?=th\b)|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|(?<=[\d)^_=+*/(-])[A-Za-z]{1,3}(?![A-Za-z])|(?<![A-Za-z])[A-Za-z]{1,3}(?=[\^_=(])"
 )
 _ARTICLES = re.compile(r"(?<![A-Za-z$\\^_=+*/(-])(?:a|A|I)(?= [A-Za-z]{2})")
 _GREEK = frozenset(

@@ -166,6 +166,8 @@ def settle(stage: Stage, outcome: Outcome) -> Finding | None:
         return None
     if outcome.value == "equal":
         return Finding("equal", "equal_symbolically")
+    if outcome.value == "not_discriminating":
+        return unsure("not_discriminating")
     if stage.finding.reason == "answer_unreadable":
         return different("answer_unreadable") if outcome.value == "answer_unparsable" else stage.finding
     return DIFFERENT if outcome.value == "different" else stage.finding

@@ -9,20 +9,40 @@ import logging
 import re
 from typing import Any, Literal, TypeAlias
 
+from hero_rl.verifiers.math.discriminate import decoys_of_text
 from hero_rl.verifiers.math.doubt import carries_unit, is_prose, may_be_one_number
 
 Finding: TypeAlias = Literal[
-    "equal", "different", "numbers_close", "unit_or_percent", "not_comparable", "answer_unparsable", "reference_unparsable"
+    "equal",
+    "different",
+    "numbers_close",
+    "unit_or_percent",
+    "not_comparable",
+    "not_discriminating",
+    "answer_unparsable",
+    "reference_unparsable",
 ]
 
 _ROUNDING = 1e-5
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_KNOWN = frozenset(
+    ("frac", "sqrt", "int", "iint", "sum", "prod", "lim", "to", "infty", "cdot", "times", "div", "pi", "sin", "cos", "tan",
+    "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp", "binom", "begin", "end",
+    "det", "gcd", "lcm", "max", "min", "le", "ge", "cup", "pm", "zeta", "Gamma", "lfloor", "rfloor", "lceil", "rceil", "alpha",
+    "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "omega")
+)  # fmt: skip
+"""Commands that math-verify reads in full; what it does not know it drops, and then calls the rest equal."""
+_LOST = re.compile(r"'|:|_\{?-|\d_|\\begin\{(?:cases|array|aligned)")
+_DIFFERENTIAL = re.compile(r"\bd([a-z])\b")
+_LETTER = re.compile(r"[A-Za-z]")
 _MARKED_AS_MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\fbox")
 
 
 def compare(reference: str, answer: str) -> Finding:
     """How the answer relates to the reference.
 
-    ``equal`` is math-verify's word. ``different`` is said of two numbers without unit or percent sign that are no
+    ``equal`` is math-verify's word, where it read every symbol of both sides and does not say the same of a near miss of the
+    reference. ``different`` is said of two numbers without unit or percent sign that are no
     rounding, percentage or angle of each other; every other pair that is not equal names why one cannot tell.
     """
     from math_verify import verify
@@ -36,7 +56,14 @@ def compare(reference: str, answer: str) -> Finding:
     # timeouts off: math-verify's are SIGALRM, which a C loop ignores; the sandbox's kill is the deadline
     if verify(expected, given, timeout_seconds=None):
         wrong = _differs_relatively(reference, answer, expected[0], given[0])
-        return "different" if wrong else "equal"
+        if wrong:
+            return "different"
+        if not (_kept(reference, expected[0]) and _kept(answer, given[0])):
+            return "not_comparable"
+        passes = any(
+            verify(decoy, given, timeout_seconds=None) for text in decoys_of_text(reference) if (decoy := _parse(text))
+        )
+        return "not_discriminating" if passes else "equal"
     return _difference(reference, answer, expected[0], given[0])
 
 
@@ -64,6 +91,25 @@ def _parse(text: str) -> list[Any]:
         if found:
             return found
     return []
+
+
+def _kept(text: str, parsed: Any) -> bool:
+    """Return whether the parsed expression still has every letter of the text, and the text only what is read in full."""
+    if _LOST.search(text) or not _KNOWN.issuperset(_COMMAND.findall(text)):
+        return False
+    names = (
+        {str(getattr(atom, "name", "")) for atom in parsed.atoms(*_named_kinds())} if hasattr(parsed, "atoms") else set[str]()
+    )
+    kept = set(_LETTER.findall("".join(names))) | {"e", "i"}
+    bare = _DIFFERENTIAL.sub(r"\1", _COMMAND.sub(" ", text.replace("matrix}", "}")))
+    return kept.issuperset(_LETTER.findall(re.sub(r"\{[pbBvV]?\}", " ", bare)))
+
+
+def _named_kinds() -> tuple[type, ...]:
+    from sympy import Symbol
+    from sympy.core.function import AppliedUndef
+
+    return Symbol, AppliedUndef
 
 
 def _difference(reference: str, answer: str, expected: Any, given: Any) -> Finding:

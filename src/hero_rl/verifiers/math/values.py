@@ -18,7 +18,9 @@ from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, rename,
 from hero_rl.verifiers.math.syntax import Node, parse
 
 _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
-_MAX_RENAMED = 3
+_MAX_RENAMED = 2
+_FREE_LETTERS = frozenset("nmkjlrstpquxyzcCKN")
+"""Letters that commonly stand for a variable, an integer or a constant of one's own choice."""
 _INTEGERS = frozenset("kmnlj")
 _GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
@@ -189,7 +191,10 @@ def _explain_functions(a: Node, b: Node, hints: Hints) -> Finding:
 def _are_free(names: Sequence[str], tree: Node, hints: Hints) -> bool:
     """Return whether letters may be exchanged for others: the question uses none of them, or they count multiples of pi."""
     if hints.given:
-        return hints.letters.isdisjoint(map(_letter, names))
+        plain = [_letter(name) for name in names]
+        return (
+            _FREE_LETTERS.issuperset(plain) and hints.letters.isdisjoint(plain) and len({*map(str.lower, plain)}) == len(names)
+        )
     return _INTEGERS.issuperset(names) and any(node.op == "const" and node.name == "pi" for node in walk(tree))
 
 
