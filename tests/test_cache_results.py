@@ -89,7 +89,9 @@ class Moody:
             return Verdict("abstain", "timeout", failed=True)
         if response == "vague":
             return Verdict("abstain", "unsure")
-        return Verdict("correct", "fine", detail=f"{response} | \ud800 \udc00 ü", learned=response == "model")
+        return Verdict(
+            "correct", "fine", detail=f"{response} | \ud800 \udc00 ü", learned=response == "model", generous=response == "about"
+        )
 
 
 def rows(*responses: str, **fields: object) -> list[Rollout]:

@@ -22,6 +22,7 @@ from strategies import examples
 
 RULE: dict[str, Verdict] = {
     "yes": Verdict("correct", "equal", detail="rule"),
+    "about": Verdict("correct", "equal_rounded", detail="rule", generous=True),
     "no": Verdict("incorrect", "different", detail="rule"),
     "none": Verdict("incorrect", "no_answer"),
     "noref": Verdict("abstain", "reference_missing"),
@@ -133,6 +134,17 @@ def test_a_correct_of_the_rule_is_final_under_every_setting() -> None:
             False,
         )  # type: ignore[arg-type]
         assert model.calls == 0
+
+
+def test_a_generous_correct_is_examined_where_that_is_asked_for_and_never_otherwise() -> None:
+    assert Cascade(Rule(), Model()).verify(rows("about good", "about bad")) == [RULE["about"]] * 2
+    agreed, refused, unclear, certain = Cascade(Rule(), Model(), ask="generous").verify(
+        rows("about good", "about bad", "about unclear", "yes bad")
+    )
+    assert agreed == RULE["about"]
+    assert (refused.label, refused.reason, refused.learned) == ("abstain", "equal_rounded_learned_judge_no", False)
+    assert (unclear.label, unclear.reason, unclear.failed) == ("correct", "equal_rounded_learned_unparseable_reply", False)
+    assert certain == RULE["yes"]
 
 
 def test_where_the_model_is_asked_in_vain_the_rule_stands() -> None:

@@ -38,6 +38,8 @@ class Verdict(NamedTuple):
     """What was compared, or the error, for a person who reads the row."""
     learned: bool = False
     """True where a model gave the verdict (a judge, a learned verifier), which can be argued into a yes; a rule never is."""
+    generous: bool = False
+    """True where a rule's "correct" rests on a generous reading: a rounding, a unit left out, another letter."""
 
     @property
     def value(self) -> float:

@@ -16,7 +16,10 @@ Fallback: TypeAlias = Annotated[
     str | None, typer.Option(help="A second verifier (learned:PATH, a judge) for what the first leaves open.")
 ]
 Ask: TypeAlias = Annotated[
-    str | None, typer.Option(help="Ask the fallback where the first says abstain (default), incorrect, or both.")
+    str | None,
+    typer.Option(
+        help="Ask the fallback where the first says abstain (default), incorrect, both, or generous: abstain and generous yes."
+    ),
 ]
 MaxQuestions: TypeAlias = Annotated[
     int | None, typer.Option(help="Most questions to the fallback per batch; default: no limit.", min=0)

@@ -29,7 +29,7 @@ class VerifierOptions(NamedTuple):
     fallback: str | None = None
     """A second verifier, usually a model, for what the first leaves open."""
     ask: str | None = None
-    """When the second is asked: where the first says ``abstain``, ``incorrect``, or ``both``."""
+    """When the second is asked: where the first says ``abstain``, ``incorrect``, ``both``, or ``generous``."""
     max_questions: int | None = None
     """Most questions to the second per batch."""
     cache: Path | None = None

@@ -98,13 +98,13 @@ class CachedVerifier:
 def _encode(verdict: Verdict) -> bytes | None:
     if verdict.failed:
         return None
-    fields = [verdict.label, verdict.reason, verdict.detail, int(verdict.learned)]
+    fields = [verdict.label, verdict.reason, verdict.detail, int(verdict.learned), int(verdict.generous)]
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def _decode(value: bytes) -> Verdict | None:
     try:
-        label, reason, detail, learned = json.loads(value.decode("utf-8", "surrogatepass"))
+        label, reason, detail, learned, generous = json.loads(value.decode("utf-8", "surrogatepass"))
     except ValueError:
         return None
-    return Verdict(label, reason, detail=detail, learned=bool(learned))
+    return Verdict(label, reason, detail=detail, learned=bool(learned), generous=bool(generous))

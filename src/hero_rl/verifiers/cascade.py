@@ -24,7 +24,7 @@ from hero_rl.types import Label, Rollout, Verdict, Verifier
 from hero_rl.verifiers.fingerprint import code_identity, columns_of
 from hero_rl.verifiers.math.extract import find_answer
 
-Ask: TypeAlias = Literal["abstain", "incorrect", "both"]
+Ask: TypeAlias = Literal["abstain", "incorrect", "both", "generous"]
 Send: TypeAlias = Literal["answer", "response"]
 
 NEVER_ASKED = frozenset({"no_answer", "empty_answer", "answer_too_long", "reference_missing", "reference_too_long", "no_label"})
@@ -35,6 +35,7 @@ _ASKED: dict[str, frozenset[Label]] = {
     "abstain": frozenset({"abstain"}),
     "incorrect": frozenset({"incorrect"}),
     "both": frozenset({"abstain", "incorrect"}),
+    "generous": frozenset({"abstain"}),
 }
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class _Plan(NamedTuple):
 class Cascade:
     """The verdicts of the first verifier, and those of the second where the first leaves something open.
 
-    A "correct" of the first is final. Where the second decides, the reason is ``learned_`` and the second's reason, and the
+    A "correct" of the first is final, unless ``ask="generous"`` has it examined. Where the second decides, the reason is ``learned_`` and the second's reason, and the
     verdict is marked as learned. Where it was asked in vain, the first verdict stands, with a reason of both; where it broke,
     the verdict is marked as failed as well. Where the budget did not suffice, the reason ends in ``_over_budget``. More stages:
     give a cascade as ``first``.
@@ -122,7 +123,9 @@ class Cascade:
         Args:
             first: usually a rule, such as ``MathVerifier``.
             second: usually a model, such as a judge. Rows with the same question are asked once if it has an ``identity``.
-            ask: where the first says so: ``"abstain"``; ``"incorrect"``, as TinyV does; ``"both"``.
+            ask: where the first says so: ``"abstain"``; ``"incorrect"``, as TinyV does; ``"both"``; ``"generous"``: where it
+                abstains, and where its "correct" rests on a generous reading. If the second rejects such an answer, nobody
+                knows: the row abstains. If it agrees, the first verdict stands.
             budget: most questions of one batch; None: no limit. Prompts take turns, in an order that is drawn from the content
                 of the batch, so that it does not depend on the order of rows, and no prompt is always the last.
             send: what the second reads: ``"answer"``: the final answer, boxed, without the text that argues for it (the whole
@@ -240,7 +243,8 @@ class Cascade:
         return _Plan(firsts, list(questions.values()), places, frozenset(rows) - places.keys())
 
     def _wants(self, verdict: Verdict) -> bool:
-        asked = verdict.label in _ASKED[self.ask] and verdict.reason not in self.never_ask
+        asked = verdict.label in _ASKED[self.ask] or (self.ask == "generous" and verdict.generous)
+        asked = asked and verdict.reason not in self.never_ask
         return asked and (self.ask_failed or not verdict.failed)
 
     def _question(self, rollout: Rollout) -> Rollout:
@@ -286,6 +290,9 @@ class Cascade:
         if second.label == "abstain" or second.failed:
             failed = first.failed or second.failed
             return first._replace(reason=f"{first.reason}_{reason}", failed=failed, detail=f"{first.detail}; {detail}")
+        if first.label == "correct":
+            agrees = second.label == "correct"
+            return first if agrees else Verdict("abstain", f"{first.reason}_{reason}", detail=f"{first.detail}; {detail}")
         return Verdict(second.label, reason, detail=detail, learned=stage == "learned")
 
     def _count(self, verdicts: list[Verdict], plan: _Plan) -> None:

@@ -23,7 +23,8 @@ def judge(finding: Finding, policy: Policy, detail: str = "") -> Verdict:
     label = _LABELS[finding.relation]
     if policy == "strict" and finding.lenient:
         label = "abstain"
-    return apply_policy(Verdict(label, finding.reason, detail=detail), policy)
+    generous = finding.lenient and label == "correct"
+    return apply_policy(Verdict(label, finding.reason, detail=detail, generous=generous), policy)
 
 
 def judge_failure(outcome: Outcome, policy: Policy, detail: str) -> Verdict:
