@@ -101,9 +101,9 @@ class Cascade:
     """The verdicts of the first verifier, and those of the second where the first leaves something open.
 
     A "correct" of the first is final, unless ``ask="generous"`` has it examined. Where the second decides, the reason is
-    ``learned_`` and the second's reason, and the verdict is marked as learned. Where it was asked in vain, the first verdict stands, with a reason of both; where it broke,
-    the verdict is marked as failed as well. Where the budget did not suffice, the reason ends in ``_over_budget``. More stages:
-    give a cascade as ``first``.
+    ``learned_`` and the second's reason, and the verdict is marked as learned. Where it was asked in vain, the first
+    verdict stands, with a reason of both; where it broke, the verdict is marked as failed as well. Where the budget did not
+    suffice, the reason ends in ``_over_budget``. More stages: give a cascade as ``first``.
     """
 
     def __init__(

@@ -26,10 +26,11 @@ Finding: TypeAlias = Literal[
 _ROUNDING = 1e-5
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _KNOWN = frozenset(
-    ("frac", "sqrt", "int", "iint", "sum", "prod", "lim", "to", "infty", "cdot", "times", "div", "pi", "sin", "cos", "tan",
-    "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp", "binom", "begin",
-    "end", "det", "gcd", "lcm", "max", "min", "le", "ge", "cup", "pm", "zeta", "Gamma", "lfloor", "rfloor", "lceil", "rceil", "alpha",
-    "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "omega")
+    ("frac", "sqrt", "int", "iint", "sum", "prod", "lim", "to", "infty", "cdot", "times", "div", "pi", "sin", "cos",
+     "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp",
+     "binom", "begin", "end", "det", "gcd", "lcm", "max", "min", "le", "ge", "cup", "pm", "zeta", "Gamma", "lfloor",
+     "rfloor", "lceil", "rceil", "alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho",
+     "sigma", "tau", "phi", "omega")
 )  # fmt: skip
 """Commands that math-verify reads in full; what it does not know it drops, and then calls the rest equal."""
 _LOST = re.compile(r"'|:|_\{?-|\d_|\\begin\{(?:cases|array|aligned)")
