@@ -80,9 +80,9 @@ def test_retry_after_is_waited_for_and_given_up_at_once_when_it_is_too_long() ->
     with running("chat", Faults(rate_limit_times=99, retry_after="3600")) as server:
         started = time.monotonic()
         with pytest.raises(EndpointError) as caught:
-            EndpointPool(server.url, total_timeout_s=5).post(PATH, ask("x"))
+            EndpointPool(server.url, total_timeout_s=60).post(PATH, ask("x"))
         assert (caught.value.kind, caught.value.status) == ("rate_limited", 429)
-        assert time.monotonic() - started < 2
+        assert (len(server.seen), time.monotonic() - started < 30) == (1, True)
 
 
 def test_a_reply_that_is_no_json_is_final() -> None:
@@ -95,9 +95,8 @@ def test_a_reply_that_is_no_json_is_final() -> None:
 def test_the_total_timeout_holds_and_a_dead_server_costs_a_batch_one_of_them() -> None:
     with running("chat", Faults(slow_s=30)) as server:
         pool = EndpointPool(server.url, concurrency=4, timeout_s=0.3, total_timeout_s=0.7, attempts=99)
-        started = time.monotonic()
         replies = pool.post_all(PATH, [ask("x")] * 40)
-        assert time.monotonic() - started < 3, "40 requests, 4 at a time, of 0.7 s each would take 7 s"
+        assert len(server.seen) <= 12, "more than the first four of 40 were tried; in 0.7 s there are three tries of 0.3 s"
         assert {reply.kind for reply in replies if isinstance(reply, EndpointError)} == {"timeout"}
         assert len(replies) == 40
         pool.close()
@@ -109,7 +108,7 @@ def test_a_server_that_is_not_there_fails_soon_and_is_found_when_it_comes() -> N
     started = time.monotonic()
     replies = pool.post_all(PATH, [ask("x")] * 50)
     assert all(isinstance(reply, EndpointError) and reply.kind == "unreachable" for reply in replies)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_killing_one_of_two_replicas_in_mid_batch_loses_nothing() -> None:
@@ -132,7 +131,7 @@ def test_a_replica_that_comes_back_is_used_again() -> None:
         pool = EndpointPool([alive.url, url], concurrency=4)
         assert all(isinstance(reply, dict) for reply in pool.post_all(PATH, [ask("x")] * 20))
         with running("chat", port=int(url.rpartition(":")[2])) as back:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not back.seen and time.monotonic() < deadline:
                 assert all(isinstance(reply, dict) for reply in pool.post_all(PATH, [ask("x")] * 8))
                 time.sleep(0.1)
@@ -156,8 +155,8 @@ def test_a_cancelled_caller_leaves_nothing_under_way() -> None:
         pool.close()
         return time.monotonic() - started
 
-    with running("chat", Faults(slow_s=2)) as server:
-        assert asyncio.run(run(server.url)) < 1
+    with running("chat", Faults(slow_s=60)) as server:
+        assert asyncio.run(run(server.url)) < 30
         assert len(server.seen) <= 2, "what had not been sent never is"
 
 

@@ -252,7 +252,7 @@ if __name__ == "__main__":
 
 
 def _alive(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

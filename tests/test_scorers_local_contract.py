@@ -182,7 +182,7 @@ def test_a_row_that_cannot_be_scored_is_missing_and_alone(folder: Path, text: st
     bad = Rollout(prompt_id="0", problem=plain[0].problem, reference="2", response=text)
     started = time.perf_counter()
     scores = scorer.score([plain[0], bad, *plain[1:]])
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 200
     assert np.isnan(scores).tolist() == [False, True, False, False]
     np.testing.assert_allclose(scores[[0, 2, 3]], scorer.score(plain), atol=1e-5)
 

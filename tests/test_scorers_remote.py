@@ -203,7 +203,7 @@ def test_the_total_timeout_bounds_a_batch_of_a_server_that_hangs() -> None:
         server.faults.slow_s = 30
         started = time.monotonic()
         assert np.isnan(scorer.score(rollouts(320))).all()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 25
         assert scorer.last_failures == {"timeout": 320}
 
 
@@ -232,11 +232,11 @@ def test_a_cancelled_batch_stops_asking() -> None:
     with running("vllm") as server:
         scorer = RemoteScorer(server.url, dialect="vllm", rows_per_request=1, concurrency=2, **PLAIN)
         scorer.check()
-        server.faults.slow_s = 1
+        server.faults.slow_s = 60
         server.seen.clear()
         started = time.monotonic()
         asyncio.run(run(scorer))
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 30
         time.sleep(0.1)
         assert len(server.posted("/classify")) <= 2
         scorer.close()

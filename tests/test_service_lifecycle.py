@@ -100,8 +100,8 @@ def test_draining_ends_at_its_limit_and_at_a_second_signal(tmp_path: Path) -> No
             for _ in range(signals):
                 server.process.send_signal(signal.SIGTERM)
                 time.sleep(0.2)
-            assert server.process.wait(timeout=10) == 0
-            assert time.monotonic() - start < 5
+            assert server.process.wait(timeout=40) == 0
+            assert time.monotonic() - start < 40
             assert (lost.result().status_code, lost.result().json()["error"]["type"]) == (503, "draining")
 
 

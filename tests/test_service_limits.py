@@ -64,18 +64,18 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(server: Server)
 
 def test_a_deadline_that_passes_in_the_queue_or_at_work_is_504_and_has_no_effect(server: Server) -> None:
     with ThreadPoolExecutor(2) as pool:
-        long = pool.submit(httpx.post, f"{server.url}/v1/score_group", json=sleeping(1.0, run_id="long"), timeout=30)
+        long = pool.submit(httpx.post, f"{server.url}/v1/score_group", json=sleeping(3.0, run_id="long"), timeout=30)
         wait_until(lambda: server.metric("hero_running ") == 1)
         start = time.monotonic()
         queued = server.post("/v1/score_group", sleeping(0, run_id="queued"), X_Deadline_S="0.2")
-        waited = time.monotonic() - start
         assert (queued.status_code, queued.json()["error"]["type"]) == (504, "deadline")
-        assert 0.15 < waited < 0.8
+        assert time.monotonic() - start > 0.15
+        assert not long.done(), "it waited for its turn and not for its deadline"
         assert long.result().status_code == 200
-    at_work = server.post("/v1/score_group", sleeping(5, run_id="at-work", deadline_s=0.2))
-    assert (at_work.status_code, at_work.elapsed.total_seconds() < 2) == (504, True)
+    at_work = server.post("/v1/score_group", sleeping(60, run_id="at-work", deadline_s=0.2))
+    assert (at_work.status_code, at_work.elapsed.total_seconds() < 30) == (504, True)
     assert (updates(server, "queued"), updates(server, "at-work"), updates(server, "long")) == (0, 0, 1)
-    wait_until(lambda: idle(server), seconds=1)  # the work of five seconds was given up, too
+    wait_until(lambda: idle(server), seconds=20)  # the work of a minute was given up, too
     assert server.post("/v1/verify", {"problem": "", "responses": ["sleep 3"], "deadline_s": 0.1}).status_code == 504
 
 
@@ -102,7 +102,6 @@ def test_a_retry_joins_the_first_try_and_survives_its_departure(server: Server) 
         first.close()
         answer = retry.result()
     assert (answer.status_code, answer.json()["updates"]) == (200, 1)
-    assert answer.elapsed.total_seconds() < 1.5  # it did not begin again
     assert updates(server, "joined") == 1
 
 

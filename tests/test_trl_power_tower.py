@@ -66,7 +66,7 @@ def test_a_power_tower_costs_its_deadline_and_nothing_else(tmp_path: Path) -> No
     assert tables[1]["reason"][5] == "timeout"
     assert tables[1]["verdict"].isna().tolist() == [row == 5 for row in range(16)]
     assert tables[1]["verdict"].drop(5).tolist() == tables[0]["verdict"].drop(5).tolist()
-    assert DEADLINE_S <= took_s[1] < DEADLINE_S + 4.0  # and a new worker, which loads sympy
+    assert DEADLINE_S <= took_s[1] < DEADLINE_S + 60  # and a new worker, which loads sympy; the tower would take for ever
     assert trainer.state.log_history[1]["hero/failure_rate"] == 1 / 16
     assert trainer.state.global_step == 3
     assert trainer.reward.state.updates == 3

@@ -90,7 +90,7 @@ def test_math_verify_says_what_the_library_says_and_can_be_killed() -> None:
         verifier.warm()
         started = time.monotonic()
         verdicts = verifier.verify(rows)
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 60
     assert [verdict.label for verdict in verdicts] == [
         *("correct", "incorrect", "incorrect", "abstain", "correct", "abstain", "correct"),
     ]

@@ -64,9 +64,9 @@ def test_whatever_a_last_box_holds_comes_back(before: str, content: str) -> None
 
 @pytest.mark.parametrize("text", ["\\boxed{" * 100_000, "{" * 500_000, "\\boxed{" * 60_000 + "}" * 60_000, "\\" * 500_000])
 def test_finding_a_box_takes_linear_time(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     last_boxed(text)
-    assert time.monotonic() - started < 3.0
+    assert time.process_time() - started < 20  # a tenth of a second; were it quadratic, an hour
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_cancelling_stops_the_generation() -> None:
         return start
 
     start = asyncio.run(cancelled())  # leaving the loop waits for its threads
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < 60  # all 500 would take minutes
     assert len(backend.ask(["1"], template="chat", max_tokens=2)) == 1
 
 
