@@ -14,6 +14,8 @@ _UNITS = (
     ("kg", ("kg", "kilogram", "mass", "weigh")),
     ("hours", ("hour", "h ", "time", "long", "minute")),
 )
+_TURNS = ("angle", "degree", "rotat", "sin", "cos", "tan", "celsius", "temperature", "latitude", "phase",
+          "arc", "bearing", "longitude", "inclin")  # fmt: skip
 _WORDS = ("is wrong", "squared", "hundred", "is not the answer", "factorial")
 _OPPOSITES = {
     "yes": "no", "no": "yes", "true": "false", "false": "true", "even": "odd", "odd": "even", "increasing": "decreasing",
@@ -37,10 +39,7 @@ def suffixes(text: str, number: Number, context: Context) -> Iterator[Wrong]:
             yield Wrong("unit", f"in {unit}, plain", f"{text} {unit}")
         if not context.mentions("percent", "per cent") and "%" not in context.problem:
             yield Wrong("percent", "percent", rf"{text}\%")
-        if (
-            not context.mentions("angle", "degree", "rotat", "sin", "cos", "tan", "\\sin", "\\cos", "\\angle")
-            and "circ" not in context.problem
-        ):
+        if "^" not in text and "circ" not in context.problem and not context.mentions(*_TURNS):
             yield Wrong("unit", "in degrees", rf"{text}^\circ")
         if number.value not in (1, 2):
             for word in _WORDS:

@@ -129,14 +129,23 @@ def far_apart(number: Number, value: Fraction, context: Context, tolerance: Frac
     """Return whether a value is surely another one than the number, however that may have been rounded.
 
     Exact numbers (whole ones and fractions) differ from every other value. Rounded ones need more than their last digit and
-    one per cent; where the problem speaks of rounding, every number needs five per cent.
+    one per cent; where the problem speaks of rounding, every number needs five per cent and more
+    than one unit of its last digit that is no zero.
     """
     near = tolerance
     if number.unit_in_last_place:
         near = max(near, number.unit_in_last_place * Fraction(3, 2), abs(number.value) / 100)
     if context.approximate:
-        near = max(near, abs(number.value) / 20)
+        near = max(near, abs(number.value) / 20, _rounding_unit(number))
     return abs(value - number.value) > near
+
+
+def _rounding_unit(number: Number) -> Fraction:
+    """Return what the last digit of a number counts, its closing zeros taken for the result of rounding."""
+    if number.style == "whole" and number.value.denominator == 1 and number.value:
+        digits = str(abs(number.value.numerator))
+        return Fraction(10 ** (len(digits) - len(digits.rstrip("0"))))
+    return number.unit_in_last_place
 
 
 def changed_values(number: Number, pick: int) -> Iterator[tuple[str, str, Fraction]]:
