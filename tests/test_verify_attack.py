@@ -346,3 +346,20 @@ def test_bad_usage_ends_with_two_and_one_line(tmp_path: Path, arguments: list[st
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_audit_attacks_a_rule_verifier_on_a_sample_and_no_column(tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    rows = [
+        {"prompt_id": str(n), "problem": f"What is {n} and {n}?", "reference": str(2 * n), "response": "so 1", "verdict": 0}
+        for n in range(11, 19)
+    ]
+    source = write(tmp_path / "in.jsonl", rows)
+    done = hero("audit", source, "-o", tmp_path / "a", "--verifier", "exact", "--attack", "3", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["attack"]["references"] == 3
+    assert any(one["about"] == "verifier" and "wrong by construction" in one["reason"] for one in found["advice"])
+    assert "How easily exact is fooled" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    for options in (["--verifier", "exact", "--attack", "0"], ["--verifier", "column:verdict"]):
+        assert json.loads(hero("audit", source, "-o", tmp_path / "b", *options, "--json").stdout)["attack"] is None

@@ -58,8 +58,11 @@ def lead(report: AttackReport) -> str:
     return text
 
 
-def attack_parts(report: AttackReport, *, named: bool = False) -> list[Part]:
-    """Return the sections of one attack; ``named``: with the verifier's name in the headings."""
+def attack_parts(report: AttackReport, *, named: bool = False, shown: int = SHOWN) -> list[Part]:
+    """Return the sections of one attack; ``named``: with the verifier's name in the headings.
+
+    At most ``shown`` accepted attacks of each kind are listed.
+    """
     of = f" {report.verifier}" if named else ""
     note = NOTE
     if report.reasons:
@@ -72,9 +75,9 @@ def attack_parts(report: AttackReport, *, named: bool = False) -> list[Part]:
         parts.append(Part(heading=f"The other side: labelled responses{of and ' to' + of}", table=table))
     for kind in dict.fromkeys(one.attack.kind for one in report.accepted):
         found = [one for one in report.accepted if one.attack.kind == kind]
-        cells = [_accepted_cells(one) for one in found[:SHOWN]]
+        cells = [_accepted_cells(one) for one in found[:shown]]
         header = ("row", "problem", "reference", "attack", "wrong answer", "the verifier says")
-        more = f"{len(found) - SHOWN:,} more of this kind are not shown." if len(found) > SHOWN else ""
+        more = f"{len(found) - shown:,} more of this kind are not shown." if len(found) > shown else ""
         heading = f"Accepted{of and ' by' + of}: {kind}"
         parts.append(Part(heading=heading, table=Table(header=header, rows=cells, wrap=True, note=more)))
     return parts

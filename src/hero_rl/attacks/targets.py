@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ class Target:
 
 
 def read_targets(path: Path, *, limit: int | None = None, seed: int = 0) -> list[Target]:
-    """Return the targets of a file of rollouts or problems, in its order.
+    """Return the targets of a file of rollouts or problems, in its order; only those drawn stay in memory.
 
     The problem stands in `problem`, `question` or `prompt`; the reference in `reference`, `references`, `answers` or `answer`.
     Of a list in one of the last three, the first is the reference and the others are right, too.
@@ -58,17 +59,22 @@ def read_targets(path: Path, *, limit: int | None = None, seed: int = 0) -> list
         InputError: a broken row, a row without a reference column, or no reference at all.
     """
     found: dict[tuple[str, str], Target] = {}
+    last: list[tuple[int, tuple[str, str]]] = []  # a heap: the target with the largest number on top, the first to go
     for record in read_records(path):
         target = _target(path, record)
-        if target.reference.strip():
-            found.setdefault(target.key, target)
+        if not target.reference.strip() or target.key in found:
+            continue
+        rank = -draw(seed, *target.key) if limit is not None else 0
+        if limit is not None and len(found) == limit:
+            if rank <= last[0][0]:
+                continue
+            del found[heapq.heapreplace(last, (rank, target.key))[1]]
+        elif limit is not None:
+            heapq.heappush(last, (rank, target.key))
+        found[target.key] = target
     if not found:
         raise InputError(f"{path}: every reference is empty; an attack needs references to perturb")
-    targets = list(found.values())
-    if limit is None or len(targets) <= limit:
-        return targets
-    drawn = {target.key for target in sorted(targets, key=lambda target: draw(seed, *target.key))[:limit]}
-    return [target for target in targets if target.key in drawn]
+    return list(found.values())
 
 
 def labelled_rollouts(path: Path, targets: list[Target], label: str = "correct") -> Iterator[tuple[Rollout, bool]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hero_rl.attacks import AttackReport
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.rules import GroupShares
 from hero_rl.audit.situations import advised_rule, alike, sentence
@@ -19,6 +20,8 @@ from hero_rl.measures import Estimate
 FEW_PROMPTS = 20
 CHANCE = 0.5
 GOOD = 0.65
+FOOLED = 0.001
+"""Share of wrong answers accepted from which an attack calls for something."""
 PAPER_VERIFIABLE, PAPER_HARD = 0.05, 0.1
 
 
@@ -166,6 +169,18 @@ def _about_scores(model: RewardModelReport) -> list[Advice]:
     if model.missing:
         found.append(Advice("reward model", "fill the gaps", f"{model.missing} rows have no score of {model.name}"))
     return found
+
+
+def about_attack(attack: AttackReport | None) -> list[Advice]:
+    """Return a warning if wrong answers made from the references get past the verifier."""
+    if attack is None or attack.total.rate.value < FOOLED:
+        return []
+    worst = sorted((kind for kind in attack.kinds if kind.accepted), key=lambda kind: -kind.accepted)[:3]
+    kinds = ", ".join(f"{kind.kind} {kind.accepted} of {kind.tried}" for kind in worst)
+    return [
+        Advice("verifier", f"close what {attack.verifier} falls for", f"it accepts {attack.total.accepted} of "
+               f"{attack.total.tried} answers that are wrong by construction ({kinds}): a policy finds them; see the examples")
+    ]  # fmt: skip
 
 
 def text(estimate: Estimate) -> str:

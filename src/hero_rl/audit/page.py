@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hero_rl.attacks.page import attack_parts
 from hero_rl.audit.advice import text
 from hero_rl.audit.run import Audit
 from hero_rl.audit.verifiers import VerifierReport
@@ -18,6 +19,8 @@ from hero_rl.report.folder import Part, write_folder
 VERIFIER_HEADER = ("verifier", "recall", "precision", "FPR", "accuracy", "decides", "right when it decides", "rejects wrongly")
 MODEL_HEADER = ("reward model", "AUROC inside prompts", "median", "at least .9", "near chance", "AUROC overall",
                 "inside: rejected rows", "inside: accepted rows", "length bias")  # fmt: skip
+ATTACKS_SHOWN = 3
+"""Accepted attacks of each kind."""
 SCALE_HEADER = ("normalisation", "mixed, correct", "mixed, incorrect", "all correct", "all wrong", "reward-model opinion")
 
 
@@ -33,7 +36,10 @@ def write_audit(folder: Path, found: Audit, *, source: str, command: str) -> Pat
     Raises:
         MissingDependencyError: matplotlib or jinja2 is not installed.
     """
-    parts = [*_decision(found), *_verifiers(found), *_reward_models(found), *_rule(found), *_training(found), *_examples(found)]
+    parts = [
+        *_decision(found), *_verifiers(found), *_attack(found), *_reward_models(found), *_rule(found), *_training(found),
+        *_examples(found),
+    ]  # fmt: skip
     return write_folder(folder, f"Audit of {source}", lead(found), parts, found.to_json(), footer=command)
 
 
@@ -89,6 +95,10 @@ def _verifier_row(report: VerifierReport) -> list[str]:
 def cell(estimate: Estimate) -> str:
     """Value and interval for a table; a dash where it is unknown."""
     return "–" if math.isnan(estimate.value) else text(estimate)
+
+
+def _attack(found: Audit) -> list[Part]:
+    return [] if found.attack is None else attack_parts(found.attack, named=True, shown=ATTACKS_SHOWN)
 
 
 def _reward_models(found: Audit) -> list[Part]:

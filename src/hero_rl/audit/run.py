@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from hero_rl.audit.advice import Advice, advise
+from hero_rl.attacks import AttackReport
+from hero_rl.audit.advice import Advice, about_attack, advise
 from hero_rl.audit.hacking import Sign, Trend, signs, trends
 from hero_rl.audit.reward_models import RewardModelReport, reward_model_report
 from hero_rl.audit.rules import GroupShares, RuleReport, group_shares, rule_report
@@ -37,6 +38,8 @@ class Audit:
     unknown: Sequence[str]
     """What cannot be said of this file, and why."""
     examples: Sequence[Example]
+    attack: AttackReport | None = None
+    """The first verifier that reads answers and is no model, on a sample of the references."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; NaN is null, long arrays are left out or counted."""
@@ -55,10 +58,11 @@ class Audit:
             "advice": [_plain(advice) for advice in self.advice],
             "cannot_say": list(self.unknown),
             "examples": [_plain(example) for example in self.examples],
+            "attack": None if self.attack is None else self.attack.to_json(),
         }
 
 
-def audit(table: Table, rule: RewardRule) -> Audit:
+def audit(table: Table, rule: RewardRule, *, attack: AttackReport | None = None) -> Audit:
     """The audit of a table; ``rule`` is shown with the first verifier and the first reward model, as far as it needs them."""
     verifier = next(iter(table.verdicts), None)
     scorer = next(iter(table.scores), None)
@@ -68,6 +72,7 @@ def audit(table: Table, rule: RewardRule) -> Audit:
     possible = (verifier or not rule.needs_verdicts) and (scorer or not rule.needs_scores)
     found = trends(table, verifier=verifier, scorer=scorer)
     advice, unknown = advise(verifiers[0] if verifiers else None, models[0] if models else None, groups)
+    advice += about_attack(attack)
     if not found:
         unknown.append("anything about training over time: the file has no column `step` with two steps or more")
     return Audit(
@@ -85,6 +90,7 @@ def audit(table: Table, rule: RewardRule) -> Audit:
         advice=advice,
         unknown=unknown,
         examples=table.examples,
+        attack=attack,
     )
 
 

@@ -12,13 +12,17 @@ from typing import Annotated
 
 import typer
 
+from hero_rl import attacks as attacking
 from hero_rl import audit as auditing
+from hero_rl.attacks import AttackReport, read_targets
+from hero_rl.attacks.page import lead as attack_lead
 from hero_rl.audit import Audit, read_table, write_audit
 from hero_rl.audit.page import cell, lead
 from hero_rl.cli import build, options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.data.judged import group_column
 from hero_rl.data.rollouts import Columns, check_readable, read_records
+from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError, MissingDependencyError
 from hero_rl.types import Verifier
 
@@ -41,6 +45,8 @@ Reward models:  {build.names(build.SCORERS)}
 GRADERS = ("math", "math_verify", "hendrycks")
 """Asked by default where the file has no verdicts of its own: one answer, three opinions."""
 PEEK = 64
+ATTACKED = 50
+"""References that a rule verifier is attacked on: some thousand wrong answers, some seconds."""
 LONGEST_ANSWER = 200
 
 
@@ -68,6 +74,9 @@ def audit(
     ] = None,
     bare_answers: Annotated[
         bool | None, typer.Option("--bare-answers/--full-responses", help="Responses are answers alone; default: found out.")
+    ] = None,
+    attack: Annotated[
+        int | None, typer.Option(help="References to attack a verifier on; default: 50 of a rule verifier, 0: none.", min=0)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
@@ -103,12 +112,27 @@ def audit(
         ]
         bar = stack.enter_context(show.progress_bar())
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
-        found = auditing.audit(table, reward_rule)
+        fooled = _attack(source, judges, attack, bar)
+        found = auditing.audit(table, reward_rule, attack=fooled)
     page = write_audit(folder, found, source=source.name, command=" ".join(["hero", *sys.argv[1:]]))
     if as_json:
         show.print_json({"report": str(page), "seconds": round(time.perf_counter() - start, 2), **found.to_json()})
         return
     _print(found, page, boxed=boxed and bare_answers is None)
+
+
+def _attack(source: Path, judges: Sequence[Verifier], asked: int | None, bar: Progress) -> AttackReport | None:
+    """Attack the first verifier that reads answers; a model only if it was asked for, for it may cost money."""
+    reading = [judge for judge in judges if "column:" not in judge.name]
+    if asked is None:
+        reading = [judge for judge in reading if not getattr(judge, "learned", False)]
+    if not reading or asked == 0:
+        return None
+    try:
+        targets = read_targets(source, limit=ATTACKED if asked is None else asked)
+    except InputError:
+        return None  # the rows were checked before: every reference is empty
+    return attacking.attack(reading[0], targets, max_failure_rate=1.0, progress=bar)
 
 
 def _label(asked: str | None, first: Mapping[str, object]) -> str | None:
@@ -167,6 +191,8 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
             for v in found.verifiers
         ]
         show.print_table("verifiers", rows, header=("", "recall", "precision", "FPR", "accuracy", "decides"))
+    if found.attack:
+        sys.stdout.write(f"Attack: {attack_lead(found.attack)}\n")
     if found.reward_models:
         rows = [
             (m.name, cell(m.within.mean), cell(m.overall), str(m.within.prompts), f"{m.length_bias:+.2f}")
