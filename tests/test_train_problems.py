@@ -43,6 +43,22 @@ def test_plain_prompts_fill_the_template_and_a_number_is_a_reference() -> None:
     assert loaded.dataset["reference"][:] == ["2", "20"]
 
 
+def test_columns_that_decide_verdicts_stay_and_others_go() -> None:
+    rows = [
+        {**ROWS[0], "level": 3, "source": "quiz"},
+        {**ROWS[1], "source": "sums", "unit": "m", "options": {"A": "2", "B": "3"}, "tolerance": "1%"},
+    ]
+    loaded = load("[verifier]\nname = 'by:source:quiz=choice,sums=math'", rows).dataset
+    assert loaded.column_names == ["prompt", "problem", "reference", "source", "options", "tolerance", "unit"]
+    assert loaded["unit"][:] == [None, "m"]
+    assert loaded[1]["options"] == {"A": "2", "B": "3"}
+    refused(
+        "one of the columns .*tolerance.* is not of one type",
+        "",
+        [{**ROWS[0], "tolerance": "1%"}, {**ROWS[1], "tolerance": [1]}],
+    )
+
+
 def test_chat_is_the_default_of_a_tokenizer_with_a_template() -> None:
     turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "1+1="}]
     assert load("system_prompt = 's'").dataset[0]["prompt"] == turns

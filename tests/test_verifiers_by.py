@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Counting(ExactVerifier):
     def take_metrics(self) -> dict[str, float]:
         return {"rows": float(sum(self.batches))}
 
-    def verify(self, rollouts: list[Rollout]) -> list[Verdict]:  # type: ignore[override]
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         self.batches.append(len(rollouts))
         return super().verify(rollouts)
 

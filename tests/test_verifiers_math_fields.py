@@ -65,7 +65,7 @@ def test_a_column_called_error_is_an_absolute_tolerance_where_it_is_a_number() -
 )  # fmt: skip
 def test_a_field_that_cannot_be_used_abstains_and_never_accepts(maths: MathVerifier, name: str, value: object) -> None:
     assert isinstance(read_fields({name: value}), InvalidField)
-    assert ask(maths, "7", "7", **{name: value})[:2] == ("abstain", "field_invalid")
+    assert ask(maths, "7", "7", "", **{name: value})[:2] == ("abstain", "field_invalid")
 
 
 @pytest.mark.parametrize("name", ["tolerance", "unit", "answer_type", "ordered", "options", "error", "reference"])

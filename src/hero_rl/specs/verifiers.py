@@ -184,6 +184,12 @@ VERIFIERS: Mapping[str, Callable[[str, str, VerifierOptions], Verifier]] = {
 }
 
 
+def route_column(spec: str | None) -> str | None:
+    """Return the column that ``by:COLUMN:...`` routes by; None for other strings."""
+    name, _, argument = (spec or "").partition(":")
+    return argument.partition(":")[0] if name == "by" else None
+
+
 def check_verifier(spec: str, *, option: str = OPTION) -> None:
     """Nothing, where `make_verifier` has a chance; costs nothing. ``option``: what messages call it.
 

@@ -11,6 +11,8 @@ from hero_rl.data.rollouts import SUFFIXES, check_readable, place
 from hero_rl.engines.trl.recipe import Data, Sft
 from hero_rl.engines.trl.recipe_files import Loaded
 from hero_rl.errors import InputError, first_line
+from hero_rl.specs.verifiers import route_column
+from hero_rl.verifiers.math.fields import COLUMNS as FIELDS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +23,7 @@ Turn: TypeAlias = dict[str, str]
 
 
 class Problems(NamedTuple):
-    """A dataset with the columns ``prompt``, ``problem`` and ``reference``."""
+    """A dataset with the columns ``prompt``, ``problem`` and ``reference``, and those that decide verdicts."""
 
     dataset: Dataset
     too_long: int
@@ -76,8 +78,10 @@ def load_cold_start(loaded: Loaded, sft: Sft, tokenizer: PreTrainedTokenizerBase
 
 def _problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, rows: Iterator[tuple[str, Row]], path: str) -> Problems:
     from datasets import Dataset
+    from pyarrow import ArrowException
 
     data = loaded.recipe.data
+    read = _columns_read(loaded)
     kept: list[Row] = []
     too_long = 0
     for at, row in rows:
@@ -87,13 +91,28 @@ def _problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, rows: Iterator
             too_long += 1
             continue
         reference = _text(at, row, data.columns.reference, "data.columns.reference", number=True)
-        kept.append({"prompt": prompt, "problem": problem, "reference": reference})
+        kept.append({"prompt": prompt, "problem": problem, "reference": reference, **_fields(row, read)})
     if not kept:
         why = (
             f"all {too_long} prompts are longer than max_prompt_length={data.max_prompt_length}" if too_long else "has no rows"
         )
         raise InputError(f"{path}: {why}; there is nothing to train on")
-    return Problems(Dataset.from_list(kept), too_long)
+    names = dict.fromkeys(name for row in kept for name in row)  # from_list takes the names of the first row
+    try:
+        return Problems(Dataset.from_list([{name: row.get(name) for name in names} for row in kept]), too_long)
+    except ArrowException as error:
+        raise InputError(f"{path}: one of the columns {', '.join(read)} is not of one type ({first_line(error)})") from error
+
+
+def _fields(row: Row, read: list[str]) -> Row:
+    return {name: row[name] for name in read if row.get(name) is not None}
+
+
+def _columns_read(loaded: Loaded) -> list[str]:
+    """The columns beside problem and reference that decide verdicts."""
+    verifier = loaded.recipe.verifier
+    routes = (route_column(verifier.name), route_column(verifier.fallback))
+    return sorted({*FIELDS, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
 
 
 def _prompt(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, data: Data, problem: str) -> str | list[Turn]:

@@ -62,7 +62,8 @@ def options_of_field(value: object) -> dict[str, str] | None:
     ({'A': '3', 'B': '5'}, {'A': 'yes', 'B': 'no'}, {'A': '3', 'B': '5'})
     """
     if isinstance(value, Mapping):
-        pairs = [(str(letter).strip().upper(), content) for letter, content in value.items()]
+        # null: another row of the Parquet file has that letter
+        pairs = [(str(letter).strip().upper(), content) for letter, content in value.items() if content is not None]
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) <= MAX_OPTIONS:
         pairs = list(zip(ascii_uppercase, value, strict=False))
     else:
