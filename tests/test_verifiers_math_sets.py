@@ -140,3 +140,173 @@ def test_what_a_statement_says_of_its_variables_must_agree() -> None:
     assert compared(r"f(x)=x^2 \text{ for } x>0", r"f(x)=x^2 \text{ for } x<0").relation == "unsure"
     assert compared(r"2^n \text{ for all } n \ge 0", r"2^n, n\ge 0").relation == "equal"
     assert compared(r"2^n \text{ for all } n \ge 0", r"2^n \text{ for negative } n").relation == "unsure"
+
+
+GROWTH = r"\text{increasing on } (0,4), \text{ decreasing on } (4,9)"
+PARTS_EQUAL = [
+    ("", r"\text{mean } 7, \text{ median } 6", r"\text{mean}=7, \text{median}=6"),
+    ("", r"\text{mean } 7, \text{ median } 6", r"\text{median: } 6; \text{ mean: } 7"),
+    ("", r"max 9, min 2", r"\text{the minimum is } 2 \text{ and the maximum is } 9"),
+    ("", r"max 9, min 2", r"9, 2"),
+    ("", r"local max. $(0,3)$; saddle pt. $(2,1)$", r"\text{saddle point at }(2,1)\text{, local maximum at }(0,3)"),
+    ("", r"\text{center } (2,-5), r=4", r"\text{centre }(2,-5)\text{ and radius }4"),
+    ("", r"(a) 3 (b) 8", r"3, 8"),
+    ("", r"(a) 3 (b) 8", r"\text{(a) } 3; \text{ (b) } 8"),
+    ("", r"(i) x+1; (ii) 2x", r"(1) 1+x, (2) 2x"),
+    (
+        "",
+        GROWTH,
+        r"\text{increasing for } 0<x<4, \text{ decreasing for } 4<x<9",
+    ),
+    ("Find (x,y).", r"x=1,y=2", r"(1,2)"),
+    ("", r"[x=\frac12, y=3]", r"y=3, x=0.5"),
+    ("Find all p and q.", r"p=5,q=2;p=7,q=3", r"(p,q)=(7,3),(5,2)"),
+    ("", r"\angle A B_{1} C=40, \angle A C_{1} B=60", r"40, 60"),
+    ("", r"4, 9", r"9, 4, 9"),
+    ("", r"(1,2),(3,4)", r"(3,4),(1,2),(3,4)"),
+    ("", r"1, 2, \ldots, m", r"1,2,3,4,\ldots,m"),
+    ("Find both roots.", r"[0.5, 2]", r"2, \frac12"),
+    ("", r"5", r"5 \text{ because } 2 \cdot 5 = 10"),
+]
+PARTS_NOT_EQUAL = [
+    ("", r"\text{mean } 7, \text{ median } 6", r"\text{mean}=6, \text{median}=7"),
+    ("", r"\text{mean } 7, \text{ median } 6", r"\text{mean}=7, \text{mode}=6"),
+    ("", r"\text{mean } 7, \text{ median } 6", r"7"),
+    ("", r"max 9, min 2", r"2, 9"),
+    ("", r"max 9, min 2", r"max 2, min 9"),
+    ("", r"local max. $(0,3)$; saddle pt. $(2,1)$", r"\text{saddle point at }(0,3)\text{, local maximum at }(2,1)"),
+    ("", r"\text{center } (2,-5), r=4", r"\text{center }(2,-5)\text{ and diameter }4"),
+    ("", r"\text{center } (2,-5), r=4", r"\text{center }(2,5)\text{ and radius }4"),
+    ("", r"(a) 3 (b) 8", r"8, 3"),
+    ("", r"(a) 3 (b) 8", r"(a) 8 (b) 3"),
+    ("", r"(a) 3 (b) 8", r"24"),
+    (
+        "",
+        GROWTH,
+        r"\text{decreasing for } 0<x<4, \text{ increasing for } 4<x<9",
+    ),
+    ("", r"5, 7", r"\text{at least } 5, \text{ at most } 7"),
+    ("", r"5, 7", r"\text{not } 5, \text{ not } 7"),
+    ("Find (x,y).", r"x=1,y=2", r"(2,1)"),
+    ("", r"[x=\frac12, y=3]", r"y=\frac12, x=3"),
+    ("Find all p and q.", r"p=5,q=2;p=7,q=3", r"(2,5),(3,7)"),
+    ("Find all p and q.", r"p=5,q=2;p=7,q=3", r"p=5,q=3;p=7,q=2"),
+    ("", r"4, 9", r"4"),
+    ("", r"4, 9", r"4, 9, 16"),
+    ("Give all roots with multiplicity.", r"4, 9", r"4, 9, 9"),
+    ("", r"1, 2, \ldots, m", r"1,3,5,\ldots,m"),
+    ("", r"1, 2, \ldots, m", r"1,2,3,\ldots,m+1"),
+    ("Find the interval.", r"[0.5, 2]", r"2, \frac12"),
+    ("", r"5", r"6 \text{ because } 5 < 6"),
+]
+RATIOS_EQUAL = [
+    ("", r"3:4:5", r"3{:}4{:}5"),
+    ("", r"3:4:5", r"6 \text{ to } 8 \text{ to } 10"),
+    ("", r"2:3", r"2 \text{ to } 3"),
+    ("", r"V_{1}:V_{2}=5:8", r"5:8"),
+    ("", r"2:3", r"\frac{2}{3}"),
+    ("What are the chances?", r"1 \text{ in } 8", r"\frac18"),
+]
+RATIOS_NOT_EQUAL = [
+    ("", r"3:4:5", r"3 \text{ to } 5 \text{ to } 4"),
+    ("", r"3:4:5", r"3:4"),
+    ("", r"2:3", r"3 \text{ to } 2"),
+    ("", r"V_{1}:V_{2}=5:8", r"8:5"),
+    ("", r"V_{1}:V_{2}=5:8", r"V_{2}:V_{1}=5:8"),
+    ("", r"2:3", r"\frac{2}{5}"),
+    ("What are the chances?", r"1 \text{ in } 8", r"1:7"),
+    ("What are the chances?", r"1 \text{ in } 8", r"8"),
+]
+REGIONS_EQUAL = [
+    ("", r"x<-1 \text{ or } x>5", r"|x-2|>3"),
+    ("", r"-1 \le t \le 5", r"|t-2| \le 3"),
+    ("", r"[2,7]", r"2 \le x \le 7: [2,7]"),
+    ("", r"(-\infty,4)\cup(4,\infty)", r"\text{all real numbers except } 4"),
+    ("", r"(1,3)", r"(-\infty,3)\cap(1,5)"),
+]
+REGIONS_NOT_EQUAL = [
+    ("", r"x<-1 \text{ or } x>5", r"|x-2|\ge 3"),
+    ("", r"x<-1 \text{ or } x>5", r"|x+2|>3"),
+    ("", r"-1 \le t \le 5", r"|t-2| \le 4"),
+    ("", r"[2,7]", r"2 \le x \le 7: [2,8]"),
+    ("", r"(-\infty,4)\cup(4,\infty)", r"\text{all real numbers except } -4"),
+    ("", r"(1,3)", r"(-\infty,3)\cup(1,5)"),
+]
+STEP = r"\begin{cases} x^2 & x>0 \\ 1-x & x \le 0 \end{cases}"
+PARITY = r"\begin{cases} m & m \text{ even} \\ 2m & m \text{ odd} \end{cases}"
+PIECES_EQUAL = [
+    ("", STEP, r"f(x)=\begin{cases} 1-x, & \text{if } x \le 0 \\ x^2, & \text{otherwise} \end{cases}"),
+    ("", STEP, r"x^2 \text{ if } x>0, 1-x \text{ if } x \le 0"),
+    ("", STEP, r"x^2 \ (x>0), 1-x \ (x \le 0)"),
+    ("", r"\begin{cases} x-2 & x\ge 2\\ 2-x & x<2\end{cases}", r"|x-2|"),
+    (
+        "",
+        r"\begin{cases} m & m \text{ even} \\ 2m & m \text{ odd} \end{cases}",
+        r"2m \text{ if } m \text{ is odd}, m \text{ if } m \text{ is even}",
+    ),
+    ("", r"4 \text{ if } a=1, a^2 \text{ if } a \ge 3", r"\begin{cases} a^2 & a \ge 3 \\ 4 & a=1 \end{cases}"),
+]
+PIECES_NOT_EQUAL = [
+    ("", STEP, r"\begin{cases} x^2 & x \le 0 \\ 1-x & x>0 \end{cases}"),
+    ("", STEP, r"\begin{cases} x^2 & x \ge 0 \\ 1-x & x<0 \end{cases}"),
+    ("", STEP, r"\begin{cases} x^2 & x>1 \\ 1-x & x \le 1 \end{cases}"),
+    ("", STEP, r"\begin{cases} x^2 & x>0 \\ 1-x & x<0 \end{cases}"),
+    ("", STEP, r"x^2"),
+    ("", r"\begin{cases} x-2 & x\ge 2\\ 2-x & x<2\end{cases}", r"|x-3|"),
+    (
+        "",
+        r"\begin{cases} m & m \text{ even} \\ 2m & m \text{ odd} \end{cases}",
+        r"m \text{ if } m \text{ is odd}, 2m \text{ if } m \text{ is even}",
+    ),
+    ("", r"4 \text{ if } a=1, a^2 \text{ if } a \ge 3", r"\begin{cases} a^2 & a \ge 2 \\ 4 & a=1 \end{cases}"),
+]
+LINE = "Find the line of intersection of the two planes."
+VECTORS_EQUAL = [
+    (LINE, r"(1+2t, 3-t, 4)", r"(x,y,z)=(1,3,4)+s(2,-1,0)"),
+    (LINE, r"(1+2t, 3-t, 4)", r"(3,2,4)+t(-4,2,0)"),
+    (LINE, r"x=1+2t, y=3-t, z=4", r"\langle 1,3,4\rangle + t\langle 2,-1,0\rangle"),
+    ("", r"\begin{pmatrix}3&0\\0&3\end{pmatrix}", r"3I"),
+    ("", r"\begin{pmatrix}3&0\\0&3\end{pmatrix}", r"3\begin{pmatrix}1&0\\0&1\end{pmatrix}"),
+    ("", r"\frac{1}{2}\begin{pmatrix}2&4\\1&6\end{pmatrix}", r"\begin{bmatrix}1&2\\0.5&3\end{bmatrix}"),
+    ("", r"\begin{pmatrix}4\\7\end{pmatrix}", r"[4,7]^T"),
+]
+VECTORS_NOT_EQUAL = [
+    (LINE, r"(1+2t, 3-t, 4)", r"(1,3,4)+s(2,1,0)"),
+    (LINE, r"(1+2t, 3-t, 4)", r"(2,3,4)+t(2,-1,0)"),
+    ("Find all integer solutions.", r"(1+2t, 3-t)", r"(1+4t, 3-2t)"),
+    ("", r"\begin{pmatrix}3&0\\0&3\end{pmatrix}", r"2I"),
+    ("", r"\begin{pmatrix}3&0\\0&3\end{pmatrix}", r"3"),
+    ("", r"\begin{pmatrix}3&0\\1&3\end{pmatrix}", r"3I"),
+    ("", r"\frac{1}{2}\begin{pmatrix}2&4\\1&6\end{pmatrix}", r"\begin{pmatrix}2&4\\1&6\end{pmatrix}"),
+    ("", r"\begin{pmatrix}4\\7\end{pmatrix}", r"[7,4]^T"),
+    ("", r"\binom{9}{2}", r"C(9,3)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"), PARTS_EQUAL + RATIOS_EQUAL + REGIONS_EQUAL + PIECES_EQUAL + VECTORS_EQUAL
+)
+def test_one_answer_in_two_forms_is_equal(problem: str, reference: str, answer: str) -> None:
+    assert compared(reference, answer, problem).relation == "equal"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"),
+    PARTS_NOT_EQUAL + RATIOS_NOT_EQUAL + REGIONS_NOT_EQUAL + PIECES_NOT_EQUAL + VECTORS_NOT_EQUAL,
+)
+def test_another_answer_of_the_same_form_is_never_equal(problem: str, reference: str, answer: str) -> None:
+    assert compared(reference, answer, problem).relation != "equal"
+    assert compared(answer, reference, problem).relation != "equal"
+
+
+@given(st.lists(st.integers(-99, 99), min_size=2, max_size=6, unique=True), st.data())
+def test_order_and_repetition_of_a_list_do_not_count_but_its_elements_do(items: list[int], data: st.DataObject) -> None:
+    reference = ", ".join(map(str, items))
+    permuted = data.draw(st.permutations(items))
+    assert compared(reference, ", ".join(map(str, permuted))).relation == "equal"
+    assert compared(reference, ", ".join(map(str, [*permuted, items[0]]))).relation == "equal"
+    assert compared(reference, ", ".join(map(str, permuted[1:]))).relation != "equal"
+    assert compared(reference, ", ".join(map(str, [*permuted, 100]))).relation != "equal"
+    assert compared(reference, ", ".join(map(str, [100, *permuted[1:]]))).relation != "equal"
+    if items != permuted:
+        assert compared(f"({reference})", f"({', '.join(map(str, permuted))})").relation != "equal"

@@ -18,12 +18,15 @@ from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends
 from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
 from hero_rl.verifiers.math.matrices import multiple_of_identity
+from hero_rl.verifiers.math.parts import are_labelled, compare_parts
+from hero_rl.verifiers.math.pieces import compare_pieces
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
-from hero_rl.verifiers.math.regions import compare_regions, has_symbolic_ends, read_region
+from hero_rl.verifiers.math.regions import read_region
 from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain
@@ -63,22 +66,31 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     choice = _compare_choices(reference, answer, hints)
     if choice is not None:
         return choice
+
+    def same(one: str, other: str) -> Finding:
+        return _compare_guarded(read(one), read(other), hints)
+
     other_kind = (
         compare_moments(reference, answer, problem)
         or compare_chemistry(reference, answer)
         or compare_numerals(reference, answer, problem)
         or compare_families(reference, answer, problem, hints)
+        or compare_pieces(reference, answer, same)
+        or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
     )
     if other_kind is not None:
         return other_kind
     pointed = with_decimal_points(reference, answer, problem)
     if pointed is not None and _compare_guarded(read(pointed[0]), read(pointed[1]), hints).relation == "equal":
         return equal("equal_decimal_comma")
-    return _compare_guarded(read(reference), read(answer), hints)
+    finding = _compare_guarded(read(reference), read(answer), hints)
+    return (compare_parts(reference, answer, same) or finding) if finding.relation == "unsure" else finding
 
 
 def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Finding:
     """Compare two readings; an answer that fits a decoy of the reference as well says nothing, and is not accepted."""
+    if hints.several and {reference.kind, answer.kind} & {"list", "set", "value"}:
+        reference, answer = _bracketed_list(reference), _bracketed_list(answer)
     finding = compare_readings(reference, answer, hints)
     if finding.relation != "equal" or reference == answer:
         return finding
@@ -89,6 +101,10 @@ def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Findi
     if any(compare_readings(decoy, answer, hints).relation == "equal" for decoy in wrong):
         return unsure("not_discriminating")
     return finding
+
+
+def _bracketed_list(reading: Reading) -> Reading:
+    return reading._replace(kind="list") if reading.kind == "tuple" and reading.form == "[]" else reading
 
 
 def _squeezed(text: str) -> str:
@@ -344,6 +360,8 @@ def _renamed(reading: Reading, names: dict[str, str]) -> Reading:
 
 def _compare_ratios(a: Reading, b: Reading, hints: Hints) -> Finding:
     if a.kind == b.kind == "ratio":
+        if a.label and b.label and _squeezed(a.label) != _squeezed(b.label):
+            return unsure("labels_differ")
         if len(a.items) != len(b.items):
             return different("number_of_answers")
         pairs = zip(a.items[1:], b.items[1:], strict=True)

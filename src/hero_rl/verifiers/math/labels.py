@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 
+from hero_rl.verifiers.math.split import brackets, split_list
+from hero_rl.verifiers.math.syntax import parse
+from hero_rl.verifiers.math.tokens import Unreadable
+
+FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
+_TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
 _MARKS = re.compile(
     r"\\(?:text|mathrm|overline|widehat|vec|triangle|angle|measuredangle)(?![A-Za-z])|[{}|$\s]|\^\\circ|\bm(?=\\angle)"
 )
@@ -12,6 +18,30 @@ _SEGMENT = re.compile(r"[A-Z]{2}")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
 _FILLERS = frozenset(("the", "a", "an", "is", "value", "of", "answer", "total", "final"))
+
+
+def is_label(text: str) -> bool:
+    r"""Whether a text names a value: ``x``, ``f(x)``, ``\angle ABC``, ``(x, y)``, ``Area``."""
+    if (
+        FUNCTION_LABEL.match(text)
+        or _TEXT_LABEL.match(text)
+        or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text)
+    ):
+        return True
+    if re.fullmatch(
+        r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
+        r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
+        text,
+    ):
+        return True
+    enclosed = brackets(text)
+    if enclosed is not None and enclosed[0] == "(":
+        return all(is_label(part) for part in split_list(enclosed[1]))
+    try:
+        tree = parse(text)
+    except Unreadable:
+        return False
+    return tree.op == "sym" and tree.name not in ("i",)
 
 
 def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) -> bool:

@@ -38,6 +38,12 @@ class Hints:
     """An exact value, a common fraction or simplest radical form is asked for."""
     ordered: bool = False
     """The order of several answers matters."""
+    multiple: bool = False
+    """Repeated elements count: roots with multiplicity, multisets."""
+    several: bool = False
+    """Roots or solutions are asked for: square brackets then enclose a list."""
+    whole: bool = False
+    """Integers are asked about."""
     factored: bool = False
     """A factored form is asked for."""
     expanded: bool = False
@@ -93,6 +99,9 @@ _ORDERED = re.compile(
     r"\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|first (?:two|three|four|five|six|\d+) terms",
     re.IGNORECASE,
 )
+_MULTIPLE = re.compile(r"multiplicit|multiset|\brepeat|\bmedian\b|\bdata set\b|\bsequence\b", re.IGNORECASE)
+_SEVERAL = re.compile(r"\b(?:roots|solutions|zeros|zeroes|eigenvalues|critical (?:points|numbers))\b", re.IGNORECASE)
+_WHOLE = re.compile(r"\bintegers?\b|\bintegral\b|\bwhole numbers?|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]", re.IGNORECASE)
 _FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
 _EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
 _MONOTONIC = re.compile(r"monoton|\bincreas|\bdecreas|\bconcav|\bconvex", re.IGNORECASE)
@@ -134,6 +143,9 @@ def read_problem(text: str) -> Hints:
         approximate=rounding is not None or _APPROXIMATE.search(text) is not None,
         exact=_EXACT.search(text) is not None,
         ordered=_ORDERED.search(text) is not None,
+        multiple=_MULTIPLE.search(text) is not None,
+        several=_SEVERAL.search(text) is not None,
+        whole=_WHOLE.search(text) is not None,
         factored=_FACTORED.search(text) is not None,
         expanded=_EXPANDED.search(text) is not None,
         monotonic=_MONOTONIC.search(text) is not None,

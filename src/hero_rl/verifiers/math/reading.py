@@ -8,14 +8,16 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
+from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
 from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
 from hero_rl.verifiers.math.numbers import is_rounding
 from hero_rl.verifiers.math.regions import is_real_line
-from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, substitute
+from hero_rl.verifiers.math.sampling import compare_trees, substitute
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, ungrouped, words_apart
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
+from hero_rl.verifiers.math.vectors import read_vector
 from hero_rl.verifiers.math.words import known_word, number_in_words, without_lead_in
 
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
@@ -51,12 +53,16 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
-_FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
-_TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
 _MIXED_PERCENT = re.compile(r"\d+\s*(?:\\frac\s*\{?\d+\}?\s*\{?\d+\}?|\d+/\d+)\s*\\%")
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
 _WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
 _COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
+_EXPLANATION = re.compile(
+    r"(?<=\S)\s*(?:\(\s*\\text\{|\\text\{\s*,?\s*\(?|\()\s*(?:because|since)\b.*$|(?<=[\d)}]),? (?:because|since) .*$",
+    re.DOTALL,
+)
+_TO = re.compile(r"\s*\\text\{\s*(?:to|is to)\s*\}\s*|(?<=[\d)}]) to (?=[\d(\\])")
+_CHANCES = re.compile(r"(\d{1,9})\s*(?:\\text\{\s*(?:in|out of)\s*\}|in|out of)\s*([1-9]\d{0,8})")
 _LEADING_APPROX = re.compile(r"^\\(?:approx|sim|simeq)\s*")
 
 
@@ -74,7 +80,7 @@ def read(text: str) -> Reading:
 
 
 def _read(text: str, levels: int) -> Reading:
-    text = ungrouped(text)
+    text = ungrouped(text.replace("{:}", ":"))
     if not text:
         return Reading("nothing", "")
     if levels == 0:
@@ -82,6 +88,7 @@ def _read(text: str, levels: int) -> Reading:
     word = known_word(text) or ("infinity" if text in (r"\infty", r"+\infty", "inf", "+inf", "infinity") else None)
     if word:
         return Reading("word", text, form=word)
+    text = _EXPLANATION.sub("", text)
     text = _LEADING_APPROX.sub("", without_lead_in(text))
     compound = _compound_measure(text)
     if compound is not None:
@@ -107,6 +114,9 @@ def _statement(text: str, levels: int) -> Reading:
         return _read(chain.sides[-1], levels - 1)._replace(label=chain.sides[0])
     if _has_set_operation(text) or _is_relation(text):
         return Reading("relation", text)
+    solutions = _solutions(text, levels)
+    if solutions is not None:
+        return solutions
     parts = split_list(text)
     if len(parts) > 1:
         return Reading("list", text, items=tuple(_read(part, levels - 1) for part in parts))
@@ -116,7 +126,31 @@ def _statement(text: str, levels: int) -> Reading:
     enclosed = brackets(text)
     if enclosed is not None:
         return _enclosed(enclosed, text, levels)
+    vector = read_vector(text) if not chain.relations else None
+    if vector is not None:
+        return Reading("tuple", text, items=tuple(Reading("value", text, tree=entry) for entry in vector), form="()")
     return _chain(text, levels)
+
+
+def _solutions(text: str, levels: int) -> Reading | None:
+    """``p=5, q=2; p=7, q=2``: a list of tuples, each with the same labels; None for other texts."""
+    groups = [part for part in split_at(words_apart(text), lambda piece: piece in (";", r"\text{or}")) if part]
+    if len(groups) < 2 or any(text.count(sign) for sign in ("<", ">", r"\ne", r"\le", r"\ge")):
+        return None
+    rows = [[relation_chain(part) for part in split_list(group)] for group in groups if group]
+    names = [tuple(chain.sides[0] for chain in row if chain.relations == ["="]) for row in rows]
+    if len(names[0]) < 2 or any(
+        len(row) != len(names[0]) or set(name) != set(names[0]) for row, name in zip(rows, names, strict=True)
+    ):
+        return None
+    if len(set(names[0])) != len(names[0]) or not all(re.fullmatch(r"[A-Za-z](?:_\{?\w\}?)?", name) for name in names[0]):
+        return None
+    label = f"({','.join(names[0])})"
+    tuples: list[Reading] = []
+    for row in rows:
+        items = {chain.sides[0]: _read(chain.sides[1], levels - 1) for chain in row}
+        tuples.append(Reading("tuple", "", items=tuple(items[name] for name in names[0]), form="()", label=label))
+    return Reading("list", text, items=tuple(tuples))
 
 
 def _has_set_operation(text: str) -> bool:
@@ -173,6 +207,8 @@ def _enclosed(enclosed: tuple[str, str, str], text: str, levels: int) -> Reading
     items = tuple(_read(part, levels - 1) for part in parts)
     if opening == r"\{":
         return Reading("set", text, items=items)
+    if all(item.label for item in items) and len({item.label for item in items}) == len(items):
+        return Reading("list", text, items=items)
     return Reading("tuple", text, items=items, form="()" if opening == r"\langle" else opening + closing)
 
 
@@ -190,10 +226,13 @@ def _chain(text: str, levels: int) -> Reading:
         return _approximation(chain.sides, chain.relations, levels)
     if set(chain.relations) == {r"\in"} and len(sides) == 2:
         return _member(sides, text, levels)
-    if set(chain.relations) == {r"\equiv"} and len(sides) == 2 and _is_label(sides[0]):
+    if set(chain.relations) == {r"\equiv"} and len(sides) == 2 and is_label(sides[0]):
         return _read(sides[1], levels - 1)._replace(label=sides[0])
     if set(chain.relations) != {"="}:
         raise Unreadable("relation")
+    named = split_at(sides[0], lambda piece: piece == ":")
+    if len(named) > 1 and all(is_label(part) for part in named):
+        return _read(" = ".join(sides[1:]), levels - 1)._replace(label=sides[0])
     return _equation(sides, text, levels)
 
 
@@ -201,7 +240,7 @@ def _approximation(sides: list[str], relations: list[str], levels: int) -> Readi
     r"""``x = A \approx B``: the exact value where there is one, else the approximation."""
     cut = relations.index(r"\approx")
     exact = sides[: cut + 1]
-    if len(exact) == 1 and _is_label(exact[0]):
+    if len(exact) == 1 and is_label(exact[0]):
         return _read(sides[-1], levels - 1)._replace(label=exact[0])
     reading = _read(" = ".join(exact), levels - 1)
     return reading._replace(unit=split_unit(sides[-1])[1]) if reading.kind == "value" and reading.unit is None else reading
@@ -214,31 +253,8 @@ def _member(sides: list[str], text: str, levels: int) -> Reading:
     return Reading("relation", text)
 
 
-def _is_label(text: str) -> bool:
-    if (
-        _FUNCTION_LABEL.match(text)
-        or _TEXT_LABEL.match(text)
-        or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text)
-    ):
-        return True
-    if re.fullmatch(
-        r"\\angle\s*[A-Z]+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
-        r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
-        text,
-    ):
-        return True
-    enclosed = brackets(text)
-    if enclosed is not None and enclosed[0] == "(":
-        return all(_is_label(part) for part in split_list(enclosed[1]))
-    try:
-        tree = parse(text)
-    except Unreadable:
-        return False
-    return tree.op == "sym" and tree.name not in ("i",)
-
-
 def _equation(sides: list[str], text: str, levels: int) -> Reading:
-    if _is_label(sides[0]):
+    if is_label(sides[0]):
         value = _read(sides[-1], levels - 1)
         if not _mentions(value, sides[0]) and _agree(sides[1:]):
             return value._replace(label=sides[0]) if not value.label else Reading("text", text, form="contradiction")
@@ -283,7 +299,7 @@ def _equal_or_rounded(tree: Node, last: Node) -> bool:
 
 
 def _mentions(value: Reading, label: str) -> bool:
-    if value.tree is None or _FUNCTION_LABEL.match(label) or label.startswith(r"\frac"):
+    if value.tree is None or FUNCTION_LABEL.match(label) or label.startswith(r"\frac"):
         return False
     try:
         names = symbols(parse(label))
@@ -299,7 +315,10 @@ def _single(text: str) -> Reading:
     if arc and (arc[2] or arc[3] or arc[4]):
         degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600
         return Reading("value", text, tree=number(degrees), unit=DEGREE)
-    parts = split_at(text, lambda piece: piece == ":")
+    chances = _CHANCES.fullmatch(text)
+    if chances:
+        return Reading("value", text, tree=number(Fraction(int(chances[1]), int(chances[2]))))
+    parts = ratio_parts(text)
     if len(parts) > 1 and all(parts):
         return Reading("ratio", text, items=tuple(Reading("value", part, tree=parse(part)) for part in parts))
     core, unit = split_unit(text)
@@ -316,6 +335,12 @@ def _single(text: str) -> Reading:
     if unit is None:
         tree, unit = _degrees(tree)
     return Reading("value", text, tree=tree, unit=unit)
+
+
+def ratio_parts(text: str) -> list[str]:
+    r"""The terms of a ratio, ``3:4:5`` or ``3 \text{to} 4 \text{to} 5``; the text itself where it is none."""
+    spelled = _TO.sub(":", text) if _TO.search(text) and re.search(r"\d", text) else text
+    return split_at(spelled, lambda piece: piece == ":")
 
 
 def _compound_measure(text: str) -> Reading | None:
@@ -350,47 +375,3 @@ def _degrees(tree: Node) -> tuple[Node, Unit | None]:
         inner, unit = _degrees(tree.args[0])
         return (Node(tree.op, (inner, *tree.args[1:])), unit) if unit else (tree, None)
     return tree, None
-
-
-def alternatives(reading: Reading) -> tuple[Reading, ...]:
-    """The elements of a list or set, each plus-minus sign expanded; a lone value is one element."""
-    if reading.kind in ("list", "set"):
-        return (
-            tuple(one for item in reading.items for one in alternatives(item))
-            if reading.kind == "list"
-            else _expanded(reading.items)
-        )
-    return _expanded((reading,))
-
-
-def _expanded(items: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    return tuple(one for item in items for one in _signs(item))
-
-
-def _signs(reading: Reading) -> tuple[Reading, ...]:
-    if reading.kind == "value" and reading.tree is not None:
-        trees = expand_signs(reading.tree)
-        return (reading,) if len(trees) == 1 else tuple(reading._replace(tree=tree) for tree in trees)
-    if reading.kind == "tuple" and r"\pm" in reading.text and len(reading.items) <= 4:
-        combined: list[tuple[Reading, ...]] = [()]
-        for item in reading.items:
-            combined = [(*begin, one) for begin in combined for one in _signs(item)]
-        return tuple(reading._replace(items=items) for items in combined)
-    return (reading,)
-
-
-def is_constant(reading: Reading) -> bool:
-    """Whether a reading is a value without variables."""
-    return reading.kind == "value" and reading.tree is not None and not symbols(reading.tree)
-
-
-def constant_key(reading: Reading) -> tuple[float, float] | None:
-    """Something to sort constants by; None where the value is out of reach."""
-    if reading.tree is None or not is_constant(reading):
-        return None
-    try:
-        value = evaluate(reading.tree, {}, precise())
-        point = complex(value)
-    except (Undefined, OverflowError, TypeError):
-        return None
-    return round(point.real, 9), round(point.imag, 9)

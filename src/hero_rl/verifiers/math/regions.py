@@ -1,38 +1,28 @@
-r"""Sets of real numbers: intervals, inequalities, set-builders, unions and their complements, in one normal form."""
+r"""Reading sets of real numbers: intervals, inequalities, set-builders, unions and their complements."""
 
 from __future__ import annotations
 
 import functools
 import re
-from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols
-from hero_rl.verifiers.math.sampling import compare_trees, same_constant
+from hero_rl.verifiers.math.evaluate import Undefined, symbols
+from hero_rl.verifiers.math.intervals import REALS, Interval, Region, compare_regions, intersect, real_value, same_value
+from hero_rl.verifiers.math.sampling import substitute
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, words_apart
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 
-RegionRelation: TypeAlias = Literal["equal", "ends_differ", "different", "unknown"]
-
 MAX_INTERVALS = 40
 
-
-class Interval(NamedTuple):
-    """An interval; None for an end at infinity, and equal closed ends for a single number."""
-
-    low: Node | None
-    low_closed: bool
-    high: Node | None
-    high_closed: bool
-
-
-Region: TypeAlias = tuple[Interval, ...]
-
 _HALF_LINE = re.compile(r"\\mathbb\{R\}\s*(?:\^|_)\s*\{?\s*(\+|-|>\s*0|<\s*0|\\ge\s*0|\\le\s*0)\s*\}?")
-REALS: Region = (Interval(None, False, None, False),)
 _REAL_LINE = re.compile(
     r"\\mathbb\{R\}|\\text\{(?:all |any )?reals?(?: numbers?)?\}|(?:all |any )?real(?:s| numbers?)|"
     r"\(?-\\infty\s*,\s*\+?\\infty\)?"
+)
+_EXCEPT = re.compile(
+    r"(?:\\mathbb\{R\}\s*|(?:[A-Za-z] (?:is|can be) )?(?:\\text\{\s*)?"
+    r"(?:all |any )?reals?(?: numbers?)?(?: [A-Za-z])?,?\s*\}?\s*)"
+    r"(?:\\text\{\s*)?(?:except|excluding|other than)(?: for)?\s*\}?\s*((?:[A-Za-z]\s*=\s*)?-?[\d\\][^A-Z]{0,60})"
 )
 _MINUS_INFINITY = frozenset((r"-\infty", r"-inf", "-oo"))
 _INFINITY = frozenset((r"\infty", r"+\infty", "inf", "+inf", "oo", "infinity"))
@@ -41,8 +31,8 @@ _ABOVE = {">": False, r"\ge": True}
 
 
 def is_real_line(text: str) -> bool:
-    """Whether a text stands for all real numbers."""
-    return _REAL_LINE.fullmatch(text.strip()) is not None
+    """Whether a text stands for all real numbers, or all but some."""
+    return _REAL_LINE.fullmatch(text.strip()) is not None or _EXCEPT.fullmatch(text.strip()) is not None
 
 
 def read_region(text: str) -> Region | None:
@@ -61,6 +51,10 @@ def _read(text: str) -> Region | None:
     text = text.strip()
     if _REAL_LINE.fullmatch(text):
         return REALS
+    twice = split_at(text, lambda piece: piece == ":")
+    if len(twice) == 2 and not text.startswith(r"\{"):
+        regions = [_read(part) for part in twice]
+        return regions[0] if None not in regions and compare_regions(regions[0], regions[1]) == "equal" else None  # type: ignore[arg-type]
     half = _HALF_LINE.fullmatch(text)
     if half:
         zero, closed, sign = number(0), "e" in half[1], half[1][0]
@@ -74,11 +68,29 @@ def _read(text: str) -> Region | None:
 
 
 def _difference(text: str) -> Region | None:
+    shared = split_at(text, lambda piece: piece == r"\cap")
+    if len(shared) > 1:
+        regions = [_read(part) for part in shared]
+        return None if any(one is None for one in regions) else _all_shared([one for one in regions if one is not None])
+    excepted = _EXCEPT.fullmatch(text)
+    if excepted:
+        holes = [part.rpartition("=")[2] for part in split_list(excepted[1])]
+        return functools.reduce(_without, [parse(hole) for hole in holes], REALS)
     parts = split_at(text, lambda piece: piece == r"\setminus")
     if len(parts) != 2:
         return None
     whole, hole = _read(parts[0]), _points(parts[1])
     return None if whole is None or hole is None else functools.reduce(_without, hole, whole)
+
+
+def _all_shared(regions: list[Region]) -> Region:
+    found: Region = REALS
+    for region in regions:
+        shared = intersect(found, region)
+        if shared is None:
+            raise Unreadable("order_of_ends")
+        found = shared
+    return found
 
 
 def _points(text: str) -> list[Node] | None:
@@ -90,7 +102,7 @@ def _points(text: str) -> list[Node] | None:
 
 def _without(region: Region, point: Node) -> Region:
     hole = (Interval(None, False, point, False), Interval(point, False, None, False))
-    found = _intersect(region, hole)
+    found = intersect(region, hole)
     if found is None:
         raise Unreadable("order_of_ends")
     return found
@@ -126,7 +138,7 @@ def _alternatives(text: str) -> Region | None:
     for region in regions:
         if region is None or found is None:
             return None
-        found = _intersect(found, region)
+        found = intersect(found, region)
     return found
 
 
@@ -209,23 +221,25 @@ def _is_variable(text: str) -> bool:
     return tree.op == "sym" and tree.name not in ("e", "i")
 
 
-def has_symbolic_ends(region: Region) -> bool:
-    """Whether some end of an interval is no constant."""
-    return any(end is not None and symbols(end) for one in region for end in (one.low, one.high))
-
-
 def _absolute(relation: str, left: str, right: str) -> Region | None:
-    """``|x| < a`` and ``|x| > a`` for a positive constant a."""
-    if not (left.startswith("|") and left.endswith("|") and _is_variable(left[1:-1])):
+    """``|x - c| < a`` and ``|x - c| > a`` for constants c and a, a positive."""
+    if not (left.startswith("|") and left.endswith("|") and left.count("|") == 2):
         return None
-    end = parse(right)
-    if symbols(end) or _number(end) <= 0:
+    inner, end = parse(left[1:-1]), parse(right)
+    names = symbols(inner)
+    if len(names) != 1 or symbols(end) or real_value(end) <= 0:
         return None
-    mirrored = Node("neg", (end,))
+    at_zero, at_one, at_two = (substitute(inner, next(iter(names)), number(step)) for step in (0, 1, 2))
+    if not same_value(real_value(at_one) - real_value(at_zero), 1) or not same_value(
+        real_value(at_two) - real_value(at_zero), 2
+    ):
+        return None
+    plain = real_value(at_zero) == 0
+    low, high = (one if plain else Node("add", (one, Node("neg", (at_zero,)))) for one in (Node("neg", (end,)), end))
     if relation in _BELOW:
-        return (Interval(mirrored, _BELOW[relation], end, _BELOW[relation]),)
+        return (Interval(low, _BELOW[relation], high, _BELOW[relation]),)
     if relation in _ABOVE:
-        return (Interval(None, False, mirrored, _ABOVE[relation]), Interval(end, _ABOVE[relation], None, False))
+        return (Interval(None, False, low, _ABOVE[relation]), Interval(high, _ABOVE[relation], None, False))
     return None
 
 
@@ -268,118 +282,3 @@ def _between(sides: list[str], relations: list[str]) -> Region | None:
         return None
     bottom, top = _end(low), _end(high)
     return (Interval(bottom, low_closed and bottom is not None, top, high_closed and top is not None),)
-
-
-# ------------------------------------------------------------------------------------------- comparison
-
-
-class _Span(NamedTuple):
-    low: Value
-    low_closed: bool
-    high: Value
-    high_closed: bool
-
-
-def compare_regions(a: Region, b: Region) -> RegionRelation:
-    """How two sets of numbers relate; ``ends_differ``: equal up to which ends belong to them."""
-    x, y = _spans(a), _spans(b)
-    if x is None or y is None:
-        return _compare_symbolic(a, b)
-    x, y = _merged(x), _merged(y)
-    if len(x) != len(y) or not all(_same(s.low, t.low) and _same(s.high, t.high) for s, t in zip(x, y, strict=True)):
-        return "different"
-    same_ends = all(s.low_closed == t.low_closed and s.high_closed == t.high_closed for s, t in zip(x, y, strict=True))
-    return "equal" if same_ends else "ends_differ"
-
-
-def _spans(region: Region) -> list[_Span] | None:
-    context = precise()
-    try:
-        return [
-            _Span(
-                -context.inf if one.low is None else _number(one.low),
-                one.low_closed,
-                context.inf if one.high is None else _number(one.high),
-                one.high_closed,
-            )
-            for one in region
-        ]
-    except Undefined:
-        return None
-
-
-def _number(tree: Node) -> Value:
-    if symbols(tree):
-        raise Undefined("not a constant")
-    value = evaluate(tree, {}, precise())
-    value = precise().mpf(value.numerator) / value.denominator if hasattr(value, "numerator") else value
-    if getattr(value, "imag", 0) != 0:
-        raise Undefined("not a real number")
-    return value
-
-
-def _same(a: Value, b: Value) -> bool:
-    return bool(a == b or (abs(a) != precise().inf and abs(b) != precise().inf and same_constant(a, b, noisy=True)))
-
-
-def _merged(spans: list[_Span]) -> list[_Span]:
-    """Disjoint spans in order; empty ones left out."""
-    kept = [one for one in spans if one.low < one.high or (_same(one.low, one.high) and one.low_closed and one.high_closed)]
-    merged: list[_Span] = []
-    for one in sorted(kept, key=lambda span: (span.low, not span.low_closed)):
-        last = merged[-1] if merged else None
-        touches = last is not None and (
-            one.low < last.high or (_same(one.low, last.high) and (one.low_closed or last.high_closed))
-        )
-        if last is None or not touches:
-            merged.append(one)
-            continue
-        low_closed = last.low_closed or (_same(one.low, last.low) and one.low_closed)
-        if _same(one.high, last.high):
-            merged[-1] = last._replace(low_closed=low_closed, high_closed=one.high_closed or last.high_closed)
-        elif one.high > last.high:
-            merged[-1] = _Span(last.low, low_closed, one.high, one.high_closed)
-    return merged
-
-
-def _compare_symbolic(a: Region, b: Region) -> RegionRelation:
-    if len(a) != len(b):
-        return "unknown"
-    for one, other in zip(a, b, strict=True):
-        for x, y in ((one.low, other.low), (one.high, other.high)):
-            if (x is None) != (y is None):
-                return "different"
-            if x is not None and y is not None:
-                relation = compare_trees(x, y)
-                if relation != "equal":
-                    return "different" if relation == "different" and len(a) == 1 else "unknown"
-    same_ends = all(s.low_closed == t.low_closed and s.high_closed == t.high_closed for s, t in zip(a, b, strict=True))
-    return "equal" if same_ends else "ends_differ"
-
-
-def _intersect(a: Region, b: Region) -> Region | None:
-    """The numbers in both; None where the order of the ends cannot be told."""
-    try:
-        found = [_overlap(one, other) for one in a for other in b]
-    except Undefined:
-        return None
-    return tuple(one for one in found if one is not None)
-
-
-def _overlap(a: Interval, b: Interval) -> Interval | None:
-    low, low_closed = _inner(a.low, a.low_closed, b.low, b.low_closed, lower=True)
-    high, high_closed = _inner(a.high, a.high_closed, b.high, b.high_closed, lower=False)
-    if low is not None and high is not None:
-        x, y = _number(low), _number(high)
-        if x > y or (_same(x, y) and not (low_closed and high_closed)):
-            return None
-    return Interval(low, low_closed, high, high_closed)
-
-
-def _inner(a: Node | None, a_closed: bool, b: Node | None, b_closed: bool, *, lower: bool) -> tuple[Node | None, bool]:
-    if a is None or b is None:
-        return (b, b_closed) if a is None else (a, a_closed)
-    x, y = _number(a), _number(b)
-    if _same(x, y):
-        return a, a_closed and b_closed
-    return (a, a_closed) if (x > y) == lower else (b, b_closed)

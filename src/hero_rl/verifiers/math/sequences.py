@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TypeAlias
 
+from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints
-from hero_rl.verifiers.math.reading import Reading, alternatives, constant_key
+from hero_rl.verifiers.math.reading import Reading
+from hero_rl.verifiers.math.sampling import expand_signs
+from hero_rl.verifiers.math.syntax import number
+from hero_rl.verifiers.math.values import constant
+from hero_rl.verifiers.math.vectors import read_flat, same_flat, same_steps
 
 Compare: TypeAlias = Callable[[Reading, Reading], Finding]
 
@@ -20,6 +27,9 @@ MAX_PAIRED = 14
 def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
     """How two readings relate of which at least one is a list, set, tuple or matrix."""
     kinds = {reference.kind, answer.kind}
+    flats = _compare_flats(reference, answer, hints)
+    if flats is not None:
+        return flats
     if kinds <= {"list", "set", "value", "word", "ratio", "equation"} or _is_list_of_tuples(reference, answer):
         return _compare_collections(reference, answer, hints, compare)
     if kinds == {"tuple"} or "matrix" in kinds:
@@ -27,6 +37,27 @@ def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare
     if "tuple" in kinds and kinds <= {"tuple", "list", "set"}:
         return _tuple_and_collection(reference, answer, compare)
     return unsure("not_comparable")
+
+
+def _compare_flats(a: Reading, b: Reading, hints: Hints) -> Finding | None:
+    """Two tuples with parameters of their own as lines or planes; None where one is none."""
+    if {a.kind, b.kind} - {"tuple", "list", "matrix"} or len(a.items) != len(b.items) or a.domain or b.domain:
+        return None
+    trees = [[item.tree for item in one.items if item.tree is not None and item.unit is None] for one in (a, b)]
+    if any(len(one) != len(a.items) for one in trees):
+        return None
+    x, y = (read_flat(one, hints.letters) for one in trees)
+    if (
+        x is None
+        or y is None
+        or ("list" in (a.kind, b.kind) and not (all(i.label for i in a.items) or all(i.label for i in b.items)))
+    ):
+        return None
+    if x == y or not same_flat(x, y):
+        return None
+    if not hints.given:
+        return unsure("undecided")
+    return equal("equal_parametrised") if not hints.whole or same_steps(x, y) else unsure("undecided")
 
 
 def _is_list_of_tuples(a: Reading, b: Reading) -> bool:
@@ -38,29 +69,53 @@ def _is_list_of_tuples(a: Reading, b: Reading) -> bool:
 
 
 def _compare_collections(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
-    expected, given = alternatives(reference), alternatives(answer)
+    expected, given = _alternatives(reference), _alternatives(answer)
     if any(r"\ldots" in one.text for one in (*expected, *given)):
-        return _in_order(expected, given, compare) if len(expected) == len(given) else unsure("undecided")
+        return _with_dots(expected, given, compare)
     if "set" in (reference.kind, answer.kind):
         expected, given = _distinct(expected, compare), _distinct(given, compare)
-    if len(expected) != len(given):
+    elif len(expected) != len(given):
+        repeats_count = hints.ordered or hints.multiple or len(expected) > len(given)
+        given = given if repeats_count else _distinct(given, compare)
         expected, given = _same_said_twice(expected, compare), _same_said_twice(given, compare)
     if len(expected) != len(given):
         return _counts_differ(expected, given, compare)
     if len(expected) == 1:
         return compare(expected[0], given[0])
-    if len(_names(expected)) == len(_names(given)) == len(expected) and _names(expected) == _names(given):
+    if _same_names(expected, given):
         return _by_label(expected, given, compare)
     in_order = _in_order(expected, given, compare)
-    if in_order.relation == "equal":
-        return in_order
+    ordered = hints.ordered and reference.kind == answer.kind == "list"
+    return in_order if in_order.relation == "equal" else _in_any_order(expected, given, ordered, compare)
+
+
+def _in_any_order(expected: Sequence[Reading], given: Sequence[Reading], ordered: bool, compare: Compare) -> Finding:
+    """Two collections of one length, element by element with what matches."""
     paired = pair_up(expected, given, compare)
     if paired.relation != "equal":
         return paired
-    if reference.kind == answer.kind == "list" and hints.ordered:
+    if ordered:
         return DIFFERENT
     one_labelled = bool(_names(expected)) != bool(_names(given))
     return unsure("order_unclear") if one_labelled and len(_names(expected) | _names(given)) == len(expected) else paired
+
+
+def _with_dots(expected: tuple[Reading, ...], given: tuple[Reading, ...], compare: Compare) -> Finding:
+    r"""``1, 2, \ldots, n`` and ``1, 2, 3, \ldots, n``: the shorter is filled up by steps of one length."""
+    if len(expected) == len(given):
+        return _in_order(expected, given, compare)
+    shorter, longer = sorted((expected, given), key=len)
+    at = [index for index, item in enumerate(shorter) if r"\ldots" in item.text]
+    found = [constant(item.tree) for item in shorter[: at[0]] if item.tree is not None] if len(at) == 1 else []
+    values = [value for value in found if isinstance(value, Fraction)]
+    if len(values) < 2 or len(values) != at[0]:
+        return unsure("undecided")
+    steps = [y - x for x, y in itertools.pairwise(values)]
+    if len(set(steps)) != 1 or len(longer) - len(shorter) > MAX_PAIRED:
+        return unsure("undecided")
+    terms = [number(values[-1] + steps[0] * step) for step in range(1, len(longer) - len(shorter) + 1)]
+    filled = (*shorter[: at[0]], *(Reading("value", "", tree=term) for term in terms), *shorter[at[0] :])
+    return _in_order(filled, longer, compare) if shorter is expected else _in_order(longer, filled, compare)
 
 
 def _same_said_twice(items: tuple[Reading, ...], compare: Compare) -> tuple[Reading, ...]:
@@ -73,6 +128,11 @@ def _names(items: Sequence[Reading]) -> set[str]:
     """The labels of the elements; ``x_1`` and ``x_2`` only number the solutions and do not count."""
     names = {item.label.replace(" ", "") for item in items if item.label}
     return set() if len({name[0] for name in names}) == 1 and all(_NUMBERED.fullmatch(name) for name in names) else names
+
+
+def _same_names(expected: Sequence[Reading], given: Sequence[Reading]) -> bool:
+    """Whether all elements are labelled, each side with the same labels."""
+    return len(_names(expected)) == len(_names(given)) == len(expected) == len(given) and _names(expected) == _names(given)
 
 
 def _by_label(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding:
@@ -143,7 +203,7 @@ def _is_match(finding: Finding) -> bool:
 
 
 def _sorted_by_size(items: Sequence[Reading]) -> list[Reading] | None:
-    keys = [constant_key(item) for item in items]
+    keys = [_constant_key(item) for item in items]
     if any(key is None for key in keys):
         return None
     return [
@@ -163,6 +223,8 @@ def _compare_ordered(reference: Reading, answer: Reading, compare: Compare) -> F
         shape = reference.form if reference.kind == "matrix" else answer.form
         if "1" not in shape.split("x"):
             return unsure("shapes_differ")
+    if _same_names(expected, given):
+        return _by_label(expected, given, compare)
     finding = _in_order(expected, given, compare)
     if finding.relation != "equal":
         return finding
@@ -176,6 +238,8 @@ def _tuple_and_collection(reference: Reading, answer: Reading, compare: Compare)
     expected, given = reference.items, answer.items
     if len(expected) != len(given):
         return unsure("number_of_answers")
+    if _same_names(expected, given):
+        return _by_label(expected, given, compare)
     in_order = _in_order(expected, given, compare)
     if in_order.relation == "equal":
         bare_list = "list" in (reference.kind, answer.kind)
@@ -185,3 +249,50 @@ def _tuple_and_collection(reference: Reading, answer: Reading, compare: Compare)
         return equal("equal_brackets_left_out")
     paired = pair_up(expected, given, compare)
     return unsure("order_unclear") if paired.relation == "equal" else paired
+
+
+# ------------------------------------------------------------------------------------------- elements
+
+
+def _alternatives(reading: Reading) -> tuple[Reading, ...]:
+    """The elements of a list or set, each plus-minus sign expanded; a lone value is one element."""
+    if reading.kind in ("list", "set"):
+        return (
+            tuple(one for item in reading.items for one in _alternatives(item))
+            if reading.kind == "list"
+            else _expanded(reading.items)
+        )
+    return _expanded((reading,))
+
+
+def _expanded(items: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    return tuple(one for item in items for one in _signs(item))
+
+
+def _signs(reading: Reading) -> tuple[Reading, ...]:
+    if reading.kind == "value" and reading.tree is not None:
+        trees = expand_signs(reading.tree)
+        return (reading,) if len(trees) == 1 else tuple(reading._replace(tree=tree) for tree in trees)
+    if reading.kind == "tuple" and r"\pm" in reading.text and len(reading.items) <= 4:
+        combined: list[tuple[Reading, ...]] = [()]
+        for item in reading.items:
+            combined = [(*begin, one) for begin in combined for one in _signs(item)]
+        return tuple(reading._replace(items=items) for items in combined)
+    return (reading,)
+
+
+def _is_constant(reading: Reading) -> bool:
+    """Whether a reading is a value without variables."""
+    return reading.kind == "value" and reading.tree is not None and not symbols(reading.tree)
+
+
+def _constant_key(reading: Reading) -> tuple[float, float] | None:
+    """Something to sort constants by; None where the value is out of reach."""
+    if reading.tree is None or not _is_constant(reading):
+        return None
+    try:
+        value = evaluate(reading.tree, {}, precise())
+        point = complex(value)
+    except (Undefined, OverflowError, TypeError):
+        return None
+    return round(point.real, 9), round(point.imag, 9)

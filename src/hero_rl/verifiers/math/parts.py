@@ -1,0 +1,185 @@
+r"""Answers in labelled parts: ``mean 5, median 4``, ``(a) 1 (b) 2``, ``local min at (1,0); saddle point at (-1,0)``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from hero_rl.verifiers.math.findings import EQUAL, Finding, equal, unsure
+from hero_rl.verifiers.math.split import relation_chain, split_list
+
+CompareTexts: TypeAlias = Callable[[str, str], Finding]
+
+MAX_PARTS = 12
+_MAX_CHARS = 400
+_WORDS = re.compile(
+    r"\\text\{([^{}]*)\}|\\(max|min)(?![A-Za-z])|(?<![A-Za-z\\])((?:[A-Za-z]{3,}\.?|at|is|on|up|or|pt\.?)(?![A-Za-z(]))"
+)
+_ENUMERATED = re.compile(
+    r"(?:\\text\{\s*)?(?:(?:part\s*)?\((?P<open>[a-h]|[1-9]|i{1,3}|iv|vi{0,3})\)|(?P<close>[a-h]|[1-9]|i{1,3}|iv|vi{0,3})\))\s*:?\s*\}?\s*:?",
+    re.IGNORECASE,
+)
+_COUNTERS = ("abcdefgh", "123456789", ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii"))
+_LINKS = frozenset(
+    ("at", "on", "for", "is", "are", "when", "if", "of", "the", "a", "an", "and", "equals", "equal", "be", "has", "have",
+    "occur", "occurs", "in", "with", "as", "value", "values")
+)  # fmt: skip
+_BETWEEN = frozenset(("or", "to", "and"))
+_SYNONYMS = {
+    "maximum": "max", "maxima": "max", "minimum": "min", "minima": "min", "pt": "point", "centre": "center", "radius": "r",
+    "diameter": "d", "largest": "max", "greatest": "max", "smallest": "min", "relative": "local", "prob": "probability",
+    "eigenvalues": "eigenvalue", "points": "point",
+}  # fmt: skip
+_DROPPED = frozenset(("point", "number"))
+_NO_LABELS = frozenset(
+    ("not", "no", "never", "less", "more", "than", "least", "most", "about", "approximately", "except", "minus", "plus",
+    "times", "divided", "over", "negative", "positive", "half", "twice", "either", "neither", "both", "square", "root",
+    "otherwise", "because", "since", "therefore", "but", "only", "wrong", "correct", "maybe", "possibly", "let")
+)  # fmt: skip
+"""Words that change what follows, and do not name it."""
+
+
+class Part(NamedTuple):
+    """One labelled part of an answer."""
+
+    label: tuple[str, ...]
+    text: str
+
+
+@lru_cache(maxsize=1024)
+def read_parts(text: str) -> tuple[Part, ...] | None:
+    r"""The labelled parts of a cleaned text; None where it has none, or something without a label.
+
+    >>> [part.label for part in read_parts(r"\text{mean} 5, \text{median} 4")]
+    [('mean',), ('median',)]
+    """
+    if len(text) > _MAX_CHARS:
+        return None
+    enumerated = _enumerated(text)
+    found = enumerated if enumerated is not None else _worded(text)
+    if not found or len(found) > MAX_PARTS or len({part.label for part in found}) != len(found):
+        return None
+    if any(not _NO_LABELS.isdisjoint(part.label) for part in found):
+        return None
+    return tuple(found)
+
+
+def _enumerated(text: str) -> list[Part] | None:
+    """``(a) 1 (b) 2``: two parts or more, counted from the first letter or number on."""
+    marks = list(_ENUMERATED.finditer(text))
+    if len(marks) < 2 or text[: marks[0].start()].strip():
+        return None
+    names = [(mark["open"] or mark["close"]).lower() for mark in marks]
+    if not any(names == list(counter[: len(names)]) for counter in _COUNTERS):
+        return None
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    contents = [_stripped(text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
+    if not all(contents):
+        return None
+    return [Part((f"#{at}",), content) for at, content in enumerate(contents)]
+
+
+def are_labelled(reference: str, answer: str) -> bool:
+    """Whether both texts have labelled parts, or one of them counts its parts, ``(a) 1 (b) 2``."""
+    a, b = read_parts(reference), read_parts(answer)
+    return (a is not None and b is not None) or any(one is not None and one[0].label[0].startswith("#") for one in (a, b))
+
+
+def _worded(text: str) -> list[Part] | None:
+    """Words and then what they name, again and again."""
+    if _WORDS.search(text) is None:
+        return None
+    parts: list[Part] = []
+    label: list[str] = []
+    content = ""
+    at = 0
+    for match in (*_WORDS.finditer(text), None):
+        between = text[at : match.start()] if match else text[at:]
+        content += between
+        at = match.end() if match else at
+        words = _label_words(match[1] or match[2] or match[3]) if match else None
+        if words is not None and not words:
+            content += " " + (match.group() if match and _is_conjunction(match[1] or match[3] or "") and content else "") + " "
+            continue
+        if _stripped(content):
+            found = _labelled(label, content)
+            if found is None:
+                return None
+            parts += found
+            label, content = [], ""
+        label += words or []
+    return parts if parts and not label else None
+
+
+def _is_conjunction(words: str) -> bool:
+    return words.strip() in _BETWEEN
+
+
+def _labelled(label: list[str], content: str) -> list[Part] | None:
+    """The parts in what follows a label: more than one where a letter labels the second, ``center (1,2), r = 3``."""
+    label = [word for word in label if word not in _DROPPED] or label
+    pieces = split_list(_stripped(content))
+    own = [at for at, piece in enumerate(pieces) if _own_label(piece)]
+    if not own:
+        return [Part(tuple(label), _stripped(content))] if label else None
+    first = own[0]
+    parts = [Part(tuple(label), ", ".join(pieces[:first]))] if first else []
+    if bool(parts) != bool(label):
+        return None
+    for at in own:
+        chain = relation_chain(pieces[at])
+        parts.append(Part((_own_label(pieces[at]),), chain.sides[1]))
+    return parts if len(own) == len(pieces) - first else None
+
+
+def _own_label(piece: str) -> str:
+    chain = relation_chain(piece)
+    return chain.sides[0] if chain.relations == ["="] and re.fullmatch("[A-Za-z]", chain.sides[0]) else ""
+
+
+def _label_words(text: str) -> list[str]:
+    """The words of a label in one spelling; none of them where they only link."""
+    words = [word.strip(".:;,()=").lower() for word in text.split()]
+    words = [_SYNONYMS.get(word, word) for word in words if word and word not in _LINKS and word not in _BETWEEN]
+    return words
+
+
+def _stripped(text: str) -> str:
+    text = re.sub(r"^\s*\\text\{\s*(?:and|or)\s*\}|\\text\{\s*(?:and|or)\s*\}\s*$", "", text.strip())
+    return text.strip(" ,;:=.").strip()
+
+
+def compare_parts(reference: str, answer: str, compare: CompareTexts) -> Finding | None:
+    """How two texts relate of which at least one has labelled parts; None where neither has, or nothing can be said."""
+    a, b = read_parts(reference), read_parts(answer)
+    if a is not None and b is not None:
+        return _by_label(a, b, compare)
+    if a is None and b is None:
+        return None
+    labelled = a or b or ()
+    if len(labelled) < 2:
+        return None
+    bare = answer if a is not None else reference
+    pieces = split_list(bare)
+    if len(pieces) != len(labelled) or any(relation_chain(piece).relations == ["="] for piece in pieces):
+        return None
+    pairs = [(part.text, piece) if a is not None else (piece, part.text) for part, piece in zip(labelled, pieces, strict=True)]
+    found = _all_equal([compare(one, other) for one, other in pairs])
+    return equal("equal_labels_left_out") if found.relation == "equal" else unsure("labels_differ")
+
+
+def _by_label(a: Sequence[Part], b: Sequence[Part], compare: CompareTexts) -> Finding:
+    named = {part.label: part.text for part in b}
+    if {part.label for part in a} != named.keys():
+        return unsure("labels_differ")
+    return _all_equal([compare(part.text, named[part.label]) for part in a])
+
+
+def _all_equal(findings: Sequence[Finding]) -> Finding:
+    """Equal where all are, else the first that is not."""
+    for finding in findings:
+        if finding.relation != "equal":
+            return finding
+    return next((finding for finding in findings if finding.lenient), EQUAL)
