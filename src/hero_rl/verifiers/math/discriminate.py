@@ -49,7 +49,7 @@ def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
     elif reading.kind in ("text", "relation"):
         yield from (reading._replace(text=text) for text in _other_texts(reading))
     elif reading.kind == "equation":
-        yield from _other_equations(reading, hints)
+        yield from _other_equations(reading)
     elif reading.items:
         yield from _other_elements(reading, hints)
 
@@ -121,17 +121,12 @@ def _shifted_constant(tree: Node) -> Node:
     return Node("num", (), value, f"{float(value):.{places}f}")
 
 
-def _other_equations(reading: Reading, hints: Hints) -> Iterator[Reading]:
-    """Yield the equation with one side shifted or with one letter or sign exchanged; scaling a side may change nothing."""
+def _other_equations(reading: Reading) -> Iterator[Reading]:
+    """Yield the equation with one side shifted; scaling a side, or another letter, may change nothing."""
     for index, side in enumerate(reading.items):
-        tree = side.tree
-        if tree is None:
-            continue
-        names = symbols(tree)
-        shifted = Node("add", (tree, number(1)))
-        letters = _other_letters(tree, names & hints.letters if hints.given else names)
-        for decoy in (shifted, *letters) if names else (shifted,):
-            items = (*reading.items[:index], side._replace(tree=decoy), *reading.items[index + 1 :])
+        if side.tree is not None:
+            shifted = side._replace(tree=Node("add", (side.tree, number(1))))
+            items = (*reading.items[:index], shifted, *reading.items[index + 1 :])
             yield reading._replace(items=items, text=f"decoy of {reading.text}")
 
 
@@ -189,9 +184,8 @@ def _other_texts(reading: Reading) -> Iterator[str]:
     if keyword in ("yes", "no"):
         yield re.sub(keyword, "no" if keyword == "yes" else "yes", text, count=1, flags=re.IGNORECASE)
         return
-    for match in islice(_NUMBER.finditer(text), _ELEMENTS):
-        raised = str(int(float(match.group())) + 1)
-        yield text[: match.start()] + raised + text[match.end() :]
+    for match in islice(_NUMBER.finditer(text), _ELEMENTS):  # by a fraction: angles may agree a whole number apart
+        yield f"{text[: match.start()]}{int(float(match.group()))}.37{text[match.end() :]}"
     for old, new in _RELATIONS.items():
         if old in text:
             yield text.replace(old, new)
