@@ -111,7 +111,8 @@ _GENERAL = re.compile(
     re.IGNORECASE,
 )
 _ASKED = re.compile(
-    r"\b(?:find|compute|determine|calculate|evaluate|solve for|what (?:is|are))\s+(?:(?:the|all|possible)\s+)*(?:values?\s+of\s+)?"
+    r"\b(?:find|compute|determine|calculate|evaluate|solve for|what (?:is|are))\s+(?:(?:the|all|possible)\s+)*"
+    r"(?:values?\s+of\s+)?"
     r"\$?([A-Za-z])\$?(?=\s*[.?!]|\s*$|\s+(?:if|when|given|such|so)\b)",
     re.IGNORECASE,
 )
