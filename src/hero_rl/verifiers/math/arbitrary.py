@@ -17,7 +17,7 @@ from hero_rl.verifiers.math.sampling import compare_trees, points, substitute
 from hero_rl.verifiers.math.syntax import Node, number
 
 _ALWAYS = re.compile(r"C(?:_\w+)?|c_\w+")
-_WHERE_ASKED = re.compile(r"[CcKkABDab](?:_\w+)?")
+_WHERE_ASKED = re.compile(r"[CcKkABDabmnpq](?:_\w+)?")
 _MAX_CONSTANTS = 4
 _AGREES = 1e-9
 

@@ -151,7 +151,7 @@ def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
     if region is not None:
         return region
     if "equation" in (a.kind, b.kind) and {a.kind, b.kind} <= {"equation", "value"}:
-        return compare_equations(a, b)
+        return compare_equations(a, b, hints)
     if a.kind == b.kind == "value":
         return _compare_labelled(a, b, hints)
     if "ratio" in (a.kind, b.kind):
@@ -317,7 +317,7 @@ def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
         fit = not b.label or not expected or labels_agree(expected, b.label, hints.letters)
         return finding if fit or (not a.label and b.label not in hints.letters) else unsure("labels_differ")
     if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
-        equations = compare_equations(a, b)
+        equations = compare_equations(a, b, hints)
         return finding if equations.reason in ("not_comparable", "variables_differ") else equations
     return finding
 

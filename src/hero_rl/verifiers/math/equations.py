@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 
+from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, fast, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs_whole, points, substitute
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 
+_QUANTITIES = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 _ZERO = number(0)
 _GRID = 48
 _BISECTIONS = 60
@@ -31,7 +35,7 @@ def zero_form(reading: Reading) -> Node | None:
     return None if left is None or right is None else Node("add", (left, Node("neg", (right,))))
 
 
-def compare_equations(reference: Reading, answer: Reading) -> Finding:
+def compare_equations(reference: Reading, answer: Reading, hints: Hints) -> Finding:
     """Compare two equations, or an equation with an expression; an answer must be solved for what it stands for.
 
     A tautology says nothing, and an equation that merely has the reference among its roots is a question, not an answer.
@@ -46,8 +50,28 @@ def compare_equations(reference: Reading, answer: Reading) -> Finding:
     if form is None or value.kind != "value" or value.tree is None or equation.kind != "equation":
         return unsure("not_comparable")
     if not symbols(value.tree):
-        return unsure("not_solved")
+        return equal("equal_solved") if _states(equation, value.tree, hints) else unsure("not_solved")
     return _solved(form, value.tree)
+
+
+def _states(equation: Reading, value: Node, hints: Hints) -> bool:
+    r"""Return whether an equation gives a value to a quantity that the question names, ``x + y = 7``, not copied from it.
+
+    A lone function of a letter, ``\tan A = 7``, names a quantity by itself.
+    """
+    left, right = equation.items
+    named, given = (left, right) if right.tree is not None and not symbols(right.tree) else (right, left)
+    if named.tree is None or given.tree is None or symbols(given.tree) or compare_trees(given.tree, value) != "equal":
+        return False
+    question = _squeezed(clean(hints.text))
+    if _squeezed(equation.text) in question:
+        return False
+    alone = named.tree.op == "fn" and named.tree.name in _QUANTITIES and all(arg.op == "sym" for arg in named.tree.args)
+    return alone or (_squeezed(named.text) in question and named.tree.op != "sym")
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[\s{}]|\\cdot|\\,", "", text)
 
 
 def _compare_zero_forms(a: Node, b: Node) -> Finding:

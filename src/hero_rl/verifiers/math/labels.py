@@ -13,6 +13,7 @@ _TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*
 _MARKS = re.compile(
     r"\\(?:text|mathrm|overline|widehat|vec|triangle|angle|measuredangle)(?![A-Za-z])|[{}|$\s]|\^\\circ|\bm(?=\\angle)"
 )
+_DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([A-Za-z])\s*\}\s*\{\s*d\s*[A-Za-z]\s*\}|d([a-z])/d[a-z]")
 _NUMBER = re.compile(r"_?\d+$")
 _SEGMENT = re.compile(r"[A-Z]{2}")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
@@ -88,7 +89,7 @@ def _is_symbol(label: str) -> bool:
 
 
 def _plain(label: str) -> str:
-    return _MARKS.sub("", label)
+    return _MARKS.sub("", _DERIVATIVE.sub(lambda match: f"{match[1] or match[2]}'", label))
 
 
 def _words_agree(one: str, other: str) -> bool:

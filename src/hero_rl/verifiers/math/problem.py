@@ -52,6 +52,8 @@ class Hints:
     """Intervals of increase or decrease: authors disagree whether their ends belong to them."""
     general: bool = False
     """An antiderivative or the general solution of a differential equation is asked for: constants may be arbitrary."""
+    positive: bool = False
+    """Its letters stand for lengths, masses and the like, or are said to be positive."""
     letters: frozenset[str] = frozenset()
     """Letters, Greek ones as commands, that the text uses as names: an answer may not use others for them."""
     asked: str = ""
@@ -110,6 +112,11 @@ _GENERAL = re.compile(
     r"[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}",
     re.IGNORECASE,
 )
+_POSITIVE = re.compile(
+    r"\bpositive\b|> ?0\b|\\(?:gt|mathbb\{R\}\^\+)|\b(?:lengths?|sides?|radius|radii|mass(?:es)?|distances?|semi-ax[ei]s|"
+    r"natural number|height|speed|area)\b",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(
     r"\b(?:find|compute|determine|calculate|evaluate|solve for|what (?:is|are))\s+(?:(?:the|all|possible)\s+)*"
     r"(?:values?\s+of\s+)?"
@@ -151,6 +158,7 @@ def read_problem(text: str) -> Hints:
         expanded=_EXPANDED.search(text) is not None,
         monotonic=_MONOTONIC.search(text) is not None,
         general=_GENERAL.search(text) is not None,
+        positive=_POSITIVE.search(text) is not None,
         letters=letters_of(text),
         asked=asked[1] if (asked := _ASKED.search(text)) else "",
         segments=_SEGMENTS.search(text) is not None,

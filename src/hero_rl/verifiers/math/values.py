@@ -53,7 +53,7 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     if relation == "equal":
         return _check_form(a, b, hints)
     if relation == "equal_if_positive":
-        return unsure("equal_for_positive_numbers")
+        return equal("equal_for_positive_numbers") if hints.positive else unsure("equal_for_positive_numbers")
     if relation == "unknown":
         return unsure("undecided")
     if relation == "too_large":
