@@ -54,7 +54,11 @@ _ASKED = re.compile(
 )
 _DRESSING = re.compile(r"\\(?:text|mathrm|textrm|operatorname|rm|mbox)\s*\{?|[${}~]|\\[,;:! ()\[\]]")
 _WORD = re.compile(r"[^\W\d_]+")
-_NO_MENTION = frozenset(("in", "at", "as", "a", "am", "an", "to", "be", "do", "second", "are", "us", "or", "h", "point", "pt"))
+_NO_MENTION = frozenset(
+    ("in", "at", "as", "a", "am", "an", "to", "be", "do", "second", "are", "us", "or", "h", "point", "pt", "s", "t", "d", "m",
+     "he", "has", "turn", "turns")
+)  # fmt: skip
+"""Words that are rarely units: "at point A", "he has Ann's", "turns around"."""
 _SIZES = (
     (re.compile(r"\barea\b", re.IGNORECASE), 2), (re.compile(r"\bvolume\b", re.IGNORECASE), 3),
     (re.compile(r"\b(?:length|distance|perimeter|radius|diameter|height|width|circumference|far)\b", re.IGNORECASE), 1),
@@ -134,7 +138,8 @@ def _same_dimension(name: str, other: str) -> bool:
 def _mentioned(problem: str) -> frozenset[str]:
     """The names of all units of measure that a text has as words."""
     words = set(_WORD.findall(_plain(problem))) - _NO_MENTION
-    return frozenset(name for name in map(measure_name, words) if name)
+    names = (name for name in map(measure_name, words) if name)
+    return frozenset(part for name in names for part in name.split("_per_"))  # who drives at 30 mph drives miles
 
 
 def _plain(problem: str) -> str:

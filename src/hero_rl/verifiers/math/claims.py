@@ -75,6 +75,9 @@ _LETTER = re.compile(
     r"$)",
     re.IGNORECASE,
 )
+_NEW_SENTENCE = re.compile(
+    r"[*_)]*\.\s+(?:I|This|That|It|We|The|So|Therefore|Hence|Thus|Because|Since|Note|Please|Let|Hope|As)\s"
+)
 _OPTION_WORDS = ("option", "Option", "choice", "Choice", "answer", "statement", "Statement", "select", "choose", "pick")
 _NAMED_OPTION = re.compile(
     r"\b(?:option|choice|answer|statement)\s{0,3}[*_]{0,2}\(?((?-i:[A-J]))\)?[*_]{0,2}\s*(?:is|must be|"
@@ -84,7 +87,8 @@ _NAMED_OPTION = re.compile(
     re.IGNORECASE,
 )
 _NOT_AN_ANSWER = re.compile(
-    r"(?:not\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|in the form|in (?:simplest|terms|units|its)|as follows|"
+    r"(?:(?:\w+ )?not\b|(?:the |my )?(?:final |correct )?answer\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|"
+    r"in the form|in (?:simplest|terms|units|its)|as follows|"
     r"given\b|below\b|"
     r"above\b|obtained\b|found\b|unique\b|already\b|expressed\b|rounded\b|simplified\b|clear\b|known\b|unknown\b|"
     r"indeed (?:correct|right)|"
@@ -175,7 +179,7 @@ def marked_claims(text: str) -> list[Claim]:
     for at in _places(text, _TITLE_WORDS):
         after = _TITLE_AFTER.match(text, at)
         if after is not None and _TITLE_BEFORE.search(text[max(0, at - 40) : at]):
-            _add(claims, read_claim(text, after.end(), at))
+            _add(claims, _titled_claim(text, after.end(), at))
     for words, pattern in _PHRASES:
         for at in _places(text, words):
             _add(claims, _phrase_claim(text, at, pattern))
@@ -215,6 +219,18 @@ def _hashes_claim(text: str, at: int) -> Claim | None:
     return Claim(content, stated.bare if stated else content, at, match.end(), "hashes")
 
 
+def _titled_claim(text: str, at: int, start: int) -> Claim | None:
+    """What stands under a heading: a value, or one sentence that states it; more than that is read from its end."""
+    claim = read_claim(text, at, start)
+    rest = text[at : at + _MAX_CLAIM_CHARS]
+    begins = _LETTER.match(rest) is not None or stated_at_start(rest) is not None
+    return (
+        claim
+        if claim is not None and (begins or not re.search(r"[\d$\\]", text[claim.end : claim.end + _MAX_TAIL_CHARS]))
+        else None
+    )
+
+
 def _phrase_claim(text: str, at: int, pattern: re.Pattern[str]) -> Claim | None:
     match = pattern.match(text, at)
     if match is None or _HYPOTHETICAL.search(text[max(0, at - 60) : at]):
@@ -241,10 +257,10 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
         return Claim(*letter, start, end, "phrase")
     if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told):
         return None
-    stated = stated_at_start(rest)
+    stated = stated_at_start(whole)
     if stated is not None:
-        only_that = stated.end <= len(whole) and not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
-        return Claim(told if only_that else stated.text, stated.bare, start, max(at + stated.end, end), "phrase")
+        only_that = not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
+        return Claim(told if only_that else stated.text, stated.bare, start, end, "phrase")
     inner = stated_in(whole, marked=True)
     if inner is not None and inner.text and (len(whole.split()) > 3 or not whole.isascii()):
         return Claim(inner.text, inner.bare, start, end, "phrase")
@@ -260,9 +276,9 @@ def _lettered(whole: str) -> tuple[str, str] | None:
     explained = letter in "BCDEFGHJ" and re.match(r"\s+(?:but|not|is|because|since|as)\b", behind)
     if re.match(r"\s+[a-z]|\s*[-+=*/^<>(]", behind) and not explained:
         return None
-    if re.match(r"[:.)]?\s*(?:or|and|,|not)\s+[(*]*[A-J]\b", behind):
+    if re.match(r"[:.)]?\s*(?:or\b|and\b|&|,|not\b)\s*[(*]*[A-J]\b", behind):
         return whole.strip(), whole.strip()
-    content = behind.strip(" .*_):")
+    content = "" if _NEW_SENTENCE.match(behind) else behind.strip(" .*_):")
     has_content = content and re.match(r"[.:)]", whole[match.end(1) :].lstrip("*_"))
     return (f"{letter}. {content}" if has_content else letter), letter
 

@@ -42,16 +42,20 @@ _THOUGHT = re.compile(r"<(?:think(?:ing)?|reasoning|scratchpad)>|\[THINK\]|<\|be
 _NEXT_TURN = re.compile(r"\n(?:\#{1,4} ?)?\*{0,2}(?:Question|Problem|Q|Human|User|Exercise)\*{0,2} ?\d{0,3} ?[:.]")
 _END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
 _SENTENCE = re.compile(
-    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s])|\s*$)|。|\n\s*\n|\n(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$))|"
+    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s])|\s*$)|。|(?<!:)(?<! is)(?<! are)(?<! get)(?<! have)\n(?:\s*\n|"
+    r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|"
     r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
 )
 _FILLER = re.compile(
-    r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|this (?:matches|confirms|completes|"
-    r"is consistent|agrees|approach|"
-    r"shows|demonstrates|function is|means that the)|hope this|good luck|thank|we (?:can|have) (?:verif|check|confirm)|"
-    r"(?:that|it) is (?:the|our|my) (?:final )?answer)",
+    r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|hope this|good luck|thank|equality (?:holds|"
+    r"occurs)|"
+    r"this (?:matches|confirms|completes|is consistent|agrees|approach|shows|demonstrates|function is|means that the|"
+    r"result (?:is|holds)|"
+    r"(?:minimum|maximum|bound|value|happens|occurs)?\s?(?:is )?(?:achieved|attained|reached|when))|"
+    r"we (?:can|have) (?:verif|check|confirm)|(?:that|it) is (?:the|our|my) (?:final )?answer)",
     re.IGNORECASE,
 )
+_SPOKEN = re.compile(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s", re.IGNORECASE)
 _ADVERSE = re.compile(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b", re.IGNORECASE)
 
 
@@ -92,14 +96,14 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     """
     text = _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed"))
     boxes, cut_off = find_boxes(text)
-    boxes = [box for box in boxes[-MAX_BOXES:] if not is_disowned(text, box)]
-    claims = _with_boxes(text, boxes, marked_claims(text))
+    boxes = boxes[-MAX_BOXES:]
+    claims = _with_boxes(text, [box for box in boxes if not is_disowned(text, box)], marked_claims(text))
     turn = _next_turn(text, claims)
     if turn >= 0:
         text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
         cut_off = cut_off if cut_off < turn else -1
     if not claims:
-        return _unmarked(text, problem, cut_off)
+        return _restated(_next_sentence(text, boxes[-1].end), problem) if boxes else _unmarked(text, problem, cut_off)
     last = claims[-1]
     if cut_off > last.end and not text[cut_off:].replace(" ", "").startswith("\\boxed{" + last.text.replace(" ", "")):
         return FoundAnswer("", "none", doubt="claim_unclear")
@@ -110,9 +114,9 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     last = claims[-1]
     at = taken_back(text, last.end)
     if at >= 0:
-        again = _last_sentence(text[at:], problem)
-        return again if again is not None and again.text else FoundAnswer("", "none", doubt="retracted")
-    if is_hedged(text, last.end):
+        return _restated(text[at:], problem)
+    between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
+    if is_hedged(text, last.end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0)):
         return FoundAnswer("", "none", doubt="hedged")
     also: list[str] = []
     boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
@@ -127,6 +131,17 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         also.append(claims[-2].bare)
     bare = last.bare if last.bare != last.text else ""
     return FoundAnswer(last.text, last.source, bare, tuple(one for one in also if one not in (last.text, last.bare)))
+
+
+def _restated(text: str, problem: str) -> FoundAnswer:
+    """The new claim after one that was taken back."""
+    again = _last_sentence(text, problem)
+    return again if again is not None and again.text else FoundAnswer("", "none", doubt="retracted")
+
+
+def _next_sentence(text: str, at: int) -> str:
+    found = re.compile(r"[.!?\n](?=\s|$)").search(text, at)
+    return text[found.end() :] if found else ""
 
 
 def _side_by_side(text: str, one: Claim, other: Claim) -> bool:
@@ -194,7 +209,7 @@ def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
         return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else FoundAnswer(stripped, "whole")
     if len(stripped) > MAX_BARE_CHARS:
         return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
-    if len(re.findall(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", stripped)) < 3:
+    if len(re.findall(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", stripped)) < 3 and not _SPOKEN.match(stripped):
         return FoundAnswer(stripped, "whole")
     found = _last_sentence(stripped, problem)
     return found if found is not None and found.text else FoundAnswer(stripped, "whole")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hero_rl.verifiers.math.choices import named_letters
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.extract import extract_reference
 from hero_rl.verifiers.math.findings import EQUAL, Finding, unsure
 from hero_rl.verifiers.math.guards import too_heavy
 from hero_rl.verifiers.math.literal import plain_number, tidy
@@ -13,13 +14,16 @@ from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import read_region
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs
 from hero_rl.verifiers.math.sequences import all_of
-from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS, Stage
+from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS, Stage, agree
 from hero_rl.verifiers.math.values import constant
 
 
 def check_reference(reference: object, hints: Hints) -> Stage:
     """Whether an equal answer would be found equal: ``equal``, or ``unsure`` with what stands in the way."""
-    text = "" if reference is None else str(reference).strip()
+    found = extract_reference("" if reference is None else str(reference))
+    text = found.text.strip()
+    if found.doubt or not agree(text, found.also):
+        return Stage(unsure(found.doubt or "reference_unclear"), (text, text), "extraction")
     if not text or len(text) > MAX_ANSWER_CHARS:
         return Stage(unsure("reference_too_long" if text else "reference_missing"), ("", ""), "extraction")
     cleaned = clean(text)

@@ -36,7 +36,7 @@ _TOKEN = re.compile(
     r"\\begin\{(?P<env>[a-z]+\*?)\}(?:(?!\\end).){1,1000}\\end\{(?P=env)\}|"
     r"(?<![\\\d])\$(?=[^\s$])(?P<inline>(?:\\\$|[^$]){1,400}?)(?<=[^\s\\])\$(?!\d)|`[^`\n]{1,100}`)"
     r"|(?P<ordinal>\d[\d,]*(?:-?(?:st|nd|rd|th)\b|\^\{?(?:\\text\{)?(?:st|nd|rd|th)\b\}{0,2}|-[A-Za-z]+|[A-Za-z]{2,}))"
-    r"|(?P<number>(?:\\?\$|[€£¥₹])?\s?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\s\d+/\d+|/\d+)?(?:[eE][-+]?\d+)?"
+    r"|(?P<number>(?:(?:\\?\$|[€£¥₹])\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\s\d+/\d+|/\d+)?(?:[eE][-+]?\d+)?"
     r"(?:\s?(?:\\?%|°|\^\\circ))?|(?:\\?\$)?\.\d+|[∞π½¼¾⅓⅔])"
     rf"|(?P<function>\b(?:{_FUNCTIONS})\b)"
     r"|(?P<command>\\[A-Za-z]+\*?|\\[^A-Za-z])"
@@ -56,14 +56,17 @@ _UNIT = re.compile(
     r"dollars?|cents?|euros?|pounds?|yen|yuan|rupees?|units?|"
     r"(?:kilo|centi|milli|deci|micro|nano)?(?:met(?:er|re)s?|lit(?:er|re)s?|grams?|watts?|joules?|newtons?|volts?|hertz|"
     r"pascals?|seconds?)|"
-    r"km|cm|mm|dm|nm|m|kg|mg|g|ml|mL|L|ft|in|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|acres?|hectares?|"
+    r"km|cm|mm|dm|nm|m|kg|mg|g|ml|mL|L|ft|in(?!\s+[A-Za-z])|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|"
+    r"acres?|hectares?|"
     r"tons?|tonnes?|"
     r"ounces?|gallons?|quarts?|pints?|cups?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|secs?|moles?|"
     r"[Kk]elvin|Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|squared|cubed|"
-    r"thirds?|halves|half|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|factorial|times|"
+    r"thirds?|halves|half|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|factorial|"
+    r"times(?=\s+[\d$\\])|"
     r"(?:or|and) (?:more|less|fewer|above|below|greater|higher|lower|over|under|smaller|larger|a half)|out of \d+|"
     r"below zero|at most|at least|negative|a\.?m\.?|p\.?m\.?)"
-    r"(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*(?=[A-Za-z])|\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
+    r"(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\bof\s+[\d$\\]\S*|"
+    r"\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
 )
 _BOUND = re.compile(
     r"(?:\b(?:at (?:least|most)|(?:more|less|fewer|greater|larger|smaller|higher|lower) than(?: or equal to)?|over|"
@@ -84,7 +87,7 @@ _COPULA = re.compile(
     r"obtain(?:s|ed)?|yields?|total(?:s|ing)?(?: of)?|comes? (?:out )?to|amounts? to|adds? up to|sums? to|simplif(?:y|"
     r"ies) to|"
     r"reduces? to|evaluates? to|conclude(?: that)?|"
-    r"works? out (?:to|as)|turns? out to be|es|est|ist|lautet|é|è)|[:：=≈]|是|为|等于|得|共|есть|равно|равен)[\s*_:]*"
+    r"works? out (?:to|as)|turns? out to be|es|est|ist|lautet|é|è)\b|[:：=≈]|是|为|等于|得|共|есть|равно|равен)[\s*_:]*"
     + _ADVERBS
     + r"[\s*_(\"“]*$",
     re.IGNORECASE,
@@ -103,15 +106,22 @@ _MARKER = re.compile(
     r"in the end|to sum up|this leaves|left)\b|[∴⇒]|\\therefore|\\implies|因此|所以|故|答|共|总|donc|also|daher|por lo tanto",
     re.IGNORECASE,
 )
+_CONCLUDES = re.compile(
+    r"[,;]\s*(?:and )?(?:so|therefore|thus|hence|meaning|giving|yielding|which (?:gives|means|is|equals|yields))\b", re.I
+)
 _NO_CLAIM = re.compile(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
     r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
-    r"let us|let's|let me|we (?:will|need to|must|should|now)|next|now,? (?:we|let)|step \d+|case \d+|suppose|assume|"
-    r"consider|"
-    r"try|either|not possible|misunderst\w*)\b",
+    r"step \d+|either|not possible|misunderst\w*)\b|"
+    r"^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|case \d+|we (?:need to|must|should|now|"
+    r"will (?:now|use|find)))\b",
     re.IGNORECASE,
 )
-_DENIED_BEFORE = re.compile(r"(?:\b(?:not|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?[*_(\"“]*$", re.IGNORECASE)
+_DENIED_BEFORE = re.compile(
+    r"(?:(?:\b(?:not|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
+    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to)\s+)[*_(\"“]*$",
+    re.IGNORECASE,
+)
 _DENIED_AFTER = re.compile(
     r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
     r"ruled out|too)",
@@ -169,12 +179,13 @@ def _runs(sentence: str) -> Iterator[_Run]:
     for kind, begin, stop in _tokens(sentence):
         operand = kind in ("math", "number", "letter", "function", "command")
         apart = operand and before in ("math", "number", "letter") and begin > end and kind != "command" and start >= 0
-        broken = kind in ("word", "ordinal", "other") or apart
+        colon = kind == "sign" and sentence[begin] == ":" and not sentence[stop : stop + 1].isdigit()
+        broken = kind in ("word", "ordinal", "other") or apart or colon
         if broken and start >= 0:
             if value:
                 yield _Run(start, end, math)
             start, value, math = -1, False, False
-        if kind in ("word", "ordinal", "other"):
+        if colon or kind in ("word", "ordinal", "other"):
             before = kind
             continue
         if start < 0 and (kind in ("joint", "comma") or (kind == "sign" and sentence[begin] in "=)]}:*/&~'!<>_^|")):
@@ -267,9 +278,15 @@ def _chosen(sentence: str, runs: list[_Run], problem: str, concludes: bool) -> S
     if bold and len({_key(sentence, run) for run in bold}) == 1:
         return _as_stated(sentence, bold[-1])
     aside = _subordinate(sentence)
+    last = max((match.start() for match in _CONCLUDES.finditer(sentence)), default=-1)
+    after = [run for run in runs if run.start > last >= 0]
+    if after and len(after) < len(runs):
+        if any(_is_told(sentence, run) for run in after):
+            runs = after
+        elif any(_is_told(sentence, run) for run in runs):
+            return UNCLEAR
     main = [run for run in runs if not any(begin <= run.start < stop for begin, stop in aside)]
-    for group in (main, runs):
-        telling = [run for run in group if _is_told(sentence, run)]
+    for telling in ([run for run in main if _is_told(sentence, run)], [run for run in runs if _follows_is(sentence, run)]):
         if telling:
             return _as_stated(sentence, telling[-1])
     alone = main or runs
@@ -294,15 +311,19 @@ def _is_value(sentence: str, run: _Run) -> bool:
     text = sentence[run.start : run.end]
     if re.search(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|mathbb)|[=∞π½¼¾⅓⅔]", text):
         return not re.fullmatch(r"[$\\(\[\s]*[A-Za-z]_\{?\d\}?[$\\)\]\s]*", text) or _is_told(sentence, run)
-    return _COPULA.search(sentence[: run.start]) is not None
+    return _follows_is(sentence, run)
 
 
 def _is_told(sentence: str, run: _Run) -> bool:
     """Whether something says "is", "equals" or "=" just before or within a formula."""
-    if _COPULA.search(sentence[max(0, run.start - 120) : run.start]):
+    if _follows_is(sentence, run):
         return True
     text = sentence[run.start : run.end]
     return _RELATION.search(text) is not None or re.search(r"\\(?:approx|in)(?![A-Za-z])|≈", text) is not None
+
+
+def _follows_is(sentence: str, run: _Run) -> bool:
+    return _COPULA.search(sentence[max(0, run.start - 120) : run.start]) is not None
 
 
 def _is_denied(sentence: str, run: _Run) -> bool:
@@ -344,7 +365,10 @@ def _occurs(value: str, problem: str) -> bool:
 
 def _in_words(sentence: str) -> Stated | None:
     for match in _NUMBER_WORD.finditer(sentence):
-        if _COPULA.search(sentence[: match.start()]) and not re.match(r"\s+of\b", sentence[match.end() :]):
+        rest = sentence[match.end() :]
+        if _COPULA.search(sentence[max(0, match.start() - 120) : match.start()]) and not re.match(
+            r"\s+(?:of|after|by|side)\b", rest
+        ):
             return Stated(match.group(), match.group(), match.start(), match.end())
     return None
 
@@ -373,8 +397,8 @@ def _last_side(text: str) -> str:
     text = text.strip()
     body = re.sub(r"^(?:\$\$?|\\\[|\\\(|`)|(?:\$\$?|\\\]|\\\)|`)$", "", text)
     body = re.sub(r"\\(?:begin|end)\{(?:align|aligned|equation|gather|split|eqnarray)\*?\}", " ", body)
-    if re.search(r"\\begin|[$]|\\[(\[]", body):
-        return text
+    if re.search(r"\\begin|[$]|\\[(\[]|\b(?:and|or)\b|,(?!\d{3})|;|\\q?quad", body):
+        return text  # more than one statement
     body = body.replace("&=", "=").replace("& =", "=")
     sides = [side.strip(" \n&") for side in _RELATION.split(body)]
     if len(sides) < 3 or not sides[-1] or not re.search(r"\d", sides[-1]):

@@ -97,9 +97,9 @@ def find_pair(
     if len(answer) > MAX_ANSWER_CHARS:
         return _nothing(Finding("different", "answer_too_long"), f"{len(answer)} characters")
     first, *others = alternatives(undouble(answer))
-    if not _agree(first, [*others, *found.also], problem, fields):
+    if not agree(first, [*others, *found.also], problem, fields):
         return _nothing(unsure("claims_conflict"), "; ".join((answer, *found.also)))
-    if not _agree(expected, known.also, problem, fields):
+    if not agree(expected, known.also, problem, fields):
         return _nothing(unsure("reference_unclear"), "; ".join((expected, *known.also)))
     return Pair(expected, first, problem, fields)
 
@@ -111,7 +111,8 @@ def _as_stated(found: FoundAnswer, expected: str, response: object) -> str:
     return found.text if not found.bare or words(expected) or r"\text" in expected else found.bare
 
 
-def _agree(one: str, others: Sequence[str], problem: str, fields: Fields) -> bool:
+def agree(one: str, others: Sequence[str], problem: str = "", fields: Fields = NO_FIELDS) -> bool:
+    """Whether other statements of one answer are equal to it."""
     return all(
         compare_pair(Pair(one, other, problem, fields)).finding.relation == "equal" for other in others[:MAX_ALTERNATIVES]
     )
