@@ -216,6 +216,13 @@ def test_what_cannot_be_evaluated_has_no_value(text: str):
     assert not provably_different(text, "7")
 
 
+@pytest.mark.parametrize(
+    "text", ["5 " + "ab " * 2000 + "!", "5" * 9000, "$" * 5000, "(" * 3000, r"\(" * 20000, "a, " * 5000, "1 " * 5000]
+)
+def test_hostile_texts_take_no_time(text: str):
+    wrong_answers(text, text)  # the test's own deadline is what fails
+
+
 def test_equal_formulas_are_never_shown_to_differ():
     for a, b in [
         ("(x+1)^2", "x^2+2x+1"),

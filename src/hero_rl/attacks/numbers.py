@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from hero_rl.attacks.text import Context, tidy
 
 Style = Literal["whole", "decimal", "fraction", "mixed", "scientific"]
+MAX_CHARS = 300
 MAX_DIGITS = 200
 MAX_EXPONENT = 400
 _DIGITS = r"(?:\d{1,3}(?:(?:,|\{,\}|,\\!|\\!)\d{3})+|\d+)"
@@ -25,8 +26,7 @@ _PATTERNS: tuple[tuple[Style, re.Pattern[str]], ...] = (
     ("whole", re.compile(rf"{_SIGN}(?P<n>{_DIGITS})(?![.\d])")),
 )  # fmt: skip
 _SUFFIX = re.compile(
-    r"\s*(?:\\?%|\^\s*\{?\s*\\circ\s*\}?|\\circ|°|\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?|"
-    r"[A-Za-z][A-Za-z ./]*|\s)*"
+    r"(?:\\?%|\^\s*\{?\s*\\circ(?:\s*\})?|\\circ|°|\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?|[A-Za-z./\s])*"
 )
 """What may stand behind a number: percent, degrees, a unit in a text of its own, plain words."""
 
@@ -71,6 +71,8 @@ def read_number(text: str) -> Number | None:
     >>> read_number(r"5.4 \text{ cents}").written(Fraction(6))
     '6 \\text{ cents}'
     """
+    if len(text) > MAX_CHARS:
+        return None
     text = tidy(text)
     prefix = ""
     if text[:1] == "$":

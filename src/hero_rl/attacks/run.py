@@ -136,7 +136,7 @@ def attack(
         raise InputError("attack: no references; give at least one")
     start = time.perf_counter()
     tally, done, failures = _Tally(), 0, 0
-    pending = iter([(number, one) for number, target in enumerate(targets) for one in _attacks(target, seed)])
+    pending = ((number, one) for number, target in enumerate(targets) for one in _attacks(target, seed))
     while chunk := list(islice(pending, CHUNK)):
         verdicts = verifier.verify([targets[number].rollout(one.response) for number, one in chunk])
         for (number, one), verdict in zip(chunk, verdicts, strict=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+MAX_PROBLEM_CHARS = 20_000
+"""Of a longer problem only this much is read."""
 _SPACES = re.compile(r"\\[,;:! ]|~|\s+")
 _SIZES = re.compile(r"\\(?:left|right|displaystyle|[bB]ig[gG]?[lr]?)(?![A-Za-z])")
 _STYLES = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "−": "-", "\\$": "$", "\\leqslant": "\\leq",
@@ -12,7 +14,7 @@ _STYLES = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "−":
 _STYLE = re.compile(
     "|".join(re.escape(key) + ("(?![A-Za-z])" if key[0] == "\\" and key[-1].isalpha() else "") for key in _STYLES)
 )
-_MATH = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\[(.+?)\\\]|\\\((.+?)\\\)", re.DOTALL)
+_MATH = re.compile(r"\$\$(.{1,600}?)\$\$|\$(.{1,600}?)\$|\\\[(.{1,600}?)\\\]|\\\((.{1,600}?)\\\)", re.DOTALL)
 _WORDY = re.compile(r"\\(?:text|mathrm|operatorname|mbox|textbf|textit)\s*\*?\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 GREEK = (
@@ -122,6 +124,7 @@ class Context(NamedTuple):
 
 def context_of(problem: str, hints: str = "") -> Context:
     """Read a problem once for all of its perturbations."""
+    problem = problem[:MAX_PROBLEM_CHARS]
     letters = frozenset[str]().union(*(letters_of(span) for span in math_spans(problem)))
     letters |= frozenset(re.findall(r"(?<![A-Za-z'])[A-Za-z](?![A-Za-z'])", problem))
     return Context(problem, letters, _APPROXIMATE.search(problem) is not None, hints)
