@@ -306,6 +306,9 @@ def test_dots_and_sums_whose_meaning_is_not_clear_are_not_read(text: str) -> Non
         (r"\text{3A}_{16}", "58"),
         (r"0.58333\ldots", r"\frac{7}{12}"),
         (r"1.2727\ldots", r"\frac{14}{11}"),
+        (r"1.\dot{2}\dot{7}", r"\frac{14}{11}"),
+        (r"0.\dot{0}3\dot{7}", r"\frac{1}{27}"),
+        (r"0.58\dot 3", r"\frac{7}{12}"),
     ],
 )
 def test_other_spellings_mean_the_same(a: str, b: str) -> None:
@@ -334,6 +337,7 @@ def test_other_spellings_mean_the_same(a: str, b: str) -> None:
         (r"(1101)_2", "1101"),
         (r"\text{3A}_{16}", "3A"),
         (r"0.58333\ldots", "0.58333"),
+        (r"0.5\dot{8}\dot{3}", r"\frac{7}{12}"),
         (r"2.718281828\ldots", r"\frac{271801}{99990}"),
         ("7!!", "7!"),
     ],

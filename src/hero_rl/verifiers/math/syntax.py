@@ -225,6 +225,8 @@ class _Reader(Application):
             digits = self._take().text
             self._expect("}")
             return number(repeating(text, digits))
+        if self.peek() == r"\dot" and "." in text:
+            return number(repeating(text, self._dotted()))
         if self.peek() == "_":
             self._take()
             return based(text, self._script())
@@ -235,6 +237,22 @@ class _Reader(Application):
         if self.peek() == r"\frac" and "." not in text:
             return self._whole_and_fraction(value)
         return self._counted(value) or Node("num", (), value, text)
+
+    def _dotted(self) -> str:
+        r"""The digits from ``\dot{1}`` to the next one, if there is another."""
+        first = self._dotted_digit()
+        between = self._take().text if self._kind() == "number" and self.peek(1) == r"\dot" else ""
+        return first + between + (self._dotted_digit() if self.peek() == r"\dot" else "")
+
+    def _dotted_digit(self) -> str:
+        self._expect(r"\dot")
+        braced = self._accept("{")
+        digit = self._take().text if braced else self._split_number()
+        if braced:
+            self._expect("}")
+        if len(digit) != 1:
+            raise Unreadable("syntax")
+        return digit
 
     def _numeral_of_letters(self) -> Node | None:
         r"""``2F_{16}`` or ``(2F)_{16}``: digits beyond nine, told by the base after them; None for everything else."""

@@ -26,7 +26,7 @@ class Token(NamedTuple):
 
 
 _TOKEN = re.compile(
-    r"(?P<space>\s*)(?:(?P<number>\d+(?:\.\d+|\.(?=\\overline))?|\.\d+)|(?P<word>\\text\{[^{}]*\})|(?P<command>\\[A-Za-z]+|\\[{}%$|#&_\\])"
+    r"(?P<space>\s*)(?:(?P<number>\d+(?:\.\d+|\.(?=\\overline|\\dot))?|\.\d+)|(?P<word>\\text\{[^{}]*\})|(?P<command>\\[A-Za-z]+|\\[{}%$|#&_\\])"
     r"|(?P<letters>[A-Za-z]+)|(?P<sign>[-+*/^_=<>()\[\]{}|,;:!'.&\"]))"
 )
 _SAME = {"infinity": "infty", "oo": "infty", "inf": "infty"}
