@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.clean import clean
@@ -20,6 +20,7 @@ from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node, number
+from strategies import examples
 
 
 def relation(a: str, b: str) -> Relation:
@@ -479,7 +480,7 @@ def _assert_not_equal(a: Expression, b: Expression) -> None:
         assert relation(one.text, other.text) not in ("equal", "equal_if_positive"), (one.text, other.text)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(expressions)
 def test_an_expression_is_not_itself_shifted_negated_or_doubled(one: Expression) -> None:
     for other in (
@@ -492,7 +493,7 @@ def test_an_expression_is_not_itself_shifted_negated_or_doubled(one: Expression)
             _assert_not_equal(one, other)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(expressions, expressions, st.sampled_from(OPERATIONS), st.sampled_from(OPERATIONS))
 def test_an_expression_with_another_operator_is_another(a: Expression, b: Expression, one: Any, other: Any) -> None:
     first, second = one(a, b), other(a, b)
@@ -500,7 +501,7 @@ def test_an_expression_with_another_operator_is_another(a: Expression, b: Expres
         _assert_not_equal(first, second)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(expressions, leaves, leaves, st.sampled_from(OPERATIONS))
 def test_an_expression_with_another_letter_or_number_is_another(
     a: Expression, one: Expression, other: Expression, operation: Any
@@ -510,7 +511,7 @@ def test_an_expression_with_another_letter_or_number_is_another(
         _assert_not_equal(first, second)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(expressions, expressions, expressions)
 def test_rearrangements_are_equal(a: Expression, b: Expression, c: Expression) -> None:
     pairs = [
@@ -539,7 +540,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=9), st.lists(st.sampled_from(PIECES), min_size=1, max_size=9))
 def test_no_text_makes_the_comparison_break(reference: list[str], answer: list[str]) -> None:
     stage = compare_pair(Pair("".join(reference), "".join(answer)))
@@ -576,7 +577,7 @@ trees = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(trees, trees)
 def test_no_tree_makes_the_evaluation_break(a: Node, b: Node) -> None:
     for context in (fast(), precise()):
