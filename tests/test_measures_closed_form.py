@@ -108,3 +108,11 @@ def test_intervals_of_the_auroc_cover_the_truth_95_times_in_100() -> None:
 
     truth = phi(1 / math.sqrt(2.5)) * (1 - 1 / 96) + phi(1 / math.sqrt(2)) / 96
     assert 0.93 <= covered(draw, auroc_interval, truth) <= 0.97
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 30, 999, 1000, 1001, 100_000])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_quantiles_of_students_t_are_scipys(degrees: int, level: float) -> None:
+    from hero_rl.measures.closed_form import _t_quantile
+
+    assert _t_quantile(degrees, level) == pytest.approx(float(t.ppf((1 + level) / 2, degrees)), rel=1e-7)

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("scipy")
-
 from hero_rl.attacks import Target, attack, read_targets, wrong_answers
 from hero_rl.attacks.formulas import is_formula
 from hero_rl.attacks.numbers import far_apart, read_number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,11 +16,35 @@ from hero_rl.types import FloatArray
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
+MANY_DEGREES = 1000
+
+
 @lru_cache(maxsize=4096)
 def _t_quantile(degrees: int, level: float) -> float:
-    from scipy.stats import t
+    """Return the t with P(|T| < t) = level for Student's T, to seven digits or better.
 
-    return float(t.ppf((1 + level) / 2, degrees))
+    Reference: Abramowitz & Stegun 26.7.3 and 26.7.4 (finite sums), 26.7.5 (many degrees of freedom).
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    if degrees > MANY_DEGREES:
+        first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+        return z + first / degrees + second / degrees**2
+    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(degrees)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_coverage(middle, degrees) < level else (low, middle)
+    return math.tan(low) * math.sqrt(degrees)
+
+
+def _t_coverage(angle: float, degrees: int) -> float:
+    """Return P(|T| < sqrt(degrees) tan(angle))."""
+    odd = degrees % 2
+    power = math.cos(angle) if odd else 1.0
+    total = term = 0.0 if degrees == 1 else power
+    for k in range(2 + odd, degrees - 1, 2):
+        term *= (k - 1) / k * math.cos(angle) ** 2
+        total += term
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
 
 
 def share_interval(flags_B: ArrayLike, among_B: ArrayLike, clusters_B: ArrayLike, *, level: float = 0.95) -> Estimate:
