@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, precise
 from hero_rl.verifiers.math.notation import FUNCTIONS, OF_SEVERAL
 from hero_rl.verifiers.math.sampling import Relation, compare_trees
@@ -20,6 +19,7 @@ from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node, number
+from hero_rl.verifiers.math.typed import compare_typed
 from strategies import examples
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.domains import read_domains, relate_domains
 from hero_rl.verifiers.math.findings import Finding
+from hero_rl.verifiers.math.typed import compare_typed
 from strategies import examples
 
 SINE = "Solve sin(2x) = 1."

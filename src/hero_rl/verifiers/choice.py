@@ -12,7 +12,6 @@ from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.choices import Named, Same, compare_choices, name_options
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.compare import compare_readings
 from hero_rl.verifiers.math.extract import extract_answer
 from hero_rl.verifiers.math.fields import COLUMNS, Fields, InvalidField, hints_for, read_fields
 from hero_rl.verifiers.math.findings import Finding, unsure
@@ -20,6 +19,7 @@ from hero_rl.verifiers.math.policy import POLICIES, Policy, judge
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import read
 from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS, MAX_DETAIL_CHARS
+from hero_rl.verifiers.math.typed import compare_readings
 
 _CHOSEN = re.compile(
     r"(?:\b(?:option|choice)\s+|[*(\[]{1,3})([A-Z])[*)\]]{0,3}\s+is\s+(?:the\s+)?(?:correct|right|best|true)\b|"

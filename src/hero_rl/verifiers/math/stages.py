@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.compare import compare_typed
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.extract import FoundAnswer, alternatives, extract_answer, extract_reference, undouble
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
@@ -20,6 +19,7 @@ from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.literal import literal_relation, tidy
 from hero_rl.verifiers.math.split import relation_chain
+from hero_rl.verifiers.math.typed import compare_typed
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +82,20 @@ def find_pair(
     """Return what has to be compared, or the finding where there is nothing to compare."""
     if isinstance(fields, InvalidField):
         return _nothing(unsure("field_invalid"), str(fields))
+    found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
+    return pair_of(reference, found, response, problem, fields)
+
+
+def pair_of(
+    reference: object, found: FoundAnswer, response: object = "", problem: str = "", fields: Fields = NO_FIELDS
+) -> Pair | Stage:
+    """Return a reference and the answer that was found, or the finding where one of them is missing or contradicts itself."""
     known = extract_reference("" if reference is None else str(reference))
     expected = known.text.strip()
     if not expected:
         return _nothing(unsure(known.doubt or "reference_missing"), "")
     if len(expected) > MAX_ANSWER_CHARS:
         return _nothing(unsure("reference_too_long"), f"{len(expected)} characters")
-    found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
     if found.doubt:
         return _nothing(unsure(found.doubt), "")
     answer = _as_stated(found, expected, response).strip()

@@ -14,11 +14,12 @@ from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings, SandboxStats
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
+from hero_rl.verifiers.math.extract import FoundAnswer
 from hero_rl.verifiers.math.fields import COLUMNS, read_fields
 from hero_rl.verifiers.math.policy import POLICIES, Policy, judge, judge_failure
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.reference import check_reference
-from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, find_pair, settle
+from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, find_pair, pair_of, settle
 
 DEFAULT_DEADLINE_S = 3.0
 """Several times what the slowest symbolic comparison of real answers takes on a busy machine (measured: under 0.5 s)."""
@@ -112,6 +113,14 @@ class MathVerifier:
         plan = await asyncio.to_thread(self._plan, rollouts)
         return _verdicts(plan, await self._sandbox.arun(_COMPARE, plan.waiting), self.policy)
 
+    def compare(self, reference: str, answer: str, problem: str = "") -> Verdict:
+        """Compare an answer, not a whole response, with a reference."""
+        pair = pair_of(reference, FoundAnswer(answer, "whole"), problem=problem)
+        stages = [pair if isinstance(pair, Stage) else compare_pair(pair)]
+        plan = _Plan(stages, _waiting(stages))
+        (verdict,) = _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), self.policy)
+        return verdict
+
     def verify_reference(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """One verdict a rollout on its *reference* alone: ``correct`` where an equal answer would be found equal.
 
@@ -178,6 +187,34 @@ class MathVerifier:
         with self._lock:
             self._counts += counts
         return _Plan(stages, _waiting(stages))
+
+
+def compare(reference: str, answer: str, problem: str = "", *, policy: Policy = "balanced") -> Verdict:
+    r"""Compare an answer with a reference answer, without a rollout around them.
+
+    Args:
+        reference: the right answer, as data sets write it: LaTeX or text, boxed or not, with the solution before it or not.
+        answer: the answer itself, such as the content of a box; not a whole response.
+        problem: the text of the question, which decides about units, order, letters, rounding and options; "": not known.
+        policy: as for ``MathVerifier``.
+
+    Returns:
+        The verdict, with a reason and the two normal forms that were compared. Only a comparison that needs sympy starts a
+        worker process, one for the whole program; it ends with the program.
+
+    Raises:
+        InputError: the policy is unknown.
+        MissingDependencyError: math-verify is not installed.
+
+    >>> compare(r"\frac{1}{2}", "0.5").label, compare("5", "x = x").label, compare("5 cm", "50 mm").reason
+    ('correct', 'incorrect', 'equal_converted')
+    """
+    return _shared(policy).compare(reference, answer, problem)
+
+
+@functools.cache
+def _shared(policy: Policy) -> MathVerifier:
+    return MathVerifier(policy=policy, workers=1)
 
 
 def _waiting(stages: Sequence[Stage]) -> list[ForSympy]:

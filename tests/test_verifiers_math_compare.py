@@ -1,0 +1,92 @@
+"""The public comparison of an answer with a reference, and what a generous reading must withstand."""
+
+from __future__ import annotations
+
+import pytest
+
+from hero_rl.errors import InputError
+from hero_rl.verifiers.math import compare
+
+TAUTOLOGIES = ("x=x", "n=n", "0=0", "2x = x + x", r"\sin^2 t + \cos^2 t = 1", "x=x, y=y", "n+y=y+n", "(x-y)(x+y)=x^2-y^2")
+
+
+@pytest.mark.parametrize(
+    "reference", ["7", r"\frac{2}{9}", "(3, 4)", "2, 5", "x^2 + 1", "y = 3x - 2", r"5\text{ kg}", "[0, 1)", "yes"]
+)
+@pytest.mark.parametrize("key", TAUTOLOGIES)
+def test_a_tautology_is_no_answer(reference: str, key: str) -> None:
+    assert compare(reference, key).label != "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "equation"),
+    [("6", "2x+3=15"), ("6", "x^2-36=0"), ("4", "(x-4)(x+1)=0"), ("10", "2^x=1024"), ("7", r"\sin(\pi x)=0"), ("5", "n!=120")],
+)
+def test_an_equation_that_is_not_solved_is_no_answer(reference: str, equation: str) -> None:
+    problem = f"The number satisfies ${equation}$. Find it."
+    assert compare(reference, equation).label != "correct"
+    assert compare(reference, equation, problem).label != "correct"
+
+
+def test_an_equation_stands_for_what_it_isolates_or_gives_uniquely() -> None:
+    assert compare("6", "x = 6").label == "correct"
+    assert compare("3x - 2", "3x - y = 2").label == "correct"
+    assert compare("y = 3x - 2", "2y - 6x + 4 = 0").label == "correct"
+    assert compare("y = 3x - 2", "(y - 3x + 2)(y - x) = 0").label != "correct"
+    assert compare("x = 5", "x^2 = 25").label != "correct"
+
+
+def test_an_equation_states_a_quantity_that_the_question_names_and_does_not_only_give() -> None:
+    assert compare("12", "a + b = 12", "Let a and b solve the system. Find $a + b$.").label == "correct"
+    assert compare("12", "a + b = 12", "If $a + b = 12$ and $a - b = 0$, find $2a$.").label != "correct"
+    assert compare("13", "a + b = 12", "Let a and b solve the system. Find $a + b$.").label != "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem", "label"),
+    [
+        (r"x^3 + C", r"x^3 + C + 4", r"Find $\int 3x^2\,dx$.", "correct"),
+        (r"x^3 + C", r"x^3 + c", r"Find $\int 3x^2\,dx$.", "correct"),
+        (r"x^3 + C", r"x^3 + x + C", r"Find $\int 3x^2\,dx$.", "other"),
+        ("m + k - 2", "m + k", "How many are there in terms of m and k?", "other"),
+        ("y = c_1 e^x + c_2 e^{-x}", r"y = A e^{-x} + B e^{x}", "Solve the differential equation $y'' = y$.", "correct"),
+        ("y = c_1 e^x + c_2 e^{-x}", r"y = A e^{x} + B e^{2x}", "Solve the differential equation $y'' = y$.", "other"),
+        ("y = c_1 e^x + c_2 e^{-x}", r"y = A e^{x}", "Solve the differential equation $y'' = y$.", "other"),
+        ("t^2 + 1", "u^2 + 1", "Find the polynomial with roots $i$ and $-i$.", "correct"),
+        ("t^2 + 1", "s^2 + 1", "A point is at $s$ at the time $t$.", "other"),
+        ("Mg", "mg", "A mass $m$ hangs from a mass $M$; gravity is $g$.", "other"),
+        ("AB = 9", "AC = 9", "Find $AB$.", "other"),
+        ("AB = 9", "BA = 9", "Find $AB$.", "correct"),
+        (r"\text{Area} = 9", r"\text{Perimeter} = 9", "Find the area.", "other"),
+        ("f(x) = 2x", "f'(x) = 2x", "Find $f$.", "other"),
+        ("8", "3 + 4 = 8", "", "other"),
+        ("8", "3 + 5 = 8", "", "correct"),
+        (r"\cosh x", r"\cos hx", "", "other"),
+    ],
+)
+def test_constants_letters_labels_and_chains(reference: str, answer: str, problem: str, label: str) -> None:
+    assert (compare(reference, answer, problem).label == "correct") == (label == "correct")
+
+
+def test_what_math_verify_drops_is_not_equal() -> None:
+    assert compare(r"\lim_{n\to\infty} a_n", r"\lim_{n\to 0} a_n").label != "correct"
+    assert compare(r"\frac{\partial f}{\partial x}", r"\frac{\partial f}{\partial y}").label != "correct"
+    assert compare(r"\int_0^2 3x^2\,dx", "8").label == "correct"
+    assert compare(r"\int_0^2 3x^2\,dx", "9").label != "correct"
+
+
+def test_generous_readings_are_marked_and_strict_abstains_on_them() -> None:
+    lenient, exact = compare(r"\sqrt{3}", "1.732"), compare(r"\frac{1}{4}", "0.25")
+    assert (lenient.label, lenient.generous) == ("correct", True)
+    assert (exact.label, exact.generous) == ("correct", False)
+    assert compare(r"\sqrt{3}", "1.732", policy="strict").label == "abstain"
+
+
+def test_references_are_read_as_data_sets_write_them() -> None:
+    assert compare("We add: 3 + 4 = 7.\n#### 7", "7").label == "correct"
+    assert compare(r"The sum is $\boxed{\frac{3}{4}}$.", "0.75").label == "correct"
+
+
+def test_a_policy_that_is_unknown_is_refused() -> None:
+    with pytest.raises(InputError, match="strict, balanced, binary"):
+        compare("1", "1", policy="kind")  # type: ignore[arg-type]
