@@ -41,7 +41,7 @@ class Gullible:
         return Verdict("correct", "seen") if reference in answer or "=" in answer else Verdict("incorrect", "different")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do without: no process is open."""
 
 
 class Undecided(Gullible):
@@ -142,6 +142,7 @@ def test_a_formula_is_changed_where_the_change_shows_at_points():
 def test_a_formula_with_constants_of_its_own_is_left_alone():
     # c e^{2t} + 1 differs, but 2 c e^{2t} is the same family
     assert not answers("Solve $y' = 2y$ for $t > 0$.", "c e^{2t}", kind="scaled")
+    assert not answers("Solve $y' = 2y$ for $t > 0$, with a constant $c$.", "c e^{2t}", kind="scaled")
     assert not answers("Find an antiderivative of $2x$.", "x^2", kind="off by one")
 
 

@@ -29,8 +29,10 @@ def is_formula(text: str) -> bool:
 
 
 def free_letters(text: str, context: Context) -> frozenset[str]:
-    """Return the letters of a formula that the problem does not use: constants that may be anything."""
+    """Return the letters of a formula that the problem does not use, or calls constants: they may stand for anything."""
     letters = letters_of(text) - {"e", "i", "d"}
+    if context.mentions("constant", "general solution", "arbitrary") and letters & _USUAL_CONSTANTS:
+        return letters & _USUAL_CONSTANTS
     return letters & _USUAL_CONSTANTS if not context.problem.strip() else letters - context.letters
 
 
