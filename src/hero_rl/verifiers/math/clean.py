@@ -128,7 +128,7 @@ def clean(text: str) -> str:
     >>> clean(r"$\dfrac{1}{2}\,\mathrm{cm}$.")
     '\\frac{1}{2} \\text{cm}'
     """
-    text = _repair(text)
+    text = repaired(text)
     text = _plain_signs(text)
     text = _STRAY.sub("", _PERCENT.sub(r"\\%", _COMMENT.sub("", text)))
     text = _undelimit(text)
@@ -145,7 +145,7 @@ def clean(text: str) -> str:
     return " ".join(text.split())
 
 
-def _repair(text: str) -> str:
+def repaired(text: str) -> str:
     r"""Undo what an unescaped backslash did on the way here: ``\f`` of ``\frac`` read as a form feed, and the like."""
     if not text.isprintable():
         for sign, spelling in _CONTROL.items():

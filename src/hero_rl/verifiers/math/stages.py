@@ -11,9 +11,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
-from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.clean import clean, repaired
 from hero_rl.verifiers.math.doubt import words
-from hero_rl.verifiers.math.extract import FoundAnswer, alternatives, extract_answer, extract_reference, undouble
+from hero_rl.verifiers.math.extract import (
+    MAX_BARE_CHARS,
+    FoundAnswer,
+    alternatives,
+    extract_answer,
+    extract_reference,
+    undouble,
+)
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
@@ -83,14 +90,19 @@ def find_pair(
     if isinstance(fields, InvalidField):
         return _nothing(unsure("field_invalid"), str(fields))
     found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
-    return pair_of(reference, found, response, problem, fields)
+    pair = pair_of(reference, found, response, problem, fields)
+    if found.source == "sentence" and isinstance(response, str) and len(response) <= MAX_BARE_CHARS:
+        whole = pair_of(reference, FoundAnswer(response.strip(), "whole"), "", problem, fields)
+        if isinstance(whole, Pair) and compare_pair(whole).finding.relation == "equal":
+            return whole  # the response is nothing but an answer in words
+    return pair
 
 
 def pair_of(
     reference: object, found: FoundAnswer, response: object = "", problem: str = "", fields: Fields = NO_FIELDS
 ) -> Pair | Stage:
     """Return a reference and the answer that was found, or the finding where one of them is missing or contradicts itself."""
-    known = extract_reference("" if reference is None else str(reference))
+    known = extract_reference("" if reference is None else repaired(str(reference)))
     expected = known.text.strip()
     if not expected:
         return _nothing(unsure(known.doubt or "reference_missing"), "")

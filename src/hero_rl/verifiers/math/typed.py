@@ -10,6 +10,7 @@ from functools import partial
 from hero_rl.verifiers.math.bases import compare_numerals
 from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import compare_choices, compare_statements
+from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
 from hero_rl.verifiers.math.discriminate import decoys
 from hero_rl.verifiers.math.domains import relate_domains
@@ -33,7 +34,7 @@ from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_statement
+from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_statement
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
@@ -135,18 +136,26 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     if finding.relation != "equal" or a.domain == b.domain:
         return finding
     domains = relate_domains(a.domain, b.domain)
+    if domains == "differ" and _is_said(b.domain if not a.domain else "" if b.domain else a.domain, hints):
+        domains = "left_out"
     if domains == "differ":
         return unsure("conditions_differ")
     return finding if domains == "same" or finding.lenient else equal("equal_domain_left_out")
+
+
+def _is_said(domain: str, hints: Hints) -> bool:
+    """Return whether the question itself says that its variables lie in the set of a domain, which then may be left out."""
+    member = re.search(r"\\in\s*(\S.*)", domain)
+    return member is not None and _squeezed(member[1]) in _squeezed(clean(hints.text))
 
 
 def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
     if "nothing" in (a.kind, b.kind):
         return different("answer_unreadable") if b.kind == "nothing" else unsure("reference_unreadable")
     if "word" in (a.kind, b.kind):
-        return _compare_words(a, b)
+        return _compare_words(a, b, hints)
     if "text" in (a.kind, b.kind):
-        return _compare_text(a, b)
+        return _compare_text(a, b, hints)
     region = _compare_as_regions(a, b, hints)
     if region is not None:
         return region
@@ -185,7 +194,7 @@ def _as_matrices(a: Reading, b: Reading) -> tuple[Reading, Reading]:
     return (a, written_out) if matrix is a else (written_out, b)
 
 
-def _compare_words(a: Reading, b: Reading) -> Finding:
+def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
     if a.kind == b.kind == "word":
         if a.form == b.form or {a.form, b.form} == _MANY:
             return EQUAL
@@ -193,16 +202,16 @@ def _compare_words(a: Reading, b: Reading) -> Finding:
         return DIFFERENT if exclusive or {a.form, b.form} <= _MANY | {"none"} else unsure("words")
     word, other = (a, b) if a.kind == "word" else (b, a)
     if other.kind == "text":
-        return _compare_text(a, b)
+        return _compare_text(a, b, hints)
     if word.form in ("infinity", "infinitely many", "none", "undefined"):
         return different("kinds_differ")
     return unsure("words")
 
 
-def _compare_text(a: Reading, b: Reading) -> Finding:
-    if a.kind == b.kind == "text" and same_statement(a.text, b.text):
+def _compare_text(a: Reading, b: Reading, hints: Hints) -> Finding:
+    if a.kind == b.kind == "text" and (same_statement(a.text, b.text) or same_list(a.text, b.text, hints.text)):
         return equal("equal_words")
-    by_keyword = _compare_by_keyword(a, b)
+    by_keyword = _compare_by_keyword(a, b, hints)
     if by_keyword is not None:
         return by_keyword
     if a.kind == "text" and a.form not in _GARBAGE:
@@ -214,7 +223,7 @@ def _compare_text(a: Reading, b: Reading) -> Finding:
     return unsure("answer_in_words" if b.form == "prose" else "answer_not_understood")
 
 
-def _compare_by_keyword(a: Reading, b: Reading) -> Finding | None:
+def _compare_by_keyword(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     """``Yes, because ...`` against ``yes``: a statement that turns on one word, and that word."""
     if {a.kind, b.kind} != {"text", "word"}:
         return None
@@ -222,7 +231,7 @@ def _compare_by_keyword(a: Reading, b: Reading) -> Finding | None:
     keyword = keyword_of(text.text)
     if keyword is None:
         return None
-    return _compare_words(text._replace(kind="word", form=keyword), word)
+    return _compare_words(text._replace(kind="word", form=keyword), word, hints)
 
 
 # ------------------------------------------------------------------------------------------- sets of numbers

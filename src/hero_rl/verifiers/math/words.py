@@ -136,6 +136,12 @@ _CHINESE_LEAD_IN = re.compile(r"^(?:所以|因此|故|即)?(?:最终|最后)?(?:
 MAX_WORDS = 60
 
 
+_ORDER = re.compile(
+    r"\b(?:order|first|second|third|last|before|after|respectively|rank|win\w*|then|steps?|sequence|correspond\w*|each|match\w*)\b",
+    re.IGNORECASE,
+)
+
+
 def plain_words(text: str) -> str:
     r"""The text in lower case, without ``\text``, punctuation and quotation marks."""
     text = _TEXT.sub(r" \1 ", text)
@@ -237,6 +243,23 @@ def same_statement(reference: str, answer: str) -> bool:
         return bool(expected)
     here, there = (tuple(word for word in words if word not in _SUBJECTS) for words in (expected, given))
     return bool(here) and here == there and (len(here) == len(expected) or len(there) == len(given))
+
+
+def same_list(reference: str, answer: str, problem: str) -> bool:
+    """Return whether two texts list the same things in words, where nothing in the question speaks of an order.
+
+    >>> same_list("red, blue", "blue and red", "Which colours?"), same_list("Ann, Ben", "Ben, Ann", "Who was first, who last?")
+    (True, False)
+    """
+    here, there = _listed(reference), _listed(answer)
+    return len(here) > 1 and here == there and bool(problem) and not _ORDER.search(problem)
+
+
+def _listed(text: str) -> frozenset[tuple[str, ...]]:
+    """Return the things that a text lists; none where something in it is no plain word."""
+    parts = [_statement(part) for part in re.split(r",|;|\band\b", _TEXT.sub(r" \1 ", text)) if part.strip(" .")]
+    plain = all(part and all(word.isalpha() and len(word) > 1 and word not in LOADED for word in part) for part in parts)
+    return frozenset(parts) if plain else frozenset()
 
 
 def _statement(text: str) -> tuple[str, ...]:
