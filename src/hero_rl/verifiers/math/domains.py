@@ -56,7 +56,9 @@ _BASES = {
     "complex": "C", "prime": "P", "primes": "P", "constant": "constant", "constants": "constant", "arbitrary": "",
     "fixed": "constant", "integration": "constant", "parameter": "", "parameters": "", "free": "",
 }  # fmt: skip
-_PLAIN_MEMBER = re.compile(r"(?<![A-Za-z\\])([A-Za-z]) (?:in|belongs to) ([NZQR])(?![A-Za-z])")
+_PLAIN_MEMBER = re.compile(
+    r"(?<![A-Za-z\\])([A-Za-z])\s*(?:\\in|(?<=\s)(?:in|belongs to)\s)\s*(?:\{\s*([NZQR])\s*\}|([NZQR]))(?![A-Za-z])"
+)
 _ALL_SIGNS = r"(?:\s*,\s*\\pm\s*\d+)+\s*,?\s*(?:\\ldots)?"
 _COUNTED = re.compile(rf"(?<![A-Za-z\\])([A-Za-z])\s*=\s*(?:0{_ALL_SIGNS}|(-?\d+)(?:\s*,\s*-?\d+)+\s*,?\s*\\ldots)")
 _ENDLESS = re.compile(
@@ -71,7 +73,7 @@ def counted_domains(text: str) -> str:
     >>> counted_domains(r"k\pi, k = 0, 1, 2, \ldots")
     'k\\pi, k \\in \\mathbb{Z}_{\\ge 0}'
     """
-    text = _PLAIN_MEMBER.sub(r"\1 \\in \\mathbb{\2}", text)
+    text = _PLAIN_MEMBER.sub(lambda match: rf"{match[1]} \in \mathbb{{{match[2] or match[3]}}}", text)
     if r"\ldots" not in text and r"\pm" not in text:
         return text
 
@@ -108,17 +110,18 @@ def read_domains(text: str) -> Domains | None:
     if said != Domain():
         if not found:
             return None
-        found = {letter: _both(domain, said) for letter, domain in found.items()}
+        found = {letter: both(domain, said) for letter, domain in found.items()}
     return {letter: domain for letter, domain in found.items() if domain != Domain()}
 
 
 def _note(found: dict[str, Domain], new: Domains) -> str:
     for letter, domain in new.items():
-        found[letter] = _both(found[letter], domain) if letter in found else domain
+        found[letter] = both(found[letter], domain) if letter in found else domain
     return " "
 
 
-def _both(a: Domain, b: Domain) -> Domain:
+def both(a: Domain, b: Domain) -> Domain:
+    """The values that belong to two domains."""
     low, low_open = (a.low, a.low_open) if b.low is None or (a.low is not None and a.low > b.low) else (b.low, b.low_open)
     high, high_open = (
         (a.high, a.high_open) if b.high is None or (a.high is not None and a.high < b.high) else (b.high, b.high_open)
@@ -166,7 +169,7 @@ def _member(match: re.Match[str]) -> Domains:
 
 
 def _between(match: re.Match[str]) -> Domains:
-    return {match[3]: _both(_bound(_TURNED[match[2]], match[1]), _bound(match[4], match[5]))}
+    return {match[3]: both(_bound(_TURNED[match[2]], match[1]), _bound(match[4], match[5]))}
 
 
 def _bounded(match: re.Match[str]) -> Domains:
@@ -208,11 +211,11 @@ def _in_words(text: str) -> tuple[list[str], Domain] | None:
             )
             letters += [] if article else [word]
         elif lower in _BASES:
-            said = _both(said, Domain(_BASES[lower]))
+            said = both(said, Domain(_BASES[lower]))
         elif lower in ("odd", "even"):
             said = said._replace(parity=lower)
         elif lower in ("positive", "negative", "nonnegative", "non-negative", "natural", "nonzero", "non-zero"):
-            said = _both(said, _SIGNED[lower.replace("-", "")])
+            said = both(said, _SIGNED[lower.replace("-", "")])
         elif lower not in _FILLER:
             return None
     if said.parity and not said.base:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.domains import INTEGERS, Domain
+from hero_rl.verifiers.math.domains import INTEGERS, WHOLE_LETTERS, Domain
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise
 from hero_rl.verifiers.math.family_text import read_family
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, equal, unsure
@@ -56,17 +56,24 @@ def compare_families(reference: str, answer: str, problem: str, hints: Hints) ->
         return None
     used = hints.letters
     ambient = _ambient(problem, a.label or b.label)
-    if (a.of_integers or b.of_integers) and ambient is None:
+    generous = (a.of_integers or b.of_integers) and ambient is None
+    if generous and not _is_counting_letter(a, b):
         return None
     if not all(_is_free(one, used) for one in (a, b)):
         return None
-    said = any(one.certain or one.of_integers for one in (a, b))
-    if not said and not any(is_trigonometric(one) or _is_sought(one, used, problem) for one in (a, b)):
+    said = any(one.certain or one.of_integers for one in (a, b)) and not generous
+    if not said and not generous and not any(is_trigonometric(one) or _is_sought(one, used, problem) for one in (a, b)):
         return None
     finding = _settle(_bounded_by(a, ambient), _bounded_by(b, ambient))
-    if said or finding.relation == "different":
+    if said or (finding.relation == "different" and not generous):
         return finding
     return equal("equal_domain_left_out") if finding.relation == "equal" else None
+
+
+def _is_counting_letter(a: Family, b: Family) -> bool:
+    r"""Whether one side is ``n \ge 3``, with a letter for integers, and the other speaks of integers."""
+    inequality, other = (a, b) if a.of_integers else (b, a)
+    return inequality.label in WHOLE_LETTERS and other.certain and not other.of_integers
 
 
 def _is_sought(family: Family, used: frozenset[str], problem: str) -> bool:

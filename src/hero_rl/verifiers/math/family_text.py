@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
-from hero_rl.verifiers.math.domains import Domain, as_integers, counted_domains, read_domains
+from hero_rl.verifiers.math.domains import Domain, as_integers, both, counted_domains, read_domains
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.members import Family, Member, every
 from hero_rl.verifiers.math.number_phrases import read_number_phrase
@@ -26,6 +27,13 @@ _OF_THE_FORM = re.compile(
     r"(?P<noun>(?:positive |non-?negative )?(?:numbers?|integers?)) of the form\s*\}?\s*",
     re.IGNORECASE,
 )
+_SUCH_THAT = re.compile(
+    r"^(?:\\text\{\s*)?(?:(?:all|any|every|the|those) )?"
+    r"(?P<noun>(?:positive |non-?negative )?(?:integers?|numbers?))\s*\}?\s*[A-Za-z]?\s*"
+    r"(?:\\text\{\s*)?(?:such that|with|satisfying|for which|where)\s*\}?\s*(?=[A-Za-z]\s*(?:\\equiv|=))",
+    re.IGNORECASE,
+)
+_SET = re.compile(r"\\mathbb\{[ZN]\}(?:\s*[_^].{1,9})?")
 _LABEL = re.compile(r"^(\\?[A-Za-z]+|[A-Za-z]_\{?\d\}?)\s*(?:=|\\in(?![A-Za-z]))\s*(?=\S)")
 _TRAILING_MOD = re.compile(r"\(?\s*\\text\{\s*mod\s*\}\s*\{?\s*(\d+)\s*\}?\s*\)?")
 _MOD = re.compile(r"\(?\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*\)?$")
@@ -49,7 +57,8 @@ def read_family(text: str) -> Family | None:
 
 
 def _read(text: str) -> Family | None:
-    form = _OF_THE_FORM.match(text)
+    text = rf"n \in {text}" if _SET.fullmatch(text) else text
+    form = _OF_THE_FORM.match(text) or _SUCH_THAT.match(text)
     if form is None:
         text = _SOLUTIONS.sub("", text)
         worded = read_number_phrase(text)
@@ -61,11 +70,14 @@ def _read(text: str) -> Family | None:
 
 def _listed(text: str, family: Family) -> Family | None:
     """The elements of a list added to a family, and what is said of their letters."""
+    counted = _counted(text)
+    if counted is not None:
+        return counted
     domains: dict[str, Domain] = {}
     for part in _parts(text):
         said = None if r"\ne" in part else read_domains(part)
         if said:
-            domains |= said
+            domains |= {letter: both(domains.get(letter, Domain()), domain) for letter, domain in said.items()}
             continue
         if family.without and re.fullmatch(r"-?\d{1,9}", part):
             family = family._replace(without=(*family.without, Fraction(part)))
@@ -77,6 +89,18 @@ def _listed(text: str, family: Family) -> Family | None:
     if not family.members and len(domains) == 1:
         family = family._replace(label=next(iter(domains)))
     return _with_domains(family, domains) if family.members or family.label else None
+
+
+def _counted(text: str) -> Family | None:
+    r"""``2, 4, 6, \ldots``: three numbers or more with equal steps, and so on."""
+    terms = [term for term in split_at(text, lambda piece: piece == ",") if term]
+    if len(terms) < 4 or terms[-1] != r"\ldots" or not all(re.fullmatch(r"-?\d{1,9}", term) for term in terms[:-1]):
+        return None
+    numbers = [int(term) for term in terms[:-1]]
+    steps = {y - x for x, y in pairwise(numbers)}
+    if len(steps) != 1 or 0 in steps:
+        return None
+    return Family((every(steps.pop(), number(numbers[0]), Domain("Z", Fraction(0))),), certain=True)
 
 
 def _joined(a: Family, b: Family) -> Family:
@@ -96,7 +120,7 @@ def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
     members = family.members
     if bounds != Domain() and not family.has_parameter:
         counted = as_integers(family.label, bounds)
-        family = family._replace(of_integers=counted.base == "Z", certain=family.certain or bounds.base == "Z")
+        family = family._replace(of_integers=bounds.base != "Z", certain=family.certain or bounds.base == "Z")
         members, bounds = (*members, every(1, number(0), counted)), Domain()
     members = tuple(_with_domain(one, domains) for one in members)
     if any(name not in {one.letter for one in members} for name in domains):

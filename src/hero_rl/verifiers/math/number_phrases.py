@@ -24,6 +24,7 @@ _SIGN = {
     "nonnegative": (Fraction(0), None), "non-negative": (Fraction(0), None), "": (None, None),
 }  # fmt: skip
 _PARITY_FIRST = re.compile(r"^(odd|even) (positive|negative|natural|non-?negative)(?= )")
+_MAX_REST = 20
 _COUNT = r"(\d{1,9}|two|three|four|five|six|seven|eight|nine|ten|twelve)"
 _PHRASE = re.compile(
     r"(?P<sign>positive|natural|negative|non-?negative)?\s*(?P<parity>odd|even)?\s*"
@@ -31,7 +32,7 @@ _PHRASE = re.compile(
     rf"(?P<multiple>(?:integer )?multiples? of {_COUNT}(?: (?P<either>or) {_COUNT})?)|"
     rf"(?P<power>(?:perfect )?powers? of {_COUNT})|"
     r"(?P<square>(?:perfect )?squares?(?: numbers?)?|square numbers?)|(?P<cube>(?:perfect )?cubes?))?"
-    rf"\s*(?P<divisible>(?:that are |which are )?divisible by {_COUNT}(?: (?P<joint>and|or)(?: by)? {_COUNT})?)?"
+    rf"\s*(?P<divisible>(?:that are )?(?P<never>not )?divisible by {_COUNT}(?: (?P<joint>and|or)(?: by)? {_COUNT})?)?"
     r"(?:\s+(?P<name>[A-Za-z]))?"
     r"(?:\s*(?:with\s+)?(?:(?P=name)|[A-Za-z])?\s*"
     r"(?P<bound>greater than or equal to|at least|greater than|larger than|more than|less than|at most|\\ge|\\le|>|<)"
@@ -82,6 +83,9 @@ def _worded_members(match: re.Match[str]) -> tuple[Member, ...] | None:
         return (Member(Node("pow", (number(counts[0]), hidden)), HIDDEN, Domain("Z", Fraction(0))),) if counts[0] > 1 else None
     if match["square"] or match["cube"]:
         return (Member(Node("pow", (hidden, number(2 if match["square"] else 3))), HIDDEN, None),)
+    if match["never"]:
+        single = len(counts) == 1 and counts[0] <= _MAX_REST
+        return tuple(every(counts[0], number(rest), domain) for rest in range(1, counts[0])) if single else None
     if counts:
         counts = [lcm(*counts)] if match["joint"] == "and" else counts
         return tuple(every(count, number(0), domain) for count in counts)

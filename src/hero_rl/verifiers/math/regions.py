@@ -24,6 +24,10 @@ _EXCEPT = re.compile(
     r"(?:all |any )?reals?(?: numbers?)?(?: [A-Za-z])?,?\s*\}?\s*)"
     r"(?:\\text\{\s*)?(?:except|excluding|other than)(?: for)?\s*\}?\s*((?:[A-Za-z]\s*=\s*)?-?[\d\\][^A-Z]{0,60})"
 )
+_ANY = re.compile(
+    r"^(?:\\text\{\s*)?(?:all|any|every)(?: reals?)?(?: numbers?)?\s*\}?\s*"
+    r"(?=[A-Za-z]\s*(?:<|>|\\le|\\ge|\\ne|\\in)(?![A-Za-z]))"
+)
 _MINUS_INFINITY = frozenset((r"-\infty", r"-inf", "-oo"))
 _INFINITY = frozenset((r"\infty", r"+\infty", "inf", "+inf", "oo", "infinity"))
 _BELOW = {"<": False, r"\le": True}
@@ -48,7 +52,7 @@ def read_region(text: str) -> Region | None:
 
 
 def _read(text: str) -> Region | None:
-    text = text.strip()
+    text = _ANY.sub("", text.strip())
     if _REAL_LINE.fullmatch(text):
         return REALS
     twice = split_at(text, lambda piece: piece == ":")

@@ -129,9 +129,9 @@ def relation_chain(text: str) -> Chain:
 
 _SET_NAME = r"(?:\\mathbb\{[A-Z]\}|[A-Z])(?:\s*[_^]\s*(?:\{[^{}]*\}|[-+*\d>0]+))*(?:_?\{?[^{},\s]*\}?)?"
 _DOMAIN_TAIL = re.compile(
-    r"\s*(?:[,;(\[]|\\quad|\\text\{\s*(?:,\s*)?(?:for|where|with|for (?:all|any|every|each|some)(?: integers?)?)\s*\}|for|"
-    r"where)*\s*"
-    rf"(?:\\forall)?\s*(?<![A-Za-z\\])(?:[A-Za-z](?:\s*,\s*[A-Za-z])*)\s*\\in\s*{_SET_NAME}\s*[)\]]?$"
+    r"(?:\s*(?:[,;(\[]|\\quad|\\text\{\s*(?:,\s*)?(?:for|where|with|for (?:all|any|every|each|some)(?: integers?)?)\s*\}|for|"
+    r"where|\\forall)+\s*(?:\\forall)?\s*(?<![A-Za-z\\])[A-Za-z](?:\s*,\s*[A-Za-z])*|\s(?:\\forall)?\s*[A-Za-z]|(?<=[})])[A-Za-z])"
+    rf"\s*\\in\s*{_SET_NAME}\s*[)\]]?$"
 )
 _QUALIFIER = re.compile(
     r"[,;(]?\s*(?:\\text\{\s*[,(]?\s*(?:for (?:all|any|every|each|some)|where|with|for|if|when|as long as|such that)\b[^{}]*\}|"
