@@ -10,7 +10,8 @@ import re
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.boxes import Box
-from hero_rl.verifiers.math.sentences import masked, stated_at_start, stated_in
+from hero_rl.verifiers.math.formulas import masked
+from hero_rl.verifiers.math.sentences import stated_at_start, stated_in
 
 Source: TypeAlias = Literal["box", "boxes", "tag", "hashes", "phrase", "sentence", "whole", "none"]
 
@@ -71,7 +72,8 @@ _TITLE_BEFORE = re.compile(
 )
 _TITLE_AFTER = re.compile(r"[a-zA-Z]{6,10}[.:]?[ \t]{0,3}(?:\*\*|\}|\n)[\s*_:]{0,40}")
 _LETTER = re.compile(
-    r"[\s*_\"“`$(\[{\\]*(?:text(?:bf)?\{)?(?:(?:option|choice|letter)\s+)?[*_(]*([A-J])[)\]*_}$]*(?=[\s.:,;!*\"”`]|"
+    r"[\s*_\"“`$(\[{\\]*(?:text(?:bf)?\{)?(?:(?:option|choice|letter|therefore|thus|hence|then|clearly|"
+    r"indeed)\s+)?[*_(]*([A-J])[)\]*_}$]*(?=[\s.:,;!*\"”`]|"
     r"$)",
     re.IGNORECASE,
 )
@@ -157,6 +159,7 @@ _HEDGE = re.compile(
     r"i don't (?:really )?know|i do not know|i could be wrong|i may be wrong|"
     r"i might be wrong|no idea)\b|\b(?:or|but)\s+(?:maybe|perhaps|possibly|it (?:could|might|may)(?: also)? be|(?:could|"
     r"might|may) (?:also )?be)\b|"
+    r"\b(?:another|the other|one) (?:possible|possibility|candidate|option is)\b|"
     r"\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|alternatively|"
     r"otherwise|else),?\s+(?:it is\s+)?[$\\(*\d\-]",
     re.IGNORECASE,

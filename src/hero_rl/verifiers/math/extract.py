@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.claims import Claim, Source, is_disowned, is_hedged, marked_claims, taken_back
-from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, masked, stated_in
+from hero_rl.verifiers.math.formulas import masked
+from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
 from hero_rl.verifiers.math.words import number_in_words
 
 MAX_BARE_CHARS = 300
@@ -37,12 +38,13 @@ _RESTATED = re.compile(
     r"or simply|or,? in decimals?|=|\\approx|≈|approximately|also known as|or about)\b[\w\s,]{0,30}[$\\(\[\s]*",
     re.IGNORECASE,
 )
+_IN_CASES = re.compile(r"^[^.!?\n]*(?:\b(?:if|or|either|otherwise|case)\b|;)[^.!?\n]*$", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</(?:think(?:ing)?|reasoning|scratchpad)>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 _THOUGHT = re.compile(r"<(?:think(?:ing)?|reasoning|scratchpad)>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
 _NEXT_TURN = re.compile(r"\n(?:\#{1,4} ?)?\*{0,2}(?:Question|Problem|Q|Human|User|Exercise)\*{0,2} ?\d{0,3} ?[:.]")
 _END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
 _SENTENCE = re.compile(
-    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s])|\s*$)|。|(?<!:)(?<! is)(?<! are)(?<! get)(?<! have)\n(?:\s*\n|"
+    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|(?<!:)(?<! is)(?<! are)(?<! get)(?<! have)\n(?:\s*\n|"
     r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|"
     r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
 )
@@ -125,7 +127,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         if letter is None and taken_back(text[: last.start], boxed.end) < 0:
             also.append(boxed.text)
     elif last.source in ("box", "boxes") and len(claims) > 1 and claims[-2].source == "box":
-        if _RESTATED.fullmatch(text[claims[-2].end : last.start]):
+        if _RESTATED.fullmatch(between) or (len(between) <= _NEAR_CHARS and _IN_CASES.search(between)):
             also.append(claims[-2].text)
     elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
         also.append(claims[-2].bare)
@@ -286,7 +288,7 @@ def extract_reference(reference: str) -> FoundAnswer:
 
     Commands escaped twice, ``\\frac``, are repaired. A reference ``3/4 (or 0.75)`` has its alternatives in ``also``.
     """
-    text = undouble(reference.strip().replace("\x08oxed", "\\boxed"))
+    text = _listed(undouble(reference.strip().replace("\x08oxed", "\\boxed")))
     boxes, _ = find_boxes(text)
     if boxes:
         runs = _runs_of_boxes(text, boxes)
@@ -301,6 +303,13 @@ def extract_reference(reference: str) -> FoundAnswer:
         if found.source == "phrase" or (len(text) > MAX_BARE_CHARS and found.text):
             return found
     return _with_alternatives(text, "whole")
+
+
+def _listed(text: str) -> str:
+    """A list of strings as Python prints it, ``['1', '2']``, as its elements."""
+    if not re.fullmatch(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*\s*\]", text):
+        return text
+    return ", ".join(one or other for one, other in re.findall(r"'([^']*)'|\"([^\"]*)\"", text))
 
 
 def undouble(text: str) -> str:

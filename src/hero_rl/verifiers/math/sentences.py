@@ -7,8 +7,10 @@ could be, the answer is "unclear", never a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
+
+from hero_rl.verifiers.math.formulas import TOKEN, Run, formulas
 
 MAX_SENTENCE_CHARS = 1_500
 _MAX_NOUNS = 4
@@ -28,35 +30,13 @@ class Stated(NamedTuple):
 UNCLEAR = Stated("", "")
 """Several values are stated, and nothing tells which of them is meant."""
 
-_FUNCTIONS = (
-    "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|lg|exp|sqrt|max|min|gcd|lcm|mod|det|pi|infinity|inf"
-)
-_TOKEN = re.compile(
-    r"(?P<math>\$\$[^$]{1,1000}\$\$|\\\[(?:(?!\\\]).){1,1000}\\\]|\\\((?:(?!\\\)).){1,1000}\\\)|"
-    r"\\begin\{(?P<env>[a-z]+\*?)\}(?:(?!\\end).){1,1000}\\end\{(?P=env)\}|"
-    r"(?<![\\\d])\$(?=[^\s$])(?P<inline>(?:\\\$|[^$]){1,400}?)(?<=[^\s\\])\$(?!\d)|`[^`\n]{1,100}`)"
-    r"|(?P<ordinal>\d[\d,]*(?:-?(?:st|nd|rd|th)\b|\^\{?(?:\\text\{)?(?:st|nd|rd|th)\b\}{0,2}|-[A-Za-z]+|[A-Za-z]{2,}))"
-    r"|(?P<number>(?:(?:\\?\$|[€£¥₹])\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\s\d+/\d+|/\d+)?(?:[eE][-+]?\d+)?"
-    r"(?:\s?(?:\\?%|°|\^\\circ))?|(?:\\?\$)?\.\d+|[∞π½¼¾⅓⅔])"
-    rf"|(?P<function>\b(?:{_FUNCTIONS})\b)"
-    r"|(?P<command>\\[A-Za-z]+\*?|\\[^A-Za-z])"
-    r"|(?P<joint>\b(?:and|or|to)\b)"
-    r"|(?P<word>[^\W\d_]{2,}(?:['’\-][^\W\d_]+)*)"
-    r"|(?P<letter>[^\W\d_])"
-    r"|(?P<comma>[,;，、])"
-    r"|(?P<sign>[-+*/=<>()\[\]{}|!^_:&~±√×÷−·⋅≈≤≥≠∪∩'])"
-    r"|(?P<other>\S)",
-    re.DOTALL,
-)
-_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?=[\s,.])")
-_KNOWN = re.compile(rf"(?:{_FUNCTIONS}|and|or)")
 _UNIT = re.compile(
     r"\s*-?(?:(?:\\text|\\mathrm)?\{?\s*)?(?:(?:(?:square|sq\.?|cubic|cu\.?)\s+)?(?:percent(?:age points)?|per ?cent|%|"
     r"\\%|°|degrees?|radians?|"
     r"dollars?|cents?|euros?|pounds?|yen|yuan|rupees?|units?|"
     r"(?:kilo|centi|milli|deci|micro|nano)?(?:met(?:er|re)s?|lit(?:er|re)s?|grams?|watts?|joules?|newtons?|volts?|hertz|"
     r"pascals?|seconds?)|"
-    r"km|cm|mm|dm|nm|m|kg|mg|g|ml|mL|L|ft|in(?!\s+[A-Za-z])|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|"
+    r"km|cm|mm|dm|nm|m|kg|mg|g|ml|mL|L|ft|in(?!\s+\w)|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|"
     r"acres?|hectares?|"
     r"tons?|tonnes?|"
     r"ounces?|gallons?|quarts?|pints?|cups?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|secs?|moles?|"
@@ -65,7 +45,7 @@ _UNIT = re.compile(
     r"times(?=\s+[\d$\\])|"
     r"(?:or|and) (?:more|less|fewer|above|below|greater|higher|lower|over|under|smaller|larger|a half)|out of \d+|"
     r"below zero|at most|at least|negative|a\.?m\.?|p\.?m\.?)"
-    r"(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\bof\s+[\d$\\]\S*|"
+    r"(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\b(?:of|by|to)\s+(?:\\?\$|\\\()?\d\S*|"
     r"\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
 )
 _BOUND = re.compile(
@@ -87,6 +67,8 @@ _COPULA = re.compile(
     r"obtain(?:s|ed)?|yields?|total(?:s|ing)?(?: of)?|comes? (?:out )?to|amounts? to|adds? up to|sums? to|simplif(?:y|"
     r"ies) to|"
     r"reduces? to|evaluates? to|conclude(?: that)?|"
+    r"\b(?:a|an) (?:value|total|sum|result|profit|cost|speed|score|average|length|area|volume|distance|amount|"
+    r"probability) of|"
     r"works? out (?:to|as)|turns? out to be|es|est|ist|lautet|é|è)\b|[:：=≈]|是|为|等于|得|共|есть|равно|равен)[\s*_:]*"
     + _ADVERBS
     + r"[\s*_(\"“]*$",
@@ -119,7 +101,8 @@ _NO_CLAIM = re.compile(
 )
 _DENIED_BEFORE = re.compile(
     r"(?:(?:\b(?:not|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
-    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to)\s+)[*_(\"“]*$",
+    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to|except(?: for| when| if|"
+    r" at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
@@ -130,6 +113,12 @@ _DENIED_AFTER = re.compile(
 _LONE_LETTER = re.compile(r"[\s*_(\\{\[\"“`$]*(?:\\text(?:bf)?\{\s*\(?)?([A-J])[)}\]\"”`$*_.:\s]*")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__|\\(?:mathbf|textbf|underline)\{([^{}\n]{1,200})\}")
 _RELATION = re.compile(r"(?<![<>!\\:])=")
+_NONE = re.compile(
+    r"\bno (?:such |real |integer |positive |other )*(?:solutions?|roots?|(?:integers?|numbers?|values?|functions?|"
+    r"primes?|pairs?|triples?)"
+    r"(?= exists?\b))|\binfinitely many\b|\bdoes not exist\b",
+    re.IGNORECASE,
+)
 _NUMBER_WORD = re.compile(
     r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
     r"seventeen|eighteen|"
@@ -139,110 +128,13 @@ _NUMBER_WORD = re.compile(
 )
 
 
-_FORMULA = re.compile(
-    r"\$\$[^$]{1,1000}\$\$|\\\[(?:(?!\\\]).){1,1000}\\\]|\\\((?:(?!\\\)).){1,1000}\\\)|(?<![\\\d])\$(?=[^\s$])(?:\\\$|"
-    r"[^$\n]){1,400}?(?<=[^\s\\])\$(?!\d)",
-    re.DOTALL,
-)
-
-
-def masked(text: str) -> str:
-    """The text with what is inside formulas blotted out, character by character, so that only sentences are seen."""
-    return _FORMULA.sub(_blotted, text)
-
-
-def _blotted(match: re.Match[str]) -> str:
-    formula = match.group()
-    size = 1 if formula[0] == "$" and formula[1] != "$" else 2
-    if size == 1 and _is_prose(formula[1:-1]):
-        return formula
-    return formula[:size] + "0" * (len(formula) - 2 * size) + formula[-size:]
-
-
-class _Run(NamedTuple):
-    """Formula tokens side by side, with at least one value among them."""
-
-    start: int
-    end: int
-    has_math: bool
-
-
-def formulas(sentence: str) -> list[_Run]:
-    """The stretches of a sentence that are mathematics, in order."""
-    return list(_runs(sentence))
-
-
-def _runs(sentence: str) -> Iterator[_Run]:
-    start = end = -1  # of the run so far; end: of its last token that may end it
-    value = math = False
-    before = ""  # kind of the last token
-    for kind, begin, stop in _tokens(sentence):
-        operand = kind in ("math", "number", "letter", "function", "command")
-        apart = operand and before in ("math", "number", "letter") and begin > end and kind != "command" and start >= 0
-        colon = kind == "sign" and sentence[begin] == ":" and not sentence[stop : stop + 1].isdigit()
-        broken = kind in ("word", "ordinal", "other") or apart or colon
-        if broken and start >= 0:
-            if value:
-                yield _Run(start, end, math)
-            start, value, math = -1, False, False
-        if colon or kind in ("word", "ordinal", "other"):
-            before = kind
-            continue
-        if start < 0 and (kind in ("joint", "comma") or (kind == "sign" and sentence[begin] in "=)]}:*/&~'!<>_^|")):
-            before = kind
-            continue
-        if start < 0:
-            start = begin
-        if kind not in ("joint", "comma") and not (kind == "sign" and sentence[begin] in "+-*/=<>([{:&^_~'"):
-            end = stop
-        value = value or kind in ("math", "number") or (kind == "command" and stop - begin > 2)
-        math = math or kind == "math"
-        before = kind
-    if start >= 0 and value:
-        yield _Run(start, end, math)
-
-
-def _tokens(sentence: str) -> Iterator[tuple[str, int, int]]:
-    at = 0
-    while at < len(sentence):
-        match = _TOKEN.search(sentence, at)
-        if match is None:
-            return
-        kind, stop = match.lastgroup or "other", match.end()
-        if kind in ("inline", "env"):
-            kind = "math"
-        if kind == "math" and match["inline"] is not None and _is_prose(match["inline"]):
-            number = _TOKEN.match(sentence, match.start() + 1)  # $60 is money, and no formula begins here
-            if number is not None and number.lastgroup == "number":
-                yield "number", match.start(), number.end()
-                at = number.end()
-                continue
-            at = match.start() + 1
-            continue
-        if kind == "letter" and _is_article(sentence, match.start(), stop):
-            kind = "word"
-        yield kind, match.start(), stop
-        at = stop
-
-
-def _is_prose(content: str) -> bool:
-    bare = re.sub(r"\\(?:text|mathrm|operatorname|textbf|mathbf|textit)\{[^{}]*\}|\\[A-Za-z]+", " ", content + " ")
-    return any(not _KNOWN.fullmatch(word) for word in _PROSE.findall(bare))
-
-
-def _is_article(sentence: str, begin: int, stop: int) -> bool:
-    if not sentence[begin].isascii():
-        return True
-    return sentence[begin] in "aAI" and re.match(r"\s+(?![-+=<>*/^≈≤≥])\S|'", sentence[stop:]) is not None
-
-
 def stated_at_start(text: str) -> Stated | None:
     """The value that a text begins with, as after "the answer is"; None where it begins with words."""
     skipped = re.match(r"[\s*_:(\"“]*" + _ADVERBS + r"[\s*_(\"“]*", text, re.IGNORECASE)
     at = skipped.end() if skipped else 0
     opened = re.search(r"[(]\s*$", text[:at])  # a bracket of the value itself, as in "(2, 3)"
     at = opened.start() if opened else at
-    for run in _runs(text[: at + MAX_SENTENCE_CHARS]):
+    for run in formulas(text[: at + MAX_SENTENCE_CHARS]):
         if run.start < at and run.end > at:
             return _as_stated(text, run)
         if run.start >= at:
@@ -263,7 +155,7 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
         return Stated(letter[1], letter[1], 0, len(sentence))
     if sentence.rstrip().endswith("?") or _is_open(sentence):
         return None
-    runs = [run for run in _runs(sentence) if _is_value(sentence, run)]
+    runs = [run for run in formulas(sentence) if _is_value(sentence, run)]
     denied = [run for run in runs if _is_denied(sentence, run)]
     if _NO_CLAIM.search(_words_only(sentence, runs)) or (denied and len(denied) == len(runs)):
         return None
@@ -273,40 +165,50 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
     return _chosen(sentence, runs, problem, marked or _MARKER.search(sentence) is not None)
 
 
-def _chosen(sentence: str, runs: list[_Run], problem: str, concludes: bool) -> Stated | None:
+def _chosen(sentence: str, runs: list[Run], problem: str, concludes: bool) -> Stated | None:
     bold = [run for run in runs if _in_bold(sentence, run)]
     if bold and len({_key(sentence, run) for run in bold}) == 1:
         return _as_stated(sentence, bold[-1])
+    concluded = _behind_conclusion(sentence, runs)
+    if not concluded:
+        return UNCLEAR
     aside = _subordinate(sentence)
-    last = max((match.start() for match in _CONCLUDES.finditer(sentence)), default=-1)
-    after = [run for run in runs if run.start > last >= 0]
-    if after and len(after) < len(runs):
-        if any(_is_told(sentence, run) for run in after):
-            runs = after
-        elif any(_is_told(sentence, run) for run in runs):
-            return UNCLEAR
-    main = [run for run in runs if not any(begin <= run.start < stop for begin, stop in aside)]
-    for telling in ([run for run in main if _is_told(sentence, run)], [run for run in runs if _follows_is(sentence, run)]):
-        if telling:
-            return _as_stated(sentence, telling[-1])
-    alone = main or runs
+    main = [run for run in concluded if not any(begin <= run.start < stop for begin, stop in aside)]
+    told = [run for run in main if _is_told(sentence, run)] or [run for run in concluded if _follows_is(sentence, run)]
+    if any(_are_two_answers(sentence, one, other) for one, other in pairwise(told)):
+        return UNCLEAR
+    if told:
+        return _as_stated(sentence, told[-1])
     if not concludes and len(sentence.split()) > 3:
         return None
-    if len({_key(sentence, run) for run in alone}) > 1 and problem:
-        new = [run for run in alone if not _occurs(sentence[run.start : run.end], problem)]
-        alone = new or alone
-    if len({_key(sentence, run) for run in alone}) == 1:
-        return _as_stated(sentence, alone[-1])
-    return UNCLEAR
+    return _only_new(sentence, main or concluded, problem)
+
+
+def _behind_conclusion(sentence: str, runs: list[Run]) -> list[Run]:
+    """The values behind ", so": all where nothing is told there or before, none where only something before it is told."""
+    last = max((match.start() for match in _CONCLUDES.finditer(sentence)), default=-1)
+    after = [run for run in runs if run.start > last >= 0]
+    if not after or len(after) == len(runs):
+        return runs
+    if any(_is_told(sentence, run) for run in after):
+        return after
+    return [] if any(_is_told(sentence, run) for run in runs) else runs
+
+
+def _only_new(sentence: str, runs: list[Run], problem: str) -> Stated:
+    """The one value among several that the question does not give."""
+    if len({_key(sentence, run) for run in runs}) > 1 and problem:
+        runs = [run for run in runs if not _occurs(sentence[run.start : run.end], problem)] or runs
+    return _as_stated(sentence, runs[-1]) if len({_key(sentence, run) for run in runs}) == 1 else UNCLEAR
 
 
 def _is_open(sentence: str) -> bool:
     """Whether a formula is cut off: the response ended before its end."""
-    rest = _TOKEN.sub(lambda token: "" if token.lastgroup in ("math", "inline", "env", "number") else token.group(), sentence)
+    rest = TOKEN.sub(lambda token: "" if token.lastgroup in ("math", "inline", "env", "number") else token.group(), sentence)
     return r"\(" in rest or r"\[" in rest or r"\begin" in rest or sentence.count("{") > sentence.count("}")
 
 
-def _is_value(sentence: str, run: _Run) -> bool:
+def _is_value(sentence: str, run: Run) -> bool:
     """Not a mere name, as in "triangle $ABC$" or "for all $n$", unless it stands where a value is told."""
     text = sentence[run.start : run.end]
     if re.search(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|mathbb)|[=∞π½¼¾⅓⅔]", text):
@@ -314,7 +216,7 @@ def _is_value(sentence: str, run: _Run) -> bool:
     return _follows_is(sentence, run)
 
 
-def _is_told(sentence: str, run: _Run) -> bool:
+def _is_told(sentence: str, run: Run) -> bool:
     """Whether something says "is", "equals" or "=" just before or within a formula."""
     if _follows_is(sentence, run):
         return True
@@ -322,11 +224,20 @@ def _is_told(sentence: str, run: _Run) -> bool:
     return _RELATION.search(text) is not None or re.search(r"\\(?:approx|in)(?![A-Za-z])|≈", text) is not None
 
 
-def _follows_is(sentence: str, run: _Run) -> bool:
+def _are_two_answers(sentence: str, one: Run, other: Run) -> bool:
+    """Whether two values are told side by side: ``Ann is 12 and Bob is 15``."""
+    between = sentence[one.end : other.start]
+    joined = re.search(r"\b(?:and|or|while|but)\b|,\s*$", between) or re.search(
+        r"\b(?:and|or)\b", sentence[one.start : one.end]
+    )
+    return joined is not None and _follows_is(sentence, one) and _key(sentence, one) != _key(sentence, other)
+
+
+def _follows_is(sentence: str, run: Run) -> bool:
     return _COPULA.search(sentence[max(0, run.start - 120) : run.start]) is not None
 
 
-def _is_denied(sentence: str, run: _Run) -> bool:
+def _is_denied(sentence: str, run: Run) -> bool:
     after = sentence[run.end : run.end + 60]
     return (
         _DENIED_BEFORE.search(sentence[max(0, run.start - 30) : run.start]) is not None
@@ -343,18 +254,18 @@ def _subordinate(sentence: str) -> list[tuple[int, int]]:
     return found
 
 
-def _in_bold(sentence: str, run: _Run) -> bool:
+def _in_bold(sentence: str, run: Run) -> bool:
     return any(match.start() <= run.start and run.end <= match.end() for match in _BOLD.finditer(sentence))
 
 
-def _words_only(sentence: str, runs: list[_Run]) -> str:
+def _words_only(sentence: str, runs: list[Run]) -> str:
     for run in reversed(runs):
         if run.has_math:
             sentence = f"{sentence[: run.start]} {sentence[run.end :]}"
     return sentence
 
 
-def _key(sentence: str, run: _Run) -> str:
+def _key(sentence: str, run: Run) -> str:
     return re.sub(r"[\s$\\()\[\]{},*_]|text|mathrm", "", sentence[run.start : run.end])
 
 
@@ -364,6 +275,8 @@ def _occurs(value: str, problem: str) -> bool:
 
 
 def _in_words(sentence: str) -> Stated | None:
+    if none := _NONE.search(sentence):
+        return Stated(none.group(), none.group(), none.start(), none.end())
     for match in _NUMBER_WORD.finditer(sentence):
         rest = sentence[match.end() :]
         if _COPULA.search(sentence[max(0, match.start() - 120) : match.start()]) and not re.match(
@@ -373,7 +286,7 @@ def _in_words(sentence: str) -> Stated | None:
     return None
 
 
-def _as_stated(sentence: str, run: _Run) -> Stated:
+def _as_stated(sentence: str, run: Run) -> Stated:
     bounded = _BOUND.search(sentence[max(0, run.start - 40) : run.start])
     text = _last_side(sentence[run.start : run.end])
     lead = f"{bounded.group().strip('*_ ')} " if bounded else ""
