@@ -106,7 +106,11 @@ _SEVERAL = re.compile(r"\b(?:roots|solutions|zeros|zeroes|eigenvalues|critical (
 _WHOLE = re.compile(r"\bintegers?\b|\bintegral\b|\bwhole numbers?|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]", re.IGNORECASE)
 _FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
 _EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
-_MONOTONIC = re.compile(r"monoton|\bincreas|\bdecreas|\bconcav|\bconvex", re.IGNORECASE)
+_MONOTONIC = re.compile(
+    r"monoton|\b(?:is|strictly) (?:in|de)creasing|\b(?:in|de)creasing (?:interval|on\b)|"
+    r"\bintervals?\b[^.?]{0,80}\b(?:in|de)creas|\bconcav|\bconvex|递[增减]|单调",
+    re.IGNORECASE,
+)
 _GENERAL = re.compile(
     r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
     r"[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}",

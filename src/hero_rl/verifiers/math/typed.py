@@ -76,7 +76,7 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
         or compare_chemistry(reference, answer)
         or compare_numerals(reference, answer, problem)
         or compare_families(reference, answer, problem, hints)
-        or compare_pieces(reference, answer, same)
+        or _if_known(compare_pieces(reference, answer, same))
         or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
     )
     if other_kind is not None:
@@ -86,6 +86,10 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
         return equal("equal_decimal_comma")
     finding = _compare_guarded(read(reference), read(answer), hints)
     return (compare_parts(reference, answer, same) or finding) if finding.relation == "unsure" else finding
+
+
+def _if_known(finding: Finding | None) -> Finding | None:
+    return None if finding is not None and finding.reason == "not_comparable" else finding
 
 
 def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Finding:
@@ -253,7 +257,7 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
             return chains
     relation = compare_regions(x, y)
     if relation == "ends_differ":
-        return unsure("ends_differ") if hints.monotonic else different("ends_differ")
+        return equal("equal_but_for_ends") if hints.monotonic else different("ends_differ")
     if relation == "unknown":
         return unsure("undecided")
     return EQUAL if relation == "equal" else DIFFERENT

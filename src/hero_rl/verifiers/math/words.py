@@ -168,6 +168,8 @@ def keyword_of(text: str) -> str | None:
     if words and words[0] in ("yes", "no"):
         plain = _SPOKEN_FIRST.match(_TEXT.sub(r" \1 ", text)) is not None or len(words) == 1
         return words[0] if plain and _TAKES_BACK.isdisjoint(words[1:]) else None
+    if len(words) > 2 and words[-3].startswith("number") and words[-2] == "of":
+        words = words[:-2]
     found = [word for word in words if word in ("even", "odd")]
     return found[0] if len(found) == 1 and _ANY_NUMBER.issuperset(set(words) - set(found)) else None
 
