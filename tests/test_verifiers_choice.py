@@ -133,6 +133,8 @@ THOUGHT = "We count them one after the other, and then once more to be sure. " *
         r"\boxed{B}", r"\boxed{\text{(B) } 6}", r"\boxed{6}", THOUGHT + "The answer is (B).", THOUGHT + "\n\nAnswer: B",
         THOUGHT + "\n\n**B**", THOUGHT + "\n\nB", THOUGHT + "\n\n(B) 6", THOUGHT + "\nOption B is correct.",
         THOUGHT + "So I choose option B because it is even.", "The answer is 4. Hmm.\n\nAnswer: B", "**Answer: B**", "6",
+        THOUGHT + "B is the correct answer.", THOUGHT + "I go with (B).",
+        "The answer is B because C is wrong.",
         "<think>A? \\boxed{A}</think>\nB", "B) 6", "<answer>B</answer>",
     ],
 )  # fmt: skip
@@ -150,7 +152,11 @@ def test_responses_that_choose_the_right_option(response: str) -> None:
         r"\boxed{A, B, C, D}", "The answer is B or C",
         "The letter B is not it",
         "The answer is not B.", "Any of A, B, C, D", r"\boxed{\text{all of the above}}", r"\boxed{x=x}", r"\boxed{7}",
-        r"\boxed{B^2}", r"\boxed{B.}\boxed{C.}", "<think>B</think>", "Thought process:", "Solution: B, no, A", "neither", ":",
+        r"\boxed{B^2}", r"\boxed{B.}\boxed{C.}", "<think>B</think>", "Thought process:",
+        THOUGHT + "A is the correct answer. B is the correct answer.", "Answer: B. 6\nC. 8\nD. 12",
+        "The answer is B, or rather C.",
+        "The answer is B, no, C",
+        r"\boxed{B}. Wait, that is wrong.", r"\boxed{B} is wrong. \boxed{C}", "Solution: B, no, A", "neither", ":",
     ],
 )  # fmt: skip
 def test_responses_that_do_not_choose_it(response: str) -> None:

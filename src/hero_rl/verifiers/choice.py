@@ -23,7 +23,8 @@ from hero_rl.verifiers.math.typed import compare_readings
 
 _CHOSEN = re.compile(
     r"(?:\b(?:option|choice)\s+|[*(\[]{1,3})([A-Z])[*)\]]{0,3}\s+is\s+(?:the\s+)?(?:correct|right|best|true)\b|"
-    r"\b(?:choose|select|pick|chose)\s+(?:option\s+|choice\s+)?\**\(?([A-Z])\b",
+    r"(?<![A-Za-z])([A-Z])\s+is\s+the\s+(?:correct|right|best)\s+(?:answer|option|choice)\b|"
+    r"\b(?:choose|select|pick|chose|go with)\s+(?:option\s+|choice\s+)?\**\(?([A-Z])\b",
     re.IGNORECASE,
 )
 _LAST_LINES = 5
@@ -88,11 +89,16 @@ class ChoiceVerifier:
         if not reference or len(reference) > MAX_ANSWER_CHARS:
             return judge(unsure("reference_too_long" if reference else "reference_missing"), self.policy)
         hints = hints_for(rollout.problem if isinstance(rollout.problem, str) else "", fields)
-        answer = claimed(rollout.response, hints.choices) if isinstance(rollout.response, str) else ""
-        if not answer or len(answer) > MAX_ANSWER_CHARS:
-            return judge(Finding("different", "answer_too_long" if answer else "no_answer"), self.policy)
-        detail = f"{answer[:MAX_DETAIL_CHARS]} | {reference[:MAX_DETAIL_CHARS]}"
-        return judge(compare_choice(reference, answer, hints, fields), self.policy, detail)
+        claims = claims_of(rollout.response, hints.text, hints.choices) if isinstance(rollout.response, str) else []
+        if isinstance(claims, Finding):
+            return judge(claims, self.policy)
+        claims = [claim.strip() for claim in claims if claim.strip()]
+        if not claims or max(map(len, claims)) > MAX_ANSWER_CHARS:
+            return judge(Finding("different", "answer_too_long" if claims else "no_answer"), self.policy)
+        first, *others = [compare_choice(reference, claim, hints, fields) for claim in claims]
+        detail = f"{'; '.join(claims)[:MAX_DETAIL_CHARS]} | {reference[:MAX_DETAIL_CHARS]}"
+        agree = all(other.relation == first.relation for other in others)
+        return judge(first if agree else unsure("claims_conflict"), self.policy, detail)
 
 
 def compare_choice(reference: str, answer: str, hints: Hints, fields: Fields) -> Finding:
@@ -136,22 +142,28 @@ def _expected(reference: str, options: Mapping[str, str], same: Same, fields: Fi
     return unsure("reference_unreadable")
 
 
-def claimed(response: str, options: Mapping[str, str]) -> str:
-    """Return what a response claims last: in a box, a last line, a phrase ("the answer is"), or an option that it names."""
-    found = extract_answer(response)
+def claims_of(response: str, problem: str, options: Mapping[str, str]) -> list[str] | Finding:
+    """Return what a response claims last, which has to agree where it is several texts; a finding where it is in doubt.
+
+    Looked for in a box, a last line that is an option, a phrase ("the answer is"), and "option B is correct".
+    """
+    found = extract_answer(response, problem)
+    if found.doubt in ("retracted", "hedged"):
+        return unsure(found.doubt)
     if found.source in ("box", "boxes", "tag", "hashes"):
-        return found.text
+        return [found.text, *found.also]
     lines = [line.strip() for line in response.rpartition("</think>")[2].splitlines() if line.strip()][-_LAST_LINES:]
     if not lines:
-        return ""
-    if _names_one(lines[-1], options) and not (len(lines) > 1 and _names_one(lines[-2], options)):
-        return lines[-1]
-    if found.source not in ("none", "whole"):
-        return found.text
-    chosen = {(match[1] or match[2]).upper() for match in _CHOSEN.finditer("\n".join(lines))}
-    if len(chosen) == 1:
-        return chosen.pop()
-    return found.text or lines[-1]
+        return []
+    if _names_one(lines[-1], options):
+        # of lines that each name an option, as in a list of all, none is chosen
+        return [lines[-1]] if len(lines) < 2 or not _names_one(lines[-2], options) else unsure("claims_conflict")
+    chosen = {(match[1] or match[2] or match[3]).upper() for match in _CHOSEN.finditer("\n".join(lines))}
+    if len(chosen) > 1:
+        return unsure("claims_conflict")
+    if found.source == "phrase":
+        return [found.text, *found.also]
+    return [*chosen] or [found.text or lines[-1]]
 
 
 def _names_one(line: str, options: Mapping[str, str]) -> bool:

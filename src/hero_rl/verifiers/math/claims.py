@@ -161,9 +161,12 @@ _HEDGE = re.compile(
     r"might|may) (?:also )?be)\b|"
     r"\b(?:another|the other|one) (?:possible|possibility|candidate|option is)\b|"
     r"\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|alternatively|"
-    r"otherwise|else),?\s+(?:it is\s+)?[$\\(*\d\-]",
+    r"otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[A-J]\b)|"
+    r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)",
     re.IGNORECASE,
 )
+_SECOND_THOUGHT = re.compile(r"[:.)]?\s*[,;]?\s*(?:no(?=[,.:;!])|nope\b|or (?:rather|better|maybe|perhaps)\b)", re.IGNORECASE)
+"""What makes a claim two: ``4, no, 6``."""
 _RESTORED = re.compile(
     r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|"
     r"holds)\b",
@@ -261,6 +264,8 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
     if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told):
         return None
     stated = stated_at_start(whole)
+    if stated is not None and _SECOND_THOUGHT.match(whole[stated.end :]):
+        return Claim(told, told, start, end, "phrase")
     if stated is not None:
         only_that = not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
         return Claim(told if only_that else stated.text, stated.bare, start, end, "phrase")
@@ -279,7 +284,7 @@ def _lettered(whole: str) -> tuple[str, str] | None:
     explained = letter in "BCDEFGHJ" and re.match(r"\s+(?:but|not|is|because|since|as)\b", behind)
     if re.match(r"\s+[a-z]|\s*[-+=*/^<>(]", behind) and not explained:
         return None
-    if re.match(r"[:.)]?\s*(?:or\b|and\b|&|,|not\b)\s*[(*]*[A-J]\b", behind):
+    if re.match(r"[:.)]?\s*(?:or\b|and\b|&|,|not\b)\s*[(*]*[A-J]\b", behind) or _SECOND_THOUGHT.match(behind):
         return whole.strip(), whole.strip()
     content = "" if _NEW_SENTENCE.match(behind) else behind.strip(" .*_):")
     has_content = content and re.match(r"[.:)]", whole[match.end(1) :].lstrip("*_"))
