@@ -75,7 +75,7 @@ def test_what_needs_sympy_goes_to_the_sandbox_and_comes_back_right() -> None:
         ("Expand the product.", "x^2-1", "(x-1)(x+1)", "unsure", "not_expanded"),
         ("Find the polynomial.", "(x-1)(x+1)", "x^2-1", "equal", "equal"),
         ("", "(x-1)(x+1)", "x^2-1", "unsure", "not_factored"),
-        ("On which interval is f increasing?", "[0, 2]", "(0, 2)", "unsure", "ends_differ"),
+        ("On which interval is f increasing?", "[0, 2]", "(0, 2)", "equal", "equal_but_for_ends"),
         ("Solve the inequality.", "[0, 2]", "(0, 2)", "different", "ends_differ"),
         ("Which? (A) 12 (B) 15 (C) 18 (D) 20", "B", "15", "equal", "equal_choice"),
         ("Which? (A) 12 (B) 15 (C) 18 (D) 20", "15", "B", "equal", "equal_choice"),
