@@ -27,20 +27,29 @@ _COUNTED = _words(
     bead stone clip crayon balloon cake pizza cupcake question problem word letter sentence function outcome choice possibility
     possibilitie tuple triplet ordered region intersection matche"""
 )
+_ALWAYS_COUNTED = _words("way solution possibility possibilitie outcome choice value number integer element item person people")
 _COUNTERS = frozenset("本个人次种只条张元头棵辆台件支块名位层页题组颗朵盒箱袋瓶杯间座艘架份双对")
-_CURRENCY = re.compile(
+_MONEY = re.compile(
     r"\\\$|\bdollar|\bcents?\b|\bprice|\bcosts?\b|\bmoney\b|\bpa(?:y|id)\b|\bearn|\bspen[dt]|\bprofit|\bsalar|\bworth\b|"
-    r"\brevenue|\bincome|\bsell|\bsold\b|\bbuy|\bbought\b|\bsav(?:e|ings)\b|\bfees?\b|\binvest|\binterest\b|"
-    r"(?<![$\d])\$\d[\d,.]*(?![\d,.$])(?=\s+[a-z])|[€£¥₹元]|\beuro",
+    r"\brevenue|\bincome|\bsell|\bsold\b|\bbuy|\bbought\b|\bsav(?:e|ed|ings)\b|\bfees?\b|\binvest|\bbill\b|[€£¥₹元]|\beuro",
     re.IGNORECASE,
-)  # fmt: skip
-_ANGLE = re.compile(
-    r"\bdegrees?\b|\bangles?\b|\\circ\b|°|\\angle|∠|\bbearing\b|\btemperature|\brotat|\barc\b|度|角", re.IGNORECASE
 )
-_RADIANS = re.compile(r"\bradians?\b|\bangles?\b|\\angle|∠|弧度", re.IGNORECASE)
+_ANGLE = re.compile(
+    r"\bdegrees\b|\bdegree measure|\b(?:what|find|determine|compute|calculate|measure|value|size)\b[^.?!]{0,80}"
+    r"(?:\bangle|\\angle|∠|\bbearing\b|\binclination)|度|角",
+    re.IGNORECASE,
+)
+_TRIGONOMETRIC = re.compile(r"\b(?:sin|cos|tan|cot|sec|csc|sine|cosine|tangent)\b", re.IGNORECASE)
+_RADIANS = re.compile(r"\bradians?\b(?!\s*(?:per|/))|弧度", re.IGNORECASE)
+_TEMPERATURE = re.compile(
+    r"\b(?:what|find|calculate|determine|compute|give|estimate)\b[^.?!]{0,60}\btemperature\b|"
+    r"\bin (?:degrees )?(?:celsius|fahrenheit)|\bin \$?\{?\s*\}?\^?\{?(?:\\circ|°)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.?!。？])\s+|\n+")
 _PERCENT = re.compile(
     r"\b(?:what|which|find|determine|calculate|compute|give|state|express|write|estimate)\b[^.?!]{0,60}?"
-    r"(?:\bpercent|\bper cent|\brate\b)|"
+    r"(?:\bpercent|\bper cent|\b(?:interest|growth|tax|inflation|discount|annual) rate\b)|"
     r"\b(?:as|in|nearest|how many)\s+(?:an?\s+|the\s+)?(?:[a-z]+\s+){0,3}percent|\bin\s+\(?\\?%|\(\s*(?:in\s+)?\\?%\s*\)|"
     r"\b(?:what|nearest|as an?)\s+\$?\\?%|"
     r"\bpercent(?:age)?s?\s+(?:of|by|that|change|increase|decrease|is|are|error|profit|loss|yield|composition)\b[^.!]*\?|百分",
@@ -54,9 +63,13 @@ _ASKED = re.compile(
 )
 _DRESSING = re.compile(r"\\(?:text|mathrm|textrm|operatorname|rm|mbox)\s*\{?|[${}~]|\\[,;:! ()\[\]]")
 _WORD = re.compile(r"[^\W\d_]+")
+_EXPONENT = re.compile(r"\}?\s*\^\s*\{?\s*(-?\d)\s*\}?")
+_RUN = re.compile(r"(?:square |cubic )?[^\W\d_]+(?:\^-?\d)?(?:(?: ?/ ?| per )[^\W\d_]+(?:\^-?\d)?){0,3}(?: squared| cubed)?")
+_UPRIGHT = re.compile(r"\\(?:mathrm|text|textrm)\s*\{([^{}]{1,40})\}")
+_LONE_UNIT = re.compile(r"\d\s*\$?\s*([mgsNJWVAKCLhFT])(?![\w({^_])")
 _NO_MENTION = frozenset(
-    ("in", "at", "as", "a", "am", "an", "to", "be", "do", "second", "are", "us", "or", "h", "point", "pt", "s", "t", "d", "m",
-     "he", "has", "turn", "turns")
+    ("in", "at", "as", "a", "am", "an", "to", "be", "do", "second", "are", "us", "or", "h", "point", "pt", "he", "has", "turn",
+     "turns")
 )  # fmt: skip
 """Words that are rarely units: "at point A", "he has Ann's", "turns around"."""
 _SIZES = (
@@ -79,20 +92,27 @@ def says_something(unit: Unit, problem: str = "") -> bool:
 @lru_cache(maxsize=4096)
 def may_be_added(unit: Unit, problem: str) -> bool:
     """Whether an answer may have a unit or words that its reference has not: the question has them, or they say nothing."""
+    question = _question(problem)
     if unit.kind == "currency":
-        return not problem or _CURRENCY.search(problem) is not None
+        return not problem or _MONEY.search(question) is not None
     if unit.kind == "degree":
-        return _ANGLE.search(problem) is not None
+        return _ANGLE.search(question) is not None and _TRIGONOMETRIC.search(question) is None
     if unit.kind == "radian":
-        return _RADIANS.search(problem) is not None
+        return _RADIANS.search(question) is not None
     if unit.kind == "measure":
         return bool(problem) and _is_unit_of(unit, problem)
     return _is_noun_of(unit.name, problem)
 
 
+def _question(problem: str) -> str:
+    """The last two sentences of a problem that say anything."""
+    sentences = [part for part in _SENTENCE.split(problem.strip()) if len(part.split()) > 1 or not part.isascii()]
+    return " ".join(sentences[-2:])
+
+
 def _is_noun_of(name: str, problem: str) -> bool:
     if name.startswith("degree "):
-        return re.search(r"temperature|celsius|fahrenheit|\\circ|°", problem, re.IGNORECASE) is not None
+        return _TEMPERATURE.search(_question(problem)) is not None
     if name in EMPTY:
         return True
     words = name.split()
@@ -104,7 +124,8 @@ def _is_noun_of(name: str, problem: str) -> bool:
         return len(words) > 1 and " ".join(words) in " ".join(_stem(word) for word in _WORD.findall(lowered))
     if all(word in _COUNTERS or (not word.isascii() and word in problem) for word in words):
         return True
-    known = [word in _COUNTED or _stem(word) in in_problem for word in words]
+    closed = _ALWAYS_COUNTED if problem else _COUNTED
+    known = [word in closed or _stem(word) in in_problem for word in words]
     fine = all(yes or word in _FUNCTION_WORDS for yes, word in zip(known, words, strict=True))
     return fine and any(yes and word not in _FUNCTION_WORDS and len(word) > 2 for yes, word in zip(known, words, strict=True))
 
@@ -114,18 +135,21 @@ def _stem(word: str) -> str:
 
 
 def _is_unit_of(unit: Unit, problem: str) -> bool:
-    asked = asked_unit(problem, unit)
-    if asked is not None:
-        return factor(unit, asked) == 1
+    asked = asked_units(problem)
+    alike = [one for one in asked if factor(unit, one) is not None]
+    if asked:
+        return bool(alike) and factor(unit, alike[-1]) == 1
     mentioned = _mentioned(problem)
+    if unit.name in mentioned and len(unit.factors) > 1:
+        return True
     names = [name for name, _ in unit.factors]
-    if not all(name in mentioned for name in names):
+    if not mentioned.issuperset(names):
         return False
     if len(names) == 1 and ("meter" in names[0] or names[0] in ("inch", "foot", "yard", "mile")):
         wanted = [power for pattern, power in _SIZES if pattern.search(problem[-200:])]
         if len(wanted) == 1 and unit.factors[0][1] != wanted[0]:
             return False
-    rivals = mentioned - set(names)
+    rivals = {name for name in mentioned - set(names) if "^" not in name}
     return not any(_same_dimension(name, rival) for name in names for rival in rivals)
 
 
@@ -136,28 +160,42 @@ def _same_dimension(name: str, other: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _mentioned(problem: str) -> frozenset[str]:
-    """The names of all units of measure that a text has as words."""
-    words = set(_WORD.findall(_plain(problem))) - _NO_MENTION
-    names = (name for name in map(measure_name, words) if name)
-    return frozenset(part for name in names for part in name.split("_per_"))  # who drives at 30 mph drives miles
+    """The units of measure that a text has: a lone one by its name, powers and quotients (``cm^2``, ``m/s``) as a whole."""
+    found = {name for text in _LONE_UNIT.findall(problem) if (name := measure_name(text))}
+    upright = {text.strip(" ~") for text in _UPRIGHT.findall(problem)}
+    for match in _RUN.finditer(_plain(problem)):
+        text = match.group()
+        if text.lower() in _NO_MENTION or (len(text) == 1 and text not in upright):
+            continue
+        unit = read_unit(text) if len(text) < 40 else None
+        if unit is not None and unit.kind == "measure":
+            found.add(unit.factors[0][0] if unit.factors[0][1] == len(unit.factors) == 1 else unit.name)
+            found.update(part for name, _ in unit.factors if "_per_" in name for part in name.split("_per_"))
+    return frozenset(found)
 
 
 def _plain(problem: str) -> str:
-    return _DRESSING.sub(" ", problem)
+    return " ".join(_DRESSING.sub(" ", _EXPONENT.sub(r"^\1", problem)).split())
+
+
+def asked_unit(problem: str, like: Unit) -> Unit | None:
+    """The unit that a question asks for, of the dimension of another one; None where it names none."""
+    alike = [unit for unit in asked_units(problem) if unit.kind == like.kind and factor(unit, like) is not None]
+    return alike[-1] if alike else None
 
 
 @lru_cache(maxsize=1024)
-def asked_unit(problem: str, like: Unit) -> Unit | None:
-    """The unit that a question asks for, of the dimension of another one; None where it names none."""
-    found: Unit | None = None
+def asked_units(problem: str) -> tuple[Unit, ...]:
+    """The units of measure and of money that a question asks for: ``how many metres``, ``in km/h``."""
+    found: list[Unit] = []
     for match in _ASKED.finditer(_plain(problem)):
-        words = match[1]
-        for text in (words, " ".join(words.split()[:2]), words.split()[0]):
-            unit = read_unit(text)
-            if unit is not None and unit.kind == like.kind != "noun" and factor(unit, like) is not None:
-                found = unit
+        words = match[1].split()
+        for text in (match[1], " ".join(words[:2]), words[0]):
+            unit = read_unit(text) if text.lower() not in _NO_MENTION else None
+            if unit is not None and unit.kind in ("measure", "currency"):
+                found.append(unit)
                 break
-    return found
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)

@@ -37,7 +37,7 @@ def compare_numerals(reference: str, answer: str, problem: str) -> Finding | Non
         return None
     squeezed = other.replace(" ", "")
     number = plain_number(squeezed)
-    named = re.search(rf"\bbase\W{{0,6}}{numeral.base}\b|\bbinary\b|\boctal\b|hexadecimal", problem) is not None
+    named = re.search(rf"\bbase\W{{0,6}}{numeral.base}\b|\bin (?:binary|octal|hexadecimal)\b", problem) is not None
     if squeezed.upper() == numeral.digits and numeral.base != 10:
         return equal("equal_base_left_out") if a is not None or named else unsure("part_left_out")
     if number is None:

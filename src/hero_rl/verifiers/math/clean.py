@@ -151,6 +151,7 @@ def repaired(text: str) -> str:
         for sign, spelling in _CONTROL.items():
             text = text.replace(sign, spelling)
         text = _BROKEN_RETURN.sub(r"\\r", _BROKEN_TAB.sub(r"\\t", text))
+    text = re.sub(r"^ext(?=(?:bf|it|rm)?\{)", r"\\text", text)
     return _BROKEN_FRAC.sub(r"\\frac", text)
 
 

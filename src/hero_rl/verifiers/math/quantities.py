@@ -100,7 +100,9 @@ def _added(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
     """The answer has a unit or words, the reference has none: the question has to have them, or they say nothing."""
     finding = compare_expressions(a, b, hints)
     if finding.relation == "equal":
-        known = may_be_added(unit, hints.text) or (unit.kind == "radian" and _has_pi(b))
+        known = may_be_added(unit, hints.text) or (unit.kind == "radian" and _has_pi(b) and not hints.given)
+        if symbols(b) and unit.kind in ("measure", "currency"):
+            known = known and asked_unit(hints.text, unit) is not None
         return _without_unit(finding) if known else unsure("unit_or_percent")
     if unit.kind == "degree":
         return _in_radians(finding, a, Node("deg", (b,)), hints)

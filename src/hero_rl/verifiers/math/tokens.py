@@ -32,6 +32,7 @@ _TOKEN = re.compile(
 _SAME = {"infinity": "infty", "oo": "infty", "inf": "infty"}
 _SPLIT = re.compile("|".join(sorted(WORDS, key=len, reverse=True)))
 _MAX_PRODUCT_LETTERS = 5
+_PLAIN_WORDS = frozenset(("not", "the", "and", "are", "but", "for", "all", "any", "was", "non"))
 _VOWEL_WORD = re.compile(r"[A-Z]?[a-z]*[aeiou][a-z]*")
 
 
@@ -78,6 +79,6 @@ def _letters(run: str, spaced: bool) -> list[Token]:
         tokens = _letters(before, spaced) if before else []
         tokens.append(Token("command", f"\\{_SAME.get(known.group(), known.group())}", spaced and not before))
         return tokens + (_letters(after, False) if after else [])
-    if len(run) > _MAX_PRODUCT_LETTERS or (len(run) >= 4 and _VOWEL_WORD.fullmatch(run)):
+    if run in _PLAIN_WORDS or len(run) > _MAX_PRODUCT_LETTERS or (len(run) >= 4 and _VOWEL_WORD.fullmatch(run)):
         raise Unreadable("prose")
     return [Token("letter", letter, spaced and index == 0) for index, letter in enumerate(run)]

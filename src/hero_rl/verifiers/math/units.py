@@ -104,8 +104,11 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
     money = re.match(r"^([-+]?)\s*(?:\\\$|€|£|¥|₹)\s*(?=[-\d.\\(])", text)
     if money:
         rest, further = split_unit(money.group(1) + text[money.end() :])
-        sign = text[money.end(1) : money.end()].strip().lstrip("\\")
-        return rest, _scaled_currency(sign) if further is None or further.kind != "currency" else further
+        sign = _scaled_currency(text[money.end(1) : money.end()].strip().lstrip("\\"))
+        if further is None or further.kind == "currency":
+            return rest, further or sign
+        each = re.match(r"(?:per|each|a|an|every) |[a-z]+\^-1$", further.name) is not None
+        return rest, sign if each else Unit("noun", f"$ {further.name}")
     temperature = re.fullmatch(r"(.*\S)\s*\^\\circ\s*(?:\\text\{)?\s*([CF])\s*\}?", text)
     if temperature:
         return temperature.group(1), Unit("noun", f"degree {temperature.group(2)}")
@@ -115,7 +118,10 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
         if match is None or not _may_be_bare_unit(match["unit"], match["number"], loose=loose):
             return text, None
         found = match["number"].strip(), match["unit"]
-    return found[0], read_unit(found[1])
+    unit = read_unit(found[1])
+    if unit is not None and found[0].endswith(r"^\circ"):
+        return found[0], Unit("noun", f"° {unit.name}")
+    return found[0], unit
 
 
 def _texted_tail(text: str) -> tuple[str, str] | None:
@@ -237,7 +243,7 @@ def factor(of: Unit, to: Unit) -> Fraction | None:
         return Fraction(1)
     if of.kind == to.kind == "currency" and of.name == to.name:
         return Fraction(to.factors[0][1], of.factors[0][1])
-    if of.kind != "measure" or to.kind != "measure":
+    if of.kind != "measure" or to.kind != "measure" or ("radian" in of.name) != ("radian" in to.name):
         return None
     try:
         ratio = (_as_pint(of) / _as_pint(to)).to_base_units()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -44,9 +45,9 @@ def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
 def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     if a == b:
         return EQUAL
-    based = _same_digits(a, b)
-    if based is not None:
-        return based
+    if _same_digits(a, b):
+        named = a.name.startswith("base:") or re.search(r"\bbase\W{0,6}\w", hints.text) is not None
+        return equal("equal_base_left_out") if named else unsure("part_left_out")
     relation = compare_trees(a, b)
     if relation == "different" and _has_bare_log(a, b) and compare_trees(a, b, log_base=10) == "equal":
         relation = "equal"
@@ -61,13 +62,11 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     return _explain(a, b, hints)
 
 
-def _same_digits(a: Node, b: Node) -> Finding | None:
-    """``4210_7`` and ``4210``: the base may be left out where the question names it."""
+def _same_digits(a: Node, b: Node) -> bool:
+    """Whether one is the other with a base, as ``4210_7`` and ``4210`` are: it may be left out where the question names it."""
     based = [tree.name.removeprefix("base:") for tree in (a, b) if tree.name.startswith("base:")]
-    if len(based) != 1:
-        return None
     bare = b if a.name.startswith("base:") else a
-    return equal("equal_base_left_out") if bare.op == "num" and bare.name == based[0] else None
+    return len(based) == 1 and bare.op == "num" and bare.name == based[0]
 
 
 def _has_bare_log(*trees: Node) -> bool:
