@@ -140,9 +140,9 @@ def _is_unit_of(unit: Unit, problem: str) -> bool:
     if asked:
         return bool(alike) and factor(unit, alike[-1]) == 1
     mentioned = _mentioned(problem)
-    if unit.name in mentioned and len(unit.factors) > 1:
-        return True
     names = [name for name, _ in unit.factors]
+    if unit.name in mentioned and len(names) > 1:
+        return True
     if not mentioned.issuperset(names):
         return False
     if len(names) == 1 and ("meter" in names[0] or names[0] in ("inch", "foot", "yard", "mile")):

@@ -154,7 +154,9 @@ def read_date(text: str) -> Date | None:
         return None
     years = [number for number in numbers if number > 31]
     days = [number for number in numbers if number <= 31]
-    return _date(months[0], days[0], *(years or [0]), *(weekdays or [""])) if len(days) == 1 and len(years) <= 1 else None
+    if len(days) != 1 or len(years) > 1:
+        return None
+    return _date(months[0], days[0], years[0] if years else 0, weekdays[0] if weekdays else "")
 
 
 def _date(month: int, day: int, year: int, weekday: str) -> Date | None:

@@ -271,7 +271,7 @@ def _statement(text: str) -> tuple[str, ...]:
     if len(found) > MAX_WORDS:
         return ()
     words = [word if len(word) == 1 or word.startswith("\\") else word.lower() for word in found]
-    words = [str(_UNITS[word]) if word in _UNITS else _NEGATIONS.get(word, _ONE_FORM.get(word, word)) for word in words]
+    words = [_NEGATIONS.get(word) or _ONE_FORM.get(word) or (str(_UNITS[word]) if word in _UNITS else word) for word in words]
     words = [_plural(word) for word in words if word not in _SILENT]
     for at in range(len(words) - 1, 0, -1):
         if words[at - 1] == "not" and words[at] in _OPPOSITES:
