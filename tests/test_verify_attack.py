@@ -164,6 +164,9 @@ def test_parts_of_an_answer_are_changed_one_at_a_time():
 def test_words_are_denied_turned_and_hedged():
     found = answers("Is it prime?", r"\text{yes}")
     assert {r"\text{no}", r"\text{yes} \text{ is wrong}", r"\text{yes} \text{ or } \text{no}"} <= found
+    assert r"1, 2 \text{ or } 1" not in answers("Find all roots.", "1, 2")  # which says 1 and 2, the one of them twice
+    assert not answers("Evaluate $(u+4)(u-1) - (u-3)(u+6)$.", "14", kind="copied formula")  # it is 14 for every u
+    assert "1=1" not in answers("For which $k$?", "$k=1$")
     assert r"\text{(D)}" in answers("Which?", r"\text{(C)}")
     responses = {one.response for one in wrong_answers("How many?", "5")}
     assert r"The answer is \boxed{5} or \boxed{6}." in responses

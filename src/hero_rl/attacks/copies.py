@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hero_rl.attacks.numbers import far_apart, read_number
 from hero_rl.attacks.text import Context, letters_of, math_spans, squeezed, tidy
-from hero_rl.attacks.values import provably_different
+from hero_rl.attacks.values import provably_different, same_value
 from hero_rl.attacks.wrong import BARE, Wrong
 
 MOST = 4
@@ -54,7 +54,7 @@ def _differs(formula: str, references: tuple[str, ...]) -> bool:
     for reference in references:
         if squeezed(formula) == squeezed(reference):
             return False
-        if read_number(reference) is not None and _is_open(formula):
+        if read_number(reference) is not None and _is_open(formula) and not same_value(formula, reference):
             continue
         if not provably_different(formula, reference):
             return False

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from hero_rl.attacks.numbers import read_number
-from hero_rl.attacks.text import letters_of, squeezed
+from hero_rl.attacks.text import letters_of, squeezed, tidy
 from hero_rl.attacks.wrong import BARE, Wrong
 
 TAUTOLOGIES = (
@@ -52,7 +52,8 @@ _VERDICT_WORDS = frozenset(("yes", "true", "correct", "right", "no", "false", "a
 def master_keys(references: tuple[str, ...]) -> Iterator[Wrong]:
     """Yield the keys that none of the references could mean."""
     if not any(_says_everything(reference) for reference in references):
-        values = {number.value for reference in references if (number := read_number(reference)) is not None}
+        sides = [side for reference in references for side in tidy(reference).split("=")]
+        values = {number.value for side in sides if (number := read_number(side)) is not None}
         stated = {key: read_number(key.rpartition("=")[2]) for key in TAUTOLOGIES}
         yield from (Wrong("tautology", key, key) for key, value in stated.items() if value is None or value.value not in values)
         yield from (Wrong("everything", key, key) for key in EVERYTHING)

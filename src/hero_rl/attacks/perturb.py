@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -16,8 +17,10 @@ from hero_rl.attacks.values import provably_different, value_at
 from hero_rl.attacks.wrong import Wrong
 
 MAX_REFERENCE_CHARS = 400
-_PLAUSIBLE = ("off by one", "scaled", "elements", "equation", "relation", "brackets", "negation", "choice", "sign")
+_PLAUSIBLE = ("off by one", "scaled", "elements", "equation", "relation", "negation", "choice", "sign")
 """Kinds whose answers look like the reference's neighbours: what hedges name beside it."""
+_INSIDE = ("one dropped", "strict or not", "the bound moved")
+"""Names of answers that may be a part of the reference: of a list, `1, 2 or 1` says no more than `1, 2`."""
 
 
 def wrong_answers(problem: str, *references: str, pick: int = 0, hints: str = "", tolerance: float = 0.0) -> list[Wrong]:
@@ -47,16 +50,15 @@ def wrong_answers(problem: str, *references: str, pick: int = 0, hints: str = ""
 
 def perturbations(reference: str, context: Context, *, pick: int = 0, tolerance: float = 0.0) -> Iterator[Wrong]:
     """Yield the reference with one thing changed that makes it wrong."""
-    text = tidy(reference)
+    text = re.sub(r"^\$", r"\\$", tidy(reference))
     if not text or len(text) > MAX_REFERENCE_CHARS:
         return
     found = list(_changes(reference, text, context, pick, tolerance))
     yield from found
     yield from claims.negations(reference)
     yield from claims.denials(text, reference)
-    neighbour = next(
-        (one.answer for kind in _PLAUSIBLE for one in (*found, *claims.negations(reference)) if one.kind == kind), None
-    )
+    beside = [one for one in (*found, *claims.negations(reference)) if one.name not in _INSIDE]
+    neighbour = next((one.answer for kind in _PLAUSIBLE for one in beside if one.kind == kind), None)
     if neighbour is not None:
         several = len(split_top(text)) > 1 or "\\pm" in text or "=" in text
         yield from claims.hedges(text, neighbour, several=several)

@@ -129,6 +129,8 @@ class _Reader:
                 self.take()
                 value /= self.signed()
             elif self.starts_factor(token):
+                if token == "\\frac" and self.tokens[self.place - 1][-1].isdigit():
+                    raise _NoValue  # a mixed number, or a product
                 value *= self.power()
             else:
                 return value
