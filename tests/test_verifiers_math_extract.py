@@ -125,6 +125,7 @@ def test_a_last_sentence_states_the_value_without_any_mark(sentence: str, answer
     [
         LONG,
         LONG + "It remains to see what follows.",
+        r"The answer is \boxed{}",
         LONG + "Is the number 7?",
         LONG + "Perhaps it is 7.",
         LONG + "Hence it is not 7.",
@@ -143,6 +144,19 @@ def test_a_last_sentence_states_the_value_without_any_mark(sentence: str, answer
 def test_a_text_without_a_claim_has_no_answer(text: str) -> None:
     assert find_answer(text) == ""
     assert relation("7", text) != "equal"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"f(x) = -1 \text{ for all } x, \text{ and } f(x) = x \text{ for all } x",
+        "Ann: 18, Bob: 14, Cyd: 7",
+        "f(x) = 2x",
+        "5 km",
+    ],
+)
+def test_a_short_answer_by_itself_is_taken_whole(answer: str) -> None:
+    assert extract_answer(answer)[:2] in ((answer, "whole"), (answer, "sentence"))
 
 
 def test_of_several_numbers_in_a_last_sentence_those_of_the_question_are_not_the_answer() -> None:

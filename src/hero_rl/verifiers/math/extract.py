@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.claims import Claim, Source, is_disowned, is_hedged, marked_claims, taken_back
+from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
 from hero_rl.verifiers.math.words import number_in_words
@@ -104,6 +105,8 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     if turn >= 0:
         text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
         cut_off = cut_off if cut_off < turn else -1
+    if not claims and boxes and not any(box.content for box in boxes):
+        return NOTHING
     if not claims:
         return _restated(_next_sentence(text, boxes[-1].end), problem) if boxes else _unmarked(text, problem, cut_off)
     last = claims[-1]
@@ -211,7 +214,7 @@ def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
         return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else FoundAnswer(stripped, "whole")
     if len(stripped) > MAX_BARE_CHARS:
         return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
-    if len(re.findall(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", stripped)) < 3 and not _SPOKEN.match(stripped):
+    if words(stripped) < 3 and not _SPOKEN.match(stripped):
         return FoundAnswer(stripped, "whole")
     found = _last_sentence(stripped, problem)
     return found if found is not None and found.text else FoundAnswer(stripped, "whole")

@@ -227,9 +227,7 @@ def _is_told(sentence: str, run: Run) -> bool:
 def _are_two_answers(sentence: str, one: Run, other: Run) -> bool:
     """Whether two values are told side by side: ``Ann is 12 and Bob is 15``."""
     between = sentence[one.end : other.start]
-    joined = re.search(r"\b(?:and|or|while|but)\b|,\s*$", between) or re.search(
-        r"\b(?:and|or)\b", sentence[one.start : one.end]
-    )
+    joined = re.search(r"\b(?:and|or|while|but)\b|,", between) or re.search(r"\b(?:and|or)\b", sentence[one.start : one.end])
     return joined is not None and _follows_is(sentence, one) and _key(sentence, one) != _key(sentence, other)
 
 
