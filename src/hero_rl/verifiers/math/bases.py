@@ -16,6 +16,7 @@ _NUMERAL = re.compile(
     r"(?P<sign>-?)\s*(?P<open>\()?\s*(?:\\text\{\s*)?(?P<digits>[0-9A-Z][0-9A-Z ]*)(?:\s*\})?\s*(?(open)\))\s*"
     r"_\s*(?:(?P<short>\d)|\{\s*(?P<base>-?\d{1,2}|\\text\{[a-z]+\})\s*\})"
 )
+_ASKED = re.compile(r"\b(?:in|to|into|as an?)\s+(?:\$?(?:base|binary|octal|hexadecimal|ternary)\b)|进制", re.IGNORECASE)
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12}
 
 
@@ -30,8 +31,10 @@ class Numeral(NamedTuple):
 def compare_numerals(reference: str, answer: str, problem: str) -> Finding | None:
     """How two texts relate of which at least one is a numeral in a named base; None where neither is."""
     a, b = read_numeral(reference), read_numeral(answer)
+    asked = _ASKED.search(problem) is not None
     if a is not None and b is not None:
-        return EQUAL if a.value == b.value else DIFFERENT
+        in_another = asked and a.base != b.base
+        return DIFFERENT if a.value != b.value else unsure("bases_differ") if in_another else EQUAL
     numeral, other = (a, answer) if a is not None else (b, reference)
     if numeral is None:
         return None
@@ -40,9 +43,13 @@ def compare_numerals(reference: str, answer: str, problem: str) -> Finding | Non
     named = re.search(rf"\bbase\W{{0,6}}{numeral.base}\b|\bin (?:binary|octal|hexadecimal)\b", problem) is not None
     if squeezed.upper() == numeral.digits and numeral.base != 10:
         return equal("equal_base_left_out") if a is not None or named else unsure("part_left_out")
+    if number is None and asked and a is not None and not re.search(rf"_\{{?{a.base}\b", squeezed):
+        return unsure("bases_differ")
     if number is None:
         return unsure("not_comparable") if re.fullmatch(r"[0-9A-Z]+", squeezed) else None
-    return EQUAL if number == Fraction(numeral.value) else DIFFERENT
+    if number != Fraction(numeral.value):
+        return DIFFERENT
+    return unsure("bases_differ") if asked and a is not None else EQUAL
 
 
 @lru_cache(maxsize=1024)

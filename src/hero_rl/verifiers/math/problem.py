@@ -104,6 +104,7 @@ _ORDERED = re.compile(
 _MULTIPLE = re.compile(r"multiplicit|multiset|\brepeat|\bmedian\b|\bdata set\b|\bsequence\b", re.IGNORECASE)
 _SEVERAL = re.compile(r"\b(?:roots|solutions|zeros|zeroes|eigenvalues|critical (?:points|numbers))\b", re.IGNORECASE)
 _WHOLE = re.compile(r"\bintegers?\b|\bintegral\b|\bwhole numbers?|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]", re.IGNORECASE)
+_PARTS = re.compile(r"\((?:a|i)\)\s+[A-Za-z].*\((?:b|ii)\)\s+[A-Za-z]", re.DOTALL)
 _FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
 _EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
 _MONOTONIC = re.compile(
@@ -154,7 +155,7 @@ def read_problem(text: str) -> Hints:
         rounding=rounding,
         approximate=rounding is not None or _APPROXIMATE.search(text) is not None,
         exact=_EXACT.search(text) is not None,
-        ordered=_ORDERED.search(text) is not None,
+        ordered=_ORDERED.search(text) is not None or _PARTS.search(text) is not None,
         multiple=_MULTIPLE.search(text) is not None,
         several=_SEVERAL.search(text) is not None,
         whole=_WHOLE.search(text) is not None,

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
 from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
 from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
-from hero_rl.verifiers.math.numbers import is_rounding
+from hero_rl.verifiers.math.numbers import is_coarse_rounding, is_rounding, written_decimal
 from hero_rl.verifiers.math.regions import is_real_line
 from hero_rl.verifiers.math.sampling import compare_trees, substitute
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, ungrouped, words_apart
@@ -243,7 +243,21 @@ def _approximation(sides: list[str], relations: list[str], levels: int) -> Readi
     if len(exact) == 1 and is_label(exact[0]):
         return _read(sides[-1], levels - 1)._replace(label=exact[0])
     reading = _read(" = ".join(exact), levels - 1)
+    if reading.tree is not None and not symbols(reading.tree) and not _near_enough(reading.tree, sides[-1]):
+        raise Unreadable("contradiction")
     return reading._replace(unit=split_unit(sides[-1])[1]) if reading.kind == "value" and reading.unit is None else reading
+
+
+def _near_enough(exact: Node, decimal: str) -> bool:
+    """Return whether a decimal is the exact value rounded, to however few digits; what cannot be read is not examined."""
+    try:
+        tree = parse(split_unit(decimal)[0])
+        if symbols(tree):
+            return True
+        x, y = evaluate(exact, {}, precise()), evaluate(tree, {}, precise())
+    except (Unreadable, Undefined):
+        return True
+    return x == y or written_decimal(tree) is None or is_coarse_rounding(exact, tree, x, y) or is_rounding(exact, tree, x, y)
 
 
 def _member(sides: list[str], text: str, levels: int) -> Reading:

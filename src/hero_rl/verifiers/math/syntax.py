@@ -321,6 +321,8 @@ class _Reader(Application):
             tree = self.sum()
             self._expect(PAIRS[text])
             return Node("fn", (tree,), name="floor" if name == "lfloor" else "ceil")
+        if name in ("zeta", "Gamma") and self.peek() == "(":  # functions that sympy knows, and no factors
+            return Node("call", (self._group("("),), name=text)
         if name in LETTERS:
             return Node("sym", (), None, self._named(text))
         if name == "ldots":

@@ -328,6 +328,8 @@ def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
     if finding.relation == "equal":
         expected = a.label or hints.asked
         fit = not b.label or not expected or labels_agree(expected, b.label, hints.letters)
+        if "'" in b.label and not a.label and hints.given and _squeezed(b.label) not in _squeezed(clean(hints.text)):
+            return unsure("labels_differ")
         return finding if fit or (not a.label and b.label not in hints.letters) else unsure("labels_differ")
     if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
         equations = compare_equations(a, b, hints)

@@ -270,7 +270,9 @@ def _statement(text: str) -> tuple[str, ...]:
     found = _WORD_OR_SIGN.findall(plain)
     if len(found) > MAX_WORDS:
         return ()
-    words = [word if len(word) == 1 or word.startswith("\\") else word.lower() for word in found]
+    formula = re.search(r"[_^]\{?\d", plain) is not None  # in SO_4 the case of a letter tells elements apart
+    kept = 2 if formula else 1
+    words = [word if len(word) <= kept or word.startswith("\\") else word.lower() for word in found]
     words = [_NEGATIONS.get(word) or _ONE_FORM.get(word) or (str(_UNITS[word]) if word in _UNITS else word) for word in words]
     words = [_plural(word) for word in words if word not in _SILENT]
     for at in range(len(words) - 1, 0, -1):
