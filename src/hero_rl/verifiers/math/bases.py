@@ -49,6 +49,8 @@ def compare_numerals(reference: str, answer: str, problem: str) -> Finding | Non
         return unsure("not_comparable") if re.fullmatch(r"[0-9A-Z]+", squeezed) else None
     if number != Fraction(numeral.value):
         return DIFFERENT
+    if b is not None and answer.replace(" ", "") in problem.replace(" ", ""):
+        return unsure("bases_differ")  # copied from the question
     return unsure("bases_differ") if asked and a is not None else EQUAL
 
 

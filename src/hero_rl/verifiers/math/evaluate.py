@@ -297,8 +297,6 @@ class _Evaluator:
     def _power_of_zero(self, exponent: Value) -> Value:
         if isinstance(exponent, Fraction) and exponent > 0:
             return Fraction(0)
-        if exponent == 0:
-            return Fraction(1)
         raise Undefined("a power of zero")
 
     def _fn(self, tree: Node) -> Value:

@@ -64,7 +64,7 @@ def compare_families(reference: str, answer: str, problem: str, hints: Hints) ->
     said = any(one.certain or one.of_integers for one in (a, b)) and not generous
     if not said and not generous and not any(is_trigonometric(one) or _is_sought(one, used, problem) for one in (a, b)):
         return None
-    finding = _settle(_bounded_by(a, ambient), _bounded_by(b, ambient))
+    finding = _settle(_bounded_by(a, ambient), _bounded_by(b, ambient), given=hints.given)
     if said or (finding.relation == "different" and not generous):
         return finding
     return equal("equal_domain_left_out") if finding.relation == "equal" else None
@@ -115,7 +115,7 @@ def _bounded_by(family: Family, ambient: Domain | None) -> Family:
 # ------------------------------------------------------------------------------------------- domains left open
 
 
-def _settle(a: Family, b: Family) -> Finding:
+def _settle(a: Family, b: Family, *, given: bool) -> Finding:
     """Compare under the domains that are said; where one side leaves its domain open, under the usual ones."""
     open_a, open_b = _is_open(a), _is_open(b)
     whole = (a.low is not None or b.low is not None) and a.low == b.low
@@ -127,7 +127,9 @@ def _settle(a: Family, b: Family) -> Finding:
             return _found(found)
         counted = _compare(_closed(a, _FROM_ZERO), _closed(b, _FROM_ZERO))
         return EQUAL if counted == "equal" or a.periodic or whole else equal("equal_domain_left_out")
-    defaults = (INTEGERS,) if a.periodic or b.periodic else (INTEGERS, _FROM_ZERO, _FROM_ONE)
+    # a question that is known says where numbers begin, and an answer must not add that by itself
+    settled = a.periodic or b.periodic or (given and not open_b)
+    defaults = (INTEGERS,) if settled else (INTEGERS, _FROM_ZERO, _FROM_ONE)
     relations = [_compare(_closed(a, one), _closed(b, one)) for one in defaults]
     if "equal" in relations:
         return EQUAL if whole and relations[0] == "equal" else equal("equal_domain_left_out")

@@ -114,6 +114,7 @@ _MONOTONIC = re.compile(
 )
 _GENERAL = re.compile(
     r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
+    r"\ball\b[^.?]{0,40}\bfunctions\b|"
     r"[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}",
     re.IGNORECASE,
 )

@@ -33,7 +33,9 @@ _KNOWN = frozenset(
      "sigma", "tau", "phi", "omega")
 )  # fmt: skip
 """Commands that math-verify reads in full; what it does not know it drops, and then calls the rest equal."""
-_LOST = re.compile(r"'|:|_\{?-|\d_|\\begin\{(?:cases|array|aligned)")
+_LOST = re.compile(
+    r"(?<![\d.])0\s*\^\s*\{?\s*0|\^\s*(?:\{\s*[-+]\s*\}|[-+](?![\w({\\]))|'|:|_\{?-|\d_|\\begin\{(?:cases|array|aligned)"
+)
 _DIFFERENTIAL = re.compile(r"\bd([a-z])\b")
 _LETTER = re.compile(r"[A-Za-z]")
 _MARKED_AS_MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\fbox")

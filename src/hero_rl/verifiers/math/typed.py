@@ -139,7 +139,7 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     finding = _compare_kinds(a, b, hints)
     if finding.relation != "equal" or a.domain == b.domain:
         return finding
-    domains = relate_domains(a.domain, b.domain)
+    domains = relate_domains(a.domain, b.domain, given=hints.given)
     if domains == "differ" and _is_said(b.domain if not a.domain else "" if b.domain else a.domain, hints):
         domains = "left_out"
     if domains == "differ":
