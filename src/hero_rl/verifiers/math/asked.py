@@ -46,6 +46,8 @@ _TEMPERATURE = re.compile(
     r"\bin (?:degrees )?(?:celsius|fahrenheit)|\bin \$?\{?\s*\}?\^?\{?(?:\\circ|°)",
     re.IGNORECASE,
 )
+_FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL | re.IGNORECASE)
+_SUM_OF_MONEY = re.compile(r"(?<![\\$])\$\d[\d,]*(?:\.\d\d)?[,.]? (?=[a-z]{2,} )", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.?!。？])\s+|\n+")
 _PERCENT = re.compile(
     r"\b(?:what|which|find|determine|calculate|compute|give|state|express|write|estimate)\b[^.?!]{0,60}?"
@@ -94,7 +96,7 @@ def may_be_added(unit: Unit, problem: str) -> bool:
     """Whether an answer may have a unit or words that its reference has not: the question has them, or they say nothing."""
     question = _question(problem)
     if unit.kind == "currency":
-        return not problem or _MONEY.search(question) is not None
+        return not problem or _MONEY.search(question) is not None or _SUM_OF_MONEY.search(problem) is not None
     if unit.kind == "degree":
         return _ANGLE.search(question) is not None and _TRIGONOMETRIC.search(question) is None
     if unit.kind == "radian":
@@ -106,7 +108,9 @@ def may_be_added(unit: Unit, problem: str) -> bool:
 
 def _question(problem: str) -> str:
     """The last two sentences of a problem that say anything."""
-    sentences = [part for part in _SENTENCE.split(problem.strip()) if len(part.split()) > 1 or not part.isascii()]
+    sentences = [
+        part for part in _SENTENCE.split(_FIGURE.sub(" ", problem).strip()) if len(part.split()) > 1 or not part.isascii()
+    ]
     return " ".join(sentences[-2:])
 
 
@@ -143,14 +147,22 @@ def _is_unit_of(unit: Unit, problem: str) -> bool:
     names = [name for name, _ in unit.factors]
     if unit.name in mentioned and len(names) > 1:
         return True
-    if not mentioned.issuperset(names):
+    if not mentioned.issuperset(names) and not (_asks_size(names[0], problem) and f"part:{names[0]}" in mentioned):
         return False
     if len(names) == 1 and ("meter" in names[0] or names[0] in ("inch", "foot", "yard", "mile")):
         wanted = [power for pattern, power in _SIZES if pattern.search(problem[-200:])]
         if len(wanted) == 1 and unit.factors[0][1] != wanted[0]:
             return False
-    rivals = {name for name in mentioned - set(names) if "^" not in name}
+    rivals = {name for name in mentioned - set(names) if "^" not in name and ":" not in name}
     return not any(_same_dimension(name, rival) for name in names for rival in rivals)
+
+
+def _asks_size(name: str, problem: str) -> bool:
+    """Whether a question asks for a time or a distance: a part of ``miles per hour`` may then be its unit."""
+    question = _question(problem).lower()
+    if re.search(r"how long|how much time|what time", question):
+        return _same_dimension(name, "second")
+    return re.search(r"how far|what distance|how long is", question) is not None and _same_dimension(name, "meter")
 
 
 def _same_dimension(name: str, other: str) -> bool:
@@ -170,6 +182,7 @@ def _mentioned(problem: str) -> frozenset[str]:
         unit = read_unit(text) if len(text) < 40 else None
         if unit is not None and unit.kind == "measure":
             found.add(unit.factors[0][0] if unit.factors[0][1] == len(unit.factors) == 1 else unit.name)
+            found.update(f"part:{name}" for name, _ in unit.factors if len(unit.factors) > 1)
             found.update(part for name, _ in unit.factors if "_per_" in name for part in name.split("_per_"))
     return frozenset(found)
 
