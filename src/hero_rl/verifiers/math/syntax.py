@@ -284,9 +284,14 @@ class _Reader(Application):
         if counted is not None:
             return counted
         name = self._named(name)
-        if name.rstrip("'") in _CALLABLE and self.peek() == "(":
+        if self.peek() == "(" and (name.rstrip("'") in _CALLABLE or self._is_argument(name)):
             return Node("call", (self._group("("),), name=name)
         return Node("sym", (), None, name)
+
+    def _is_argument(self, name: str) -> bool:
+        """Return whether ``I(0)`` stands here: a capital with a lone number in brackets is a value of a function."""
+        tokens = self._tokens[self._at + 1 : self._at + 3]
+        return name[0].isupper() and len(tokens) == 2 and tokens[0].kind == "number" and tokens[1].text == ")"
 
     def _named(self, name: str) -> str:
         while self.peek() in ("_", "'"):

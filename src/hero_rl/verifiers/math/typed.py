@@ -37,6 +37,7 @@ from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_statement
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+_TO_WORK_OUT = re.compile(r"[-+*^=!(]|\\(?!frac\{\d+\}\{\d+\}$)[a-z]|(?<=\d)/(?=\d+\D)")
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
 _CONSTANTS = frozenset("abckCK")
@@ -57,10 +58,20 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
         return EQUAL
     hints = hints_for(problem, fields)
     finding = _compare_hinted(reference, answer, problem, hints)
+    if finding.relation == "equal" and _is_copied(answer, hints):
+        return unsure("copied_from_question")
     if finding.relation == "equal" and order_is_open(hints, fields):
         in_order = _compare_hinted(reference, answer, problem, replace(hints, ordered=True))
         return in_order if in_order.relation == "equal" else unsure("order_unclear")
     return finding
+
+
+def _is_copied(answer: str, hints: Hints) -> bool:
+    """Return whether an answer is an expression of the question as it stands there: what was to be worked out is no answer."""
+    text = _squeezed(answer)
+    return (
+        not hints.choices and len(text) > 2 and _TO_WORK_OUT.search(text) is not None and text in _squeezed(clean(hints.text))
+    )
 
 
 def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> Finding:
