@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -207,19 +205,6 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: p
     monkeypatch.setitem(sys.modules, "math_verify", None)
     with pytest.raises(MissingDependencyError, match=r"verifier 'math' needs .*math_verify.*hero-rl\[math\]"):
         MathVerifier()
-
-
-def test_the_python_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "verifiers.md").read_text()
-    first, *others = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(first, {"__name__": "docs"})
-    assert capsys.readouterr().out == "correct equal\n"
-    names: dict[str, Any] = {"__name__": "docs"}
-    for other in others:
-        exec(other, names)
-    assert isinstance(names["ByField"]("source", {"a": names["LengthVerifier"]()}), Verifier)
-    assert isinstance(names["LengthVerifier"](), Verifier)
-    assert [verdict.reason for verdict in names["LengthVerifier"]().verify([rollout("", "x" * 101)])] == ["too_long"]
 
 
 def test_unknown_options_are_refused() -> None:
