@@ -166,3 +166,14 @@ def test_a_list_of_references_is_read_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="rows.jsonl:1: column 'reference' must be a list of strings and numbers"):
             next(iter(read_rollouts(path)))
     assert read_reference(None) is read_reference({}) is read_reference(b"4") is None
+
+
+def test_a_given_order_holds_for_words_and_letters_and_a_tolerance_for_each_part(maths: MathVerifier) -> None:
+    assert ask(maths, "green, brown", "brown, green", ordered=True).label != "correct"
+    assert ask(maths, "green, brown", "green, brown", ordered=True).label == "correct"
+    letters = "Which come first? (A) 4 (B) 7 (C) 9"
+    assert ask(maths, "C, A", "A, C", letters, ordered=True).label != "correct"
+    assert ask(maths, "C, A", "C, A", letters, ordered=True).label == "correct"
+    assert ask(maths, "(4,7)", "(7,4)", ordered=False).label == "abstain"
+    assert ask(maths, "500+2i", "501+2i", tolerance=0.01).label == "correct"
+    assert ask(maths, "500+2i", "500-2i", tolerance=0.01).label == "incorrect"

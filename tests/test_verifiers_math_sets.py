@@ -323,3 +323,29 @@ def test_order_and_repetition_of_a_list_do_not_count_but_its_elements_do(items: 
     assert compared(reference, ", ".join(map(str, [100, *permuted[1:]]))).relation != "equal"
     if items != permuted:
         assert compared(f"({reference})", f"({', '.join(map(str, permuted))})").relation != "equal"
+
+
+NAMED_AND_BARE = [
+    ("Solve for the pair (u,v).", "(3,8)", "u=3, v=8", True),
+    ("Solve for the pair (u,v).", "(3,8)", "v=3, u=8", False),
+    ("Solve for the pair (v,u).", "(3,8)", "v=3, u=8", True),
+    ("Solve for the pair (v,u).", "(3,8)", "u=3, v=8", False),
+    ("Where do the lines meet?", "(3,8)", "x=3, y=8", True),
+    ("Where do the lines meet?", "(3,8)", "y=3, x=8", False),
+    ("Where do the lines meet?", "(3,8)", "3, 8", True),
+    ("Solve the inequality.", "(3,8)", "3, 8", False),
+    ("Solve $t^2-11t+24<0$.", "(3,8)", "3, 8", False),
+    ("What is the vector?", r"\begin{pmatrix}3\\8\end{pmatrix}", "(3,8)", True),
+    ("What is the vector?", r"\begin{pmatrix}3\\8\end{pmatrix}", r"\{3,8\}", False),
+    ("When does it open?", "2:15", "14:15", True),
+    ("When does it open?", "2:15", "2:15 pm", True),
+    ("How long does the trip take?", "2:15", "14:15", False),
+    ("Give the ratio.", "2:15", "14:15", False),
+]
+
+
+@pytest.mark.parametrize(("problem", "reference", "answer", "same"), NAMED_AND_BARE)
+def test_brackets_names_and_halves_of_a_day_are_left_out_only_where_that_leaves_one_meaning(
+    problem: str, reference: str, answer: str, same: bool
+) -> None:
+    assert (compared(reference, answer, problem).relation == "equal") is same

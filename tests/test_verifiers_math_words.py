@@ -111,3 +111,34 @@ def test_chinese_numbers_are_read() -> None:
     assert number_in_words("十二") == 12
     assert number_in_words("一百零五") == 105
     assert number_in_words("一本") is None
+
+
+NARROWED = [
+    ("Solve over the integers: 4x = 6.", "no solution", r"\text{no integer solutions}", True),
+    ("Solve the pair of equations.", "no solution", r"\text{no unique solution}", False),
+    ("Find all rational t with t^2 = 3.", "no solution", r"\text{no integer solution}", False),
+    ("Find all complex z with |z| = -1.", "no solution", r"\text{no real solution}", False),
+    ("Solve |x| = -1.", "no solution", r"\text{no real solutions}", True),
+    ("Solve |x| = -1.", r"\emptyset", r"\text{no solution}", True),
+    ("Find the positive roots.", "none", r"\text{no positive roots}", True),
+    ("Find the roots.", "none", r"\text{no positive roots}", False),
+    ("Find the limit of 1/x at 0.", "DNE", r"\text{does not exist}", True),
+    ("Find the limit of 1/x at 0.", "DNE", r"\text{no solution}", False),
+    ("How many primes end in 7?", "infinitely many", r"\text{infinitely many primes}", True),
+    ("How many roots are there?", "infinitely many", r"\text{infinitely many solutions}", True),
+    ("How many roots are there?", "infinitely many", r"\text{infinitely many intervals}", False),
+]
+
+
+@pytest.mark.parametrize(("problem", "reference", "answer", "same"), NARROWED)
+def test_none_and_endlessly_many_are_said_of_what_is_asked_for(problem: str, reference: str, answer: str, same: bool) -> None:
+    assert (relation(reference, answer, problem) == "equal") is same
+    assert (relation(answer, reference, problem) == "equal") is same
+
+
+def test_a_reason_that_denies_its_yes_or_affirms_its_no_is_not_heard() -> None:
+    assert keyword_of("Yes, it cannot be done") is None
+    assert keyword_of("Yes, because that isn't so") is None
+    assert keyword_of("No, that is true") is None
+    assert keyword_of("No, that is not true") == "no"
+    assert keyword_of("Yes, since 4 is even") == "yes"

@@ -19,6 +19,10 @@ from hero_rl.verifiers.math.vectors import read_flat, same_flat, same_steps
 
 Compare: TypeAlias = Callable[[Reading, Reading], Finding]
 
+_INTERVAL = re.compile(
+    r"\binequalit|\binterval|\bdomain\b|\brange of\b|\bsolution set\b|\b(?:in|de)creasing on\b", re.IGNORECASE
+)
+_SIGN = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt|leqslant|geqslant)(?![A-Za-z])")
 _NUMBERED = re.compile(r"[A-Za-z]_\{?\d\}?")
 MAX_PAIRED = 14
 """Longer lists are paired in order or by size only: trying all pairs grows with the square."""
@@ -32,10 +36,12 @@ def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare
         return flats
     if kinds <= {"list", "set", "value", "word", "ratio", "equation"} or _is_list_of_tuples(reference, answer):
         return _compare_collections(reference, answer, hints, compare)
+    if kinds == {"matrix", "set"}:
+        return unsure("brackets_differ")
     if kinds == {"tuple"} or "matrix" in kinds:
         return _compare_ordered(reference, answer, compare)
     if "tuple" in kinds and kinds <= {"tuple", "list", "set"}:
-        return _tuple_and_collection(reference, answer, compare)
+        return _tuple_and_collection(reference, answer, hints, compare)
     return unsure("not_comparable")
 
 
@@ -233,15 +239,19 @@ def _compare_ordered(reference: Reading, answer: Reading, compare: Compare) -> F
     return finding
 
 
-def _tuple_and_collection(reference: Reading, answer: Reading, compare: Compare) -> Finding:
+def _tuple_and_collection(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
     """A tuple against a bare list or a set: equal only in order, and against a set never surely."""
     expected, given = reference.items, answer.items
     if len(expected) != len(given):
         return unsure("number_of_answers")
     if _same_names(expected, given):
         return _by_label(expected, given, compare)
+    if not _names_in_order(expected, given, hints.text):
+        return unsure("order_unclear")
     in_order = _in_order(expected, given, compare)
     if in_order.relation == "equal":
+        if len(expected) == 2 and _asks_interval(hints):
+            return unsure("brackets_differ")
         bare_list = "list" in (reference.kind, answer.kind)
         square = "[" in reference.form + answer.form or "]" in reference.form + answer.form
         if not bare_list or (square and len(expected) == 2):
@@ -249,6 +259,27 @@ def _tuple_and_collection(reference: Reading, answer: Reading, compare: Compare)
         return equal("equal_brackets_left_out")
     paired = pair_up(expected, given, compare)
     return unsure("order_unclear") if paired.relation == "equal" else paired
+
+
+def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], problem: str) -> bool:
+    """Return whether elements that one side alone names, ``y=1, x=2``, stand in the order of the question or the alphabet."""
+    for one, other in ((expected, given), (given, expected)):
+        names = [item.label.replace(" ", "") for item in one]
+        if all(names) and not any(item.label for item in other) and len(set(names)) == len(names):
+            spelled = re.sub(r"[\s$]|\\[,;]", "", problem)
+            return f"({','.join(names)})" in spelled or (names == sorted(names) and not _is_permuted(names, spelled))
+    return True
+
+
+def _is_permuted(names: Sequence[str], spelled: str) -> bool:
+    """Return whether a text has the names as a tuple in another order."""
+    tuples = re.findall(r"\(([^()]{1,60})\)", spelled)
+    return any(sorted(one.split(",")) == sorted(names) and one.split(",") != list(names) for one in tuples)
+
+
+def _asks_interval(hints: Hints) -> bool:
+    """Return whether a question asks for a set of numbers, so that two numbers in brackets are the ends of an interval."""
+    return _INTERVAL.search(hints.text) is not None or (len(hints.letters) == 1 and _SIGN.search(hints.text) is not None)
 
 
 # ------------------------------------------------------------------------------------------- elements

@@ -38,6 +38,7 @@ _ASKS_TIME = re.compile(
     r"\bclock\b|\b[ap]\.?m\b|几点|什么时(?:候|间)",
     re.IGNORECASE,
 )
+_DURATION = re.compile(r"\bhow (?:long|much time|many hours)\b|\bduration\b|\bh+:mm\b|\btime (?:needed|taken|required)\b", re.I)
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _CHINESE = re.compile(r"(?:(\d{4})年)?(\d{1,2})月(\d{1,2})[日号]")
 
@@ -80,7 +81,16 @@ def compare_moments(reference: str, answer: str, problem: str) -> Finding | None
         return None  # 5 pm may be picometres
     if not any(times) or not (sure or (problem and _ASKS_TIME.search(problem))):
         return None
-    return _compare_times(*times)
+    finding = _compare_times(*times)
+    whole_day = times[0] is not None and times[1] is not None and times[0].hour != times[1].hour
+    if finding.relation == "equal" and whole_day and (_DURATION.search(problem) or not _says_half(answer, problem)):
+        return unsure("part_left_out")
+    return finding
+
+
+def _says_half(answer: str, problem: str) -> bool:
+    """Return whether 1:30 may be meant by an answer such as ``1:30 pm``, or ``13:30`` where a time of day is asked for."""
+    return re.search("[a-z]", _plain(answer)) is not None or _ASKS_TIME.search(problem) is not None
 
 
 def _is_ratio(text: str) -> bool:

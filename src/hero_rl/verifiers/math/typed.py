@@ -34,11 +34,12 @@ from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_statement
+from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_statement, same_word
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TO_WORK_OUT = re.compile(r"[-+*^=!(]|\\(?!frac\{\d+\}\{\d+\}$)[a-z]|(?<=\d)/(?=\d+\D)")
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
+_LETTER_ALONE = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
 _CONSTANTS = frozenset("abckCK")
 _GARBAGE = frozenset(
@@ -58,6 +59,8 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
         return EQUAL
     hints = hints_for(problem, fields)
     finding = _compare_hinted(reference, answer, problem, hints)
+    if finding.relation == "different" and fields.ordered is False and read(reference).kind == read(answer).kind == "tuple":
+        return unsure("order_unclear")
     if finding.relation == "equal" and _is_copied(answer, hints):
         return unsure("copied_from_question")
     if finding.relation == "equal" and order_is_open(hints, fields):
@@ -137,6 +140,10 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
     if hints.segments and len(reference) == 2 and reference.isalpha() and answer == reference[::-1]:
         return equal("equal_renamed")
     found = compare_choices(reference, answer, hints.choices, same)
+    if found is not None and found.relation == "equal" and hints.ordered:
+        one, other = (_LETTER_ALONE.findall(text) for text in (reference, answer))
+        if one != other and sorted(one) == sorted(other):
+            return unsure("order_unclear")
     return found if found is not None or hints.ordered else compare_statements(reference, answer)
 
 
@@ -212,7 +219,8 @@ def _as_matrices(a: Reading, b: Reading) -> tuple[Reading, Reading]:
 def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
     if a.kind == b.kind == "word":
         if a.form == b.form or {a.form, b.form} == _MANY:
-            return EQUAL
+            narrow = a.form in ("none", "infinitely many") and b.form in ("none", "infinitely many")
+            return EQUAL if not narrow or same_word(a.text, b.text, hints.text) else unsure("words")
         exclusive = any({a.form, b.form} <= words for words in EXCLUSIVE)
         return DIFFERENT if exclusive or {a.form, b.form} <= _MANY | {"none"} else unsure("words")
     word, other = (a, b) if a.kind == "word" else (b, a)
@@ -224,7 +232,8 @@ def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
 
 
 def _compare_text(a: Reading, b: Reading, hints: Hints) -> Finding:
-    if a.kind == b.kind == "text" and (same_statement(a.text, b.text) or same_list(a.text, b.text, hints.text)):
+    listed = not hints.ordered and same_list(a.text, b.text, hints.text)
+    if a.kind == b.kind == "text" and (listed or same_statement(a.text, b.text)):
         return equal("equal_words")
     by_keyword = _compare_by_keyword(a, b, hints)
     if by_keyword is not None:

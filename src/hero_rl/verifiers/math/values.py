@@ -109,6 +109,10 @@ def _by_tolerance(x: Value, y: Value, tolerance: Tolerance) -> Finding:
     if not (isinstance(x, Fraction) and isinstance(y, Fraction)):
         x, y = _float(x), _float(y)
     size = tolerance.size if isinstance(x, Fraction) else _float(tolerance.size)
+    if getattr(x, "imag", 0) or getattr(y, "imag", 0):
+        parts = [(_float(x).real, _float(y).real), (_float(x).imag, _float(y).imag)]
+        near = all(abs(a - b) <= (size * abs(a) if tolerance.relative else size) for a, b in parts)
+        return Finding("equal", "equal_within_tolerance") if near else DIFFERENT
     near = abs(x - y) <= (size * abs(x) if tolerance.relative else size)
     return Finding("equal", "equal_within_tolerance") if near else DIFFERENT
 

@@ -103,6 +103,19 @@ _SUBJECTS = _words("series sequence integral function relation system statement 
 _WORD_OR_SIGN = re.compile(r"\\[A-Za-z]+|[^\W\d_]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[^\s\w.,;:\"“”?]|_")
 _SPOKEN_FIRST = re.compile(r"\W*(?:yes|no)\s*(?:[,.;:!—–-]|\b(?:because|since|it|they)\b)", re.IGNORECASE)
 _TAKES_BACK = _words("yes no but only unless if except maybe however doubt")
+_DENIES = _words(
+    """not never none neither nor cannot without false untrue incorrect wrong impossible invalid fails fail contradiction
+    undecidable unknown unlikely"""
+)
+_AFFIRMS = _words("true correct right possible valid indeed holds always")
+_SAYS_NO_MORE = _words(
+    """no none not do does doesn't exist exists such there is are solution solutions root roots answer answers value values
+    possible real for here the an any valid set empty infinitely infinite many number of them"""
+)
+"""Words of "no solution" and "infinitely many solutions" that say nothing about which ones."""
+_INTEGERS = re.compile(r"\bintegers?\b|\bintegral\b|\bwhole\b|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]", re.IGNORECASE)
+_COMPLEX = re.compile(r"\bcomplex\b|\bimaginary\b|mathbb\s*\{?C", re.IGNORECASE)
+_LIMIT = re.compile(r"\blimits?\b|\\lim|\bderivative|\bdifferentiable", re.IGNORECASE)
 _ANY_NUMBER = _words("a an the any all every each must be is are it n number numbers integer integers function")
 LOADED = _words(
     """not no never none nor neither without except wrong incorrect false untrue isn't ain't invalid fake minus plus times
@@ -158,6 +171,34 @@ def known_word(text: str) -> str | None:
     return "none" if _NO_SUCH.fullmatch(plain) else None
 
 
+def same_word(reference: str, answer: str, problem: str) -> bool:
+    """Return whether two phrases of one set, ``none`` or ``infinitely many``, say it of the same things.
+
+    >>> same_word("none", "no integer solution", "Solve in integers."), same_word("no solution", "no unique solution", "")
+    (True, False)
+    """
+    expected, given = plain_words(reference), plain_words(answer)
+    if not given.isascii() or not expected.isascii():
+        return True
+    if _LIMIT.search(problem) and ("exist" in expected or "dne" in expected) != ("exist" in given or "dne" in given):
+        return False
+    here, there = (set(re.findall(r"(?<![\\a-z])[a-z']+", text)) for text in (expected, given))
+    if "real" in here ^ there and _COMPLEX.search(problem):
+        return False
+    return all(word in _SAYS_NO_MORE or _is_said(word, problem, "such" in here | there) for word in here ^ there)
+
+
+def _is_said(word: str, problem: str, such: bool) -> bool:
+    """Return whether a word of a phrase names what the question asks for; ``such`` refers to it."""
+    if word.startswith("integer"):
+        return such or _INTEGERS.search(problem) is not None
+    stem = _plural(word)
+    if stem in ("number", "function", "triple", "pair", "triangle", "arrangement", "constraint", "condition", "equation",
+                "system", "inconsistent", "impossible", "dne", "n", "it", "k", "x"):  # fmt: skip
+        return True
+    return re.search(rf"\b{re.escape(stem)}", problem, re.IGNORECASE) is not None
+
+
 def keyword_of(text: str) -> str | None:
     """The one of ``yes``, ``no``, ``even`` and ``odd`` that a longer statement turns on; None where it is not that plain.
 
@@ -167,11 +208,18 @@ def keyword_of(text: str) -> str | None:
     words = plain_words(text).split()
     if words and words[0] in ("yes", "no"):
         plain = _SPOKEN_FIRST.match(_TEXT.sub(r" \1 ", text)) is not None or len(words) == 1
-        return words[0] if plain and _TAKES_BACK.isdisjoint(words[1:]) else None
+        rest = [_NEGATIONS.get(word, word) for word in words[1:]]
+        return words[0] if plain and _TAKES_BACK.isdisjoint(rest) and not _is_contrary(words[0], rest) else None
     if len(words) > 2 and words[-3].startswith("number") and words[-2] == "of":
         words = words[:-2]
     found = [word for word in words if word in ("even", "odd")]
     return found[0] if len(found) == 1 and _ANY_NUMBER.issuperset(set(words) - set(found)) else None
+
+
+def _is_contrary(word: str, rest: list[str]) -> bool:
+    """Return whether what follows yes or no may say the contrary: ``yes, it is not``, ``no, it is true``."""
+    denials = [one for one in rest if one in _DENIES or one.endswith("n't")]
+    return bool(denials) if word == "yes" else len(denials) > 1 or (not denials and not _AFFIRMS.isdisjoint(rest))
 
 
 def number_in_words(text: str) -> Fraction | None:
