@@ -104,10 +104,14 @@ def test_the_limits_in_the_folder_are_those_that_are_used(trained):
     verifier = LearnedVerifier(trained)
     assert verifier.thresholds == (settings["accept_above"], settings["reject_below"])
     assert settings["p_fpr"] == 0.05
-    (verdict,) = verifier.verify(
-        [Rollout(prompt_id="p", problem="what is a?", reference="7", response=r"\boxed{The answer is correct.}")]
-    )
-    assert verdict.label != "correct"
+    names = ("prompt_id", "problem", "reference", "response")
+    rows = [Rollout(**{name: row[name] for name in names}) for row in toy_rollouts.rollouts(20)]
+    labels = [
+        "correct" if logit >= settings["accept_above"] else "incorrect" if logit < settings["reject_below"] else "abstain"
+        for logit in verifier.logits(rows)
+    ]
+    assert [verdict.label for verdict in verifier.verify(rows)] == labels
+    assert len(set(labels)) > 1
 
 
 def test_hero_verify_uses_the_trained_verifier(trained, place, tmp_path, capsys):

@@ -145,9 +145,9 @@ def test_a_mixture_of_tiers_adds_their_scores_and_noise_comes_on_top(cache: Path
     rows = [Rollout(prompt_id="p", problem="^4*6-5:4H", reference="19/4", response=text) for text in ("24;19;4.75", "24;;1")]
     parts = [load_scorer(folder).score(rows) for folder in (made.robust_model, made.reward_model)]
     mixed = make_scorer(run, made)
-    np.testing.assert_allclose(mixed.score(rows), 0.75 * parts[0] + 0.25 * parts[1])
+    np.testing.assert_allclose(mixed.score(rows), 0.75 * parts[0] + 0.25 * parts[1], atol=1e-5)
     noisy = make_scorer(replace(run, score_noise=2.0), made).score(rows)
-    np.testing.assert_allclose(noisy - mixed.score(rows), 2.0 * ChanceScorer(seed=0).score(rows))
+    np.testing.assert_allclose(noisy - mixed.score(rows), 2.0 * ChanceScorer(seed=0).score(rows), atol=1e-5)
 
 
 def test_sampling_is_fixed_by_its_seed_and_leaves_torchs_randomness_alone(cache: Path) -> None:

@@ -196,10 +196,10 @@ def test_aggregates_and_logits_follow_the_steps(folders: dict[str, Path]) -> Non
         "min": [p.min() for p in steps], "mean": [p.mean() for p in steps], "last": [p[-1] for p in steps],
         "product": [p.prod() for p in steps],
     }.items():  # fmt: skip
-        np.testing.assert_allclose(load(folders, "trl", aggregate=how).score(rows), expected)
+        np.testing.assert_allclose(load(folders, "trl", aggregate=how).score(rows), expected, atol=1e-5)
     logits = load(folders, "trl", logit=True, aggregate="last").score_steps(rows)
     for p, odds, score in zip(steps, logits.steps, logits.scores, strict=True):
-        np.testing.assert_allclose(1 / (1 + np.exp(-odds)), p)
+        np.testing.assert_allclose(1 / (1 + np.exp(-odds)), p, atol=1e-5)
         assert score == odds[-1]
 
 
@@ -347,7 +347,7 @@ def test_pickled_scorer_scores_the_same(folders: dict[str, Path], style: str) ->
     data = pickle.dumps(scorer)
     assert len(data) < 20_000, "a model that is on disk is not sent"
     again = pickle.loads(data)
-    np.testing.assert_array_equal(again.score(rollouts(3)), scorer.score(rollouts(3)))
+    np.testing.assert_allclose(again.score(rollouts(3)), scorer.score(rollouts(3)), atol=1e-5)
     assert again.identity == scorer.identity
 
 
@@ -357,7 +357,7 @@ def test_a_loaded_module_is_used_as_it_is_and_pickled_with_its_weights() -> None
     assert scorer.format == STEP_FORMATS["trl"]
     assert model.training
     again = pickle.loads(pickle.dumps(scorer))
-    np.testing.assert_array_equal(again.score(rollouts(3)), scorer.score(rollouts(3)))
+    np.testing.assert_allclose(again.score(rollouts(3)), scorer.score(rollouts(3)), atol=1e-5)
     assert model.training
     assert again.identity == scorer.identity
 
@@ -365,7 +365,7 @@ def test_a_loaded_module_is_used_as_it_is_and_pickled_with_its_weights() -> None
 def test_dropout_of_a_language_model_in_training_mode_does_not_reach_the_scores() -> None:
     model = LlamaForCausalLM(LlamaConfig(**SHAPE, attention_dropout=0.5)).train()
     scorer = ProcessScorer(model, style="math-shepherd", tokenizer=build_tokenizer())
-    np.testing.assert_array_equal(scorer.score(rollouts(3)), scorer.score(rollouts(3)))
+    np.testing.assert_allclose(scorer.score(rollouts(3)), scorer.score(rollouts(3)), atol=1e-5)
     assert model.training
 
 
@@ -455,7 +455,8 @@ def test_sharded_checkpoints_and_remote_code_markers_are_read(folders: dict[str,
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "modeling_qwen2_rm.Qwen2ForProcessRewardModel"}
     (folder / "config.json").write_text(json.dumps(config))
-    np.testing.assert_array_equal(ProcessScorer(folder).score(rollouts(4)), load(folders, "process").score(rollouts(4)))
+    plain = load(folders, "process").score(rollouts(4))
+    np.testing.assert_allclose(ProcessScorer(folder).score(rollouts(4)), plain, atol=1e-5)
 
 
 def test_code_of_the_checkpoint_runs_only_if_it_is_trusted(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -469,8 +470,9 @@ def test_code_of_the_checkpoint_runs_only_if_it_is_trusted(folders: dict[str, Pa
     (folder / "config.json").write_text(json.dumps(config))
     own = ProcessScorer(folder, style="trl", logit=True, trust_remote_code=True).score(rollouts(4))
     plain = load(folders, "trl", logit=True).score(rollouts(4))
-    np.testing.assert_allclose(own, 2 * plain, rtol=1e-4)
-    np.testing.assert_allclose(ProcessScorer(folder, style="trl", logit=True).score(rollouts(4)), plain)
+    # Not bit for bit: weights that are mapped from files lie differently in memory, which changes the order of sums.
+    np.testing.assert_allclose(own, 2 * plain, atol=1e-4)
+    np.testing.assert_allclose(ProcessScorer(folder, style="trl", logit=True).score(rollouts(4)), plain, atol=1e-4)
 
 
 def test_styles_of_ones_own_are_data(folders: dict[str, Path]) -> None:
@@ -481,7 +483,7 @@ def test_styles_of_ones_own_are_data(folders: dict[str, Path]) -> None:
     assert [ids[end] for end in ends] == [build_tokenizer().convert_tokens_to_ids("#")] * 2
     opposite = ProcessScorer(folders["trl"], style=dataclasses.replace(style, positive=1))
     total = scorer.score_steps([rollout("a", "b")]).steps[0] + opposite.score_steps([rollout("a", "b")]).steps[0]
-    np.testing.assert_allclose(total, 1)
+    np.testing.assert_allclose(total, 1, atol=1e-5)
 
 
 def refused_checkpoints(folder: Path) -> dict[str, tuple[torch.nn.Module, dict[str, object], str]]:
