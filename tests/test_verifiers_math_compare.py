@@ -90,3 +90,45 @@ def test_references_are_read_as_data_sets_write_them() -> None:
 def test_a_policy_that_is_unknown_is_refused() -> None:
     with pytest.raises(InputError, match="strict, balanced, binary"):
         compare("1", "1", policy="kind")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem"),
+    [
+        ("11", "f(4) = 11", "Find $f(5)$."),
+        ("11", "a_2 = 11", "Let $a_n$ be the sequence. Find $a_7$."),
+        ("11", r"\text{perimeter} = 11", "Find the area of the square."),
+        (r"\frac{1}{3}", r"\cos B = \frac{1}{3}", r"Find $\sin B$."),
+        ("11", "u + v = 11", "Find $uv$, where $u + v$ is odd."),
+        ("8, 3", "3, 8", "Find the quotient and the remainder."),
+        ("8, 3", "3, 8", "What are the values of $p$ and $q$?"),
+        ("C, A, B", "A, B, C", "In which order did A, B and C arrive?"),
+        ("(-1, 4)", "[-1, 4]", "The function f is increasing. Solve f(x) < 0."),
+        ("(s, 3s)", "(s, 3t)", "Find all pairs."),
+        ("110_2", "6", "Write 6 in base 2."),
+        ("12", "3 + 9", "Compute $3 + 9$."),
+        (r"-\frac{\pi}{3}", r"\arcsin(-\frac{\sqrt{3}}{2})", r"Evaluate $\arcsin\left(-\frac{\sqrt{3}}{2}\right)$."),
+        ("f(x) = cx", r"f(x) = cx, c \in \mathbb{Z}", "Find all continuous functions with this property."),
+        (r"\zeta(3)", r"3\zeta", ""),
+        (r"\frac{dy}{dx}", r"\frac{y}{x}", ""),
+    ],
+)
+def test_what_the_question_asks_for_decides_and_copies_of_it_are_no_answers(reference: str, answer: str, problem: str) -> None:
+    assert compare(reference, answer, problem).label != "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem"),
+    [
+        ("11", "f(5) = 11", "Find $f(5)$."),
+        ("11", "u + v = 11", "Find $u + v$."),
+        ("8, 3", "8, 3", "Find the quotient and the remainder."),
+        ("8, 3", "3, 8", "Find all roots."),
+        ("2, 9", "9, 2", "What are the minimum and maximum values?"),
+        ("(-1, 4)", "[-1, 4]", "On which interval is the function increasing?"),
+        ("p = 8, q = 3", "q = 3, p = 8", "What are the values of $p$ and $q$?"),
+        ("2^{10}", "1024", "Compute $2^{10}$."),
+    ],
+)
+def test_what_the_question_asks_for_is_accepted_in_its_forms(reference: str, answer: str, problem: str) -> None:
+    assert compare(reference, answer, problem).label == "correct"

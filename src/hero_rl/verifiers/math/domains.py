@@ -243,11 +243,11 @@ def as_integers(letter: str, domain: Domain) -> Domain:
     return _settled(letter, domain if domain.base else domain._replace(base="Z"))
 
 
-def relate_domains(a: str, b: str, *, given: bool = False) -> DomainRelation:
+def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
     """How the qualifiers of a reference and of an answer relate as domains; either may be empty.
 
     ``left_out``: one side leaves out what goes without saying, or the answer adds that a variable is positive where the
-    question, which might say so, is not ``given``.
+    question, which might say so, is not known.
     """
     x, y = (read_domains(one) if one.strip() else {} for one in (a, b))
     if x is None or y is None:
@@ -270,11 +270,12 @@ def relate_domains(a: str, b: str, *, given: bool = False) -> DomainRelation:
         return "left_out" if all(_nearly_same(one, other) for one, other in pairs) else "differ"
     if not here and not there:
         return "same"
-    if not here and any(domain.base == "Z" and letter not in WHOLE_LETTERS for letter, domain in there.items()):
+    whole = re.search(r"\binteger|\bnatural|整数", problem, re.IGNORECASE) is not None
+    if not here and not whole and any(one.base == "Z" and letter not in WHOLE_LETTERS for letter, one in there.items()):
         return "differ"  # the answer narrows what the reference leaves open
     if all(_goes_without_saying(domain) for domain in (here or there).values()):
         return "left_out"
-    return "left_out" if not here and not given and all(_is_sign(domain) for domain in there.values()) else "differ"
+    return "left_out" if not here and not problem and all(_is_sign(domain) for domain in there.values()) else "differ"
 
 
 def _is_sign(domain: Domain) -> bool:

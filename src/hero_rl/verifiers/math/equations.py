@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, fast, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs_whole, points, substitute
+from hero_rl.verifiers.math.sought import quantities, squeezed
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 
@@ -63,15 +62,11 @@ def _states(equation: Reading, value: Node, hints: Hints) -> bool:
     named, given = (left, right) if right.tree is not None and not symbols(right.tree) else (right, left)
     if named.tree is None or given.tree is None or symbols(given.tree) or compare_trees(given.tree, value) != "equal":
         return False
-    question = _squeezed(clean(hints.text))
-    if _squeezed(equation.text) in question:
+    if squeezed(equation.text) in squeezed(hints.text):
         return False
-    alone = named.tree.op == "fn" and named.tree.name in _QUANTITIES and all(arg.op == "sym" for arg in named.tree.args)
-    return alone or (_squeezed(named.text) in question and named.tree.op != "sym")
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\s{}]|\\cdot|\\,", "", text)
+    if hints.given:
+        return squeezed(named.text) in quantities(hints.text) and named.tree.op != "sym"
+    return named.tree.op == "fn" and named.tree.name in _QUANTITIES and all(arg.op == "sym" for arg in named.tree.args)
 
 
 def _compare_zero_forms(a: Node, b: Node) -> Finding:

@@ -51,7 +51,12 @@ def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) ->
     >>> labels_agree("AB", "BA"), labels_agree("f(x)", "y"), labels_agree("Area", "A"), labels_agree("AB", "AC")
     (True, True, True, False)
     """
-    a, b = _NUMBER.sub("", _plain(one)), _NUMBER.sub("", _plain(other))
+    a, b = _plain(one), _plain(other)
+    if a == b:
+        return True
+    if a.count("'") != b.count("'") or (_NUMBER.search(a) and _NUMBER.search(b) and a[0] in letters):
+        return False
+    a, b = _NUMBER.sub("", a), _NUMBER.sub("", b)
     if a == b:
         return True
     if _SEGMENT.fullmatch(a) and _SEGMENT.fullmatch(b):

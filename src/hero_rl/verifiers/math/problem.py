@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from hero_rl.verifiers.math.options import options_in_question
+from hero_rl.verifiers.math.sought import asks_in_order
 
 MAX_PROBLEM_CHARS = 20_000
 
@@ -56,8 +57,6 @@ class Hints:
     """Its letters stand for lengths, masses and the like, or are said to be positive."""
     letters: frozenset[str] = frozenset()
     """Letters, Greek ones as commands, that the text uses as names: an answer may not use others for them."""
-    asked: str = ""
-    """The one letter whose value is asked for."""
     segments: bool = False
     """Sides or segments are asked about, which are named by their ends in either order."""
     tolerance: Tolerance | None = None
@@ -98,7 +97,9 @@ _ORDERED = re.compile(
     r"ascending|descending|"
     r"alphabetical|numerical|the correct|that|this) order|\bordered list\b|\b(?:list|give|write|enter|arrange|order|sort|"
     r"rank)\w*\b[^.?]{0,80}"
-    r"\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|first (?:two|three|four|five|six|\d+) terms",
+    r"\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|"
+    r"\bin (?:which|what) order\b|\brank (?:the|these|them)\b|\border (?:the|these)\b|"
+    r"from [a-z]+est to [a-z]+est",
     re.IGNORECASE,
 )
 _MULTIPLE = re.compile(r"multiplicit|multiset|\brepeat|\bmedian\b|\bdata set\b|\bsequence\b", re.IGNORECASE)
@@ -108,8 +109,9 @@ _PARTS = re.compile(r"\((?:a|i)\)\s+[A-Za-z].*\((?:b|ii)\)\s+[A-Za-z]", re.DOTAL
 _FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
 _EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
 _MONOTONIC = re.compile(
-    r"monoton|\b(?:is|strictly) (?:in|de)creasing|\b(?:in|de)creasing (?:interval|on\b)|"
-    r"\bintervals?\b[^.?]{0,80}\b(?:in|de)creas|\bconcav|\bconvex|递[增减]|单调",
+    r"\bintervals?\b[^.?]{0,60}(?:\bin|\bde)creas|(?:in|de)creasing (?:interval|on which)|"
+    r"monotonic(?:ally)?(?: \w+)? intervals?|"
+    r"\bintervals? of (?:mono|in|de|con)|where[^.?]{0,40}\b(?:(?:in|de)creas|concav|convex)|单调(?:递[增减])?区间",
     re.IGNORECASE,
 )
 _GENERAL = re.compile(
@@ -121,12 +123,6 @@ _GENERAL = re.compile(
 _POSITIVE = re.compile(
     r"\bpositive\b|> ?0\b|\\(?:gt|mathbb\{R\}\^\+)|\b(?:lengths?|sides?|radius|radii|mass(?:es)?|distances?|semi-ax[ei]s|"
     r"natural number|height|speed|area)\b",
-    re.IGNORECASE,
-)
-_ASKED = re.compile(
-    r"\b(?:find|compute|determine|calculate|evaluate|solve for|what (?:is|are))\s+(?:(?:the|all|possible)\s+)*"
-    r"(?:values?\s+of\s+)?"
-    r"\$?([A-Za-z])\$?(?=\s*[.?!]|\s*$|\s+(?:if|when|given|such|so)\b)",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
@@ -156,7 +152,7 @@ def read_problem(text: str) -> Hints:
         rounding=rounding,
         approximate=rounding is not None or _APPROXIMATE.search(text) is not None,
         exact=_EXACT.search(text) is not None,
-        ordered=_ORDERED.search(text) is not None or _PARTS.search(text) is not None,
+        ordered=_ORDERED.search(text) is not None or _PARTS.search(text) is not None or asks_in_order(text),
         multiple=_MULTIPLE.search(text) is not None,
         several=_SEVERAL.search(text) is not None,
         whole=_WHOLE.search(text) is not None,
@@ -166,7 +162,6 @@ def read_problem(text: str) -> Hints:
         general=_GENERAL.search(text) is not None,
         positive=_POSITIVE.search(text) is not None,
         letters=letters_of(text),
-        asked=asked[1] if (asked := _ASKED.search(text)) else "",
         segments=_SEGMENTS.search(text) is not None,
         choices=options_in_question(text),
     )

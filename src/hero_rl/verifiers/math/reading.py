@@ -54,6 +54,7 @@ _MATRIX = re.compile(
 )
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
 _MIXED_PERCENT = re.compile(r"\d+\s*(?:\\frac\s*\{?\d+\}?\s*\{?\d+\}?|\d+/\d+)\s*\\%")
+_DERIVATIVE = re.compile(r"\\frac\s*\{\s*d(?:\^|\s*[A-Za-z]?\s*\})[^{}]*\}?\s*\{\s*d\s*[A-Za-z]")
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
 _WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
 _COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
@@ -322,13 +323,22 @@ def _mentions(value: Reading, label: str) -> bool:
     return bool(names & symbols(value.tree))
 
 
+def _degrees_and_minutes(text: str) -> Reading | None:
+    arc = _ARC.match(text)
+    if arc is None or not (arc[2] or arc[3] or arc[4]):
+        return None
+    degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600
+    return Reading("value", text, tree=number(degrees), unit=DEGREE)
+
+
 def _single(text: str) -> Reading:
     if is_matrix_expression(text):
         return _worked_out(text)
-    arc = _ARC.match(text)
-    if arc and (arc[2] or arc[3] or arc[4]):
-        degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600
-        return Reading("value", text, tree=number(degrees), unit=DEGREE)
+    if _DERIVATIVE.search(text):
+        raise Unreadable("derivative")
+    arc = _degrees_and_minutes(text)
+    if arc is not None:
+        return arc
     chances = _CHANCES.fullmatch(text)
     if chances:
         return Reading("value", text, tree=number(Fraction(int(chances[1]), int(chances[2]))))

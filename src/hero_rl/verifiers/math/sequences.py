@@ -91,7 +91,7 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
     if _same_names(expected, given):
         return _by_label(expected, given, compare)
     in_order = _in_order(expected, given, compare)
-    ordered = hints.ordered and reference.kind == answer.kind == "list"
+    ordered = hints.ordered and reference.kind == answer.kind == "list" and not _is_list_of_tuples(reference, answer)
     return in_order if in_order.relation == "equal" else _in_any_order(expected, given, ordered, compare)
 
 

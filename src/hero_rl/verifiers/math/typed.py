@@ -30,6 +30,7 @@ from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import read_region
 from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
+from hero_rl.verifiers.math.sought import names_another
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
@@ -38,6 +39,7 @@ from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TO_WORK_OUT = re.compile(r"[-+*^=!(]|\\(?!frac\{\d+\}\{\d+\}$)[a-z]|(?<=\d)/(?=\d+\D)")
+_LETTERS_IN_A_ROW = re.compile(r"[A-Z](?:[\s,<>]*[A-Z])+")
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _LETTER_ALONE = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
@@ -139,6 +141,9 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
 
     if hints.segments and len(reference) == 2 and reference.isalpha() and answer == reference[::-1]:
         return equal("equal_renamed")
+    if hints.ordered and _LETTERS_IN_A_ROW.fullmatch(reference) and _LETTERS_IN_A_ROW.fullmatch(answer):
+        letters = [re.findall("[A-Z]", text) for text in (reference, answer)]
+        return EQUAL if letters[0] == letters[1] else unsure("order_unclear")
     found = compare_choices(reference, answer, hints.choices, same)
     if found is not None and found.relation == "equal" and hints.ordered:
         one, other = (_LETTER_ALONE.findall(text) for text in (reference, answer))
@@ -157,7 +162,7 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     finding = _compare_kinds(a, b, hints)
     if finding.relation != "equal" or a.domain == b.domain:
         return finding
-    domains = relate_domains(a.domain, b.domain, given=hints.given)
+    domains = relate_domains(a.domain, b.domain, hints.text)
     if domains == "differ" and _is_said(b.domain if not a.domain else "" if b.domain else a.domain, hints):
         domains = "left_out"
     if domains == "differ":
@@ -195,7 +200,10 @@ def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
     kinds = {a.kind, b.kind}
     if kinds & {"list", "set", "tuple", "matrix"} and "relation" not in kinds:
         a, b = _with_bound_renamed(a, b)
-        return compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
+        finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
+        if finding.reason == "equal_renamed" and len(_all_symbols(a)) != len(_all_symbols(b)):
+            return unsure("letters_differ")
+        return finding
     return unsure("not_comparable")
 
 
@@ -346,11 +354,10 @@ def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
     if finding.reason == "letters_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
         return equal("equal_renamed")
     if finding.relation == "equal":
-        expected = a.label or hints.asked
-        fit = not b.label or not expected or labels_agree(expected, b.label, hints.letters)
-        if "'" in b.label and not a.label and hints.given and _squeezed(b.label) not in _squeezed(clean(hints.text)):
-            return unsure("labels_differ")
-        return finding if fit or (not a.label and b.label not in hints.letters) else unsure("labels_differ")
+        if a.label and b.label:
+            return finding if labels_agree(a.label, b.label, hints.letters) else unsure("labels_differ")
+        another = b.label and hints.given and names_another(b.label, hints.text, hints.letters)
+        return unsure("labels_differ") if another else finding
     if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
         equations = compare_equations(a, b, hints)
         return finding if equations.reason in ("not_comparable", "variables_differ") else equations
