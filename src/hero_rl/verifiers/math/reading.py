@@ -54,7 +54,6 @@ _MATRIX = re.compile(
 )
 _WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
 _MIXED_PERCENT = re.compile(r"\d+\s*(?:\\frac\s*\{?\d+\}?\s*\{?\d+\}?|\d+/\d+)\s*\\%")
-_DERIVATIVE = re.compile(r"\\frac\s*\{\s*d(?:\^|\s*[A-Za-z]?\s*\})[^{}]*\}?\s*\{\s*d\s*[A-Za-z]")
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
 _WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"
 _COMPOUND = re.compile(rf"^(\d+)\s*{_WORDS}\s*(?:,|\\text\{{\s*and\s*\}}|and)?\s*(\d+(?:\.\d+)?)\s*{_WORDS}$")
@@ -334,8 +333,6 @@ def _degrees_and_minutes(text: str) -> Reading | None:
 def _single(text: str) -> Reading:
     if is_matrix_expression(text):
         return _worked_out(text)
-    if _DERIVATIVE.search(text):
-        raise Unreadable("derivative")
     arc = _degrees_and_minutes(text)
     if arc is not None:
         return arc

@@ -376,5 +376,7 @@ _HEADS = {
 
 
 def _quotient(top: Node, bottom: Node) -> Node:
-    """A fraction; one of an angle in degrees is in degrees."""
+    """A fraction; one of an angle in degrees is in degrees, and ``dy/dx`` is none."""
+    if all(tree.op == "mul" and tree.args[0].name == "d" for tree in (top, bottom)):
+        raise Unreadable("derivative")
     return Node("deg", (Node("div", (*top.args, bottom)),)) if top.op == "deg" else Node("div", (top, bottom))

@@ -3,7 +3,6 @@ r"""Typed comparison: two cleaned texts are read as things of a kind, and compar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +19,7 @@ from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends
-from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
+from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
@@ -28,9 +27,7 @@ from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import read_region
-from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
-from hero_rl.verifiers.math.sought import names_another
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
@@ -43,7 +40,6 @@ _LETTERS_IN_A_ROW = re.compile(r"[A-Z](?:[\s,<>]*[A-Z])+")
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _LETTER_ALONE = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
-_CONSTANTS = frozenset("abckCK")
 _GARBAGE = frozenset(
     ("syntax", "sign_unknown", "numbers_side_by_side", "contradiction", "repeated_factorial", "digits_of_another_base")
 )
@@ -189,7 +185,7 @@ def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
     if "equation" in (a.kind, b.kind) and {a.kind, b.kind} <= {"equation", "value"}:
         return compare_equations(a, b, hints)
     if a.kind == b.kind == "value":
-        return _compare_labelled(a, b, hints)
+        return compare_labelled(a, b, hints)
     if "ratio" in (a.kind, b.kind):
         return _compare_ratios(a, b, hints)
     return _compare_parts(a, b, hints)
@@ -199,9 +195,9 @@ def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
     a, b = _as_matrices(a, b)
     kinds = {a.kind, b.kind}
     if kinds & {"list", "set", "tuple", "matrix"} and "relation" not in kinds:
-        a, b = _with_bound_renamed(a, b)
+        a, b = with_bound_renamed(a, b)
         finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
-        if finding.reason == "equal_renamed" and len(_all_symbols(a)) != len(_all_symbols(b)):
+        if finding.reason == "equal_renamed" and len(all_symbols(a)) != len(all_symbols(b)):
             return unsure("letters_differ")
         return finding
     return unsure("not_comparable")
@@ -343,61 +339,7 @@ def _compare_inequalities(left: list[str], relations: list[str], right: list[str
     return EQUAL if expected == others[0] else DIFFERENT
 
 
-# ------------------------------------------------------------------------------------------- labels, ratios
-
-
-def _compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
-    if is_function_label(b.label) and not a.label and _is_number(a) and _is_number(b):
-        return unsure("function_or_number")
-    argument = arguments(b.label) if is_function_label(a.label) and is_function_label(b.label) else ()
-    finding = compare_values(a, _with_argument(b, argument, arguments(a.label)), hints)
-    if finding.reason == "letters_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
-        return equal("equal_renamed")
-    if finding.relation == "equal":
-        if a.label and b.label:
-            return finding if labels_agree(a.label, b.label, hints.letters) else unsure("labels_differ")
-        another = b.label and hints.given and names_another(b.label, hints.text, hints.letters)
-        return unsure("labels_differ") if another else finding
-    if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
-        equations = compare_equations(a, b, hints)
-        return finding if equations.reason in ("not_comparable", "variables_differ") else equations
-    return finding
-
-
-def _differ_in_a_constant(a: Reading, b: Reading) -> bool:
-    """Return whether two functions differ in one letter that usually stands for any constant: ``cx`` and ``kx``."""
-    return len(differ := _all_symbols(a) ^ _all_symbols(b)) == 2 and _CONSTANTS.issuperset(differ)
-
-
-def _is_number(reading: Reading) -> bool:
-    return reading.tree is not None and not symbols(reading.tree)
-
-
-def _with_argument(reading: Reading, old: Sequence[str], new: Sequence[str]) -> Reading:
-    """Return a reading ``f(t) = ...`` in terms of the argument of the other label, ``f(x)``."""
-    if reading.tree is None or len(old) != len(new) or not old:
-        return reading
-    return reading._replace(tree=rename(reading.tree, dict(zip(old, new, strict=True))))
-
-
-def _with_bound_renamed(a: Reading, b: Reading) -> tuple[Reading, Reading]:
-    """One parameter letter for both of two families of tuples, where each has exactly one of its own."""
-    here, there = _all_symbols(a), _all_symbols(b)
-    only_here, only_there = sorted(here - there), sorted(there - here)
-    free = frozenset("nmkjlrstcCxaK")
-    if len(only_here) == len(only_there) == 1 and a.kind == b.kind == "tuple" and free.issuperset(only_here + only_there):
-        return a, _renamed(b, {only_there[0]: only_here[0]})
-    return a, b
-
-
-def _all_symbols(reading: Reading) -> frozenset[str]:
-    own = symbols(reading.tree) if reading.tree is not None else frozenset[str]()
-    return own.union(*(_all_symbols(item) for item in reading.items))
-
-
-def _renamed(reading: Reading, names: dict[str, str]) -> Reading:
-    tree = rename(reading.tree, names) if reading.tree is not None else None
-    return reading._replace(tree=tree, items=tuple(_renamed(item, names) for item in reading.items))
+# ------------------------------------------------------------------------------------------- ratios
 
 
 def _compare_ratios(a: Reading, b: Reading, hints: Hints) -> Finding:

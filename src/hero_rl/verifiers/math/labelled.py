@@ -1,0 +1,73 @@
+"""Comparing values that labels name, ``f(x) = ...``, ``AB = ...``, and renaming the letters that are bound in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hero_rl.verifiers.math.equations import compare_equations
+from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.findings import Finding, equal, unsure
+from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
+from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.quantities import compare_values
+from hero_rl.verifiers.math.reading import Reading
+from hero_rl.verifiers.math.sampling import rename
+from hero_rl.verifiers.math.sought import names_another
+
+_CONSTANTS = frozenset("abckCK")
+
+
+def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
+    """Compare two values; labels must name the same thing, and the thing that is asked for."""
+    if is_function_label(b.label) and not a.label and _is_number(a) and _is_number(b):
+        return unsure("function_or_number")
+    argument = arguments(b.label) if is_function_label(a.label) and is_function_label(b.label) else ()
+    finding = compare_values(a, _with_argument(b, argument, arguments(a.label)), hints)
+    if finding.reason == "letters_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
+        return equal("equal_renamed")
+    if finding.relation == "equal":
+        if a.label and b.label:
+            return finding if labels_agree(a.label, b.label, hints.letters) else unsure("labels_differ")
+        another = b.label and hints.given and names_another(b.label, hints.text, hints.letters)
+        return unsure("labels_differ") if another else finding
+    if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
+        equations = compare_equations(a, b, hints)
+        return finding if equations.reason in ("not_comparable", "variables_differ") else equations
+    return finding
+
+
+def _differ_in_a_constant(a: Reading, b: Reading) -> bool:
+    """Return whether two functions differ in one letter that usually stands for any constant: ``cx`` and ``kx``."""
+    return len(differ := all_symbols(a) ^ all_symbols(b)) == 2 and _CONSTANTS.issuperset(differ)
+
+
+def _is_number(reading: Reading) -> bool:
+    return reading.tree is not None and not symbols(reading.tree)
+
+
+def _with_argument(reading: Reading, old: Sequence[str], new: Sequence[str]) -> Reading:
+    """Return a reading ``f(t) = ...`` in terms of the argument of the other label, ``f(x)``."""
+    if reading.tree is None or len(old) != len(new) or not old:
+        return reading
+    return reading._replace(tree=rename(reading.tree, dict(zip(old, new, strict=True))))
+
+
+def with_bound_renamed(a: Reading, b: Reading) -> tuple[Reading, Reading]:
+    """One parameter letter for both of two families of tuples, where each has exactly one of its own."""
+    here, there = all_symbols(a), all_symbols(b)
+    only_here, only_there = sorted(here - there), sorted(there - here)
+    free = frozenset("nmkjlrstcCxaK")
+    if len(only_here) == len(only_there) == 1 and a.kind == b.kind == "tuple" and free.issuperset(only_here + only_there):
+        return a, _renamed(b, {only_there[0]: only_here[0]})
+    return a, b
+
+
+def all_symbols(reading: Reading) -> frozenset[str]:
+    """Return the letters of a reading and of all its elements."""
+    own = symbols(reading.tree) if reading.tree is not None else frozenset[str]()
+    return own.union(*(all_symbols(item) for item in reading.items))
+
+
+def _renamed(reading: Reading, names: dict[str, str]) -> Reading:
+    tree = rename(reading.tree, names) if reading.tree is not None else None
+    return reading._replace(tree=tree, items=tuple(_renamed(item, names) for item in reading.items))
