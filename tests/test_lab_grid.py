@@ -238,13 +238,16 @@ if __name__ == "__main__":
 """
     path = out / "main.py"
     path.write_text(script)
-    process = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, path], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         children = [int(word) for word in process.stdout.readline().split()]
         assert children
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=120)
         assert process.returncode != 0
         assert not any(_alive(pid) for pid in children)
     finally:
