@@ -132,3 +132,23 @@ def test_what_the_question_asks_for_decides_and_copies_of_it_are_no_answers(refe
 )
 def test_what_the_question_asks_for_is_accepted_in_its_forms(reference: str, answer: str, problem: str) -> None:
     assert compare(reference, answer, problem).label == "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem"),
+    [
+        ("24", "4!", "What is $4!$?"),
+        ("32", "2^5 + 0", "Work out $2^5$."),
+        ("35", r"7 \cdot 5", r"Multiply: $5 \cdot 7$."),
+        ("8", "8.4", r"Give $\sqrt{70}$ to the nearest whole number."),
+        ("6", r"6 \mid 7", ""),
+        ("6", "6(7", ""),
+        ("6", r"6 \approx 7", ""),
+        ("6", r"\notin 6", ""),
+        ("|t|", "t", "The number s is positive. Simplify."),
+        (r"(\pm 2, \mp 3)", r"(\pm 2, \pm 3)", ""),
+        ("p = q = r = 4", "p = q = 4", ""),
+    ],
+)
+def test_parts_of_an_answer_that_a_parser_drops_and_copies_in_another_order(reference: str, answer: str, problem: str) -> None:
+    assert compare(reference, answer, problem).label != "correct"

@@ -45,7 +45,9 @@ def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
         for tree in _other_trees(reading.tree, hints):
             yield reading._replace(tree=tree, text=f"decoy of {reading.text}")
     elif reading.kind == "word":
-        yield from (reading._replace(form=word, text=word) for word in _OTHER_WORDS if word != reading.form)
+        endless = {"infinity", "infinitely many"}
+        same = endless if reading.form in endless else {reading.form}
+        yield from (reading._replace(form=word, text=word) for word in _OTHER_WORDS if word not in same)
     elif reading.kind in ("text", "relation"):
         yield from (reading._replace(text=text) for text in _other_texts(reading))
     elif reading.kind == "equation":

@@ -218,7 +218,8 @@ def _chain(text: str, levels: int) -> Reading:
         return _single(text)
     sides = [side for side in chain.sides if side]
     if len(sides) != len(chain.sides):
-        sides = sides[-1:] if len(sides) == 1 and not chain.sides[0] else []
+        names_nothing = len(sides) == 1 and not chain.sides[0] and chain.relations[0] in ("=", r"\approx", r"\equiv", r"\to")
+        sides = sides[-1:] if names_nothing else []
         if not sides:
             raise Unreadable("syntax")
         return _read(sides[0], levels - 1)
@@ -257,7 +258,9 @@ def _near_enough(exact: Node, decimal: str) -> bool:
         x, y = evaluate(exact, {}, precise()), evaluate(tree, {}, precise())
     except (Unreadable, Undefined):
         return True
-    return x == y or written_decimal(tree) is None or is_coarse_rounding(exact, tree, x, y) or is_rounding(exact, tree, x, y)
+    if x == y or is_coarse_rounding(exact, tree, x, y) or is_rounding(exact, tree, x, y):
+        return True
+    return written_decimal(tree) is None and bool(abs(x - y) <= abs(x) / 50)
 
 
 def _member(sides: list[str], text: str, levels: int) -> Reading:

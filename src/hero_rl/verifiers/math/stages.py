@@ -160,7 +160,10 @@ def _compare(pair: Pair) -> Stage:
     finding = compare_typed(reference, answer, pair.problem, pair.fields)
     # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
     wants_sympy = (
-        finding.relation == "unsure" and finding.reason in _FOR_SYMPY and _is_equation(reference) == _is_equation(answer)
+        finding.relation == "unsure"
+        and finding.reason in _FOR_SYMPY
+        and _is_equation(reference) == _is_equation(answer)
+        and not _is_chain(reference)
     )
     if wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
         finding, wants_sympy = different("answer_unreadable"), False
@@ -174,6 +177,11 @@ def _compare(pair: Pair) -> Stage:
 def _without_percent(text: str) -> str:
     """Percent signs written out: how math-verify reads them depends on the ANTLR runtime."""
     return text.replace(r"\%", r"\cdot\frac{1}{100}")
+
+
+def _is_chain(text: str) -> bool:
+    """Return whether a text has several equals signs, of which math-verify takes the last side alone."""
+    return relation_chain(text).relations.count("=") > 1
 
 
 def _is_equation(text: str) -> bool:

@@ -36,6 +36,8 @@ _KNOWN = frozenset(
 _LOST = re.compile(
     r"(?<![\d.])0\s*\^\s*\{?\s*0|\^\s*(?:\{\s*[-+]\s*\}|[-+](?![\w({\\]))|'|:|_\{?-|\d_|\\begin\{(?:cases|array|aligned)"
 )
+_LIMIT = re.compile(r"\\lim\s*_\s*\{[^{}]*\}")
+_FOREIGN = re.compile(r"[|#&;$\[\]\"?@~]|\^\s*\{?\s*\*|\\to(?![A-Za-z])")
 _DIFFERENTIAL = re.compile(r"\bd([a-z])\b")
 _LETTER = re.compile(r"[A-Za-z]")
 _MARKED_AS_MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\fbox")
@@ -98,6 +100,9 @@ def _parse(text: str) -> list[Any]:
 
 def _kept(text: str, parsed: Any) -> bool:
     """Return whether the parsed expression still has every letter of the text, and the text only what is read in full."""
+    bare = _LIMIT.sub(" ", text)
+    if _FOREIGN.search(bare) or any(bare.count(one) != bare.count(other) for one, other in ("()", "{}")):
+        return False
     if _LOST.search(text) or not _KNOWN.issuperset(_COMMAND.findall(text)):
         return False
     names = (

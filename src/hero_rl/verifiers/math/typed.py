@@ -11,6 +11,7 @@ from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
+from hero_rl.verifiers.math.copies import is_part_of
 from hero_rl.verifiers.math.discriminate import decoys
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
@@ -68,11 +69,11 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
 
 
 def _is_copied(answer: str, hints: Hints) -> bool:
-    """Return whether an answer is an expression of the question as it stands there: what was to be worked out is no answer."""
+    """Return whether an answer is an expression of the question, in whatever order: what was to be worked out is no answer."""
     text = _squeezed(answer)
-    return (
-        not hints.choices and len(text) > 2 and _TO_WORK_OUT.search(text) is not None and text in _squeezed(clean(hints.text))
-    )
+    if hints.choices or len(text) < 2 or not _TO_WORK_OUT.search(text):
+        return False
+    return text in _squeezed(clean(hints.text)) or is_part_of(answer, hints.text)
 
 
 def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> Finding:
@@ -194,6 +195,8 @@ def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
 def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
     a, b = _as_matrices(a, b)
     kinds = {a.kind, b.kind}
+    if (r"\mp" in a.text) != (r"\mp" in b.text):
+        return unsure("undecided")  # signs that go together, and signs that go apart
     if kinds & {"list", "set", "tuple", "matrix"} and "relation" not in kinds:
         a, b = with_bound_renamed(a, b)
         finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))

@@ -52,14 +52,21 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     if relation == "different" and _has_bare_log(a, b) and compare_trees(a, b, log_base=10) == "equal":
         relation = "equal"
     if relation == "equal":
-        return _check_form(a, b, hints)
+        form = _check_form(a, b, hints)
+        narrowed = form == EQUAL and _has_absolute(a) != _has_absolute(b) and bool(symbols(a))
+        return equal("equal_for_positive_numbers") if narrowed else form
     if relation == "equal_if_positive":
-        return equal("equal_for_positive_numbers") if hints.positive else unsure("equal_for_positive_numbers")
+        plain = hints.positive and not _has_absolute(a) and not _has_absolute(b)
+        return equal("equal_for_positive_numbers") if plain else unsure("equal_for_positive_numbers")
     if relation == "unknown":
         return unsure("undecided")
     if relation == "too_large":
         return unsure("answer_too_large")
     return _explain(a, b, hints)
+
+
+def _has_absolute(tree: Node) -> bool:
+    return any(node.op == "fn" and node.name == "abs" for node in walk(tree))
 
 
 def _same_digits(a: Node, b: Node) -> bool:
@@ -89,7 +96,8 @@ def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Find
     given, decimal = written_decimal(b), written_decimal(a)
     rounded = is_rounding(a, b, x, y)
     if hints.rounding is not None and _finer(given, y, hints.rounding) and rounds_to_step(y, x, hints.rounding):
-        return equal("equal_rounded")
+        guessed = given is not None and isinstance(x, Fraction) and abs(x) < 100 * hints.rounding
+        return unsure("numbers_close") if guessed else equal("equal_rounded")
     if rounded and not (hints.exact and decimal is None):
         too_short = decimal is None and given is not None and given.digits < _MIN_DIGITS_FOR_EXACT and not hints.approximate
         if not too_short and not (

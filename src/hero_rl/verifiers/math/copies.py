@@ -1,0 +1,57 @@
+"""Is an answer nothing but an expression of the question? Compared as trees, in whatever order and with idle parts left out."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.evaluate import walk
+from hero_rl.verifiers.math.split import relation_chain
+from hero_rl.verifiers.math.syntax import parse
+from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.tree import Node
+
+MAX_FORMULAS = 40
+_FORMULA = re.compile(r"\$\$?([^$]{2,200})\$\$?|\\\((.{2,200}?)\\\)|\\\[(.{2,200}?)\\\]", re.DOTALL)
+
+
+def is_part_of(answer: str, problem: str) -> bool:
+    """Return whether a cleaned answer, as a tree, stands in a formula of the question.
+
+    >>> is_part_of("b+2^{5}+0", "What is $2^5 + b$?"), is_part_of("32", "What is $2^5$?")
+    (True, False)
+    """
+    try:
+        tree = _ordered(parse(answer))
+    except Unreadable:
+        return False
+    return tree.op != "num" and tree in _expressions(problem)
+
+
+@lru_cache(maxsize=512)
+def _expressions(problem: str) -> frozenset[Node]:
+    """Return the expressions in the formulas of a question, their parts included."""
+    found: set[Node] = set()
+    for match in list(_FORMULA.finditer(problem))[:MAX_FORMULAS]:
+        formula = next(part for part in match.groups() if part is not None)
+        for side in relation_chain(clean(formula)).sides:
+            try:
+                found.update(walk(_ordered(parse(side))))
+            except Unreadable:
+                continue
+    return frozenset(found)
+
+
+def _ordered(tree: Node) -> Node:
+    """Return a tree with sums and products flat and sorted, without names of numerals, zeros added and ones multiplied."""
+    if not tree.args:
+        return tree._replace(name="") if tree.op == "num" else tree
+    args = [_ordered(arg) for arg in tree.args]
+    if tree.op in ("add", "mul"):
+        idle = 0 if tree.op == "add" else 1
+        flat = [part for arg in args for part in (arg.args if arg.op == tree.op else (arg,))]
+        args = sorted((part for part in flat if part.value != idle or part.op != "num"), key=repr)
+        if len(args) == 1:
+            return args[0]
+    return tree._replace(args=tuple(args))
