@@ -380,3 +380,93 @@ def test_a_megabyte_is_read_in_linear_time(piece: str) -> None:
 
 def test_a_pair_keeps_the_first_of_several_statements() -> None:
     assert find_pair("0.75", r"\boxed{3/4 (or 0.75)}") == Pair("0.75", "3/4")
+
+
+# ------------------------------------------------------------------------------------- what stands around a box
+
+APPLES = "How many apples are there?"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"The answer is $-\boxed{7}$.",
+        r"Hence $x = \frac{2}{\boxed{7}}$.",
+        r"It is $3\boxed{7}$.",
+        r"It is $\boxed{7}^3$.",
+        r"It is $\boxed{7} - 2$.",
+        r"It is \boxed{7}.25 in all.",
+        r"So $(\boxed{7}, 9)$.",
+        r"So $(9, \boxed{7})$.",
+        r"We get $y < \boxed{7}$.",
+        r"We get $y \neq \boxed{7}$.",
+        r"There are fewer than $\boxed{7}$.",
+        r"It is at least \boxed{7}.",
+        r"It is three times $\boxed{7}$.",
+        r"The cube of the answer is $\boxed{7}$.",
+        r"There are $\boxed{7}$ thousand.",
+        r"There are $\boxed{7}\%$.",
+        r"It is $\boxed{7} = 8$.",
+        r"So $y = 2$ or $y = \boxed{7}$.",
+        r"The roots are 2 and \boxed{7}.",
+        r"\boxed{7}. The other solution is 2.",
+        r"$y = \boxed{7}$ is extraneous.",
+        r"$y = \boxed{7}$ (discarded)",
+        r"A tempting answer is \boxed{7}.",
+        r"Most would guess \boxed{7}.",
+        r"Some would say \boxed{7}, which forgets the last one.",
+        r"We reject \boxed{7}.",
+        r"\boxed{7} violates the second condition.",
+        r"The answer is \boxed{7}. But this misses the last one, so it is 8.",
+        "The answer is 7. Edit: 8",
+        "The answer is 7 - no, 8",
+        "The answer is 7. Let me recount: 4 + 4 = 8. So 8.",
+        r"If m is prime, the answer is \boxed{7}.",
+        r"Case 3: \boxed{7}.",
+        "The answer is 9.\n% \\boxed{7}",
+        r"The answer is 9 <!-- \boxed{7} -->",
+        "The answer is 7 less than 30.",
+        "The answer is 7 over 12.",
+        "The answer is 7 if m is odd and 8 otherwise.",
+        "The answer is 7 root 3.",
+        r"$\boxed{\cancel{7}}$",
+        r"$\cancel{\boxed{7}}$",
+        r"\boxed{7",
+    ],
+)
+def test_a_value_that_something_beside_it_changes_is_not_the_answer(response: str) -> None:
+    assert relation("7", response, APPLES) != "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"So $y = \boxed{7}$.",
+        r"\[ y = 3 + 4 = \boxed{7}. \]",
+        "\\begin{align*} y &= 3 + 4 \\\\ &= \\boxed{7} \\end{align*}",
+        r"- $\boxed{7}$",
+        r"{\color{red}\boxed{7}}",
+        r"$\textbf{\boxed{7}}$",
+        r"$\boxed{7}\text{ apples}$",
+        r"Rejecting $y = -2$, we get $y = \boxed{7}$.",
+        r"$2y = 14$ and $y = \boxed{7}$.",
+        r"$P(X > 2) = \boxed{7}$, which is more than 6.",
+        r"The answer is \boxed{7}!",
+        r"$\frac{a}{b} = \boxed{7}$",
+        r"$\boxed{7} = 7.0$",
+        r"If there are two more apples, there are \boxed{7}.",
+        "The answer is 7 in total.",
+        "The answer is 7, if we count them all.",
+        "The answer is 7. Let me double check: 3 + 4 = 7. So 7.",
+        "% the sum\n\\boxed{7}",
+    ],
+)
+def test_a_label_a_unit_or_an_aside_beside_a_box_is_harmless(response: str) -> None:
+    assert relation("7", response, APPLES) == "equal"
+
+
+def test_the_question_tells_whether_a_bound_or_a_condition_is_its_own() -> None:
+    assert relation("7", r"So $y \le \boxed{7}$.", "Find the largest value of y.") == "equal"
+    assert relation("7", r"So $y \le \boxed{7}$.", "Find y.") == "unsure"
+    assert relation("7", r"If m is odd, it is \boxed{7}.", "Let m be odd. How large is it?") == "equal"
+    assert relation("7%", r"It is $\boxed{7}\%$.", "Which percentage is it?") == "equal"

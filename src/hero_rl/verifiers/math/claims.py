@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.boxes import Box
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import stated_at_start, stated_in
 
@@ -100,19 +99,13 @@ _NOT_AN_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|think|thought|says?|said|claims?|"
+    r"\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|"
+    r"(?:not|n't|never|hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|"
+    r"says?|said|claims?|"
     r"claimed|"
     r"expect\w*|wish|not|isn't|cannot|can't|someone|would)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
-    r"(?:correct |right |final |real |naive |wrong |first )?$",
-    re.IGNORECASE,
-)
-_DISOWNED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|isn't|wasn't|cannot be|can't be|instead of|rather than|nor)\s+(?:equal to\s+)?|"
-    r"\bif (?:the |my |our )?(?:answer|value|result|number)\s+(?:were|was|is)\s+|"
-    r"\b(?:someone|somebody|people|one (?:might|may|could)|you (?:might|may|could)|he|she|they|student)\b[^.\n]{0,40}"
-    r"\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|"
-    r"suggests?)\s+(?:that\s+)?(?:it is\s+)?)"
-    r"[$\\(\[{*_\s]*$",
+    r"(?:correct |right |final |real |naive |wrong |first )?$|"
+    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid)(?: final| first)? $",
     re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(
@@ -126,7 +119,10 @@ _CLAUSE_END = re.compile(
 _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|Mrs|Dr|sq|[A-Z])|\b[A-J])$")
 
 _RETRACTION = re.compile(
-    r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|on second thou?ght|hold on|oops|"
+    r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|"
+    r"edit(?:ed)?:|but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|"
+    r"includ|exclud)\w*|"
+    r"on second thou?ght|hold on|oops|"
     r"i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|error)|misread|miscalculated|"
     r"forgot|must correct|need to correct|need to (?:redo|re-?check))|sorry\b|my (?:mistake|bad)|"
     r"(?:that|this|it|which|answer|result|value|above|calculation|box|previous\w*|claim)\s*(?:'s|is|was|must be|seems|"
@@ -141,7 +137,7 @@ _RETRACTION = re.compile(
     re.IGNORECASE,
 )
 _TURN = re.compile(
-    r"(?:^|[.!?\n]\s*|^[\s$.,;*_})\]\\]*)(?:wait\b|no[,.!:]|no\s+(?:it|the answer)|actually,?\s|hmm+\b|but wait|"
+    r"(?:^|[.!?\n]\s*|^[\s$.,;*_})\]\\–—-]*)(?:(?:oh,? )?wait\b|no[,.!:]|no\s+(?:it|the answer)|actually,?\s|hmm+\b|but wait|"
     r"or rather|rather,|instead,|"
     r"hold on|however, (?:the|this) (?:answer|result))",
     re.IGNORECASE,
@@ -159,14 +155,23 @@ _HEDGE = re.compile(
     r"i don't (?:really )?know|i do not know|i could be wrong|i may be wrong|"
     r"i might be wrong|no idea)\b|\b(?:or|but)\s+(?:maybe|perhaps|possibly|it (?:could|might|may)(?: also)? be|(?:could|"
     r"might|may) (?:also )?be)\b|"
+    r"\b(?:another|the other|a second|a further|one more) (?:\w+ )?(?:solution|answer|root|value)\s*(?:is|would be|=)|"
+    r"\b(?:is|are) also (?:an? |the )?(?:\w+ )?(?:solutions?|answers?|roots?)\b|"
     r"\b(?:another|the other|one) (?:possible|possibility|candidate|option is)\b|"
     r"\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|alternatively|"
     r"otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[A-J]\b)|"
     r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)",
     re.IGNORECASE,
 )
-_SECOND_THOUGHT = re.compile(r"[:.)]?\s*[,;]?\s*(?:no(?=[,.:;!])|nope\b|or (?:rather|better|maybe|perhaps)\b)", re.IGNORECASE)
-"""What makes a claim two: ``4, no, 6``."""
+_SECOND_THOUGHT = re.compile(
+    r"[:.)]?\s*[,;–—-]{0,2}\s*(?:no(?=[,.:;!])|nope\b|(?:oh,? )?wait\b|or (?:rather|better|maybe|perhaps)\b)|\+(?!\w)|"
+    r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
+    r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[nx]\b)|"
+    r"[\s,]*(?:root\s+\d|pi\b|point\s+\w|[ie]\b(?!\.\w)(?=\W*$)|factorial\b)|\s*,\s*(?:squared|cubed|doubled|halved|tripled)\b|"
+    r"\s*(?:if|when)\b.*\b(?:and|or|but|otherwise|else)\b|\s*(?:otherwise|unless)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What makes a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
 _RESTORED = re.compile(
     r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|"
     r"holds)\b",
@@ -302,12 +307,6 @@ def _clause_end(text: str) -> int:
         if not abbreviated or match.end() >= len(text.rstrip()):
             return match.start()
     return len(text)
-
-
-def is_disowned(text: str, box: Box) -> bool:
-    r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``if the answer were \boxed{5}``."""
-    before = text[max(0, box.start - 90) : box.start]
-    return _DISOWNED_BEFORE.search(before) is not None or _WRONG_AFTER.match(text[box.end : box.end + 80]) is not None
 
 
 def taken_back(text: str, at: int) -> int:

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
-from hero_rl.verifiers.math.claims import Claim, Source, is_disowned, is_hedged, marked_claims, taken_back
+from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
+from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
@@ -43,6 +44,12 @@ _IN_CASES = re.compile(r"^[^.!?\n]*(?:\b(?:if|or|either|otherwise|case)\b|;)[^.!
 _THOUGHT_END = re.compile(r"</(?:think(?:ing)?|reasoning|scratchpad)>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 _THOUGHT = re.compile(r"<(?:think(?:ing)?|reasoning|scratchpad)>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
 _NEXT_TURN = re.compile(r"\n(?:\#{1,4} ?)?\*{0,2}(?:Question|Problem|Q|Human|User|Exercise)\*{0,2} ?\d{0,3} ?[:.]")
+_RECHECKED = re.compile(
+    r"\b(?:let me|let us|let's|i'll|i will) (?:\w+ )?(?:double[- ]?check|re-?check|reconsider|re-?think|redo|recount|"
+    r"recalculate)",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"<!--(?:(?!<!--|-->).){0,2000}-->|(?:^|\n)[ \t]*%[^\n]*", re.DOTALL)
 _END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
 _SENTENCE = re.compile(
     r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|(?<!:)(?<! is)(?<! are)(?<! get)(?<! have)\n(?:\s*\n|"
@@ -97,10 +104,12 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         response: any text.
         problem: the question; of several numbers in a last sentence, those that the question gives are not the answer.
     """
-    text = _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed"))
+    text = _COMMENT.sub("\n", _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed")))
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
-    claims = _with_boxes(text, [box for box in boxes if not is_disowned(text, box)], marked_claims(text))
+    disowned = [box for box in boxes if is_disowned(text, box.start, box.end)]
+    claims = [one for one in marked_claims(text) if not any(one.start <= box.start < one.end for box in disowned)]
+    claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
     turn = _next_turn(text, claims)
     if turn >= 0:
         text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
@@ -120,20 +129,26 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     at = taken_back(text, last.end)
     if at >= 0:
         return _restated(text[at:], problem)
+    boxes = last.source in ("box", "boxes")
+    if is_struck(last.text) or (boxes and is_changed(text, last.start, last.end, problem)):
+        return FoundAnswer("", "none", doubt="claim_unclear")
     between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
     if is_hedged(text, last.end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0)):
         return FoundAnswer("", "none", doubt="hedged")
-    also: list[str] = []
+    also = also_said(text, last.text, last.end) if boxes else []
     boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
-    if last.source not in ("box", "boxes") and boxed is not None:
+    if not boxes and boxed is not None:
         letter = re.fullmatch(r"[A-J]", last.bare)
         if letter is None and taken_back(text[: last.start], boxed.end) < 0:
             also.append(boxed.text)
-    elif last.source in ("box", "boxes") and len(claims) > 1 and claims[-2].source == "box":
+    elif boxes and len(claims) > 1 and claims[-2].source == "box":
         if _RESTATED.fullmatch(between) or (len(between) <= _NEAR_CHARS and _IN_CASES.search(between)):
             also.append(claims[-2].text)
     elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
         also.append(claims[-2].bare)
+    if check := _RECHECKED.search(text, last.end):
+        again = _last_sentence(text[check.end() :], problem)
+        also += [again.bare or again.text] if again is not None and again.text else []
     bare = last.bare if last.bare != last.text else ""
     return FoundAnswer(last.text, last.source, bare, tuple(one for one in also if one not in (last.text, last.bare)))
 

@@ -28,7 +28,7 @@ TOKEN = re.compile(
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?=[\s,.])")
 _KNOWN = re.compile(rf"(?:{_FUNCTIONS}|and|or)")
-_FORMULA = re.compile(
+FORMULA = re.compile(
     r"\$\$[^$]{1,1000}\$\$|\\\[(?:(?!\\\]).){1,1000}\\\]|\\\((?:(?!\\\)).){1,1000}\\\)|(?<![\\\d])\$(?=[^\s$])(?:\\\$|"
     r"[^$\n]){1,400}?(?<=[^\s\\])\$(?!\d)",
     re.DOTALL,
@@ -37,7 +37,7 @@ _FORMULA = re.compile(
 
 def masked(text: str) -> str:
     """The text with what is inside formulas blotted out, character by character, so that only sentences are seen."""
-    return _FORMULA.sub(_blotted, text)
+    return FORMULA.sub(_blotted, text)
 
 
 def _blotted(match: re.Match[str]) -> str:

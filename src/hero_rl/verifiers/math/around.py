@@ -1,0 +1,268 @@
+r"""The text directly around a box: it has to be harmless, a label, a unit, a full stop, for the box to be the answer.
+
+``-\boxed{5}`` says minus five, "more than \boxed{5}" says no number at all, and "x = \boxed{5} is extraneous" disowns it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from hero_rl.verifiers.math.formulas import FORMULA
+
+_WINDOW = 600
+"""So much of a text is looked at before and behind a box."""
+
+_LABEL = r"(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|\\approx|≈|:)\s*)?"
+_OPEN = r"[$\\(\[{*_~\s\"“]*"
+_SPACING = re.compile(
+    r"\\(?:[,;:! ]|displaystyle|left|right|bigl?|bigr|large|Large|huge|Huge|hfill|limits)(?![A-Za-z])|~|\\q?quad(?![A-Za-z])"
+)
+_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|mathit|rm|bf)\s*\{([^{}]*)\}")
+_WRAPPER = re.compile(
+    r"(?:^|[^\\A-Za-z}^_])$|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|boldsymbol|bm|underline|bf|rm|large|Large|"
+    r"huge|Huge|displaystyle|mathsf|mathtt|emph|fbox|framebox|boxed|ensuremath|center|section\*?|subsection\*?|"
+    r"paragraph|tag\*?)\s*$|"
+    r"\\(?:color|textcolor|colorbox|begin)\s*\{[^{}]*\}\s*$|\\(?:color|textcolor|colorbox|begin)\s*$"
+)
+_ROW = re.compile(
+    r"\\\\(?:\[[^\]]*\])?|&|\n|[,;](?![^()\[\]]*[)\]])|\\q?quad|\\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow|to|"
+    r"rightarrow|longrightarrow|therefore|because|hence)(?![A-Za-z])|⇒|∴|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?"
+)
+_LABELLED = re.compile(
+    r"(?:=|:|≈|∈|\\(?:approx|in|equiv|colon|cong|simeq|doteq|sim)(?![A-Za-z])|\\text\w*\{[^{}]*\}|\bis|\bare)\s*$"
+)
+_BOUNDED = re.compile(r"(?:[≤≥]|[<>]=|\\[lg]eq?(?:slant)?)\s*$")
+_WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}]*\}\s*)?)?\{\s*$")
+_PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
+_BEFORE = re.compile(
+    r"(?:[-−+/^<>≠≤≥±×÷√|\d\\]|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*)$"
+)
+_BEHIND = re.compile(
+    r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"
+    r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)"
+    r"(?![A-Za-z]))"
+)
+_EXACT_ONLY = re.compile(
+    r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
+    r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
+    r"bounded (?:by|above by|below by))|different from|close to|near|nearly|almost)\s*(?:a |an |the |is )?" + _OPEN + "$",
+    re.IGNORECASE,
+)
+_EXTREME = re.compile(
+    r"\b(?:m(?:ax|in)\w*|least|most|great\w+|small\w+|larg\w+|few\w+|high\w+|low\w+|bound\w*|more|less|than|exceed\w*|close\w*|"
+    r"nearly|almost|old\w*|inequalit\w+)\b",
+    re.IGNORECASE,
+)
+_CHANGED = re.compile(
+    r"\b(?:twice|thrice|double|triple|half|minus|plus|times|negative|(?:one|two|three)[- ](?:half|thirds?|quarters?|"
+    r"fourths?|fifths?)|"
+    r"the (?:square|cube|reciprocal|inverse|opposite|negative|complement|square root|cube root|factorial|absolute value|double|"
+    r"triple|sum|difference|product|quotient|remainder)|square root|cube root|root|multiples?|factors?|powers?|"
+    r"divisors?|percent)"
+    r"(?: of)?\s*(?:the )?" + _OPEN + _LABEL + "$|"
+    r"\b(?:twice|thrice|double|triple|half|(?<!value )(?<!form )(?<!statement )of) (?:the|our|"
+    r"my) (?:\w+ )?answer\s*(?:is|=|equals|:)\s*"
+    + _OPEN + _LABEL + r"$|\banswer (?:plus|minus|times|divided by|squared|cubed|doubled)\b[^.\n]{0,30}$",
+    re.IGNORECASE,
+)  # fmt: skip
+_DISOWNED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|isn't|wasn't|cannot be|can't be|instead of|rather than|nor|without|unlike|except(?: for)?|excluding|"
+    r"other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
+    r"eliminat(?:e|es|ed)|dismiss(?:es|ed)?|throw out|disregard(?:s|ed)?)\s+"
+    r"(?:(?:equal to|equal|be|just|simply|the|that|value|solution|root|answer|option|case|possibility|it is)\s+){0,4}|"
+    r"\bif (?:the |my |our )?(?:answer|value|result|number)\s+(?:were|was|is)\s+|"
+    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|extraneous|invalid|rejected|flawed|misleading)(?:ly)?\s+"
+    r"(?:(?:final|first|initial|common)\s+)?(?:answers?|solutions?|roots?|values?|choices?|results?|guess(?:es)?|"
+    r"responses?|options?)?"
+    r"[^.,;:\n]{0,30}?(?:\s*(?:is|are|was|were|would be|:|=|gives?|of)\s*)|"
+    r"\b(?:mistake|error|trap|misconception|temptation)\s*(?:is|would be|:)\s+[^.,;:\n]{0,30}|"
+    r"\b(?:someone|somebody|people|many|most|some|others|one (?:might|may|could)|you (?:might|may|could)|he|she|they|"
+    r"students?)\b"
+    r"[^.\n]{0,40}\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|believes?|assumes?|"
+    r"suggests?)\s+(?:that\s+)?(?:(?:it|the answer) (?:is|was|should be|would be)\s+)?)" + _OPEN + _LABEL + "$|~~\\s*$",
+    re.IGNORECASE,
+)  # fmt: skip
+_NOT_A_SOLUTION = (
+    r"(?:wrong|incorrect|false|mistaken|impossible|extraneous|rejected|discarded|excluded|eliminated|ruled out|"
+    r"invalid|inadmissible|"
+    r"spurious|irrelevant|not (?:a |an |the )?(?:\w+ )?(?:correct|right|answer|possible|valid|solution|root|allowed|"
+    r"acceptable|admissible|true|in the (?:domain|range|interval))|"
+    r"a (?:mistake|guess|trap)|too (?:large|small|big|high|low)|outside)"
+)
+_DISOWNED_AFTER = re.compile(
+    r"[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|"
+    r"[\s$.,;*_})\]\\]*(?:(?:which|that|this|it|but(?: this| that| it)?)\s+)?(?:is|was|are|would be|must be|can be|"
+    r"has to be|should be|"
+    r"cannot be|can't be)\s+(?:\w+\s+){0,2}?" + _NOT_A_SOLUTION + r"\b|"
+    r"[\s$.,;:*_})\]\\]*[(\[–—-]?\s*(?:\\text\{\s*\(?)?(?:rejected|reject|extraneous|wrong|incorrect|invalid|discard(?:ed)?|"
+    r"not (?:valid|a solution|allowed|possible|accepted))\b|"
+    r"[\s$*_})\]\\]*(?:,?\s*(?:which|but (?:this|that|it))\s+)?(?:(?:does|do|did|can|could|would)(?:\s*not|n['’]t)\s+"
+    r"(?:satisf|work|hold|solve|fit|count|lie|belong|fulfil|meet|qualif|make sense|give)|"
+    r"cannot (?:work|hold|be)|fails?\b|violates?\b|contradicts?\b|forgets?\b|ignores?\b|neglects?\b|overlooks?\b|misses\b)",
+    re.IGNORECASE,
+)  # fmt: skip
+_SCALE = re.compile(
+    r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|percent|"
+    r"per cent|percentage)\b)",
+    re.IGNORECASE,
+)
+_WORD_BEHIND = re.compile(
+    r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths)\b|"
+    r"(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|mod(?:ulo)?|"
+    r"choose)\s+[$\\({]*(?:\d|[nkx]\b)|"
+    r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)",
+    re.IGNORECASE,
+)
+_COMPARED_BEHIND = re.compile(r"[\s$*_})\]\\~]*(?:more|less|fewer|greater|larger|smaller) than\b", re.IGNORECASE)
+_OTHER_BEFORE = re.compile(
+    r"(?:[A-Za-z]\s*=\s*)[^=\n.]{1,30}?[\s$]*(?:\\text\{)?\s*\bor\b[}\s$\\(]*(?:[A-Za-z]\s*=\s*)?$|"
+    r"(?:\bare|\bis|=|\beither|:)\s*[\s$\\(]*-?\d[^=\n.]{0,30}?(?:\bor\b|\band\b)[}\s$\\(]*$|"
+    r"(?P<label>\b[A-Za-z])\s*=\s*[^=\n.]{1,30}?\band\b[}\s$\\(]*(?P=label)\s*=\s*$"
+)
+_OTHER_BEHIND = re.compile(
+    r"[\s$)\]\\]*(?:\\text\{)?\s*,?\s*(?:or|and)\b(?:\s+also)?[}\s$\\(]*(?:[A-Za-z]\s*=\s*)?[-−]?(?:\d|\\d?frac|\\sqrt)|"
+    r"[\s$.,;)\]\\]*[^.\n]{0,40}\b(?:is|are) (?:also|another|the other|a second) (?:an? |the )?(?:\w+ )?(?:solutions?|"
+    r"answers?|roots?)\b|"
+    r"[\s$.,;)\]\\]*(?:another|the other|a second|a further) (?:\w+ )?(?:solution|answer|root|value)\s*(?:is|would be|:|=)",
+    re.IGNORECASE,
+)
+_CASE = re.compile(
+    r"^\W*(?:in |for )?(?:case|scenario)\s*\(?(?:\d|[A-Da-d]\b|[ivIV]+\b|one|two|three)[^.\n]*$|"
+    r"^\W*(?P<if>(?:if|when|for|assuming|suppose|in case)\b[^.\n]{1,80}?)(?:,|\bthen\b|\bthe (?:final )?answer\b|:)[^.\n]*$",
+    re.IGNORECASE,
+)
+_IF_BEHIND = re.compile(
+    r"[\s$*_})\]\\,]*(?:\\text\{)?\s*(?P<if>(?:if|when|unless|provided|assuming)\b[^.\n]{1,80})", re.IGNORECASE
+)
+_CONDITION_WORDS = frozenset(
+    (
+        "if",
+        "when",
+        "for",
+        "the",
+        "is",
+        "are",
+        "we",
+        "of",
+        "a",
+        "an",
+        "and",
+        "to",
+        "in",
+        "has",
+        "have",
+        "be",
+        "then",
+        "all",
+        "there",
+    )
+)
+_SENTENCE_START = re.compile(r".*(?:[.!?。]['\"”*_)]*\s|\n)", re.DOTALL)
+_STRUCK = re.compile(r"\\(?:[bx]?cancel|sout|st|xout|hcancel)(?![A-Za-z])|~~")
+
+
+def is_struck(text: str) -> bool:
+    r"""Whether a part of an answer is crossed out: ``\cancel{B}``."""
+    return _STRUCK.search(text) is not None
+
+
+def is_disowned(text: str, start: int, end: int) -> bool:
+    r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``\boxed{5} is extraneous``."""
+    before = text[max(0, start - 120) : start]
+    return _DISOWNED_BEFORE.search(before) is not None or _DISOWNED_AFTER.match(text[end : end + 120]) is not None
+
+
+def also_said(text: str, content: str, end: int) -> list[str]:
+    r"""What the words behind a box make of it, ``5 million``, ``5\%``, and what it is set equal to."""
+    tail = text[end : end + 120]
+    found = []
+    if scale := _SCALE.match(tail):
+        found.append(f"{content}\\%" if scale["word"] in ("%", r"\%") else f"{content} {scale['word']}")
+    if equal := re.match(r"[\s\\,;}]*=\s*([^$\n=]{1,80}?)\s*(?=\\\)|\\\]|\$|\n|=|\\\\|\.\s|\.?$|\\end)", tail):
+        found.append(equal[1].strip(" .,"))
+    return found
+
+
+def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
+    r"""Whether a box is a part of something larger: a formula, a comparison, a list, a case.
+
+    Args:
+        text: the whole text.
+        start: where the box begins.
+        end: one past its closing brace.
+        problem: the question; a bound is the answer where it asks for a largest or smallest value, and a condition that it
+            states itself is none of the answer's.
+    """
+    before, behind = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW]
+    first = _SENTENCE_START.match(before)
+    sentence = before[first.end() :] if first else before
+    extreme = _EXTREME.search(problem) is not None
+    if _in_formula(text, start, end, bounds=extreme) or _is_enclosed(sentence):
+        return True
+    if _WORD_BEHIND.match(behind) or _BEHIND.match(behind) or _CHANGED.search(sentence):
+        return True
+    if _BEFORE.search(before) and not (extreme and _BOUNDED.search(before)):
+        return True
+    if not extreme and (_EXACT_ONLY.search(sentence) or _COMPARED_BEHIND.match(behind)):
+        return True
+    if _OTHER_BEFORE.search(sentence) or _OTHER_BEHIND.match(behind):
+        return True
+    return any(_is_case(match, problem) for match in (_CASE.search(sentence), _IF_BEHIND.match(behind)) if match)
+
+
+def _is_case(match: re.Match[str], problem: str) -> bool:
+    """Whether a condition is one that the question does not state."""
+    condition = match["if"] or ""
+    known = set(re.findall(r"\w+", problem.lower()))
+    words = [word for word in re.findall(r"\w+", condition.lower()) if word not in _CONDITION_WORDS]
+    return (
+        not condition
+        or not words
+        or (bool(re.search(r"\b(?:even|odd|positive|negative|prime)\b", condition)) and not known.issuperset(words))
+    )
+
+
+def _in_formula(text: str, start: int, end: int, *, bounds: bool) -> bool:
+    """Whether a formula goes on before or behind a box, a label apart."""
+    begin = max(text.rfind("\n\n", max(0, start - 2_000), start), start - 2_000, 0)
+    window = text[begin : end + 1_000]
+    formula = next((one for one in FORMULA.finditer(window) if one.start() <= start - begin < one.end()), None)
+    if formula is None or formula.end() < end - begin:
+        return False
+    if _PARTS.search(window, formula.start(), start - begin):
+        return True
+    size = 1 if formula.group()[0] == "$" and formula.group()[1] != "$" else 2
+    before = _plain(window[formula.start() + size : start - begin])
+    behind = window[end - begin : formula.end() - size]
+    opened = before.rfind("(") if before.count("(") > before.count(")") else -1
+    if opened >= 0 and "," in before[opened:] + behind.partition(")")[0]:
+        return True
+    row = _WRAPPED.sub(" ", _ROW.split(before)[-1])
+    labelled = _LABELLED.search(row) or (bounds and _BOUNDED.search(row))
+    return (re.search(r"[^\s{}.*(\[]", row) is not None and not labelled) or _goes_on(behind)
+
+
+def _plain(text: str) -> str:
+    return _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", text))
+
+
+def _goes_on(behind: str) -> bool:
+    rest = re.split(r"\\\\|\n\s*&?\s*[A-Z\\]|\\end|\\tag|\\text|\\q?quad|&", behind, maxsplit=1)[0]
+    rest = _SPACING.sub(" ", rest).strip(" .,;:{}\n)]")
+    return re.match(
+        r"[\^!_+*/<>|\d(√×÷±−-]|\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?|pi|sqrt|d?frac|cup|cap|sin|cos|"
+        r"ln|log|implies|Rightarrow)(?![A-Za-z])|[a-z](?![A-Za-z])",
+        rest,
+    ) is not None and not re.match(r"\^\{?\s*\\circ|\^\{?[23]|\([^()\d]*\)|[mgsLh]\b", rest)
+
+
+def _is_enclosed(sentence: str) -> bool:
+    r"""Whether a box stands in the argument of a command that changes it: ``\frac{1}{\boxed{5}}``, ``\cancel{\boxed{5}}``."""
+    depth = 0
+    for match in reversed(list(re.finditer(r"(?<!\\)[{}]", sentence))):
+        depth += 1 if match.group() == "}" else -1
+        if depth < 0:
+            if not _WRAPPER.search(sentence[: match.start()]):
+                return True
+            depth = 0
+    return False
