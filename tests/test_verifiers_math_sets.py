@@ -349,3 +349,35 @@ def test_brackets_names_and_halves_of_a_day_are_left_out_only_where_that_leaves_
     problem: str, reference: str, answer: str, same: bool
 ) -> None:
     assert (compared(reference, answer, problem).relation == "equal") is same
+
+
+LETTERS = [
+    ("Describe the set.", "u>2, v<5", "v<5, u>2", True),
+    ("Describe the set.", "u>2, v<5", "u>2", False),
+    ("Describe the set.", "u>2, v<5", "u<5, v>2", False),
+    ("Describe the set.", "u>2, v<5", "u>2, w<5", False),
+    ("Describe the set.", "u>2, v>2", "u, v > 2", True),
+    ("Describe the set.", "u>2", r"u>2 \text{ or } v>2", False),
+    ("For which $p$ is $p+q$ positive for the given $q$?", "p>3", "q>3", False),
+    ("For which $p$ is $p+q$ positive for the given $q$?", "p>3", "3<p", True),
+    ("For which numbers?", r"x<-2 \text{ or } x>4", "x<-2, x>4", True),
+    ("For which numbers?", r"x<-2 \text{ or } x>4", "x<-2, x<4", False),
+    ("For which numbers?", r"x<-2 \text{ or } x>4", r"x<-2 \text{ and } x>4", False),
+    ("For which numbers?", "(-2,4]", "]-2,4]", True),
+    ("For which numbers?", "(-2,4]", "[-2,4[", False),
+    ("For which numbers?", r"(-\infty,-2)\cup(4,\infty)", r"]-\infty,-2[ \cup ]4,\infty[", True),
+    ("For which numbers?", r"[4,\infty)", r"[4,\infty]", False),
+    ("Which numbers?", r"\mathbb{N}", r"\mathbb{N}_0", False),
+    ("Which numbers?", r"\text{perfect squares}", r"\text{odd perfect squares}", False),
+    ("Which numbers?", r"\text{primes}", r"\text{primes divisible by 3}", False),
+    ("Find (p,q,r).", "(6,6,6)", "p=q=r=6", True),
+    ("Find (p,q,r).", "(6,6,6)", "p=q=6", False),
+    ("Find (p,q,r).", "p=q=r=6", "p=q=6", False),
+    ("Which are even? (A) 14 (B) 15 (C) 16 (D) 17", "A, C", "14, 16", True),
+    ("Which are even? (A) 14 (B) 15 (C) 16 (D) 17", "A, C", "14, 15", False),
+]
+
+
+@pytest.mark.parametrize(("problem", "reference", "answer", "same"), LETTERS)
+def test_each_letter_and_each_end_of_a_set_counts(problem: str, reference: str, answer: str, same: bool) -> None:
+    assert (compared(reference, answer, problem).relation == "equal") is same

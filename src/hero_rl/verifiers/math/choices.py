@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.split import split_list
 from hero_rl.verifiers.math.words import plain_words
 
 Same: TypeAlias = Callable[[str, str], Finding]
@@ -144,11 +145,22 @@ def _letter_against_content(expected: Named, answer: str, options: Mapping[str, 
     """The reference names a letter, and the answer is none of the options."""
     contents = [options[letter] for letter in expected.letters if letter in options]
     if len(contents) != 1:
-        return None
+        return _letters_against_contents(expected, answer, options, same)
     finding = same(clean(contents[0]), answer)
     if finding.relation == "different" and expected.letters & set(re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", answer)):
         return unsure("choice_conflict")
     return unsure("choice_unclear") if finding.relation == "equal" else finding
+
+
+def _letters_against_contents(expected: Named, answer: str, options: Mapping[str, str], same: Same) -> Finding | None:
+    """Compare several letters with an answer that lists the texts of options; None where it lists something else."""
+    parts = split_list(answer)
+    if not expected.letters <= frozenset(options) or not 1 < len(parts) <= len(options):
+        return None
+    found = [_by_text(part, options, same) for part in parts]
+    if any(len(one) != 1 for one in found):
+        return unsure("choice_unclear") if all(found) else None
+    return equal("equal_choice") if {one[0] for one in found} == expected.letters else DIFFERENT
 
 
 def name_options(text: str, options: Mapping[str, str], same: Same) -> Named | Finding | None:

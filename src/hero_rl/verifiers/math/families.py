@@ -147,7 +147,7 @@ def _with_naturals(a: Family, b: Family) -> Finding:
     relations: list[SetRelation] = [_compare(_naturals(a, begin), _naturals(b, begin)) for begin in (0, 1)]
     if relations[0] == relations[1]:
         return _found(relations[0])
-    return equal("equal_domain_left_out") if "equal" in relations else unsure("conditions_differ")
+    return equal("equal_domain_left_out") if relations[1] == "equal" else unsure("conditions_differ")
 
 
 def _found(relation: SetRelation) -> Finding:

@@ -75,7 +75,9 @@ def _worded_members(match: re.Match[str]) -> tuple[Member, ...] | None:
     counts = [
         _count(one) for one in re.findall(rf"\b{_COUNT}\b", match["multiple"] or match["divisible"] or match["power"] or "")
     ]
-    if 0 in counts or (match["parity"] and counts):
+    kind = match["prime"] or match["multiple"] or match["power"] or match["square"] or match["cube"]
+    narrowed = match["parity"] and (match["square"] or match["cube"])
+    if 0 in counts or (match["parity"] and counts) or narrowed or (kind and match["divisible"]):
         return None
     if match["prime"]:
         return None if match["parity"] == "even" else (Member(hidden, HIDDEN, Domain("P", parity=match["parity"] or "")),)

@@ -13,7 +13,16 @@ from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
 from hero_rl.verifiers.math.numbers import is_coarse_rounding, is_rounding, written_decimal
 from hero_rl.verifiers.math.regions import is_real_line
 from hero_rl.verifiers.math.sampling import compare_trees, substitute
-from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier, ungrouped, words_apart
+from hero_rl.verifiers.math.split import (
+    brackets,
+    relation_chain,
+    round_brackets,
+    split_at,
+    split_list,
+    split_qualifier,
+    ungrouped,
+    words_apart,
+)
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
@@ -61,6 +70,7 @@ _EXPLANATION = re.compile(
     r"(?<=\S)\s*(?:\(\s*\\text\{|\\text\{\s*,?\s*\(?|\()\s*(?:because|since)\b.*$|(?<=[\d)}]),? (?:because|since) .*$",
     re.DOTALL,
 )
+_NAME = re.compile(r"[A-Za-z](?:_\{?\w\}?)?")
 _TO = re.compile(r"\s*\\text\{\s*(?:to|is to)\s*\}\s*|(?<=[\d)}]) to (?=[\d(\\])")
 _CHANCES = re.compile(r"(\d{1,9})\s*(?:\\text\{\s*(?:in|out of)\s*\}|in|out of)\s*([1-9]\d{0,8})")
 _LEADING_APPROX = re.compile(r"^\\(?:approx|sim|simeq)\s*")
@@ -74,7 +84,7 @@ def read(text: str) -> Reading:
     ('tuple', 'x', 'list')
     """
     try:
-        return _read(text, MAX_LEVELS)
+        return _read(round_brackets(text), MAX_LEVELS)
     except (Unreadable, Undefined) as error:
         return Reading("text", text, form=str(error))
 
@@ -228,6 +238,8 @@ def _chain(text: str, levels: int) -> Reading:
     if set(chain.relations) == {r"\in"} and len(sides) == 2:
         return _member(sides, text, levels)
     if set(chain.relations) == {r"\equiv"} and len(sides) == 2 and is_label(sides[0]):
+        if r"\text" in sides[0]:
+            raise Unreadable("prose")  # "primes p" are not all p
         return _read(sides[1], levels - 1)._replace(label=sides[0])
     if set(chain.relations) != {"="}:
         raise Unreadable("relation")
@@ -271,6 +283,9 @@ def _member(sides: list[str], text: str, levels: int) -> Reading:
 
 
 def _equation(sides: list[str], text: str, levels: int) -> Reading:
+    alike = _alike(sides, text, levels)
+    if alike is not None:
+        return alike
     if is_label(sides[0]):
         value = _read(sides[-1], levels - 1)
         if not _mentions(value, sides[0]) and _agree(sides[1:]):
@@ -290,6 +305,17 @@ def _equation(sides: list[str], text: str, levels: int) -> Reading:
         sides, trees = [sides[0], sides[-1]], [trees[0], trees[-1]]
     readings = tuple(Reading("value", side, tree=tree) for side, tree in zip(sides, trees, strict=True))
     return Reading("equation", text, items=readings)
+
+
+def _alike(sides: list[str], text: str, levels: int) -> Reading | None:
+    """``a = b = 3`` as a list of the values of a and b; None for other chains."""
+    *names, last = sides
+    if len(names) < 2 or len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)) or not re.search(r"\d", last):
+        return None
+    value = _read(last, levels - 1)
+    if value.label or value.tree is None or symbols(value.tree):
+        return None
+    return Reading("list", text, items=tuple(value._replace(label=name) for name in names))
 
 
 def _agree(sides: list[str]) -> bool:

@@ -6,6 +6,7 @@ import functools
 import re
 
 from hero_rl.verifiers.math.evaluate import Undefined, symbols
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, unsure
 from hero_rl.verifiers.math.intervals import REALS, Interval, Region, compare_regions, intersect, real_value, same_value
 from hero_rl.verifiers.math.sampling import substitute
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, words_apart
@@ -49,6 +50,66 @@ def read_region(text: str) -> Region | None:
         return _read(words_apart(text))
     except (Unreadable, Undefined):
         return None
+
+
+def region_letters(text: str) -> frozenset[str]:
+    r"""Return the letters whose values a text bounds; the letter of a set-builder stands for any other and does not count.
+
+    >>> sorted(region_letters("x>0, 1<y<2")), sorted(region_letters(r"\{x | x>0\}"))
+    (['x', 'y'], [])
+    """
+    sets = split_at(words_apart(text.strip()), lambda piece: piece in (r"\text{or}", r"\cup", r"\cap"))
+    return frozenset(letter for one in sets for part in split_list(one) for letter in [_subject(part)] if letter)
+
+
+def compare_letters(reference: str, answer: str, used: frozenset[str]) -> Finding | None:
+    """Compare two texts of which one bounds several letters, or the answer another one of the question; None elsewhere."""
+    expected, given = region_letters(reference), region_letters(answer)
+    if max(len(expected), len(given)) <= 1:
+        other = expected and given and expected != given and given <= used
+        return unsure("letters_differ") if other and not any(letter in reference for letter in given) else None
+    try:
+        here, there = _conditions(reference), _conditions(answer)
+    except (Unreadable, Undefined):
+        return unsure("letters_differ")
+    if here is None or there is None or here.keys() != there.keys():
+        return unsure("letters_differ")
+    relations = {compare_regions(region, there[letter]) for letter, region in here.items()}
+    return unsure("letters_differ") if "unknown" in relations else EQUAL if relations == {"equal"} else DIFFERENT
+
+
+def _conditions(text: str) -> dict[str, Region] | None:
+    """Return the set of values of each letter that a list of inequalities bounds."""
+    found: dict[str, Region] = {}
+    waiting: list[str] = []
+    if r"\text{or}" in words_apart(text):
+        return None
+    for part in split_list(text):
+        letter, region = _subject(part), _read(part)
+        if not letter and _is_variable(part):
+            waiting.append(part)
+            continue
+        if not letter or region is None:
+            return None
+        for name in (*waiting, letter):
+            shared = intersect(found[name], region) if name in found else region
+            if shared is None:
+                return None
+            found[name] = shared
+        waiting = []
+    return None if waiting else found
+
+
+def _subject(text: str) -> str:
+    """Return the letter that one inequality or membership bounds; "" where there is none."""
+    chain = relation_chain(text)
+    if not 1 <= len(chain.relations) <= 2 or "=" in chain.relations:
+        return ""
+    sides = chain.sides if len(chain.relations) == 1 else chain.sides[1:2]
+    letters = [side.strip() for side in sides if side and _is_variable(side)]
+    if not letters and sides[0].startswith("|") and sides[0].endswith("|") and len(sides[0]) > 2:
+        letters = sorted(symbols(parse(sides[0][1:-1])))
+    return letters[0] if letters else ""
 
 
 def _read(text: str) -> Region | None:
@@ -143,6 +204,8 @@ def _alternatives(text: str) -> Region | None:
         if region is None or found is None:
             return None
         found = intersect(found, region)
+    if found == ():  # nobody means the empty set by "x < 1, x > 2"
+        return found if r"\text{and}" in text else tuple(one for region in regions for one in region or ())
     return found
 
 
@@ -200,6 +263,8 @@ def _bracketed(text: str) -> Region | None:
     if len(ends) != 2:
         return None
     low, high = _end(ends[0]), _end(ends[1])
+    if (low is None and opening == "[") or (high is None and closing == "]"):
+        raise Unreadable("infinity_included")
     return (Interval(low, opening == "[" and low is not None, high, closing == "]" and high is not None),)
 
 

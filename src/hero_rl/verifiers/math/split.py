@@ -144,6 +144,9 @@ _CONDITION_TAIL = re.compile(
 _TAIL_CHARS = 120
 
 
+_TURNED = re.compile(r"([\[\]])([^\[\]]{1,60}[,;][^\[\],;]{1,60})([\[\]])")
+
+
 class Qualified(NamedTuple):
     """A statement, and what was said about it at its end."""
 
@@ -184,6 +187,14 @@ def _bounds_a_parameter(core: str, letter: str) -> bool:
     """Whether a letter stands in the values of a statement, and not as that which the statement is about."""
     chain = relation_chain(core)
     return set(chain.relations) <= {"="} and re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", chain.sides[-1]) is not None
+
+
+def round_brackets(text: str) -> str:
+    """Return a text with open ends of intervals written round: ``]1, 2]`` as ``(1, 2]``."""
+    if len(text) > 200 or not re.search(r"^[^\[]*\]|\[[^\]]*$", text):
+        return text
+    spelled = _TURNED.sub(lambda m: f"{'(' if m[1] == ']' else '['}{m[2]}{')' if m[3] == '[' else ']'}", text)
+    return text if re.search(r"^[^\[]*\][^(]*\[", spelled) else spelled
 
 
 def ungrouped(text: str) -> str:

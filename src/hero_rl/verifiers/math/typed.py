@@ -27,9 +27,9 @@ from hero_rl.verifiers.math.pieces import compare_pieces
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading, read
-from hero_rl.verifiers.math.regions import read_region
+from hero_rl.verifiers.math.regions import compare_letters, read_region
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
-from hero_rl.verifiers.math.split import relation_chain
+from hero_rl.verifiers.math.split import relation_chain, split_list
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
@@ -273,6 +273,8 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         return _relation_against_other(a, b)
     if a.kind == b.kind == "tuple" and a.form == b.form == "()":
         return None
+    if (several := compare_letters(a.text, b.text, hints.letters)) is not None:
+        return several
     x, y = read_region(a.text), read_region(b.text)
     if x is None or y is None:
         return _compare_chains(a, b, hints) if a.kind == b.kind == "relation" else unsure("not_comparable")
@@ -306,6 +308,8 @@ def _relation_against_other(a: Reading, b: Reading) -> Finding | None:
 def _compare_chains(a: Reading, b: Reading, hints: Hints) -> Finding:
     """Two chains such as ``a > b > c``, side by side, or one of them read from right to left."""
     left, right = relation_chain(a.text), relation_chain(b.text)
+    if max(len(split_list(one.text)) for one in (a, b)) > 1:
+        return unsure("not_comparable")
     if not left.relations or len(left.relations) != len(right.relations):
         return unsure("not_comparable")
     turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
