@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_CHARS = 2_000
 """A longer answer is incorrect, and a longer reference abstains, without being looked at."""
 MAX_DETAIL_CHARS = 200
+MIN_COPY_CHARS = 20
 MAX_ALTERNATIVES = 4
 """Of more statements of one answer only the first are asked whether they agree."""
 
@@ -90,6 +91,8 @@ def find_pair(
     if isinstance(fields, InvalidField):
         return _nothing(unsure("field_invalid"), str(fields))
     found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
+    if isinstance(response, str) and len(response) > MIN_COPY_CHARS and " ".join(response.split()) in " ".join(problem.split()):
+        found = FoundAnswer("", "none")  # nothing but a piece of the question
     pair = pair_of(reference, found, response, problem, fields)
     if found.source == "sentence" and isinstance(response, str) and len(response) <= MAX_BARE_CHARS:
         whole = pair_of(reference, FoundAnswer(response.strip(), "whole"), "", problem, fields)
