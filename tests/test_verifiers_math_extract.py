@@ -470,3 +470,11 @@ def test_the_question_tells_whether_a_bound_or_a_condition_is_its_own() -> None:
     assert relation("7", r"So $y \le \boxed{7}$.", "Find y.") == "unsure"
     assert relation("7", r"If m is odd, it is \boxed{7}.", "Let m be odd. How large is it?") == "equal"
     assert relation("7%", r"It is $\boxed{7}\%$.", "Which percentage is it?") == "equal"
+
+
+def test_boxes_in_paragraphs_of_their_own_and_a_box_left_open_are_unclear() -> None:
+    assert relation("7", "\\boxed{8}\n\n\\boxed{7}") == "unsure"
+    assert relation("7, 8", "\\boxed{8}\n\n\\boxed{7}") == "equal"
+    assert relation("7", r"\boxed{8} and \boxed{7}") == "different"
+    assert relation("7", r"Hence the answer is \boxed{7") == "unsure"
+    assert relation("7", r"Hence the answer is \boxed{7}") == "equal"

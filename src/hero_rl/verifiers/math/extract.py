@@ -119,6 +119,8 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     if not claims:
         return _restated(_next_sentence(text, boxes[-1].end), problem) if boxes else _unmarked(text, problem, cut_off)
     last = claims[-1]
+    if last.start <= cut_off < last.end:
+        return FoundAnswer("", "none", doubt="claim_unclear")
     if cut_off > last.end and not text[cut_off:].replace(" ", "").startswith("\\boxed{" + last.text.replace(" ", "")):
         return FoundAnswer("", "none", doubt="claim_unclear")
     return _settled(text, claims, problem)

@@ -7,6 +7,7 @@ if any.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from hero_rl.verifiers.math.literal import literal_relation, tidy
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.typed import compare_typed
 
+_APART = re.compile(r"\}[\s$\\\])]{0,10}\n[ \t]*\n[\s$\\\[(]{0,10}\\boxed")
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_CHARS = 2_000
@@ -98,6 +100,9 @@ def find_pair(
         whole = pair_of(reference, FoundAnswer(response.strip(), "whole"), "", problem, fields)
         if isinstance(whole, Pair) and compare_pair(whole).finding.relation == "equal":
             return whole  # the response is nothing but an answer in words
+    apart = found.source == "boxes" and isinstance(response, str) and _APART.search(response) is not None
+    if apart and isinstance(pair, Pair) and compare_pair(pair).finding.reason == "number_of_answers":
+        return _nothing(unsure("claims_conflict"), pair.answer)  # a second try as likely as a second part
     return pair
 
 
