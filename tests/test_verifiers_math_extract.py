@@ -478,3 +478,11 @@ def test_boxes_in_paragraphs_of_their_own_and_a_box_left_open_are_unclear() -> N
     assert relation("7", r"\boxed{8} and \boxed{7}") == "different"
     assert relation("7", r"Hence the answer is \boxed{7") == "unsure"
     assert relation("7", r"Hence the answer is \boxed{7}") == "equal"
+
+
+@pytest.mark.parametrize(
+    "response", [r"It is between 2 and \boxed{7}.", r"Don't write \boxed{7}.", r"My first guess was \boxed{7}.", r"\boxed{7}?"]
+)
+def test_a_box_that_is_a_question_a_guess_or_an_end_is_not_the_answer(response: str) -> None:
+    assert relation("7", response, APPLES) != "equal"
+    assert relation("7", r"I first guessed 9. It is \boxed{7}.", APPLES) == "equal"

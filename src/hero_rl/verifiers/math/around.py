@@ -45,7 +45,8 @@ _BEHIND = re.compile(
 _EXACT_ONLY = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
     r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
-    r"bounded (?:by|above by|below by))|different from|close to|near|nearly|almost)\s*(?:a |an |the |is )?" + _OPEN + "$",
+    r"bounded (?:by|above by|below by))|different from|close to|near|nearly|almost|is (?:over|under|above|below)|"
+    r"between [^.\n]{1,20} and)\s*(?:a |an |the |is )?" + _OPEN + "$",
     re.IGNORECASE,
 )
 _EXTREME = re.compile(
@@ -66,16 +67,19 @@ _CHANGED = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _DISOWNED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|isn't|wasn't|cannot be|can't be|instead of|rather than|nor|without|unlike|except(?: for)?|excluding|"
+    r"(?:\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|"
+    r"nor|without|unlike|except(?: for)?|excluding|"
     r"other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
     r"eliminat(?:e|es|ed)|dismiss(?:es|ed)?|throw out|disregard(?:s|ed)?)\s+"
-    r"(?:(?:equal to|equal|be|just|simply|the|that|value|solution|root|answer|option|case|possibility|it is)\s+){0,4}|"
+    r"(?:(?:equal to|equal|be|just|simply|write|say|put|choose|answer with|the|that|value|solution|root|answer|option|"
+    r"case|possibility|it is)\s+){0,4}|"
     r"\bif (?:the |my |our )?(?:answer|value|result|number)\s+(?:were|was|is)\s+|"
     r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|extraneous|invalid|rejected|flawed|misleading)(?:ly)?\s+"
     r"(?:(?:final|first|initial|common)\s+)?(?:answers?|solutions?|roots?|values?|choices?|results?|guess(?:es)?|"
     r"responses?|options?)?"
     r"[^.,;:\n]{0,30}?(?:\s*(?:is|are|was|were|would be|:|=|gives?|of)\s*)|"
-    r"\b(?:mistake|error|trap|misconception|temptation)\s*(?:is|would be|:)\s+[^.,;:\n]{0,30}|"
+    r"\b(?:mistake|error|trap|misconception|temptation|my (?:first|initial) (?:guess|thought|try|attempt))\s*(?:is|"
+    r"was|would be|:)\s+[^.,;:\n]{0,30}|"
     r"\b(?:someone|somebody|people|many|most|some|others|one (?:might|may|could)|you (?:might|may|could)|he|she|they|"
     r"students?)\b"
     r"[^.\n]{0,40}\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|believes?|assumes?|"
@@ -90,7 +94,7 @@ _NOT_A_SOLUTION = (
     r"a (?:mistake|guess|trap)|too (?:large|small|big|high|low)|outside)"
 )
 _DISOWNED_AFTER = re.compile(
-    r"[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|"
+    r"[\s$*_})\]\\]*\?|[\s$*_})\]\\]*(?:→|->|=>|⇒)\s*[$\\\d]|[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|"
     r"[\s$.,;*_})\]\\]*(?:(?:which|that|this|it|but(?: this| that| it)?)\s+)?(?:is|was|are|would be|must be|can be|"
     r"has to be|should be|"
     r"cannot be|can't be)\s+(?:\w+\s+){0,2}?" + _NOT_A_SOLUTION + r"\b|"
@@ -107,7 +111,8 @@ _SCALE = re.compile(
     re.IGNORECASE,
 )
 _WORD_BEHIND = re.compile(
-    r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths)\b|"
+    r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths|tenths|hundredths|"
+    r"thousandths|score)\b(?! (?:points?|goals?))|"
     r"(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|mod(?:ulo)?|"
     r"choose)\s+[$\\({]*(?:\d|[nkx]\b)|"
     r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)",
