@@ -178,3 +178,35 @@ def test_units_are_products_and_powers_of_known_names() -> None:
     assert joule is not None
     assert erg is not None
     assert factor(erg, joule) == Fraction(1, 10**7)
+
+
+WHICH = [
+    ("How many cats are there among the cats and dogs?", "9", r"9 \text{ cats}", True),
+    ("How many cats are there among the cats and dogs?", "9", r"9 \text{ dogs}", False),
+    ("He sorts his shoes into pairs of shoes. How many shoes has he?", "9", r"9 \text{ pairs of shoes}", False),
+    ("How many pairs of shoes has he?", "9", r"9 \text{ pairs of shoes}", True),
+    ("How many years after the war was it, and how many years ago?", "9", r"9 \text{ years ago}", True),
+    ("In how many years will she be as tall as her aunt was 3 years ago?", "9", r"9 \text{ years ago}", False),
+    ("Find the area.", "9", r"9 \text{ square units}", True),
+    ("Find the area.", "9", r"9 \text{ cubic units}", False),
+    ("Find the volume.", r"9 \text{ cubic units}", r"9 \text{ square units}", False),
+    ("Find the volume.", r"9 \text{ cubic units}", r"9 \text{ units}^3", True),
+    ("When was it built?", r"90 \text{ BC}", "90", False),
+    ("When was it built?", r"90 \text{ BC}", r"90 \text{ BC}", True),
+    ("Give the width in mm.", r"9 \text{ cm}", "9", False),
+    ("Give the width in cm.", r"9 \text{ cm}", "9", True),
+    ("What is the probability?", r"40\%", "40", False),
+    ("What is the probability?", r"40\%", "0.4", True),
+    ("What percentage is it?", r"40\%", "40", True),
+    ("What is the temperature?", r"20^\circ\text{C}", r"68^\circ\text{F}", True),
+    ("What is the temperature?", r"68^\circ\text{F}", r"20^\circ\text{C}", True),
+    ("What is the temperature?", r"20^\circ\text{C}", r"20^\circ\text{F}", False),
+    ("By how much did the temperature rise?", r"20^\circ\text{C}", r"68^\circ\text{F}", False),
+]
+
+
+@pytest.mark.parametrize(("problem", "reference", "answer", "same"), WHICH)
+def test_what_is_counted_or_measured_is_what_the_question_asks_for(
+    problem: str, reference: str, answer: str, same: bool
+) -> None:
+    assert (relation(reference, answer, problem) == "equal") is same

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from hero_rl.verifiers.math.units import EMPTY, Unit, factor, measure_name, read_unit
+from hero_rl.verifiers.math.units import EMPTY, SIZES, Unit, factor, measure_name, read_unit
 from hero_rl.verifiers.math.words import COMPARING, LOADED
 
 
@@ -74,6 +74,13 @@ _NO_MENTION = frozenset(
      "turns")
 )  # fmt: skip
 """Words that are rarely units: "at point A", "he has Ann's", "turns around"."""
+_HOW_MANY = re.compile(
+    r"\b(?:how (?:many|much|far)|number of|what)\s+((?:(?!(?:are|is|do|does|did|will|would|can|could|has|have|had|were|"
+    r"was|than|should|must|and|or)\b)[A-Za-z]+\s*){1,6})",
+    re.IGNORECASE,
+)
+_GROUPS = _words("pair dozen group set pack box bag team row stack bunch carton crate case")
+_ERA = re.compile(r"b ?c(?: ?e)?")
 _SIZES = (
     (re.compile(r"\barea\b", re.IGNORECASE), 2), (re.compile(r"\bvolume\b", re.IGNORECASE), 3),
     (re.compile(r"\b(?:length|distance|perimeter|radius|diameter|height|width|circumference|far)\b", re.IGNORECASE), 1),
@@ -87,6 +94,10 @@ def says_something(unit: Unit, problem: str = "") -> bool:
         return False
     if unit.kind != "noun" or unit.name.startswith("degree "):
         return False
+    if unit.name in SIZES:
+        return not _may_be_size(unit, problem)
+    if _ERA.fullmatch(unit.name):
+        return True
     words = unit.name.split()
     return any(word in LOADED or word in COMPARING or not _WORD.fullmatch(word) for word in words)
 
@@ -101,9 +112,19 @@ def may_be_added(unit: Unit, problem: str) -> bool:
         return _ANGLE.search(question) is not None and _TRIGONOMETRIC.search(question) is None
     if unit.kind == "radian":
         return _RADIANS.search(question) is not None
+    if unit.name in SIZES:
+        return _may_be_size(unit, problem)
+    if _ERA.fullmatch(unit.name):
+        return False
     if unit.kind == "measure":
         return bool(problem) and _is_unit_of(unit, problem)
     return _is_noun_of(unit.name, problem)
+
+
+def _may_be_size(unit: Unit, problem: str) -> bool:
+    """Return whether a number of squares or cubes may answer a question: it asks for no other dimension alone."""
+    asked = [power for pattern, power in _SIZES if pattern.search(_question(problem))]
+    return not asked or SIZES[unit.name] in asked
 
 
 def _question(problem: str) -> str:
@@ -124,14 +145,31 @@ def _is_noun_of(name: str, problem: str) -> bool:
     in_problem = {_stem(word) for word in _WORD.findall(lowered)}
     if any(word in LOADED or not _WORD.fullmatch(word) for word in words):
         return False
+    asked = _counted_nouns(problem)
     if any(word in COMPARING for word in words):
-        return len(words) > 1 and " ".join(words) in " ".join(_stem(word) for word in _WORD.findall(lowered))
+        return len(words) > 1 and any(" ".join(one[at : at + len(words)]) == name for one in asked for at in (0, 1))
+    if not _is_counted(words, asked):
+        return False
     if all(word in _COUNTERS or (not word.isascii() and word in problem) for word in words):
         return True
     closed = _ALWAYS_COUNTED if problem else _COUNTED
     known = [word in closed or _stem(word) in in_problem for word in words]
     fine = all(yes or word in _FUNCTION_WORDS for yes, word in zip(known, words, strict=True))
     return fine and any(yes and word not in _FUNCTION_WORDS and len(word) > 2 for yes, word in zip(known, words, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _counted_nouns(problem: str) -> tuple[tuple[str, ...], ...]:
+    """Return the words after each "how many" and its like in the question, up to a verb or a comparison."""
+    found = [match[1].lower() for match in _HOW_MANY.finditer(_question(problem))]
+    return tuple(tuple(_stem(word) for word in _WORD.findall(one)) for one in found)
+
+
+def _is_counted(words: list[str], asked: tuple[tuple[str, ...], ...]) -> bool:
+    """Return whether the thing that words name is what a question counts, where it counts things that are known by name."""
+    head = words[words.index("of") - 1] if "of" in words[1:] else words[-1]
+    things = [word for one in asked for word in one if word in _COUNTED or word == head]
+    return not things or head in things or head in _ALWAYS_COUNTED or head not in _COUNTED | _GROUPS
 
 
 def _stem(word: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from fractions import Fraction
 
 from hero_rl.verifiers.math.asked import asked_unit, asks_percent, may_be_added, says_something
 from hero_rl.verifiers.math.evaluate import symbols
@@ -14,6 +16,10 @@ from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import DEGREE, Unit, factor, split_unit
 from hero_rl.verifiers.math.values import compare_expressions, constant, ratio_of
 
+_DIFFERENCE = re.compile(
+    r"\bdifferen|\bchange|\brise|\brose\b|\bfall|\bfell\b|\bdrop|\b(?:in|de)crease|warmer|cooler|hotter|colder", re.I
+)
+_PROBABILITY = re.compile(r"\bprobabilit|\bchances?\b|\blikel|\bodds\b|\bfraction\b|\bdecimal\b", re.IGNORECASE)
 _SAME_UNIT = 1e-6
 """Two units nearer than this are one: torr and millimetres of mercury."""
 
@@ -70,12 +76,24 @@ def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
         if finding.relation == "equal":
             return equal("equal_converted")
         return DIFFERENT if finding.reason == "factor_of_100" else finding
+    if (warm := _temperatures(a, b, of, to, hints)) is not None:
+        return warm
     finding = compare_expressions(a, b, hints)
     if of.kind == to.kind == "noun" and finding.relation != "equal":
         return finding
     if of.kind == to.kind == "noun" and _one_noun(of, to) and not says_something(to) and not says_something(of):
         return equal("equal_counted")
     return unsure("units_differ")
+
+
+def _temperatures(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding | None:
+    """Compare degrees Celsius with degrees Fahrenheit; None for other units. A difference of temperatures has no zero."""
+    if {of.name, to.name} != {"degree C", "degree F"}:
+        return None
+    scaled = Node("mul", (number(Fraction(9, 5)), b)) if to.name == "degree C" else Node("add", (b, number(-32)))
+    moved = Node("add", (scaled, number(32))) if to.name == "degree C" else Node("mul", (number(Fraction(5, 9)), scaled))
+    same = compare_expressions(a, moved, hints).relation == "equal" and not _DIFFERENCE.search(hints.text)
+    return equal("equal_converted") if same else unsure("units_differ")
 
 
 def _one_noun(of: Unit, to: Unit) -> bool:
@@ -90,7 +108,9 @@ def _left_out(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
     if finding.relation == "equal" and hints.unit_is_given:
         return finding
     if finding.relation == "equal":
-        return unsure("unit_or_percent") if says_something(unit, hints.text) else _without_unit(finding)
+        other = asked_unit(hints.text, unit) if unit.kind in ("measure", "currency") else None
+        doubtful = says_something(unit, hints.text) or (other is not None and factor(unit, other) != 1)
+        return unsure("unit_or_percent") if doubtful else _without_unit(finding)
     if unit.kind == "degree":
         return _in_radians(finding, Node("deg", (a,)), b, hints)
     return finding if unit.kind == "noun" and not says_something(unit, hints.text) else _one_unit(finding, a, b)
@@ -152,6 +172,6 @@ def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
         return finding
     bare = compare_expressions(a.args[0] if a.op == "pct" else a, b.args[0] if b.op == "pct" else b, hints)
     if bare.relation == "equal":
-        known = a.op == "pct" or asks_percent(hints.text)
+        known = asks_percent(hints.text) or (a.op == "pct" and not _PROBABILITY.search(hints.text))
         return equal("equal_percent_left_out") if known else unsure("unit_or_percent")
     return finding if bare.relation == "different" else bare

@@ -23,6 +23,7 @@ _INTERVAL = re.compile(
     r"\binequalit|\binterval|\bdomain\b|\brange of\b|\bsolution set\b|\b(?:in|de)creasing on\b", re.IGNORECASE
 )
 _SIGN = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt|leqslant|geqslant)(?![A-Za-z])")
+_NO_SPACE = re.compile(r"[\s$]|\\[,;]")
 _NUMBERED = re.compile(r"[A-Za-z]_\{?\d\}?")
 MAX_PAIRED = 14
 """Longer lists are paired in order or by size only: trying all pairs grows with the square."""
@@ -248,6 +249,7 @@ def _tuple_and_collection(reference: Reading, answer: Reading, hints: Hints, com
         return _by_label(expected, given, compare)
     if not _names_in_order(expected, given, hints.text):
         return unsure("order_unclear")
+    expected, given = _unnamed(expected, hints.text), _unnamed(given, hints.text)
     in_order = _in_order(expected, given, compare)
     if in_order.relation == "equal":
         if len(expected) == 2 and _asks_interval(hints):
@@ -266,9 +268,15 @@ def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], probl
     for one, other in ((expected, given), (given, expected)):
         names = [item.label.replace(" ", "") for item in one]
         if all(names) and not any(item.label for item in other) and len(set(names)) == len(names):
-            spelled = re.sub(r"[\s$]|\\[,;]", "", problem)
+            spelled = _NO_SPACE.sub("", problem)
             return f"({','.join(names)})" in spelled or (names == sorted(names) and not _is_permuted(names, spelled))
     return True
+
+
+def _unnamed(items: Sequence[Reading], problem: str) -> Sequence[Reading]:
+    """Return elements without their labels where the question has just these, in this order, as a tuple."""
+    names = ",".join(item.label.replace(" ", "") for item in items)
+    return [item._replace(label="") for item in items] if f"({names})" in _NO_SPACE.sub("", problem) else items
 
 
 def _is_permuted(names: Sequence[str], spelled: str) -> bool:

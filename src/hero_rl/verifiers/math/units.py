@@ -31,10 +31,13 @@ class Unit(NamedTuple):
 DEGREE = Unit("degree", "degree")
 RADIAN = Unit("radian", "radian")
 EMPTY = frozenset(
-    ("unit", "units", "square unit", "square units", "cubic unit", "cubic units", "sq units", "in total", "total",
-     "in all", "altogether", "units squared", "units cubed", "units of length")
+    ("unit", "units", "in total", "total", "in all", "altogether", "units of length")
 )  # fmt: skip
 """Words after a number that say nothing about it."""
+
+SIZES = {"unit^2": 2, "unit^3": 3}
+"""Units without a name and their dimension: they say no more than area or volume."""
+_NAMELESS = re.compile(r"(?:(square|sq\.?|cubic|cu\.?) units?|units? (squared|cubed)|units?\s?\^\s?\{?\s?([23])\s?\}?)")
 
 _CURRENCIES = {
     "dollar": ("dollar", 1), "dollars": ("dollar", 1), "usd": ("dollar", 1), "$": ("dollar", 1), "us dollars": ("dollar", 1),
@@ -158,6 +161,9 @@ def read_unit(text: str) -> Unit | None:
     lowered = plain.lower()
     if not plain or lowered in EMPTY:
         return None
+    if nameless := _NAMELESS.fullmatch(lowered):
+        said = nameless[1] or nameless[2] or nameless[3]
+        return Unit("noun", "unit^3" if said[0] == "c" or said == "3" else "unit^2")
     if lowered in _DEGREES:
         return DEGREE
     if lowered in _RADIANS:
