@@ -3,8 +3,8 @@
     python benchmarks/verifier.py FILE.jsonl [...] [--verifiers math,math_verify,hendrycks,exact,package.module:function]
 
 FILE has one JSON object a line with `reference`, `response`, `correct` (0/1) and, if there is one, `problem`; files of
-probes with `ref` and `expected` ("correct"/"incorrect") are read too. Rows marked `label_suspect` are left out, and so are
-rows without a box in files whose rows have `steps`. A grader `module:function` takes (reference, response) and returns
+probes with `ref` and `expected` ("correct"/"incorrect") are read too. Rows marked `label_suspect` or `doubtful` are left out.
+A grader `module:function` takes (reference, response) and returns
 something true or false; it runs in the sandbox, so it may hang. Graders other than `math` and `exact` get a bare answer
 inside a box, and the reference without `$` around it: they are made for that.
 
@@ -85,7 +85,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
 def load(path: Path, limit: int | None) -> list[Row]:
     """The rows of a file that count."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    kept = [row for row in rows if not row.get("label_suspect") and ("steps" not in row or "\\boxed" in row["response"])]
+    kept = [row for row in rows if not row.get("label_suspect") and not row.get("doubtful")]
     return [_row(row, number) for number, row in enumerate(kept[:limit])]
 
 

@@ -92,7 +92,9 @@ _DIGIT_ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^?\{?\s*(?:st|nd|rd|th)(?![a-z])\s
 _CHINESE_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
 _SILENT = _words("a an the is are was were be it its that this there will would so does do did has have and")
-_NEGATIONS = dict.fromkeys(("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not")
+_NEGATIONS: dict[str, str] = dict.fromkeys(
+    ("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not"
+)
 _ONE_FORM = {
     "converges": "convergent", "converge": "convergent", "converging": "convergent", "diverges": "divergent",
     "diverge": "divergent", "diverging": "divergent", "false": "false", "increases": "increasing", "decreases": "decreasing",
