@@ -207,7 +207,10 @@ def _add(claims: dict[int, Claim], claim: Claim | None) -> None:
 def _places(text: str, words: tuple[str, ...]) -> list[int]:
     """Where any of the words stands, of many places the last ones."""
     found: list[int] = []
+    plain = text.isascii()
     for word in words:
+        if plain and not word.isascii():
+            continue
         at = len(text)
         for _ in range(MAX_PHRASES):
             at = text.rfind(word, 0, at)

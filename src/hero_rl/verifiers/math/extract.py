@@ -104,7 +104,9 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         response: any text.
         problem: the question; of several numbers in a last sentence, those that the question gives are not the answer.
     """
-    text = _COMMENT.sub("\n", _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed")))
+    text = _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed"))
+    if "%" in text or "<!" in text:
+        text = _COMMENT.sub("\n", text)
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
     disowned = [box for box in boxes if is_disowned(text, box.start, box.end)]
@@ -315,7 +317,7 @@ def extract_reference(reference: str) -> FoundAnswer:
         if runs:
             unit = _UNIT_BEHIND.match(text, runs[-1].end) if len(runs) == 1 else None
             return _with_alternatives(f"{runs[-1].text}{' ' + unit[1].strip() if unit else ''}", runs[-1].source)
-    marked = [claim for claim in marked_claims(text) if claim.source in ("tag", "hashes")]
+    marked = [claim for claim in marked_claims(text) if claim.source in ("tag", "hashes")] if "#" in text or "<" in text else []
     if marked:
         return _with_alternatives(marked[-1].text, marked[-1].source)
     if len(text) > 100 and len(re.findall(r"[.!?]\s", text)) >= 1:

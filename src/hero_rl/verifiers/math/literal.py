@@ -22,6 +22,7 @@ _REPLACEMENTS = (
     (re.compile("(?<=\\d)\0(?=\\d)"), " "),
     (re.compile("\0"), ""),
 )
+_PLAIN = re.compile(r"[-+]?[\dA-Za-z]+(?:[./][\dA-Za-z]+)?")
 _DECIMAL = re.compile(r"([+-]?)(\d{0,40})(?:\.(\d{1,40}))?")
 _FRACTION = re.compile(r"([+-]?)(?:\\frac\{([+-]?\d{1,40})\}\{(\d{1,40})\}|(\d{1,40})/(\d{1,40}))")
 
@@ -33,6 +34,8 @@ def tidy(text: str) -> str:
     '\\frac{1}{2}cm'
     """
     text = _undelimited(text.strip().removesuffix(".").strip())
+    if _PLAIN.fullmatch(text):  # most answers: nothing below has anything to do
+        return text
     for pattern, replacement in _REPLACEMENTS:
         text = pattern.sub(replacement, text)
     return text.removesuffix(".")

@@ -21,6 +21,7 @@ from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends
 from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed
+from hero_rl.verifiers.math.literal import plain_number
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
@@ -84,13 +85,18 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     def same(one: str, other: str) -> Finding:
         return _compare_guarded(read(one), read(other), hints)
 
+    numbers = plain_number(reference) is not None and plain_number(answer) is not None
     other_kind = (
-        compare_moments(reference, answer, problem)
-        or compare_chemistry(reference, answer)
-        or compare_numerals(reference, answer, problem)
-        or compare_families(reference, answer, problem, hints)
-        or _if_known(compare_pieces(reference, answer, same))
-        or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
+        None
+        if numbers
+        else (
+            compare_moments(reference, answer, problem)
+            or compare_chemistry(reference, answer)
+            or compare_numerals(reference, answer, problem)
+            or compare_families(reference, answer, problem, hints)
+            or _if_known(compare_pieces(reference, answer, same))
+            or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
+        )
     )
     if other_kind is not None:
         return other_kind
