@@ -7,12 +7,12 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
+from hero_rl.verifiers.math.chains import near_enough, sides_agree
+from hero_rl.verifiers.math.evaluate import Undefined, symbols
 from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
 from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
-from hero_rl.verifiers.math.numbers import is_coarse_rounding, is_rounding, written_decimal
 from hero_rl.verifiers.math.regions import is_real_line
-from hero_rl.verifiers.math.sampling import compare_trees, substitute
+from hero_rl.verifiers.math.sampling import substitute
 from hero_rl.verifiers.math.split import (
     brackets,
     relation_chain,
@@ -256,23 +256,9 @@ def _approximation(sides: list[str], relations: list[str], levels: int) -> Readi
     if len(exact) == 1 and is_label(exact[0]):
         return _read(sides[-1], levels - 1)._replace(label=exact[0])
     reading = _read(" = ".join(exact), levels - 1)
-    if reading.tree is not None and not symbols(reading.tree) and not _near_enough(reading.tree, sides[-1]):
+    if reading.tree is not None and not symbols(reading.tree) and not near_enough(reading.tree, sides[-1]):
         raise Unreadable("contradiction")
     return reading._replace(unit=split_unit(sides[-1])[1]) if reading.kind == "value" and reading.unit is None else reading
-
-
-def _near_enough(exact: Node, decimal: str) -> bool:
-    """Return whether a decimal is the exact value rounded, to however few digits; what cannot be read is not examined."""
-    try:
-        tree = parse(split_unit(decimal)[0])
-        if symbols(tree):
-            return True
-        x, y = evaluate(exact, {}, precise()), evaluate(tree, {}, precise())
-    except (Unreadable, Undefined):
-        return True
-    if x == y or is_coarse_rounding(exact, tree, x, y) or is_rounding(exact, tree, x, y):
-        return True
-    return written_decimal(tree) is None and bool(abs(x - y) <= abs(x) / 50)
 
 
 def _member(sides: list[str], text: str, levels: int) -> Reading:
@@ -288,19 +274,19 @@ def _equation(sides: list[str], text: str, levels: int) -> Reading:
         return alike
     if is_label(sides[0]):
         value = _read(sides[-1], levels - 1)
-        if not _mentions(value, sides[0]) and _agree(sides[1:]):
+        if not _mentions(value, sides[0]) and sides_agree(sides[1:]):
             return value._replace(label=sides[0]) if not value.label else Reading("text", text, form="contradiction")
         if len(sides) > 2:
             raise Unreadable("contradiction")
     trees = [parse(side) for side in sides]
     if not any(symbols(tree) for tree in trees):
-        if not _agree(sides):
+        if not sides_agree(sides):
             raise Unreadable("contradiction")
         return _single(sides[-1])
     if len(sides) > 2:
-        if _agree(sides):
+        if sides_agree(sides):
             return _single(sides[-1])
-        if not _agree(sides[1:]):
+        if not sides_agree(sides[1:]):
             raise Unreadable("contradiction")
         sides, trees = [sides[0], sides[-1]], [trees[0], trees[-1]]
     readings = tuple(Reading("value", side, tree=tree) for side, tree in zip(sides, trees, strict=True))
@@ -316,29 +302,6 @@ def _alike(sides: list[str], text: str, levels: int) -> Reading | None:
     if value.label or value.tree is None or symbols(value.tree):
         return None
     return Reading("list", text, items=tuple(value._replace(label=name) for name in names))
-
-
-def _agree(sides: list[str]) -> bool:
-    """Return whether the sides of ``a = b = c`` are equal, or the last a rounding of the others, as far as they can be read."""
-    if len(sides) < 2:
-        return True
-    try:
-        trees = [parse(split_unit(side)[0]) for side in sides]
-    except Unreadable:
-        return False
-    return all(_equal_or_rounded(tree, trees[-1]) for tree in trees[:-1])
-
-
-def _equal_or_rounded(tree: Node, last: Node) -> bool:
-    for base in (0, 10):
-        if compare_trees(tree, last, log_base=base) in ("equal", "equal_if_positive"):
-            return True
-    if symbols(tree) or symbols(last):
-        return False
-    try:
-        return is_rounding(tree, last, evaluate(tree, {}, precise()), evaluate(last, {}, precise()))
-    except Undefined:
-        return False
 
 
 def _mentions(value: Reading, label: str) -> bool:
