@@ -75,7 +75,8 @@ def is_rounding(reference: Node, answer: Node, expected: Value, given: Value) ->
         return False
     if a is not None and b is not None:
         coarse, fine = (a, b.value) if a.step > b.step else (b, a.value)
-        return a.step != b.step and coarse.digits >= MIN_DIGITS and _rounds_to(fine, coarse)
+        tie_cut = abs(fine) - abs(coarse.value) == coarse.step / 2  # 2.25 is rounded to 2.3
+        return a.step != b.step and coarse.digits >= MIN_DIGITS and _rounds_to(fine, coarse) and not tie_cut
     coarse, exact, other = (a, given, answer) if a is not None else (b, expected, reference)
     if coarse is None or coarse.digits < MIN_DIGITS or _is_integer(other):
         return False

@@ -114,6 +114,12 @@ _MONOTONIC = re.compile(
     r"\bintervals? of (?:mono|in|de|con)|where[^.?]{0,40}\b(?:(?:in|de)creas|concav|convex)|单调(?:递[增减])?区间",
     re.IGNORECASE,
 )
+_OF_PARAMETER = re.compile(
+    r"取值范围|\b(?:range|values?)(?: of values)? (?:of|for) (?:the )?(?:(?:real|parameter|constant|number|numbers) )*"
+    r"\$?\\?(?:[a-wyz]|lambda|mu|alpha)(?![a-z])|\bfor (?:which|what)(?: [a-z]{3,}){0,4} \$?(?:[a-wyz]|\\lambda)(?![a-z])",
+    re.IGNORECASE,
+)
+"""A parameter is sought, and whether its range has its ends is no convention."""
 _GENERAL = re.compile(
     r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
     r"\ball\b[^.?]{0,40}\bfunctions\b|"
@@ -158,7 +164,7 @@ def read_problem(text: str) -> Hints:
         whole=_WHOLE.search(text) is not None,
         factored=_FACTORED.search(text) is not None,
         expanded=_EXPANDED.search(text) is not None,
-        monotonic=_MONOTONIC.search(text) is not None,
+        monotonic=_MONOTONIC.search(text) is not None and _OF_PARAMETER.search(text) is None,
         general=_GENERAL.search(text) is not None,
         positive=_POSITIVE.search(text) is not None,
         letters=letters_of(text),

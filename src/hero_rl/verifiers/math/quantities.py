@@ -120,7 +120,8 @@ def _added(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
     """The answer has a unit or words, the reference has none: the question has to have them, or they say nothing."""
     finding = compare_expressions(a, b, hints)
     if finding.relation == "equal":
-        known = may_be_added(unit, hints.text) or (unit.kind == "radian" and _has_pi(b) and not hints.given)
+        counted = unit.kind == "noun" and b.op != "pct" and asks_percent(hints.text)  # 40 girls are not 40 percent
+        known = (may_be_added(unit, hints.text) and not counted) or (unit.kind == "radian" and _has_pi(b) and not hints.given)
         if symbols(b) and unit.kind in ("measure", "currency"):
             known = known and asked_unit(hints.text, unit) is not None
         return _without_unit(finding) if known else unsure("unit_or_percent")
