@@ -105,6 +105,7 @@ _DISOWNED_AFTER = re.compile(
     r"cannot (?:work|hold|be)|fails?\b|violates?\b|contradicts?\b|forgets?\b|ignores?\b|neglects?\b|overlooks?\b|misses\b)",
     re.IGNORECASE,
 )  # fmt: skip
+_WOULD_BE = re.compile(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$", re.IGNORECASE)
 _SCALE = re.compile(
     r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|percent|"
     r"per cent|percentage)\b)",
@@ -174,6 +175,8 @@ def is_struck(text: str) -> bool:
 def is_disowned(text: str, start: int, end: int) -> bool:
     r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``\boxed{5} is extraneous``."""
     before = text[max(0, start - 120) : start]
+    if _WOULD_BE.search(before) is not None and _IF_BEHIND.match(text[end : end + 120]) is not None:
+        return True
     return _DISOWNED_BEFORE.search(before) is not None or _DISOWNED_AFTER.match(text[end : end + 120]) is not None
 
 

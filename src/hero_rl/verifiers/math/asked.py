@@ -31,7 +31,7 @@ _ALWAYS_COUNTED = _words("way solution possibility possibilitie outcome choice v
 _COUNTERS = frozenset("本个人次种只条张元头棵辆台件支块名位层页题组颗朵盒箱袋瓶杯间座艘架份双对")
 _MONEY = re.compile(
     r"\\\$|\bdollar|\bcents?\b|\bprice|\bcosts?\b|\bmoney\b|\bpa(?:y|id)\b|\bearn|\bspen[dt]|\bprofit|\bsalar|\bworth\b|"
-    r"\brevenue|\bincome|\bsell|\bsold\b|\bbuy|\bbought\b|\bsav(?:e|ed|ings)\b|\bfees?\b|\binvest|\bbill\b|[€£¥₹元]|\beuro",
+    r"\brevenue|\bincome|\bsell|\bsold\b|\bbuy|\bbought\b|\bsav(?:e|ed|ings)\b|\bfees?\b|\binvest|\bbill\b|[€£¥₹元]|\beuro|\brupee|\bRs\b|\byuan\b|\byen\b",
     re.IGNORECASE,
 )
 _ANGLE = re.compile(

@@ -7,8 +7,8 @@ from hero_rl.verifiers.math.numbers import is_coarse_rounding, is_rounding, writ
 from hero_rl.verifiers.math.sampling import compare_trees
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.tree import Node, symbols
-from hero_rl.verifiers.math.units import split_unit
+from hero_rl.verifiers.math.tree import Node, number, symbols
+from hero_rl.verifiers.math.units import Unit, factor, split_unit
 
 
 def sides_agree(sides: list[str]) -> bool:
@@ -46,3 +46,23 @@ def near_enough(exact: Node, decimal: str) -> bool:
     if x == y or is_coarse_rounding(exact, tree, x, y) or is_rounding(exact, tree, x, y):
         return True
     return written_decimal(tree) is None and bool(abs(x - y) <= abs(x) / 50)
+
+
+def converted_measure(sides: list[str]) -> tuple[Node, Unit] | None:
+    r"""Return the last of measures of one thing, ``20 m/s = 72 km/h``; None where some side has no unit of measure.
+
+    Raises:
+        Unreadable: the sides are not equal, or measure different things.
+    """
+    cut = [split_unit(side) for side in sides]
+    if any(unit is None or unit.kind != "measure" for _, unit in cut):
+        return None
+    trees = [parse(core) for core, _ in cut]
+    if any(symbols(tree) for tree in trees):
+        return None
+    last = cut[-1][1]
+    for (_, unit), tree in zip(cut[:-1], trees[:-1], strict=True):
+        ratio = factor(unit, last) if unit is not None and last is not None else None
+        if ratio is None or not _equal_or_rounded(Node("mul", (number(ratio), tree)), trees[-1]):
+            raise Unreadable("contradiction")
+    return (trees[-1], last) if last is not None else None

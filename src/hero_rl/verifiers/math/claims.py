@@ -49,8 +49,8 @@ _PHRASES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
          r"for (?:the|this|part)\b[^.\n:=$\\]{0,50}?|seems to|appears to|comes out to|turns out to)?[*_\s]{0,10}" + _IS),
         (("option", "Option", "choice", "Choice", "alternative"),
          r"\b(?:option|choice|alternative)\s{0,3}(?:is\b(?! (?:in)?correct)|:)"),
-        (("答案", "结果"), r"(?:答案|结果)\s{0,3}(?:是|为|[:：])"),
-        (("故选", "因此选"), r"(?:故选|因此选)\s{0,3}[:：]?"),
+        (("答案", "结果"), r"(?:答案|结果)\s{0,3}(?:是|为|[:：]|】)"),
+        (("故选", "因此选", "所以选", "应选"), r"(?:故选|因此选|所以选|应选)\s{0,3}[:：]?"),
         (("答",), r"(?<![^\s。.])答\s{0,3}[:：]"),
         (("respuesta", "Respuesta", "réponse", "Réponse", "risposta", "Risposta", "resposta", "Resposta"),
          r"\b(?:respuesta|réponse|risposta|resposta)\b(?:\s(?:final|finale|correcta|corretta))?\s{0,3}(?:es\b|est\b|é\b|"
@@ -79,11 +79,15 @@ _LETTER = re.compile(
 _NEW_SENTENCE = re.compile(
     r"[*_)]*\.\s+(?:I|This|That|It|We|The|So|Therefore|Hence|Thus|Because|Since|Note|Please|Let|Hope|As)\s"
 )
-_OPTION_WORDS = ("option", "Option", "choice", "Choice", "answer", "statement", "Statement", "select", "choose", "pick")
+_OPTION_WORDS = (
+    "option", "Option", "choice", "Choice", "answer", "statement", "Statement", "select", "choose", "pick",
+    "it is", "it must be",
+)  # fmt: skip
 _NAMED_OPTION = re.compile(
     r"\b(?:option|choice|answer|statement)\s{0,3}[*_]{0,2}\(?((?-i:[A-J]))\)?[*_]{0,2}\s*(?:is|must be|"
     r"would be)\s+(?:the\s+)?"
     r"(?:correct|right|best|answer|true)\b|"
+    r"(?<=[Ss]o )(?:it is|it must be) \(?((?-i:[B-HJ]))\)?(?=[.,!;\n]|\s*$)|"
     r"\b(?:choose|select|pick)\s{1,3}(?:option |choice |answer )?[*_]{0,2}\(?((?-i:[A-HJ]))[*_)]{0,3}(?=[.,!\n]|\s*$)",
     re.IGNORECASE,
 )
@@ -256,7 +260,7 @@ def _option_claim(text: str, at: int) -> Claim | None:
     match = _NAMED_OPTION.match(text, at)
     if match is None or re.search(r"\b(?:not|n't)\s*$", text[max(0, at - 12) : at]):
         return None
-    letter = match[1] or match[2]
+    letter = match[1] or match[2] or match[3]
     return Claim(letter, letter, at, match.end(), "phrase")
 
 

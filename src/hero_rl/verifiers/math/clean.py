@@ -10,6 +10,7 @@ import unicodedata
 from functools import lru_cache
 
 from hero_rl.verifiers.math.notation import function_name
+from hero_rl.verifiers.math.spellings import is_plain_formula, respelled
 
 _CONTROL = {"\x0c": r"\f", "\x08": r"\b", "\x0b": r"\v", "\x07": r"\a"}
 _BROKEN_TAB = re.compile(r"\t(?=(?:ext|imes|heta|an|au|frac|riangle)(?:[^A-Za-z]|bf|it|rm|$))")
@@ -87,6 +88,9 @@ _ALIASES = (
     (re.compile(r"\\(?:lor|vee)(?![A-Za-z])"), r"\\text{ or }"),
     (re.compile(r"\\(?:isin)(?![A-Za-z])"), r"\\in "),
     (re.compile(r"\\(?:to|rightarrow|mapsto)(?![A-Za-z])|->"), r"\\to "),
+    (re.compile(r"\\doteq(?![A-Za-z])"), r"\\approx "),
+    (re.compile(r"\\colon(?![A-Za-z])"), ":"),
+    (re.compile(r"(?<=\d)\s*\\(?:mathrm|text)\s*\{\s*[eE]\s*\}\s*(?=[+-]?\d)"), "e"),
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"\\&"), r"\\text{ and }"),
     (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
@@ -141,7 +145,7 @@ def clean(text: str) -> str:
         text = pattern.sub(replacement, text)
     text = _E_NOTATION.sub(r"\\times 10^{\1}", _UNIT_VECTOR.sub(lambda match: f"\\{match[1] or match[2]}vec ", text))
     text = _PER_CENT.sub(r"\\%", _unwrap(_SPACING.sub(" ", text)))
-    text = _SCALE.sub(_scale, _without_separators(_trim(text)))
+    text = respelled(_SCALE.sub(_scale, _without_separators(_trim(text))))
     return " ".join(text.split())
 
 
@@ -216,6 +220,8 @@ def _text_or_math(match: re.Match[str]) -> str:
     if content == "" or (len(content) == 1 and not match.group().startswith(r"\text")):
         return content or " "
     if not re.search(r"[A-Za-z]{2}|%", content) and re.search(r"[\d(]", content):
+        return f" {content} "
+    if is_plain_formula(content):
         return f" {content} "
     counted = _NUMBER_THEN_WORDS.fullmatch(content)
     return f" {counted[1]} \x00{{{counted[2]}}}" if counted else f" \x00{{{content}}}"

@@ -14,6 +14,12 @@ _OTHER_WORDS = frozenset(
         "quanti", "calcolare", "della", "qual", "quantos", "calcule", "uma",
     )
 )  # fmt: skip
+_TASKS = frozenset(
+    ("calculez", "calculer", "déterminez", "déterminer", "trouvez", "trouver", "arrondir", "arrondissez", "arrondi", "combien",
+     "résoudre", "résolvez", "berechne", "berechnen", "bestimme", "bestimmen", "wieviel", "wieviele", "runde", "gerundet",
+     "löse", "calcolare", "determinare", "arrotondare", "quanti")
+)  # fmt: skip
+"""Words of French, German and Italian that no English question has; in Spanish many countries write points."""
 
 
 def with_decimal_points(reference: str, answer: str, problem: str) -> tuple[str, str] | None:
@@ -36,4 +42,5 @@ def has_decimal_commas(problem: str) -> bool:
     """Whether a question is in a language that writes decimal commas, or says that it does."""
     if "decimal comma" in problem.lower() or len(re.findall(r"[\u0400-\u04ff]", problem[:2000])) >= 10:
         return True
-    return len(_OTHER_WORDS.intersection(re.findall(r"[^\W\d_]+", problem[:2000].lower()))) >= 3
+    words = re.findall(r"[^\W\d_]+", problem[:2000].lower())
+    return len(_OTHER_WORDS.intersection(words)) >= 3 or not _TASKS.isdisjoint(words)

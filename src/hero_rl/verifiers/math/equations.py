@@ -41,6 +41,8 @@ def compare_equations(reference: Reading, answer: Reading, hints: Hints) -> Find
     """
     a, b = zero_form(reference), zero_form(answer)
     if any(form is not None and compare_trees(form, _ZERO) == "equal" for form in (a, b)):
+        if b is not None and reference.kind == "value" and reference.tree is not None and _works_out(answer, reference.tree):
+            return unsure("not_solved")
         return different("not_solved") if b is not None else unsure("not_comparable")
     if a is not None and b is not None:
         return _compare_zero_forms(a, b)
@@ -50,7 +52,24 @@ def compare_equations(reference: Reading, answer: Reading, hints: Hints) -> Find
         return unsure("not_comparable")
     if not symbols(value.tree):
         return equal("equal_solved") if _states(equation, value.tree, hints) else unsure("not_solved")
+    if equation is answer and _answers_what_is_asked(equation, value.tree, hints):
+        return equal("equal_solved")
     return _solved(form, value.tree)
+
+
+def _works_out(identity: Reading, value: Node) -> bool:
+    """Return whether an identity ends in a value that it writes in another way before: no answer, but no wrong one either."""
+    left, right = (item.tree for item in identity.items) if identity.items else (None, None)
+    return left != right and right is not None and compare_trees(right, value) == "equal"
+
+
+def _answers_what_is_asked(equation: Reading, value: Node, hints: Hints) -> bool:
+    r"""Return whether the left side is what the question asks to find, ``\cos A``, and the right side the value."""
+    left, right = equation.items
+    if right.tree is None or compare_trees(right.tree, value) != "equal" or not hints.given:
+        return False
+    name = squeezed(left.text)
+    return len(name) > 1 and name in quantities(hints.text) and squeezed(equation.text) not in squeezed(hints.text)
 
 
 def _states(equation: Reading, value: Node, hints: Hints) -> bool:

@@ -66,6 +66,11 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s", re.IGNORECASE)
+_CONCLUDED = re.compile(
+    r"[,;]\s*(?:and )?(?:so|hence|thus|therefore|we get|which gives)\b(?=[^\n]*\d)|"
+    r"\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|"
+    r"原式\s*\$?\s*="
+)
 _ADVERSE = re.compile(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b", re.IGNORECASE)
 
 
@@ -233,7 +238,7 @@ def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
         return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else FoundAnswer(stripped, "whole")
     if len(stripped) > MAX_BARE_CHARS:
         return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
-    if words(stripped) < 3 and not _SPOKEN.match(stripped):
+    if words(stripped) < 3 and not _SPOKEN.match(stripped) and not _CONCLUDED.search(stripped):
         return FoundAnswer(stripped, "whole")
     found = _last_sentence(stripped, problem)
     return found if found is not None and found.text else FoundAnswer(stripped, "whole")
@@ -320,6 +325,8 @@ def extract_reference(reference: str) -> FoundAnswer:
     marked = [claim for claim in marked_claims(text) if claim.source in ("tag", "hashes")] if "#" in text or "<" in text else []
     if marked:
         return _with_alternatives(marked[-1].text, marked[-1].source)
+    if re.match(r"\s*解\s*[:：]", text) and (found := _last_sentence(text, "")) is not None and found.text:
+        return found
     if len(text) > 100 and len(re.findall(r"[.!?]\s", text)) >= 1:
         found = extract_answer(text)
         if found.source == "phrase" or (len(text) > MAX_BARE_CHARS and found.text):

@@ -38,6 +38,17 @@ _LABEL = re.compile(r"^(\\?[A-Za-z]+|[A-Za-z]_\{?\d\}?)\s*(?:=|\\in(?![A-Za-z]))
 _TRAILING_MOD = re.compile(r"\(?\s*\\text\{\s*mod\s*\}\s*\{?\s*(\d+)\s*\}?\s*\)?")
 _MOD = re.compile(r"\(?\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*\)?$")
 _MOD_OF = re.compile(r"^([A-Za-z])\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*(?:=|\\equiv)\s*(-?\d{1,9})$")
+_CONGRUENT = re.compile(
+    r"^(?:\\text\{)?\s*(?:(?:all|any|every|the|those)\s+)?(?:(?:integers?|numbers?)\s*\}?\s*)?"
+    r"(?:(?:\\text\{\s*)?(?:that are|which are)\s+)?(?P<letter>(?<![A-Za-z\\])[A-Za-z](?=[\s\\]))?"
+    r"\s*(?:\\text\{\s*)?(?:(?:that )?(?:is|are|must be)\s+)?"
+    r"congruent to\s*\}?\s*(?P<rests>-?\d{1,4}(?:[\s,{}]|\\text|and|or|\d{1,4})*?)\s*(?:\\text\{\s*)?\(?(?:modulo|mod)\s*\}?\s*"
+    r"(?P<modulus>\d{1,9})\s*\}?\)?$",
+    re.IGNORECASE,
+)
+_NOT_CONGRUENT = re.compile(
+    r"([A-Za-z])\s*\\(?:not\s*\\equiv|nequiv|not\s*=)\s*(-?\d{1,4})\s*\(?\s*\\text\{\s*mod\s+(\d{1,2})\s*\}\s*\)?$"
+)
 _DIVIDES = re.compile(r"^(\d{1,9})\s*\|\s*([A-Za-z])$")
 
 
@@ -57,7 +68,7 @@ def read_family(text: str) -> Family | None:
 
 
 def _read(text: str) -> Family | None:
-    text = rf"n \in {text}" if _SET.fullmatch(text) else text
+    text = rf"n \in {text}" if _SET.fullmatch(text) else _CONGRUENT.sub(_congruence_of, text)
     form = _OF_THE_FORM.match(text) or _SUCH_THAT.match(text)
     if form is None:
         text = _SOLUTIONS.sub("", text)
@@ -210,7 +221,18 @@ def _one(part: str, label: str) -> Family | None:
     return Family(tuple(members), label)
 
 
+def _congruence_of(match: re.Match[str]) -> str:
+    """Return ``n is congruent to 2 or 3 modulo 4`` in signs."""
+    rests = ", ".join(re.findall(r"-?\d+", match["rests"]))
+    return rf"{match['letter'] or 'n'} \equiv {rests} \text{{mod {match['modulus']}}}"
+
+
 def _congruence(part: str) -> Family | None:
+    match = _NOT_CONGRUENT.match(part)
+    if match and int(match[3]) > 1:
+        modulus = int(match[3])
+        others = [number(rest) for rest in range(modulus) if (rest - int(match[2])) % modulus]
+        return _residues(match[1], others, modulus)
     match = _MOD_OF.match(part)
     if match:
         return _residues(match[1], [number(int(match[3]))], int(match[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hero_rl.verifiers.math.domains import read_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import Finding, equal, unsure
@@ -60,6 +61,17 @@ def with_bound_renamed(a: Reading, b: Reading) -> tuple[Reading, Reading]:
     if len(only_here) == len(only_there) == 1 and a.kind == b.kind == "tuple" and free.issuperset(only_here + only_there):
         return a, _renamed(b, {only_there[0]: only_here[0]})
     return a, b
+
+
+def with_constant_renamed(a: Reading, b: Reading, hints: Hints) -> Reading:
+    """Return a reading with the other's letter for its constant, where each says that it has one: ``where c is constant``."""
+    here, there = read_domains(a.domain) or {}, read_domains(b.domain) or {}
+    if len(here) != 1 or len(there) != 1 or here.keys() == there.keys():
+        return b
+    (mine, one), (yours, other) = next(iter(here.items())), next(iter(there.items()))
+    free = all(domain.base in ("R", "constant") for domain in (one, other)) and hints.letters.isdisjoint((mine, yours))
+    unused = mine not in all_symbols(b) and yours not in all_symbols(a)
+    return _renamed(b, {yours: mine})._replace(domain=a.domain) if free and unused else b
 
 
 def all_symbols(reading: Reading) -> frozenset[str]:

@@ -15,7 +15,7 @@ CompareTexts: TypeAlias = Callable[[str, str], Finding]
 MAX_PARTS = 12
 _MAX_CHARS = 400
 _WORDS = re.compile(
-    r"\\text\{([^{}]*)\}|\\(max|min)(?![A-Za-z])|(?<![A-Za-z\\])((?:[A-Za-z]{3,}\.?|at|is|on|up|or|pt\.?)(?![A-Za-z(]))"
+    r"\\text\{([^{}]*)\}|\\(max|min)(?![A-Za-z]|\s*(?:[(_]|\\\{))|(?<![A-Za-z\\])((?:[A-Za-z]{3,}\.?|at|is|on|up|or|pt\.?)(?![A-Za-z(]))"
 )
 _ENUMERATED = re.compile(
     r"(?:\\text\{\s*)?(?:(?:part\s*)?\((?P<open>[a-h]|[1-9]|i{1,3}|iv|vi{0,3})\)|(?P<close>[a-h]|[1-9]|i{1,3}|iv|vi{0,3})\))\s*:?\s*\}?\s*:?",
@@ -122,6 +122,8 @@ def _labelled(label: list[str], content: str) -> list[Part] | None:
     label = [word for word in label if word not in _DROPPED] or label
     pieces = split_list(_stripped(content))
     own = [at for at, piece in enumerate(pieces) if _own_label(piece)]
+    if label and len(pieces) == len(own) == 1:  # a word and its letter, as in "radius r = 3"
+        return [Part(tuple(label), relation_chain(pieces[0]).sides[1])]
     if not own:
         return [Part(tuple(label), _stripped(content))] if label else None
     first = own[0]
@@ -147,7 +149,7 @@ def _label_words(text: str) -> list[str]:
 
 
 def _stripped(text: str) -> str:
-    text = re.sub(r"^\s*\\text\{\s*(?:and|or)\s*\}|\\text\{\s*(?:and|or)\s*\}\s*$", "", text.strip())
+    text = re.sub(r"^\s*\\text\{\s*(?:and|or)\s*\}|\\text\{\s*(?:and|or)\s*\}\s*$|(?<=[\s\d),])\s+and$", "", text.strip())
     return text.strip(" ,;:=.").strip()
 
 

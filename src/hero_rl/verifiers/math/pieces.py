@@ -40,6 +40,7 @@ _OTHERWISE = re.compile(
 _BRACKETED = re.compile(
     r"\s*([^(),;]*?(?:\([^()]*\)[^(),;]*?)*?)\s*\(\s*([^()]*?(?:=|<|>|\\le|\\ge|\\ne|\\in)[^()]*?)\s*\)\s*[,;]?"
 )
+_AND = re.compile(r"(?<![A-Za-z\\{])and(?=\s+-?[\d\\A-Za-z(])")
 _WORDS = re.compile(r"\\text|(?<![A-Za-z\\])[A-Za-z]{3,}")
 _FOLDING = frozenset(("abs", "root", "max", "min", "floor", "ceil", "sgn"))
 
@@ -61,7 +62,7 @@ def read_pieces(text: str) -> tuple[Piece, ...] | None:
     if len(text) > _MAX_CHARS:
         return None
     cases = _CASES.fullmatch(text)
-    found = _rows(cases[3]) if cases else _worded(_LABEL.sub("", text))
+    found = _rows(cases[3]) if cases else _worded(_LABEL.sub("", _AND.sub(",", text)))
     if found is None and "(" in text and relation_chain(text.replace("(", " ").replace(")", " ")).relations:
         found = _bracketed(_LABEL.sub("", text))
     if not found or not 2 <= len(found) <= MAX_PIECES or sum(not piece.condition for piece in found) > 1:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.chains import near_enough, sides_agree
+from hero_rl.verifiers.math.chains import converted_measure, near_enough, sides_agree
 from hero_rl.verifiers.math.evaluate import Undefined, symbols
 from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
 from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
@@ -294,7 +294,9 @@ def _equation(sides: list[str], text: str, levels: int) -> Reading:
 
 
 def _alike(sides: list[str], text: str, levels: int) -> Reading | None:
-    """``a = b = 3`` as a list of the values of a and b; None for other chains."""
+    """``a = b = 3`` as a list of the values of a and b, ``20 m/s = 72 km/h`` as the last measure; None for other chains."""
+    if (converted := converted_measure(sides)) is not None:
+        return Reading("value", sides[-1], tree=converted[0], unit=converted[1])
     *names, last = sides
     if len(names) < 2 or len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)) or not re.search(r"\d", last):
         return None

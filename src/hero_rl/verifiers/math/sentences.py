@@ -51,7 +51,7 @@ _UNIT = re.compile(
 _BOUND = re.compile(
     r"(?:\b(?:at (?:least|most)|(?:more|less|fewer|greater|larger|smaller|higher|lower) than(?: or equal to)?|over|"
     r"under|above|"
-    r"below|up to|no (?:more|less|fewer) than|between|from)\s*[*_]*)$",
+    r"below|(?<!add )(?<!adds )(?<!adding )up to|no (?:more|less|fewer) than|between|from)\s*[*_]*)$",
     re.IGNORECASE,
 )
 _ADVERBS = (
@@ -94,7 +94,7 @@ _CONCLUDES = re.compile(
 _NO_CLAIM = re.compile(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
     r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
-    r"step \d+|either|not possible|misunderst\w*)\b|"
+    r"step \d+|either|not possible|misunderst\w*|(?:(?:not|n't) (?:true|the case)|false|untrue) that)\b|"
     r"^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|case \d+|we (?:need to|must|should|now|"
     r"will (?:now|use|find)))\b",
     re.IGNORECASE,
@@ -117,6 +117,10 @@ _NONE = re.compile(
     r"\bno (?:such |real |integer |positive |other )*(?:solutions?|roots?|(?:integers?|numbers?|values?|functions?|"
     r"primes?|pairs?|triples?)"
     r"(?= exists?\b))|\binfinitely many\b|\bdoes not exist\b",
+    re.IGNORECASE,
+)
+_VERDICT = re.compile(
+    r"\b(?:statement|claim|assertion|proposition|conjecture) is (?:therefore |thus |indeed )?[*_]{0,2}(true|false)[*_.!\s]*$",
     re.IGNORECASE,
 )
 _NUMBER_WORD = re.compile(
@@ -227,6 +231,8 @@ def _is_told(sentence: str, run: Run) -> bool:
 def _are_two_answers(sentence: str, one: Run, other: Run) -> bool:
     """Whether two values are told side by side: ``Ann is 12 and Bob is 15``."""
     between = sentence[one.end : other.start]
+    if re.match(r"[^,;]{0,20},\s*(?:and )?(?:which|that is|i\.e\.|or)\b(?!\s+(?:if|when|is not|isn't))", between):
+        return False  # the second is the first, worked out
     joined = re.search(r"\b(?:and|or|while|but)\b|,", between) or re.search(r"\b(?:and|or)\b", sentence[one.start : one.end])
     return joined is not None and _follows_is(sentence, one) and _key(sentence, one) != _key(sentence, other)
 
@@ -275,6 +281,8 @@ def _occurs(value: str, problem: str) -> bool:
 def _in_words(sentence: str) -> Stated | None:
     if none := _NONE.search(sentence):
         return Stated(none.group(), none.group(), none.start(), none.end())
+    if verdict := _VERDICT.search(sentence):
+        return Stated(verdict[1], verdict[1], verdict.start(1), verdict.end(1))
     for match in _NUMBER_WORD.finditer(sentence):
         rest = sentence[match.end() :]
         if _COPULA.search(sentence[max(0, match.start() - 120) : match.start()]) and not re.match(

@@ -24,6 +24,7 @@ _INTERVAL = re.compile(
 )
 _SIGN = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt|leqslant|geqslant)(?![A-Za-z])")
 _NO_SPACE = re.compile(r"[\s$]|\\[,;]")
+_INTEGER_STEPS = re.compile(r"[a-z]\s*\\in\s*\\mathbb\{Z\}")
 _NUMBERED = re.compile(r"[A-Za-z]_\{?\d\}?")
 MAX_PAIRED = 14
 """Longer lists are paired in order or by size only: trying all pairs grows with the square."""
@@ -48,7 +49,10 @@ def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare
 
 def _compare_flats(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     """Two tuples with parameters of their own as lines or planes; None where one is none."""
-    if {a.kind, b.kind} - {"tuple", "list", "matrix"} or len(a.items) != len(b.items) or a.domain or b.domain:
+    if {a.kind, b.kind} - {"tuple", "list", "matrix"} or len(a.items) != len(b.items):
+        return None
+    stepped = [_INTEGER_STEPS.fullmatch(one.domain) is not None for one in (a, b)]
+    if (a.domain or b.domain) and not all(stepped):
         return None
     trees = [[item.tree for item in one.items if item.tree is not None and item.unit is None] for one in (a, b)]
     if any(len(one) != len(a.items) for one in trees):
@@ -62,6 +66,8 @@ def _compare_flats(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         return None
     if x == y or not same_flat(x, y):
         return None
+    if all(stepped):
+        return equal("equal_parametrised") if same_steps(x, y) else unsure("undecided")
     if not hints.given:
         return unsure("undecided")
     return equal("equal_parametrised") if not hints.whole or same_steps(x, y) else unsure("undecided")

@@ -20,15 +20,16 @@ from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends
-from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed
+from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed, with_constant_renamed
 from hero_rl.verifiers.math.literal import plain_number
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
 from hero_rl.verifiers.math.problem import Hints
-from hero_rl.verifiers.math.quantities import compare_values
+from hero_rl.verifiers.math.ratios import compare_ratios
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_letters, read_region
+from hero_rl.verifiers.math.remainders import remainder
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain, split_list
 from hero_rl.verifiers.math.syntax import parse
@@ -81,6 +82,9 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     choice = _compare_choices(reference, answer, hints)
     if choice is not None:
         return choice
+
+    if r"\text{mod" not in reference and (stated := remainder(answer, problem)) is not None:
+        answer = stated
 
     def same(one: str, other: str) -> Finding:
         return _compare_guarded(read(one), read(other), hints)
@@ -162,6 +166,8 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     """How two readings relate, the domains of their variables included."""
     if a == b:
         return EQUAL
+    if a.domain and b.domain:
+        b = with_constant_renamed(a, b, hints)
     finding = _compare_kinds(a, b, hints)
     if finding.relation != "equal" or a.domain == b.domain:
         return finding
@@ -194,7 +200,7 @@ def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
     if a.kind == b.kind == "value":
         return compare_labelled(a, b, hints)
     if "ratio" in (a.kind, b.kind):
-        return _compare_ratios(a, b, hints)
+        return compare_ratios(a, b, hints)
     return _compare_parts(a, b, hints)
 
 
@@ -350,29 +356,3 @@ def _compare_inequalities(left: list[str], relations: list[str], right: list[str
     turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
     expected = relations[0] if same_sign else turned.get(relations[0], relations[0])
     return EQUAL if expected == others[0] else DIFFERENT
-
-
-# ------------------------------------------------------------------------------------------- ratios
-
-
-def _compare_ratios(a: Reading, b: Reading, hints: Hints) -> Finding:
-    if a.kind == b.kind == "ratio":
-        if a.label and b.label and _squeezed(a.label) != _squeezed(b.label):
-            return unsure("labels_differ")
-        if len(a.items) != len(b.items):
-            return different("number_of_answers")
-        pairs = zip(a.items[1:], b.items[1:], strict=True)
-        return all_of([compare_values(_quotient(a.items[0], x), _quotient(b.items[0], y), hints) for x, y in pairs])
-    ratio, other = (a, b) if a.kind == "ratio" else (b, a)
-    if other.kind != "value" or len(ratio.items) != 2:
-        return unsure("not_comparable")
-    quotient = _quotient(ratio.items[0], ratio.items[1])
-    return compare_values(quotient, other, hints) if a.kind == "ratio" else compare_values(other, quotient, hints)
-
-
-def _quotient(top: Reading, bottom: Reading) -> Reading:
-    from hero_rl.verifiers.math.syntax import Node
-
-    assert top.tree is not None
-    assert bottom.tree is not None
-    return Reading("value", f"{top.text}/{bottom.text}", tree=Node("div", (top.tree, bottom.tree)))

@@ -40,7 +40,9 @@ SIZES = {"unit^2": 2, "unit^3": 3}
 _NAMELESS = re.compile(r"(?:(square|sq\.?|cubic|cu\.?) units?|units? (squared|cubed)|units?\s?\^\s?\{?\s?([23])\s?\}?)")
 
 _CURRENCIES = {
-    "dollar": ("dollar", 1), "dollars": ("dollar", 1), "usd": ("dollar", 1), "$": ("dollar", 1), "us dollars": ("dollar", 1),
+    "dollar": ("dollar", 1), "dollars": ("dollar", 1), "usd": ("dollar", 1), "us$": ("dollar", 1), "eur": ("euro", 1),
+    "gbp": ("pound sterling", 1), "rs": ("rupee", 1), "rs.": ("rupee", 1), "inr": ("rupee", 1), "cny": ("yuan", 1),
+    "rmb": ("yuan", 1), "$": ("dollar", 1), "us dollars": ("dollar", 1),
     "cent": ("dollar", 100), "cents": ("dollar", 100), "€": ("euro", 1), "euro": ("euro", 1), "euros": ("euro", 1),
     "£": ("pound sterling", 1), "¥": ("yen", 1), "yen": ("yen", 1), "yuan": ("yuan", 1), "rupees": ("rupee", 1),
     "₹": ("rupee", 1), "元": ("yuan", 1), "jiao": ("yuan", 10), "角": ("yuan", 10), "fen": ("yuan", 100), "分": ("yuan", 100),
@@ -54,6 +56,7 @@ _ALIASES = {
     "gm": "gram", "gms": "gram", "litres": "liter", "litre": "liter", "metre": "meter", "metres": "meter",
     "kilometre": "kilometer", "kilometres": "kilometer", "centimetre": "centimeter", "centimetres": "centimeter",
     "millimetre": "millimeter", "millimetres": "millimeter", "decimetre": "decimeter", "decimetres": "decimeter",
+    "kilohm": "kiloohm", "kilohms": "kiloohm", "megohm": "megaohm", "megohms": "megaohm",
     "L": "liter", "amp": "ampere", "amps": "ampere", "nt": "newton", "feet": "foot", "inches": "inch", "torr": "torr",
     "KM": "kilometer", "Km": "kilometer", "KG": "kilogram", "Kg": "kilogram", "CM": "centimeter", "MM": "millimeter",
     "Å": "angstrom", "Ω": "ohm", "米": "meter", "厘米": "centimeter", "分米": "decimeter", "毫米": "millimeter",
@@ -80,6 +83,11 @@ _NEVER = frozenset(
     ("a", "x", "e", "i", "k", "t", "n", "u", "b", "d", "y", "z", "degree", "c", "count", "percent", "pi", "number", "as", "at",
      "dot", "point", "hand", "turn", "link", "case", "to", "are", "dozen", "ppm", "box", "rod", "stone")
 )  # fmt: skip
+_MONEY_BEFORE = re.compile(
+    r"^([-+]?)\s*(?:\\\$|€|£|¥|₹|\\text\{\s*(?:USD|US\\?\$|EUR|GBP|INR|CNY|RMB|Rs\.?)\s*\}|"
+    r"(?:USD|EUR|GBP|INR|CNY|RMB|Rs\.?)(?=[ \d]))"
+    r"\s*(?=[-\d.\\(])"
+)
 _FACTOR = re.compile(r"([^\W\d_]+)(?:\^(-?\d))?")
 _EXPONENT = re.compile(r"\s*\^\s*\{?\s*(-?\d)\s*\}?")
 _TAIL = re.compile(
@@ -89,7 +97,7 @@ _STARTS_UNIT = frozenset((r"\mu", r"\Omega", r"\AA"))
 _ENDS_NUMBER = re.compile(r"[\d})\]ie!a-z\w]$")
 _BARE_TAIL = re.compile(
     r"^(?P<number>[-+]?[\d./ ]*\d(?:\s*\\times\s*10\s*\^\s*\{?-?\d+\}?)?|.*\})\s*"
-    r"(?P<unit>[A-Za-z]+(?:(?:[ /*^-]|\\cdot )+[A-Za-z0-9]+)*)$"
+    r"(?P<unit>[A-Za-z]+(?:(?:[ /*^()-]|\\cdot )+[A-Za-z0-9]+)*\)?)$"
 )
 _OTHER_SCRIPT = re.compile(r"^(?P<number>.*\d|.*\})\s*(?P<unit>[\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff]{1,12})$")
 
@@ -104,10 +112,10 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
     >>> split_unit(r"5 \text{cm}")
     ('5', Unit(kind='measure', name='centimeter^1', factors=(('centimeter', 1),)))
     """
-    money = re.match(r"^([-+]?)\s*(?:\\\$|€|£|¥|₹)\s*(?=[-\d.\\(])", text)
+    money = _MONEY_BEFORE.match(text)
     if money:
         rest, further = split_unit(money.group(1) + text[money.end() :])
-        sign = _scaled_currency(text[money.end(1) : money.end()].strip().lstrip("\\"))
+        sign = _scaled_currency(text[money.end(1) : money.end()].strip().lstrip("\\").removeprefix("text{").strip(" }").lower())
         if further is None or further.kind == "currency":
             return rest, further or sign
         each = re.match(r"(?:per|each|a|an|every) |[a-z]+\^-1$", further.name) is not None
@@ -156,7 +164,7 @@ def _may_be_bare_unit(text: str, before: str, *, loose: bool) -> bool:
 def read_unit(text: str) -> Unit | None:
     r"""The unit that words or ``\text{...}`` spell; None for words that say nothing, such as ``units``."""
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace(r"\cdot", "*").replace(r"\times", "*").strip(" .,")
-    plain = re.sub(r"([kMGmµ])?\s*\\Omega\b", r" \1ohm", re.sub(r"\\mu\s*", "µ", plain)).replace(r"\AA", "angstrom")
+    plain = re.sub(r"([kMGmnpµ])?\s*\\Omega\b", r" \1ohm ", re.sub(r"\\mu\s*", "µ", plain)).replace(r"\AA", "angstrom")
     plain = _LONG.sub("", " ".join(re.sub(r"µ\s+", "µ", plain).split()))
     lowered = plain.lower()
     if not plain or lowered in EMPTY:
