@@ -183,22 +183,22 @@ _RESTORED = re.compile(
 )
 
 
-def marked_claims(text: str) -> list[Claim]:
-    """The claims by tag, ``####``, phrase, heading or named option, in the order of the text."""
+def marked_claims(text: str, begin: int = 0) -> list[Claim]:
+    """The claims by tag, ``####``, phrase, heading or named option from a place on, in the order of the text."""
     claims: dict[int, Claim] = {}
-    for at in _places(text, ("<answer>", "<ANSWER>", "<Answer>")):
+    for at in _places(text, ("<answer>", "<ANSWER>", "<Answer>"), begin):
         if (match := _TAG.match(text, at)) is not None and match[1].strip():
             claims[at] = Claim(match[1].strip(), match[1].strip(), at, match.end(), "tag")
-    for at in _places(text, ("####",)):
+    for at in _places(text, ("####",), begin):
         _add(claims, _hashes_claim(text, at))
-    for at in _places(text, _TITLE_WORDS):
+    for at in _places(text, _TITLE_WORDS, begin):
         after = _TITLE_AFTER.match(text, at)
         if after is not None and _TITLE_BEFORE.search(text[max(0, at - 40) : at]):
             _add(claims, _titled_claim(text, after.end(), at))
     for words, pattern in _PHRASES:
-        for at in _places(text, words):
+        for at in _places(text, words, begin):
             _add(claims, _phrase_claim(text, at, pattern))
-    for at in _places(text, _OPTION_WORDS):
+    for at in _places(text, _OPTION_WORDS, begin):
         _add(claims, _option_claim(text, at))
     return [claims[at] for at in sorted(claims)]
 
@@ -208,7 +208,7 @@ def _add(claims: dict[int, Claim], claim: Claim | None) -> None:
         claims.setdefault(claim.start, claim)
 
 
-def _places(text: str, words: tuple[str, ...]) -> list[int]:
+def _places(text: str, words: tuple[str, ...], begin: int) -> list[int]:
     """Where any of the words stands, of many places the last ones."""
     found: list[int] = []
     plain = text.isascii()
@@ -217,11 +217,11 @@ def _places(text: str, words: tuple[str, ...]) -> list[int]:
             continue
         at = len(text)
         for _ in range(MAX_PHRASES):
-            at = text.rfind(word, 0, at)
+            at = text.rfind(word, begin, at)
             if at < 0:
                 break
             found.append(at)
-            if at == 0:
+            if at == begin:
                 break
     return found
 

@@ -16,6 +16,8 @@ from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
 from hero_rl.verifiers.math.words import number_in_words
 
 MAX_BARE_CHARS = 300
+NEAR_CHARS = 300
+"""Of a text before its last box, so much is searched for other claims."""
 """A response without any mark is taken to *be* the answer up to this length; of a longer one the last sentence is read."""
 MAX_JOINED_BOXES = 20
 MAX_BOXES = 100
@@ -114,8 +116,9 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         text = _COMMENT.sub("\n", text)
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
+    near = max(0, boxes[-1].start - NEAR_CHARS) if boxes else 0
     disowned = [box for box in boxes if is_disowned(text, box.start, box.end)]
-    claims = [one for one in marked_claims(text) if not any(one.start <= box.start < one.end for box in disowned)]
+    claims = [one for one in marked_claims(text, near) if not any(one.start <= box.start < one.end for box in disowned)]
     claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
     turn = _next_turn(text, claims)
     if turn >= 0:

@@ -32,6 +32,7 @@ from hero_rl.verifiers.math.words import known_word, number_in_words, without_le
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
 
 MAX_LEVELS = 6
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?|[-+]?\d+/\d+|-?\\frac\{-?\d+\}\{\d+\}")
 _UNIT_VECTORS = frozenset((r"\ivec", r"\jvec", r"\kvec"))
 
 

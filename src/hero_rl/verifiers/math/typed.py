@@ -8,7 +8,7 @@ from functools import partial
 
 from hero_rl.verifiers.math.bases import compare_numerals
 from hero_rl.verifiers.math.chemistry import compare_chemistry
-from hero_rl.verifiers.math.choices import compare_choices, compare_statements
+from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
 from hero_rl.verifiers.math.copies import is_part_of
@@ -21,7 +21,6 @@ from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends
 from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed, with_constant_renamed
-from hero_rl.verifiers.math.literal import plain_number
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
@@ -40,6 +39,8 @@ from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TO_WORK_OUT = re.compile(r"[-+*^=!(]|\\(?!frac\{\d+\}\{\d+\}$)[a-z]|(?<=\d)/(?=\d+\D)")
 _LETTERS_IN_A_ROW = re.compile(r"[A-Z](?:[\s,<>]*[A-Z])+")
+_SIMPLE = re.compile(r"(?:[-+*/^().\d\s{}]|\\(?:frac|sqrt|pi|cdot|times|pm|circ)(?![A-Za-z])|\\%)*")
+"""Numbers and what is made of them: no text of another kind."""
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _LETTER_ALONE = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
@@ -89,19 +90,8 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     def same(one: str, other: str) -> Finding:
         return _compare_guarded(read(one), read(other), hints)
 
-    numbers = plain_number(reference) is not None and plain_number(answer) is not None
-    other_kind = (
-        None
-        if numbers
-        else (
-            compare_moments(reference, answer, problem)
-            or compare_chemistry(reference, answer)
-            or compare_numerals(reference, answer, problem)
-            or compare_families(reference, answer, problem, hints)
-            or _if_known(compare_pieces(reference, answer, same))
-            or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
-        )
-    )
+    simple = _SIMPLE.fullmatch(reference) and _SIMPLE.fullmatch(answer)
+    other_kind = None if simple else _compare_other_kinds(reference, answer, problem, hints, same)
     if other_kind is not None:
         return other_kind
     pointed = with_decimal_points(reference, answer, problem)
@@ -109,6 +99,18 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
         return equal("equal_decimal_comma")
     finding = _compare_guarded(read(reference), read(answer), hints)
     return (compare_parts(reference, answer, same) or finding) if finding.relation == "unsure" else finding
+
+
+def _compare_other_kinds(reference: str, answer: str, problem: str, hints: Hints, same: Same) -> Finding | None:
+    """Compare texts of a kind of their own: times, reactions, numerals, families, pieces, labelled parts; None: of no such."""
+    return (
+        compare_moments(reference, answer, problem)
+        or compare_chemistry(reference, answer)
+        or compare_numerals(reference, answer, problem)
+        or compare_families(reference, answer, problem, hints)
+        or _if_known(compare_pieces(reference, answer, same))
+        or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
+    )
 
 
 def _if_known(finding: Finding | None) -> Finding | None:
