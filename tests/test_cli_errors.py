@@ -36,7 +36,7 @@ OPTIONS = {
     "unknown rule": (["--rule", "heroic"], "--rule heroic: unknown; choose one of hero, hero_adaptive, verifier_only, rm_only"),
     "unknown verifier": (
         ["--verifier", "maths"],
-        "--verifier maths: unknown; choose one of math, exact, hendrycks, math_verify, column:NAME",
+        "--verifier maths: unknown; choose one of math, exact, hendrycks, math_verify, choice, column:NAME",
     ),
     "unknown reward model": (["--reward-model", "remote:x"], "unknown; choose one of column:NAME, local:PATH"),
     "missing model": (["--reward-model", "local:./no-such-model"], "no such folder as './no-such-model'"),

@@ -178,7 +178,7 @@ def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_output(tmp_path: Pa
 def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
     pytest.importorskip("math_verify", reason="needs the extra 'math'")
     row = {"prompt_id": "p", "problem": "?", "rm_score": 0.0}
-    tower = r"\boxed{\sum_{a=1}^{399}\sum_{b=1}^{399}\sum_{c=1}^{399}\frac{1}{abc+1}}"
+    tower = r"\boxed{\int {x+y+z+w}^{399} dx}"
     towers = [{**row, "reference": str(n), "response": tower} for n in range(8)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(tower) + "\n" for tower in towers))
     arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score", "--deadline", "100"]

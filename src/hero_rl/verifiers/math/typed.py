@@ -91,7 +91,9 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
         return _compare_guarded(read(one), read(other), hints)
 
     simple = _SIMPLE.fullmatch(reference) and _SIMPLE.fullmatch(answer)
-    other_kind = None if simple else _compare_other_kinds(reference, answer, problem, hints, same)
+    other_kind = compare_moments(reference, answer, problem)
+    if other_kind is None and not simple:
+        other_kind = _compare_other_kinds(reference, answer, problem, hints, same)
     if other_kind is not None:
         return other_kind
     pointed = with_decimal_points(reference, answer, problem)
@@ -102,10 +104,9 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
 
 
 def _compare_other_kinds(reference: str, answer: str, problem: str, hints: Hints, same: Same) -> Finding | None:
-    """Compare texts of a kind of their own: times, reactions, numerals, families, pieces, labelled parts; None: of no such."""
+    """Compare texts of a kind of their own: reactions, numerals, families, pieces, labelled parts; None: of no such."""
     return (
-        compare_moments(reference, answer, problem)
-        or compare_chemistry(reference, answer)
+        compare_chemistry(reference, answer)
         or compare_numerals(reference, answer, problem)
         or compare_families(reference, answer, problem, hints)
         or _if_known(compare_pieces(reference, answer, same))
