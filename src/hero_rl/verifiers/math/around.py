@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 
+from hero_rl.verifiers.math.caseless import Caseless, is_idle
 from hero_rl.verifiers.math.formulas import FORMULA
 
 _WINDOW = 600
 """So much of a text is looked at before and behind a box."""
+_SIGN = 10
+"""No sign that stands before a box is longer."""
 
 _LABEL = r"(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|\\approx|≈|:)\s*)?"
 _OPEN = r"[$\\(\[{*_~\s\"“]*"
@@ -42,19 +45,17 @@ _BEHIND = re.compile(
     r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)"
     r"(?![A-Za-z]))"
 )
-_EXACT_ONLY = re.compile(
+_EXACT_ONLY = Caseless(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
     r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
     r"bounded (?:by|above by|below by))|different from|close to|near|nearly|almost|is (?:over|under|above|below)|"
-    r"between [^.\n]{1,20} and)\s*(?:a |an |the |is )?" + _OPEN + "$",
-    re.IGNORECASE,
+    r"between [^.\n]{1,20} and)\s*(?:a |an |the |is )?" + _OPEN + "$"
 )
-_EXTREME = re.compile(
+_EXTREME = Caseless(
     r"\b(?:m(?:ax|in)\w*|least|most|great\w+|small\w+|larg\w+|few\w+|high\w+|low\w+|bound\w*|more|less|than|exceed\w*|close\w*|"
-    r"nearly|almost|old\w*|inequalit\w+)\b",
-    re.IGNORECASE,
+    r"nearly|almost|old\w*|inequalit\w+)\b"
 )
-_CHANGED = re.compile(
+_CHANGED = Caseless(
     r"\b(?:twice|thrice|double|triple|half|minus|plus|times|negative|(?:one|two|three)[- ](?:half|thirds?|quarters?|"
     r"fourths?|fifths?)|"
     r"the (?:square|cube|reciprocal|inverse|opposite|negative|complement|square root|cube root|factorial|absolute value|double|"
@@ -63,10 +64,9 @@ _CHANGED = re.compile(
     r"(?: of)?\s*(?:the )?" + _OPEN + _LABEL + "$|"
     r"\b(?:twice|thrice|double|triple|half|(?<!value )(?<!form )(?<!statement )of) (?:the|our|"
     r"my) (?:\w+ )?answer\s*(?:is|=|equals|:)\s*"
-    + _OPEN + _LABEL + r"$|\banswer (?:plus|minus|times|divided by|squared|cubed|doubled)\b[^.\n]{0,30}$",
-    re.IGNORECASE,
+    + _OPEN + _LABEL + r"$|\banswer (?:plus|minus|times|divided by|squared|cubed|doubled)\b[^.\n]{0,30}$"
 )  # fmt: skip
-_DISOWNED_BEFORE = re.compile(
+_DISOWNED_BEFORE = Caseless(
     r"(?:\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|"
     r"nor|without|unlike|except(?: for)?|excluding|"
     r"other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
@@ -83,8 +83,7 @@ _DISOWNED_BEFORE = re.compile(
     r"\b(?:someone|somebody|people|many|most|some|others|one (?:might|may|could)|you (?:might|may|could)|he|she|they|"
     r"students?)\b"
     r"[^.\n]{0,40}\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|believes?|assumes?|"
-    r"suggests?)\s+(?:that\s+)?(?:(?:it|the answer) (?:is|was|should be|would be)\s+)?)" + _OPEN + _LABEL + "$|~~\\s*$",
-    re.IGNORECASE,
+    r"suggests?)\s+(?:that\s+)?(?:(?:it|the answer) (?:is|was|should be|would be)\s+)?)" + _OPEN + _LABEL + "$|~~\\s*$"
 )  # fmt: skip
 _NOT_A_SOLUTION = (
     r"(?:wrong|incorrect|false|mistaken|impossible|extraneous|rejected|discarded|excluded|eliminated|ruled out|"
@@ -93,7 +92,7 @@ _NOT_A_SOLUTION = (
     r"acceptable|admissible|true|in the (?:domain|range|interval))|"
     r"a (?:mistake|guess|trap)|too (?:large|small|big|high|low)|outside)"
 )
-_DISOWNED_AFTER = re.compile(
+_DISOWNED_AFTER = Caseless(
     r"[\s$*_})\]\\]*\?|[\s$*_})\]\\]*(?:→|->|=>|⇒)\s*[$\\\d]|[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|"
     r"[\s$.,;*_})\]\\]*(?:(?:which|that|this|it|but(?: this| that| it)?)\s+)?(?:is|was|are|would be|must be|can be|"
     r"has to be|should be|"
@@ -102,24 +101,22 @@ _DISOWNED_AFTER = re.compile(
     r"not (?:valid|a solution|allowed|possible|accepted))\b|"
     r"[\s$*_})\]\\]*(?:,?\s*(?:which|but (?:this|that|it))\s+)?(?:(?:does|do|did|can|could|would)(?:\s*not|n['’]t)\s+"
     r"(?:satisf|work|hold|solve|fit|count|lie|belong|fulfil|meet|qualif|make sense|give)|"
-    r"cannot (?:work|hold|be)|fails?\b|violates?\b|contradicts?\b|forgets?\b|ignores?\b|neglects?\b|overlooks?\b|misses\b)",
-    re.IGNORECASE,
+    r"cannot (?:work|hold|be)|fails?\b|violates?\b|contradicts?\b|forgets?\b|ignores?\b|neglects?\b|overlooks?\b|misses\b)"
 )  # fmt: skip
-_WOULD_BE = re.compile(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$", re.IGNORECASE)
+_WOULD_BE = Caseless(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$")
 _SCALE = re.compile(
     r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|percent|"
     r"per cent|percentage)\b)",
     re.IGNORECASE,
 )
-_WORD_BEHIND = re.compile(
+_WORD_BEHIND = Caseless(
     r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths|tenths|hundredths|"
     r"thousandths|score)\b(?! (?:points?|goals?))|"
     r"(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|mod(?:ulo)?|"
     r"choose)\s+[$\\({]*(?:\d|[nkx]\b)|"
-    r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)",
-    re.IGNORECASE,
+    r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)"
 )
-_COMPARED_BEHIND = re.compile(r"[\s$*_})\]\\~]*(?:more|less|fewer|greater|larger|smaller) than\b", re.IGNORECASE)
+_COMPARED_BEHIND = Caseless(r"[\s$*_})\]\\~]*(?:more|less|fewer|greater|larger|smaller) than\b")
 _OTHER_BEFORE = re.compile(
     r"(?:[A-Za-z]\s*=\s*)[^=\n.]{1,30}?[\s$]*(?:\\text\{)?\s*\bor\b[}\s$\\(]*(?:[A-Za-z]\s*=\s*)?$|"
     r"(?:\bare|\bis|=|\beither|:)\s*[\s$\\(]*-?\d[^=\n.]{0,30}?(?:\bor\b|\band\b)[}\s$\\(]*$|"
@@ -174,16 +171,18 @@ def is_struck(text: str) -> bool:
 
 def is_disowned(text: str, start: int, end: int) -> bool:
     r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``\boxed{5} is extraneous``."""
-    before = text[max(0, start - 120) : start]
-    if _WOULD_BE.search(before) is not None and _IF_BEHIND.match(text[end : end + 120]) is not None:
+    before, behind = text[max(0, start - 120) : start], text[end : end + 120]
+    if not is_idle(behind) and (_DISOWNED_AFTER.match(behind) or (_IF_BEHIND.match(behind) and _WOULD_BE.found(before))):
         return True
-    return _DISOWNED_BEFORE.search(before) is not None or _DISOWNED_AFTER.match(text[end : end + 120]) is not None
+    return _DISOWNED_BEFORE.found(before)
 
 
 def also_said(text: str, content: str, end: int) -> list[str]:
     r"""What the words behind a box make of it, ``5 million``, ``5\%``, and what it is set equal to."""
     tail = text[end : end + 120]
-    found = []
+    found: list[str] = []
+    if is_idle(tail):
+        return found
     if scale := _SCALE.match(tail):
         found.append(f"{content}\\%" if scale["word"] in ("%", r"\%") else f"{content} {scale['word']}")
     if equal := re.match(r"[\s\\,;}]*=\s*([^$\n=]{1,80}?)\s*(?=\\\)|\\\]|\$|\n|=|\\\\|\.\s|\.?$|\\end)", tail):
@@ -204,18 +203,24 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
     before, behind = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW]
     first = _SENTENCE_START.match(before)
     sentence = before[first.end() :] if first else before
-    extreme = _EXTREME.search(problem) is not None
-    if _in_formula(text, start, end, bounds=extreme) or _is_enclosed(sentence):
+    if _in_formula(text, start, end, problem) or _is_enclosed(sentence) or _CHANGED.found(sentence):
         return True
-    if _WORD_BEHIND.match(behind) or _BEHIND.match(behind) or _CHANGED.search(sentence):
+    sign = len(before.rstrip()) - _SIGN
+    if _BEFORE.search(before, max(0, sign)) and not (_BOUNDED.search(before, max(0, sign)) and _EXTREME.found(problem)):
         return True
-    if _BEFORE.search(before) and not (extreme and _BOUNDED.search(before)):
+    if _EXACT_ONLY.found(sentence) and not _EXTREME.found(problem):
         return True
-    if not extreme and (_EXACT_ONLY.search(sentence) or _COMPARED_BEHIND.match(behind)):
+    if _OTHER_BEFORE.search(sentence) or ((case := _CASE.search(sentence)) and _is_case(case, problem)):
         return True
-    if _OTHER_BEFORE.search(sentence) or _OTHER_BEHIND.match(behind):
+    return not is_idle(behind) and _is_changed_behind(behind, problem)
+
+
+def _is_changed_behind(behind: str, problem: str) -> bool:
+    if _WORD_BEHIND.match(behind) or _BEHIND.match(behind) or _OTHER_BEHIND.match(behind):
         return True
-    return any(_is_case(match, problem) for match in (_CASE.search(sentence), _IF_BEHIND.match(behind)) if match)
+    if _COMPARED_BEHIND.match(behind) and not _EXTREME.found(problem):
+        return True
+    return (condition := _IF_BEHIND.match(behind)) is not None and _is_case(condition, problem)
 
 
 def _is_case(match: re.Match[str], problem: str) -> bool:
@@ -230,7 +235,7 @@ def _is_case(match: re.Match[str], problem: str) -> bool:
     )
 
 
-def _in_formula(text: str, start: int, end: int, *, bounds: bool) -> bool:
+def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
     """Whether a formula goes on before or behind a box, a label apart."""
     begin = max(text.rfind("\n\n", max(0, start - 2_000), start), start - 2_000, 0)
     window = text[begin : end + 1_000]
@@ -246,8 +251,9 @@ def _in_formula(text: str, start: int, end: int, *, bounds: bool) -> bool:
     if opened >= 0 and "," in before[opened:] + behind.partition(")")[0]:
         return True
     row = _WRAPPED.sub(" ", _ROW.split(before)[-1])
-    labelled = _LABELLED.search(row) or (bounds and _BOUNDED.search(row))
-    return (re.search(r"[^\s{}.*(\[]", row) is not None and not labelled) or _goes_on(behind)
+    if re.search(r"[^\s{}.*(\[]", row) is not None and not _LABELLED.search(row):
+        return not (_BOUNDED.search(row) and _EXTREME.found(problem)) or _goes_on(behind)
+    return _goes_on(behind)
 
 
 def _plain(text: str) -> str:

@@ -54,7 +54,7 @@ _RECHECKED = re.compile(
 _COMMENT = re.compile(r"<!--(?:(?!<!--|-->).){0,2000}-->|(?:^|\n)[ \t]*%[^\n]*", re.DOTALL)
 _END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
 _SENTENCE = re.compile(
-    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|(?<!:)(?<! is)(?<! are)(?<! get)(?<! have)\n(?:\s*\n|"
+    r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|\n(?<!:\n)(?<! is\n)(?<! are\n)(?<! get\n)(?<! have\n)(?:\s*\n|"
     r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|"
     r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
 )
