@@ -7,8 +7,11 @@ stands there.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
+from hero_rl.verifiers.math.caseless import Caseless, is_idle
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import stated_at_start, stated_in
 
@@ -91,7 +94,7 @@ _NAMED_OPTION = re.compile(
     r"\b(?:choose|select|pick)\s{1,3}(?:option |choice |answer )?[*_]{0,2}\(?((?-i:[A-HJ]))[*_)]{0,3}(?=[.,!\n]|\s*$)",
     re.IGNORECASE,
 )
-_NOT_AN_ANSWER = re.compile(
+_NOT_AN_ANSWER = Caseless(
     r"(?:(?:\w+ )?not\b|(?:the |my )?(?:final |correct )?answer\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|"
     r"in the form|in (?:simplest|terms|units|its)|as follows|"
     r"given\b|below\b|"
@@ -99,18 +102,16 @@ _NOT_AN_ANSWER = re.compile(
     r"indeed (?:correct|right)|"
     r"consistent\b|reasonable\b|supposed\b|expected\b|based\b|because\b|derived\b|independent\b|therefore\W*$|that\b|"
     r"a (?:number|positive)|"
-    r"to (?:the|be)\b|verified\b|confirmed\b|as\b|then\b)",
-    re.IGNORECASE,
+    r"to (?:the|be)\b|verified\b|confirmed\b|as\b|then\b)"
 )
-_HYPOTHETICAL = re.compile(
+_HYPOTHETICAL = Caseless(
     r"\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|"
     r"(?:not|n't|never|hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|"
     r"says?|said|claims?|"
     r"claimed|"
     r"expect\w*|wish|not|isn't|cannot|can't|someone|would)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
     r"(?:correct |right |final |real |naive |wrong |first )?$|"
-    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid)(?: final| first)? $",
-    re.IGNORECASE,
+    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid)(?: final| first)? $"
 )
 _CLAUSE_END = re.compile(
     r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|"
@@ -122,7 +123,7 @@ _CLAUSE_END = re.compile(
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|Mrs|Dr|sq|[A-Z])|\b[A-J])$")
 
-_RETRACTION = re.compile(
+_RETRACTION = Caseless(
     r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|"
     r"edit(?:ed)?:|but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|"
     r"includ|exclud)\w*|"
@@ -137,22 +138,19 @@ _RETRACTION = re.compile(
     r"correct\b(?<=n't correct)|right\b(?<=n't right)|true\b(?<=not true)|mistaken?|a mistake|an error|impossible|false|"
     r"invalid|"
     r"the answer\b(?<=not the answer))|ignore (?:that|the above|the previous|this)|"
-    r"(?:contradict\w*|no such (?:number|value|solution)s? exists?))",
-    re.IGNORECASE,
+    r"(?:contradict\w*|no such (?:number|value|solution)s? exists?))"
 )
-_TURN = re.compile(
+_TURN = Caseless(
     r"(?:^|[.!?\n]\s*|^[\s$.,;*_})\]\\–—-]*)(?:(?:oh,? )?wait\b|no[,.!:]|no\s+(?:it|the answer)|actually,?\s|hmm+\b|but wait|"
     r"or rather|rather,|instead,|"
-    r"hold on|however, (?:the|this) (?:answer|result))",
-    re.IGNORECASE,
+    r"hold on|however, (?:the|this) (?:answer|result))"
 )
-_WRONG_AFTER = re.compile(
+_WRONG_AFTER = Caseless(
     r"[\s$.,;*_})\]\\]*(?:is|was|are|would be|cannot be|can't be)\s+(?:\w+\s+){0,2}(?:wrong|incorrect|false|mistaken|"
     r"impossible|"
-    r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))",
-    re.IGNORECASE,
+    r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
 )
-_HEDGE = re.compile(
+_HEDGE = Caseless(
     r"\b(?:i am|i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|"
     r"certain|confident)|unsure|uncertain)|"
     r"\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"
@@ -163,67 +161,42 @@ _HEDGE = re.compile(
     r"\b(?:is|are) also (?:an? |the )?(?:\w+ )?(?:solutions?|answers?|roots?)\b|"
     r"\b(?:another|the other|one) (?:possible|possibility|candidate|option is)\b|"
     r"\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|alternatively|"
-    r"otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[A-J]\b)|"
-    r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)",
-    re.IGNORECASE,
+    r"otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[a-j]\b)|"
+    r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)"
 )
-_SECOND_THOUGHT = re.compile(
+_SECOND_THOUGHT = Caseless(
     r"[:.)]?\s*[,;–—-]{0,2}\s*(?:no(?=[,.:;!])|nope\b|(?:oh,? )?wait\b|or (?:rather|better|maybe|perhaps)\b)|\+(?!\w)|"
     r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
     r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[nx]\b)|"
     r"[\s,]*(?:root\s+\d|pi\b|point\s+\w|[ie]\b(?!\.\w)(?=\W*$)|factorial\b)|\s*,\s*(?:squared|cubed|doubled|halved|tripled)\b|"
     r"\s*(?:if|when)\b.*\b(?:and|or|but|otherwise|else)\b|\s*(?:otherwise|unless)\b",
-    re.IGNORECASE | re.DOTALL,
+    re.DOTALL,
 )
 """What makes a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
-_RESTORED = re.compile(
+_RESTORED = Caseless(
     r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|"
-    r"holds)\b",
-    re.I,
+    r"holds)\b"
 )
 
 
 def marked_claims(text: str, begin: int = 0) -> list[Claim]:
     """The claims by tag, ``####``, phrase, heading or named option from a place on, in the order of the text."""
     claims: dict[int, Claim] = {}
-    for at in _places(text, ("<answer>", "<ANSWER>", "<Answer>"), begin):
-        if (match := _TAG.match(text, at)) is not None and match[1].strip():
-            claims[at] = Claim(match[1].strip(), match[1].strip(), at, match.end(), "tag")
-    for at in _places(text, ("####",), begin):
-        _add(claims, _hashes_claim(text, at))
-    for at in _places(text, _TITLE_WORDS, begin):
-        after = _TITLE_AFTER.match(text, at)
-        if after is not None and _TITLE_BEFORE.search(text[max(0, at - 40) : at]):
-            _add(claims, _titled_claim(text, after.end(), at))
-    for words, pattern in _PHRASES:
-        for at in _places(text, words, begin):
-            _add(claims, _phrase_claim(text, at, pattern))
-    for at in _places(text, _OPTION_WORDS, begin):
-        _add(claims, _option_claim(text, at))
+    for word, readers in _ASCII_MARKS if text.isascii() else _MARKS:
+        at = text.rfind(word, begin)
+        for _ in range(MAX_PHRASES):
+            if at < 0:
+                break
+            if at not in claims and (claim := next((one for read in readers if (one := read(text, at)) is not None), None)):
+                claims[at] = claim
+            at = text.rfind(word, begin, at)
     return [claims[at] for at in sorted(claims)]
 
 
-def _add(claims: dict[int, Claim], claim: Claim | None) -> None:
-    if claim is not None:
-        claims.setdefault(claim.start, claim)
-
-
-def _places(text: str, words: tuple[str, ...], begin: int) -> list[int]:
-    """Where any of the words stands, of many places the last ones."""
-    found: list[int] = []
-    plain = text.isascii()
-    for word in words:
-        if plain and not word.isascii():
-            continue
-        at = len(text)
-        for _ in range(MAX_PHRASES):
-            at = text.rfind(word, begin, at)
-            if at < 0:
-                break
-            found.append(at)
-            if at == begin:
-                break
-    return found
+def _tagged_claim(text: str, at: int) -> Claim | None:
+    match = _TAG.match(text, at)
+    content = match[1].strip() if match else ""
+    return Claim(content, content, at, match.end(), "tag") if match and content else None
 
 
 def _hashes_claim(text: str, at: int) -> Claim | None:
@@ -237,8 +210,12 @@ def _hashes_claim(text: str, at: int) -> Claim | None:
     return Claim(content, stated.bare if stated else content, at, match.end(), "hashes")
 
 
-def _titled_claim(text: str, at: int, start: int) -> Claim | None:
+def _titled_claim(text: str, start: int) -> Claim | None:
     """What stands under a heading: a value, or one sentence that states it; more than that is read from its end."""
+    after = _TITLE_AFTER.match(text, start)
+    if after is None or not _TITLE_BEFORE.search(text[max(0, start - 40) : start]):
+        return None
+    at = after.end()
     claim = read_claim(text, at, start)
     rest = text[at : at + _MAX_CLAIM_CHARS]
     begins = _LETTER.match(rest) is not None or stated_at_start(rest) is not None
@@ -249,7 +226,7 @@ def _titled_claim(text: str, at: int, start: int) -> Claim | None:
     )
 
 
-def _phrase_claim(text: str, at: int, pattern: re.Pattern[str]) -> Claim | None:
+def _phrase_claim(pattern: re.Pattern[str], text: str, at: int) -> Claim | None:
     match = pattern.match(text, at)
     if match is None or _HYPOTHETICAL.search(text[max(0, at - 60) : at]):
         return None
@@ -262,6 +239,25 @@ def _option_claim(text: str, at: int) -> Claim | None:
         return None
     letter = match[1] or match[2] or match[3]
     return Claim(letter, letter, at, match.end(), "phrase")
+
+
+def _marks() -> list[tuple[str, list[Callable[[str, int], Claim | None]]]]:
+    """Return the words that may begin a claim, each with what reads it, the first that succeeds first."""
+    found: dict[str, list[Callable[[str, int], Claim | None]]] = {}
+    for words, read in (
+        (("<answer>", "<ANSWER>", "<Answer>"), _tagged_claim),
+        (("####",), _hashes_claim),
+        (_TITLE_WORDS, _titled_claim),
+        *((words, partial(_phrase_claim, pattern)) for words, pattern in _PHRASES),
+        (_OPTION_WORDS, _option_claim),
+    ):
+        for word in words:
+            found.setdefault(word, []).append(read)
+    return list(found.items())
+
+
+_MARKS = _marks()
+_ASCII_MARKS = [(word, readers) for word, readers in _MARKS if word.isascii()]
 
 
 def read_claim(text: str, at: int, start: int) -> Claim | None:
@@ -319,6 +315,8 @@ def _clause_end(text: str) -> int:
 def taken_back(text: str, at: int) -> int:
     """Where after ``at`` a text takes back what it claimed before; -1 where it does not."""
     tail = text[at : at + _MAX_TAIL_CHARS]
+    if is_idle(tail):
+        return -1
     found = _WRONG_AFTER.match(tail) or _RETRACTION.search(tail)
     turn = _TURN.search(tail)
     places = [match.end() for match in (found, turn) if match is not None]
@@ -331,4 +329,5 @@ def taken_back(text: str, at: int) -> int:
 
 def is_hedged(text: str, at: int) -> bool:
     """Whether a text, after ``at``, doubts what it claimed before, or offers another answer beside it."""
-    return _HEDGE.search(text[at : at + 400]) is not None
+    tail = text[at : at + 400]
+    return not is_idle(tail) and _HEDGE.found(tail)

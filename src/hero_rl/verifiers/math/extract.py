@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
+from hero_rl.verifiers.math.caseless import Caseless
 from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
@@ -42,7 +43,7 @@ _RESTATED = re.compile(
     r"or simply|or,? in decimals?|=|\\approx|≈|approximately|also known as|or about)\b[\w\s,]{0,30}[$\\(\[\s]*",
     re.IGNORECASE,
 )
-_IN_CASES = re.compile(r"^[^.!?\n]*(?:\b(?:if|or|either|otherwise|case)\b|;)[^.!?\n]*$", re.IGNORECASE)
+_IN_CASES = Caseless(r"^[^.!?\n]*(?:\b(?:if|or|either|otherwise|case)\b|;)[^.!?\n]*$")
 _THOUGHT_END = re.compile(r"</(?:think(?:ing)?|reasoning|scratchpad)>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 _THOUGHT = re.compile(r"<(?:think(?:ing)?|reasoning|scratchpad)>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
 _NEXT_TURN = re.compile(r"\n(?:\#{1,4} ?)?\*{0,2}(?:Question|Problem|Q|Human|User|Exercise)\*{0,2} ?\d{0,3} ?[:.]")
@@ -58,22 +59,21 @@ _SENTENCE = re.compile(
     r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|"
     r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
 )
-_FILLER = re.compile(
+_FILLER = Caseless(
     r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|hope this|good luck|thank|equality (?:holds|"
     r"occurs)|"
     r"this (?:matches|confirms|completes|is consistent|agrees|approach|shows|demonstrates|function is|means that the|"
     r"result (?:is|holds)|"
     r"(?:minimum|maximum|bound|value|happens|occurs)?\s?(?:is )?(?:achieved|attained|reached|when))|"
-    r"we (?:can|have) (?:verif|check|confirm)|(?:that|it) is (?:the|our|my) (?:final )?answer)",
-    re.IGNORECASE,
+    r"we (?:can|have) (?:verif|check|confirm)|(?:that|it) is (?:the|our|my) (?:final )?answer)"
 )
-_SPOKEN = re.compile(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s", re.IGNORECASE)
+_SPOKEN = Caseless(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s")
 _CONCLUDED = re.compile(
     r"[,;]\s*(?:and )?(?:so|hence|thus|therefore|we get|which gives)\b(?=[^\n]*\d)|"
     r"\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|"
     r"原式\s*\$?\s*="
 )
-_ADVERSE = re.compile(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b", re.IGNORECASE)
+_ADVERSE = Caseless(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b")
 
 
 class FoundAnswer(NamedTuple):
@@ -117,8 +117,9 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
     near = max(0, boxes[-1].start - NEAR_CHARS) if boxes else 0
-    disowned = [box for box in boxes if is_disowned(text, box.start, box.end)]
-    claims = [one for one in marked_claims(text, near) if not any(one.start <= box.start < one.end for box in disowned)]
+    claims = marked_claims(text, near)
+    if disowned := [box for box in boxes if is_disowned(text, box.start, box.end)]:
+        claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
     claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
     turn = _next_turn(text, claims)
     if turn >= 0:
@@ -286,7 +287,7 @@ def _sentences_from_end(text: str) -> list[str]:
 
 def _answering(text: str) -> str:
     """What is meant for the reader: after the last thought, and before one that is still open."""
-    if "<" not in text and "[" not in text and "◁" not in text:
+    if "<" not in text and "◁" not in text and "k]" not in text.lower():
         return text
     end = 0
     for match in _THOUGHT_END.finditer(text):

@@ -10,6 +10,7 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
+from hero_rl.verifiers.math.caseless import Caseless
 from hero_rl.verifiers.math.formulas import TOKEN, Run, formulas
 
 MAX_SENTENCE_CHARS = 1_500
@@ -62,7 +63,7 @@ _ADVERBS = (
     r"clearly|going to be|seen to be|either|both|all|equals?|be|is|are|thought to be|certainly|definitely|probably|likely|"
     r"simplified to|computed to be|always|option|choice|letter|really|a|an|of)\b[\s:,]*)*"
 )
-_COPULA = re.compile(
+_COPULA = Caseless(
     r"(?:\b(?:is|are|was|were|be|been|equals?|equal to|becom(?:es?|ing)|gives?(?: (?:us|you))?|gave|gets?|getting|got|"
     r"obtain(?:s|ed)?|yields?|total(?:s|ing)?(?: of)?|comes? (?:out )?to|amounts? to|adds? up to|sums? to|simplif(?:y|"
     r"ies) to|"
@@ -71,8 +72,7 @@ _COPULA = re.compile(
     r"probability) of|"
     r"works? out (?:to|as)|turns? out to be|es|est|ist|lautet|é|è)\b|[:：=≈]|是|为|等于|得|共|есть|равно|равен)[\s*_:]*"
     + _ADVERBS
-    + r"[\s*_(\"“]*$",
-    re.IGNORECASE,
+    + r"[\s*_(\"“]*$"
 )
 _SUBORDINATE = re.compile(
     r"\b(?:when|if|where|since|because|given|while|whereas|whose|with|assuming|after|before|unless|so that|"
@@ -80,35 +80,31 @@ _SUBORDINATE = re.compile(
     r"as (?=\$|\\|[A-Za-z] ?=|it|we|the)|once|to (?:achieve|make|get|reach|have|ensure|reduce|satisfy|cover))\b",
     re.IGNORECASE,
 )
-_MARKER = re.compile(
+_MARKER = Caseless(
     r"\b(?:therefore|thus|hence|so|consequently|accordingly|conclu\w+|finally|in total|altogether|in summary|in all|overall|"
     r"we (?:get|have|find|obtain|see|conclude)|as a result|which means|this (?:means|gives|shows)|it follows|total|"
     r"ultimately|"
     r"i get|i find|i obtain|will|would|must|needs? to|final|result|sum|value|"
-    r"in the end|to sum up|this leaves|left)\b|[∴⇒]|\\therefore|\\implies|因此|所以|故|答|共|总|donc|also|daher|por lo tanto",
-    re.IGNORECASE,
+    r"in the end|to sum up|this leaves|left)\b|[∴⇒]|\\therefore|\\implies|因此|所以|故|答|共|总|donc|also|daher|por lo tanto"
 )
 _CONCLUDES = re.compile(
     r"[,;]\s*(?:and )?(?:so|therefore|thus|hence|meaning|giving|yielding|which (?:gives|means|is|equals|yields))\b", re.I
 )
-_NO_CLAIM = re.compile(
+_NO_CLAIM = Caseless(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
     r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
     r"step \d+|either|not possible|misunderst\w*|(?:(?:not|n't) (?:true|the case)|false|untrue) that)\b|"
     r"^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|case \d+|we (?:need to|must|should|now|"
-    r"will (?:now|use|find)))\b",
-    re.IGNORECASE,
+    r"will (?:now|use|find)))\b"
 )
-_DENIED_BEFORE = re.compile(
+_DENIED_BEFORE = Caseless(
     r"(?:(?:\b(?:not|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
     r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to|except(?: for| when| if|"
-    r" at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$",
-    re.IGNORECASE,
+    r" at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
 )
-_DENIED_AFTER = re.compile(
+_DENIED_AFTER = Caseless(
     r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
-    r"ruled out|too)",
-    re.IGNORECASE,
+    r"ruled out|too)"
 )  # fmt: skip
 _LONE_LETTER = re.compile(r"[\s*_(\\{\[\"“`$]*(?:\\text(?:bf)?\{\s*\(?)?([A-J])[)}\]\"”`$*_.:\s]*")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__|\\(?:mathbf|textbf|underline)\{([^{}\n]{1,200})\}")
@@ -208,8 +204,12 @@ def _only_new(sentence: str, runs: list[Run], problem: str) -> Stated:
 
 def _is_open(sentence: str) -> bool:
     """Whether a formula is cut off: the response ended before its end."""
+    if sentence.count("{") > sentence.count("}"):
+        return True
+    if "\\(" not in sentence and "\\[" not in sentence and "\\b" not in sentence:
+        return False
     rest = TOKEN.sub(lambda token: "" if token.lastgroup in ("math", "inline", "env", "number") else token.group(), sentence)
-    return r"\(" in rest or r"\[" in rest or r"\begin" in rest or sentence.count("{") > sentence.count("}")
+    return r"\(" in rest or r"\[" in rest or r"\begin" in rest
 
 
 def _is_value(sentence: str, run: Run) -> bool:
