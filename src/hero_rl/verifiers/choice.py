@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Verdict
@@ -110,7 +109,7 @@ def compare_choice(reference: str, answer: str, hints: Hints, fields: Fields) ->
         hints: of the question and the fields; ``choices`` are the options.
         fields: of the row.
     """
-    content = replace(hints, choices={})
+    content = hints.knowing(choices={})
 
     def same(option: str, text: str) -> Finding:
         return compare_readings(read(option), read(text), content)

@@ -47,10 +47,6 @@ _COMMENT = re.compile(r"(?<!\\)%[^\n]*\n")
 _PERCENT = re.compile(r"(?<!\\)%")
 _STRAY = re.compile(r"(?<!\\)\\(?=\d)")
 _INVISIBLE = re.compile(r"\\(?:phantom|hphantom|vphantom|hspace|vspace|label|tag|color)\*?\s*\{[^{}]*\}")
-_SIZING = re.compile(
-    r"\\(?:left|right|middle|displaystyle|textstyle|limits|nolimits|bigg|Bigg|big|Big|bigl|bigr|Bigl|Bigr|biggl|biggr|"
-    r"bf|rm|it|sf|tt|boldmath|large|Large|normalsize|small|centering|hfill|nonumber|mathstrut|strut)(?![A-Za-z])"
-)
 _SIZED_DOT = re.compile(r"\\(?:left|right)\s*\.")
 _SPACING = re.compile(r"(?<!\\)\\(?:[,;:!>~ ]|q?quad(?![A-Za-z])|enspace(?![A-Za-z])|thinspace(?![A-Za-z]))|~")
 _THOUSANDS_BRACED = re.compile(r"(?<=\d)(?:\{,\}|\\,|,?\s*\\!|\{\s*\\,\s*\}|\\ )\s*(?=\d{3}(?!\d))")
@@ -61,40 +57,39 @@ _WRAPPERS = re.compile(
 )
 _COLORED = re.compile(r"\\textcolor\s*\{[^{}]*\}\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _TEXTS = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mbox|hbox|operatorname\*?)\s*\{([^{}]*)\}")
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_SAME_COMMAND = {
+    name: spelling
+    for names, spelling in (
+        ("dfrac tfrac cfrac", r"\frac"), ("dbinom tbinom", r"\binom"), ("leqslant leqq leq", r"\le"),
+        ("geqslant geqq geq", r"\ge"), ("neq", r"\ne "), ("lt", "<"), ("gt", ">"), ("dots cdots dotsc dotsb vdots", r"\ldots "),
+        ("varnothing O", r"\emptyset "), ("varepsilon", r"\epsilon"), ("varphi", r"\phi"), ("vartheta", r"\theta"),
+        ("varrho", r"\rho"), ("varsigma", r"\sigma"), ("degree", r"^\circ "), ("lvert rvert vert mid", "|"), ("lbrace", r"\{"),
+        ("rbrace", r"\}"), ("lbrack", "["), ("rbrack", "]"), ("backslash smallsetminus", r"\setminus "),
+        ("land wedge", r"\text{ and }"), ("lor vee", r"\text{ or }"), ("isin", r"\in "), ("to rightarrow mapsto", r"\to "),
+        ("doteq", r"\approx "), ("colon", ":"),
+        ("left right middle displaystyle textstyle limits nolimits bigg Bigg big Big bigl bigr Bigl Bigr biggl biggr bf rm it "
+         "sf tt boldmath large Large normalsize small centering hfill nonumber mathstrut strut", " "),
+    )
+    for name in names.split()
+}  # fmt: skip
+"""Commands that say the same as another one, or nothing but how large something is written."""
 _ALIASES = (
-    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
-    (re.compile(r"\\(?:leqslant|leqq|leq)(?![A-Za-z])"), r"\\le"),
-    (re.compile(r"\\(?:geqslant|geqq|geq)(?![A-Za-z])"), r"\\ge"),
-    (re.compile(r"\\(?:neq|not\s*=)(?![A-Za-z])"), r"\\ne "),
-    (re.compile(r"<=|=<"), r"\\le "),
-    (re.compile(r">="), r"\\ge "),
-    (re.compile(r"!="), r"\\ne "),
-    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
-    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
-    (re.compile(r"\\(?:dots|cdots|dotsc|dotsb|vdots)(?![A-Za-z])|\.\.\.+"), r"\\ldots "),
-    (re.compile(r"\\(?:varnothing|O)(?![A-Za-z])"), r"\\emptyset "),
-    (re.compile(r"\\var(epsilon|phi|theta|rho|sigma)(?![A-Za-z])"), r"\\\1"),
-    (re.compile(r"\\degree(?![A-Za-z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])|\^\s*\{\s*o\s*\}"), r"^\\circ "),
-    (re.compile(r"\^\s*\{\s*\\prime\s*\}|\^\s*\\prime(?![A-Za-z])"), "'"),
-    (re.compile(r"\\(?:lvert|rvert|vert|mid)(?![A-Za-z])"), "|"),
-    (re.compile(r"\\(?:lbrace)(?![A-Za-z])"), r"\\{"),
-    (re.compile(r"\\(?:rbrace)(?![A-Za-z])"), r"\\}"),
-    (re.compile(r"\\(?:lbrack)(?![A-Za-z])"), "["),
-    (re.compile(r"\\(?:rbrack)(?![A-Za-z])"), "]"),
-    (re.compile(r"\\backslash(?![A-Za-z])|\\smallsetminus(?![A-Za-z])"), r"\\setminus "),
-    (re.compile(r"\\(?:mathbb|Bbb)\s*([A-Z])(?![A-Za-z])"), r"\\mathbb{\1}"),
-    (re.compile(r"\\(?:land|wedge)(?![A-Za-z])"), r"\\text{ and }"),
-    (re.compile(r"\\(?:lor|vee)(?![A-Za-z])"), r"\\text{ or }"),
-    (re.compile(r"\\(?:isin)(?![A-Za-z])"), r"\\in "),
-    (re.compile(r"\\(?:to|rightarrow|mapsto)(?![A-Za-z])|->"), r"\\to "),
-    (re.compile(r"\\doteq(?![A-Za-z])"), r"\\approx "),
-    (re.compile(r"\\colon(?![A-Za-z])"), ":"),
-    (re.compile(r"(?<=\d)\s*\\(?:mathrm|text)\s*\{\s*[eE]\s*\}\s*(?=[+-]?\d)"), "e"),
-    (re.compile(r"\*\*"), "^"),
-    (re.compile(r"\\&"), r"\\text{ and }"),
-    (re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
-)  # fmt: skip
+    ("=", re.compile(r"\\not\s*=(?![A-Za-z])"), r"\\ne "),
+    ("=", re.compile(r"<=|=<"), r"\\le "),
+    ("=", re.compile(r">="), r"\\ge "),
+    ("=", re.compile(r"!="), r"\\ne "),
+    ("...", re.compile(r"\.\.\.+"), r"\\ldots "),
+    ("^", re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])|\^\s*\{\s*o\s*\}"), r"^\\circ "),
+    (r"\prime", re.compile(r"\^\s*\{\s*\\prime\s*\}|\^\s*\\prime(?![A-Za-z])"), "'"),
+    ("bb", re.compile(r"\\(?:mathbb|Bbb)\s*([A-Z])(?![A-Za-z])"), r"\\mathbb{\1}"),
+    ("->", re.compile(r"->"), r"\\to "),
+    ("{", re.compile(r"(?<=\d)\s*\\(?:mathrm|text)\s*\{\s*[eE]\s*\}\s*(?=[+-]?\d)"), "e"),
+    ("**", re.compile(r"\*\*"), "^"),
+    (r"\&", re.compile(r"\\&"), r"\\text{ and }"),
+    ("mod", re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
+)
+"""What a text has to have, what is replaced, and by what."""
 _PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percentage(?! *points?)|percent|per cent)\s*(?:\}|\b)")
 _E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
 _SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|hundred|thousand|million|billion|trillion)\b(\s*\})?")
@@ -134,19 +129,32 @@ def clean(text: str) -> str:
     """
     text = repaired(text)
     text = _plain_signs(text)
-    text = _STRAY.sub("", _PERCENT.sub(r"\\%", _COMMENT.sub("", text)))
-    text = _undelimit(text)
+    if "%" in text:
+        text = _PERCENT.sub(r"\\%", _COMMENT.sub("", text))
+    text = _undelimit(_STRAY.sub("", text))
+    if "\\" in text or "{" in text:
+        text = _without_layout(text)
+    for needed, pattern, replacement in _ALIASES:
+        if needed in text:
+            text = pattern.sub(replacement, text)
+    if "\\" in text or "~" in text:
+        text = _UNIT_VECTOR.sub(lambda match: f"\\{match[1] or match[2]}vec ", text)
+        text = _unwrap(_SPACING.sub(" ", _E_NOTATION.sub(r"\\times 10^{\1}", text)))
+    else:
+        text = _E_NOTATION.sub(r"\\times 10^{\1}", text)
+    if "per" in text:
+        text = _PER_CENT.sub(r"\\%", text)
+    text = respelled(_SCALE.sub(_scale, _without_separators(_trim(text))))
+    return " ".join(text.split())
+
+
+def _without_layout(text: str) -> str:
+    """The text without commands that only say how it looks, and each other command by its usual name."""
     text = _THOUSANDS_BRACED.sub("", text)
     text = _SIZED_DOT.sub("", _NEGATIVE_SPACE.sub("", text))
     text = _POWERS_OF_UNITS.sub(lambda match: re.sub(r"\^\s*\{\s*(-?\d)\s*\}", r"^\1", match.group()), text)
     text = _OLD_ROMAN.sub(lambda match: f"\\mathrm{{{match[1] or match[2] or ''}}}", text).replace("{:}", ":")
-    text = _SIZING.sub(" ", _INVISIBLE.sub("", text))
-    for pattern, replacement in _ALIASES:
-        text = pattern.sub(replacement, text)
-    text = _E_NOTATION.sub(r"\\times 10^{\1}", _UNIT_VECTOR.sub(lambda match: f"\\{match[1] or match[2]}vec ", text))
-    text = _PER_CENT.sub(r"\\%", _unwrap(_SPACING.sub(" ", text)))
-    text = respelled(_SCALE.sub(_scale, _without_separators(_trim(text))))
-    return " ".join(text.split())
+    return _COMMAND.sub(lambda match: _SAME_COMMAND.get(match[1], match[0]), _INVISIBLE.sub("", text))
 
 
 def repaired(text: str) -> str:
@@ -155,7 +163,8 @@ def repaired(text: str) -> str:
         for sign, spelling in _CONTROL.items():
             text = text.replace(sign, spelling)
         text = _BROKEN_RETURN.sub(r"\\r", _BROKEN_TAB.sub(r"\\t", text))
-    text = re.sub(r"^ext(?=(?:bf|it|rm)?\{)", r"\\text", text)
+    if text.startswith("ext"):
+        text = re.sub(r"^ext(?=(?:bf|it|rm)?\{)", r"\\text", text)
     return _BROKEN_FRAC.sub(r"\\frac", text)
 
 

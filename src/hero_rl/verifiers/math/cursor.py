@@ -15,6 +15,7 @@ class Cursor:
         self._tokens = tokens
         self._at = 0
         self._depth = 0
+        self._has_scripts = any(token.text == "_" for token in tokens)
 
     def peek(self, ahead: int = 0) -> str | None:
         """The text of the next token, or of one further on; None at the end."""

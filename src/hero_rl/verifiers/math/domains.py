@@ -73,7 +73,8 @@ def counted_domains(text: str) -> str:
     >>> counted_domains(r"k\pi, k = 0, 1, 2, \ldots")
     'k\\pi, k \\in \\mathbb{Z}_{\\ge 0}'
     """
-    text = _PLAIN_MEMBER.sub(lambda match: rf"{match[1]} \in \mathbb{{{match[2] or match[3]}}}", text)
+    if "in" in text or "belongs to" in text:
+        text = _PLAIN_MEMBER.sub(lambda match: rf"{match[1]} \in \mathbb{{{match[2] or match[3]}}}", text)
     if r"\ldots" not in text and r"\pm" not in text:
         return text
 

@@ -211,8 +211,9 @@ class _Evaluator:
         return self._times(total, term) if name == "prod" else self._apply(name, [total, term])
 
     def _add(self, tree: Node) -> Value:
-        total: Value = Fraction(0)
-        for arg in tree.args:
+        first, *others = tree.args
+        total = self.value(first)
+        for arg in others:
             total = self._plus(total, self.value(arg))
         return total
 

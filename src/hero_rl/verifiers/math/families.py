@@ -35,6 +35,7 @@ _AMBIENT = re.compile(
     r"\b(positive|negative|non-?negative|natural)\s+(?:integers?|numbers?|whole numbers?)\s+solutions?\b",
     re.IGNORECASE,
 )
+_NUMBERS = re.compile(r"(?:[-+*/^(){}.,\d\s]|\\(?:frac|sqrt|pi|cdot|times|%|\$)(?![A-Za-z]))*", re.ASCII)
 _ALL = re.compile(r"\b(?:all|every|each|which|integers?|solve|solutions?|values?)\b", re.IGNORECASE)
 
 
@@ -49,7 +50,12 @@ class Progression(NamedTuple):
 
 def compare_families(reference: str, answer: str, problem: str, hints: Hints) -> Finding | None:
     """How two cleaned texts relate as families of numbers; None where they are not both, or neither is for certain."""
-    a, b = read_family(reference), read_family(answer)
+    if _has_no_letters(answer):  # the reading that may tell that there is no family goes first
+        a = read_family(reference)
+        b = read_family(answer) if a is not None and a.has_parameter else None
+    else:
+        b = read_family(answer)
+        a = read_family(reference) if b is not None and (b.has_parameter or not _has_no_letters(reference)) else None
     if a is None or b is None or not (a.has_parameter or b.has_parameter):
         return None
     if (a.label and b.label and a.label != b.label) or len(a.members) > MAX_MEMBERS or len(b.members) > MAX_MEMBERS:
@@ -68,6 +74,11 @@ def compare_families(reference: str, answer: str, problem: str, hints: Hints) ->
     if said or (finding.relation == "different" and not generous):
         return finding
     return equal("equal_domain_left_out") if finding.relation == "equal" else None
+
+
+def _has_no_letters(text: str) -> bool:
+    """Return whether a text is made of numbers alone, so that no parameter can be in it."""
+    return _NUMBERS.fullmatch(text) is not None
 
 
 def _is_counting_letter(a: Family, b: Family) -> bool:

@@ -104,7 +104,7 @@ def _listed(text: str, family: Family) -> Family | None:
 
 def _counted(text: str) -> Family | None:
     r"""``2, 4, 6, \ldots``: three numbers or more with equal steps, and so on."""
-    terms = [term for term in split_at(text, lambda piece: piece == ",") if term]
+    terms = [term for term in split_at(text, ",") if term]
     if len(terms) < 4 or terms[-1] != r"\ldots" or not all(re.fullmatch(r"-?\d{1,9}", term) for term in terms[:-1]):
         return None
     numbers = [int(term) for term in terms[:-1]]
@@ -156,7 +156,7 @@ def _unbuilt(text: str) -> str:
     enclosed = brackets(rest)
     if enclosed is None or enclosed[0] != r"\{":
         return text
-    halves = split_at(enclosed[1], lambda piece: piece in ("|", ":"))
+    halves = split_at(enclosed[1], "|", ":")
     if len(halves) == 1:
         return (label[0] if label else "") + enclosed[1]
     if len(halves) != 2:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -148,8 +147,7 @@ def hints_for(problem: str, fields: Fields = NO_FIELDS) -> Hints:
     ordered = fields.ordered
     if ordered is None and kind in _ORDERED | _UNORDERED:
         ordered = kind in _ORDERED
-    return replace(
-        hints,
+    return hints.knowing(
         tolerance=fields.tolerance,
         unit_is_given=bool(fields.unit),
         exact=hints.exact or kind in _WHOLE,

@@ -9,14 +9,15 @@ from typing import Literal, TypeAlias
 LiteralRelation: TypeAlias = Literal["equal", "different"]
 
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
-_REPLACEMENTS = (
+_COMMANDS = (
     (re.compile(r"(?<=\d)(?:\\[,! ]|\{,\})(?=\d{3}(?!\d))"), ""),  # separators of thousands
     (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])"), ""),
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit)\s*\{([^{}\\$]*)\}"), r"\1"),
     (re.compile(r"\\[,;:! ]|~|\\q?quad(?![A-Za-z])"), " "),
-    (re.compile("[\u2212\u2013]"), "-"),
+)
+_SPACES = (
     (re.compile(r"\s+"), " "),
     (re.compile(r"(?<![A-Za-z]) | (?![A-Za-z])"), "\0"),
     (re.compile("(?<=\\d)\0(?=\\d)"), " "),
@@ -36,8 +37,13 @@ def tidy(text: str) -> str:
     text = _undelimited(text.strip().removesuffix(".").strip())
     if _PLAIN.fullmatch(text):  # most answers: nothing below has anything to do
         return text
-    for pattern, replacement in _REPLACEMENTS:
-        text = pattern.sub(replacement, text)
+    if "\\" in text or "~" in text or "{,}" in text:
+        for pattern, replacement in _COMMANDS:
+            text = pattern.sub(replacement, text)
+    text = text.replace("\u2212", "-").replace("\u2013", "-")
+    if " " in text or not text.isprintable():
+        for pattern, replacement in _SPACES:
+            text = pattern.sub(replacement, text)
     return text.removesuffix(".")
 
 

@@ -66,7 +66,7 @@ def matrix_value(text: str) -> Matrix | Node:
 
 
 def _rows(text: str) -> Matrix:
-    rows = [split_at(row, lambda piece: piece == "&") for row in split_at(text, lambda piece: piece == r"\\") if row]
+    rows = [split_at(row, "&") for row in split_at(text, r"\\") if row]
     if not rows or len({len(row) for row in rows}) != 1 or max(len(rows), len(rows[0])) > MAX_SIZE:
         raise Unreadable("matrix")
     return tuple(tuple(parse(cell) for cell in row) for row in rows)

@@ -14,7 +14,8 @@ def literal(text: str) -> Fraction:
     """The value of digits with at most one decimal point."""
     if len(text) > MAX_NUMBER_DIGITS:
         raise Unreadable("too_many_digits")
-    return Fraction(text.rstrip("."))
+    whole, _, decimals = text.partition(".")
+    return Fraction(int(whole + decimals), 10 ** len(decimals)) if decimals else Fraction(int(whole))
 
 
 def mixed(whole: Fraction, top: Fraction, bottom: Fraction) -> Node:

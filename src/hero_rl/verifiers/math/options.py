@@ -12,6 +12,7 @@ _MAX_CHARS = 200
 _MARK = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{|\\mathrm\s*\{|\*\*)?\s*(?<![A-Za-z\\])\(?([A-Z])(?:\*\*)?\s*[).:](?:\s*\)?\s*\})?(?:\*\*)?"
 )
+_FIRST_TWO = (re.compile(r"A(?:\*\*)?\s*[).:]"), re.compile(r"B(?:\*\*)?\s*[).:]"))
 _NEW_LINE = re.compile(r"(?:^|\n)\s*[-*]?\s*$")
 _BULLET = re.compile(r"\n\s*[-*]\s*$")
 _INSTRUCTION = re.compile(
@@ -27,6 +28,8 @@ def options_in_question(text: str) -> dict[str, str]:
 
     Three letters or more, from A on and each followed by something; or two that each begin a line.
     """
+    if not all(mark.search(text) for mark in _FIRST_TWO):
+        return {}
     found: dict[str, str] = {}
     best = _last_run(text, list(_MARK.finditer(text)))
     for index, mark in enumerate(best):

@@ -34,6 +34,7 @@ _CASES = re.compile(
 )
 _LABEL = re.compile(r"^[A-Za-z]\w*\([^()=]*\)\s*=\s*")
 _IF = re.compile(r"\\text\{\s*,?\s*(?:if|when|for|where)\b([^{}]*)\}|(?<![A-Za-z\\])(?:if|when|for)(?![A-Za-z])")
+_AND = re.compile(r"\\text\{[\s,;]*and\s*\}")
 _OTHERWISE = re.compile(
     r"\\text\{[\s,;]*(?:and\s*)?(?:otherwise|else|elsewhere)[\s,;]*\}|(?<![A-Za-z\\])(?:otherwise|else)(?![A-Za-z])"
 )
@@ -73,10 +74,10 @@ def read_pieces(text: str) -> tuple[Piece, ...] | None:
 
 def _rows(content: str) -> list[Piece] | None:
     found: list[Piece] = []
-    for row in split_at(content, lambda piece: piece == r"\\"):
+    for row in split_at(content, r"\\"):
         if not row:
             continue
-        cells = split_at(row, lambda piece: piece == "&")
+        cells = split_at(row, "&")
         if len(cells) == 1:
             worded = _worded(row)
             if worded is None or len(worded) != 1:
@@ -97,9 +98,7 @@ def _worded(text: str) -> list[Piece] | None:
     if not (_IF.search(text) or _OTHERWISE.search(text)):
         return None
     found: list[Piece] = []
-    for part in split_at(
-        text, lambda piece: piece in (",", ";") or re.fullmatch(r"\\text\{[\s,;]*and\s*\}", piece) is not None
-    ):
+    for part in split_at(text, ",", ";", *_AND.findall(text)):
         if not part:
             continue
         otherwise = _OTHERWISE.search(part)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from hero_rl.verifiers.math.options import options_in_question
@@ -23,48 +22,108 @@ class Tolerance(NamedTuple):
     """As a share of the reference; False: in its own units."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What the problem text decides about comparing. The defaults say: nothing is known."""
+    """What the problem text decides about comparing: each thing is worked out when it is first asked for.
 
-    given: bool = False
-    """Whether there was a problem text at all."""
-    text: str = ""
-    """The text itself."""
-    rounding: Fraction | None = None
-    """The place to round to, as a step: 1/100 for two decimals."""
-    approximate: bool = False
-    """An approximate value is asked for or used in the text."""
-    exact: bool = False
-    """An exact value, a common fraction or simplest radical form is asked for."""
-    ordered: bool = False
-    """The order of several answers matters."""
-    multiple: bool = False
-    """Repeated elements count: roots with multiplicity, multisets."""
-    several: bool = False
-    """Roots or solutions are asked for: square brackets then enclose a list."""
-    whole: bool = False
-    """Integers are asked about."""
-    factored: bool = False
-    """A factored form is asked for."""
-    expanded: bool = False
-    """An expanded form is asked for."""
-    monotonic: bool = False
-    """Intervals of increase or decrease: authors disagree whether their ends belong to them."""
-    general: bool = False
-    """An antiderivative or the general solution of a differential equation is asked for: constants may be arbitrary."""
-    positive: bool = False
-    """Its letters stand for lengths, masses and the like, or are said to be positive."""
-    letters: frozenset[str] = frozenset()
-    """Letters, Greek ones as commands, that the text uses as names: an answer may not use others for them."""
-    segments: bool = False
-    """Sides or segments are asked about, which are named by their ends in either order."""
+    An empty text says nothing. Whatever is passed by keyword is known, and not looked for in the text.
+    """
+
     tolerance: Tolerance | None = None
     """How far a number may be off; the question's text never says so, a field of the row may."""
     unit_is_given: bool = False
     """A field of the row names the unit of the reference, which an answer may leave out."""
-    choices: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Letters of a multiple-choice question and what they stand for."""
+
+    def __init__(self, text: str = "", **known: object):
+        self.text = text
+        """The text itself."""
+        self.__dict__.update(known)
+
+    def knowing(self, **known: object) -> Hints:
+        """Return the hints with other values for some of them."""
+        return Hints(**(self.__dict__ | known))  # type: ignore[arg-type]
+
+    @property
+    def given(self) -> bool:
+        """Whether there was a problem text at all."""
+        return bool(self.text)
+
+    @cached_property
+    def rounding(self) -> Fraction | None:
+        """The place to round to, as a step: 1/100 for two decimals."""
+        return _rounding(self.text)
+
+    @cached_property
+    def approximate(self) -> bool:
+        """An approximate value is asked for or used in the text."""
+        return self.rounding is not None or self._says(_APPROXIMATE)
+
+    @cached_property
+    def exact(self) -> bool:
+        """An exact value, a common fraction or simplest radical form is asked for."""
+        return self._says(_EXACT)
+
+    @cached_property
+    def ordered(self) -> bool:
+        """The order of several answers matters."""
+        return self._says(_ORDERED) or self._says(_PARTS) or asks_in_order(self.text)
+
+    @cached_property
+    def multiple(self) -> bool:
+        """Repeated elements count: roots with multiplicity, multisets."""
+        return self._says(_MULTIPLE)
+
+    @cached_property
+    def several(self) -> bool:
+        """Roots or solutions are asked for: square brackets then enclose a list."""
+        return self._says(_SEVERAL)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Integers are asked about."""
+        return self._says(_WHOLE)
+
+    @cached_property
+    def factored(self) -> bool:
+        """A factored form is asked for."""
+        return self._says(_FACTORED)
+
+    @cached_property
+    def expanded(self) -> bool:
+        """An expanded form is asked for."""
+        return self._says(_EXPANDED)
+
+    @cached_property
+    def monotonic(self) -> bool:
+        """Intervals of increase or decrease: authors disagree whether their ends belong to them."""
+        return self._says(_MONOTONIC) and not self._says(_OF_PARAMETER)
+
+    @cached_property
+    def general(self) -> bool:
+        """An antiderivative or the general solution of a differential equation is asked for: constants may be arbitrary."""
+        return self._says(_GENERAL)
+
+    @cached_property
+    def positive(self) -> bool:
+        """Its letters stand for lengths, masses and the like, or are said to be positive."""
+        return self._says(_POSITIVE)
+
+    @cached_property
+    def letters(self) -> frozenset[str]:
+        """Letters, Greek ones as commands, that the text uses as names: an answer may not use others for them."""
+        return letters_of(self.text)
+
+    @cached_property
+    def segments(self) -> bool:
+        """Sides or segments are asked about, which are named by their ends in either order."""
+        return self._says(_SEGMENTS)
+
+    @cached_property
+    def choices(self) -> Mapping[str, str]:
+        """Letters of a multiple-choice question and what they stand for."""
+        return options_in_question(self.text)
+
+    def _says(self, pattern: re.Pattern[str]) -> bool:
+        return pattern.search(self.text) is not None
 
 
 _PLACES: tuple[tuple[str, Fraction], ...] = (
@@ -149,28 +208,7 @@ _SEGMENTS = re.compile(r"\b(?:segment|side|edge|chord|diagonal|altitude)s?\b", r
 def read_problem(text: str) -> Hints:
     """What a problem's text says about its answer; an empty text says nothing."""
     text = text[-MAX_PROBLEM_CHARS:]
-    if not text.strip():
-        return Hints()
-    rounding = _rounding(text)
-    return Hints(
-        given=True,
-        text=text,
-        rounding=rounding,
-        approximate=rounding is not None or _APPROXIMATE.search(text) is not None,
-        exact=_EXACT.search(text) is not None,
-        ordered=_ORDERED.search(text) is not None or _PARTS.search(text) is not None or asks_in_order(text),
-        multiple=_MULTIPLE.search(text) is not None,
-        several=_SEVERAL.search(text) is not None,
-        whole=_WHOLE.search(text) is not None,
-        factored=_FACTORED.search(text) is not None,
-        expanded=_EXPANDED.search(text) is not None,
-        monotonic=_MONOTONIC.search(text) is not None and _OF_PARAMETER.search(text) is None,
-        general=_GENERAL.search(text) is not None,
-        positive=_POSITIVE.search(text) is not None,
-        letters=letters_of(text),
-        segments=_SEGMENTS.search(text) is not None,
-        choices=options_in_question(text),
-    )
+    return Hints(text if text.strip() else "")
 
 
 def letters_of(text: str) -> frozenset[str]:

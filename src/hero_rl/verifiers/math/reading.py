@@ -32,7 +32,7 @@ from hero_rl.verifiers.math.words import known_word, number_in_words, without_le
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
 
 MAX_LEVELS = 6
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?|[-+]?\d+/\d+|-?\\frac\{-?\d+\}\{\d+\}")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?|[-+]?\d+/\d+|-?\\frac\{-?\d+\}\{\d+\}", re.ASCII)
 _UNIT_VECTORS = frozenset((r"\ivec", r"\jvec", r"\kvec"))
 
 
@@ -85,6 +85,8 @@ def read(text: str) -> Reading:
     ('tuple', 'x', 'list')
     """
     try:
+        if _NUMBER.fullmatch(text):
+            return Reading("value", text, tree=parse(text))
         return _read(round_brackets(text), MAX_LEVELS)
     except (Unreadable, Undefined) as error:
         return Reading("text", text, form=str(error))
@@ -145,7 +147,7 @@ def _statement(text: str, levels: int) -> Reading:
 
 def _solutions(text: str, levels: int) -> Reading | None:
     """``p=5, q=2; p=7, q=2``: a list of tuples, each with the same labels; None for other texts."""
-    groups = [part for part in split_at(words_apart(text), lambda piece: piece in (";", r"\text{or}")) if part]
+    groups = [part for part in split_at(words_apart(text), ";", r"\text{or}") if part]
     if len(groups) < 2 or any(text.count(sign) for sign in ("<", ">", r"\ne", r"\le", r"\ge")):
         return None
     rows = [[relation_chain(part) for part in split_list(group)] for group in groups if group]
@@ -167,7 +169,7 @@ def _solutions(text: str, levels: int) -> Reading | None:
 def _has_set_operation(text: str) -> bool:
     if re.fullmatch(r"\\mathbb\{[RQZNC]\}.*", text) or is_real_line(text):
         return True
-    return len(split_at(text, lambda piece: piece in (r"\cup", r"\setminus", r"\cap"))) > 1
+    return len(split_at(text, r"\cup", r"\setminus", r"\cap")) > 1
 
 
 def _is_relation(text: str) -> bool:
@@ -177,10 +179,10 @@ def _is_relation(text: str) -> bool:
 
 def _matrix(match: re.Match[str], text: str, levels: int) -> Reading:
     environment = match[2]
-    rows = [row for row in split_at(match[3], lambda piece: piece == r"\\") if row]
+    rows = [row for row in split_at(match[3], r"\\") if row]
     if match["brace"] or environment in ("cases", "aligned"):
         return _system(rows, levels)
-    cells = [split_at(row, lambda piece: piece == "&") for row in rows]
+    cells = [split_at(row, "&") for row in rows]
     if environment in ("vmatrix", "Vmatrix") or match[3].count(r"\end{"):
         return _worked_out(text)
     if not cells or len({len(row) for row in cells}) != 1:
@@ -209,7 +211,7 @@ def _enclosed(enclosed: tuple[str, str, str], text: str, levels: int) -> Reading
     opening, content, closing = enclosed
     if not content:
         return Reading("word", text, form="none") if opening == r"\{" else Reading("nothing", text)
-    if opening == r"\{" and len(split_at(content, lambda piece: piece in ("|", ":"))) == 2:
+    if opening == r"\{" and len(split_at(content, "|", ":")) == 2:
         return Reading("relation", text)
     parts = split_list(content)
     if len(parts) == 1 and opening in ("(", "["):
@@ -244,7 +246,7 @@ def _chain(text: str, levels: int) -> Reading:
         return _read(sides[1], levels - 1)._replace(label=sides[0])
     if set(chain.relations) != {"="}:
         raise Unreadable("relation")
-    named = split_at(sides[0], lambda piece: piece == ":")
+    named = split_at(sides[0], ":")
     if len(named) > 1 and all(is_label(part) for part in named):
         return _read(" = ".join(sides[1:]), levels - 1)._replace(label=sides[0])
     return _equation(sides, text, levels)
@@ -356,7 +358,7 @@ def _single(text: str) -> Reading:
 def ratio_parts(text: str) -> list[str]:
     r"""The terms of a ratio, ``3:4:5`` or ``3 \text{to} 4 \text{to} 5``; the text itself where it is none."""
     spelled = _TO.sub(":", text) if _TO.search(text) and re.search(r"\d", text) else text
-    return split_at(spelled, lambda piece: piece == ":")
+    return split_at(spelled, ":")
 
 
 def _compound_measure(text: str) -> Reading | None:

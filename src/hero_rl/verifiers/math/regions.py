@@ -58,7 +58,7 @@ def region_letters(text: str) -> frozenset[str]:
     >>> sorted(region_letters("x>0, 1<y<2")), sorted(region_letters(r"\{x | x>0\}"))
     (['x', 'y'], [])
     """
-    sets = split_at(words_apart(text.strip()), lambda piece: piece in (r"\text{or}", r"\cup", r"\cap"))
+    sets = split_at(words_apart(text.strip()), r"\text{or}", r"\cup", r"\cap")
     return frozenset(letter for one in sets for part in split_list(one) for letter in [_subject(part)] if letter)
 
 
@@ -116,7 +116,7 @@ def _read(text: str) -> Region | None:
     text = _ANY.sub("", text.strip())
     if _REAL_LINE.fullmatch(text):
         return REALS
-    twice = split_at(text, lambda piece: piece == ":")
+    twice = split_at(text, ":")
     if len(twice) == 2 and not text.startswith(r"\{"):
         regions = [_read(part) for part in twice]
         return regions[0] if None not in regions and compare_regions(regions[0], regions[1]) == "equal" else None  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ def _read(text: str) -> Region | None:
 
 
 def _difference(text: str) -> Region | None:
-    shared = split_at(text, lambda piece: piece == r"\cap")
+    shared = split_at(text, r"\cap")
     if len(shared) > 1:
         regions = [_read(part) for part in shared]
         return None if any(one is None for one in regions) else _all_shared([one for one in regions if one is not None])
@@ -141,7 +141,7 @@ def _difference(text: str) -> Region | None:
     if excepted:
         holes = [part.rpartition("=")[2] for part in split_list(excepted[1])]
         return functools.reduce(_without, [parse(hole) for hole in holes], REALS)
-    parts = split_at(text, lambda piece: piece == r"\setminus")
+    parts = split_at(text, r"\setminus")
     if len(parts) != 2:
         return None
     whole, hole = _read(parts[0]), _points(parts[1])
@@ -174,7 +174,7 @@ def _without(region: Region, point: Node) -> Region:
 
 
 def _union(text: str) -> Region | None:
-    parts = split_at(text, lambda piece: piece == r"\cup")
+    parts = split_at(text, r"\cup")
     if len(parts) == 1:
         return None
     label = relation_chain(parts[0])
@@ -190,7 +190,7 @@ def _single_points(text: str) -> Region | None:
 
 
 def _alternatives(text: str) -> Region | None:
-    parts = split_at(text, lambda piece: piece == r"\text{or}")
+    parts = split_at(text, r"\text{or}")
     if len(parts) > 1:
         regions = [_read(part) or _equation_point(part) for part in parts]
         return None if any(region is None for region in regions) else tuple(one for region in regions for one in region or ())
@@ -243,7 +243,7 @@ def _builder(text: str) -> Region | None:
     enclosed = brackets(text)
     if enclosed is None or enclosed[0] != r"\{":
         return None
-    parts = split_at(enclosed[1], lambda piece: piece in ("|", ":"))
+    parts = split_at(enclosed[1], "|", ":")
     if len(parts) != 2:
         return None
     variable = relation_chain(parts[0]).sides[0]
@@ -257,7 +257,7 @@ def _bracketed(text: str) -> Region | None:
     if enclosed is None or enclosed[0] not in ("(", "["):
         return None
     opening, content, closing = enclosed
-    ends = split_at(content, lambda piece: piece in (",", ";"))
+    ends = split_at(content, ",", ";")
     if len(ends) == 1 and relation_chain(content).relations:
         return _read(content)
     if len(ends) != 2:

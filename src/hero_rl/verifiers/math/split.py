@@ -3,7 +3,7 @@ r"""Taking a cleaned answer apart at its top level: lists, brackets, relations, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,16 +42,25 @@ def pieces(text: str) -> tuple[Piece, ...]:
     return tuple(found)
 
 
-def split_at(text: str, is_separator: Callable[[str], bool]) -> list[str]:
+def split_at(text: str, *separators: str) -> list[str]:
     """The parts between the separators that stand outside of all brackets, stripped."""
+    if not any(separator in text for separator in separators):
+        return [text.strip()]
+    return taken_apart(text, separators)[0]
+
+
+def taken_apart(text: str, separators: Collection[str]) -> tuple[list[str], list[str]]:
+    """The parts between the separators that stand outside of all brackets, stripped, and these separators."""
     parts: list[str] = []
+    found: list[str] = []
     begin = 0
     for piece in pieces(text):
-        if piece.depth == 0 and is_separator(piece.text):
+        if piece.depth == 0 and piece.text in separators:
+            found.append(piece.text)
             parts.append(text[begin : piece.begin].strip())
             begin = piece.end
     parts.append(text[begin:].strip())
-    return parts
+    return parts, found
 
 
 _WORD_SEPARATOR = re.compile(r"\\text\{\s*(?:,\s*)?(?:and|or|und|et)\s*,?\s*\}")
@@ -67,12 +76,15 @@ def split_list(text: str) -> list[str]:
     ['7', '-2', '-5']
     """
     text = words_apart(text)
-    parts = split_at(text, lambda piece: piece in (",", ";", r"\\") or _WORD_SEPARATOR.fullmatch(piece) is not None)
+    words = _WORD_SEPARATOR.findall(text) if r"\text{" in text else ()
+    parts = split_at(text, ",", ";", r"\\", *words)
     return [part for part in parts if part][:MAX_ITEMS]
 
 
 def words_apart(text: str) -> str:
     r"""The text with each ``and`` and ``or`` in a ``\text`` of its own, and none beside a comma."""
+    if "and" not in text and "or" not in text:
+        return text
     text = _BARE_WORDS.sub(r"\\text{\1}", text) if "\\text{" not in text or re.search(r"[\d)] (?:and|or) ", text) else text
     text = _IN_TEXT.sub(lambda m: _texted(m[1]) + f"\\text{{{m[2]}}}" + _texted(m[3]), text)
     return _OXFORD.sub(r"\1", text)
@@ -107,6 +119,9 @@ RELATIONS = frozenset(
 )
 
 
+_RELATION = re.compile(r"[=<>]|\\(?:[lgn]e|in|approx|equiv|subset|to|notin)")
+
+
 class Chain(NamedTuple):
     """Sides and the relations between them: one side more than relations."""
 
@@ -116,15 +131,9 @@ class Chain(NamedTuple):
 
 def relation_chain(text: str) -> Chain:
     """The text taken apart at the relations that stand outside of all brackets."""
-    relations: list[str] = []
-
-    def separates(piece: str) -> bool:
-        if piece in RELATIONS:
-            relations.append(piece)
-            return True
-        return False
-
-    return Chain(split_at(text, separates), relations)
+    if not _RELATION.search(text):
+        return Chain([text.strip()], [])
+    return Chain(*taken_apart(text, RELATIONS))
 
 
 _SET_NAME = r"(?:\\mathbb\{[A-Z]\}|[A-Z])(?:\s*[_^]\s*(?:\{[^{}]*\}|[-+*\d>0]+))*(?:_?\{?[^{},\s]*\}?)?"
@@ -171,13 +180,14 @@ def split_qualifier(text: str) -> Qualified:
 
 
 def _qualifier_begin(text: str) -> int:
-    match = _QUALIFIER.search(text)
+    worded = r"\text{" in text or "for" in text or "where" in text
+    match = _QUALIFIER.search(text) if worded else None
     if match is not None and match.start() > 0 and match.group().strip():
         return match.start()
     cut = max(0, len(text) - _TAIL_CHARS)
     match = _DOMAIN_TAIL.search(text[cut:]) if r"\in" in text else None
     if match is None:
-        match = _CONDITION_TAIL.search(text[cut:])
+        match = _CONDITION_TAIL.search(text[cut:]) if _RELATION.search(text) else None
         if match is not None and not _bounds_a_parameter(text[: cut + match.start()], match["letter"]):
             return -1
     return cut + match.start() if match is not None and match.group().strip() else -1

@@ -8,6 +8,7 @@ Not: integrals, limits, derivatives, infinite sums, matrices, relations; those a
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 from hero_rl.verifiers.math.application import PAIRS, Application, is_divided, is_multiplied, times
 from hero_rl.verifiers.math.ellipsis import is_dots
@@ -29,6 +30,22 @@ def parse(text: str) -> Node:
     Raises:
         Unreadable: this is no single expression that the grammar knows.
     """
+    found = _parsed(text)
+    if isinstance(found, str):
+        raise Unreadable(found)
+    return found
+
+
+@lru_cache(maxsize=2048)
+def _parsed(text: str) -> Node | str:
+    """The tree, or why there is none."""
+    try:
+        return _read(text)
+    except Unreadable as error:
+        return str(error)
+
+
+def _read(text: str) -> Node:
     reader = _Reader(tokenize(text))
     tree = reader.sum()
     if reader.peek() is not None:
@@ -256,6 +273,8 @@ class _Reader(Application):
 
     def _numeral_of_letters(self) -> Node | None:
         r"""``2F_{16}`` or ``(2F)_{16}``: digits beyond nine, told by the base after them; None for everything else."""
+        if not self._has_scripts:
+            return None
         at, digits = int(self.peek() == "("), ""
         while _HEXADECIMAL.issuperset(self.peek(at) or "?") and (not digits or not self._spaced(at)):
             digits += self.peek(at) or ""

@@ -3,7 +3,6 @@ r"""Typed comparison: two cleaned texts are read as things of a kind, and compar
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import partial
 
 from hero_rl.verifiers.math.bases import compare_numerals
@@ -66,7 +65,7 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
     if finding.relation == "equal" and _is_copied(answer, hints):
         return unsure("copied_from_question")
     if finding.relation == "equal" and order_is_open(hints, fields):
-        in_order = _compare_hinted(reference, answer, problem, replace(hints, ordered=True))
+        in_order = _compare_hinted(reference, answer, problem, hints.knowing(ordered=True))
         return in_order if in_order.relation == "equal" else unsure("order_unclear")
     return finding
 
@@ -128,7 +127,7 @@ def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Findi
     wrong = decoys(reference, hints)
     if hints.tolerance is not None:  # what is near enough to the reference is no decoy
         wrong = [decoy for decoy in wrong if compare_readings(reference, decoy, hints).relation != "equal"]
-        hints = replace(hints, tolerance=None)
+        hints = hints.knowing(tolerance=None)
     if any(compare_readings(decoy, answer, hints).relation == "equal" for decoy in wrong):
         return unsure("not_discriminating")
     return finding
@@ -149,9 +148,9 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
     def same(option: str, text: str) -> Finding:
         return compare_readings(read(option), read(text), hints)
 
-    if hints.segments and len(reference) == 2 and reference.isalpha() and answer == reference[::-1]:
+    if len(reference) == 2 and reference.isalpha() and answer == reference[::-1] and hints.segments:
         return equal("equal_renamed")
-    if hints.ordered and _LETTERS_IN_A_ROW.fullmatch(reference) and _LETTERS_IN_A_ROW.fullmatch(answer):
+    if _LETTERS_IN_A_ROW.fullmatch(reference) and _LETTERS_IN_A_ROW.fullmatch(answer) and hints.ordered:
         letters = [re.findall("[A-Z]", text) for text in (reference, answer)]
         return EQUAL if letters[0] == letters[1] else unsure("order_unclear")
     found = compare_choices(reference, answer, hints.choices, same)
@@ -159,7 +158,9 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
         one, other = (_LETTER_ALONE.findall(text) for text in (reference, answer))
         if one != other and sorted(one) == sorted(other):
             return unsure("order_unclear")
-    return found if found is not None or hints.ordered else compare_statements(reference, answer)
+    if found is None and (found := compare_statements(reference, answer)) is not None and hints.ordered:
+        return None
+    return found
 
 
 # ------------------------------------------------------------------------------------------- kinds

@@ -88,12 +88,15 @@ _MONEY_BEFORE = re.compile(
     r"(?:USD|EUR|GBP|INR|CNY|RMB|Rs\.?)(?=[ \d]))"
     r"\s*(?=[-\d.\\(])"
 )
+_TEMPERATURE = re.compile(r"(.*\S)\s*\^\\circ\s*(?:\\text\{)?\s*([CF])\s*\}?")
 _FACTOR = re.compile(r"([^\W\d_]+)(?:\^(-?\d))?")
 _EXPONENT = re.compile(r"\s*\^\s*\{?\s*(-?\d)\s*\}?")
 _TAIL = re.compile(
     r"(?:\\text\{[^{}]*\}|\\(?:mu|Omega|AA|cdot|times)(?![A-Za-z])|[*/()\s.-]|\^\s*(?:-?\d|\{\s*-?\d\s*\})|[A-Za-z](?![A-Za-z]))+"
 )
 _STARTS_UNIT = frozenset((r"\mu", r"\Omega", r"\AA"))
+_NUMBERS = re.compile(r"(?:[-+*/^(){}\[\].,=\d\s]|\\(?:frac|sqrt|pi|cdot|times|pm)(?![A-Za-z]))*", re.ASCII)
+"""Numbers and what is made of them, which have no unit."""
 _ENDS_NUMBER = re.compile(r"[\d})\]ie!a-z\w]$")
 _BARE_TAIL = re.compile(
     r"^(?P<number>[-+]?[\d./ ]*\d(?:\s*\\times\s*10\s*\^\s*\{?-?\d+\}?)?|.*\})\s*"
@@ -112,6 +115,8 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
     >>> split_unit(r"5 \text{cm}")
     ('5', Unit(kind='measure', name='centimeter^1', factors=(('centimeter', 1),)))
     """
+    if _NUMBERS.fullmatch(text):
+        return text, None
     money = _MONEY_BEFORE.match(text)
     if money:
         rest, further = split_unit(money.group(1) + text[money.end() :])
@@ -120,7 +125,7 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
             return rest, further or sign
         each = re.match(r"(?:per|each|a|an|every) |[a-z]+\^-1$", further.name) is not None
         return rest, sign if each else Unit("noun", f"$ {further.name}")
-    temperature = re.fullmatch(r"(.*\S)\s*\^\\circ\s*(?:\\text\{)?\s*([CF])\s*\}?", text)
+    temperature = _TEMPERATURE.fullmatch(text) if r"\circ" in text else None
     if temperature:
         return temperature.group(1), Unit("noun", f"degree {temperature.group(2)}")
     found = _texted_tail(text)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
-from hero_rl.verifiers.math.split import brackets, pieces, split_at
+from hero_rl.verifiers.math.split import brackets, pieces, split_at, taken_apart
 from hero_rl.verifiers.math.syntax import Node, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 
@@ -54,15 +54,7 @@ def _sum_of_terms(text: str) -> tuple[Node, ...] | None:
 
 
 def _terms(text: str) -> list[tuple[str, str]] | None:
-    signs: list[str] = []
-
-    def separates(piece: str) -> bool:
-        if piece in ("+", "-"):
-            signs.append(piece)
-            return True
-        return False
-
-    parts = split_at(text, separates)
+    parts, signs = taken_apart(text, ("+", "-"))
     if not parts[0]:
         parts = parts[1:]
     else:
@@ -85,7 +77,7 @@ def _entries(text: str) -> tuple[Node, ...] | None:
     enclosed = brackets(text.strip())
     if enclosed is None or enclosed[0] not in ("(", "[", r"\langle"):
         return None
-    parts = split_at(enclosed[1], lambda piece: piece == ",")
+    parts = split_at(enclosed[1], ",")
     return tuple(parse(part) for part in parts) if 2 <= len(parts) <= MAX_ENTRIES and all(parts) else None
 
 
