@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hero_rl.verifiers.math import compare
 from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.units import factor, read_unit, split_unit
 
@@ -210,3 +211,13 @@ def test_what_is_counted_or_measured_is_what_the_question_asks_for(
     problem: str, reference: str, answer: str, same: bool
 ) -> None:
     assert (relation(reference, answer, problem) == "equal") is same
+
+
+def test_letters_behind_a_number_may_be_a_unit() -> None:
+    asked = "Find the speed in m/s."
+    assert compare("25 m/s", "25", asked).reason == "equal_unit_left_out"
+    assert compare("25 m/s", "25 meters per second", asked).label == "correct"
+    assert compare("25 m/s", "25").label == compare("25", "25 m/s").label == "abstain"
+    assert compare("25 m/s", "26", asked).label == compare("25 m/s", "26").label == "incorrect"
+    assert compare("5m", "5", "Find the mean in terms of $m$.").label == "incorrect"
+    assert compare("2x", "2").label == "incorrect"

@@ -138,6 +138,10 @@ _RETRACTION = Caseless(
     r"correct\b(?<=n't correct)|right\b(?<=n't right)|true\b(?<=not true)|mistaken?|a mistake|an error|impossible|false|"
     r"invalid|"
     r"the answer\b(?<=not the answer))|ignore (?:that|the above|the previous|this)|"
+    r"(?:it|that|this|which|answer|value|result) should (?:have been|instead be|actually be|really be|rather be)\b|"
+    r"(?:now i (?:see|get|find|have|realize)|instead,?) (?:that )?(?:it|the \w+) (?:should|must|is)\b|"
+    r"(?:corrected|revised|updated):|"
+    r"(?:corrected|revised|updated|amended) (?:answer|value|result)\b|"
     r"(?:contradict\w*|no such (?:number|value|solution)s? exists?))"
 )
 _TURN = Caseless(

@@ -11,8 +11,12 @@ from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node
+from hero_rl.verifiers.math.units import Unit, factor, read_unit
 
 MAX_FORMULAS = 40
+MAX_PROBLEM_CHARS = 5_000
+_UNIT_CHARS = 40
+_UNDRESSED = re.compile(r"\\(?:text|mathrm)|[{}\s$~\\]")
 _FORMULA = re.compile(r"\$\$?([^$]{2,200})\$\$?|\\\((.{2,200}?)\\\)|\\\[(.{2,200}?)\\\]", re.DOTALL)
 
 
@@ -27,6 +31,40 @@ def is_part_of(answer: str, problem: str) -> bool:
     except Unreadable:
         return False
     return tree.op != "num" and tree in _expressions(problem)
+
+
+def is_given(answer: str, unit: Unit | None, problem: str) -> bool:
+    """Return whether a question has a quantity itself, with its number and its unit, so that it was to be converted.
+
+    >>> is_given("90 km/h", read_unit("km/h"), "Convert 90 km/h to m/s.")
+    True
+    """
+    number = re.match(r"-?\d[\d.,]*(?<=\d)", answer.strip())
+    if number is None:
+        return False
+    if unit is None:  # a letter that may be one: 250 g
+        return _UNDRESSED.sub("", answer) in _UNDRESSED.sub("", problem)
+    for match in re.finditer(rf"(?<![\d.]){re.escape(number.group())}(?![\d]|\.\d)", problem[-MAX_PROBLEM_CHARS:]):
+        behind = problem[match.end() : match.end() + _UNIT_CHARS]
+        if unit.kind == "degree":
+            if re.match(r"\s*(?:\^?\s*\{?\s*\\circ|°|degrees?)", behind):
+                return True
+            continue
+        if unit.name and any(_is_unit(text, unit) for text in _units_at_start(behind)):
+            return True
+    return False
+
+
+def _units_at_start(text: str) -> list[str]:
+    """Return what a unit behind a number may be: its first word, or two or three."""
+    plain = " ".join(re.sub(r"\\(?:text|mathrm|textrm|rm)\s*\{|[${}~\\]", " ", text).split()).lstrip("- ")
+    words = plain.split(" ")
+    return [" ".join(words[:count]).rstrip(".,;:?!)") for count in (3, 2, 1) if len(words) >= count]
+
+
+def _is_unit(text: str, unit: Unit) -> bool:
+    other = read_unit(text) if text else None
+    return other is not None and (other.name == unit.name or (other.kind == unit.kind != "noun" and factor(other, unit) == 1))
 
 
 @lru_cache(maxsize=512)

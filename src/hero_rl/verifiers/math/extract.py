@@ -14,6 +14,7 @@ from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claim
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
+from hero_rl.verifiers.math.standing import is_guess, is_rough, is_sample, superseded
 from hero_rl.verifiers.math.words import number_in_words
 
 MAX_BARE_CHARS = 300
@@ -88,6 +89,8 @@ class FoundAnswer(NamedTuple):
     """What the text states beside it as its answer; it counts only where all agree."""
     doubt: str = ""
     """Why no answer is taken although something is claimed: ``retracted``, ``hedged``, ``claim_unclear``."""
+    rough: bool = False
+    """It is called about right only, which is no answer where an exact one is asked for."""
 
 
 NOTHING = FoundAnswer("", "none")
@@ -121,6 +124,7 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     if disowned := [box for box in boxes if is_disowned(text, box.start, box.end)]:
         claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
     claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
+    claims = [claim for claim in claims if claim.source == "phrase" or not is_sample(text, claim.start, problem)]
     turn = _next_turn(text, claims)
     if turn >= 0:
         text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
@@ -139,14 +143,16 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
 
 def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     last = claims[-1]
-    at = taken_back(text, last.end)
+    end = _value_end(text, last)
+    at = max(taken_back(text, last.end), superseded(text, last.start, end, problem))
     if at >= 0:
         return _restated(text[at:], problem)
     boxes = last.source in ("box", "boxes")
     if is_struck(last.text) or (boxes and is_changed(text, last.start, last.end, problem)):
         return FoundAnswer("", "none", doubt="claim_unclear")
     between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
-    if is_hedged(text, last.end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0)):
+    doubted = is_hedged(text, last.end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0))
+    if doubted or is_guess(text, last.start, end):
         return FoundAnswer("", "none", doubt="hedged")
     also = also_said(text, last.text, last.end) if boxes else []
     boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
@@ -154,7 +160,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         letter = re.fullmatch(r"[A-J]", last.bare)
         if letter is None and taken_back(text[: last.start], boxed.end) < 0:
             also.append(boxed.text)
-    elif boxes and len(claims) > 1 and claims[-2].source == "box":
+    elif boxes and len(claims) > 1 and claims[-2].source == "box" and superseded(text, *claims[-2][2:4], problem) < 0:
         if _RESTATED.fullmatch(between) or (len(between) <= _NEAR_CHARS and _IN_CASES.search(between)):
             also.append(claims[-2].text)
     elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
@@ -163,7 +169,14 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         again = _last_sentence(text[check.end() :], problem)
         also += [again.bare or again.text] if again is not None and again.text else []
     bare = last.bare if last.bare != last.text else ""
-    return FoundAnswer(last.text, last.source, bare, tuple(one for one in also if one not in (last.text, last.bare)))
+    also = [one for one in also if one not in (last.text, last.bare)]
+    return FoundAnswer(last.text, last.source, bare, tuple(also), rough=is_rough(text, last.start, end))
+
+
+def _value_end(text: str, claim: Claim) -> int:
+    """Where the value of a claim ends, which may have more words behind it: ``the answer is 5, I suppose``."""
+    at = text.find(claim.bare, claim.start, claim.end)
+    return at + len(claim.bare) if at >= 0 else claim.end
 
 
 def _restated(text: str, problem: str) -> FoundAnswer:
@@ -259,7 +272,7 @@ def _last_sentence(text: str, problem: str) -> FoundAnswer | None:
             continue
         stated = stated_in(sentence, problem)
         if stated is not None and stated != UNCLEAR:
-            return _as_found(stated)
+            return _as_found(stated, rough=is_rough(sentence, stated.start, stated.end))
         unclear = unclear or stated == UNCLEAR
         if (
             _ADVERSE.search(sentence)
@@ -273,9 +286,9 @@ def _last_sentence(text: str, problem: str) -> FoundAnswer | None:
     return FoundAnswer("", "none", doubt="claim_unclear") if unclear else None
 
 
-def _as_found(stated: Stated) -> FoundAnswer:
-    text = stated.text.strip()
-    return FoundAnswer(text, "sentence", stated.bare.strip() if stated.bare.strip() != text else "")
+def _as_found(stated: Stated, *, rough: bool) -> FoundAnswer:
+    text, bare = stated.text.strip(), stated.bare.strip()
+    return FoundAnswer(text, "sentence", bare if bare != text else "", rough=rough)
 
 
 def _sentences_from_end(text: str) -> list[str]:

@@ -142,6 +142,9 @@ def _settle(a: Family, b: Family, *, given: bool) -> Finding:
     settled = a.periodic or b.periodic or (given and not open_b)
     defaults = (INTEGERS,) if settled else (INTEGERS, _FROM_ZERO, _FROM_ONE)
     relations = [_compare(_closed(a, one), _closed(b, one)) for one in defaults]
+    narrowed = (a.low, a.high) != (b.low, b.high) and relations[0] != "equal"  # "odd integers > 1" is no index from one
+    if "equal" in relations and narrowed:
+        return unsure("conditions_differ")
     if "equal" in relations:
         return EQUAL if whole and relations[0] == "equal" else equal("equal_domain_left_out")
     said = [member.domain for member in (*a.members, *b.members) if member.domain is not None]

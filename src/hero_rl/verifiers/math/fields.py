@@ -178,6 +178,8 @@ def with_fields(reference: str, answer: str, fields: Fields) -> tuple[str, str]:
         return _truth(reference), _truth(answer)
     if not fields.unit:
         return reference, answer
+    if _spelled(fields.unit) == r"\%" and "%" not in answer:
+        return reference, answer  # 5 and 0.05 are not the same number of percent
     return _with_unit(_spelled_out(reference, fields.unit), fields.unit), _spelled_out(answer, fields.unit)
 
 

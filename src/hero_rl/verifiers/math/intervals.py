@@ -6,8 +6,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols
 from hero_rl.verifiers.math.sampling import compare_trees, same_constant
-from hero_rl.verifiers.math.syntax import Node
+from hero_rl.verifiers.math.syntax import Node, number
 
+MAX_INTEGER = 10**15
+"""A larger end of an interval is not moved to the next integer."""
 RegionRelation: TypeAlias = Literal["equal", "ends_differ", "different", "unknown"]
 
 
@@ -148,6 +150,31 @@ def _inner(a: Node | None, a_closed: bool, b: Node | None, b_closed: bool, *, lo
     if same_value(x, y):
         return a, a_closed and b_closed
     return (a, a_closed) if (x > y) == lower else (b, b_closed)
+
+
+def whole_ends(region: Region) -> Region:
+    """The set with open ends that are integers moved to the next integer inside: the same integers lie in it."""
+    return tuple(
+        one._replace(
+            low=_moved(one.low, 1) if not one.low_closed else one.low,
+            low_closed=one.low is not None and (one.low_closed or _is_integer(one.low)),
+            high=_moved(one.high, -1) if not one.high_closed else one.high,
+            high_closed=one.high is not None and (one.high_closed or _is_integer(one.high)),
+        )
+        for one in region
+    )
+
+
+def _moved(end: Node | None, step: int) -> Node | None:
+    return Node("add", (end, number(step))) if end is not None and _is_integer(end) else end
+
+
+def _is_integer(end: Node) -> bool:
+    try:
+        value = real_value(end)
+    except Undefined:
+        return False
+    return abs(value) < MAX_INTEGER and value == int(value)
 
 
 def union(regions: list[Region]) -> Region:

@@ -201,6 +201,11 @@ _GREEK = frozenset(
     ("alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "omega",
     "Delta", "Omega", "Sigma", "Phi", "Theta", "Lambda", "ell")
 )  # fmt: skip
+_INTEGER_LETTER = re.compile(
+    r"\b(?:[Ii]ntegers?|[Nn]atural (?:numbers?|values?)|[Ww]hole numbers?|[Pp]rimes?)[\s$\\(]{0,4}([a-zA-Z])(?![A-Za-z])"
+    r"(?<!\ba)|(?<![A-Za-z\\(])([a-zA-Z])(?:\\\))?[\s$]{0,3}(?:(?:is|be|denotes?) an? (?:[a-z]+ )?(?:integer|natural number|"
+    r"whole number)\b|(?:\\in|∈)\s*\\?(?:mathbb)?\s*\{?\s*[ZNℤℕ])"
+)
 _SEGMENTS = re.compile(r"\b(?:segment|side|edge|chord|diagonal|altitude)s?\b", re.IGNORECASE)
 
 
@@ -209,6 +214,16 @@ def read_problem(text: str) -> Hints:
     """What a problem's text says about its answer; an empty text says nothing."""
     text = text[-MAX_PROBLEM_CHARS:]
     return Hints(text if text.strip() else "")
+
+
+@lru_cache(maxsize=1024)
+def integer_letters(text: str) -> frozenset[str]:
+    """Return the letters that a question says stand for integers.
+
+    >>> sorted(integer_letters("Find all positive integers $n$ such that n divides k, a natural number."))
+    ['n']
+    """
+    return frozenset(one or other for one, other in _INTEGER_LETTER.findall(text))
 
 
 def letters_of(text: str) -> frozenset[str]:

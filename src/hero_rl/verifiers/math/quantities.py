@@ -6,7 +6,7 @@ import math
 import re
 from fractions import Fraction
 
-from hero_rl.verifiers.math.asked import asked_unit, asks_percent, may_be_added, says_something
+from hero_rl.verifiers.math.asked import asked_unit, asked_units, asks_percent, may_be_added, says_something
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, Finding, equal, unsure
 from hero_rl.verifiers.math.problem import Hints
@@ -48,13 +48,42 @@ def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Findin
         return _left_out(a, b, of, hints)
     if to is not None:
         return _added(a, b, to, hints)
-    return _percent_or_plain(a, b, hints)
+    finding = _percent_or_plain(a, b, hints)
+    return _if_unit(finding, reference, answer, hints) if finding.relation == "different" else finding
+
+
+def _if_unit(finding: Finding, reference: Reading, answer: Reading, hints: Hints) -> Finding:
+    """A difference of a number and of one with letters behind it, ``5`` and ``5 m/s``, that may be a unit."""
+    named = [one for one in (reference, answer) if one.tree is not None and symbols(one.tree)]
+    if len(named) != 1 or (len(names := symbols(named[0].tree or number(0))) == 1 and names <= hints.letters):
+        return finding
+    united = _with_unit_of_letters(named[0])
+    if united.unit is None:
+        return finding
+    a, b = (united if one is named[0] else one for one in (reference, answer))
+    bare = _one_unit(
+        compare_expressions(a.tree or number(0), b.tree or number(0), hints), *(one.tree or number(0) for one in (a, b))
+    )
+    return unsure("unit_or_percent") if bare.relation == "equal" else bare
+
+
+def with_asked_unit(reading: Reading, problem: str) -> Reading:
+    """Return a reading whose last letters are the unit that the question asks for, ``5 m/s``, with them as its unit."""
+    if reading.kind != "value" or reading.unit is not None or reading.tree is None or not asked_units(problem):
+        return reading
+    united = _with_unit_of_letters(reading) if symbols(reading.tree) else reading
+    asked = asked_unit(problem, united.unit) if united.unit is not None else None
+    return united if asked is not None and united.unit is not None and factor(united.unit, asked) == 1 else reading
 
 
 def _with_bare_unit(reading: Reading, other: Unit) -> Reading:
     """A reading whose last letters are a unit of measure, read as such because the other side has one: ``310 K``."""
     if other.kind not in ("measure", "degree", "currency") or reading.tree is None or not symbols(reading.tree):
         return reading
+    return _with_unit_of_letters(reading)
+
+
+def _with_unit_of_letters(reading: Reading) -> Reading:
     core, unit = split_unit(reading.text, loose=True)
     if unit is None or unit.kind != "measure":
         return reading

@@ -115,6 +115,17 @@ _NONE = re.compile(
     r"(?= exists?\b))|\binfinitely many\b|\bdoes not exist\b",
     re.IGNORECASE,
 )
+_COUNTS = re.compile(r"\bhow many\b|\bnumber of\b", re.IGNORECASE)
+_NONE_FOLLOWS = re.compile(
+    r"(?:,|\b(?:so|hence|thus|therefore|that)\b)\s*(?:(?:and|so|hence|thus|therefore|which|this|it|we|means?|that|implies|"
+    r"shows|tells us|conclude|there|(?:the|this) (?:equation|system|quadratic|polynomial|inequality|problem)|is|are|has|have|"
+    r"exists?|can be|indeed|clearly),?\s+){0,8}[*_]{0,2}(?P<none>no (?:such |real |integer |positive |other )*(?:solutions?|"
+    r"roots?))\b(?=[*_\s]*(?:exists?\b)?[*_\s]*(?:[.,;!]|$|(?:to|for|of) (?:the|this) (?:equation|system|inequality|problem)|"
+    r"over\b|in the real|in real))",
+    re.IGNORECASE,
+)
+
+"""A formula, and then that there is no solution: ``D = -3 < 0, so there are no real roots``."""
 _VERDICT = re.compile(
     r"\b(?:statement|claim|assertion|proposition|conjecture) is (?:therefore |thus |indeed )?[*_]{0,2}(true|false)[*_.!\s]*$",
     re.IGNORECASE,
@@ -157,11 +168,18 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
         return None
     runs = [run for run in formulas(sentence) if _is_value(sentence, run)]
     denied = [run for run in runs if _is_denied(sentence, run)]
-    if _NO_CLAIM.search(_words_only(sentence, runs)) or (denied and len(denied) == len(runs)):
+    none = _NONE_FOLLOWS.search(sentence, runs[-1].end) if runs and not _NONE.search(problem) else None
+    doubtful = _NO_CLAIM.search(_words_only(sentence, runs))
+    if (doubtful and not (none and doubtful.group()[:6].lower() in ("contra", "imposs"))) or (
+        denied and len(denied) == len(runs)
+    ):
         return None
     runs = [run for run in runs if run not in denied]
     if not runs:
         return _in_words(sentence)
+    if none:
+        text = "0" if _COUNTS.search(problem) else none["none"]
+        return Stated(text, text, none.start("none"), none.end())
     return _chosen(sentence, runs, problem, marked or _MARKER.search(sentence) is not None)
 
 

@@ -26,10 +26,15 @@ from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.literal import literal_relation, tidy
+from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.typed import compare_typed
 
 _APART = re.compile(r"\}[\s$\\\])]{0,10}\n[ \t]*\n[\s$\\\[(]{0,10}\\boxed")
+_MAY_BE_ROUGH = re.compile(
+    r"\.\d|≈|\\(?:approx|sim|sqrt|pi|d?frac|ln|log|e\b|sin|cos|tan)|/|10\s*\^|\b(?:about|approx|around|roughly)"
+)
+"""In a reference: its value, or the one that is shown for it, may be rounded."""
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_CHARS = 2_000
@@ -116,6 +121,8 @@ def pair_of(
         return _nothing(unsure(known.doubt or "reference_missing"), "")
     if len(expected) > MAX_ANSWER_CHARS:
         return _nothing(unsure("reference_too_long"), f"{len(expected)} characters")
+    if found.rough and not (_MAY_BE_ROUGH.search(expected) or read_problem(problem).approximate):
+        return _nothing(unsure("hedged"), found.text)
     if found.doubt:
         return _nothing(unsure(found.doubt), "")
     answer = _as_stated(found, expected, response).strip()

@@ -10,7 +10,7 @@ from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
-from hero_rl.verifiers.math.copies import is_part_of
+from hero_rl.verifiers.math.copies import is_given, is_part_of
 from hero_rl.verifiers.math.discriminate import decoys
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
@@ -18,15 +18,16 @@ from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
-from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends
+from hero_rl.verifiers.math.intervals import Region, compare_regions, has_symbolic_ends, whole_ends
 from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed, with_constant_renamed
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
-from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.problem import Hints, integer_letters
+from hero_rl.verifiers.math.quantities import with_asked_unit
 from hero_rl.verifiers.math.ratios import compare_ratios
 from hero_rl.verifiers.math.reading import Reading, read
-from hero_rl.verifiers.math.regions import compare_letters, read_region
+from hero_rl.verifiers.math.regions import compare_letters, read_region, region_letters
 from hero_rl.verifiers.math.remainders import remainder
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain, split_list
@@ -63,6 +64,8 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
     if finding.relation == "different" and fields.ordered is False and read(reference).kind == read(answer).kind == "tuple":
         return unsure("order_unclear")
     if finding.relation == "equal" and _is_copied(answer, hints):
+        return unsure("copied_from_question")
+    if finding.reason == "equal_converted" and is_given(answer, read(answer).unit, problem):
         return unsure("copied_from_question")
     if finding.relation == "equal" and order_is_open(hints, fields):
         in_order = _compare_hinted(reference, answer, problem, hints.knowing(ordered=True))
@@ -119,6 +122,7 @@ def _if_known(finding: Finding | None) -> Finding | None:
 
 def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Finding:
     """Compare two readings; an answer that fits a decoy of the reference as well says nothing, and is not accepted."""
+    reference, answer = with_asked_unit(reference, hints.text), with_asked_unit(answer, hints.text)
     if hints.several and {reference.kind, answer.kind} & {"list", "set", "value"}:
         reference, answer = _bracketed_list(reference), _bracketed_list(answer)
     finding = compare_readings(reference, answer, hints)
@@ -249,6 +253,8 @@ def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
     word, other = (a, b) if a.kind == "word" else (b, a)
     if other.kind == "text":
         return _compare_text(a, b, hints)
+    if word.form == "none" and other.kind == "value" and other.text == "0":
+        return unsure("words")  # no solution, and the number of solutions
     if word.form in ("infinity", "infinitely many", "none", "undefined"):
         return different("kinds_differ")
     return unsure("words")
@@ -300,12 +306,24 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         chains = _compare_chains(a, b, hints)
         if chains.relation == "equal":
             return chains
+    return _relate_regions(x, y, a, b, hints)
+
+
+def _relate_regions(x: Region, y: Region, a: Reading, b: Reading, hints: Hints) -> Finding:
     relation = compare_regions(x, y)
+    if relation in ("ends_differ", "different") and hints.whole and compare_regions(whole_ends(x), whole_ends(y)) == "equal":
+        return _same_integers(a, b, hints)
     if relation == "ends_differ":
         return equal("equal_but_for_ends") if hints.monotonic else different("ends_differ")
     if relation == "unknown":
         return unsure("undecided")
     return EQUAL if relation == "equal" else DIFFERENT
+
+
+def _same_integers(a: Reading, b: Reading, hints: Hints) -> Finding:
+    """Two sets of numbers with the same integers in them, where a question speaks of integers."""
+    named = region_letters(a.text) | region_letters(b.text)
+    return equal("equal_domain_left_out") if named and named <= integer_letters(hints.text) else unsure("conditions_differ")
 
 
 def _is_interval_like(reading: Reading) -> bool:

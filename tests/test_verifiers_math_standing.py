@@ -1,0 +1,140 @@
+"""Claims that do not stand: shown as an example, called an earlier one, a guess, about right; and quantities copied."""
+
+import pytest
+
+from hero_rl.types import Rollout
+from hero_rl.verifiers.math import compare
+from hero_rl.verifiers.math.extract import extract_answer
+from hero_rl.verifiers.math.fields import read_fields
+from hero_rl.verifiers.math.stages import Stage, compare_pair, find_pair
+
+COUNT = "Find the number of paths."
+
+
+def relation(reference: str, response: str, problem: str = COUNT, **columns: object) -> str:
+    row = Rollout(prompt_id="1", problem=problem, reference=reference, response=response, extra=columns)
+    pair = find_pair(row.reference, row.response, row.problem, read_fields(row.extra))
+    return pair.finding.relation if isinstance(pair, Stage) else compare_pair(pair).finding.relation
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"Previously \boxed{8}; now 9.",
+        r"Previously I had \boxed{8}; now it is 9.",
+        r"My earlier answer was \boxed{8}. The corrected value is 9.",
+        r"At first I got \boxed{8}. Now I get 9.",
+        r"\boxed{8}, updated to 9 after a second look.",
+        r"I originally wrote \boxed{8}; it should have been 9.",
+        r"First attempt: \boxed{8}. Second attempt: 9.",
+        "Previously, the answer is 8; now it is 9.",
+        r"\boxed{8} (old). 9 (new).",
+        r"In my first draft I put \boxed{8}. In the final version, 9.",
+    ],
+)
+def test_an_earlier_claim_does_not_stand_beside_a_later_one(response: str) -> None:
+    assert relation("8", response) != "equal"
+    assert relation("9", response) != "different"
+
+
+def test_the_later_claim_counts() -> None:
+    assert relation("9", r"Previously \boxed{8}; now \boxed{9}.") == "equal"
+    assert relation("9", r"Previously I had \boxed{8}; now it is 9.") == "equal"
+    assert relation("9", r"The old count of 8 grows by one, so now there are \boxed{9}.") == "equal"
+
+
+def test_what_was_so_earlier_answers_a_question_about_it() -> None:
+    question = "How many frogs were there initially?"
+    assert relation("8", r"Initially there were \boxed{8} frogs, but now there are 3.", question) == "equal"
+    assert relation("8", r"As computed earlier, it is \boxed{8}.") == "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"Write your answer like \boxed{8}.",
+        r"Put the number in a box, e.g. \boxed{8}",
+        r"The expected output format is \boxed{8}.",
+        r"Your output should look like this: \boxed{8}",
+        r"An answer such as \boxed{8} is expected.",
+        r"(example: \boxed{8})",
+        "e.g. <answer>8</answer>",
+        "For example #### 8",
+    ],
+)
+def test_an_example_of_the_format_is_no_claim(response: str) -> None:
+    assert relation("8", response) != "equal"
+
+
+def test_a_question_may_ask_for_an_example_and_a_format_may_be_kept_to() -> None:
+    assert relation("8", r"For example, \boxed{8}.", "Give an example of an even number.") == "equal"
+    assert relation("8", r"Putting this in the requested format: \boxed{8}") == "equal"
+    assert relation("8", r"For example, with n=2 we get 3. In general it is \boxed{8}.") == "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is 8 or so.", "The answer is roughly 8.", "The answer is about 8.", "The answer is 8, I guess.",
+        "I guess the answer is 8.", "The answer is something like 8.", r"\boxed{8} or so.", "So there are about 8 paths.",
+        r"The answer is \boxed{\text{about } 8}", r"The answer may be \boxed{8}.", "The answer is 8, give or take 1.",
+        "The answer is in the vicinity of 8.", r"Perhaps \boxed{8}.",
+    ],
+)  # fmt: skip
+def test_a_guess_or_a_rough_value_is_hedged(response: str) -> None:
+    assert relation("8", response) == "unsure"
+
+
+def test_a_rough_value_answers_where_values_are_rounded() -> None:
+    assert relation("8.4", "The answer is about 8.4.", "How long is it?") == "equal"
+    assert relation("8", "The answer is about 8.", "Estimate the sum to the nearest integer.") == "equal"
+    assert relation(r"\sqrt{2}", "It is about 1.41421.", "What is the length?") == "equal"
+    assert relation("8", r"We ask about 10 pairs; as you might have guessed, half work. \boxed{8}") == "equal"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem", "asked"),
+    [
+        ("25 m/s", "90 km/h", "Convert 90 km/h to m/s.", "A train covers 45 km in half an hour. How fast is it?"),
+        ("25 m/s", "90 km/h", "Express 90 kilometers per hour in m/s.", "How fast is it?"),
+        ("2.5 kg", "2500 g", "A bag weighs 2500 g. What is its mass in kg?", "Five bags of 500 g each. Total mass?"),
+        (r"\frac{\pi}{3}", r"60^\circ", r"Convert $60^\circ$ to radians.", r"Find the angle $A$ if $\cos A = 1/2$."),
+        ("180 minutes", "3 hours", "How many minutes are in 3 hours?", "How long do six lessons of half an hour take?"),
+    ],
+)
+def test_a_quantity_of_the_question_is_no_conversion(reference: str, answer: str, problem: str, asked: str) -> None:
+    assert compare(reference, answer, problem).label == "abstain"
+    assert compare(reference, answer, asked).label == "correct"
+
+
+def test_a_number_of_percent_is_no_fraction() -> None:
+    assert relation("5", r"\boxed{0.05}", unit="%") != "equal"
+    assert relation("12.5", r"\boxed{\frac18}", unit="percent") != "equal"
+    assert relation("5", r"\boxed{5\%}", unit="%") == "equal"
+    assert relation("5", r"\boxed{5}", unit="%") == "equal"
+
+
+def test_bounds_of_the_numbers_are_no_index() -> None:
+    assert compare("2k+1", r"\text{odd integers } > 1").label == "abstain"
+    assert compare("2k", r"\text{even integers } > 0").label == "abstain"
+    assert compare("2k+1, k \\ge 1", "odd integers greater than 1").label == "correct"
+
+
+def test_inequalities_over_the_integers_have_many_ends() -> None:
+    asked = "Find all integers $n$ such that the product is positive."
+    assert compare(r"n \ge 3", "n > 2", asked).reason == "equal_domain_left_out"
+    assert compare("2 < n < 6", r"3 \le n \le 5", asked).label == "correct"
+    assert compare(r"n \ge 3", "n > 3", asked).label == "incorrect"
+    assert compare(r"n \ge 3", "n > 2", "Find all real n.").label == "incorrect"
+    assert compare("2 < x < 6", r"3 \le x \le 5", "Let $n$ be an integer. Find all x.").label == "abstain"
+
+
+def test_no_solution_may_be_said_behind_a_formula() -> None:
+    roots = "Solve $x^2+x+1=0$ over the reals."
+    assert (
+        extract_answer("The discriminant is 1-4 = -3 < 0, so there are no real solutions.", roots).text == "no real solutions"
+    )
+    assert relation(r"\emptyset", "Since $D = -3 < 0$, the equation has no real roots.", roots) == "equal"
+    assert relation("no solution", "Thus 3 = 4, a contradiction, so there is no solution.", "Solve it.") == "equal"
+    assert relation("0", "As D = -3 < 0, there are no real solutions.", "How many real solutions are there?") == "equal"
+    assert relation("5", "We get 2x=10, so x=5; there is no solution in the other case.", "Solve it.") == "equal"
