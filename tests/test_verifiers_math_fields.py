@@ -99,7 +99,7 @@ def test_a_tolerance_decides(maths: MathVerifier, reference: str, answer: str, t
         ("8 cm", "m", "incorrect"), ("9 m", "m", "incorrect"), (r"8\text{ s}", "m", "abstain"),
         (r"\frac{16}{2}", "m", "correct"),
         ("8 m/s", r"$\mathrm{~m/s}$", "correct"), ("28.8 km/h", "m/s", "correct"), (r"8\text{ m}", "m/s", "abstain"),
-        (r"8\%", "%", "correct"), ("0.08", "percent", "correct"), ("80", "%", "incorrect"), (r"8^\circ", "degrees", "correct"),
+        (r"8\%", "%", "correct"), ("0.08", "percent", "abstain"), ("80", "%", "incorrect"), (r"8^\circ", "degrees", "correct"),
         (r"8 \times 10^{-3} \text{ kg}", r"$10^{-3}$ kg", "abstain"),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hero_rl.verifiers.math import compare
 from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.words import keyword_of, number_in_words, same_statement, without_lead_in
 
@@ -142,3 +143,42 @@ def test_a_reason_that_denies_its_yes_or_affirms_its_no_is_not_heard() -> None:
     assert keyword_of("No, that is true") is None
     assert keyword_of("No, that is not true") == "no"
     assert keyword_of("Yes, since 4 is even") == "yes"
+
+
+CLOCKS = "Which clock is right more often: one that is slow or one that has stopped?"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem", "label"),
+    [
+        ("A stopped clock is right more often.", "the stopped one", CLOCKS, "correct"),
+        ("A stopped clock is right more often.", r"\text{clock}", CLOCKS, "abstain"),
+        ("A stopped clock is right more often.", "the slow clock", CLOCKS, "abstain"),
+        ("A stopped clock is right more often.", "not the stopped one", CLOCKS, "abstain"),
+        ("Petrova moved first", r"\text{Petrova}", "Who moved first if Petrova beat Olsen?", "correct"),
+        ("Petrova moved first", r"\text{Olsen}", "Who moved first if Petrova beat Olsen?", "abstain"),
+        ("Petrova moved first", r"\text{first}", "Who moved first if Petrova beat Olsen?", "abstain"),
+        ("the red ball", "red", "Which ball is the heaviest?", "correct"),
+        ("the red ball", "ball", "Which ball is the heaviest?", "abstain"),
+        ("No", "It is impossible", "Is it possible to tile the board?", "correct"),
+        (r"\exists x \in R, x^2<0", r"\text{There exists } x\in\mathbb{R} \text{ such that } x^2<0", "Negate it.", "correct"),
+        (r"\exists x \in R, x^2<0", r"\forall x\in\mathbb{R}, x^2<0", "Negate it.", "abstain"),
+    ],
+)
+def test_a_statement_may_leave_out_what_the_question_says(reference: str, answer: str, problem: str, label: str) -> None:
+    assert compare(reference, answer, problem).label == label
+
+
+def test_labels_in_circles_are_a_list() -> None:
+    asked = "Which are true? ① ② ③ ④"
+    assert compare("①③", "①, ③", asked).label == compare("①③", "(1)(3)", asked).label == "correct"
+    assert compare("①③", "①④", asked).label == compare("②③", "23", asked).label == "incorrect"
+    assert compare("②③", "6").label != "correct"
+
+
+def test_a_reference_cut_off_at_its_end_is_mended_where_that_is_plain() -> None:
+    assert compare(r"\frac{1}{2", "0.5").label == "correct"
+    assert compare(r"$\left(0,1\right$", "0<x<1").label == "correct"
+    assert compare(r"\sqrt{3+1", r"\sqrt{3}+1").label == "abstain"
+    assert compare("S=2(a+b)=16", "16", "Find S.").label == "correct"
+    assert compare("S=2(a+b)=16", "17", "Find S.").label == "incorrect"

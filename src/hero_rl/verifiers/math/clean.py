@@ -118,6 +118,23 @@ _SHORT_FUNCTION = re.compile(r"tg|sh|ch")
 _ARGUMENT = re.compile(r"\s*[A-Za-z0-9({|\\]")
 _NUMBER_THEN_WORDS = re.compile(r"([-+]?\d[\d.,/]*)\s+([A-Za-z].*)", re.DOTALL)
 _MAX_ROUNDS = 6
+_BRACE = re.compile(r"(?<!\\)[{}]")
+_UNBALANCED = re.compile(r"^\}")
+_SIMPLE_REST = re.compile(r"\s*(?:[\d.]+|[A-Za-z]|\\[A-Za-z]+)\s*")
+_LEFT = re.compile(r"\\left\s*([(\[])")
+_CUT_RIGHT = re.compile(r"\\right\s*(\$*\s*)$")
+_CLOSING = {"(": ")", "[": "]"}
+_CIRCLED_RUN = re.compile(r"[\u2460-\u2473](?:[\s,，、和及与]*[\u2460-\u2473])+")
+_CIRCLED = re.compile(r"[\u2460-\u2473]")
+_BRACKETED_LABELS = re.compile(r"\(\d{1,2}\)(?:[\s,]*(?:\\text\{)?(?:\s*and\b)?\s*\}?[\s,]*\(\d{1,2}\))*")
+
+
+def with_labels_alike(raw: tuple[str, str], cleaned: tuple[str, str]) -> tuple[str, str]:
+    """Return two cleaned texts with labels in brackets, ``(1)(3)``, as those in circles, where one of them has circles."""
+    if not any(_CIRCLED.search(text) for text in raw):
+        return cleaned
+    one, other = (", ".join(re.findall(r"\d+", text)) if _BRACKETED_LABELS.fullmatch(text) else text for text in cleaned)
+    return one, other
 
 
 @lru_cache(maxsize=4096)
@@ -168,9 +185,31 @@ def repaired(text: str) -> str:
     return _BROKEN_FRAC.sub(r"\\frac", text)
 
 
+def mended(text: str) -> str:
+    r"""Return a reference with the one brace or bracket that it lacks at an end: ``\frac{1}{2``, ``\left(0,1\right``.
+
+    >>> mended(r"\frac{1}{2"), mended(r"$\left(0,1\right$"), mended(r"\sqrt{2+1")
+    ('\\frac{1}{2}', '$\\left(0,1\\right)$', '\\sqrt{2+1')
+    """
+    if cut := _CUT_RIGHT.search(text):
+        opened = _LEFT.findall(text)
+        if len(opened) == 1:
+            text = f"{text[: cut.start()]}\\right{_CLOSING[opened[0]]}{cut[1]}"
+    braces = [(match.start(), match.group()) for match in _BRACE.finditer(text)]
+    missing = sum(1 if brace == "{" else -1 for _, brace in braces)
+    if missing == 1:
+        body = text.rstrip("$. ")
+        if text.lstrip("$ ").startswith("{") and not _UNBALANCED.search("".join(brace for _, brace in braces[1:])):
+            return text.replace("{", "", 1)
+        if braces[-1][1] == "{" and _SIMPLE_REST.fullmatch(body[braces[-1][0] + 1 :]):
+            return f"{body}}}{text[len(body) :]}"
+    return text
+
+
 def _plain_signs(text: str) -> str:
     if text.isascii():
         return text
+    text = _CIRCLED_RUN.sub(lambda run: ", ".join(_CIRCLED.findall(run.group())), text)
     text = _SIMPLE_ROOT.sub(r"\\sqrt{\1}", text)
     text = _SUPER_RUN.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[sign] for sign in run.group()) + "}", text)
     text = _SUB_RUN.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[sign] for sign in run.group()) + "}", text)

@@ -46,7 +46,7 @@ def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
             yield reading._replace(tree=tree, text=f"decoy of {reading.text}")
     elif reading.kind == "word":
         endless = {"infinity", "infinitely many"}
-        same = endless if reading.form in endless else {reading.form}
+        same = endless if reading.form in endless else {"no", "none"} if reading.form == "no" else {reading.form}
         yield from (reading._replace(form=word, text=word) for word in _OTHER_WORDS if word not in same)
     elif reading.kind in ("text", "relation"):
         yield from (reading._replace(text=text) for text in _other_texts(reading))

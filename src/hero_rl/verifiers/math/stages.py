@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
-from hero_rl.verifiers.math.clean import clean, repaired
+from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.extract import (
     MAX_BARE_CHARS,
@@ -115,7 +115,7 @@ def pair_of(
     reference: object, found: FoundAnswer, response: object = "", problem: str = "", fields: Fields = NO_FIELDS
 ) -> Pair | Stage:
     """Return a reference and the answer that was found, or the finding where one of them is missing or contradicts itself."""
-    known = extract_reference("" if reference is None else repaired(str(reference)))
+    known = extract_reference("" if reference is None else mended(repaired(str(reference))))
     expected = known.text.strip()
     if not expected:
         return _nothing(unsure(known.doubt or "reference_missing"), "")
@@ -172,7 +172,11 @@ def _compare(pair: Pair) -> Stage:
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
     reference, answer = clean(pair.reference), clean(pair.answer)
+    if not (pair.reference.isascii() and pair.answer.isascii()):
+        reference, answer = with_labels_alike((pair.reference, pair.answer), (reference, answer))
     finding = compare_typed(reference, answer, pair.problem, pair.fields)
+    if finding.reason == "reference_unreadable" and _is_chain(reference) and (ends := ends_of_chain(reference)):
+        finding = compare_typed(ends, answer, pair.problem, pair.fields)
     # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
     wants_sympy = (
         finding.relation == "unsure"
@@ -197,6 +201,13 @@ def _without_percent(text: str) -> str:
 def _is_chain(text: str) -> bool:
     """Return whether a text has several equals signs, of which math-verify takes the last side alone."""
     return relation_chain(text).relations.count("=") > 1
+
+
+def ends_of_chain(text: str) -> str:
+    """Return the name and the number at the ends of ``S = 2(a+b) = 16``; "" for any other chain."""
+    chain = relation_chain(text)
+    named = re.fullmatch(r"\s*[A-Za-z](?:_\{?\w+\}?)?\s*", chain.sides[0]) and set(chain.relations) == {"="}
+    return f"{chain.sides[0]}={chain.sides[-1]}" if named and re.fullmatch(r"[-+*/().\d\s]+", chain.sides[-1]) else ""
 
 
 def _is_equation(text: str) -> bool:

@@ -31,6 +31,7 @@ from hero_rl.verifiers.math.regions import compare_letters, read_region, region_
 from hero_rl.verifiers.math.remainders import remainder
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
 from hero_rl.verifiers.math.split import relation_chain, split_list
+from hero_rl.verifiers.math.statements import compare_quantified, says_no_more
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
@@ -109,6 +110,7 @@ def _compare_other_kinds(reference: str, answer: str, problem: str, hints: Hints
     """Compare texts of a kind of their own: reactions, numerals, families, pieces, labelled parts; None: of no such."""
     return (
         compare_chemistry(reference, answer)
+        or compare_quantified(reference, answer)
         or compare_numerals(reference, answer, problem)
         or compare_families(reference, answer, problem, hints)
         or _if_known(compare_pieces(reference, answer, same))
@@ -248,6 +250,8 @@ def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
         if a.form == b.form or {a.form, b.form} == _MANY:
             narrow = a.form in ("none", "infinitely many") and b.form in ("none", "infinitely many")
             return EQUAL if not narrow or same_word(a.text, b.text, hints.text) else unsure("words")
+        if {a.form, b.form} == {"no", "none"} and all("possible" in text for text in (a.text + b.text, hints.text)):
+            return equal("equal_words")  # is it possible? It is impossible.
         exclusive = any({a.form, b.form} <= words for words in EXCLUSIVE)
         return DIFFERENT if exclusive or {a.form, b.form} <= _MANY | {"none"} else unsure("words")
     word, other = (a, b) if a.kind == "word" else (b, a)
@@ -263,6 +267,8 @@ def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
 def _compare_text(a: Reading, b: Reading, hints: Hints) -> Finding:
     listed = not hints.ordered and same_list(a.text, b.text, hints.text)
     if a.kind == b.kind == "text" and (listed or same_statement(a.text, b.text)):
+        return equal("equal_words")
+    if hints.given and says_no_more(a.text, b.text, hints.text):
         return equal("equal_words")
     by_keyword = _compare_by_keyword(a, b, hints)
     if by_keyword is not None:
