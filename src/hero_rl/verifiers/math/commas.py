@@ -27,6 +27,8 @@ def with_decimal_points(reference: str, answer: str, problem: str) -> tuple[str,
 
     The question's language says so, or its words; without a question a reference such as ``0,25`` does.
     """
+    if "," not in reference and "," not in answer:
+        return None
     if problem:
         if not has_decimal_commas(problem):
             return None

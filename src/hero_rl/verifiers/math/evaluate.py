@@ -116,18 +116,21 @@ class _Evaluator:
         """The value; its magnitude is noted."""
         if value == 0:
             return value
-        if isinstance(value, Fraction):
+        if type(value) is Fraction:
             size = value.numerator.bit_length() - value.denominator.bit_length()
         else:
             size = self._context.mag(value)
+        self._note(size)
+        return value
+
+    def _note(self, size: int) -> None:
         if size > self.high:
             self.high = size
         elif size < self.low:
             self.low = size
-        return value
 
     def _checked(self, value: Value) -> Value:
-        if isinstance(value, Fraction):
+        if type(value) is Fraction:
             top, bottom = value.numerator.bit_length(), value.denominator.bit_length()
             if top <= MAX_BITS and (bottom == 1 or max(top, bottom) <= MAX_FRACTION_BITS):
                 return value if self._fast else self._sized(value)
@@ -140,12 +143,15 @@ class _Evaluator:
             return value
         if not self._context.isfinite(value):
             raise Undefined("not finite")
-        if value != 0 and abs(self._context.mag(value)) > MAX_MAGNITUDE_BITS:
-            raise TooLarge("beyond the largest magnitude")
-        return self._sized(value)
+        if value != 0:
+            size = self._context.mag(value)
+            if abs(size) > MAX_MAGNITUDE_BITS:
+                raise TooLarge("beyond the largest magnitude")
+            self._note(size)
+        return value
 
     def _float(self, value: Value) -> Value:
-        if isinstance(value, Fraction):
+        if type(value) is Fraction:
             return self._context.mpf(value.numerator) / self._context.mpf(value.denominator)
         return value
 
@@ -218,7 +224,7 @@ class _Evaluator:
         return total
 
     def _plus(self, a: Value, b: Value) -> Value:
-        if isinstance(a, Fraction) and isinstance(b, Fraction):
+        if type(a) is Fraction and type(b) is Fraction:
             return a + b
         return self._float(a) + self._float(b)
 
@@ -226,7 +232,7 @@ class _Evaluator:
         return -self.value(tree.args[0])
 
     def _mul(self, tree: Node) -> Value:
-        product: Value = Fraction(1)
+        product: Value | None = None
         too_large: TooLarge | None = None
         for arg in tree.args:
             try:
@@ -234,13 +240,13 @@ class _Evaluator:
             except TooLarge as error:
                 too_large = error
                 continue
-            product = self._checked(self._times(product, factor))
+            product = factor if product is None else self._checked(self._times(product, factor))
         if too_large is not None and product != 0:
             raise too_large
-        return product
+        return Fraction(1) if product is None else product
 
     def _times(self, a: Value, b: Value) -> Value:
-        if isinstance(a, Fraction) and isinstance(b, Fraction):
+        if type(a) is Fraction and type(b) is Fraction:
             return a * b
         return self._float(a) * self._float(b)
 
@@ -248,7 +254,7 @@ class _Evaluator:
         top, bottom = self.value(tree.args[0]), self.value(tree.args[1])
         if bottom == 0:
             raise Undefined("division by zero")
-        if isinstance(top, Fraction) and isinstance(bottom, Fraction):
+        if type(top) is Fraction and type(bottom) is Fraction:
             return top / bottom
         return self._float(top) / self._float(bottom)
 

@@ -70,7 +70,8 @@ def plain_number(text: str) -> Fraction | None:
         sign, whole, decimals = match.groups()
         if not whole and not decimals:
             return None
-        return Fraction(f"{sign}{whole or '0'}.{decimals or '0'}")
+        digits = int(f"{sign}{whole}{decimals or ''}")
+        return Fraction(digits, 10 ** len(decimals)) if decimals else Fraction(digits)
     if match := _FRACTION.fullmatch(text):
         sign, top, bottom, top_inline, bottom_inline = match.groups()
         denominator = int(bottom or bottom_inline)

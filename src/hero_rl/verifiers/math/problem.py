@@ -246,6 +246,9 @@ def _letters_of_formula(text: str) -> set[str]:
 
 
 def _rounding(text: str) -> Fraction | None:
+    lowered = text.lower()
+    if not any(word in lowered for word in ("round", "nearest", "decimal", "place", "digit")):
+        return None
     for match in _ROUND.finditer(text):
         phrase = match.group()
         if not _PLACE_WORDS.search(phrase):

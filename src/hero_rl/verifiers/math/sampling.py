@@ -75,6 +75,8 @@ def is_complex(tree: Node) -> bool:
 
 def compare_trees(a: Node, b: Node, *, log_base: int = 0) -> Relation:
     """How two expressions without plus-minus signs relate."""
+    if a.op == b.op == "num":
+        return "equal" if a.value == b.value else "different"
     if has_range(a) or has_range(b):
         a, b = index_sequences(a, b)
         names = sorted(variables(a) | variables(b))
@@ -290,8 +292,9 @@ def expand_signs(tree: Node) -> list[Node]:
     >>> len(expand_signs(Node("pm", (Node("sym", (), None, "x"),))))
     2
     """
-    count = min(sum(node.op == "pm" for node in walk(tree)), 5)
-    lone = count == 0 and any(node.op == "mp" for node in walk(tree))
+    signs = [node.op for node in walk(tree)]
+    count = min(signs.count("pm"), 5)
+    lone = count == 0 and "mp" in signs
     count += lone
     if not count:
         return [tree]

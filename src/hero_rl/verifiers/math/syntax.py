@@ -7,6 +7,7 @@ Not: integrals, limits, derivatives, infinite sums, matrices, relations; those a
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from hero_rl.verifiers.math.numerals import based, continued, literal, mixed, re
 from hero_rl.verifiers.math.tokens import Unreadable, tokenize
 from hero_rl.verifiers.math.tree import Node, number, walk
 
+_NUMERAL = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _CALLABLE = frozenset("fgh")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
@@ -40,18 +42,16 @@ def parse(text: str) -> Node:
 def _parsed(text: str) -> Node | str:
     """The tree, or why there is none."""
     try:
-        return _read(text)
+        if _NUMERAL.fullmatch(text):
+            return Node("num", (), literal(text), text)
+        reader = _Reader(tokenize(text))
+        tree = reader.sum()
     except Unreadable as error:
         return str(error)
-
-
-def _read(text: str) -> Node:
-    reader = _Reader(tokenize(text))
-    tree = reader.sum()
     if reader.peek() is not None:
-        raise Unreadable("syntax")
+        return "syntax"
     if reader.bound and any(node.op == "sym" and node.name in reader.bound for node in walk(tree)):
-        raise Unreadable("bound_variable")
+        return "bound_variable"
     return tree
 
 
@@ -384,14 +384,7 @@ class _Reader(Application):
         return self._primary()
 
 
-_HEADS = {
-    "frac": "_frac",
-    "sqrt": "_sqrt",
-    "binom": "_binom",
-    "angle": "_angle",
-    "sum": "_sum_sign",
-    "prod": "_product_sign",
-}
+_HEADS = {"frac": "_frac", "sqrt": "_sqrt", "binom": "_binom", "angle": "_angle", "sum": "_sum_sign", "prod": "_product_sign"}
 
 
 def _quotient(top: Node, bottom: Node) -> Node:

@@ -97,6 +97,7 @@ def _is_ratio(text: str) -> bool:
     return re.fullmatch(r"\d{1,2}\s*:\s*\d{2}", _plain(text)) is not None
 
 
+@lru_cache(maxsize=1024)
 def _plain(text: str) -> str:
     return " ".join(_TEXT.sub(r" \1 ", text).lower().split()).strip(" .")
 

@@ -41,15 +41,18 @@ def walk(tree: Node) -> Iterator[Node]:
 
 
 CONSTANTS = frozenset("ei")
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 def symbols(tree: Node) -> frozenset[str]:
     """The names that need a value: variables, and applications of unknown functions as a whole."""
+    if tree.op == "num":
+        return _NO_NAMES
     if tree.op == "call":
         return frozenset((opaque_name(tree),))
     if tree.op == "sym":
-        return frozenset() if tree.name in CONSTANTS or tree.name[0] == "#" else frozenset((tree.name,))
-    return frozenset().union(*(symbols(arg) for arg in tree.args))
+        return _NO_NAMES if tree.name in CONSTANTS or tree.name[0] == "#" else frozenset((tree.name,))
+    return _NO_NAMES.union(*(symbols(arg) for arg in tree.args))
 
 
 def variables(tree: Node) -> frozenset[str]:

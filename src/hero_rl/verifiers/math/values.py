@@ -28,6 +28,8 @@ _GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
 def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
     """How two expressions relate, plus-minus signs included."""
+    if a.op == b.op == "num":
+        return _compare_plain(a, b, hints)
     left, right = expand_signs(a), expand_signs(b)
     if len(left) == len(right) == 1:
         return _compare_plain(a, b, hints)
@@ -172,9 +174,13 @@ def _is_whole(tree: Node) -> bool:
     return isinstance(value, Fraction) and value.denominator == 1
 
 
-@lru_cache(maxsize=4096)
 def constant(tree: Node) -> Value | None:
     """The value of a constant expression to 50 digits; None where it has none within the limits."""
+    return tree.value if tree.op == "num" else _constant(tree)
+
+
+@lru_cache(maxsize=4096)
+def _constant(tree: Node) -> Value | None:
     try:
         return evaluate(tree, {}, precise())
     except Undefined:
