@@ -76,9 +76,9 @@ def find_boxes(text: str) -> tuple[list[Box], int]:
     first = min((at for name in _BOX_NAMES if (at := text.find(name)) >= 0), default=len(text))
     for token in _ANY_BOX.finditer(text, first):
         mark = token.group()
-        if token["open"]:
+        if token.lastgroup == "open":
             open_braces.append((token.start(), token.end()))
-        elif token["bare"]:
+        elif token.lastgroup == "bare":
             boxes.append(Box(token["bare"].strip(), token.start(), token.end()))
         elif mark == "{":
             open_braces.append(None)

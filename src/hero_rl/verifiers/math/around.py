@@ -129,6 +129,8 @@ _OTHER_BEHIND = re.compile(
     r"[\s$.,;)\]\\]*(?:another|the other|a second|a further) (?:\w+ )?(?:solution|answer|root|value)\s*(?:is|would be|:|=)",
     re.IGNORECASE,
 )
+_JOINED = re.compile(r"(?:or|and)\b[}\s$\\(]*(?:[A-Za-z]\s*=\s*)?$")
+"""How every match of ``_OTHER_BEFORE`` ends."""
 _CASE = re.compile(
     r"^\W*(?:in |for )?(?:case|scenario)\s*\(?(?:\d|[A-Da-d]\b|[ivIV]+\b|one|two|three)[^.\n]*$|"
     r"^\W*(?P<if>(?:if|when|for|assuming|suppose|in case)\b[^.\n]{1,80}?)(?:,|\bthen\b|\bthe (?:final )?answer\b|:)[^.\n]*$",
@@ -210,7 +212,9 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
         return True
     if _EXACT_ONLY.found(sentence) and not _EXTREME.found(problem):
         return True
-    if _OTHER_BEFORE.search(sentence) or ((case := _CASE.search(sentence)) and _is_case(case, problem)):
+    if _JOINED.search(sentence) and _OTHER_BEFORE.search(sentence):
+        return True
+    if (case := _CASE.search(sentence)) and _is_case(case, problem):
         return True
     return not is_idle(behind) and _is_changed_behind(behind, problem)
 

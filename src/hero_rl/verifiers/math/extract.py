@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -53,7 +54,8 @@ _RECHECKED = re.compile(
     r"recalculate)",
     re.IGNORECASE,
 )
-_COMMENT = re.compile(r"<!--(?:(?!<!--|-->).){0,2000}-->|(?:^|\n)[ \t]*%[^\n]*", re.DOTALL)
+_COMMENT = re.compile(r"<!--(?:(?!<!--|-->).){0,2000}-->|\n[ \t]*%[^\n]*", re.DOTALL)
+_COMMENT_FIRST = re.compile(r"[ \t]*%[^\n]*")
 _END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
 _SENTENCE = re.compile(
     r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|\n(?<!:\n)(?<! is\n)(?<! are\n)(?<! get\n)(?<! have\n)(?:\s*\n|"
@@ -115,8 +117,9 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         problem: the question; of several numbers in a last sentence, those that the question gives are not the answer.
     """
     text = _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed"))
-    if "%" in text or "<!" in text:
-        text = _COMMENT.sub("\n", text)
+    if "%" in text or "<!--" in text:
+        first = _COMMENT_FIRST.match(text)
+        text = ("\n" if first else "") + _COMMENT.sub("\n", text[first.end() :] if first else text)
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
     near = max(0, boxes[-1].start - NEAR_CHARS) if boxes else 0
@@ -291,11 +294,12 @@ def _as_found(stated: Stated, *, rough: bool) -> FoundAnswer:
     return FoundAnswer(text, "sentence", bare if bare != text else "", rough=rough)
 
 
-def _sentences_from_end(text: str) -> list[str]:
+def _sentences_from_end(text: str) -> Iterator[str]:
     ends = [match.end() for match in _SENTENCE.finditer(masked(text))]
     bounds = [0, *ends, len(text)]
-    sentences = [text[begin:stop].strip() for begin, stop in pairwise(bounds)]
-    return [one for one in reversed(sentences) if re.search(r"\w", one)]
+    for begin, stop in reversed(list(pairwise(bounds))):
+        if re.search(r"\w", sentence := text[begin:stop].strip()):
+            yield sentence
 
 
 def _answering(text: str) -> str:

@@ -35,6 +35,7 @@ _MAY_BE_ROUGH = re.compile(
     r"\.\d|≈|\\(?:approx|sim|sqrt|pi|d?frac|ln|log|e\b|sin|cos|tan)|/|10\s*\^|\b(?:about|approx|around|roughly)"
 )
 """In a reference: its value, or the one that is shown for it, may be rounded."""
+_NO_DIGITS = re.compile(r"\D+")
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_CHARS = 2_000
@@ -98,7 +99,7 @@ def find_pair(
     if isinstance(fields, InvalidField):
         return _nothing(unsure("field_invalid"), str(fields))
     found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
-    if isinstance(response, str) and len(response) > MIN_COPY_CHARS and " ".join(response.split()) in " ".join(problem.split()):
+    if isinstance(response, str) and len(response) > MIN_COPY_CHARS and _is_within(response, problem):
         found = FoundAnswer("", "none")  # nothing but a piece of the question
     pair = pair_of(reference, found, response, problem, fields)
     if found.source == "sentence" and isinstance(response, str) and len(response) <= MAX_BARE_CHARS:
@@ -109,6 +110,12 @@ def find_pair(
     if apart and isinstance(pair, Pair) and compare_pair(pair).finding.reason == "number_of_answers":
         return _nothing(unsure("claims_conflict"), pair.answer)  # a second try as likely as a second part
     return pair
+
+
+def _is_within(response: str, problem: str) -> bool:
+    """Return whether a response stands in the question, word for word."""
+    question = " ".join(problem.split())
+    return " ".join(response.split(None, 5)[:5]) in question and " ".join(response.split()) in question
 
 
 def pair_of(
@@ -140,9 +147,14 @@ def pair_of(
 
 def _as_stated(found: FoundAnswer, expected: str, response: object) -> str:
     """The answer with or without the nouns of its sentence: with them only where the reference has words too."""
-    if found.source == "sentence" and isinstance(response, str) and tidy(response) == tidy(expected):
+    if found.source == "sentence" and isinstance(response, str) and _reads_alike(response, expected):
         return response
     return found.text if not found.bare or words(expected) or r"\text" in expected else found.bare
+
+
+def _reads_alike(one: str, other: str) -> bool:
+    """Return whether two texts are the same after trivial clean-up, which drops no digit: other digits settle it at once."""
+    return _NO_DIGITS.sub("", one) == _NO_DIGITS.sub("", other) and tidy(one) == tidy(other)
 
 
 def agree(one: str, others: Sequence[str], problem: str = "", fields: Fields = NO_FIELDS) -> bool:

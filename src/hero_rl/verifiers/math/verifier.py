@@ -106,7 +106,7 @@ class MathVerifier:
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """One verdict a rollout, in the order given; safe from any thread and inside a running event loop."""
         plan = self._plan(rollouts)
-        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), self.policy)
+        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting) if plan.waiting else [], self.policy)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """As ``verify``, without blocking the event loop."""
@@ -171,7 +171,7 @@ class MathVerifier:
         if self._closed:
             raise InputError("this verifier is closed: make a new one")
         known: dict[Pair, Stage] = {}
-        counts: Counter[str] = Counter(rollouts=len(rollouts))
+        counts = {"rollouts": len(rollouts), "extraction": 0, "literal": 0, "typed": 0, "repeated": 0}
         stages: list[Stage] = []
         for rollout in rollouts:
             fields = read_fields(rollout.extra)
@@ -181,11 +181,12 @@ class MathVerifier:
             else:
                 counts["repeated"] += pair in known
                 stage = known.get(pair) or known.setdefault(pair, compare_pair(pair))
-            counts["typed" if stage.name == "typed" and not stage.wants_sympy else stage.name] += not stage.wants_sympy
+            counts[stage.name] += not stage.wants_sympy
             stages.append(stage)
         counts["literal"] += counts.pop("extraction", 0)
         with self._lock:
-            self._counts += counts
+            for name, count in counts.items():
+                self._counts[name] += count
         return _Plan(stages, _waiting(stages))
 
 
@@ -231,6 +232,7 @@ def _verdicts(plan: _Plan, outcomes: Sequence[Outcome], policy: Policy) -> list[
 
 def _judge(stage: Stage, outcome: Outcome | None, policy: Policy) -> Verdict:
     if outcome is None:
-        return judge(stage.finding, policy, stage.detail)._replace(failed=stage.failed)
+        verdict = judge(stage.finding, policy, stage.detail)
+        return verdict._replace(failed=True) if stage.failed else verdict
     finding = settle(stage, outcome)
     return judge_failure(outcome, policy, stage.detail) if finding is None else judge(finding, policy, stage.detail)
