@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import group_advantages, hero
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import Rollout
@@ -132,9 +132,7 @@ def pure_seconds() -> dict[str, float]:
         group_advantages(output.rewards, groups, weights_B=output.weights)
 
     def whole() -> None:
-        verdicts, scores = verifier.verify(rollouts), scorer.score(rollouts)
-        output = reward.shape(np.array([one.value for one in verdicts]), scores, groups)
-        group_advantages(output.rewards, groups, weights_B=output.weights)
+        reward.batch(Signals.of(verifier.verify(rollouts), scorer.score(rollouts)), groups)
 
     result: dict[str, float] = {}
     for name, function in (("rule_s", shape), ("columns_and_rule_s", whole)):

@@ -1,15 +1,17 @@
-"""The same rollouts through every engine: the same rewards and advantages, batch after batch.
+"""One set of rollouts through every engine: the same Batch, batch after batch.
 
 TRL samples and trains; what it sampled goes through the others. verl's part here is all but verl itself: its reward function
-and the shaping of its rows; `make test-verl` does the same with verl's own trainer and estimators.
+and the reading of its rows; `make test-verl` does the same with verl's own trainer and estimators.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -19,12 +21,16 @@ import pytest
 pytest.importorskip("trl", reason="needs the extra 'train'")
 
 from helpers import tiny
+from hero_rl.audit.rules import rule_report
+from hero_rl.audit.table import Table
+from hero_rl.data.scoring import score_file
 from hero_rl.engines import slime
-from hero_rl.engines.rows import Row, column_reward, shape_rows
+from hero_rl.engines.rows import Row, column_reward, read_rows
+from hero_rl.engines.trl.asynchronous import GroupReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.engines.verl.reward import compute_score
-from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import group_advantages, hero
+from hero_rl.pipeline import Batch, HybridReward
+from hero_rl.rewards import hero
 from hero_rl.types import FloatArray, Rollout
 
 GROUP = 8
@@ -33,8 +39,20 @@ RULE = hero(alpha=0.1, beta=0.1)
 
 
 class Result(NamedTuple):
-    rewards: FloatArray
-    advantages: FloatArray
+    """What an engine shows of its Batch; None where it shows nothing."""
+
+    advantages: FloatArray | None = None
+    rewards: FloatArray | None = None
+    weights: FloatArray | None = None
+    verdicts: FloatArray | None = None
+    scores: FloatArray | None = None
+    sigma_mean: float | None = None
+    summary: dict[str, float] | None = None
+
+
+def shown(batch: Batch) -> Result:
+    verdicts, scores = batch.signals[:2]
+    return Result(batch.advantages, batch.rewards, batch.weights, verdicts, scores, batch.sigma_mean, batch.summary)
 
 
 class Batches(NamedTuple):
@@ -43,13 +61,13 @@ class Batches(NamedTuple):
 
 
 class Recording(HeroTrainer):
-    """Keeps rewards and advantages of every generation batch, in sampler order."""
+    """Keeps the Batch of every generation batch, in sampler order, with the advantages that the policy is updated with."""
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        assert self._shaped is not None
+        assert self._batch is not None
         advantages = output["advantages"].double().numpy().copy()
-        self.__dict__.setdefault("results", []).append(Result(self._shaped.rewards, advantages))
+        self.__dict__.setdefault("results", []).append(shown(self._batch)._replace(advantages=advantages))
         return output
 
 
@@ -70,9 +88,7 @@ def groups_of(rollouts: list[Rollout]) -> list[str]:
 def by_hybrid_reward(batches: list[list[Rollout]]) -> Iterator[Result]:
     reward = HybridReward(tiny.Letters(), tiny.Characters(), RULE)
     for rollouts in batches:
-        signals = reward.measure(rollouts)
-        rewards, weights, _, _ = reward.shape(signals.values, signals.scores, groups_of(rollouts))
-        yield Result(rewards, group_advantages(rewards, groups_of(rollouts), weights_B=weights))
+        yield shown(reward.batch(rollouts, groups_of(rollouts)))
 
 
 def by_verl(batches: list[list[Rollout]]) -> Iterator[Result]:
@@ -89,11 +105,14 @@ def by_verl(batches: list[list[Rollout]]) -> Iterator[Result]:
         rows = [Row(g, f"{g}_{place}", 0, infos[place]) for place, g in enumerate(groups_of(rollouts))]
         # in another order, and with a row of padding, as verl's balancing leaves them
         order = np.random.default_rng(0).permutation(len(rows) + 1)
-        shaped = shape_rows(reward, [[*rows, Row("pad", "pad_0", 0, None)][i] for i in order])
-        assert shaped is not None
+        found = read_rows([[*rows, Row("pad", "pad_0", 0, None)][i] for i in order])
+        assert found is not None
+        batch = reward.batch(found.signals, found.groups)
         back = np.argsort(order)[: len(rows)]
-        weights, rewards = shaped.weights[back], shaped.rewards[back]
-        yield Result(rewards, group_advantages(rewards, groups_of(rollouts), weights_B=weights))
+        verdicts, scores = batch.signals[:2]
+        columns = (batch.advantages, batch.rewards, batch.weights, verdicts, scores)
+        in_order = [found.by_row(values, padding=0.0)[back] for values in columns]
+        yield Result(*in_order, sigma_mean=batch.sigma_mean, summary=batch.summary)
 
 
 @dataclass
@@ -123,7 +142,7 @@ def by_slime(batches: list[list[Rollout]]) -> Iterator[Result]:
         for sample, reward in zip(samples, asyncio.run(slime.score(args, samples)), strict=True):
             sample.reward = reward
         nested = [samples[start : start + GROUP] for start in range(0, len(samples), GROUP)]
-        yield Result(np.full(len(samples), np.nan), np.array(slime.post_process(args, nested).rewards))
+        yield Result(np.array(slime.post_process(args, nested).rewards))
 
 
 def by_the_service(batches: list[list[Rollout]]) -> Iterator[Result]:
@@ -150,16 +169,73 @@ def by_the_service(batches: list[list[Rollout]]) -> Iterator[Result]:
                     for start in range(0, len(rows), GROUP)
                 ]
             )
-            yield Result(answer.rewards, answer.advantages)
+            yield Result(answer.advantages, answer.rewards)
 
 
-@pytest.mark.parametrize("engine", [by_hybrid_reward, by_verl, by_slime, by_the_service], ids=lambda engine: engine.__name__)
-def test_every_engine_gives_the_rewards_and_advantages_that_trl_trains_with(
-    engine: Callable[[list[list[Rollout]]], Iterator[Result]], batches: Batches
+def by_score_file(batches: list[list[Rollout]]) -> Iterator[Result]:
+    """One file is one batch, and the first."""
+    rows = [
+        {"prompt_id": group, "problem": one.problem, "reference": one.reference, "response": one.response}
+        for group, one in zip(groups_of(batches[0]), batches[0], strict=True)
+    ]
+    source, target = Path("rollouts.jsonl"), Path("scored.jsonl")
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reward = HybridReward(tiny.Letters(), tiny.Characters(), RULE, max_failure_rate=1.0)
+    sigma_mean = score_file(source, target, reward).sigma_mean
+    found = [json.loads(line) for line in target.read_text().splitlines()]
+    names = ("advantage", "reward", "weight", "verdict", "rm_score")
+    yield Result(*(np.array([row[name] for row in found], dtype=np.float64) for name in names), sigma_mean=sigma_mean)
+
+
+def by_the_audit(batches: list[list[Rollout]]) -> Iterator[Result]:
+    """A file, too: it tells of rewards and weights."""
+    verdicts, scores = tiny.Letters().verify(batches[0]), tiny.Characters().score(batches[0])
+    groups, nothing = np.arange(len(scores)) // GROUP, np.full(len(scores), np.nan)
+    values = np.array([verdict.value for verdict in verdicts])
+    table = Table(
+        groups=groups, labels=nothing, verdicts={"letters": values}, scores={"characters": scores}, chars=nothing,
+        repetition=nothing, steps=nothing,
+    )  # fmt: skip
+    report = rule_report(table, RULE, verifier="letters", scorer="characters")
+    yield Result(rewards=report.rewards, weights=report.weights[groups], sigma_mean=report.sigma_mean)
+
+
+def by_group_reward(batches: list[list[Rollout]]) -> Iterator[Result]:
+    """TRL's asynchronous trainer hands over one group at a time: that is the batch."""
+    judge = GroupReward(HybridReward(tiny.Letters(), tiny.Characters(), RULE), [1])
+    group = batches[0][:GROUP]
+    texts = [one.response for one in group]
+    values = asyncio.run(
+        judge([one.problem for one in group], texts, [[1]] * GROUP, reference=[one.reference for one in group])
+    )
+    yield Result(np.array(values, dtype=np.float64))
+
+
+ENGINES = [by_hybrid_reward, by_verl, by_slime, by_the_service, by_score_file, by_the_audit]
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
+def test_every_engine_makes_the_batch_that_trl_trains_with(
+    engine: Callable[[list[list[Rollout]]], Iterator[Result]],
+    batches: Batches,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert len(batches.rollouts) == len(batches.by_trl) == 3
-    for got, want in zip(engine(batches.rollouts), batches.by_trl, strict=True):
+    found = list(engine(batches.rollouts))
+    assert len(found) == (1 if engine in (by_score_file, by_the_audit) else 3)
+    for got, want in zip(found, batches.by_trl, strict=False):
         assert np.abs(want.advantages).max() > 0.1
-        np.testing.assert_allclose(got.advantages, want.advantages, rtol=0, atol=1e-6)
-        if not np.isnan(got.rewards).all():  # slime's hook hands out advantages alone
-            np.testing.assert_allclose(got.rewards, want.rewards, rtol=0, atol=1e-6)
+        for name, value in got._asdict().items():
+            wanted = getattr(want, name)
+            if isinstance(value, dict):
+                assert value == pytest.approx(wanted, rel=0, abs=1e-6, nan_ok=True)
+            elif value is not None:
+                np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_trls_asynchronous_trainer_gets_the_advantages_of_its_groups_batch(batches: Batches) -> None:
+    group = batches.rollouts[0][:GROUP]
+    want = HybridReward(tiny.Letters(), tiny.Characters(), RULE).batch(group, ["g"] * GROUP).advantages
+    np.testing.assert_allclose(next(by_group_reward(batches.rollouts)).advantages, want, rtol=0, atol=1e-12)

@@ -14,13 +14,13 @@ import pytest
 
 from helpers import tiny
 from hero_rl.cli import main
-from hero_rl.engines.rows import Row, column_reward, shape_rows
+from hero_rl.engines.rows import Row, column_reward, compared, read_rows
 from hero_rl.engines.signals import KEYS, from_infos, to_info
 from hero_rl.engines.steps import StepReader, write_steps
 from hero_rl.engines.verl.reward import compute_score
 from hero_rl.engines.verl.settings import check_config, read_settings, scale_of
 from hero_rl.errors import InputError, SignalError
-from hero_rl.rewards import hero
+from hero_rl.rewards import hero, verifier_only
 from hero_rl.types import LEARNED_YES, FloatArray, IntArray, Rollout, StepScores, Verdict
 
 NAN = float("nan")
@@ -129,27 +129,33 @@ def test_references_come_as_text_numbers_and_lists_of_one() -> None:
 def test_the_last_row_of_a_rollout_counts_and_padding_does_not() -> None:
     good, bad = to_info(Verdict("correct", ""), 2.0), to_info(Verdict("incorrect", ""), 1.0)
     rows = [Row("g", "g_0", 1, good), Row("g", "g_0", 0, bad), Row("pad", "pad_0", 0, None), Row("g", "g_1", 0, bad)]
-    shaped = shape_rows(column_reward(hero()), rows)
-    assert shaped is not None
-    np.testing.assert_allclose(shaped.rewards, [0.95, 0.95, NAN, -0.05])
-    assert shaped.final.tolist() == [0, 3]
-    assert shaped.compared.tolist() == [True, True, False, True]
-    assert shape_rows(column_reward(hero()), rows[2:3]) is None
+    found = read_rows(rows)
+    assert found is not None
+    batch = column_reward(hero()).batch(found.signals, found.groups)
+    np.testing.assert_allclose(found.by_row(batch.rewards, padding=NAN), [0.95, 0.95, NAN, -0.05])
+    assert found.final.tolist() == [0, 3]
+    assert read_rows(rows[2:3]) is None
+
+
+def test_a_response_that_is_alone_or_left_out_is_compared_with_nothing() -> None:
+    got = compared(np.array([1.0, NAN, 0.0, 0.5, 1.0, NAN]), np.array([0, 0, 0, 1, 2, 2]))
+    assert got.tolist() == [True, False, True, False, False, False]
 
 
 def test_steps_of_a_rollout_of_several_rows_are_left_alone() -> None:
     written = write_steps("ab", np.array([0.5]), np.array([2]))
     info = to_info(Verdict("correct", ""), 2.0, written)
-    shaped = shape_rows(column_reward(hero()), [Row("g", "g_0", 0, info), Row("g", "g_0", 1, info), Row("g", "g_1", 0, info)])
-    assert shaped is not None
-    assert shaped.steps == ("", written)
+    found = read_rows([Row("g", "g_0", 0, info), Row("g", "g_0", 1, info), Row("g", "g_1", 0, info)])
+    assert found is not None
+    assert found.steps == ("", written)
 
 
 def test_failures_are_counted_once_a_rollout_and_only_where_the_rule_looks() -> None:
-    dead = [Row("g", f"g_{i}", 0, to_info(Verdict("correct", ""), NAN)) for i in range(4)]
+    dead = read_rows([Row("g", f"g_{i}", 0, to_info(Verdict("correct", ""), NAN)) for i in range(4)])
+    assert dead is not None
     with pytest.raises(SignalError, match="4 of 4"):
-        shape_rows(column_reward(hero()), dead)
-    assert shape_rows(column_reward(read_settings({"rule": {"name": "verifier_only"}}).rule), dead) is not None
+        column_reward(hero()).batch(dead.signals, dead.groups)
+    assert column_reward(verifier_only()).batch(dead.signals, dead.groups).failure_rate == 0.0
 
 
 def config(**changes: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hero_rl.errors import InputError, SignalError
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import hero, rm_only, verifier_only
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import Rollout, Verdict
@@ -71,7 +71,7 @@ def test_verifier_and_reward_model_work_at_the_same_time():
     reward = HybridReward(Waiting(0), Waiting(0), hero())
     signals = reward.measure(group())
     asyncio.run(reward.ameasure(group()))
-    assert signals.values.tolist() == [1.0, 0.0, 0.0]
+    assert signals.verdicts.tolist() == [1.0, 0.0, 0.0]
     assert signals.scores.tolist() == [1.0, 1.0, 4.0]
 
 
@@ -105,33 +105,33 @@ def test_groups_are_rollouts_of_one_prompt_in_any_order():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(alpha=0.1, beta=0.1, eps=0.0))
     a, b = group("a"), group("b", ("4", "4", "no", "none"))
     mixed = [a[0], b[0], b[1], a[1], b[2], a[2], b[3]]
-    rewards = reward.score(mixed).shaped.rewards
+    rewards = reward.batch(mixed).rewards
     # a: 4 correct alone; 5, four -> scores 1, 2.  b: 4, 4 -> 0, 1; no, none -> 2, 3
     assert rewards == pytest.approx([0.9, 0.9, 1.1, -0.1, -0.1, 0.1, 0.1])
 
 
 def test_evaluation_reads_the_state_and_never_feeds_it():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
-    reward.score(group())
+    reward.batch(group())
     before = reward.state_dict()
-    reward.score(group("q", ("1", "2", "3")), update=False)
+    reward.batch(group("q", ("1", "2", "3")), update=False)
     assert reward.state_dict() == before
-    reward.score(group("q", ("1", "2", "3")))
+    reward.batch(group("q", ("1", "2", "3")))
     assert reward.state_dict() != before
 
 
 def test_sync_and_async_give_the_same():
     one, other = (HybridReward(Sleepy(0), ColumnScorer("rm"), hero()) for _ in range(2))
-    assert one.score(group()).shaped.rewards.tolist() == asyncio.run(other.ascore(group())).shaped.rewards.tolist()
+    assert one.batch(group()).rewards.tolist() == asyncio.run(other.abatch(group())).rewards.tolist()
     assert one.state == other.state
 
 
 def test_state_continues_bit_for_bit_through_json():
     original = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
-    original.score(group())
+    original.batch(group())
     restored = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
     restored.load_state_dict(json.loads(json.dumps(original.state_dict())))
-    assert original.score(group("z")).shaped.weights.tolist() == restored.score(group("z")).shaped.weights.tolist()
+    assert original.batch(group("z")).weights.tolist() == restored.batch(group("z")).weights.tolist()
     assert original.state == restored.state
 
 
@@ -154,23 +154,43 @@ def test_a_state_of_another_release_is_refused():
 def test_a_batch_of_failures_raises_and_leaves_the_state_alone():
     reward = HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero())
     with pytest.raises(SignalError, match=r"3 of 3 rows \(100%\) failed in sleepy and column:rm"):
-        reward.score(group())
+        reward.batch(group())
     assert reward.state.updates == 0
     assert (
-        HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero(), max_failure_rate=1.0).score(group()).shaped.rewards.max()
-        < 0.5
+        HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero(), max_failure_rate=1.0).batch(group()).rewards.max() < 0.5
     )
 
 
 def test_one_failure_in_a_small_batch_costs_its_row_and_not_the_run():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.1)
-    reward.check_failures([1, 0, 0, 0])
-    reward.check_failures([0] * 90 + [1] * 9)
+
+    def rows(*failed):
+        return Signals(np.zeros(len(failed)), np.zeros(len(failed)), np.array(failed, dtype=bool))
+
+    assert reward.check_failures(rows(1, 0, 0, 0)) == 0.25
+    assert reward.check_failures(rows(*[0] * 90, *[1] * 9)) == 9 / 99
     for failures in ([1], [1, 1, 0, 0], [0] * 80 + [1] * 9):
         with pytest.raises(SignalError):
-            reward.check_failures(failures)
+            reward.check_failures(rows(*failures))
     with pytest.raises(SignalError):
-        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).check_failures([1, 0, 0])
+        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).check_failures(rows(1, 0, 0))
+
+
+def test_signals_alone_make_the_batch_that_their_rollouts_make():
+    one, other = (HybridReward(Sleepy(0), ColumnScorer("rm"), hero()) for _ in range(2))
+    rows = [*group("a"), *group("b", ("4", "4", "no"))]
+    want = one.batch(rows, scale="group")
+    got = other.batch(other.measure(rows), [7, 7, 7, 3, 3, 3], scale="group")
+    assert got.summary == pytest.approx(want.summary, nan_ok=True)
+    assert want.advantages.tolist() == got.advantages.tolist()
+    assert (want.groups.tolist(), want.signals.reasons) == ([0, 0, 0, 1, 1, 1], ("compared",) * 6)
+    with pytest.raises(InputError, match="do not say which prompt they belong to"):
+        other.batch(other.measure(rows))
+
+
+def test_groups_with_names_are_numbered_as_they_come():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    assert reward.batch([*group("z"), *group("a")]).groups.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_signal_that_the_rule_needs_must_have_a_source():
@@ -178,8 +198,8 @@ def test_a_signal_that_the_rule_needs_must_have_a_source():
         HybridReward(Sleepy(0), None, hero())
     with pytest.raises(InputError, match="'verifier_only' needs verdicts"):
         HybridReward(None, ColumnScorer("rm"), verifier_only())
-    assert HybridReward(None, ColumnScorer("rm"), rm_only()).score(group()).shaped.rewards.tolist() == [0.0, 1.0, 2.0]
-    assert HybridReward(Sleepy(0), None, verifier_only()).score(group()).shaped.rewards.tolist() == [1.0, 0.0, 0.0]
+    assert HybridReward(None, ColumnScorer("rm"), rm_only()).batch(group()).rewards.tolist() == [0.0, 1.0, 2.0]
+    assert HybridReward(Sleepy(0), None, verifier_only()).batch(group()).rewards.tolist() == [1.0, 0.0, 0.0]
 
 
 def test_closing_closes_both_parts():
@@ -228,7 +248,7 @@ def test_no_batch_is_lost_from_the_state_when_threads_score_at_once():
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=lambda: [reward.score(group()) for _ in range(100)]) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: [reward.batch(group()) for _ in range(100)]) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -262,7 +282,7 @@ def test_scores_may_be_a_plain_list():
 
 def test_it_pickles_with_its_state():
     reward = HybridReward(None, ColumnScorer("rm"), rm_only())
-    reward.score(group())
+    reward.batch(group())
     copy = pickle.loads(pickle.dumps(reward))
     assert copy.state == reward.state
-    assert copy.score(group()).shaped.rewards.tolist() == [0.0, 1.0, 2.0]
+    assert copy.batch(group()).rewards.tolist() == [0.0, 1.0, 2.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from helpers.tally import Tally, tally
 from hero_rl.audit.rules import rule_report
 from hero_rl.audit.table import Table
 from hero_rl.data import Columns, numbers, score_file
-from hero_rl.engines.rows import Row, column_reward, shape_rows
-from hero_rl.engines.service.batch import Batch, answer
+from hero_rl.engines.rows import Row, column_reward, read_rows
+from hero_rl.engines.service.batch import Asked, answer
 from hero_rl.engines.service.metrics import Metrics, labelled
 from hero_rl.engines.signals import to_info
 from hero_rl.errors import InputError
@@ -39,16 +40,16 @@ def rollouts(*verdicts: int) -> list[Rollout]:
 
 def test_the_state_is_read_before_a_batch_and_moves_after_it():
     one = reward()
-    assert one.score(rollouts(*VERDICTS)).shaped.rewards.tolist() == [0.75, -0.25, -0.25, -0.25]  # the first has only itself
+    assert one.batch(rollouts(*VERDICTS)).rewards.tolist() == [0.75, -0.25, -0.25, -0.25]  # the first has only itself
     # still 1/4; afterwards (0.5 * 1 + 2) / (0.5 * 4 + 2) = 2.5 / 4
-    assert one.score(rollouts(1, 1)).shaped.rewards.tolist() == [0.75, 0.75]
+    assert one.batch(rollouts(1, 1)).rewards.tolist() == [0.75, 0.75]
     assert one.state == Tally(0.5, (2.5, 4.0), 2)
     assert one.state.metrics() == {"share_so_far": 0.625}
 
 
 def test_the_state_continues_bit_for_bit_through_json_and_pickle():
     first, second = reward(), reward()
-    first.score(rollouts(*VERDICTS))
+    first.batch(rollouts(*VERDICTS))
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     third = pickle.loads(pickle.dumps(first))
     assert first.state == second.state == third.state == Tally(0.5, (1.0, 4.0), 1)
@@ -93,10 +94,11 @@ def test_engines_log_what_the_state_says_after_the_batch():
     shared = column_reward(tally())
     verdicts = [Verdict("correct" if one else "incorrect", "given") for one in VERDICTS]
     rows = [Row("p", str(place), 0, to_info(verdict, 0.0)) for place, verdict in enumerate(verdicts)]
-    shaped = shape_rows(shared, rows)
-    assert shaped is not None
-    assert shaped.summary(shaped.rewards)["share_so_far"] == 0.25
-    assert "sigma_mean" not in shaped.summary(shaped.rewards)
+    found = read_rows(rows)
+    assert found is not None
+    summary = shared.batch(found.signals, found.groups).summary
+    assert summary["share_so_far"] == 0.25
+    assert math.isnan(summary["sigma_mean"])
 
 
 def test_the_service_answers_with_what_the_state_says():
@@ -115,6 +117,5 @@ def test_prometheus_reads_what_is_known_of_every_run():
 
 
 def _answer(one: HybridReward, *, update: bool = True) -> dict[str, Any]:
-    batch = Batch("run", ["p"], [4], rollouts(*VERDICTS), update, alone=True, request=None, digest="")
-    scored = one.score(batch.rollouts, update=update)
-    return json.loads(answer(batch, scored.signals, scored.shaped, one, "none"))
+    asked = Asked("run", ["p"], [4], rollouts(*VERDICTS), update, alone=True, request=None, digest="")
+    return json.loads(answer(asked, one.batch(asked.rollouts, update=update), "tally", "none"))

@@ -44,10 +44,9 @@ def in_process(reward: HybridReward, groups: list[dict[str, Any]], *, update: bo
         for row in one["responses"]
     ]
     sizes = [len(one["responses"]) for one in groups]
-    scored = reward.score(rollouts, update=update)
-    rewards, weights, sigma_mean, _ = scored.shaped
-    advantages = group_advantages(rewards, np.repeat(np.arange(len(groups)), sizes), weights_B=weights)
-    return rewards, weights, advantages, np.array([sigma_mean])
+    made = reward.batch(rollouts, update=update)
+    advantages = group_advantages(made.rewards, np.repeat(np.arange(len(groups)), sizes), weights_B=made.weights)
+    return made.rewards, made.weights, advantages, np.array([made.sigma_mean])
 
 
 def column(answer: dict[str, Any], name: str) -> FloatArray:

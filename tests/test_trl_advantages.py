@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
@@ -49,12 +50,25 @@ class Recording(HeroTrainer):
         return output
 
 
-def train(rule: RewardRule, folder: Path, *, missing: str = "", **options: Any) -> tuple[Recording, tiny.Letters]:
+class Trls(GRPOTrainer):
+    """Keeps the advantages that TRL computes from the shaped rewards, in sampler order."""
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        self.__dict__.setdefault("trls", []).append(output["advantages"].double().numpy().copy())
+        return output
+
+
+class Both(Recording, Trls):
+    """``HeroTrainer`` on a TRL that is looked at."""
+
+
+def train(rule: RewardRule, folder: Path, *, missing: str = "", **options: Any) -> tuple[Both, tiny.Letters]:
     verifier = tiny.Letters()
     reward = HybridReward(verifier, tiny.Characters(missing=missing), rule, max_failure_rate=1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SettingsWarning)
-        trainer = Recording(
+        trainer = Both(
             tiny.model(),
             reward,
             tiny.config(folder, **options),
@@ -86,6 +100,16 @@ def test_advantages_are_the_rules_for_every_normalisation(rule: RewardRule, scal
     for got, want in zip(trainer.advantages, wanted, strict=True):
         assert np.abs(want).max() > 0.0
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["none", "group", "batch"])
+@pytest.mark.parametrize("rule", [hero(), gdpo(), prof()], ids=lambda rule: rule.name)
+def test_advantages_are_trls_own_times_the_prompt_weights(rule: RewardRule, scale: str, tmp_path: Path) -> None:
+    trainer, _ = train(rule, tmp_path, scale_rewards=scale, max_steps=1)
+    assert trainer._batch is not None
+    assert (np.ptp(trainer._batch.weights) > 0.0) == (rule.name == "hero")
+    assert np.abs(trainer.trls[0]).max() > 0.0
+    np.testing.assert_allclose(trainer.advantages[0], trainer.trls[0] * trainer._batch.weights, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", ["none", "group", "batch"])

@@ -145,8 +145,8 @@ def rollouts(texts: Sequence[str]) -> list[Rollout]:
 
 def expected(samples: list[Any], reward: HybridReward) -> FloatArray:
     rows = rollouts([sample.completion[0]["content"] for sample in samples])
-    shaped = reward.score(rows).shaped
-    return group_advantages(shaped.rewards, [0] * len(rows), weights_B=shaped.weights)
+    batch = reward.batch(rows)
+    return group_advantages(batch.rewards, [0] * len(rows), weights_B=batch.weights)
 
 
 def test_every_group_trains_on_weighted_advantages_and_moves_the_mean_once(server: str, tmp_path: Path) -> None:
@@ -213,8 +213,8 @@ def test_a_response_that_the_rule_leaves_out_has_no_reward() -> None:
     reward = GroupReward(HybridReward(tiny.Letters(), tiny.Characters(), prof()), [1])
     texts = ["abc", "a", "xyx", "k"]
     values = asyncio.run(reward(["1+1=?"] * 4, texts, [[1]] * 4, reference=["2"] * 4))
-    shaped = HybridReward(tiny.Letters(), tiny.Characters(), prof()).score(rollouts(texts)).shaped
-    assert [value is None for value in values] == [math.isnan(each) for each in shaped.rewards]
+    batch = HybridReward(tiny.Letters(), tiny.Characters(), prof()).batch(rollouts(texts))
+    assert [value is None for value in values] == [math.isnan(each) for each in batch.rewards]
 
 
 def test_the_worker_runs_our_loop() -> None:

@@ -15,7 +15,7 @@ Importing this package needs numpy only. Verifiers are in ``hero_rl.verifiers``,
 training with TRL in ``hero_rl.engines.trl``.
 """
 
-from hero_rl.pipeline import HybridReward, Scored, Signals
+from hero_rl.pipeline import Batch, HybridReward, Signals
 from hero_rl.rewards import (
     RewardRule,
     RuleOutput,
@@ -25,7 +25,9 @@ from hero_rl.rewards import (
     gdpo,
     group_advantages,
     hero,
+    hero_adaptive,
     naive_sum,
+    process,
     prof,
     rm_only,
     stratified_normalize,
@@ -34,12 +36,12 @@ from hero_rl.rewards import (
 from hero_rl.types import Rollout, Scorer, Verdict, Verifier
 
 __all__ = [
+    "Batch",
     "HybridReward",
     "RewardRule",
     "Rollout",
     "RuleOutput",
     "RunningMean",
-    "Scored",
     "Scorer",
     "Signals",
     "Verdict",
@@ -49,7 +51,9 @@ __all__ = [
     "gdpo",
     "group_advantages",
     "hero",
+    "hero_adaptive",
     "naive_sum",
+    "process",
     "prof",
     "rm_only",
     "stratified_normalize",

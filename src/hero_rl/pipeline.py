@@ -1,10 +1,10 @@
 """HybridReward: a verifier, a reward model and a rule, with the rule's state.
 
-    rollouts --measure--> verdicts, scores        verifier and reward model side by side: the slower one sets the time
-             --shape----> rewards, weights        pure arithmetic, and the one place where the state moves
+    rollouts --measure--> Signals        verifier and reward model side by side: the slower one sets the time
+             --batch----> Batch          pure arithmetic, and the one place where the state moves
 
-Engines with several processes measure their own rollouts and shape what was gathered, so that every process sees whole groups
-and ends with the same state; ``score`` does both for everybody else.
+``batch`` takes rollouts or Signals. Engines with several processes measure their own rollouts and gather the signals, so that
+every process makes the same Batch of whole groups and ends with the same state.
 """
 
 from __future__ import annotations
@@ -20,30 +20,86 @@ from numpy.typing import ArrayLike
 
 from hero_rl.aside import beside
 from hero_rl.errors import InputError, SignalError
-from hero_rl.rewards import RewardRule, RuleOutput, RuleState
-from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
+from hero_rl.rewards import RewardRule, RuleState, Scale, batch_summary, group_advantages, number_groups
+from hero_rl.types import BoolArray, FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
 
 
 class Signals(NamedTuple):
     """The two raw signals of some rollouts, in their order."""
 
-    verdicts: list[Verdict]
+    verdicts: FloatArray
+    """Shape (B,): 1, 0, NaN for an abstention, ``LEARNED_YES`` for a learned "correct"."""
     scores: FloatArray
     """Shape (B,); NaN where missing, or where there is no reward model."""
+    failed: BoolArray
+    """Shape (B,): the verifier broke."""
+    reasons: tuple[str, ...] = ()
+    """The verifier's code for each verdict; () where it is not known."""
+    learned: BoolArray | None = None
+    """Shape (B,): a model gave the verdict, yes or no; None where it is not known."""
     step_scores: tuple[FloatArray, ...] | None = None
     """One array a rollout, where the reward model judges steps; None where it does not."""
 
-    @property
-    def values(self) -> FloatArray:
-        """Shape (B,), the verdicts as numbers: 1, 0, NaN for an abstention, ``LEARNED_YES`` for a learned "correct"."""
-        return np.array([verdict.value for verdict in self.verdicts], dtype=np.float64)
+    @classmethod
+    def of(cls, verdicts: Sequence[Verdict], scores: FloatArray, step_scores: tuple[FloatArray, ...] | None = None) -> Signals:
+        """The arrays of some verdicts, with the scores of the same rollouts."""
+        values = np.array([verdict.value for verdict in verdicts], dtype=np.float64)
+        _, reasons, failed, _, learned, _ = zip(*verdicts, strict=True) if verdicts else ((),) * 6
+        return cls(values, scores, np.array(failed, dtype=np.bool_), reasons, np.array(learned, dtype=np.bool_), step_scores)
 
 
-class Scored(NamedTuple):
-    """Raw signals and what the rule made of them."""
+class Batch(NamedTuple):
+    """Whole groups, and all that their signals make of them: what every engine trains with, and what it logs."""
 
     signals: Signals
-    shaped: RuleOutput
+    groups: IntArray
+    """Shape (B,), the number of each response's prompt."""
+    rewards: FloatArray
+    """Shape (B,); NaN: left out of its group."""
+    weights: FloatArray
+    """Shape (B,), of the prompts; multiplied into the advantages already."""
+    advantages: FloatArray
+    """Shape (B,), weights included; 0 where there is nothing to compare with."""
+    sigma_mean: float
+    """The sigma-bar that was used; NaN for rules without weighting."""
+    state: RuleState
+    """The rule's after this batch; in evaluation, which moves nothing, the one before it."""
+    failure_rate: float
+    """Share of the rows in which a signal that was asked for could not be had."""
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """What is logged: ``batch_summary``, ``sigma_mean``, the rule's own numbers and ``failure_rate``; NaN where unknown."""
+        verdicts, scores = self.signals[:2]
+        numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
+        return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate}
+
+
+def assemble(
+    rule: RewardRule,
+    signals: Signals,
+    groups: ArrayLike,
+    state: RuleState,
+    *,
+    scale: Scale | None = None,
+    eps: float = 1e-4,
+    failure_rate: float = 0.0,
+) -> Batch:
+    """What ``rule`` makes of whole groups. Pure; ``HybridReward.batch`` is this with a state that moves.
+
+    Args:
+        rule: from ``hero_rl.rewards``.
+        signals: of complete groups, in any order.
+        groups: one label a response.
+        state: of the rule, before the batch.
+        scale: normalisation of the advantages; None: the rule's own.
+        eps: see ``group_advantages``.
+        failure_rate: as it shall be noted.
+    """
+    numbers = number_groups(groups)
+    rewards, weights, sigma_mean, after = rule.apply(signals.verdicts, signals.scores, numbers, state)
+    advantages = group_advantages(rewards, numbers, scale=scale or rule.scale, weights_B=weights, eps=eps)
+    return Batch(signals, numbers, rewards, weights, advantages, sigma_mean, after, failure_rate)
 
 
 def too_many_failures(failures: int, rows: int, max_rate: float) -> bool:
@@ -65,8 +121,9 @@ class HybridReward:
     >>> row = dict(prompt_id="p", problem="1+1", reference="2")
     >>> group = [Rollout(**row, response="2", extra={"rm_score": 1.5}), Rollout(**row, response="3", extra={"rm_score": 0.5}),
     ...          Rollout(**row, response="two", extra={"rm_score": 1.0})]
-    >>> reward.score(group).shaped.rewards.round(3).tolist()
-    [0.9, -0.1, 0.1]
+    >>> batch = reward.batch(group)
+    >>> batch.rewards.round(3).tolist(), batch.advantages.round(2).tolist()
+    ([0.9, -0.1, 0.1], [1.02, -0.68, -0.34])
     """
 
     def __init__(
@@ -125,18 +182,17 @@ class HybridReward:
             raise
         return self._signals(rollouts, verdicts, scores)
 
-    def failures(self, signals: Signals) -> FloatArray:
-        """Shape (B,): 1 where a signal that was asked for could not be had, else 0."""
-        broken = np.array([verdict.failed for verdict in signals.verdicts], dtype=np.float64)
-        return np.maximum(broken, np.isnan(signals.scores)) if self.scorer is not None else broken
+    def failures(self, signals: Signals) -> BoolArray:
+        """Shape (B,): where a signal that was asked for could not be had."""
+        return signals.failed | np.isnan(signals.scores) if self.scorer is not None else signals.failed
 
-    def check_failures(self, failures_B: ArrayLike) -> None:
-        """Nothing; raises where too much of a batch failed.
+    def check_failures(self, signals: Signals) -> float:
+        """The share of failures.
 
         Raises:
-            SignalError: the share of failures is above ``max_failure_rate``, and it is not a single row among others.
+            SignalError: it is above ``max_failure_rate``, and not a single row among others.
         """
-        failures = np.asarray(failures_B, dtype=np.float64)
+        failures = self.failures(signals)
         count, rate = int(failures.sum()), float(failures.mean()) if failures.size else 0.0
         if too_many_failures(count, failures.size, self.max_failure_rate):
             names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
@@ -144,36 +200,68 @@ class HybridReward:
                 f"{count} of {failures.size} rows ({rate:.0%}) failed in {names}; at most "
                 f"{self.max_failure_rate:.0%} may (max_failure_rate). Is an endpoint down, or a deadline too short?"
             )
+        return rate
 
-    def shape(self, verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike, *, update: bool = True) -> RuleOutput:
-        """Rewards and weights of whole groups.
+    def batch(
+        self,
+        rollouts: Sequence[Rollout] | Signals,
+        groups: ArrayLike | None = None,
+        *,
+        scale: Scale | None = None,
+        eps: float = 1e-4,
+        update: bool = True,
+    ) -> Batch:
+        """Rewards, weights and advantages of whole groups; the state moves on.
+
+        Concurrent calls, from tasks or from threads, take turns at the state in the order in which their signals are complete.
 
         Args:
-            verdicts_B: shape (B,), as ``Signals.values``.
-            scores_B: shape (B,), NaN where missing.
-            groups_B: shape (B,), prompt labels in any order; every group complete.
+            rollouts: what to judge, or the signals of what has been judged; every group complete, in any order.
+            groups: one label a response, text or whole numbers; None: the rollouts' ``prompt_id``.
+            scale: normalisation of the advantages; None: the rule's own.
+            eps: added to the standard deviation that ``scale`` divides by: 1e-4 as TRL, 1e-6 as verl and slime.
             update: False (evaluation): the state stays as it is.
-        """
-        with self._lock:  # or two threads would both start from the same state, and one batch would be lost
-            output = self.rule.apply(verdicts_B, scores_B, groups_B, self.state)
-            if update:
-                self.state = output.state
-        return output
-
-    def score(self, rollouts: Sequence[Rollout], *, update: bool = True) -> Scored:
-        """Measure and shape; groups are the rollouts of one ``prompt_id``.
 
         Raises:
             SignalError: too many failures; the state is then unchanged.
+            InputError: signals without groups.
         """
-        return self._shape_signals(rollouts, self.measure(rollouts), update)
+        signals = rollouts if isinstance(rollouts, Signals) else self.measure(rollouts)
+        return self._batch(rollouts, signals, groups, scale, eps, update)
 
-    async def ascore(self, rollouts: Sequence[Rollout], *, update: bool = True) -> Scored:
-        """As ``score``, without blocking the event loop.
+    async def abatch(
+        self,
+        rollouts: Sequence[Rollout] | Signals,
+        groups: ArrayLike | None = None,
+        *,
+        scale: Scale | None = None,
+        eps: float = 1e-4,
+        update: bool = True,
+    ) -> Batch:
+        """As ``batch``, without blocking the event loop."""
+        signals = rollouts if isinstance(rollouts, Signals) else await self.ameasure(rollouts)
+        return self._batch(rollouts, signals, groups, scale, eps, update)
 
-        Concurrent calls, from tasks or from threads, take turns at the state in the order in which their signals are complete.
-        """
-        return self._shape_signals(rollouts, await self.ameasure(rollouts), update)
+    def _batch(
+        self,
+        rollouts: Sequence[Rollout] | Signals,
+        signals: Signals,
+        groups: ArrayLike | None,
+        scale: Scale | None,
+        eps: float,
+        update: bool,
+    ) -> Batch:
+        if groups is None:
+            if isinstance(rollouts, Signals):
+                raise InputError("signals do not say which prompt they belong to; give groups, one label a response")
+            groups = [rollout.prompt_id for rollout in rollouts]
+        rate = self.check_failures(signals)
+        with self._lock:  # or two threads would both start from the same state, and one batch would be lost
+            made = assemble(self.rule, signals, groups, self.state, scale=scale, eps=eps, failure_rate=rate)
+            if not update:
+                return made._replace(state=self.state)
+            self.state = made.state
+        return made
 
     def _signals(self, rollouts: Sequence[Rollout], verdicts: list[Verdict], measured: StepScores | ArrayLike) -> Signals:
         """Both signals, once it is certain that each belongs to its row."""
@@ -189,12 +277,7 @@ class HybridReward:
             raise InputError(
                 f"the reward model {name!r} gave scores of shape {scores_B.shape} for {len(rollouts)} rollouts; one each is due"
             )
-        return Signals(verdicts, scores_B, steps)
-
-    def _shape_signals(self, rollouts: Sequence[Rollout], signals: Signals, update: bool) -> Scored:
-        self.check_failures(self.failures(signals))
-        groups = np.array([rollout.prompt_id for rollout in rollouts], dtype=np.str_)
-        return Scored(signals, self.shape(signals.values, signals.scores, groups, update=update))
+        return Signals.of(verdicts, scores_B, steps)
 
     def take_metrics(self) -> dict[str, float]:
         """What verifier and reward model counted since the last call, by names for a log: who decided, what a cache knew."""

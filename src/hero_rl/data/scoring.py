@@ -31,7 +31,7 @@ from hero_rl.errors import InputError, SignalError
 from hero_rl.files import changed, unchanged
 from hero_rl.pipeline import HybridReward, too_many_failures
 from hero_rl.rewards import SCALES, Scale
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.types import Rollout, Verifier
 
 logger = logging.getLogger(__name__)
 
@@ -252,8 +252,8 @@ def _measure(
         records = numbers.read(done, done + len(chunk))
         if records.size != len(chunk) or records["group"].tolist() != [_group_hash(rollout) for rollout in rollouts]:
             raise changed(source)
-        records["verdict"], records["score"] = signals.values, signals.scores
-        records["reason"] = [_code(verdict, codes) for verdict in signals.verdicts]
+        records["verdict"], records["score"] = signals.verdicts, signals.scores
+        records["reason"] = [codes.setdefault(reason, len(codes)) for reason in signals.reasons]
         numbers.write(done, records)
         for values in signals.step_scores or ():
             step_scores.append(values)
@@ -264,10 +264,6 @@ def _measure(
     if done != numbers.rows:
         raise changed(source)
     return codes, failures
-
-
-def _code(verdict: Verdict, codes: dict[str, int]) -> int:
-    return codes.setdefault(verdict.reason, len(codes))
 
 
 def _check_failures(failures: int, done: int, total: int, max_rate: float, names: str) -> None:

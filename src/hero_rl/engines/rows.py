@@ -1,4 +1,4 @@
-"""From an engine's training rows to shaped rewards and back. Pure: no engine is imported here.
+"""From an engine's training rows to signals of rollouts, and from a batch back to rows. Pure: no engine is imported here.
 
 A rollout may have become several rows (an agent whose context was cut, a fan-out), of which the last carries the signals;
 rows may be padding; and a group may have lost members. Rules know none of that: they see one entry a rollout.
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hero_rl.engines.signals import from_infos
-from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import RewardRule, RuleOutput, batch_summary
+from hero_rl.pipeline import HybridReward, Signals
+from hero_rl.rewards import RewardRule
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import BoolArray, FloatArray, IntArray
 from hero_rl.verifiers import ColumnVerifier
@@ -33,40 +33,22 @@ class Row(NamedTuple):
     """As ``signals.to_info`` made it; None: padding."""
 
 
-class Shaped(NamedTuple):
-    """What the rule says, a row at a time, in the order of the rows."""
+class Rollouts(NamedTuple):
+    """The rollouts behind some rows."""
 
-    rewards: FloatArray
-    """Shape (R,); NaN: left out of its group, or padding."""
-    weights: FloatArray
-    """Shape (R,); multiply the advantage by it. 1 for padding."""
-    compared: BoolArray
-    """Shape (R,); False: nothing to compare with (left out, alone in its group, or padding), so no advantage."""
+    signals: Signals
+    """One entry a rollout, as ``groups``, ``final`` and ``steps``."""
+    groups: list[str]
     final: IntArray
     """Shape (B,), the row that stands for each rollout."""
-    verdicts: FloatArray
-    """Shape (B,)."""
-    scores: FloatArray
-    """Shape (B,)."""
-    groups: IntArray
-    """Shape (B,); prompts numbered as they come."""
     steps: tuple[str, ...]
-    """One entry a rollout: its step scores as ``steps.write_steps`` wrote them; "" where there are none, or several rows."""
-    output: RuleOutput
-    """Of the rule, one entry a rollout."""
-    state_metrics: Mapping[str, float]
-    """What the rule's state says of itself after the batch."""
-    failure_rate: float
+    """Step scores as ``steps.write_steps`` wrote them; "" where there are none, or several rows."""
+    index: IntArray
+    """Shape (R,), the rollout of each row; -1 for padding."""
 
-    def summary(self, advantages_R: FloatArray) -> dict[str, float]:
-        """The numbers of ``batch_summary`` and the rule's state, ``sigma_mean`` and ``failure_rate``, where they have a value.
-
-        Args:
-            advantages_R: shape (R,), as the policy is updated with, weights included.
-        """
-        numbers = batch_summary(self.verdicts, self.scores, self.groups, advantages_R[self.final], self.weights[self.final])
-        numbers |= {"sigma_mean": self.output.sigma_mean, **self.state_metrics, "failure_rate": self.failure_rate}
-        return {name: value for name, value in numbers.items() if not np.isnan(value)}
+    def by_row(self, values_B: FloatArray, *, padding: float) -> FloatArray:
+        """Shape (R,), the value of each row's rollout."""
+        return np.where(self.index >= 0, values_B[self.index], padding)
 
 
 def column_reward(rule: RewardRule, *, max_failure_rate: float = 0.1) -> HybridReward:
@@ -81,16 +63,10 @@ def column_reward(rule: RewardRule, *, max_failure_rate: float = 0.1) -> HybridR
     )
 
 
-def shape_rows(reward: HybridReward, rows: Sequence[Row], *, update: bool = True) -> Shaped | None:
-    """Shaped rewards of whole groups; None where all rows are padding.
-
-    Args:
-        reward: rule and state.
-        rows: of complete groups, in any order.
-        update: False (evaluation): the state stays as it is.
+def read_rows(rows: Sequence[Row]) -> Rollouts | None:
+    """The rollouts of some rows, in any order; None where all are padding.
 
     Raises:
-        SignalError: too many signals failed.
         InputError: a row without signals.
     """
     last: dict[str, int] = {}
@@ -99,35 +75,19 @@ def shape_rows(reward: HybridReward, rows: Sequence[Row], *, update: bool = True
             last[row.rollout] = number
     if not last:
         return None
-    signals = from_infos([rows[number].info or {} for number in last.values()])
-    failures = np.maximum(signals.failed, np.isnan(signals.scores)) if reward.scorer is not None else signals.failed
-    reward.check_failures(failures)
-
-    # Numbered as they come: engines name prompts at random, and the order of a sum is its last digit.
-    numbers: dict[str, int] = {}
-    groups = np.array([numbers.setdefault(rows[number].group, len(numbers)) for number in last.values()], dtype=np.intp)
-    output = reward.shape(signals.verdicts, signals.scores, groups, update=update)
-    known = ~np.isnan(output.rewards)
-    compared = known & (np.bincount(groups, weights=known)[groups] > 1)
-
+    finals = [rows[number] for number in last.values()]
     count = Counter(row.rollout for row in rows if row.info is not None)
     place = {rollout: position for position, rollout in enumerate(last)}
-    index = np.array([place[row.rollout] if row.info is not None else -1 for row in rows], dtype=np.intp)
-    real = index >= 0
-    return Shaped(
-        rewards=np.where(real, output.rewards[index], np.nan),
-        weights=np.where(real, output.weights[index], 1.0),
-        compared=real & compared[index],
+    return Rollouts(
+        signals=from_infos([row.info or {} for row in finals]),
+        groups=[row.group for row in finals],
         final=np.array(list(last.values()), dtype=np.intp),
-        verdicts=signals.verdicts,
-        scores=signals.scores,
-        groups=groups,
-        steps=tuple(_steps(rows[number]) if count[rows[number].rollout] == 1 else "" for number in last.values()),
-        output=output,
-        state_metrics=reward.state.metrics(),
-        failure_rate=float(failures.mean()),
+        steps=tuple(str((row.info or {}).get("steps") or "") if count[row.rollout] == 1 else "" for row in finals),
+        index=np.array([place[row.rollout] if row.info is not None else -1 for row in rows], dtype=np.intp),
     )
 
 
-def _steps(row: Row) -> str:
-    return str((row.info or {}).get("steps") or "")
+def compared(rewards_B: FloatArray, groups_B: IntArray) -> BoolArray:
+    """Shape (B,): whether a response has another of its group to compare with; False where it is left out."""
+    known = ~np.isnan(rewards_B)
+    return known & (np.bincount(groups_B, weights=known)[groups_B] > 1)

@@ -11,31 +11,20 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from hero_rl.engines.steps import ends_of, write_steps
 from hero_rl.errors import InputError, MissingDependencyError, first_line
-from hero_rl.pipeline import ascore_with_steps
-from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
+from hero_rl.pipeline import Signals, ascore_with_steps
+from hero_rl.types import Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
 
 logger = logging.getLogger(__name__)
 
 Info: TypeAlias = dict[str, float | str]
 KEYS = ("score", "acc", "verdict", "abstain", "failed", "rm_score", "rm_ok", "reason", "steps")
 """Keys of every mapping. ``score`` is ``acc``, the bare verdict, so that an engine's filters and validation see that."""
-
-
-class Signals(NamedTuple):
-    """What some mappings say, as the arrays that rules take."""
-
-    verdicts: FloatArray
-    """Shape (B,): 1, 0, ``LEARNED_YES``, NaN abstain."""
-    scores: FloatArray
-    """Shape (B,): NaN missing."""
-    failed: FloatArray
-    """Shape (B,): 1 where the verifier broke."""
 
 
 def to_info(verdict: Verdict, score: float, steps: str = "") -> Info:
@@ -62,7 +51,7 @@ def to_info(verdict: Verdict, score: float, steps: str = "") -> Info:
 
 
 def from_infos(infos: Sequence[Mapping[str, Any]]) -> Signals:
-    """The arrays behind some mappings; the other half of ``to_info``.
+    """The signals behind some mappings; the other half of ``to_info``.
 
     Only ``acc`` is a must: a reward function of somebody else's, which returns ``acc`` and perhaps ``rm_score``, will do.
 
@@ -77,8 +66,8 @@ def from_infos(infos: Sequence[Mapping[str, Any]]) -> Signals:
             )
     verdicts = [math.nan if info.get("abstain") else float(info.get("verdict", info["acc"])) for info in infos]
     scores = [_score(info) for info in infos]
-    failed = [float(info.get("failed", 0.0)) for info in infos]
-    return Signals(*(np.array(values, dtype=np.float64) for values in (verdicts, scores, failed)))
+    failed = [bool(info.get("failed")) for info in infos]
+    return Signals(np.array(verdicts, dtype=np.float64), np.array(scores, dtype=np.float64), np.array(failed, dtype=np.bool_))
 
 
 async def judge(rollout: Rollout, verifier: Verifier, scorer: Scorer | None) -> Info:

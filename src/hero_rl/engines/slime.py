@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -31,12 +32,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import numpy as np
 
 from hero_rl.engines.parts import plain, rule_from, scorer_from, verifier_from
-from hero_rl.engines.rows import Row, column_reward, shape_rows
+from hero_rl.engines.rows import Row, column_reward, read_rows
 from hero_rl.engines.signals import Info, judge
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import Scale, check_scale, group_advantages
+from hero_rl.rewards import Scale, check_scale
 from hero_rl.types import Rollout, Scorer, Verifier
 
 logger = logging.getLogger(__name__)
@@ -122,21 +123,17 @@ def post_process(args: object, samples: Sequence[Nested], **_: object) -> PostPr
     flat = list(_flatten(samples))
     reward = _reward(args)
     rows = [_row(number, sample) for number, sample in enumerate(flat)]
-    shaped = shape_rows(reward, rows)
-    if shaped is None:
+    found = read_rows(rows)
+    if found is None:
         return PostProcessed([], [])
-    values = shaped.rewards[shaped.final]
     scale = _scale(args)
+    batch = reward.batch(found.signals, found.groups, scale=scale, eps=1e-6)
     if scale is None:
-        numbers = np.nan_to_num(shaped.rewards * shaped.weights, nan=0.0)
-    else:
-        weights = shaped.weights[shaped.final]
-        advantages = group_advantages(values, shaped.groups, scale=scale, weights_B=weights, eps=1e-6)
-        by_rollout = dict(zip((rows[i].rollout for i in shaped.final), advantages, strict=True))
-        numbers = np.array([by_rollout[row.rollout] for row in rows])
-    summary = shaped.summary(numbers)
-    logger.info("hero-rl: %s", ", ".join(f"{name} {value:.4g}" for name, value in summary.items()))
+        batch = batch._replace(advantages=np.nan_to_num(batch.rewards * batch.weights, nan=0.0))
+    known = {name: value for name, value in batch.summary.items() if not math.isnan(value)}
+    logger.info("hero-rl: %s", ", ".join(f"{name} {value:.4g}" for name, value in known.items()))
     _save_state(args, reward)
+    numbers = found.by_row(batch.advantages, padding=0.0)
     return PostProcessed([float(cast(Mapping[str, Any], row.info)["acc"]) for row in rows], numbers.tolist())
 
 

@@ -11,11 +11,12 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from hero_rl.rewards import NO_STEPS, RewardRule, RuleOutput, StepAdvantages, Steps, step_advantages
+from hero_rl.pipeline import Batch
+from hero_rl.rewards import NO_STEPS, RewardRule, StepAdvantages, Steps, step_advantages
 from hero_rl.scorers.steps import step_ends
 from hero_rl.types import FloatArray, IntArray, Rollout, Scorer
 
@@ -152,43 +153,28 @@ def _checksum(text: str) -> int:
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
 
 
-class ShapedSteps(NamedTuple):
-    """The advantages of the steps of a batch."""
+def shape_steps(rule: RewardRule, batch: Batch, steps_B: Sequence[Steps]) -> tuple[StepAdvantages, dict[str, float]]:
+    """The advantages of a batch's steps as the rule asks for them (``rewards.step_advantages``), and two numbers for a log.
 
-    advantages: StepAdvantages
-    metrics: dict[str, float]
-    """``steps_shaped``, the share of responses whose steps differ in their advantage, and ``steps_size``, the mean over all
-    tokens that belong to a step of how far a token's advantage is from its response's."""
-
-
-def shape_steps(
-    rule: RewardRule,
-    output: RuleOutput,
-    verdicts_B: FloatArray,
-    groups_B: IntArray,
-    outcome_B: FloatArray,
-    steps_B: Sequence[Steps],
-) -> ShapedSteps:
-    """The advantages of steps as the rule asks for them (``rewards.step_advantages``).
+    The numbers: ``steps_shaped``, the share of responses whose steps differ in their advantage, and ``steps_size``, the mean
+    over all tokens that belong to a step of how far a token's advantage is from its response's.
 
     Args:
         rule: has ``steps``.
-        output: what the rule made of the batch.
-        verdicts_B: shape (B,), of whole groups, as all that follow.
-        groups_B: shape (B,).
-        outcome_B: shape (B,), the advantages of responses, weights included.
+        batch: what the rule made of the responses.
         steps_B: one entry a response.
     """
     assert rule.steps is not None
-    kept = np.where(np.isnan(output.rewards), np.nan, outcome_B)
+    kept = np.where(np.isnan(batch.rewards), np.nan, batch.advantages)
+    verdicts_B = batch.signals.verdicts
     if not rule.needs_verdicts:
         verdicts_B = np.full_like(verdicts_B, np.nan)  # a rule that does not ask for them has no order of theirs to keep
     found = step_advantages(
-        kept, steps_B, verdicts_B, groups_B, rule.steps, weights_B=output.weights, learned_credit=rule.learned_credit
+        kept, steps_B, verdicts_B, batch.groups, rule.steps, weights_B=batch.weights, learned_credit=rule.learned_credit
     )
     moved = sum(
         float(np.abs(values - outcome) @ steps.lengths)
-        for values, outcome, steps in zip(found.steps, outcome_B.tolist(), steps_B, strict=True)
+        for values, outcome, steps in zip(found.steps, batch.advantages.tolist(), steps_B, strict=True)
     )
     tokens = sum(int(steps.lengths.sum()) for steps in steps_B)
-    return ShapedSteps(found, {"steps_shaped": float(found.shaped.mean()), "steps_size": moved / tokens if tokens else 0.0})
+    return found, {"steps_shaped": float(found.shaped.mean()), "steps_size": moved / tokens if tokens else 0.0}

@@ -50,6 +50,21 @@ def index_groups(groups_B: ArrayLike) -> Groups:
     return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
 
 
+def number_groups(groups_B: ArrayLike) -> IntArray:
+    """Shape (B,): group numbers 0 .. P-1; of labels that are text, in the order in which they come.
+
+    Engines name prompts at random, and the order in which groups are summed up is the last digit of a sum.
+
+    Raises:
+        InputError: as ``index_groups``.
+    """
+    labels_B = np.asarray(groups_B)
+    if labels_B.ndim != 1 or labels_B.dtype.kind != "U":
+        return index_groups(labels_B).index_B
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels_B.tolist()], dtype=np.intp)
+
+
 def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
     """As ``index_groups``; a lookup table instead of a sort, where the labels are dense enough for one."""
     low, high = int(labels_B.min()), int(labels_B.max())

@@ -15,13 +15,13 @@ from hero_rl.engines.service.problems import RequestError
 from hero_rl.engines.service.schemas import Group, Response, ScoreGroup, ScoreGroups
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Request
-from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RuleOutput, RuleState, RunningMean, Scale, group_advantages
+from hero_rl.pipeline import Batch, Signals
+from hero_rl.rewards import RuleState, RunningMean, Scale
 from hero_rl.types import Rollout, Verdict
 
 
-class Batch(NamedTuple):
-    """Groups that a rule sees together."""
+class Asked(NamedTuple):
+    """Groups that a rule shall see together."""
 
     run_id: str
     prompt_ids: list[str | None]
@@ -39,8 +39,8 @@ class Batch(NamedTuple):
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
 
-def make_batch(body: ScoreGroup | ScoreGroups, key: str | None, settings: ServiceSettings) -> Batch:
-    """The batch that a request describes.
+def read_request(body: ScoreGroup | ScoreGroups, key: str | None, settings: ServiceSettings) -> Asked:
+    """What a request asks for.
 
     Args:
         body: the request.
@@ -54,7 +54,7 @@ def make_batch(body: ScoreGroup | ScoreGroups, key: str | None, settings: Servic
     sizes = [len(group.responses) for group in groups]
     check_counts(sizes, settings)
     key = (key or body.idempotency_key) if body.update else None
-    return Batch(
+    return Asked(
         run_id=body.run_id,
         prompt_ids=[group.prompt_id for group in groups],
         sizes=sizes,
@@ -98,45 +98,50 @@ def rollouts_of(group: Group, place: int = 0) -> list[Rollout]:
 
 def verdict_out(verdict: Verdict) -> dict[str, object]:
     """A verdict for an answer."""
-    label = verdict.label
-    return {
-        "verdict": 1 if label == "correct" else 0 if label == "incorrect" else None,
-        "reason": verdict.reason,
-        "failed": verdict.failed,
-        "learned": verdict.learned,
-    }
+    return _verdict(verdict.value, verdict.reason, verdict.failed, verdict.learned)
 
 
-def answer(batch: Batch, signals: Signals, shaped: RuleOutput, reward: HybridReward, scale: Scale) -> bytes:
-    """The answer's JSON; ``reward`` holds the run's state after the batch."""
-    advantages_B = group_advantages(shaped.rewards, batch.groups_B, scale=scale, weights_B=shaped.weights)
+def verdicts_out(signals: Signals) -> list[dict[str, object]]:
+    """The verdicts for an answer."""
+    assert signals.learned is not None
+    columns = (signals.verdicts.tolist(), signals.reasons, signals.failed.tolist(), signals.learned.tolist())
+    return [_verdict(*row) for row in zip(*columns, strict=True)]
+
+
+def _verdict(value: float, reason: str, failed: bool, learned: bool) -> dict[str, object]:
+    verdict = None if math.isnan(value) else int(value > 0.0)
+    return {"verdict": verdict, "reason": reason, "failed": failed, "learned": learned}
+
+
+def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
+    """The answer's JSON; ``rule`` by its name."""
     columns = zip(
-        map(verdict_out, signals.verdicts),
-        _numbers(signals.scores),
-        _numbers(shaped.rewards),
-        shaped.weights.tolist(),
-        advantages_B.tolist(),
+        verdicts_out(batch.signals),
+        _numbers(batch.signals.scores),
+        _numbers(batch.rewards),
+        batch.weights.tolist(),
+        batch.advantages.tolist(),
         strict=True,
     )
     rows = [
         {**verdict, "rm_score": score, "reward": value, "weight": weight, "advantage": advantage}
         for verdict, score, value, weight, advantage in columns
     ]
-    ends = np.cumsum(batch.sizes).tolist()
+    ends = np.cumsum(asked.sizes).tolist()
     groups: list[dict[str, object]] = [
         {"prompt_id": prompt_id, "weight": rows[end - size]["weight"], "responses": rows[end - size : end]}
-        for prompt_id, size, end in zip(batch.prompt_ids, batch.sizes, ends, strict=True)
+        for prompt_id, size, end in zip(asked.prompt_ids, asked.sizes, ends, strict=True)
     ]
     state: Mapping[str, object] = {
-        "run_id": batch.run_id,
-        "rule": reward.rule.name,
+        "run_id": asked.run_id,
+        "rule": rule,
         "scale": scale,
-        "sigma_mean": number(shaped.sigma_mean),
-        "running_mean": number(mean_so_far(reward.state)),
-        "metrics": {name: value for name, value in reward.state.metrics().items() if not math.isnan(value)},
-        "updates": reward.state.updates,
+        "sigma_mean": number(batch.sigma_mean),
+        "running_mean": number(mean_so_far(batch.state)),
+        "metrics": {name: value for name, value in batch.state.metrics().items() if not math.isnan(value)},
+        "updates": batch.state.updates,
     }
-    return json.dumps({**state, **(groups[0] if batch.alone else {"groups": groups})}, allow_nan=False).encode()
+    return json.dumps({**state, **(groups[0] if asked.alone else {"groups": groups})}, allow_nan=False).encode()
 
 
 def mean_so_far(state: RuleState) -> float:

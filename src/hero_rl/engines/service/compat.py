@@ -8,6 +8,7 @@ import time
 import uuid
 from typing import Annotated, Any, Literal, TypeAlias
 
+import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -80,7 +81,7 @@ async def get_reward(
         "extra_logs": {
             "rm_score": [0.0 if math.isnan(score) else score for score in signals.scores.tolist()],
             "rm_ok": [1.0 - one for one in missing],
-            "abstained": [float(one.label == "abstain") for one in signals.verdicts],
+            "abstained": np.isnan(signals.verdicts).astype(np.float64).tolist(),
             "prompt_found": [float(found) for _, found in split],
         },
     }
@@ -101,7 +102,7 @@ def split_query(query: str, prompt: str) -> tuple[str, bool]:
 
 def _raw_rewards(signals: Signals, *, verified: bool) -> list[float]:
     if verified:
-        return [float(one.label == "correct") for one in signals.verdicts]
+        return (signals.verdicts > 0.0).astype(np.float64).tolist()
     return [0.0 if math.isnan(score) else score for score in signals.scores.tolist()]
 
 
@@ -155,7 +156,7 @@ async def gym_verify(
         response=_output_text(body.response.get("output")), messages=tuple(turns),
     )  # fmt: skip
     signals = await service.measure([rollout], deadline_of(request, x_deadline_s, service))
-    shown = batches.verdict_out(signals.verdicts[0])
+    shown = batches.verdicts_out(signals)[0]
     return {
         **body.model_dump(exclude_unset=True),
         "reward": _raw_rewards(signals, verified=service.reward.verifier is not None)[0],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-
-from hero_rl.types import Verdict
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -32,10 +31,14 @@ class Metrics:
         self.replays = Counter("hero_replays", "Retried requests that were answered from memory.", registry=self.registry)
         self.registry.register(_Live(live))
 
-    def count_verdicts(self, verdicts: Sequence[Verdict]) -> None:
-        """Take some verdicts in."""
-        for label, count in Counts("failed" if one.failed else one.label for one in verdicts).items():
-            self.verdicts.labels(label).inc(count)
+    def count_verdicts(self, verdicts_B: ArrayLike, failed_B: ArrayLike) -> None:
+        """Take some verdicts in, as ``Signals`` has them."""
+        verdicts, failed = np.asarray(verdicts_B, dtype=np.float64), np.asarray(failed_B, dtype=np.bool_)
+        labels = {"correct": verdicts > 0.0, "incorrect": verdicts == 0.0, "abstain": np.isnan(verdicts)}
+        counts = {label: int((rows & ~failed).sum()) for label, rows in labels.items()} | {"failed": int(failed.sum())}
+        for label, count in counts.items():
+            if count:
+                self.verdicts.labels(label).inc(count)
 
     def text(self) -> bytes:
         """What Prometheus reads."""

@@ -79,8 +79,8 @@ async def _score(
     body: schemas.ScoreGroup | schemas.ScoreGroups, request: Request, service: RewardService, key: str | None,
     header_s: float | None,
 ) -> Response:  # fmt: skip
-    batch = batches.make_batch(body, key, service.settings)
-    answer, replayed = await service.score(batch, deadline_of(request, header_s or body.deadline_s, service))
+    asked = batches.read_request(body, key, service.settings)
+    answer, replayed = await service.score(asked, deadline_of(request, header_s or body.deadline_s, service))
     return Response(answer, media_type=JSON, headers={"Idempotency-Replayed": "true"} if replayed else None)
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from prometheus_client.core import GaugeMetricFamily
 
 from hero_rl.engines.service import batch as batches
-from hero_rl.engines.service.batch import Batch
+from hero_rl.engines.service.batch import Asked
 from hero_rl.engines.service.gate import Gate
 from hero_rl.engines.service.metrics import Metrics, gauge, labelled
 from hero_rl.engines.service.problems import RequestError
@@ -78,34 +78,34 @@ class RewardService:
         self._all: set[_Job] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hero-state")
 
-    async def score(self, batch: Batch, deadline: float) -> tuple[bytes, bool]:
+    async def score(self, asked: Asked, deadline: float) -> tuple[bytes, bool]:
         """The answer, and whether it is one given before.
 
         Args:
-            batch: what to score.
+            asked: what to score.
             deadline: on the event loop's clock.
 
         Raises:
             RequestError: no answer; the state is then unchanged.
         """
-        if batch.request is None:
-            return await self._wait(self._start(batch), deadline), False
-        job = self._jobs.get(batch.request)
-        known = job.digest if job else self.store.digest(batch.request)
-        if known not in (None, batch.digest):
+        if asked.request is None:
+            return await self._wait(self._start(asked), deadline), False
+        job = self._jobs.get(asked.request)
+        known = job.digest if job else self.store.digest(asked.request)
+        if known not in (None, asked.digest):
             raise RequestError(
-                "key_reused", f"the idempotency key {batch.request.key!r} came before with another request; use a new one"
+                "key_reused", f"the idempotency key {asked.request.key!r} came before with another request; use a new one"
             )
         if job is None and known is not None:
-            kept = await self._in_thread(partial(self.store.answer, batch.request))
+            kept = await self._in_thread(partial(self.store.answer, asked.request))
             if kept is not None:
                 self.metrics.replays.inc()
                 return kept, True
-            job = self._jobs.get(batch.request)
+            job = self._jobs.get(asked.request)
         if job is not None:
             self.metrics.replays.inc()
             return await self._wait(job, deadline), True
-        return await self._wait(self._start(batch), deadline), False
+        return await self._wait(self._start(asked), deadline), False
 
     async def verify(self, rollouts: Sequence[Rollout], deadline: float) -> list[Verdict]:
         """One verdict a rollout; failures are among them.
@@ -117,7 +117,8 @@ class RewardService:
         if verifier is None:
             raise RequestError("bad_input", "this service has no verifier")
         verdicts = await self.within(deadline, verifier.averify(rollouts))
-        self.metrics.count_verdicts(verdicts)
+        failed = [verdict.failed for verdict in verdicts]
+        self.metrics.count_verdicts([verdict.value for verdict in verdicts], failed)
         return verdicts
 
     async def measure(self, rollouts: Sequence[Rollout], deadline: float) -> Signals:
@@ -209,12 +210,12 @@ class RewardService:
         finally:
             self.store.close()
 
-    def _start(self, batch: Batch) -> _Job:
-        job = _Job(batch.digest, batch.request)
-        job.task = asyncio.create_task(self._work(job, batch))
+    def _start(self, asked: Asked) -> _Job:
+        job = _Job(asked.digest, asked.request)
+        job.task = asyncio.create_task(self._work(job, asked))
         self._all.add(job)
-        if batch.request:
-            self._jobs[batch.request] = job
+        if asked.request:
+            self._jobs[asked.request] = job
         job.task.add_done_callback(partial(self._finished, job))
         return job
 
@@ -247,39 +248,38 @@ class RewardService:
                 job.task.cancel()
                 self._forget(job)  # at once: a retry must not join what is being given up
 
-    async def _work(self, job: _Job, batch: Batch) -> bytes:
+    async def _work(self, job: _Job, asked: Asked) -> bytes:
         async with self.gate.slot():
             try:
-                signals = await self.reward.ameasure(batch.rollouts)
+                signals = await self.reward.ameasure(asked.rollouts)
             except InputError as error:
                 raise RequestError("bad_input", str(error)) from error
             except SignalError as error:
                 raise RequestError("too_many_failures", str(error)) from error
             self._check(signals)
             job.committing = True
-            return await self._in_thread(partial(self._commit, batch, signals))
+            return await self._in_thread(partial(self._commit, asked, signals))
 
     def _check(self, signals: Signals) -> None:
         if self.reward.verifier is not None:
-            self.metrics.count_verdicts(signals.verdicts)
-        failures = self.reward.failures(signals)
+            self.metrics.count_verdicts(signals.verdicts, signals.failed)
         if self.reward.scorer is not None:
             self.metrics.missing_scores.inc(float((signals.scores != signals.scores).sum()))
         try:
-            self.reward.check_failures(failures)
+            self.reward.check_failures(signals)
         except SignalError as error:
             raise RequestError("too_many_failures", str(error)) from error
 
-    def _commit(self, batch: Batch, signals: Signals) -> bytes:
+    def _commit(self, asked: Asked, signals: Signals) -> bytes:
         """Apply the rule, store, and move the state; in the state's thread."""
-        reward = self._run(batch.run_id)
+        reward = self._run(asked.run_id)
         before: RuleState = reward.state
         try:
-            shaped = reward.shape(signals.values, signals.scores, batch.groups_B, update=batch.update)
-            body = batches.answer(batch, signals, shaped, reward, self.scale)
-            if batch.request or reward.state != before:
+            batch = reward.batch(signals, asked.groups_B, scale=self.scale, update=asked.update)
+            body = batches.answer(asked, batch, reward.rule.name, self.scale)
+            if asked.request or reward.state != before:
                 self.store.commit(
-                    batch.run_id, reward.state_dict(), request=batch.request, digest=batch.digest, body=body
+                    asked.run_id, reward.state_dict(), request=asked.request, digest=asked.digest, body=body
                 )  # fmt: skip
         except InputError as error:
             reward.state = before

@@ -21,14 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker, _AsyncRolloutLoop
 
 from hero_rl.engines.trl.signals import Prompt, to_rollout
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import group_advantages
 
 
 class GroupReward:
@@ -78,12 +76,10 @@ class GroupReward:
                        finished=bool(ids) and ids[-1] in self.eos_token_ids, needs_reference=self.reward.verifier is not None)
             for row, (prompt, completion, ids) in enumerate(zip(prompts, completions, completion_ids, strict=True))
         ]  # fmt: skip
-        _, shaped = await self.reward.ascore(rollouts)
+        batch = await self.reward.abatch(rollouts, scale="none")
         if self.state_file is not None:
             write_text(self.state_file, json.dumps(self.reward.state_dict()) + "\n")
-        groups = np.zeros(len(rollouts), dtype=np.int64)
-        advantages = group_advantages(shaped.rewards, groups, scale="none", weights_B=shaped.weights)
-        return [None if math.isnan(reward) else float(a) for reward, a in zip(shaped.rewards, advantages, strict=True)]
+        return [None if math.isnan(reward) else a for reward, a in zip(batch.rewards, batch.advantages.tolist(), strict=True)]
 
     def _load(self) -> None:
         """Once, in the worker's process: the state may have moved since this object was made and pickled."""

@@ -146,16 +146,17 @@ class _Rounds(TrainerCallback):
 
     def hear(self, rollouts: Sequence[Rollout], signals: Signals) -> None:
         """Keep what a rule decided; no step is noted yet."""
-        rows = zip(rollouts, signals.verdicts, signals.scores.tolist(), strict=True)
+        assert signals.learned is not None
+        rows = zip(rollouts, signals.verdicts.tolist(), signals.reasons, signals.learned, signals.scores.tolist(), strict=True)
         self._rows.extend(
             {
                 "prompt_id": rollout.prompt_id or _fingerprint(rollout), "problem": rollout.problem,
                 "reference": rollout.reference, "response": rollout.response, "finished": rollout.finished,
-                "correct": int(verdict.label == "correct"), "reason": verdict.reason,
+                "correct": int(verdict), "reason": reason,
                 "rm_score": score if np.isfinite(score) else None,
             }
-            for rollout, verdict, score in rows
-            if verdict.label != "abstain" and not verdict.learned
+            for rollout, verdict, reason, learned, score in rows
+            if not (learned or np.isnan(verdict))
         )  # fmt: skip
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

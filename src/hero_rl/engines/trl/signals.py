@@ -72,10 +72,10 @@ class LocalSignals:
                 self.steps.read(rollouts, self._signals, completion_ids)
         except Exception as error:  # noqa: BLE001  # raised by the trainer, once every process knows
             self.error = error
-            self._signals = Signals([Verdict("abstain", "error", failed=True)] * len(prompts), np.full(len(prompts), np.nan))
-        values = self._signals.values.tolist()
+            self._signals = Signals.of([Verdict("abstain", "error", failed=True)] * len(prompts), np.full(len(prompts), np.nan))
+        values = self._signals.verdicts.tolist()
         log_extra("verdict", values)
-        log_extra("reason", [verdict.reason for verdict in self._signals.verdicts])
+        log_extra("reason", list(self._signals.reasons))
         log_extra("rm_score", self._signals.scores.tolist())
         return values
 
@@ -87,7 +87,7 @@ class LocalSignals:
         """1 where a signal could not be had because something broke, else 0; ``RAISED`` everywhere after an error."""
         if self.error is not None:
             return [RAISED] * len(prompts)
-        return self.reward.failures(self._kept(prompts)).tolist()
+        return self.reward.failures(self._kept(prompts)).astype(np.float64).tolist()
 
     @property
     def measured(self) -> tuple[list[Rollout], Signals]:

@@ -3,10 +3,11 @@
 Two methods are extended, and both call ``super()``:
 
     _calculate_rewards                 raw signals are measured per process and gathered by TRL; the rule shapes whole groups
-    _generate_and_score_completions    the prompt weights multiply the advantages, and step scores may shape those of tokens
+    _generate_and_score_completions    the advantages are those of the batch (TRL's own, times the prompt weights), and step
+                                       scores may shape those of tokens
 
 Both are private to TRL, so TRL is pinned to one minor release and a test checks their signatures. What this is not: a copy of
-any TRL method. Normalisation, losses, KL, generation, logging and checkpoints are TRL's own.
+any TRL method. Losses, KL, generation, logging and checkpoints are TRL's own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
-from accelerate.utils import gather, gather_object
+from accelerate.utils import gather_object
 from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
@@ -28,9 +29,9 @@ from hero_rl.engines.steps import shape_steps
 from hero_rl.engines.trl.signals import COLUMNS, RAISED, LocalSignals, Report, common_error, no_reference, report_error
 from hero_rl.engines.trl.steps import LocalSteps
 from hero_rl.errors import HeroError, InputError, SettingsWarning
-from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RuleOutput, Scale, Steps, batch_summary, check_scale, spread_over_tokens
-from hero_rl.types import FloatArray, IntArray, Rollout
+from hero_rl.pipeline import Batch, HybridReward, Signals
+from hero_rl.rewards import Scale, Steps, check_scale, spread_over_tokens
+from hero_rl.types import IntArray, Rollout
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +45,10 @@ class HeroTrainer(GRPOTrainer):
     The dataset needs the columns ``prompt`` (text or conversation) and ``reference``; ``problem`` is optional; every other
     column reaches verifier and reward model in ``Rollout.extra``.
 
-    Logged beside TRL's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``,
-    the metrics of the rule's state after the batch, and, of the main process alone, what a cascade or a cache counted. A rule
-    that shapes steps adds ``steps_shaped`` and ``steps_size`` (``steps.ShapedSteps``), and everything else, the table
-    included, speaks of the advantages of responses. The completions table has the raw ``verdict``, ``reason`` and ``rm_score``
-    of every row.
+    Logged beside TRL's own metrics, under ``hero/``: ``Batch.summary`` and, of the main process alone, what a cascade or a
+    cache counted. A rule that shapes steps adds ``steps_shaped`` and ``steps_size`` (``steps.shape_steps``), and everything
+    else, the table included, speaks of the advantages of responses. The completions table has the raw ``verdict``, ``reason``
+    and ``rm_score`` of every row.
 
     The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it bit for bit. It
     is computed from gathered rows, so it is the same on every process. Evaluation reads it and never feeds it.
@@ -78,8 +78,7 @@ class HeroTrainer(GRPOTrainer):
         self.reward = reward
         self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
         """Called with this process's rollouts and their raw signals in every training batch; never in evaluation."""
-        self._shaped: RuleOutput | None = None
-        self._raw: FloatArray | None = None
+        self._batch: Batch | None = None
         self._local_steps = None if reward.rule.steps is None else LocalSteps(reward, lambda: self._tokenizer)
         self._steps: list[Steps] = []
         self._signals = signals = LocalSignals(reward, lambda: self.eos_token_ids, steps=self._local_steps)
@@ -97,53 +96,44 @@ class HeroTrainer(GRPOTrainer):
     ) -> torch.Tensor:
         """Shape (all rows, 4): the columns of ``COLUMNS``, gathered over processes, with the shaped reward filled in."""
         columns = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        raw = columns.cpu().double().numpy()  # in this order: Apple GPUs have no float64
-        _, verdicts, scores, failures = raw.T
+        # in this order: Apple GPUs have no float64
+        _, verdicts, scores, failures = columns.cpu().double().numpy().T
         if (failures == RAISED).any():
             self._raise_everywhere()
-        self.reward.check_failures(failures)
-
         if self._local_steps is not None:
             self._steps = cast("list[Steps]", gather_object(self._local_steps.rows))
         self._continue_state()
-        self._shaped = self.reward.shape(verdicts, scores, self._groups(len(raw)), update=self._training)
-        self._raw = raw
+        self._batch = self.reward.batch(
+            Signals(verdicts, scores, failures > 0.0),
+            self._groups(len(columns)),
+            scale=cast(Scale, self.scale_rewards),
+            update=self._training,
+        )
         if self._training:
             self._stored[STATE_KEY] = self.reward.state_dict()
             for listen in self.listeners:
                 listen(*self._signals.measured)
 
-        columns[:, 0] = torch.as_tensor(self._shaped.rewards, dtype=columns.dtype, device=columns.device)
+        columns[:, 0] = torch.as_tensor(self._batch.rewards, dtype=columns.dtype, device=columns.device)
         # TRL leaves a row out of its group only when all of its columns are NaN.
         columns[torch.isnan(columns[:, 0])] = math.nan
         return columns
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """TRL's batch, its advantages multiplied by the prompt weights; shape (B, T) where the rule shapes steps, else (B,)."""
+        """TRL's batch with the advantages of ours; shape (B, T) where the rule shapes steps, else (B,)."""
         output = super()._generate_and_score_completions(inputs)
-        assert self._shaped is not None
-        weights = torch.as_tensor(self._shaped.weights, dtype=output["advantages"].dtype, device=output["advantages"].device)
+        assert self._batch is not None
         rank = self.accelerator.process_index
         mine = slice(rank * len(inputs), (rank + 1) * len(inputs))
-        output["advantages"] = output["advantages"] * weights[mine]
-        gathered = cast(torch.Tensor, gather(output["advantages"])).cpu().double().numpy()
-        self._log_batch(gathered)
+        advantages = self._batch.advantages[mine]
+        self._log_batch(self._batch)
         if self._local_steps is not None:
-            output["advantages"] = self._by_token(output, gathered, mine)
+            found, numbers = shape_steps(self.reward.rule, self._batch, self._steps)
+            self._log(numbers)
+            width = output["completion_ids"].shape[1]
+            advantages = spread_over_tokens(advantages, found.steps[mine], self._steps[mine], width=width)
+        output["advantages"] = torch.as_tensor(advantages, dtype=output["advantages"].dtype).to(output["advantages"].device)
         return output
-
-    def _by_token(self, output: dict[str, Any], outcome: FloatArray, mine: slice) -> torch.Tensor:
-        """Shape (B, T), for the rows of this process: advantages of tokens, shaped by the scores of their steps."""
-        assert self._shaped is not None
-        assert self._raw is not None
-        found = shape_steps(self.reward.rule, self._shaped, self._raw[:, 1], self._groups(len(outcome)), outcome, self._steps)
-        metrics = self._metrics["train" if self._training else "eval"]
-        for name, value in found.metrics.items():
-            metrics[f"hero/{name}"].append(value)
-        spread = spread_over_tokens(
-            outcome[mine], found.advantages.steps[mine], self._steps[mine], width=output["completion_ids"].shape[1]
-        )
-        return torch.as_tensor(spread, dtype=output["advantages"].dtype).to(output["advantages"].device)
 
     def _raise_everywhere(self) -> NoReturn:
         """Raise what verifier or reward model raised on some process; every process comes here, for all saw the same rows."""
@@ -181,31 +171,22 @@ class HeroTrainer(GRPOTrainer):
                 "not written by HeroTrainer. Start a new run from its weights instead of resuming"
             )
 
-    def _log_batch(self, advantages: FloatArray) -> None:
-        """Metrics of the whole batch, the same on every process; and the table's advantages as they are used.
+    def _log_batch(self, batch: Batch) -> None:
+        """Metrics of the whole batch, the same on every process; and the table's advantages as they are used."""
+        self._log(batch.summary | self.reward.take_metrics())
+        # The table keeps the last rows of one generation batch: fewer than a large evaluation batch, more than a small one.
+        table = self._logs["advantages"]
+        for _ in range(min(len(batch.advantages), len(table))):
+            table.pop()
+        table.extend(batch.advantages.astype(np.float32).tolist())
 
-        Args:
-            advantages: shape (all rows,), weights included.
-        """
-        assert self._shaped is not None
-        assert self._raw is not None
-        _, verdicts, scores, failures = self._raw.T
-        summary = batch_summary(verdicts, scores, self._groups(len(advantages)), advantages, self._shaped.weights)
-        summary |= {"sigma_mean": self._shaped.sigma_mean, "failure_rate": float(failures.mean())}
-        summary |= self.reward.state.metrics()
-        summary |= self.reward.take_metrics()
+    def _log(self, numbers: Mapping[str, float]) -> None:
         metrics = self._metrics["train" if self._training else "eval"]
-        for name, value in summary.items():
+        for name, value in numbers.items():
             metrics[f"hero/{name}"].append(value)
         # TRL logs a metric without any value as None, of which TensorBoard warns at every step.
         for name in [name for name, values in metrics.items() if all(map(math.isnan, values))]:
             del metrics[name]
-
-        # The table keeps the last rows of one generation batch: fewer than a large evaluation batch, more than a small one.
-        table = self._logs["advantages"]
-        for _ in range(min(len(advantages), len(table))):
-            table.pop()
-        table.extend(advantages.tolist())
 
 
 def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridReward) -> None:

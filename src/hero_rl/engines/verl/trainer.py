@@ -40,12 +40,12 @@ from verl.trainer.ppo.v1 import (
 )
 from verl.utils import tensordict_utils
 
-from hero_rl.engines.rows import Row, Shaped, column_reward, shape_rows
+from hero_rl.engines.rows import Rollouts, Row, column_reward, compared, read_rows
 from hero_rl.engines.steps import StepReader, shape_steps
 from hero_rl.engines.verl.settings import UNGROUPED, check_config, estimator_of, read_settings
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import Batch, HybridReward
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ STATE_FILE = "hero_rl.json"
 class HeroMixin(PPOTrainer):
     """Shapes rewards between verl's reward workers and its advantage estimator.
 
-    Logged beside verl's own metrics, under ``hero/``: everything ``batch_summary`` returns, ``sigma_mean``, ``failure_rate``
-    and the metrics of the rule's state. verl's ``critic/score`` and ``critic/rewards`` are the shaped rewards. Validation is
-    not touched: ``val-core/.../acc`` is the verifier.
+    Logged beside verl's own metrics, under ``hero/``: the numbers of ``Batch.summary`` that are known. verl's
+    ``critic/score`` and ``critic/rewards`` are the shaped rewards. Validation is not touched: ``val-core/.../acc`` is the
+    verifier.
 
     Reference: HERO (arXiv 2510.07242). Departs from the paper: weights multiply advantages, not rewards.
     """
@@ -92,40 +92,41 @@ class HeroMixin(PPOTrainer):
         """
         data = tq.kv_batch_get(batch.keys, batch.partition_id, select_fields=["uid", "rm_scores", "extra_fields"])
         uids = [str(uid) for uid in data.pop("uid").tolist()]
-        shaped = shape_rows(self.hero, _rows(batch, uids, data.pop("extra_fields").tolist()))
-        if shaped is None:
+        found = read_rows(_rows(batch, uids, data.pop("extra_fields").tolist()))
+        if found is None:
             return super()._compute_advantage(batch, metrics)
-        alone = np.isnan(shaped.rewards) & ~_is_padding(batch)
-        _put(batch, rm_scores=_on_last_token(data["rm_scores"], shaped), uid=_set_apart(uids, alone))
+        made = self.hero.batch(found.signals, found.groups)
+        rewards = found.by_row(made.rewards, padding=np.nan)
+        alone = np.isnan(rewards) & ~_is_padding(batch)
+        _put(batch, rm_scores=_on_last_token(data["rm_scores"], rewards), uid=_set_apart(uids, alone))
         output = super()._compute_advantage(batch, metrics)
         if alone.any():
             _put(batch, uid=uids)
-        weighted = self._weigh(batch, shaped)
+        weighted = self._weigh(batch, found, made)
         largest = np.array([float(row[row.abs().argmax()]) if row.numel() else 0.0 for row in weighted])
-        numbers = shaped.summary(largest)
+        made = made._replace(advantages=largest[found.final])  # verl's estimator has more in it: KL, other baselines
+        numbers = {name: value for name, value in made.summary.items() if not np.isnan(value)}
         if self.hero.rule.steps is not None:
-            numbers |= self._shape_steps(batch, shaped, weighted, largest)
+            numbers |= self._shape_steps(batch, found, made, weighted)
         _put(batch, advantages=_jagged(weighted))
         metrics.update({f"hero/{name}": value for name, value in numbers.items()})
         return output
 
-    def _weigh(self, batch: KVBatchMeta, shaped: Shaped) -> list[torch.Tensor]:
+    def _weigh(self, batch: KVBatchMeta, found: Rollouts, made: Batch) -> list[torch.Tensor]:
         """The advantages in the queue times the prompt weights: one tensor a row, shape (tokens of the response,)."""
         # verl gives a response without a rival its whole reward as its advantage; compared with nothing, it has none.
-        counts = shaped.compared if self._grouped else ~np.isnan(shaped.rewards)
-        factors = np.where(counts | _is_padding(batch), shaped.weights, 0.0)
+        counts = compared(made.rewards, made.groups) if self._grouped else ~np.isnan(made.rewards)
+        factors = found.by_row(np.where(counts, made.weights, 0.0), padding=1.0)
         rows = tq.kv_batch_get(batch.keys, batch.partition_id, select_fields=["advantages"])["advantages"].unbind()
         return [row * factor for row, factor in zip(rows, factors.tolist(), strict=True)]
 
-    def _shape_steps(
-        self, batch: KVBatchMeta, shaped: Shaped, weighted: list[torch.Tensor], outcome_R: np.ndarray
-    ) -> dict[str, float]:
+    def _shape_steps(self, batch: KVBatchMeta, found: Rollouts, made: Batch, weighted: list[torch.Tensor]) -> dict[str, float]:
         """Add to ``weighted``, in place, by how much the advantage of each step differs from its response's; the metrics.
 
         Raises:
             InputError: the reward model gives no step scores.
         """
-        if not any(shaped.steps):
+        if not any(found.steps):
             raise InputError(
                 f"the rule {self.hero.rule.name!r} shapes the advantages of steps, and no response of the batch has step "
                 "scores: reward_kwargs.reward_model.class must make a process reward model (ProcessScorer)"
@@ -137,17 +138,16 @@ class HeroMixin(PPOTrainer):
         steps = [
             # tokens that the policy did not write (a tool's) have no advantage to share
             self._reader.read_written(written if bool(masks[row].all()) else "", responses[row].tolist())
-            for row, written in zip(shaped.final.tolist(), shaped.steps, strict=True)
+            for row, written in zip(found.final.tolist(), found.steps, strict=True)
         ]
-        outcome = outcome_R[shaped.final]
-        found = shape_steps(self.hero.rule, shaped.output, shaped.verdicts, shaped.groups, outcome, steps)
+        shaped, numbers = shape_steps(self.hero.rule, made, steps)
         for row, advantage, values, known in zip(
-            shaped.final.tolist(), outcome.tolist(), found.advantages.steps, steps, strict=True
+            found.final.tolist(), made.advantages.tolist(), shaped.steps, steps, strict=True
         ):
             if known.lengths.size:
                 moved = np.repeat(values - advantage, known.lengths)
                 weighted[row] = weighted[row] + torch.as_tensor(moved, dtype=weighted[row].dtype)
-        return found.metrics
+        return numbers
 
     def _save_checkpoint(self) -> None:
         """Save as verl does, with the rule's state in the checkpoint."""
@@ -213,10 +213,10 @@ def _rows(batch: KVBatchMeta, uids: list[str], extra_fields: list[Any]) -> list[
     return rows
 
 
-def _on_last_token(rm_scores: torch.Tensor, shaped: Shaped) -> torch.Tensor:
+def _on_last_token(rm_scores: torch.Tensor, rewards_R: np.ndarray) -> torch.Tensor:
     """The shaped rewards where verl keeps a reward; what is left out or padding gets 0."""
     rows = []
-    for row, reward in zip(rm_scores.unbind(), np.nan_to_num(shaped.rewards, nan=0.0).tolist(), strict=True):
+    for row, reward in zip(rm_scores.unbind(), np.nan_to_num(rewards_R, nan=0.0).tolist(), strict=True):
         filled = torch.zeros_like(row)
         filled[-1:] = reward
         rows.append(filled)
