@@ -17,7 +17,7 @@ pytest.importorskip("scipy")
 
 from hero_rl.audit import audit, read_table
 from hero_rl.audit.reward_models import reward_model_report
-from hero_rl.audit.rules import group_shares, rule_report
+from hero_rl.audit.rules import rule_report, verifier_alone
 from hero_rl.audit.verifiers import agreements, verifier_report
 from hero_rl.cli import main
 from hero_rl.data import Columns
@@ -79,11 +79,12 @@ def test_the_reward_model_by_hand(tmp_path: Path) -> None:
 
 def test_groups_and_the_rule_by_hand(tmp_path: Path) -> None:
     table = table_of(tmp_path, SMALL)
-    shares = group_shares(table, "column:verdict")
+    shares = verifier_alone(table, "column:verdict")
     assert (shares.mixed, shares.all_correct, shares.all_wrong) == pytest.approx((2 / 3, 1 / 3, 0.0))
     report = rule_report(table, hero(weighting=False), verifier="column:verdict", scorer="column:rm_score")
-    assert report.zero_gradient == 0.0
-    assert rule_report(table, verifier_only(), verifier="column:verdict", scorer=None).zero_gradient == pytest.approx(1 / 3)
+    assert report.groups.zero_gradient == 0.0
+    bare = rule_report(table, verifier_only(), verifier="column:verdict", scorer=None)
+    assert bare.groups.zero_gradient == shares.zero_gradient == pytest.approx(1 / 3)
     none, group, _ = report.scales
     # group b, both correct, scores 4 and 5: rewards .95 and 1.05, so advantages -+.05; under group std -+.05/(.0707 + 1e-4)
     assert none.all_correct == pytest.approx(0.05, abs=1e-6)

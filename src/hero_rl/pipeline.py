@@ -41,6 +41,11 @@ class Signals(NamedTuple):
     """One array a rollout, where the reward model judges steps; None where it does not."""
 
     @classmethod
+    def plain(cls, verdicts: FloatArray, scores: FloatArray) -> Signals:
+        """Signals of which no more is known, and none failed."""
+        return cls(verdicts, scores, np.zeros(verdicts.shape, dtype=np.bool_))
+
+    @classmethod
     def of(cls, verdicts: Sequence[Verdict], scores: FloatArray, step_scores: tuple[FloatArray, ...] | None = None) -> Signals:
         """The arrays of some verdicts, with the scores of the same rollouts."""
         values = np.array([verdict.value for verdict in verdicts], dtype=np.float64)

@@ -12,10 +12,10 @@ import numpy as np
 
 from hero_rl.attacks import AttackReport
 from hero_rl.audit.reward_models import RewardModelReport
-from hero_rl.audit.rules import GroupShares
 from hero_rl.audit.situations import advised_rule, alike, sentence
 from hero_rl.audit.verifiers import VerifierReport
 from hero_rl.measures import Estimate
+from hero_rl.rewards.diagnostics import GroupShares
 
 FEW_PROMPTS = 20
 CHANCE = 0.5

@@ -150,7 +150,7 @@ def _rule(found: Audit) -> list[Part]:
     shares = [["mixed", groups.mixed], ["all correct", groups.all_correct], ["all wrong", groups.all_wrong]]
     shares += [["without gradient, verifier alone", groups.zero_gradient]]
     if report is not None:
-        shares += [[f"without gradient, {report.rule}", report.zero_gradient]]
+        shares += [[f"without gradient, {report.rule}", report.groups.zero_gradient]]
     parts = [Part(heading="Prompts", table=Table(header=("prompts", "share"), rows=shares))]
     if report is None:
         return parts

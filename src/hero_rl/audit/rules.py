@@ -8,25 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from hero_rl.audit.table import Table
-from hero_rl.rewards import SCALES, RewardRule, RuleOutput, Scale, check_scale, group_advantages
+from hero_rl.pipeline import Batch, Signals, assemble
+from hero_rl.rewards import SCALES, RewardRule, Scale, check_scale, group_advantages
+from hero_rl.rewards.diagnostics import TIED, GroupShares, Strata, count_groups, group_shares, split_strata
 from hero_rl.rewards.groups import Groups, group_min_max
 from hero_rl.types import BoolArray, FloatArray, IntArray
-
-TIED = 1e-9
-
-
-class GroupShares(NamedTuple):
-    """Prompts by what a verifier says of their responses; an abstention counts as incorrect."""
-
-    prompts: int
-    mixed: float
-    all_correct: float
-    all_wrong: float
-
-    @property
-    def zero_gradient(self) -> float:
-        """Share of the prompts that teach nothing when the verdict alone is the reward."""
-        return self.all_correct + self.all_wrong
 
 
 class ScaleReport(NamedTuple):
@@ -50,8 +36,6 @@ class RuleReport(NamedTuple):
     rule: str
     settings: Mapping[str, object]
     groups: GroupShares
-    zero_gradient: float
-    """Share of the prompts without any gradient under this rule."""
     rewards: FloatArray
     """Shape (B,)."""
     correct: BoolArray
@@ -64,11 +48,11 @@ class RuleReport(NamedTuple):
     scales: tuple[ScaleReport, ...]
 
 
-def group_shares(table: Table, verifier: str) -> GroupShares:
-    """Prompts by what ``verifier`` says of their responses."""
-    correct_P, size_P = _counts(table, verifier)
-    everything, nothing = correct_P == size_P, correct_P == 0
-    return GroupShares(table.prompts, float((~everything & ~nothing).mean()), float(everything.mean()), float(nothing.mean()))
+def verifier_alone(table: Table, verifier: str) -> GroupShares:
+    """Prompts by what ``verifier`` says of their responses, with its verdict as the reward."""
+    verdicts, groups = table.verdicts[verifier], Groups(table.groups, table.prompts)
+    advantages = group_advantages((verdicts > 0.0).astype(np.float64), table.groups)
+    return group_shares(count_groups(split_strata(verdicts, groups), advantages, groups))
 
 
 def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer: str | None) -> RuleReport:
@@ -85,30 +69,24 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     scores = table.scores[scorer] if scorer else missing
     # what the rule remembers is what the whole file says (sigma-bar: the plain mean), as in `hero score`
     state = rule.apply(verdicts, scores, table.groups, rule.start_whole).state
-    output = rule.apply(verdicts, scores, table.groups, state)
-    correct = verdicts > 0.0
-    groups = Groups(table.groups, table.prompts)
+    signals = Signals.plain(verdicts, scores)
+    batches = {scale: assemble(rule, signals, table.groups, state, scale=scale) for scale in SCALES}
+    batch, groups = batches["none"], Groups(table.groups, table.prompts)
+    strata = split_strata(verdicts, groups)
     weights_P = np.ones(table.prompts)
-    weights_P[table.groups] = output.weights
-    rest = group_advantages(output.rewards, table.groups, scale="none", weights_B=output.weights)
-    alive = np.bincount(table.groups, weights=np.abs(rest) > TIED, minlength=table.prompts) > 0
+    weights_P[table.groups] = batch.weights
+    correct = verdicts > 0.0
     return RuleReport(
         rule=rule.name,
         settings=rule.settings,
-        groups=group_shares(table, verifier) if verifier else GroupShares(table.prompts, 0.0, 0.0, 1.0),
-        zero_gradient=float((~alive).mean()),
-        rewards=output.rewards,
+        groups=group_shares(count_groups(strata, batch.advantages, groups)),
+        rewards=batch.rewards,
         correct=correct,
-        at_edge=_at_edge(output.rewards, correct, table.groups),
+        at_edge=_at_edge(batch.rewards, correct, table.groups),
         weights=weights_P,
-        sigma_mean=output.sigma_mean,
-        scales=tuple(_scale(scale, rule, verdicts, output, groups) for scale in SCALES),
+        sigma_mean=batch.sigma_mean,
+        scales=tuple(_scale(rule, scale, made, batch.advantages, strata) for scale, made in batches.items()),
     )
-
-
-def _counts(table: Table, verifier: str) -> tuple[FloatArray, IntArray]:
-    correct = table.verdicts[verifier] > 0.0
-    return np.bincount(table.groups, weights=correct).astype(np.float64), np.bincount(table.groups)
 
 
 def _at_edge(rewards: FloatArray, correct: BoolArray, groups: IntArray) -> float:
@@ -119,34 +97,24 @@ def _at_edge(rewards: FloatArray, correct: BoolArray, groups: IntArray) -> float
     return float(flat[strata.index_B].mean())
 
 
-def _scale(scale: Scale, rule: RewardRule, verdicts: FloatArray, output: RuleOutput, groups: Groups) -> ScaleReport:
-    advantages = group_advantages(output.rewards, groups.index_B, scale=scale, weights_B=output.weights)
-    correct = verdicts > 0.0
-    low_P, high_P = group_min_max(correct.astype(np.float64), groups)
-    mixed = (low_P != high_P)[groups.index_B]
-    size = np.abs(advantages)
+def _scale(rule: RewardRule, scale: Scale, batch: Batch, centred: FloatArray, strata: Strata) -> ScaleReport:
+    size = np.abs(batch.advantages)
     return ScaleReport(
-        scale=scale,
-        mixed_correct=_mean(size[mixed & correct]),
-        mixed_incorrect=_mean(size[mixed & ~correct]),
-        all_correct=_mean(size[~mixed & correct]),
-        all_wrong=_mean(size[~mixed & ~correct]),
-        opinion=_opinion(advantages, output, correct, groups),
-        warning=check_scale(rule, scale),
+        scale, *(_mean(size[rows]) for rows in strata), opinion=_opinion(batch, centred), warning=check_scale(rule, scale)
     )
 
 
-def _opinion(advantages: FloatArray, output: RuleOutput, correct: BoolArray, groups: Groups) -> float:
+def _opinion(batch: Batch, centred: FloatArray) -> float:
     """See ``ScaleReport.opinion``. The bare verdict is brought to the same scale as the reward that it is a part of."""
-    centred = group_advantages(output.rewards, groups.index_B, scale="none", weights_B=output.weights)
-    bare = group_advantages(correct.astype(np.float64), groups.index_B, scale="none", weights_B=output.weights)
+    correct = (batch.signals.verdicts > 0.0).astype(np.float64)
+    bare = group_advantages(correct, batch.groups, scale="none", weights_B=batch.weights)
     with np.errstate(invalid="ignore", divide="ignore"):
-        factor = np.where(np.abs(centred) > TIED, advantages / centred, 0.0)
+        factor = np.where(np.abs(centred) > TIED, batch.advantages / centred, 0.0)
     # the factor is the same for all of a group; rows at the group's mean borrow it from the others
-    factor_P = np.zeros(groups.size)
-    np.maximum.at(factor_P, groups.index_B, factor)
-    verdict_part = bare * factor_P[groups.index_B]
-    rest = np.abs(advantages - verdict_part).sum()
+    factor_P = np.zeros(int(batch.groups.max()) + 1)
+    np.maximum.at(factor_P, batch.groups, factor)
+    verdict_part = bare * factor_P[batch.groups]
+    rest = np.abs(batch.advantages - verdict_part).sum()
     total = rest + np.abs(verdict_part).sum()
     return float(rest / total) if total > 0.0 else float("nan")
 

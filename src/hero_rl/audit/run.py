@@ -13,10 +13,11 @@ from hero_rl.attacks import AttackReport
 from hero_rl.audit.advice import Advice, about_attack, advise
 from hero_rl.audit.hacking import Sign, Trend, signs, trends
 from hero_rl.audit.reward_models import RewardModelReport, reward_model_report
-from hero_rl.audit.rules import GroupShares, RuleReport, group_shares, rule_report
+from hero_rl.audit.rules import RuleReport, rule_report, verifier_alone
 from hero_rl.audit.table import Example, Table
 from hero_rl.audit.verifiers import Agreement, VerifierReport, agreements, verifier_report
 from hero_rl.rewards import RewardRule
+from hero_rl.rewards.diagnostics import GroupShares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def audit(table: Table, rule: RewardRule, *, attack: AttackReport | None = None)
     scorer = next(iter(table.scores), None)
     verifiers = [verifier_report(table, name) for name in table.verdicts]
     models = [reward_model_report(table, name, verifier=verifier) for name in table.scores]
-    groups = group_shares(table, verifier) if verifier else None
+    groups = verifier_alone(table, verifier) if verifier else None
     possible = (verifier or not rule.needs_verdicts) and (scorer or not rule.needs_scores)
     found = trends(table, verifier=verifier, scorer=scorer)
     advice, unknown = advise(verifiers[0] if verifiers else None, models[0] if models else None, groups)

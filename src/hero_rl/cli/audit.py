@@ -207,7 +207,7 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
             ("all wrong", show.percent(groups.all_wrong)), ("no gradient, verifier alone", show.percent(groups.zero_gradient)),
         ]  # fmt: skip
         if found.rule:
-            rows.append((f"no gradient, {found.rule.rule}", show.percent(found.rule.zero_gradient)))
+            rows.append((f"no gradient, {found.rule.rule}", show.percent(found.rule.groups.zero_gradient)))
             rows += [
                 (f"reward-model opinion in the update, {s.scale}", show.percent(s.opinion))
                 for s in found.rule.scales

@@ -135,13 +135,13 @@ def _score(
         RaggedFile(target.parent) as step_scores,
     ):
         reasons, failures = _measure(source, columns, reward, numbers, step_scores, progress)
-        used = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
+        sigma_mean, state = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
         codes, steps = list(reasons), iter(step_scores)
         for record, shaped in _with_numbers(source, numbers, progress):
             write(record, scored_values(shaped, codes, next(steps, None), added))
     groups = summarize(numbers.blocks(contiguous=contiguous))
     verdicts = _verdict_counts(numbers, reasons, failures)
-    return ScoreSummary(verdicts, groups, used.sigma_mean, used.state.metrics(), _missing(numbers, reward), scale, contiguous)
+    return ScoreSummary(verdicts, groups, sigma_mean, state.metrics(), _missing(numbers, reward), scale, contiguous)
 
 
 def verify_file(

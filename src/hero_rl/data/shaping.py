@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from hero_rl.data.numbers import NumberFile, group_numbers
-from hero_rl.rewards import RewardRule, RuleState, Scale, group_advantages
+from hero_rl.pipeline import Signals, assemble
+from hero_rl.rewards import RewardRule, RuleState, Scale
 
 SCALE_EPS = 1e-4
-"""Added to the standard deviation of the batch, as ``group_advantages`` does."""
+"""Added to the standard deviation of the batch, as ``assemble`` does."""
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with the stage, the rows done and the rows in all (None: not known yet)."""
 
 
-class Used(NamedTuple):
-    """What every block of a file was shaped with."""
-
-    sigma_mean: float | None
-    """None for rules without one."""
-    state: RuleState
-    """What the rule remembers of the file."""
-
-
-def shape(numbers: NumberFile, rule: RewardRule, scale: Scale, *, contiguous: bool, progress: Progress) -> Used:
-    """What was used; fills reward, weight and advantage.
+def shape(
+    numbers: NumberFile, rule: RewardRule, scale: Scale, *, contiguous: bool, progress: Progress
+) -> tuple[float | None, RuleState]:
+    """The sigma-bar (None: the rule has none) and the state that every block was shaped with; fills the other columns.
 
     Args:
         numbers: records with group, verdict and score.
@@ -43,20 +37,19 @@ def shape(numbers: NumberFile, rule: RewardRule, scale: Scale, *, contiguous: bo
     spread = _Spread()
     sigma_mean, done = math.nan, 0
     for block in numbers.blocks(contiguous=contiguous, whole=whole):
-        groups = group_numbers(block["group"])
-        output = rule.apply(block["verdict"], block["score"], groups, state)
-        block["reward"], block["weight"] = output.rewards, output.weights
-        block["advantage"] = group_advantages(
-            output.rewards, groups, scale="group" if scale == "group" else "none", weights_B=output.weights
-        )
-        spread.add(output.rewards)
-        sigma_mean = output.sigma_mean
+        made = assemble(
+            rule, Signals.plain(block["verdict"], block["score"]), group_numbers(block["group"]), state,
+            scale="group" if scale == "group" else "none",
+        )  # fmt: skip
+        block["reward"], block["weight"], block["advantage"] = made.rewards, made.weights, made.advantages
+        spread.add(made.rewards)
+        sigma_mean = made.sigma_mean
         done += block.size
         progress("shape", done, numbers.rows)
     if scale == "batch":
         for block in numbers.blocks(contiguous=contiguous):
             block["advantage"] /= spread.std + SCALE_EPS
-    return Used(None if math.isnan(sigma_mean) else sigma_mean, state)
+    return None if math.isnan(sigma_mean) else sigma_mean, state
 
 
 def _frozen_state(numbers: NumberFile, rule: RewardRule, contiguous: bool) -> RuleState:

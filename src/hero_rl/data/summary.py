@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hero_rl.data.numbers import Records, group_numbers
-from hero_rl.types import FloatArray
+from hero_rl.rewards.diagnostics import Strata, count_groups, group_shares, split_strata
+from hero_rl.rewards.groups import Groups
+from hero_rl.types import FloatArray, IntArray
 
 VERDICTS = ("correct", "incorrect", "abstain")
 Totals: TypeAlias = defaultdict[str, float]
-STRATA = ("mixed_correct", "mixed_incorrect", "all_correct", "all_wrong")
 
 
 class GroupSummary(NamedTuple):
@@ -38,43 +39,32 @@ class GroupSummary(NamedTuple):
 def summarize(blocks: Iterable[Records]) -> GroupSummary:
     """The summary of a file, from blocks of whole groups."""
     totals: Totals = defaultdict(float)
+    counts = np.zeros(5, dtype=np.intp)
     for block in blocks:
-        _add(totals, block)
-    groups = int(totals["groups"])
-    shares = {name: totals[name] / groups if groups else 0.0 for name in ("mixed", "all_correct", "all_wrong", "zero")}
+        counts += _add(totals, block)
+    shares = group_shares(counts)
     return GroupSummary(
-        groups=groups,
-        mixed=shares["mixed"],
-        all_correct=shares["all_correct"],
-        all_wrong=shares["all_wrong"],
-        zero_gradient_verifier=shares["all_correct"] + shares["all_wrong"],
-        zero_gradient_rule=shares["zero"],
+        groups=shares.prompts,
+        mixed=shares.mixed,
+        all_correct=shares.all_correct,
+        all_wrong=shares.all_wrong,
+        zero_gradient_verifier=shares.zero_gradient_verifier,
+        zero_gradient_rule=shares.zero_gradient,
         mean_reward={name: _mean(totals, f"reward {name}") for name in VERDICTS},
-        mean_abs_advantage={name: _mean(totals, f"advantage {name}") for name in STRATA},
+        mean_abs_advantage={name: _mean(totals, f"advantage {name}") for name in Strata._fields},
     )
 
 
-def _add(totals: Totals, block: Records) -> None:
+def _add(totals: Totals, block: Records) -> IntArray:
     index = group_numbers(block["group"])
-    count = int(index[-1]) + 1 if index.size else 0
+    groups = Groups(index, int(index[-1]) + 1 if index.size else 0)
     verdict: FloatArray = block["verdict"]
-    correct = verdict > 0.0
-    size_P = np.bincount(index, minlength=count)
-    correct_P = np.bincount(index, weights=correct, minlength=count)
-    size_of_advantage = np.abs(block["advantage"])
-    uniform_P = (correct_P == 0) | (correct_P == size_P)
-    totals["groups"] += count
-    totals["all_correct"] += int((correct_P == size_P).sum())
-    totals["all_wrong"] += int((correct_P == 0).sum())
-    totals["mixed"] += int((~uniform_P).sum())
-    totals["zero"] += int((np.bincount(index, weights=size_of_advantage > 0.0, minlength=count) == 0).sum())
-
-    for name, rows in (("correct", correct), ("incorrect", verdict == 0.0), ("abstain", np.isnan(verdict))):
+    for name, rows in (("correct", verdict > 0.0), ("incorrect", verdict == 0.0), ("abstain", np.isnan(verdict))):
         _add_mean(totals, f"reward {name}", block["reward"], rows & ~np.isnan(block["reward"]))
-    uniform = uniform_P[index]
-    strata = (~uniform & correct, ~uniform & ~correct, uniform & correct, uniform & ~correct)
-    for name, rows in zip(STRATA, strata, strict=True):
-        _add_mean(totals, f"advantage {name}", size_of_advantage, rows)
+    strata = split_strata(verdict, groups)
+    for name, rows in strata._asdict().items():
+        _add_mean(totals, f"advantage {name}", np.abs(block["advantage"]), rows)
+    return count_groups(strata, block["advantage"], groups)
 
 
 def _add_mean(totals: Totals, name: str, values: FloatArray, rows: NDArray[np.bool_]) -> None:

@@ -2,11 +2,66 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.rewards.groups import check_signals, group_min_max
-from hero_rl.types import LEARNED_YES, BoolArray, FloatArray
+from hero_rl.rewards.groups import Groups, check_signals, group_min_max
+from hero_rl.types import LEARNED_YES, BoolArray, FloatArray, IntArray
+
+TIED = 1e-9
+"""The largest advantage that counts as none."""
+
+
+class GroupShares(NamedTuple):
+    """Prompts by what the verifier says of their responses, an abstention counting as incorrect; and which of them teach."""
+
+    prompts: int
+    mixed: float
+    """Share of the prompts with correct and incorrect responses: the only ones a verifier alone learns from."""
+    all_correct: float
+    all_wrong: float
+    zero_gradient: float
+    """Share of the prompts without any advantage under the rule used."""
+
+    @property
+    def zero_gradient_verifier(self) -> float:
+        """Share of the prompts that teach nothing when the verdict alone is the reward."""
+        return self.all_correct + self.all_wrong
+
+
+class Strata(NamedTuple):
+    """Which responses are of which kind, each of shape (B,): by the verdicts of their prompt, and by their own."""
+
+    mixed_correct: BoolArray
+    mixed_incorrect: BoolArray
+    all_correct: BoolArray
+    all_wrong: BoolArray
+
+
+def split_strata(verdicts_B: FloatArray, groups: Groups) -> Strata:
+    """The strata of some responses."""
+    correct = verdicts_B > 0.0
+    low_P, high_P = group_min_max(correct.astype(np.float64), groups)
+    mixed = (low_P != high_P)[groups.index_B]
+    return Strata(mixed & correct, mixed & ~correct, ~mixed & correct, ~mixed & ~correct)
+
+
+def count_groups(strata: Strata, advantages_B: FloatArray, groups: Groups) -> IntArray:
+    """Shape (5,), what adds up over blocks of whole groups and ``group_shares`` divides: the fields of ``GroupShares``."""
+
+    def prompts(rows: BoolArray) -> int:
+        return int(np.count_nonzero(np.bincount(groups.index_B[rows], minlength=groups.size)))
+
+    alive = prompts(np.abs(advantages_B) > TIED)
+    counts = (groups.size, *map(prompts, (strata.mixed_correct, strata.all_correct, strata.all_wrong)), groups.size - alive)
+    return np.array(counts, dtype=np.intp)
+
+
+def group_shares(counts: IntArray) -> GroupShares:
+    """The shares that ``count_groups`` has counted; 0 where there is no prompt."""
+    return GroupShares(int(counts[0]), *(counts[1:] / max(1, int(counts[0]))).tolist())
 
 
 def batch_summary(
@@ -23,7 +78,7 @@ def batch_summary(
 
     Returns:
         ``groups_mixed``, ``groups_all_correct``, ``groups_all_incorrect``: shares of the prompts, summing to 1. The last two
-            are the share that gives no gradient under the verifier alone.
+            are the share that gives no gradient under the verifier alone. ``groups_zero_gradient``: under the rule.
         ``correct``, ``correct_learned``, ``abstained``, ``score_missing``: shares of the responses. The first holds the
             second, the responses that only a model calls correct.
         ``score_correct``, ``score_incorrect``: mean score per stratum.
@@ -37,13 +92,16 @@ def batch_summary(
     size_A = np.abs(np.asarray(advantages_B, dtype=np.float64))
     weights = np.asarray(weights_B, dtype=np.float64)
     correct = verdicts > 0.0
-    low_P, high_P = group_min_max(correct.astype(np.float64), groups)
-    uniform = (low_P == high_P)[groups.index_B]
+    strata = split_strata(verdicts, groups)
+    shares = group_shares(count_groups(strata, size_A, groups))
+    uniform = strata.all_correct | strata.all_wrong
     total = float(size_A.sum())
+    some = 1.0 if groups.size else float("nan")
     return {
-        "groups_mixed": _mean(low_P != high_P),
-        "groups_all_correct": _mean(low_P == 1.0),
-        "groups_all_incorrect": _mean(high_P == 0.0),
+        "groups_mixed": some * shares.mixed,
+        "groups_all_correct": some * shares.all_correct,
+        "groups_all_incorrect": some * shares.all_wrong,
+        "groups_zero_gradient": some * shares.zero_gradient,
         "correct": _mean(correct),
         "correct_learned": _mean(verdicts == LEARNED_YES),
         "abstained": _mean(np.isnan(verdicts)),
