@@ -138,3 +138,54 @@ def test_no_solution_may_be_said_behind_a_formula() -> None:
     assert relation("no solution", "Thus 3 = 4, a contradiction, so there is no solution.", "Solve it.") == "equal"
     assert relation("0", "As D = -3 < 0, there are no real solutions.", "How many real solutions are there?") == "equal"
     assert relation("5", "We get 2x=10, so x=5; there is no solution in the other case.", "Solve it.") == "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The textbook's answer is 8; mine is 9.", "The opposite of the answer is 8.", "One less than the answer is 8.",
+        "The last digit of the answer is 8.", "The answer to the previous question is 8.", "My first answer was 8.",
+        "The answer is 8, or else 9.", "The answer is 8 for n=1 and 9 for n=2.", "The answer is $8$; if zero counts, $9$.",
+    ],
+)  # fmt: skip
+def test_an_answer_to_something_else_is_none(response: str) -> None:
+    assert relation("8", response) != "equal"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"),
+    [
+        ("Write 0.5 as a common fraction.", r"\frac12", "0.5"),
+        (r"Simplify $\frac{50}{100}$.", r"\frac{1}{2}", r"\frac{50}{100}"),
+        ("Simplify sqrt(12).", r"2\sqrt{3}", r"\sqrt{12}"), ("Write 1200 in scientific notation.", r"1.2\times10^3", "1200"),
+    ],
+)  # fmt: skip
+def test_what_is_to_be_rewritten_is_no_answer(problem: str, reference: str, answer: str) -> None:
+    assert compare(reference, answer, problem).reason == "copied_from_question"
+    assert compare(reference, answer, "Find it.").label == "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "response", "problem"),
+    [
+        ("12", "F = ma = 3*4 = 12", "Find the force."),
+        ("6", "3x = 18\nx = 6", "Solve for x."),
+        ("x=1, y=2", "x = 1\ny = 2", "Solve the system."),
+        ("16", "It has half diagonals 4 and 2, area = 4 triangles of area 4 each, so 16", "Find the area."),
+        ("21", "24 - 8 = 16, 16 + 5 = 21 cards. Mia now has 21 cards.", "How many cards does Mia have now?"),
+        ("3", "It takes him three weeks.", "How many weeks does it take?"),
+        ("24", "There are 4!=24 ways.", "In how many ways?"),
+        ("C", "√9 = 3 is rational; only √2 is not. So C is correct.", "(A) 1 (B) √9 (C) √2. Which is irrational?"),
+        ("No", r"\boxed{\text{No}, 91=7\cdot 13}", "Is 91 prime?"),
+    ],
+)
+def test_a_short_text_without_a_mark_is_read_to_its_end(reference: str, response: str, problem: str) -> None:
+    assert relation(reference, response, problem) == "equal"
+
+
+def test_a_short_text_is_not_read_too_generously() -> None:
+    assert relation("6", "F = ma = 6 = 12", "Find the force.") != "equal"
+    assert relation("5", "There are 8 cards, so 5 are not red.", "How many cards are there?") != "equal"
+    assert relation("C", "C is the answer that most give. B is correct.", "(A) 1 (B) 2 (C) 3") != "equal"
+    assert relation("Yes", r"\boxed{\text{No}, 91=7\cdot 13}", "Is 91 prime?") != "equal"
+    assert relation("360", "The sum is 900.\n\nQuestion: And outside?\nAnswer: 360", "Find the sum.") != "equal"

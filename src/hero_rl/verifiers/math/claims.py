@@ -48,7 +48,8 @@ _PHRASES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (words, re.compile(pattern + r"[\s*_:：]{0,40}", re.IGNORECASE))
     for words, pattern in (
         (("answer", "Answer", "ANSWER"),
-         r"\banswers?\b[*_\"”)\s]{0,10}(?:\([a-z ]{1,20}\)\s{0,3})?(?:to (?:the|this|our|your|part)\b[^.\n:=$\\]{0,80}?|"
+         r"\banswers?\b[*_\"”)\s]{0,10}(?:\([a-z ]{1,20}\)\s{0,3})?(?:to (?:the(?! (?:previous|earlier|other|last)\b)|this|"
+         r"our|your|part)\b[^.\n:=$\\]{0,80}?|"
          r"for (?:the|this|part)\b[^.\n:=$\\]{0,50}?|seems to|appears to|comes out to|turns out to)?[*_\s]{0,10}" + _IS),
         (("option", "Option", "choice", "Choice", "alternative"),
          r"\b(?:option|choice|alternative)\s{0,3}(?:is\b(?! (?:in)?correct)|:)"),
@@ -105,6 +106,9 @@ _NOT_AN_ANSWER = Caseless(
     r"to (?:the|be)\b|verified\b|confirmed\b|as\b|then\b)"
 )
 _HYPOTHETICAL = Caseless(
+    r"\b(?:(?:half|twice|thrice|double|triple|than|bound (?:for|on)|in|(?<!value )(?<!form )of) (?:the|my|our)|"
+    r"(?:text)?book['’]s|(?:student|teacher|friend)['’]s|"
+    r"previous|earlier|old|initial|(?:his|my|our) first) (?:correct |right |final )?$|"
     r"\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|"
     r"(?:not|n't|never|hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|"
     r"says?|said|claims?|"
@@ -155,6 +159,7 @@ _WRONG_AFTER = Caseless(
     r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
 )
 _HEDGE = Caseless(
+    r"\bor else\b|\bequally (?:possible|likely|plausible|valid|good)\b|^[\s$.,;*_})\]\\]*or (?:yes|no|true|false)\b|"
     r"\b(?:i am|i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|"
     r"certain|confident)|unsure|uncertain)|"
     r"\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"
@@ -169,6 +174,7 @@ _HEDGE = Caseless(
     r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)"
 )
 _SECOND_THOUGHT = Caseless(
+    r"[$\s]*;\s*if\b|\s*(?:for|at)\b.*\band\b.*\b(?:for|at)\b|"
     r"[:.)]?\s*[,;–—-]{0,2}\s*(?:no(?=[,.:;!])|nope\b|(?:oh,? )?wait\b|or (?:rather|better|maybe|perhaps)\b)|\+(?!\w)|"
     r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
     r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[nx]\b)|"
@@ -314,6 +320,12 @@ def _clause_end(text: str) -> int:
         if not abbreviated or match.end() >= len(text.rstrip()):
             return match.start()
     return len(text)
+
+
+def value_end(text: str, claim: Claim) -> int:
+    """Where the value of a claim ends, which may have more words behind it: ``the answer is 5, I suppose``."""
+    at = text.find(claim.bare, claim.start, claim.end)
+    return at + len(claim.bare) if at >= 0 else claim.end
 
 
 def taken_back(text: str, at: int) -> int:

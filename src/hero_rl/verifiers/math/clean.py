@@ -78,7 +78,7 @@ _ALIASES = (
     ("=", re.compile(r"\\not\s*=(?![A-Za-z])"), r"\\ne "),
     ("=", re.compile(r"<=|=<"), r"\\le "),
     ("=", re.compile(r">="), r"\\ge "),
-    ("=", re.compile(r"!="), r"\\ne "),
+    ("=", re.compile(r"(?<!\d)!="), r"\\ne "),
     ("...", re.compile(r"\.\.\.+"), r"\\ldots "),
     ("^", re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])|\^\s*\{\s*o\s*\}"), r"^\\circ "),
     (r"\prime", re.compile(r"\^\s*\{\s*\\prime\s*\}|\^\s*\\prime(?![A-Za-z])"), "'"),

@@ -16,6 +16,11 @@ from hero_rl.verifiers.math.units import Unit, factor, read_unit
 MAX_FORMULAS = 40
 MAX_PROBLEM_CHARS = 5_000
 _UNIT_CHARS = 40
+_REWRITE = re.compile(
+    r"\b(?:convert|write|express|change|simplify|rewrite|round|reduce)\s+(?:the (?:fraction|number|decimal|expression) )?"
+    r"(.{1,60}?)(?=\s+(?:as|in|to|into)\b|[.?!](?:\s|$)|$)",
+    re.IGNORECASE,
+)
 _UNDRESSED = re.compile(r"\\(?:text|mathrm)|[{}\s$~\\]")
 _FORMULA = re.compile(r"\$\$?([^$]{2,200})\$\$?|\\\((.{2,200}?)\\\)|\\\[(.{2,200}?)\\\]", re.DOTALL)
 
@@ -31,6 +36,27 @@ def is_part_of(answer: str, problem: str) -> bool:
     except Unreadable:
         return False
     return tree.op != "num" and tree in _expressions(problem)
+
+
+def is_to_rewrite(answer: str, problem: str) -> bool:
+    """Return whether an answer is what a question asks to write in another form, as it stands there.
+
+    >>> is_to_rewrite("0.5", "Write 0.5 as a common fraction."), is_to_rewrite("0.5", "Write 1/2 as a decimal.")
+    (True, False)
+    """
+    given = _to_rewrite(problem)
+    return bool(given) and _plain(answer) in given
+
+
+@lru_cache(maxsize=1024)
+def _to_rewrite(problem: str) -> frozenset[str]:
+    return frozenset(_plain(match[1]) for match in _REWRITE.finditer(problem[-MAX_PROBLEM_CHARS:]))
+
+
+def _plain(text: str) -> str:
+    return (
+        _UNDRESSED.sub("", re.sub(r"\\[dt]?frac\s*\{?(\w+)\}?\s*\{?(\w+)\}?", r"\1/\2", text)).replace("(", "").replace(")", "")
+    )
 
 
 def is_given(answer: str, unit: Unit | None, problem: str) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
 from hero_rl.verifiers.math.caseless import Caseless
-from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back
+from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back, value_end
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
@@ -76,6 +76,11 @@ _CONCLUDED = re.compile(
     r"\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|"
     r"原式\s*\$?\s*="
 )
+_CHAIN = re.compile(r"=(?![^=]*(?:\b(?:and|or)\b|[,;\n]\s*[A-Za-z]\w*\s*=))[^=]*=")
+_LAST_LINE = re.compile(r"(?P<name>[A-Za-z])[^\n]*=[^\n]*\n\s*(?P=name)\s*=[^\n=]*$")
+"""Steps of one line, ``F = ma = 12``, or of two, of which the last has the value."""
+_LINES = re.compile(r"(?:([A-Za-z])\s*=\s*[-\d./]+\s*\n\s*(?!\1)){1,5}[A-Za-z]\s*=\s*[-\d./]+")
+_MIN_CHARS = 15
 _ADVERSE = Caseless(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b")
 
 
@@ -128,6 +133,8 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
     claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
     claims = [claim for claim in claims if claim.source == "phrase" or not is_sample(text, claim.start, problem)]
+    if claims and claims[0].source in ("phrase", "hashes") and (before := _before_turn(text, claims[0], problem)):
+        return before
     turn = _next_turn(text, claims)
     if turn >= 0:
         text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
@@ -146,7 +153,7 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
 
 def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     last = claims[-1]
-    end = _value_end(text, last)
+    end = value_end(text, last)
     at = max(taken_back(text, last.end), superseded(text, last.start, end, problem))
     if at >= 0:
         return _restated(text[at:], problem)
@@ -154,7 +161,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     if is_struck(last.text) or (boxes and is_changed(text, last.start, last.end, problem)):
         return FoundAnswer("", "none", doubt="claim_unclear")
     between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
-    doubted = is_hedged(text, last.end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0))
+    doubted = is_hedged(text, end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0))
     if doubted or is_guess(text, last.start, end):
         return FoundAnswer("", "none", doubt="hedged")
     also = also_said(text, last.text, last.end) if boxes else []
@@ -174,12 +181,6 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     bare = last.bare if last.bare != last.text else ""
     also = [one for one in also if one not in (last.text, last.bare)]
     return FoundAnswer(last.text, last.source, bare, tuple(also), rough=is_rough(text, last.start, end))
-
-
-def _value_end(text: str, claim: Claim) -> int:
-    """Where the value of a claim ends, which may have more words behind it: ``the answer is 5, I suppose``."""
-    at = text.find(claim.bare, claim.start, claim.end)
-    return at + len(claim.bare) if at >= 0 else claim.end
 
 
 def _restated(text: str, problem: str) -> FoundAnswer:
@@ -252,13 +253,23 @@ def _next_turn(text: str, claims: list[Claim]) -> int:
     return match.start() if match else -1
 
 
+def _before_turn(text: str, claim: Claim, problem: str) -> FoundAnswer | None:
+    """What a base model states before it goes on with a question of its own, which the first claim answers."""
+    match = _NEXT_TURN.search(text, 0, claim.start)
+    found = _unmarked(text[: match.start()], problem, -1) if match and match.start() > _MIN_CHARS else None
+    return found if found is not None and found.text and found.source == "sentence" else None
+
+
 def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
     stripped = text.strip()
     if cut_off >= 0 or not stripped:
         return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else FoundAnswer(stripped, "whole")
     if len(stripped) > MAX_BARE_CHARS:
         return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
-    if words(stripped) < 3 and not _SPOKEN.match(stripped) and not _CONCLUDED.search(stripped):
+    if _LINES.fullmatch(stripped):
+        return FoundAnswer(", ".join(line.strip() for line in stripped.splitlines()), "whole")
+    worked_out = _CHAIN.search(stripped) is not None or _LAST_LINE.search(stripped) is not None
+    if words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped) and not _CONCLUDED.search(stripped):
         return FoundAnswer(stripped, "whole")
     found = _last_sentence(stripped, problem)
     return found if found is not None and found.text else FoundAnswer(stripped, "whole")

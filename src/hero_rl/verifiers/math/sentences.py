@@ -61,7 +61,7 @@ _ADVERBS = (
     r"equation|point|"
     r"ordered (?:pair|triple)|interval|angle|matrix|vector|polynomial)|a total of|now|still|actually|in fact|as follows|"
     r"clearly|going to be|seen to be|either|both|all|equals?|be|is|are|thought to be|certainly|definitely|probably|likely|"
-    r"simplified to|computed to be|always|option|choice|letter|really|a|an|of)\b[\s:,]*)*"
+    r"simplified to|computed to be|always|option|choice|letter|really|a|an|of|in)\b[\s:,]*)*"
 )
 _COPULA = Caseless(
     r"(?:\b(?:is|are|was|were|be|been|equals?|equal to|becom(?:es?|ing)|gives?(?: (?:us|you))?|gave|gets?|getting|got|"
@@ -88,19 +88,24 @@ _MARKER = Caseless(
     r"in the end|to sum up|this leaves|left)\b|[∴⇒]|\\therefore|\\implies|因此|所以|故|答|共|总|donc|also|daher|por lo tanto"
 )
 _CONCLUDES = re.compile(
-    r"[,;]\s*(?:and )?(?:so|therefore|thus|hence|meaning|giving|yielding|which (?:gives|means|is|equals|yields))\b", re.I
+    r"(?:[,;]\s*(?:and )?|\band )(?:so|therefore|thus|hence|meaning|giving|yielding|which (?:gives|means|is|equals|yields))\b",
+    re.I,
 )
 _NO_CLAIM = Caseless(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
     r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
-    r"step \d+|either|not possible|misunderst\w*|(?:(?:not|n't) (?:true|the case)|false|untrue) that)\b|"
+    r"step \d+|either|not possible|misunderst\w*|we assumed|"
+    r"(?:previous|earlier|old|initial|my first) (?:result|answer|value|estimate) (?:is|was)|"
+    r"(?:half|twice|thrice|double|opposite|reciprocal|negative|digits?|bound|less|more|square)"
+    r" (?:of |than |in |for |on )?(?:the|my|our) (?:\w+ )?(?:answer|result)|answer to the (?:previous|earlier|other|last)|"
+    r"(?:(?:not|n't) (?:true|the case)|false|untrue) that)\b|"
     r"^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|case \d+|we (?:need to|must|should|now|"
     r"will (?:now|use|find)))\b"
 )
 _DENIED_BEFORE = Caseless(
-    r"(?:(?:\b(?:not|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
-    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to|except(?: for| when| if|"
-    r" at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
+    r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
+    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to|minus|negative|"
+    r"except(?: for| when| if| at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
 )
 _DENIED_AFTER = Caseless(
     r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
@@ -126,6 +131,16 @@ _NONE_FOLLOWS = re.compile(
 )
 
 """A formula, and then that there is no solution: ``D = -3 < 0, so there are no real roots``."""
+_OPTION_IS_RIGHT = re.compile(
+    r"\W*(?:(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Oo]nly)\b,?\s+)?\(?([A-J])\)?[*_]{0,2}\s+(?:is|must be) (?:the )?"
+    r"(?:(?:only )?correct|right|(?:correct |right |final )?answer)\b(?! (?:that|if|when|only))"
+)
+_DOES = re.compile(
+    r"(?:\bnow (?:has|have|needs?|costs?|owns?)|^\W*(?:(?:so|thus|hence|therefore),? )?it (?:will )?(?:takes?|costs?|weighs?)"
+    r"(?: (?:him|her|them|us|you))?)[\s$\\(*_]*$",
+    re.IGNORECASE,
+)
+"""A verb whose object a sentence of one value states: ``it takes him 3 weeks``."""
 _VERDICT = re.compile(
     r"\b(?:statement|claim|assertion|proposition|conjecture) is (?:therefore |thus |indeed )?[*_]{0,2}(true|false)[*_.!\s]*$",
     re.IGNORECASE,
@@ -166,6 +181,8 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
         return Stated(letter[1], letter[1], 0, len(sentence))
     if sentence.rstrip().endswith("?") or _is_open(sentence):
         return None
+    if option := _OPTION_IS_RIGHT.match(sentence):
+        return Stated(option[1], option[1], 0, len(sentence))
     runs = [run for run in formulas(sentence) if _is_value(sentence, run)]
     denied = [run for run in runs if _is_denied(sentence, run)]
     none = _NONE_FOLLOWS.search(sentence, runs[-1].end) if runs and not _NONE.search(problem) else None
@@ -197,6 +214,8 @@ def _chosen(sentence: str, runs: list[Run], problem: str, concludes: bool) -> St
         return UNCLEAR
     if told:
         return _as_stated(sentence, told[-1])
+    if not concludes and len(runs) == 1 and not aside and _DOES.search(sentence[: runs[0].start]):
+        return _only_new(sentence, runs, problem)
     if not concludes and len(sentence.split()) > 3:
         return None
     return _only_new(sentence, main or concluded, problem)
@@ -208,9 +227,19 @@ def _behind_conclusion(sentence: str, runs: list[Run]) -> list[Run]:
     after = [run for run in runs if run.start > last >= 0]
     if not after or len(after) == len(runs):
         return runs
-    if any(_is_told(sentence, run) for run in after):
+    if any(_is_told(sentence, run) for run in after) or _ends_with(sentence, last, after):
         return after
     return [] if any(_is_told(sentence, run) for run in runs) else runs
+
+
+def _ends_with(sentence: str, begin: int, after: list[Run]) -> bool:
+    """Return whether nothing stands behind ", so" but one value: ``4 triangles of area 4 each, so 16``."""
+    between = sentence[begin : after[0].start]
+    return (
+        len(after) == 1
+        and re.fullmatch(r"[,;]\s*(?:and )?\w+(?: \w+)?,?[\s$\\(*_]*", between) is not None
+        and (re.search(r"\w{3}", sentence[after[0].end :]) is None)
+    )
 
 
 def _only_new(sentence: str, runs: list[Run], problem: str) -> Stated:
@@ -303,9 +332,8 @@ def _in_words(sentence: str) -> Stated | None:
         return Stated(verdict[1], verdict[1], verdict.start(1), verdict.end(1))
     for match in _NUMBER_WORD.finditer(sentence):
         rest = sentence[match.end() :]
-        if _COPULA.search(sentence[max(0, match.start() - 120) : match.start()]) and not re.match(
-            r"\s+(?:of|after|by|side)\b", rest
-        ):
+        before = sentence[max(0, match.start() - 120) : match.start()]
+        if (_COPULA.search(before) or _DOES.search(before)) and not re.match(r"\s+(?:of|after|by|side)\b", rest):
             return Stated(match.group(), match.group(), match.start(), match.end())
     return None
 
@@ -334,7 +362,8 @@ def _last_side(text: str) -> str:
     text = text.strip()
     body = re.sub(r"^(?:\$\$?|\\\[|\\\(|`)|(?:\$\$?|\\\]|\\\)|`)$", "", text)
     body = re.sub(r"\\(?:begin|end)\{(?:align|aligned|equation|gather|split|eqnarray)\*?\}", " ", body)
-    if re.search(r"\\begin|[$]|\\[(\[]|\b(?:and|or)\b|,(?!\d{3})|;|\\q?quad", body):
+    flat = re.sub(r"\([^()]*\)", "", re.sub(r"\([^()]*\)", "", body))
+    if re.search(r"\\begin|[$]|\\[(\[]|\b(?:and|or)\b|,(?!\d{3})|;|\\q?quad", flat):
         return text  # more than one statement
     body = body.replace("&=", "=").replace("& =", "=")
     sides = [side.strip(" \n&") for side in _RELATION.split(body)]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
+from hero_rl.verifiers.math.copies import is_to_rewrite
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.extract import (
     MAX_BARE_CHARS,
@@ -181,6 +182,8 @@ def _compare(pair: Pair) -> Stage:
     literal = literal_relation(pair.reference, pair.answer)
     if literal == "different" and pair.fields.tolerance is not None:
         literal = None
+    if literal == "equal" and pair.answer != pair.reference and is_to_rewrite(pair.answer, pair.problem):
+        return Stage(unsure("copied_from_question"), (pair.answer, pair.reference), "literal")
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
     reference, answer = clean(pair.reference), clean(pair.answer)

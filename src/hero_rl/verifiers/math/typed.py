@@ -10,7 +10,7 @@ from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
-from hero_rl.verifiers.math.copies import is_given, is_part_of
+from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite
 from hero_rl.verifiers.math.discriminate import decoys
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
@@ -64,7 +64,7 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
     finding = _compare_hinted(reference, answer, problem, hints)
     if finding.relation == "different" and fields.ordered is False and read(reference).kind == read(answer).kind == "tuple":
         return unsure("order_unclear")
-    if finding.relation == "equal" and _is_copied(answer, hints):
+    if finding.relation == "equal" and (_is_copied(answer, hints) or is_to_rewrite(answer, problem)):
         return unsure("copied_from_question")
     if finding.reason == "equal_converted" and is_given(answer, read(answer).unit, problem):
         return unsure("copied_from_question")
@@ -257,6 +257,8 @@ def _compare_words(a: Reading, b: Reading, hints: Hints) -> Finding:
     word, other = (a, b) if a.kind == "word" else (b, a)
     if other.kind == "text":
         return _compare_text(a, b, hints)
+    if other.kind == "list" and word.form in ("yes", "no") and (found := _compare_by_keyword(a, b, hints)):
+        return found
     if word.form == "none" and other.kind == "value" and other.text == "0":
         return unsure("words")  # no solution, and the number of solutions
     if word.form in ("infinity", "infinitely many", "none", "undefined"):
@@ -284,9 +286,9 @@ def _compare_text(a: Reading, b: Reading, hints: Hints) -> Finding:
 
 def _compare_by_keyword(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     """``Yes, because ...`` against ``yes``: a statement that turns on one word, and that word."""
-    if {a.kind, b.kind} != {"text", "word"}:
+    if {a.kind, b.kind} not in ({"text", "word"}, {"list", "word"}):
         return None
-    text, word = (a, b) if a.kind == "text" else (b, a)
+    text, word = (b, a) if a.kind == "word" else (a, b)
     keyword = keyword_of(text.text)
     if keyword is None:
         return None
