@@ -21,7 +21,19 @@ from numpy.typing import ArrayLike
 from hero_rl.aside import beside
 from hero_rl.errors import InputError, SignalError
 from hero_rl.rewards import RewardRule, RuleState, Scale, batch_summary, group_advantages, number_groups
-from hero_rl.types import BoolArray, FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
+from hero_rl.types import (
+    LEARNED_YES,
+    VERDICT_VALUES,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Rollout,
+    Scorer,
+    StepScorer,
+    StepScores,
+    Verdict,
+    Verifier,
+)
 
 
 class Signals(NamedTuple):
@@ -48,9 +60,11 @@ class Signals(NamedTuple):
     @classmethod
     def of(cls, verdicts: Sequence[Verdict], scores: FloatArray, step_scores: tuple[FloatArray, ...] | None = None) -> Signals:
         """The arrays of some verdicts, with the scores of the same rollouts."""
-        values = np.array([verdict.value for verdict in verdicts], dtype=np.float64)
-        _, reasons, failed, _, learned, _ = zip(*verdicts, strict=True) if verdicts else ((),) * 6
-        return cls(values, scores, np.array(failed, dtype=np.bool_), reasons, np.array(learned, dtype=np.bool_), step_scores)
+        labels, reasons, failed, _, by_model, _ = zip(*verdicts, strict=True) if verdicts else ((),) * 6
+        values = np.array([VERDICT_VALUES[label] for label in labels], dtype=np.float64)
+        learned = _flags(by_model)
+        values[learned & (values == 1.0)] = LEARNED_YES
+        return cls(values, scores, _flags(failed), reasons, learned, step_scores)
 
 
 class Batch(NamedTuple):
@@ -101,10 +115,10 @@ def assemble(
         eps: see ``group_advantages``.
         failure_rate: as it shall be noted.
     """
-    numbers = number_groups(groups)
-    rewards, weights, sigma_mean, after = rule.apply(signals.verdicts, signals.scores, numbers, state)
-    advantages = group_advantages(rewards, numbers, scale=scale or rule.scale, weights_B=weights, eps=eps)
-    return Batch(signals, numbers, rewards, weights, advantages, sigma_mean, after, failure_rate)
+    numbered = number_groups(groups)
+    rewards, weights, sigma_mean, after = rule.apply(signals.verdicts, signals.scores, numbered, state)
+    advantages = group_advantages(rewards, numbered, scale=scale or rule.scale, weights_B=weights, eps=eps)
+    return Batch(signals, numbered.index_B, rewards, weights, advantages, sigma_mean, after, failure_rate)
 
 
 def too_many_failures(failures: int, rows: int, max_rate: float) -> bool:
@@ -337,6 +351,10 @@ class HybridReward:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _flags(values: Sequence[bool]) -> BoolArray:
+    return np.array(values, dtype=np.bool_) if any(values) else np.zeros(len(values), dtype=np.bool_)
 
 
 def _no_verdicts(rollouts: Sequence[Rollout]) -> list[Verdict]:

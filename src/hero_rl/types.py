@@ -19,7 +19,7 @@ Label: TypeAlias = Literal["correct", "incorrect", "abstain"]
 
 LEARNED_YES = 0.5
 """What stands for "correct, says a model" in arrays of verdicts. A code and no credit: rules decide what it is worth."""
-_VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain": float("nan")}
+VERDICT_VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain": float("nan")}
 
 
 class Verdict(NamedTuple):
@@ -44,7 +44,7 @@ class Verdict(NamedTuple):
     @property
     def value(self) -> float:
         """The form that ``rewards`` takes: 1.0 correct (``LEARNED_YES`` where learned), 0.0 incorrect, NaN abstain."""
-        return LEARNED_YES if self.learned and self.label == "correct" else _VALUES[self.label]
+        return LEARNED_YES if self.learned and self.label == "correct" else VERDICT_VALUES[self.label]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

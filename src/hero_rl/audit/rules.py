@@ -52,7 +52,7 @@ def verifier_alone(table: Table, verifier: str) -> GroupShares:
     """Prompts by what ``verifier`` says of their responses, with its verdict as the reward."""
     verdicts, groups = table.verdicts[verifier], Groups(table.groups, table.prompts)
     advantages = group_advantages((verdicts > 0.0).astype(np.float64), table.groups)
-    return group_shares(count_groups(split_strata(verdicts, groups), advantages, groups))
+    return group_shares(count_groups(verdicts, advantages, groups))
 
 
 def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer: str | None) -> RuleReport:
@@ -79,7 +79,7 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     return RuleReport(
         rule=rule.name,
         settings=rule.settings,
-        groups=group_shares(count_groups(strata, batch.advantages, groups)),
+        groups=group_shares(count_groups(verdicts, batch.advantages, groups)),
         rewards=batch.rewards,
         correct=correct,
         at_edge=_at_edge(batch.rewards, correct, table.groups),

@@ -64,7 +64,7 @@ def _add(totals: Totals, block: Records) -> IntArray:
     strata = split_strata(verdict, groups)
     for name, rows in strata._asdict().items():
         _add_mean(totals, f"advantage {name}", np.abs(block["advantage"]), rows)
-    return count_groups(strata, block["advantage"], groups)
+    return count_groups(verdict, block["advantage"], groups)
 
 
 def _add_mean(totals: Totals, name: str, values: FloatArray, rows: NDArray[np.bool_]) -> None:

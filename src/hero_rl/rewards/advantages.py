@@ -17,7 +17,7 @@ SCALES: tuple[Scale, ...] = ("none", "group", "batch")
 
 def group_advantages(
     rewards_B: ArrayLike,
-    groups_B: ArrayLike,
+    groups_B: ArrayLike | Groups,
     *,
     scale: Scale = "none",
     weights_B: ArrayLike | None = None,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.rewards.groups import Groups, check_signals, group_min_max
+from hero_rl.rewards.groups import Groups, check_signals
 from hero_rl.types import LEARNED_YES, BoolArray, FloatArray, IntArray
 
 TIED = 1e-9
@@ -43,20 +43,21 @@ class Strata(NamedTuple):
 def split_strata(verdicts_B: FloatArray, groups: Groups) -> Strata:
     """The strata of some responses."""
     correct = verdicts_B > 0.0
-    low_P, high_P = group_min_max(correct.astype(np.float64), groups)
-    mixed = (low_P != high_P)[groups.index_B]
+    correct_P = np.bincount(groups.index_B, weights=correct, minlength=groups.size)
+    size_P = np.bincount(groups.index_B, minlength=groups.size)
+    mixed = ((correct_P > 0.0) & (correct_P < size_P))[groups.index_B]
     return Strata(mixed & correct, mixed & ~correct, ~mixed & correct, ~mixed & ~correct)
 
 
-def count_groups(strata: Strata, advantages_B: FloatArray, groups: Groups) -> IntArray:
+def count_groups(verdicts_B: FloatArray, advantages_B: FloatArray, groups: Groups) -> IntArray:
     """Shape (5,), what adds up over blocks of whole groups and ``group_shares`` divides: the fields of ``GroupShares``."""
-
-    def prompts(rows: BoolArray) -> int:
-        return int(np.count_nonzero(np.bincount(groups.index_B[rows], minlength=groups.size)))
-
-    alive = prompts(np.abs(advantages_B) > TIED)
-    counts = (groups.size, *map(prompts, (strata.mixed_correct, strata.all_correct, strata.all_wrong)), groups.size - alive)
-    return np.array(counts, dtype=np.intp)
+    correct_P, moved_P = (
+        np.bincount(groups.index_B, weights=rows, minlength=groups.size)
+        for rows in (verdicts_B > 0.0, np.abs(advantages_B) > TIED)
+    )
+    size_P = np.bincount(groups.index_B, minlength=groups.size)
+    right, wrong = int((correct_P == size_P).sum()), int((correct_P == 0.0).sum())
+    return np.array((groups.size, groups.size - right - wrong, right, wrong, int((moved_P == 0.0).sum())), dtype=np.intp)
 
 
 def group_shares(counts: IntArray) -> GroupShares:
@@ -93,7 +94,7 @@ def batch_summary(
     weights = np.asarray(weights_B, dtype=np.float64)
     correct = verdicts > 0.0
     strata = split_strata(verdicts, groups)
-    shares = group_shares(count_groups(strata, size_A, groups))
+    shares = group_shares(count_groups(verdicts, size_A, groups))
     uniform = strata.all_correct | strata.all_wrong
     total = float(size_A.sum())
     some = 1.0 if groups.size else float("nan")

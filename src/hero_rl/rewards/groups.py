@@ -27,15 +27,17 @@ class Groups(NamedTuple):
     """Number of groups, P."""
 
 
-def index_groups(groups_B: ArrayLike) -> Groups:
+def index_groups(groups_B: ArrayLike | Groups) -> Groups:
     """Group numbers 0 .. P-1 for arbitrary group labels.
 
     Args:
-        groups_B: shape (B,), one label a response: integers or strings, in any order.
+        groups_B: shape (B,), one label a response: integers or strings, in any order; or what this function made of them.
 
     Raises:
         InputError: not one-dimensional, or labels of kinds that cannot be sorted together.
     """
+    if isinstance(groups_B, Groups):
+        return groups_B
     labels_B = np.asarray(groups_B)
     if labels_B.ndim != 1:
         raise InputError(f"groups must be one label a response, got an array of shape {labels_B.shape}; flatten it first")
@@ -50,8 +52,8 @@ def index_groups(groups_B: ArrayLike) -> Groups:
     return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
 
 
-def number_groups(groups_B: ArrayLike) -> IntArray:
-    """Shape (B,): group numbers 0 .. P-1; of labels that are text, in the order in which they come.
+def number_groups(groups_B: ArrayLike) -> Groups:
+    """As ``index_groups``; labels that are text are numbered in the order in which they come.
 
     Engines name prompts at random, and the order in which groups are summed up is the last digit of a sum.
 
@@ -60,9 +62,10 @@ def number_groups(groups_B: ArrayLike) -> IntArray:
     """
     labels_B = np.asarray(groups_B)
     if labels_B.ndim != 1 or labels_B.dtype.kind != "U":
-        return index_groups(labels_B).index_B
+        return index_groups(labels_B)
     numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels_B.tolist()], dtype=np.intp)
+    index_B = np.array([numbers.setdefault(label, len(numbers)) for label in labels_B.tolist()], dtype=np.intp)
+    return Groups(index_B, len(numbers))
 
 
 def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
@@ -138,7 +141,9 @@ def group_std(scores_B: ArrayLike, groups_B: ArrayLike) -> FloatArray:
     return group_moments(np.asarray(scores_B, dtype=np.float64), index_groups(groups_B)).std_P
 
 
-def check_signals(verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike) -> tuple[FloatArray, FloatArray, Groups]:
+def check_signals(
+    verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike | Groups
+) -> tuple[FloatArray, FloatArray, Groups]:
     """The three inputs of every rule as arrays, checked once.
 
     Raises:

@@ -114,7 +114,7 @@ class RewardRule:
         """
         return self.start.restore(state)
 
-    def apply(self, verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike, state: RuleState) -> RuleOutput:
+    def apply(self, verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike | Groups, state: RuleState) -> RuleOutput:
         """Rewards and weights of one batch, and the state after it. Pure: ``state`` is not changed.
 
         Args:
