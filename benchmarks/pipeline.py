@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import json
 import logging
 import os
@@ -33,7 +32,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +46,7 @@ from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero
 from hero_rl.scorers import LocalScorer
 from hero_rl.scorers.cached import CachedScorer
-from hero_rl.types import Rollout, Scorer, Verifier
+from hero_rl.types import FloatArray, Rollout, Scorer, Verdict, Verifier
 from hero_rl.verifiers import MathVerifier, MathVerifyVerifier
 from hero_rl.verifiers.cached import CachedVerifier
 
@@ -99,29 +98,24 @@ def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
 
 
-class Timed:
+class Timed(Verifier, Scorer):
     """A verifier or reward model that keeps how long its last call took."""
 
-    def __init__(self, part: Verifier | Scorer) -> None:
+    def __init__(self, part: Any) -> None:
         self.part, self.name, self.took_s = part, part.name, 0.0
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.part, name)
-        if name in ("averify", "ascore"):
-            return functools.partial(self._awaited, method)
-        return functools.partial(self._called, method) if name in ("verify", "score") else method
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """Return the verifier's verdicts."""
+        return await self._timed(self.part.averify(rollouts))
 
-    def _called(self, method: Callable[[list[Rollout]], Any], rows: list[Rollout]) -> Any:
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the reward model's scores."""
+        return await self._timed(self.part.ascore(rollouts))
+
+    async def _timed(self, work: Awaitable[Any]) -> Any:
         started = time.perf_counter()
         try:
-            return method(rows)
-        finally:
-            self.took_s = time.perf_counter() - started
-
-    async def _awaited(self, method: Callable[[list[Rollout]], Any], rows: list[Rollout]) -> Any:
-        started = time.perf_counter()
-        try:
-            return await method(rows)
+            return await work
         finally:
             self.took_s = time.perf_counter() - started
 
@@ -136,7 +130,7 @@ def seconds(work: Callable[[], object]) -> float:
 def measure_together(verifier: Verifier, scorer: Scorer, rows: list[Rollout], rounds: int) -> dict[str, Any]:
     """Alone and together, in turns."""
     parts = Timed(verifier), Timed(scorer)
-    reward = HybridReward(*parts, hero())  # pyright: ignore[reportArgumentType]
+    reward = HybridReward(*parts, hero())
     ways: dict[str, Callable[[], object]] = {
         "verifier": lambda: verifier.verify(rows),
         "scorer": lambda: scorer.score(rows),

@@ -29,7 +29,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 
-from hero_rl.types import FloatArray, Rollout, Verdict
+from hero_rl.types import FloatArray, Rollout, RowVerifier, Scorer, Verdict
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -39,31 +39,18 @@ ALPHABET = "0123456789+=? "
 TARGET = 0.03
 
 
-class Digits:
+class Digits(RowVerifier, Scorer):
     """A verifier that looks for a digit and a reward model that counts; a microsecond a row each."""
 
     name = "digits"
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+    def judge(self, rollout: Rollout, /) -> Verdict:
         """Correct where the response has the reference in it."""
-        return [
-            Verdict(*(("correct", "found") if row.reference in row.response else ("incorrect", "absent"))) for row in rollouts
-        ]
+        return Verdict("correct", "found") if rollout.reference in rollout.response else Verdict("incorrect", "absent")
 
-    async def averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        """As ``verify``."""
-        return self.verify(rollouts)
-
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         """Characters that are spaces."""
         return np.array([float(row.response.count(" ")) for row in rollouts])
-
-    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """As ``score``."""
-        return self.score(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def verdict(completions: list[str], reference: list[str], **_: Any) -> list[float]:

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hero_rl.loop import run_sync
 from hero_rl.sandbox import Sandbox, SandboxSettings
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import ExactVerifier, HendrycksVerifier, MathVerifier, MathVerifyVerifier
 from hero_rl.verifiers.math.antlr import antlr_version
 
@@ -48,16 +49,16 @@ class Run(NamedTuple):
     seconds: list[float]
 
 
-class PluggedIn:
+class PluggedIn(Verifier):
     """Any installed grader, `module:function`, in the sandbox."""
 
     def __init__(self, function: str):
         self.name = function
         self._sandbox = Sandbox(SandboxSettings(workers=1, deadline_s=DEADLINE_S))
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        """One verdict a rollout."""
-        outcomes = self._sandbox.run(self.name, [(one.reference, one.response) for one in rollouts])
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """Return one verdict per rollout."""
+        outcomes = await self._sandbox.run(self.name, [(one.reference, one.response) for one in rollouts])
         return [
             Verdict("correct" if one.value else "incorrect", "said")
             if one.kind == "value"
@@ -67,7 +68,7 @@ class PluggedIn:
 
     def warm(self) -> None:
         """Start the worker."""
-        self._sandbox.run(self.name, [("1", r"\boxed{1}")], deadline_s=60.0)
+        run_sync(self._sandbox.run(self.name, [("1", r"\boxed{1}")], deadline_s=60.0))
 
     def close(self) -> None:
         """End the worker."""
@@ -114,8 +115,7 @@ def run(name: str, rows: Sequence[Row]) -> Run:
     verdicts: list[Verdict] = []
     seconds: list[float] = []
     try:
-        if hasattr(verifier, "warm"):
-            verifier.warm()
+        verifier.warm()
         for row in rows:
             rollout = row.rollout if name in ("math", "exact") else eased(row.rollout)
             start = time.perf_counter()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hero_rl.cache import Cache, RolloutKey, digest
 from hero_rl.errors import InputError
+from hero_rl.loop import in_thread
 from hero_rl.scorers import ColumnScorer
 from hero_rl.scorers.cached import CachedScorer, CachedStepScorer
 from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
@@ -30,7 +31,7 @@ values = st.recursive(
 )
 
 
-class Lengths:
+class Lengths(Scorer):
     """Scores a response by its length; an empty one has no score. Keeps what it was asked."""
 
     name = "lengths"
@@ -40,32 +41,26 @@ class Lengths:
         self.asked: list[list[Rollout]] = []
         self.closed = 0
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        self.asked.append(list(rollouts))
-        return np.array([len(row.response) or np.nan for row in rollouts], dtype=np.float64)
-
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         await asyncio.sleep(0.05)
-        return self.score(rollouts)
+        self.asked.append(list(rollouts))
+        return np.array([len(row.response) or np.nan for row in rollouts], dtype=np.float64)
 
     def close(self) -> None:
         self.closed += 1
 
 
-class Words(Lengths):
+class Words(Lengths, StepScorer):
     """As ``Lengths``, with the length of each word as a step."""
 
     name = "words"
 
-    def score_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        steps = tuple(np.array([float(len(word)) for word in row.response.split()]) for row in rollouts)
-        return StepScores(self.score(rollouts), steps)
-
     async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        return self.score_steps(rollouts)
+        steps = tuple(np.array([float(len(word)) for word in row.response.split()]) for row in rollouts)
+        return StepScores(await self.ascore(rollouts), steps)
 
 
-class Moody:
+class Moody(Verifier):
     """Says correct, fails on "hang", abstains on "vague"; keeps what it was asked."""
 
     name = "moody"
@@ -74,15 +69,9 @@ class Moody:
     def __init__(self) -> None:
         self.asked: list[list[Rollout]] = []
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         self.asked.append(list(rollouts))
         return [self._judge(row.response) for row in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        pass
 
     def _judge(self, response: str) -> Verdict:
         if response == "hang":
@@ -249,10 +238,10 @@ def test_tasks_that_ask_the_same_at_once_share_one_computation(tmp_path: Path) -
 
 def test_threads_that_ask_the_same_at_once_share_one_computation() -> None:
     class Slow(Lengths):
-        def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
             started.set()
-            go_on.wait(20)
-            return super().score(rollouts)
+            await in_thread(go_on.wait, 20)
+            return await super().ascore(rollouts)
 
     inner, started, go_on, found = Slow(), threading.Event(), threading.Event(), []
     scorer = CachedScorer(inner)
@@ -291,10 +280,10 @@ def test_an_error_reaches_the_caller_and_blocks_nobody_afterwards() -> None:
     class Broken(Lengths):
         broken = True
 
-        def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
             if self.broken:
                 raise OSError("no such model")
-            return super().score(rollouts)
+            return await super().ascore(rollouts)
 
     inner = Broken()
     scorer = CachedScorer(inner)

@@ -18,7 +18,7 @@ from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule, gdpo, group_advantages, hero, naive_sum, running_mean, verifier_only
 from hero_rl.scorers import ColumnScorer
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers import ColumnVerifier
 
 REAL_FILE = Path(__file__).parents[1] / "../shared/data/math_rm_scores.jsonl"
@@ -175,21 +175,13 @@ def test_old_results_in_the_input_are_replaced(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-class FlakyVerifier:
+class FlakyVerifier(RowVerifier):
     """Breaks on every response that says so; a verifier of a test's own, as a user may write one."""
 
     name = "flaky"
 
-    def verify(self, rollouts: list[Rollout], /) -> list[Verdict]:
-        return [
-            Verdict("abstain", "timeout", failed=True) if r.extra["breaks"] else Verdict("correct", "equal") for r in rollouts
-        ]
-
-    async def averify(self, rollouts: list[Rollout], /) -> list[Verdict]:
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        pass
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        return Verdict("abstain", "timeout", failed=True) if rollout.extra["breaks"] else Verdict("correct", "equal")
 
 
 @pytest.mark.parametrize("broken", [10, 11])

@@ -15,7 +15,7 @@ from hero_rl.data.cold_start_text import is_english, is_finished
 from hero_rl.data.rollouts import Columns
 from hero_rl.data.splits import CAUSES, SplitSettings, SplitSummary, split
 from hero_rl.errors import InputError, SignalError
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers import ColumnVerifier, MathVerifier
 
 DATA = Path(__file__).parents[1] / "../shared/data"
@@ -147,19 +147,13 @@ def test_prompts_told_apart_by_their_text_get_the_id_that_prepare_gives(tmp_path
     assert row["prompt_id"] == Problem("problem a", ("4",), "").prompt_id
 
 
-class Broken:
+class Broken(RowVerifier):
     """A verifier whose server is down."""
 
     name = "broken"
 
-    def verify(self, rows: Sequence[Rollout], /) -> list[Verdict]:
-        return [Verdict("abstain", "unreachable", failed=True) for _ in rows]
-
-    async def averify(self, rows: Sequence[Rollout], /) -> list[Verdict]:
-        return self.verify(rows)
-
-    def close(self) -> None:
-        pass
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        return Verdict("abstain", "unreachable", failed=True)
 
 
 def test_a_verifier_that_breaks_stops_the_run_and_leaves_no_folder(tmp_path: Path, maths: MathVerifier) -> None:

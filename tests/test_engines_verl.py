@@ -21,12 +21,12 @@ from hero_rl.engines.verl.reward import compute_score
 from hero_rl.engines.verl.settings import check_config, read_settings, scale_of
 from hero_rl.errors import InputError, SignalError
 from hero_rl.rewards import hero, verifier_only
-from hero_rl.types import LEARNED_YES, FloatArray, IntArray, Rollout, StepScores, Verdict
+from hero_rl.types import LEARNED_YES, FloatArray, IntArray, Rollout, Scorer, StepScores, Verdict, Verifier
 
 NAN = float("nan")
 
 
-class Broken:
+class Broken(Verifier, Scorer):
     """A verifier and a reward model that raise what they should not."""
 
     name = "broken"
@@ -51,7 +51,7 @@ class BrokenSteps(tiny.Pairs):
         raise OSError("no tokenizer either")
 
 
-class Asks:
+class Asks(Verifier, Scorer):
     """A reward model that scores the problem's length, and a verifier that abstains."""
 
     name = "asks"

@@ -107,19 +107,13 @@ def test_chance_scores_the_text_and_knows_nothing() -> None:
     assert scores.mean() == pytest.approx(scorer.score(wrong).mean(), abs=0.1)
 
 
-class Length:
+class Length(Scorer):
     """The length of the response."""
 
     name = "length"
 
-    def score(self, rollouts: Sequence[Rollout], /) -> np.ndarray:
-        return np.array([float(len(rollout.response)) for rollout in rollouts])
-
     async def ascore(self, rollouts: Sequence[Rollout], /) -> np.ndarray:
-        return self.score(rollouts)
-
-    def close(self) -> None:
-        pass
+        return np.array([float(len(rollout.response)) for rollout in rollouts])
 
 
 def test_a_sum_of_scores_weighs_its_parts() -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from hero_rl.errors import InputError, SignalError
+from hero_rl.loop import in_thread
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import hero, rm_only, verifier_only
 from hero_rl.scorers import ColumnScorer
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, Scorer, Verdict, Verifier
 
 
-class Sleepy:
+class Sleepy(Verifier, Scorer):
     """A verifier and a scorer that take their time and note when they ran."""
 
     name = "sleepy"
@@ -38,10 +39,10 @@ class Sleepy:
         return np.array([float(len(r.response)) for r in rollouts])
 
     async def averify(self, rollouts):
-        return await asyncio.to_thread(self.verify, rollouts)
+        return await in_thread(self.verify, rollouts)
 
     async def ascore(self, rollouts):
-        return await asyncio.to_thread(self.score, rollouts)
+        return await in_thread(self.score, rollouts)
 
     def close(self):
         self.closed += 1
@@ -75,10 +76,13 @@ def test_verifier_and_reward_model_work_at_the_same_time():
     assert signals.scores.tolist() == [1.0, 1.0, 4.0]
 
 
-def test_the_reward_model_stays_on_the_callers_thread():
+def test_a_reward_model_that_blocks_stays_on_one_thread_from_batch_to_batch():
     scorer = Sleepy(0)
-    HybridReward(Sleepy(0), scorer, hero()).measure(group())
-    assert scorer.threads == {threading.get_ident()}
+    reward = HybridReward(None, scorer, rm_only())
+    for _ in range(20):
+        reward.measure(group())
+    assert len(scorer.threads) == 1
+    assert threading.get_ident() not in scorer.threads
 
 
 def test_an_error_of_the_reward_model_is_raised_at_once_however_busy_the_verifier_is():

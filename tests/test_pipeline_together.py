@@ -18,7 +18,7 @@ from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import hero
 from hero_rl.scorers import LocalScorer
 from hero_rl.scorers.cached import CachedScorer
-from hero_rl.types import FloatArray, Rollout, Verdict
+from hero_rl.types import FloatArray, Rollout, Scorer, Verdict
 from hero_rl.verifiers import MathVerifier
 from hero_rl.verifiers.cached import CachedVerifier
 
@@ -42,12 +42,6 @@ class TimedVerifier(MathVerifier):
 
     span = Span(0, 0)
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        start = time.perf_counter()
-        verdicts = super().verify(rollouts)
-        self.span = Span(start, time.perf_counter())
-        return verdicts
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         start = time.perf_counter()
         verdicts = await super().averify(rollouts)
@@ -59,14 +53,6 @@ class TimedScorer(LocalScorer):
     """Keeps when it worked, and works as long as the verifier waits for its deadline."""
 
     span = Span(0, 0)
-
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        start = time.perf_counter()
-        while True:
-            scores = super().score(rollouts)
-            self.span = Span(start, time.perf_counter())
-            if self.span.end - start > DEADLINE_S:
-                return scores
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         start = time.perf_counter()
@@ -124,11 +110,8 @@ def test_a_sandboxed_verifier_and_a_reward_model_work_at_the_same_time(parts, wa
 
 
 def test_cancelling_stops_both_and_leaves_the_verifier_ready() -> None:
-    class Patient:
+    class Patient(Scorer):
         name, cancelled = "patient", False
-
-        def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-            return np.zeros(len(rollouts))
 
         async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
             try:
@@ -136,10 +119,7 @@ def test_cancelling_stops_both_and_leaves_the_verifier_ready() -> None:
             except asyncio.CancelledError:
                 self.cancelled = True
                 raise
-            return self.score(rollouts)
-
-        def close(self) -> None:
-            pass
+            return np.zeros(len(rollouts))
 
     class Watched(MathVerifier):
         cancelled = False

@@ -16,7 +16,7 @@ from hero_rl.errors import BandOverlapError, InputError
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RULES, hero, make_rule, naive_sum, verifier_only
 from hero_rl.scorers import ColumnScorer
-from hero_rl.types import LEARNED_YES, Rollout, StepScores, Verdict
+from hero_rl.types import LEARNED_YES, Rollout, RowVerifier, StepScorer, StepScores, Verdict
 from hero_rl.verifiers import ColumnVerifier
 
 NAN = float("nan")
@@ -92,41 +92,23 @@ def test_the_mark_survives_a_file_and_its_rescoring(tmp_path: Path):
     assert summary.verdicts.correct == 2
 
 
-class Judge:
+class Judge(RowVerifier):
     """A verifier with a model's opinion: whatever ends in a full stop is correct."""
 
     name, learned = "judge", True
 
-    def verify(self, rollouts):
-        return [Verdict("correct" if r.response.endswith(".") else "incorrect", "opinion", learned=True) for r in rollouts]
-
-    async def averify(self, rollouts):
-        return self.verify(rollouts)
-
-    def close(self):
-        pass
+    def judge(self, rollout):
+        return Verdict("correct" if rollout.response.endswith(".") else "incorrect", "opinion", learned=True)
 
 
-class Steps:
+class Steps(StepScorer):
     """A process reward model: a step's score is its length, the response's the smallest of them."""
 
     name = "steps"
 
-    def score(self, rollouts):
-        return self.score_steps(rollouts).scores
-
-    async def ascore(self, rollouts):
-        return self.score(rollouts)
-
-    def score_steps(self, rollouts):
+    async def ascore_steps(self, rollouts):
         steps = tuple(np.array([float(len(step)) for step in r.steps]) for r in rollouts)
         return StepScores(np.array([each.min() if each.size else NAN for each in steps]), steps)
-
-    async def ascore_steps(self, rollouts):
-        return self.score_steps(rollouts)
-
-    def close(self):
-        pass
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])

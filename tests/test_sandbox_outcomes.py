@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hero_rl.errors import InputError, SignalError
+from hero_rl.loop import run_sync
 from hero_rl.sandbox import Sandbox, SandboxSettings
 
 HELPERS = """
@@ -64,7 +65,7 @@ def sandbox(**settings: object) -> Sandbox:
 def test_results_keep_their_order_when_some_checks_hang(helpers: Path) -> None:
     hanging = [3, 17, 18]
     with sandbox(deadline_s=0.5) as box:
-        outcomes = box.run("sandbox_helpers:hang_on", [[value, hanging] for value in range(40)])
+        outcomes = run_sync(box.run("sandbox_helpers:hang_on", [[value, hanging] for value in range(40)]))
         assert [outcome.value for outcome in outcomes] == [None if v in hanging else v for v in range(40)]
         assert [outcome.kind for outcome in outcomes] == ["timeout" if v in hanging else "value" for v in range(40)]
         assert "0.5 s" in outcomes[3].detail
@@ -74,41 +75,45 @@ def test_results_keep_their_order_when_some_checks_hang(helpers: Path) -> None:
 def test_a_hang_costs_its_own_check_only_and_nothing_runs_twice(helpers: Path) -> None:
     with sandbox(workers=1, deadline_s=0.5, chunk_size=30) as box:
         path = str(helpers / "notes")
-        box.run("sandbox_helpers:note", [[path, value, [4]] for value in range(60)])
+        run_sync(box.run("sandbox_helpers:note", [[path, value, [4]] for value in range(60)]))
         runs = Counter(Path(path).read_text().split())
     assert runs == Counter(str(value) for value in range(60))
 
 
 def test_the_deadline_counts_from_dispatch_not_from_submission() -> None:
     with sandbox(workers=1, deadline_s=0.6) as box:
-        outcomes = box.run("time:sleep", [[0.2]] * 6)  # the last one is submitted 1 s before it is begun
+        outcomes = run_sync(box.run("time:sleep", [[0.2]] * 6))  # the last one is submitted 1 s before it is begun
     assert [outcome.kind for outcome in outcomes] == ["value"] * 6
 
 
 def test_imports_do_not_count_against_the_first_check(helpers: Path) -> None:
     with sandbox(workers=1, deadline_s=0.5) as box:
-        assert [outcome.value for outcome in box.run("slow_import:double", [[4]])] == [8]
+        assert [outcome.value for outcome in run_sync(box.run("slow_import:double", [[4]]))] == [8]
 
 
 def test_a_check_that_holds_the_interpreter_lock_is_killed_in_time(helpers: Path) -> None:
     with sandbox(workers=1, deadline_s=0.3) as box:
         box.warm()
         started = time.monotonic()
-        (outcome,) = box.run("sandbox_helpers:hold_the_interpreter", [[7]])
+        (outcome,) = run_sync(box.run("sandbox_helpers:hold_the_interpreter", [[7]]))
         assert outcome.kind == "timeout"
         assert 0.3 <= time.monotonic() - started < 60  # alone it would take hours
 
 
 def test_a_deadline_can_be_given_per_call() -> None:
     with sandbox() as box:
-        (slow,) = box.run("time:sleep", [[0.5]], deadline_s=2.0)
-        (cut,) = box.run("time:sleep", [[0.5]], deadline_s=0.1)
+        (slow,) = run_sync(box.run("time:sleep", [[0.5]], deadline_s=2.0))
+        (cut,) = run_sync(box.run("time:sleep", [[0.5]], deadline_s=0.1))
     assert (slow.kind, cut.kind) == ("value", "timeout")
 
 
 def test_a_dead_process_is_a_crash_and_the_rest_of_its_batch_is_done() -> None:
     with sandbox(workers=1) as box:
-        outcomes = box.run("os:_exit", [[3], [0]]) + box.run("os:abort", [[]]) + box.run("math:sqrt", [[4], [9]])
+        outcomes = (
+            run_sync(box.run("os:_exit", [[3], [0]]))
+            + run_sync(box.run("os:abort", [[]]))
+            + run_sync(box.run("math:sqrt", [[4], [9]]))
+        )
     assert [outcome.kind for outcome in outcomes] == ["crash", "crash", "crash", "value", "value"]
     assert "exit code 3" in outcomes[0].detail
     assert "exit code 0" in outcomes[1].detail
@@ -117,9 +122,9 @@ def test_a_dead_process_is_a_crash_and_the_rest_of_its_batch_is_done() -> None:
 
 def test_too_much_memory_has_its_own_outcome_and_a_fresh_process_follows() -> None:
     with sandbox(workers=1, memory_bytes=512 << 20) as box:
-        (before,) = box.run("os:getpid", [[]])
-        (hungry,) = box.run("builtins:bytearray", [[1 << 30]])
-        (after,) = box.run("os:getpid", [[]])
+        (before,) = run_sync(box.run("os:getpid", [[]]))
+        (hungry,) = run_sync(box.run("builtins:bytearray", [[1 << 30]]))
+        (after,) = run_sync(box.run("os:getpid", [[]]))
         assert hungry.kind == "memory"
         assert before.value != after.value
         assert box.stats.memory == 1
@@ -136,21 +141,21 @@ def test_too_much_memory_has_its_own_outcome_and_a_fresh_process_follows() -> No
 )
 def test_an_exception_is_an_error_with_its_message(helpers: Path, how: str, expected: str) -> None:
     with sandbox(workers=1) as box:
-        bad, good = box.run("sandbox_helpers:fail", [[how]]) + box.run("math:sqrt", [[4]])
+        bad, good = run_sync(box.run("sandbox_helpers:fail", [[how]])) + run_sync(box.run("math:sqrt", [[4]]))
     assert (bad.kind, bad.detail) == ("error", expected)
     assert good.value == 2.0
 
 
 def test_a_result_that_is_not_plain_data_is_an_error() -> None:
     with sandbox(workers=1) as box:
-        (outcome,) = box.run("builtins:object", [[]])
+        (outcome,) = run_sync(box.run("builtins:object", [[]]))
     assert outcome.kind == "error"
     assert "JSON" in outcome.detail
 
 
 def test_a_function_that_cannot_be_imported_is_an_error_that_names_it(helpers: Path) -> None:
     with sandbox(workers=1) as box:
-        outcomes = [box.run(name, [[1]])[0] for name in ("no_such_module:f", "math:no_such_f", "broken_import:f")]
+        outcomes = [run_sync(box.run(name, [[1]]))[0] for name in ("no_such_module:f", "math:no_such_f", "broken_import:f")]
     assert [outcome.kind for outcome in outcomes] == ["error"] * 3
     for outcome, name in zip(outcomes, ("no_such_module", "no_such_f", "no such device"), strict=True):
         assert name in outcome.detail
@@ -160,30 +165,30 @@ def test_a_worker_that_cannot_warm_up_is_reported_by_warm_and_by_run() -> None:
     with sandbox(workers=1, warm_up=("no_such_module",)) as box:
         with pytest.raises(SignalError, match="no_such_module"):
             box.warm()
-        (outcome,) = box.run("math:sqrt", [[4]])
+        (outcome,) = run_sync(box.run("math:sqrt", [[4]]))
     assert outcome.kind == "crash"
     assert "no_such_module" in outcome.detail
 
 
 def test_what_a_check_prints_or_reads_cannot_disturb_the_channel(helpers: Path) -> None:
     with sandbox(workers=1) as box:
-        assert [outcome.value for outcome in box.run("sandbox_helpers:chatter", [[1], [2]])] == [[1, ""], [2, ""]]
+        assert [outcome.value for outcome in run_sync(box.run("sandbox_helpers:chatter", [[1], [2]]))] == [[1, ""], [2, ""]]
 
 
 def test_odd_text_and_numbers_cross_unchanged() -> None:
     odd = ["", "\ud800", "\n\r\0", "ü€😀", "x" * 200_000, -0.0, 1e300, 10**30, True, None, [[], {}], {"a": [1]}]
     with sandbox(workers=1) as box:
-        outcomes = box.run("copy:copy", [[value] for value in odd])
+        outcomes = run_sync(box.run("copy:copy", [[value] for value in odd]))
     assert [outcome.value for outcome in outcomes] == odd
 
 
 def test_a_message_larger_than_a_pipe_survives_a_crash_in_front_of_it(helpers: Path) -> None:
     long = "x" * 300_000
     with sandbox(workers=1, deadline_s=0.5) as box:
-        outcomes = box.run("sandbox_helpers:hang_on", [[long, []], [long, [long]], [long, []]])
+        outcomes = run_sync(box.run("sandbox_helpers:hang_on", [[long, []], [long, [long]], [long, []]]))
         assert [outcome.kind for outcome in outcomes] == ["value", "timeout", "value"]
-        (crashed,) = box.run("os:_exit", [[3]])
-        (good,) = box.run("copy:copy", [[long]])
+        (crashed,) = run_sync(box.run("os:_exit", [[3]]))
+        (good,) = run_sync(box.run("copy:copy", [[long]]))
     assert (crashed.kind, good.value) == ("crash", long)
 
 
@@ -192,13 +197,13 @@ def test_a_warm_up_is_done_once_however_many_checks_hang(tmp_path: Path, monkeyp
     (tmp_path / "costly.py").write_text(f"def prepare():\n    open({str(notes)!r}, 'a').write('x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with sandbox(workers=1, deadline_s=0.3, warm_up=("costly:prepare",)) as box:
-        box.run("time:sleep", [[30], [0], [30]])
+        run_sync(box.run("time:sleep", [[30], [0], [30]]))
     assert notes.read_text() == "x"
 
 
 def test_workers_are_recycled_after_so_many_checks() -> None:
     with sandbox(workers=1, recycle_after=5, chunk_size=3) as box:
-        pids = Counter(outcome.value for outcome in box.run("os:getpid", [[]] * 20))
+        pids = Counter(outcome.value for outcome in run_sync(box.run("os:getpid", [[]] * 20)))
         assert sorted(pids.values()) == [5, 5, 5, 5]
         assert box.stats.recycled >= 3  # the fourth may still be under way
 
@@ -206,15 +211,15 @@ def test_workers_are_recycled_after_so_many_checks() -> None:
 def test_workers_use_one_thread_each(helpers: Path) -> None:
     with sandbox(workers=1) as box:
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        assert [one.value for one in box.run("sandbox_helpers:thread_pins", [[name] for name in names])] == ["1"] * 3
+        assert [one.value for one in run_sync(box.run("sandbox_helpers:thread_pins", [[name] for name in names]))] == ["1"] * 3
 
 
 def test_nothing_starts_before_the_first_check() -> None:
     with sandbox() as box:
         assert box.worker_pids == []
-        assert box.run("math:sqrt", []) == []
+        assert run_sync(box.run("math:sqrt", [])) == []
         assert box.worker_pids == []
-        box.run("math:sqrt", [[4]])
+        run_sync(box.run("math:sqrt", [[4]]))
         assert len(box.worker_pids) == 2  # the warm process and its child
         box.warm()
         assert len(box.worker_pids) == 4
@@ -222,13 +227,13 @@ def test_nothing_starts_before_the_first_check() -> None:
 
 def test_a_queue_bound_smaller_than_the_batches_still_lets_all_through() -> None:
     with sandbox(max_queued=5) as box:
-        outcomes = box.run("math:sqrt", [[value * value] for value in range(50)])
+        outcomes = run_sync(box.run("math:sqrt", [[value * value] for value in range(50)]))
     assert [outcome.value for outcome in outcomes] == list(range(50))
 
 
 def test_the_statistics_are_one_line() -> None:
     with sandbox(workers=1) as box:
-        box.run("math:sqrt", [[4], [-1]])
+        run_sync(box.run("math:sqrt", [[4], [-1]]))
         text = str(box.stats)
     assert "\n" not in text
     assert text.startswith("2 checks, 0 timeouts, 0 crashes")
@@ -238,12 +243,12 @@ def test_the_statistics_are_one_line() -> None:
 @pytest.mark.parametrize("function", ["sqrt", "math:", ":sqrt", "__main__:f"])
 def test_a_function_that_no_worker_could_import_is_refused(function: str) -> None:
     with sandbox() as box, pytest.raises(InputError, match="cannot be imported"):
-        box.run(function, [[1]])
+        run_sync(box.run(function, [[1]]))
 
 
 def test_arguments_that_are_not_plain_data_are_refused() -> None:
     with sandbox() as box, pytest.raises(InputError, match="plain data"):
-        box.run("math:sqrt", [[object()]])
+        run_sync(box.run("math:sqrt", [[object()]]))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +261,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
 
 def test_closing_twice_is_harmless_and_a_closed_sandbox_says_so() -> None:
     box = sandbox()
-    box.run("math:sqrt", [[4]])
+    run_sync(box.run("math:sqrt", [[4]]))
     pids = box.worker_pids
     box.close()
     box.close()
@@ -265,4 +270,4 @@ def test_closing_twice_is_harmless_and_a_closed_sandbox_says_so() -> None:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     with pytest.raises(InputError, match="closed"):
-        box.run("math:sqrt", [[4]])
+        run_sync(box.run("math:sqrt", [[4]]))

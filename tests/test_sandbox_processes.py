@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from hero_rl.loop import run_sync
 from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
 
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
@@ -68,7 +69,7 @@ def run_script(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
 def test_a_hundred_hangs_leave_no_zombie_and_no_orphan() -> None:
     before = {pid for pid, _ in descendants()}
     box = sandbox(deadline_s=0.02)
-    outcomes = box.run("time:sleep", [[60]] * 100)
+    outcomes = run_sync(box.run("time:sleep", [[60]] * 100))
     assert [outcome.kind for outcome in outcomes] == ["timeout"] * 100
     during = {pid: state for pid, state in descendants() if pid not in before}
     assert len(during) <= 4  # two workers of two processes
@@ -85,12 +86,13 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path) -> None:
         textwrap.dedent(
             """
             import threading
+            from hero_rl.loop import run_sync
             from hero_rl.sandbox import Sandbox, SandboxSettings
             box = Sandbox(SandboxSettings(workers=3, deadline_s=60))
             box.warm()
             print(*box.worker_pids, flush=True)
             # two hold their interpreter lock for ever, one is idle
-            box.run("builtins:pow", [[9, 9**9], [9, 9**9]])
+            run_sync(box.run("builtins:pow", [[9, 9**9], [9, 9**9]]))
             """
         )
     )
@@ -112,11 +114,12 @@ def test_a_worker_kills_itself_soon_after_the_deadline_when_the_parent_cannot(tm
     script.write_text(
         textwrap.dedent(
             """
+            from hero_rl.loop import run_sync
             from hero_rl.sandbox import Sandbox, SandboxSettings
             box = Sandbox(SandboxSettings(workers=1, deadline_s=0.3))
             box.warm()
             print(*box.worker_pids, flush=True)
-            box.run("builtins:pow", [[9, 9**9]], deadline_s=0.5)
+            run_sync(box.run("builtins:pow", [[9, 9**9]], deadline_s=0.5))
             """
         )
     )
@@ -139,9 +142,10 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
         tmp_path,
         """
         print("script")
+        from hero_rl.loop import run_sync
         from hero_rl.sandbox import Sandbox, SandboxSettings
         box = Sandbox(SandboxSettings(workers=2))
-        print([outcome.value for outcome in box.run("math:sqrt", [[4], [9]])])
+        print([outcome.value for outcome in run_sync(box.run("math:sqrt", [[4], [9]]))])
         """,
     )
     assert done.stdout.splitlines() == ["script", "[2.0, 3.0]"]
@@ -155,10 +159,11 @@ def test_a_script_may_end_in_the_middle_of_a_hang(tmp_path: Path) -> None:
         tmp_path,
         """
         import threading, time
+        from hero_rl.loop import run_sync
         from hero_rl.sandbox import Sandbox, SandboxSettings
         box = Sandbox(SandboxSettings(workers=2, deadline_s=50))
         box.warm()
-        threading.Thread(target=box.run, args=("builtins:pow", [[9, 9**9]] * 4), daemon=True).start()
+        threading.Thread(target=lambda: run_sync(box.run("builtins:pow", [[9, 9**9]] * 4)), daemon=True).start()
         time.sleep(0.2)
         """,
     )
@@ -172,16 +177,17 @@ def test_a_forked_child_gets_workers_of_its_own(tmp_path: Path) -> None:
         tmp_path,
         """
         import os
+        from hero_rl.loop import run_sync
         from hero_rl.sandbox import Sandbox, SandboxSettings
         box = Sandbox(SandboxSettings(workers=1))
-        (first,) = box.run("os:getpid", [[]])
+        (first,) = run_sync(box.run("os:getpid", [[]]))
         child = os.fork()
-        (mine,) = box.run("os:getpid", [[]])
+        (mine,) = run_sync(box.run("os:getpid", [[]]))
         same = mine.value == first.value
         if child == 0:
             raise SystemExit(10 + same)
         _, status = os.waitpid(child, 0)
-        (last,) = box.run("os:getpid", [[]])
+        (last,) = run_sync(box.run("os:getpid", [[]]))
         print(os.waitstatus_to_exitcode(status), same, last.value == first.value)
         """,
     )
@@ -205,7 +211,7 @@ def test_several_threads_get_their_own_answers() -> None:
     with sandbox() as box:
 
         def ask(start: int) -> None:
-            answers[start] = box.run("math:sqrt", [[value * value] for value in range(start, start + 50)])
+            answers[start] = run_sync(box.run("math:sqrt", [[value * value] for value in range(start, start + 50)]))
 
         threads = [threading.Thread(target=ask, args=(start,)) for start in range(0, 400, 50)]
         for thread in threads:
@@ -227,9 +233,7 @@ def test_the_event_loop_goes_on_while_checks_hang() -> None:
                 ticks += 1
 
         ticker = asyncio.create_task(tick())
-        found = await asyncio.gather(
-            box.arun("time:sleep", [[30], [0]]), box.arun("math:sqrt", [[4]]), box.arun("math:sqrt", [])
-        )
+        found = await asyncio.gather(box.run("time:sleep", [[30], [0]]), box.run("math:sqrt", [[4]]), box.run("math:sqrt", []))
         ticker.cancel()
         return list(found), ticks
 
@@ -244,7 +248,7 @@ def test_the_event_loop_goes_on_while_checks_hang() -> None:
 
 def test_cancelling_drops_the_checks_that_have_not_begun() -> None:
     async def main(box: Sandbox) -> None:
-        task = asyncio.create_task(box.arun("time:sleep", [[0.2]] * 500))
+        task = asyncio.create_task(box.run("time:sleep", [[0.2]] * 500))
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -254,14 +258,14 @@ def test_cancelling_drops_the_checks_that_have_not_begun() -> None:
         box.warm()
         asyncio.run(main(box))
         started = time.monotonic()
-        (outcome,) = box.run("math:sqrt", [[4]])
+        (outcome,) = run_sync(box.run("math:sqrt", [[4]]))
         assert outcome.value == 2.0
         assert time.monotonic() - started < 50  # all 500 take 100 s
 
 
 def test_a_full_queue_makes_async_callers_wait_and_lets_all_through() -> None:
     async def main(box: Sandbox) -> list[list[Outcome]]:
-        return await asyncio.gather(*(box.arun("math:sqrt", [[value * value] for value in range(20)]) for _ in range(10)))
+        return await asyncio.gather(*(box.run("math:sqrt", [[value * value] for value in range(20)]) for _ in range(10)))
 
     with sandbox(max_queued=25) as box:
         found = asyncio.run(main(box))
@@ -272,7 +276,7 @@ def test_closing_wakes_those_who_wait() -> None:
     box = sandbox(deadline_s=30)
     box.warm()
     outcomes: list[Outcome] = []
-    waiter = threading.Thread(target=lambda: outcomes.extend(box.run("time:sleep", [[30]] * 5)))
+    waiter = threading.Thread(target=lambda: outcomes.extend(run_sync(box.run("time:sleep", [[30]] * 5))))
     waiter.start()
     time.sleep(0.2)
     box.close()
@@ -285,9 +289,9 @@ def test_closing_wakes_those_who_wait() -> None:
 @pytest.mark.parametrize("which", [0, 1], ids=["warm process", "child"])
 def test_a_worker_killed_from_outside_while_idle_is_replaced_without_a_trace(which: int) -> None:
     with sandbox(workers=1) as box:
-        box.run("math:sqrt", [[4]])
+        run_sync(box.run("math:sqrt", [[4]]))
         os.kill(box.worker_pids[which], signal.SIGKILL)
         time.sleep(0.1)
-        (outcome,) = box.run("math:sqrt", [[9]])
+        (outcome,) = run_sync(box.run("math:sqrt", [[9]]))
         assert outcome.value == 3.0
         assert box.stats.crashes == 0

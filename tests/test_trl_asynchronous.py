@@ -55,7 +55,7 @@ class SlowLetters(tiny.Letters):
 class SlowCharacters(tiny.Characters):
     async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
         await spend("scoring")
-        return self.score(rollouts)
+        return await super().ascore(rollouts)
 
 
 class StandIn(BaseHTTPRequestHandler):

@@ -30,9 +30,9 @@ ANSWERS = [r"\boxed{4}", r"\boxed{5-1}", r"\boxed{5}", r"\boxed{7-2}"] * 4
 class Timed(MathVerifier):
     """Keeps how long each batch took."""
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         start = time.monotonic()
-        verdicts = super().verify(rollouts)
+        verdicts = await super().averify(rollouts)
         self.__dict__.setdefault("took_s", []).append(time.monotonic() - start)
         return verdicts
 

@@ -28,8 +28,8 @@ class Times(tiny.Characters):
         super().__init__()
         self.factor, self.closed = factor, False
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        return super().score(rollouts) * self.factor
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        return await super().ascore(rollouts) * self.factor
 
     def close(self) -> None:
         self.closed = True

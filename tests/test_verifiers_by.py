@@ -30,10 +30,6 @@ class Counting(ExactVerifier):
         self.batches: list[int] = []
         self.closed = 0
 
-    @property
-    def stats(self) -> list[int]:
-        return self.batches
-
     def take_metrics(self) -> dict[str, float]:
         return {"rows": float(sum(self.batches))}
 
@@ -83,7 +79,6 @@ def test_one_verifier_for_two_values_is_asked_and_closed_once() -> None:
     verifier = ByField("source", {"a": shared, "b": shared, "c": own})
     verifier.verify([row("a", "1"), row("b", "2"), row("a", "3")])
     assert (shared.batches, own.batches) == ([3], [])
-    assert verifier.stats == {"a": [3], "c": []}
     assert verifier.take_metrics() == {"a/rows": 3.0, "c/rows": 0.0}
     verifier.close()
     assert (shared.closed, own.closed) == (1, 1)
@@ -98,7 +93,7 @@ def test_identity_columns_and_learned_come_from_the_verifiers() -> None:
     assert not one.learned
     assert ByField("source", {"a": ExactVerifier(), "b": Learned()}).learned
     assert ByField("source", {"a": ChoiceVerifier()}).columns == tuple(sorted({"source", *ChoiceVerifier.columns}))
-    assert not hasattr(ByField("source", {"a": ColumnVerifier("x")}), "identity")
+    assert ByField("source", {"a": ColumnVerifier("x")}).identity is None
     for column, verifiers in (("", {"a": ExactVerifier()}), ("source", {})):
         with pytest.raises(InputError, match="needs a column and one verifier"):
             ByField(column, verifiers)

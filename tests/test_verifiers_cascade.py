@@ -30,7 +30,7 @@ RULE: dict[str, Verdict] = {
 }
 
 
-class Rule:
+class Rule(Verifier):
     """Says what the answer's first word stands for; abstains on every other."""
 
     name, identity = "rule", "rule-1"
@@ -38,17 +38,14 @@ class Rule:
     def __init__(self) -> None:
         self.closed = 0
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        return [RULE.get(word(row), Verdict("abstain", "undecided", detail="rule")) for row in rollouts]
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        return self.verify(rollouts)
+        return [RULE.get(word(row), Verdict("abstain", "undecided", detail="rule")) for row in rollouts]
 
     def close(self) -> None:
         self.closed += 1
 
 
-class Model:
+class Model(Verifier):
     """A learned verifier: right on "good", in vain on "unclear", broken on "dead". Keeps what it was asked."""
 
     name, identity = "model", "model-1"
@@ -58,14 +55,11 @@ class Model:
         self.calls = self.closed = 0
         self.judge = judge or self._judge
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        await asyncio.sleep(0.01)
         self.calls += 1
         self.asked += [row.response for row in rollouts]
         return [self.judge(row) for row in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        await asyncio.sleep(0.01)
-        return self.verify(rollouts)
 
     def close(self) -> None:
         self.closed += 1
@@ -196,7 +190,7 @@ def test_a_second_without_identity_is_asked_about_every_row() -> None:
     cascade = Cascade(Rule(), ColumnVerifier("label"), learned=False)
     labels = [verdict.label for verdict in cascade.verify([row("x", label=1), row("x", label=0), row("x", label=None)])]
     assert labels == ["correct", "incorrect", "abstain"]
-    assert not hasattr(cascade, "identity")
+    assert cascade.identity is None
 
 
 def test_a_second_whose_server_cannot_say_who_it_is_fails_its_rows_and_not_the_run() -> None:
@@ -346,8 +340,8 @@ def test_the_identity_names_both_and_the_options() -> None:
     }  # fmt: skip
     assert len(identities) == 4
     assert Cascade(Rule(), Model()).identity == Cascade(Rule(), Model()).identity
-    assert not hasattr(Cascade(Rule(), Model(), budget=3), "identity")
-    assert not hasattr(Cascade(Rule(), Nameless()), "identity")
+    assert Cascade(Rule(), Model(), budget=3).identity is None
+    assert Cascade(Rule(), Nameless()).identity is None
     with pytest.raises(InputError, match="no identity"):
         CachedVerifier(Cascade(Rule(), Model(), budget=3))
 
@@ -396,7 +390,7 @@ def test_it_pickles() -> None:
 
 def test_a_verifier_that_loses_rows_is_named() -> None:
     class Short(Model):
-        def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
             return []
 
     with pytest.raises(InputError, match="'model' gave 0 verdicts for 1 rollouts"):

@@ -12,6 +12,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hero_rl.errors import InputError
+from hero_rl.loop import run_sync
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.judge import JudgeVerifier, LocalJudge, NoReply, Reply
 
@@ -116,8 +117,8 @@ def test_replies_of_prompts_of_all_lengths_equal_those_one_by_one() -> None:
     backend = LocalJudge(untrained(3), tokenizer=tokenizer(), max_tokens_per_batch=200)
     prompts = ["x" * length + str(length) for length in (1, 90, 3, 40, 41, 7, 150, 2)]
     for template in ("chat", "plain"):
-        together = backend.ask(prompts, template=template, max_tokens=12)
-        assert [backend.ask([one], template=template, max_tokens=12)[0] for one in prompts] == together
+        together = run_sync(backend.ask(prompts, template=template, max_tokens=12))
+        assert [run_sync(backend.ask([one], template=template, max_tokens=12))[0] for one in prompts] == together
         assert len({reply.text for reply in together if isinstance(reply, Reply)}) > 1
 
 
@@ -132,7 +133,7 @@ def test_a_reply_is_what_a_plain_greedy_loop_gives() -> None:
             if ids[0, -1] == 1:
                 break
     written = [one for one in ids[0, start:].tolist() if one != 1]
-    reply = LocalJudge(model, tokenizer=words).ask([prompt], template="chat", max_tokens=10)[0]
+    reply = run_sync(LocalJudge(model, tokenizer=words).ask([prompt], template="chat", max_tokens=10))[0]
     assert reply == Reply(words.decode(written, skip_special_tokens=True), cut_off=1 not in ids[0, start:].tolist())
 
 
@@ -163,7 +164,7 @@ def test_cancelling_stops_the_generation() -> None:
     prompts = [str(number) for number in range(500)]
 
     async def cancelled() -> float:
-        task = asyncio.create_task(backend.aask(prompts, template="chat", max_tokens=400))
+        task = asyncio.create_task(backend.ask(prompts, template="chat", max_tokens=400))
         await asyncio.sleep(0.3)
         task.cancel()
         start = time.monotonic()
@@ -173,7 +174,7 @@ def test_cancelling_stops_the_generation() -> None:
 
     start = asyncio.run(cancelled())  # leaving the loop waits for its threads
     assert time.monotonic() - start < 60  # all 500 would take minutes
-    assert len(backend.ask(["1"], template="chat", max_tokens=2)) == 1
+    assert len(run_sync(backend.ask(["1"], template="chat", max_tokens=2))) == 1
 
 
 def test_no_prompts_give_no_replies(judge: JudgeVerifier) -> None:
@@ -203,14 +204,14 @@ def test_identity_follows_the_weights_and_the_template(folder: Path) -> None:
 def test_training_mode_is_kept_and_dropout_does_not_reach_the_replies() -> None:
     model = untrained().train()
     backend = LocalJudge(model, tokenizer=tokenizer())
-    backend.ask(["1"], template="chat", max_tokens=3)
+    run_sync(backend.ask(["1"], template="chat", max_tokens=3))
     assert model.training
 
 
 def test_a_template_that_refuses_a_prompt_abstains() -> None:
     words = tokenizer()
     words.chat_template = "{% if 'no' in messages[0]['content'] %}{{ raise_exception('refused') }}{% endif %}" + CHAT
-    outcomes = LocalJudge(untrained(), tokenizer=words).ask(["yes", "no"], template="chat", max_tokens=2)
+    outcomes = run_sync(LocalJudge(untrained(), tokenizer=words).ask(["yes", "no"], template="chat", max_tokens=2))
     assert isinstance(outcomes[0], Reply)
     assert isinstance(outcomes[1], NoReply)
     assert outcomes[1].reason == "refused"

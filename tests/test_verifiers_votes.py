@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from hero_rl.errors import InputError
+from hero_rl.loop import in_thread
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import ColumnVerifier, ExactVerifier, HendrycksVerifier
 from hero_rl.verifiers.votes import Panel, all_of, any_of, majority
@@ -18,7 +19,7 @@ from hero_rl.verifiers.votes import Panel, all_of, any_of, majority
 LETTERS = {"c": "correct", "i": "incorrect", "a": "abstain"}
 
 
-class Says:
+class Says(Verifier):
     """Gives the same verdict to every row: c, i or a; C, I, A as a model; f: broken; g: broken, called incorrect."""
 
     def __init__(self, letter: str) -> None:
@@ -28,11 +29,8 @@ class Says:
         self.verdict = Verdict(label, "said", failed=failed, learned=letter.isupper())  # type: ignore[arg-type]
         self.closed = 0
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        return [self.verdict] * len(rollouts)
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        return self.verify(rollouts)
+        return [self.verdict] * len(rollouts)
 
     def close(self) -> None:
         self.closed += 1
@@ -116,12 +114,9 @@ def test_a_quorum_and_the_reasons() -> None:
 
 def test_the_verifiers_work_at_the_same_time() -> None:
     class Meets(Says):
-        def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-            together.wait(20)  # goes on only when all three are at work
-            return super().verify(rollouts)
-
         async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-            return await asyncio.to_thread(self.verify, rollouts)
+            await in_thread(together.wait, 20)  # goes on only when all three are at work
+            return await super().averify(rollouts)
 
     together = threading.Barrier(3)
     panel = majority(*(Meets(letter) for letter in "cci"))
@@ -131,7 +126,7 @@ def test_the_verifiers_work_at_the_same_time() -> None:
 
 def test_an_error_of_one_reaches_the_caller_and_stops_the_other_tasks() -> None:
     class Broken(Says):
-        def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
             raise OSError("no such model")
 
     class Patient(Says):
@@ -174,7 +169,7 @@ def test_the_identity_names_the_parts_and_the_way_of_counting() -> None:
     identities = {make(*parts).identity for make in (any_of, all_of, majority)} | {majority(*parts, quorum=1).identity}
     assert len(identities) == 4
     assert any_of(*parts).identity == any_of(*parts).identity
-    assert not hasattr(any_of(*parts, ColumnVerifier("label")), "identity")
+    assert any_of(*parts, ColumnVerifier("label")).identity is None
 
 
 def test_closing_closes_all_although_one_refuses() -> None:
@@ -198,7 +193,7 @@ def test_too_few_verifiers_and_an_impossible_quorum_are_refused() -> None:
 
 def test_a_verifier_that_loses_rows_is_named() -> None:
     class Short(Says):
-        def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
             return []
 
     with pytest.raises(InputError, match="'says-i' gave 0 verdicts for 1"):

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,29 +18,23 @@ from hero_rl.attacks.numbers import far_apart, read_number
 from hero_rl.attacks.text import context_of, letters_of, split_top
 from hero_rl.attacks.values import provably_different, same_value, value_at
 from hero_rl.errors import InputError, SignalError
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers import ExactVerifier
 from hero_rl.verifiers.boxes import last_boxed
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-class Gullible:
+class Gullible(RowVerifier):
     """Accepts whatever holds the reference anywhere, and every equation."""
 
     name = "gullible"
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        return [self._one(one.reference, last_boxed(one.response) or "") for one in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        return self.verify(rollouts)
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        return self._one(rollout.reference, last_boxed(rollout.response) or "")
 
     def _one(self, reference: str, answer: str) -> Verdict:
         return Verdict("correct", "seen") if reference in answer or "=" in answer else Verdict("incorrect", "different")
-
-    def close(self) -> None:
-        """Do without: no process is open."""
 
 
 class Undecided(Gullible):

@@ -9,8 +9,6 @@ every process makes the same Batch of whole groups and ends with the same state.
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.aside import beside
 from hero_rl.errors import InputError, SignalError
+from hero_rl.loop import run_sync, together
 from hero_rl.rewards import RewardRule, RuleState, Scale, batch_summary, group_advantages, number_groups
 from hero_rl.types import (
     LEARNED_YES,
@@ -176,30 +174,11 @@ class HybridReward:
         Raises:
             InputError: verifier or reward model gave more or fewer results than rollouts.
         """
-        if self.verifier is None or self.scorer is None:
-            verdicts = self.verifier.verify(rollouts) if self.verifier else _no_verdicts(rollouts)
-            return self._signals(rollouts, verdicts, _score(self.scorer, rollouts))
-        verdicts = beside(functools.partial(self.verifier.verify, rollouts), name="hero-verifier")
-        # The reward model stays on the calling thread: it may hold a GPU context that belongs to it.
-        scores = _score(self.scorer, rollouts)
-        return self._signals(rollouts, verdicts.result(), scores)
+        return run_sync(self.ameasure(rollouts))
 
     async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
         """As ``measure``, without blocking the event loop."""
-        if self.verifier is None or self.scorer is None:
-            verdicts = await self.verifier.averify(rollouts) if self.verifier else _no_verdicts(rollouts)
-            return self._signals(rollouts, verdicts, await ascore_with_steps(self.scorer, rollouts))
-        verifying = asyncio.ensure_future(self.verifier.averify(rollouts))
-        scoring = asyncio.ensure_future(ascore_with_steps(self.scorer, rollouts))
-        try:
-            verdicts, scores = await asyncio.gather(verifying, scoring)
-        except BaseException:
-            # where one of them failed, gather would leave the other at work for nobody
-            verifying.cancel()
-            scoring.cancel()
-            await asyncio.gather(verifying, scoring, return_exceptions=True)
-            raise
-        return self._signals(rollouts, verdicts, scores)
+        return self._signals(rollouts, *await together(self._averify(rollouts), ascore_with_steps(self.scorer, rollouts)))
 
     def failures(self, signals: Signals) -> BoolArray:
         """Shape (B,): where a signal that was asked for could not be had."""
@@ -282,6 +261,11 @@ class HybridReward:
             self.state = made.state
         return made
 
+    async def _averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        if self.verifier is None:
+            return [Verdict("abstain", "no_verifier")] * len(rollouts)
+        return await self.verifier.averify(rollouts)
+
     def _signals(self, rollouts: Sequence[Rollout], verdicts: list[Verdict], measured: StepScores | ArrayLike) -> Signals:
         """Both signals, once it is certain that each belongs to its row."""
         if len(verdicts) != len(rollouts):
@@ -302,8 +286,7 @@ class HybridReward:
         """What verifier and reward model counted since the last call, by names for a log: who decided, what a cache knew."""
         found: dict[str, float] = {}
         for part in (self.verifier, self.scorer):
-            take = getattr(part, "take_metrics", None)
-            found |= take() if take is not None else {}
+            found |= part.take_metrics() if part is not None else {}
         return found
 
     def state_dict(self) -> dict[str, Any]:
@@ -355,16 +338,6 @@ class HybridReward:
 
 def _flags(values: Sequence[bool]) -> BoolArray:
     return np.array(values, dtype=np.bool_) if any(values) else np.zeros(len(values), dtype=np.bool_)
-
-
-def _no_verdicts(rollouts: Sequence[Rollout]) -> list[Verdict]:
-    return [Verdict("abstain", "no_verifier")] * len(rollouts)
-
-
-def _score(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:
-    if scorer is None:
-        return np.full(len(rollouts), np.nan)
-    return scorer.score_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.score(rollouts)
 
 
 async def ascore_with_steps(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:

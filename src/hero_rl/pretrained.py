@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _FSDP_LOADING = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+
+
+def on_its_gpu(model: torch.nn.Module) -> AbstractContextManager[object]:
+    """Make the GPU that a model lies on the current one of this thread: some libraries' kernels run on no other."""
+    import torch
+
+    device = next(model.parameters()).device
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def check_source(name: str, source: str) -> None:

@@ -1,16 +1,19 @@
-"""The vocabulary that every layer shares: a rollout, a verdict, and the two protocols that judge rollouts.
+"""The vocabulary that every layer shares: a rollout, a verdict, and the two base classes of what judges rollouts.
 
-Plain data and protocols only; nothing here computes.
+A verifier or scorer has to have a name and one coroutine; whatever else is asked of it is declared here with a default.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hero_rl.loop import in_thread, run_sync
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
@@ -65,47 +68,89 @@ class Rollout:
     """Every other column of the row; ``column:NAME`` verifiers and scorers read it."""
 
 
-@runtime_checkable
-class Verifier(Protocol):
-    """Anything that gives one verdict a rollout, in order. It never raises for a bad row: it abstains with a reason.
+class _Judge(ABC):
+    """The members that verifiers and scorers have in common."""
 
-    Three attributes are optional: ``identity`` (text; everything but the rollout that decides its verdicts, so that they can be
-    cached), ``columns`` (names of the columns in ``Rollout.extra`` that decide them, too) and ``learned`` (True: some of its
-    verdicts are a model's).
+    name: str
+    identity: Any = None
+    """Text: everything but the rollout that decides its results, so that they can be cached. None: it has none, and they
+    cannot. An attribute or a property."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns in ``Rollout.extra`` that decide its results, too."""
+
+    def warm(self) -> None:  # noqa: B027  # optional
+        """Start and load now what would make the first call slow."""
+
+    def take_metrics(self) -> dict[str, float]:
+        """Return what was counted since the last call, by names for a training log."""
+        return {}
+
+    def cache_use(self) -> dict[str, dict[str, int | float]]:
+        """Return for each cache in it where the results came from so far, by a name for whose results they are."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027  # optional
+        """Release processes and connections; safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Verifier(_Judge):
+    """Gives one verdict per rollout, in order. It never raises for a bad row: it abstains with a reason.
+
+    A subclass has a ``name`` and ``averify``, which must not block its event loop: work that does goes through
+    ``hero_rl.loop.in_thread``. One object may be used by several threads and event loops at once.
     """
 
-    name: str
+    learned: bool = False
+    """Some of its verdicts are a model's."""
+
+    @abstractmethod
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """Return one verdict per rollout, in the order given."""
 
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        ...
+        """Return what ``averify`` does, and wait for it; also where an event loop is running."""
+        return run_sync(self.averify(rollouts))
+
+    def decisions(self) -> Mapping[str, int] | None:
+        """Return who decided how many rows, as ``CascadeCounts`` names it; None where there is no cascade."""
+        return None
+
+
+class RowVerifier(Verifier):
+    """A verifier that judges each row alone, by a plain function that waits for nothing: ``judge`` is all there is to write."""
+
+    @abstractmethod
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
+
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """Return one verdict per rollout, in the order given."""
+        return [self.judge(rollout) for rollout in rollouts]
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
-        ...
-
-    def close(self) -> None:
-        """Release worker processes and connections; safe to call twice."""
-        ...
+        """Return what ``verify`` does, in a thread: a row that takes long holds up no event loop."""
+        return await in_thread(self.verify, rollouts)
 
 
-@runtime_checkable
-class Scorer(Protocol):
-    """Anything that gives one real number a rollout, in order: a reward model. NaN: no score could be had."""
+class Scorer(_Judge):
+    """Gives one real number per rollout, in order: a reward model. NaN: no score could be had.
 
-    name: str
+    A subclass has a ``name`` and ``ascore``; the rest is as with ``Verifier``.
+    """
+
+    @abstractmethod
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores, shape (B,), float64, in the reward model's own units; NaN where missing."""
 
     def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,), float64, in the reward model's own units; NaN where missing."""
-        ...
-
-    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``, without blocking the event loop."""
-        ...
-
-    def close(self) -> None:
-        """Release processes and connections; safe to call twice."""
-        ...
+        """Return what ``ascore`` does, and wait for it; also where an event loop is running."""
+        return run_sync(self.ascore(rollouts))
 
 
 class StepScores(NamedTuple):
@@ -117,14 +162,21 @@ class StepScores(NamedTuple):
     """One array a rollout, shape (steps of that rollout,); empty where missing."""
 
 
-@runtime_checkable
-class StepScorer(Scorer, Protocol):
+class StepScorer(Scorer):
     """A reward model that judges every step of a response and sums that up in the score."""
 
-    def score_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """``score`` and the scores of the steps behind it."""
-        ...
-
+    @abstractmethod
     async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """As ``score_steps``, without blocking the event loop."""
-        ...
+        """Return the scores and those of the steps behind them."""
+
+    def score_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
+        """Return what ``ascore_steps`` does, and wait for it; also where an event loop is running."""
+        return run_sync(self.ascore_steps(rollouts))
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores alone."""
+        return (await self.ascore_steps(rollouts)).scores
+
+    def step_ends(self, rollout: Rollout, /) -> IntArray | None:
+        """Return where each step that it scores ends in the response, in characters; None: as ``scorers.steps`` splits."""
+        return None

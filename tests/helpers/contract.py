@@ -268,7 +268,7 @@ def it_is_what_the_protocol_asks_for(case: Case) -> None:
 
 def _identity(subject: Subject) -> str | None:
     try:
-        return getattr(subject, "identity", None)
+        return subject.identity
     except HeroError:
         return None
 

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,24 +20,17 @@ from hero_rl.engines.service.store import StateStore
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero
 from hero_rl.scorers import ColumnScorer
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, Verdict, Verifier
 
 
-class Sleepy:
+class Sleepy(Verifier):
     name = "sleepy"
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        time.sleep(self._seconds(rollouts))
-        return self._verdicts(rollouts)
-
-    async def averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         await asyncio.sleep(self._seconds(rollouts))
         if any("crash" in rollout.response for rollout in rollouts):
             raise ZeroDivisionError("a fault of the verifier")
         return self._verdicts(rollouts)
-
-    def close(self) -> None:
-        pass
 
     def _seconds(self, rollouts: Sequence[Rollout]) -> float:
         words = [rollout.response.split() for rollout in rollouts]

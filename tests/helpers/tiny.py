@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hero_rl.types import FloatArray, IntArray, Rollout, StepScores, Verdict
+from hero_rl.types import FloatArray, IntArray, Rollout, RowVerifier, Scorer, StepScorer, StepScores, Verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -77,7 +77,7 @@ def config(folder: Path, **options: Any) -> GRPOConfig:
     return GRPOConfig(**(defaults | options))
 
 
-class Letters:
+class Letters(RowVerifier):
     """A verifier of letters: one of ``ae13`` makes a response correct, and a ``z`` makes it impossible to judge.
 
     Random completions hold each now and then, so that a batch has all cases. ``seen`` keeps the rollouts of every call.
@@ -89,17 +89,11 @@ class Letters:
         self.fail, self.correct = fail, set(correct)
         self.seen: list[list[Rollout]] = []
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         self.seen.append(list(rollouts))
-        return [self._judge(rollout) for rollout in rollouts]
+        return super().verify(rollouts)
 
-    async def averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        pass
-
-    def _judge(self, rollout: Rollout) -> Verdict:
+    def judge(self, rollout: Rollout, /) -> Verdict:
         if self.fail(rollout):
             return Verdict("abstain", "broken", failed=True)
         if "z" in rollout.response:
@@ -107,7 +101,7 @@ class Letters:
         return Verdict("correct", "letter") if self.correct & set(rollout.response) else Verdict("incorrect", "no_letter")
 
 
-class Characters:
+class Characters(Scorer):
     """A reward model of character codes, in sixteenths (exact in float32); a letter ``missing`` makes the score NaN."""
 
     name = "characters"
@@ -115,14 +109,8 @@ class Characters:
     def __init__(self, *, missing: str = "") -> None:
         self.missing = missing
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         return np.array([self._rate(rollout.response) for rollout in rollouts])
-
-    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        return self.score(rollouts)
-
-    def close(self) -> None:
-        pass
 
     def _rate(self, response: str) -> float:
         if self.missing and self.missing in response:
@@ -130,17 +118,14 @@ class Characters:
         return sum((place + 1) * ord(char) for place, char in enumerate(response)) % 97 / 16.0
 
 
-class Pairs(Characters):
+class Pairs(Characters, StepScorer):
     """A process reward model whose steps are pairs of characters, scored by the first of them."""
 
-    def score_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
+    async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
         steps = tuple(np.array([ord(char) / 64 for char in rollout.response[::2]]) for rollout in rollouts)
-        return StepScores(self.score(rollouts), steps)
+        return StepScores(await self.ascore(rollouts), steps)
 
-    async def ascore_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
-        return self.score_steps(rollouts)
-
-    def step_ends(self, rollout: Rollout) -> IntArray:
+    def step_ends(self, rollout: Rollout, /) -> IntArray:
         size = len(rollout.response)
         return np.minimum(np.arange(2, size + 2, 2), size)
 

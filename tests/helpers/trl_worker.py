@@ -47,7 +47,7 @@ RESUMED = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2, "save_tota
 class Slow(tiny.Letters):
     """From the fifth batch on, every verdict takes a minute: somebody has time to kill the run at step 5 of 6."""
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         if len(self.seen) >= 4:
             time.sleep(60)
         return super().verify(rollouts)
@@ -60,7 +60,7 @@ class Raising(tiny.Letters):
         super().__init__()
         self.error = error
 
-    def verify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         if len(self.seen) == 1 and RANK == WORLD - 1:
             raise self.error
         return super().verify(rollouts)
@@ -69,17 +69,17 @@ class Raising(tiny.Letters):
 class RaisingScorer(tiny.Characters):
     """The same for a reward model, at once."""
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         if RANK == 0:
             raise MemoryError("no room for 3 rows")
-        return super().score(rollouts)
+        return await super().ascore(rollouts)
 
 
 class Doubled(tiny.Characters):
     """Twice the scores, as a retrained reward model might have them."""
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        return 2 * super().score(rollouts)
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        return 2 * await super().ascore(rollouts)
 
 
 def train_round(rows: Path, before: Path | None, folder: Path) -> None:

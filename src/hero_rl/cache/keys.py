@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.types import Rollout
+from hero_rl.types import Rollout, Scorer, Verifier
 
 KEY_FORMAT = 1
 """Part of every key: raise it when the same inputs should no longer find what was stored before."""
@@ -66,13 +66,13 @@ def digest(*values: object) -> bytes:
     return hashlib.sha256(_encode(values)).digest()
 
 
-def check_identity(what: str, part: object) -> str:
+def check_identity(what: str, part: Verifier | Scorer) -> str:
     """The identity of a verifier or a reward model.
 
     Raises:
         InputError: it has none, so that nobody could tell whether a stored result is still its own.
     """
-    identity = getattr(part, "identity", None)
+    identity = part.identity
     if not isinstance(identity, str) or not identity:
         raise InputError(
             f"{what} has no identity (a text that names everything but the rollout that decides its results: model, revision, "

@@ -125,7 +125,7 @@ def _attack(source: Path, judges: Sequence[Verifier], asked: int | None, bar: Pr
     """Attack the first verifier that reads answers; a model only if it was asked for, for it may cost money."""
     reading = [judge for judge in judges if "column:" not in judge.name]
     if asked is None:
-        reading = [judge for judge in reading if not getattr(judge, "learned", False)]
+        reading = [judge for judge in reading if not judge.learned]
     if not reading or asked == 0:
         return None
     try:

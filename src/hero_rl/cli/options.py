@@ -8,7 +8,6 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from hero_rl.cache import MemoStats
 from hero_rl.specs.strings import API_KEY
 from hero_rl.types import Scorer, Verifier
 
@@ -66,20 +65,14 @@ def decided_by(verifier: Verifier | None) -> list[tuple[str, str]]:
     ]
 
 
-def decisions(verifier: Verifier | None) -> dict[str, int] | None:
+def decisions(verifier: Verifier | None) -> Mapping[str, int] | None:
     """The counts of a cascade, which say who decided what; None without one."""
-    part = verifier if hasattr(verifier, "counts") else getattr(verifier, "verifier", None)
-    counts = getattr(part, "counts", None)
-    return None if counts is None else counts._asdict()
+    return verifier.decisions() if verifier is not None else None
 
 
 def cache_use(verifier: Verifier | None, scorer: Scorer | None = None) -> dict[str, dict[str, int | float]]:
     """What came out of the cache, by part; empty without one. A cascade's two verifiers count apart."""
-    parts = {"verifier": verifier, "reward model": scorer}
-    if decisions(verifier) is not None:
-        parts |= {"verifier": getattr(verifier, "first", None), "fallback": getattr(verifier, "second", None)}
-    kept = {name: part.stats for name, part in parts.items() if isinstance(getattr(part, "stats", None), MemoStats)}
-    return {name: {**stats._asdict(), "hit_rate": round(stats.hit_rate, 4)} for name, stats in kept.items()}
+    return {name: use for part in (verifier, scorer) if part is not None for name, use in part.cache_use().items()}
 
 
 def cache_rows(used: Mapping[str, Mapping[str, int | float]]) -> list[tuple[str, str]]:

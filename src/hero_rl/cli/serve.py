@@ -109,9 +109,8 @@ def serve(
     judge = build.make_verifier(verifier, asked)
     scored = build.ScorerOptions(rm_tokenizer, rm_template, aggregate, cache)
     scorer = build.make_scorer(reward_model, scored) if reward_model else None
-    warm = getattr(judge, "warm", None)
-    if warm is not None:
-        warm()  # or the first requests wait for the worker processes
+    if judge is not None:
+        judge.warm()  # or the first requests wait for the worker processes
     service = _service(judge, scorer, reward_rule, state, settings, chosen_scale, max_failure_rate)
 
     def ready() -> None:

@@ -69,4 +69,4 @@ def judged(
 
 def verifier_facts(spec: str, verifier: Verifier) -> dict[str, object]:
     """For the manifest: the string, and everything that decides a verdict where the verifier can say it."""
-    return {"verifier": spec, "name": verifier.name, "identity": getattr(verifier, "identity", None)}
+    return {"verifier": spec, "name": verifier.name, "identity": verifier.identity}

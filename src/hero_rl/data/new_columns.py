@@ -12,7 +12,7 @@ from hero_rl.types import LEARNED_YES, FloatArray, StepScorer, Verifier
 
 def verify_columns(verifier: Verifier | None) -> tuple[str, ...]:
     """The columns that the verdicts fill: ``learned`` only where a model may have given them."""
-    return ("verdict", "reason", "learned") if getattr(verifier, "learned", False) else ("verdict", "reason")
+    return ("verdict", "reason", "learned") if verifier is not None and verifier.learned else ("verdict", "reason")
 
 
 def score_columns(reward: HybridReward, *, keep_rm_score: bool) -> tuple[str, ...]:

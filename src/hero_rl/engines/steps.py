@@ -11,21 +11,17 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from hero_rl.pipeline import Batch
 from hero_rl.rewards import NO_STEPS, RewardRule, StepAdvantages, Steps, step_advantages
 from hero_rl.scorers.steps import step_ends
-from hero_rl.types import FloatArray, IntArray, Rollout, Scorer
+from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer
 
 Decode: TypeAlias = Callable[[Sequence[int]], str]
 """Token ids to text without special tokens: what the response was made with."""
-
-
-class _KnowsEnds(Protocol):
-    def step_ends(self, rollout: Rollout, /) -> IntArray: ...
 
 
 class Tokenizer(Protocol):
@@ -43,10 +39,10 @@ class Tokenizer(Protocol):
 def ends_of(scorer: Scorer, rollout: Rollout) -> IntArray:
     """Shape (steps,): where in ``Rollout.response``, in characters, each step ends that this scorer scores.
 
-    A scorer with a method ``step_ends(rollout)`` is asked; others are taken to split as ``scorers.steps.split_steps`` does.
+    Scorers that do not say are taken to split as ``scorers.steps.split_steps`` does.
     """
-    own = getattr(scorer, "step_ends", None)
-    return step_ends(rollout) if own is None else cast("_KnowsEnds", scorer).step_ends(rollout)
+    own = scorer.step_ends(rollout) if isinstance(scorer, StepScorer) else None
+    return step_ends(rollout) if own is None else own
 
 
 class StepReader:

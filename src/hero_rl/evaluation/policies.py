@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 from hero_rl.errors import HeroError, InputError, SignalError, first_line, require
 from hero_rl.evaluation.benchmarks import INSTRUCTION
 from hero_rl.http import EndpointError, EndpointPool
+from hero_rl.loop import run_sync
 from hero_rl.specs.strings import address, api_key, is_url
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def find_served_model(policy: Policy) -> str:
     url = base_url(policy.source)
     pool = EndpointPool(url, api_key=api_key(), timeout_s=CONNECT_TIMEOUT_S, total_timeout_s=CONNECT_TIMEOUT_S, attempts=2)
     try:
-        reply = pool.get("/models")
+        reply = run_sync(pool.get("/models"))
         listed = [str(one["id"]) for one in cast("dict[str, list[dict[str, object]]]", reply)["data"]]
     except EndpointError as error:
         if policy.served_model and error.kind == "refused":

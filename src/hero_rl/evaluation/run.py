@@ -59,7 +59,7 @@ class Planned:
             "samples": self.samples,
             "grading": self.problems.benchmark.grading,
             "grader": self.grader,
-            "grader_identity": str(getattr(self.verifier, "identity", self.verifier.name)),
+            "grader_identity": str(self.verifier.identity or self.verifier.name),
         }
 
 

@@ -1,4 +1,4 @@
-"""``EndpointPool``: the servers behind one or more addresses, for sync and async callers alike.
+"""``EndpointPool``: the servers behind one or more addresses.
 
 What it is not: no streaming, no cookies, no redirects, no HTTP/2.
 """
@@ -6,21 +6,19 @@ What it is not: no streaming, no cookies, no redirects, no HTTP/2.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import os
-import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from hero_rl.errors import InputError, require
 from hero_rl.http.failures import EndpointError
-from hero_rl.http.loop import LoopThread
 from hero_rl.http.sender import JSON, Sender, Settings
+from hero_rl.loop import in_background, in_the_background, is_background
 
 _T = TypeVar("_T")
-_Work: TypeAlias = Callable[[Sender], Coroutine[Any, Any, _T]]
+CLOSE_TIMEOUT_S = 5.0
 
 
 class EndpointPool:
@@ -31,8 +29,8 @@ class EndpointPool:
     timeouts, and refused or broken connections: on another replica at once, on the same one after a random wait that doubles in
     expectation, or the one the server asks for (Retry-After). Everything else is final.
 
-    All connections live on an event loop in a thread of the pool's own. They are kept alive over callers, may be used from any
-    thread and any loop, and are opened again as needed after ``close``, unpickling or a fork.
+    All connections live on the background loop. They are kept alive over callers, may be used from any loop (and any thread,
+    by ``hero_rl.loop.run_sync``), and are opened again as needed after ``close``, unpickling or a fork.
     """
 
     def __init__(
@@ -81,45 +79,28 @@ class EndpointPool:
         """The addresses."""
         return self._settings.urls
 
-    async def apost(self, path: str, payload: Mapping[str, object]) -> JSON:
-        """What the server answers to ``payload`` at ``path``.
+    async def post(self, path: str, payload: Mapping[str, object]) -> JSON:
+        """Return what the server answers to ``payload`` at ``path``.
 
         Raises:
             EndpointError: no usable answer.
         """
-        return await self._await(self._one("POST", path, payload))
+        return await in_the_background(self._run(lambda sender: sender.send("POST", path, payload)))
 
-    async def aget(self, path: str) -> JSON:
-        """What the server answers at ``path``.
+    async def get(self, path: str) -> JSON:
+        """Return what the server answers at ``path``.
 
         Raises:
             EndpointError: no usable answer.
         """
-        return await self._await(self._one("GET", path, None))
+        return await in_the_background(self._run(lambda sender: sender.send("GET", path)))
 
-    async def apost_all(self, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
+    async def post_all(self, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
         """One answer, or the error in its place, for every payload, in order. Cancelling the caller cancels the requests."""
         if not payloads:
             return []
         try:
-            return await self._await(self._many(path, payloads))
-        except EndpointError as error:
-            return [error for _ in payloads]
-
-    def post(self, path: str, payload: Mapping[str, object]) -> JSON:
-        """As ``apost``, waiting in this thread."""
-        return self._wait(self._one("POST", path, payload))
-
-    def get(self, path: str) -> JSON:
-        """As ``aget``, waiting in this thread."""
-        return self._wait(self._one("GET", path, None))
-
-    def post_all(self, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
-        """As ``apost_all``, waiting in this thread, also where an event loop runs in it."""
-        if not payloads:
-            return []
-        try:
-            return self._wait(self._many(path, payloads))
+            return await in_the_background(self._run(lambda sender: _gather(sender, path, payloads)))
         except EndpointError as error:
             return [error for _ in payloads]
 
@@ -129,10 +110,12 @@ class EndpointPool:
 
     def close(self) -> None:
         """Cancel what is under way and close the connections. Safe to call twice; a later request opens them again."""
-        with self._lock:
-            finalizer, self._finalizer, self._thread, self._sender = self._finalizer, None, None, None
-        if finalizer is not None:
-            finalizer()
+        if self._loop is None or not is_background(self._loop):
+            return  # never opened, or opened by the process that this one was forked from
+        closed = asyncio.run_coroutine_threadsafe(self._shut(), self._loop)
+        if not in_background():
+            with suppress(TimeoutError):
+                closed.result(CLOSE_TIMEOUT_S)
 
     def __repr__(self) -> str:
         """Addresses and limits; no headers."""
@@ -159,54 +142,42 @@ class EndpointPool:
         return pool
 
     def _start_closed(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: LoopThread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: Sender | None = None
-        self._finalizer: weakref.finalize[..., Any] | None = None
-        _pools.add(self)
+        self._under_way: set[asyncio.Task[Any]] = set()
 
-    def _open(self) -> tuple[LoopThread, Sender]:
-        with self._lock:
-            if self._thread is None or self._sender is None:
-                self._thread, self._sender = LoopThread("hero-http"), Sender(self._settings)
-                self._finalizer = weakref.finalize(self, self._thread.close, self._sender.close)
-            return self._thread, self._sender
-
-    def _one(self, method: str, path: str, payload: Mapping[str, object] | None) -> _Work[JSON]:
-        return lambda sender: sender.send(method, path, payload)
-
-    def _many(self, path: str, payloads: Sequence[Mapping[str, object]]) -> _Work[list[JSON | EndpointError]]:
-        return lambda sender: _gather(sender, path, payloads)
-
-    def _wait(self, work: _Work[_T]) -> _T:
-        future = self._submit(work)
+    async def _run(self, work: Callable[[Sender], Coroutine[Any, Any, _T]]) -> _T:
+        """Send, on the background loop."""
+        task = asyncio.ensure_future(work(self._open()))
+        self._under_way.add(task)
         try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise _closed() from None
-        except BaseException:
-            future.cancel()  # Ctrl-C: the requests end with the one who asked
-            raise
-
-    async def _await(self, work: _Work[_T]) -> _T:
-        future = self._submit(work)
-        try:
-            return await asyncio.wrap_future(future)
+            return await task
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                raise _closed() from None
-            raise
+            asked = asyncio.current_task()
+            if asked is not None and asked.cancelling():
+                raise
+            message = "the connections were closed while the request was under way"
+            raise EndpointError(message, kind="unreachable") from None
+        finally:
+            self._under_way.discard(task)
 
-    def _submit(self, work: _Work[_T]) -> concurrent.futures.Future[_T]:
-        while True:
-            thread, sender = self._open()
-            future = thread.submit(work(sender))
-            if future is not None:
-                return future
-            with self._lock:
-                if self._thread is thread:
-                    self._thread = self._sender = self._finalizer = None
+    def _open(self) -> Sender:
+        loop = asyncio.get_running_loop()
+        if self._sender is None or self._loop is not loop:
+            if self._sender is not None:
+                _left_behind.append(self._sender)  # of the parent of a forked process: the connections are not ours to close
+            self._loop, self._sender, self._under_way = loop, Sender(self._settings), set()
+            weakref.finalize(self, _close_soon, loop, self._sender).atexit = False
+        return self._sender
+
+    async def _shut(self) -> None:
+        sender, self._sender = self._sender, None
+        tasks = list(self._under_way)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if sender is not None:
+            await sender.close()
 
 
 async def _gather(sender: Sender, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
@@ -217,10 +188,6 @@ async def _gather(sender: Sender, path: str, payloads: Sequence[Mapping[str, obj
             return error
 
     return await asyncio.gather(*(one(payload) for payload in payloads))
-
-
-def _closed() -> EndpointError:
-    return EndpointError("the connections were closed while the request was under way", kind="unreachable")
 
 
 def _check_range(*, concurrency: int, attempts: int, timeout_s: float, total_timeout_s: float) -> None:
@@ -255,17 +222,9 @@ def _checked_headers(api_key: str | None, headers: Mapping[str, str]) -> dict[st
     return checked
 
 
-_pools: weakref.WeakSet[EndpointPool] = weakref.WeakSet()
-_left_behind: list[object] = []
+_left_behind: list[Sender] = []
 
 
-def _after_fork() -> None:
-    """In a forked child, forget the parent's connections without touching them: they are the parent's."""
-    for pool in list(_pools):
-        _left_behind.extend((pool._thread, pool._sender))
-        if pool._finalizer is not None:
-            pool._finalizer.detach()
-        pool._start_closed()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+def _close_soon(loop: asyncio.AbstractEventLoop, sender: Sender) -> None:
+    if is_background(loop):
+        asyncio.run_coroutine_threadsafe(sender.close(), loop)

@@ -24,7 +24,7 @@ def normal_of(*parts: object) -> float:
     return _NORMAL.inv_cdf(uniform_of(*parts))
 
 
-class ChanceScorer:
+class ChanceScorer(Scorer):
     """A standard normal number for each prompt and response, always the same one: an AUROC of one half. A Scorer."""
 
     name = "lab-chance"
@@ -33,19 +33,12 @@ class ChanceScorer:
         """Other numbers for every seed."""
         self.seed = seed
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,)."""
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the numbers, shape (B,)."""
         return np.array([normal_of(self.seed, r.problem, r.response, r.finished is False) for r in rollouts], dtype=np.float64)
 
-    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``: it is too quick to be worth a thread."""
-        return self.score(rollouts)
 
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-class SumScorer:
+class SumScorer(Scorer):
     """A weighted sum of scores. A Scorer.
 
     ``[(robust, 0.7), (hackable, 0.3)]`` is a score that can be hacked a little; ``[(scorer, 1.0), (ChanceScorer(), 2.0)]`` is
@@ -58,13 +51,9 @@ class SumScorer:
         """Add these scorers' scores, times their weights."""
         self.parts = tuple(parts)
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,)."""
-        return np.sum([weight * scorer.score(rollouts) for scorer, weight in self.parts], axis=0)
-
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``: it is too quick to be worth a thread."""
-        return self.score(rollouts)
+        """Return the sums, shape (B,)."""
+        return np.sum([weight * await scorer.ascore(rollouts) for scorer, weight in self.parts], axis=0)
 
     def close(self) -> None:
         """Close the parts."""

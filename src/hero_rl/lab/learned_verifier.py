@@ -35,8 +35,9 @@ from hero_rl.lab.family import DIGIT_WORDS, Problem
 from hero_rl.lab.models import END_TOKEN, encode, vocabulary_size
 from hero_rl.lab.task import Item, answer_of, oracle, reference_form, split_problems
 from hero_rl.learning.thresholds import choose_thresholds
+from hero_rl.loop import in_thread
 from hero_rl.measures import auroc, recall_at_fpr
-from hero_rl.types import FloatArray, Rollout, Verdict
+from hero_rl.types import FloatArray, Rollout, Verdict, Verifier
 from hero_rl.verifiers.learned import Thresholds, fingerprint
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def _share(flags: np.ndarray) -> float:
     return float(flags.mean()) if flags.size else float("nan")
 
 
-class EquivalenceVerifier:
+class EquivalenceVerifier(Verifier):
     """Correct, incorrect or abstain from the lab's learned verifier. It reads the answer and never the steps.
 
     Cut-off responses and those without an answer are incorrect by rule; answers too long for any form abstain.
@@ -289,7 +290,6 @@ class EquivalenceVerifier:
 
     name = "lab-learned"
     learned = True
-    """Some of its verdicts are a model's."""
 
     def __init__(self, network: ModuleDict, thresholds: Thresholds, *, identity: str = "") -> None:
         """Use this network; ``load_learned_verifier`` reads one from disk.
@@ -300,23 +300,18 @@ class EquivalenceVerifier:
             identity: stands for network and thresholds; equal questions are asked once where there is one.
         """
         self.network, self.thresholds = network, thresholds
-        if identity:
-            self.identity = identity
+        self.identity = identity or None
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """Return one verdict per rollout, in the order given, from a thread."""
+        return await in_thread(self._verdicts, rollouts)
+
+    def _verdicts(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
         found = [_by_rule(rollout) for rollout in rollouts]
         asked = [place for place, verdict in enumerate(found) if verdict is None]
         rows = [(rollouts[i].problem, rollouts[i].reference, answer_of(rollouts[i].response)) for i in asked]
         verdicts = {place: self._judge(logit) for place, logit in zip(asked, logits(self.network, rows).tolist(), strict=True)}
         return [verdicts[place] if verdict is None else verdict for place, verdict in enumerate(found)]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``: it is too quick to be worth a thread."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _judge(self, logit: float) -> Verdict:
         detail = f"p={0.5 * (1.0 + math.tanh(logit / 2)):.4f}"

@@ -32,7 +32,8 @@ from hero_rl.lab.models import (
     separator_id,
 )
 from hero_rl.lab.task import split_problems, steps_correct
-from hero_rl.types import FloatArray, Rollout
+from hero_rl.loop import in_thread
+from hero_rl.types import FloatArray, Rollout, Scorer
 
 if TYPE_CHECKING:
     import torch
@@ -212,7 +213,7 @@ def sequences(rollouts: Sequence[Rollout], family: Family) -> Tensor:
     return torch.from_numpy(encode(texts, length=family.sequence_length, alphabet=family.alphabet))
 
 
-class ScalarScorer:
+class ScalarScorer(Scorer):
     """The score of a one-label sequence classifier at the last character. A Scorer for the lab's fixed-size texts."""
 
     name = "lab-scalar"
@@ -221,7 +222,11 @@ class ScalarScorer:
         """Use this model; ``load_scorer`` reads one from disk."""
         self.model, self.family = model.eval(), family
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores, from a thread."""
+        return await in_thread(self.logits, rollouts)
+
+    def logits(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         """Shape (B,): the logit, in the model's own units."""
         import torch
 
@@ -232,15 +237,8 @@ class ScalarScorer:
             logits_B = self.model.get_submodule("score")(hidden_BTD[torch.arange(len(ids)), last_B])[:, 0]
             return logits_B.double().numpy()
 
-    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``: it is too quick to be worth a thread."""
-        return self.score(rollouts)
 
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-class LikelihoodScorer:
+class LikelihoodScorer(Scorer):
     """The log-probability of the response under a language model. A Scorer for the lab's fixed-size texts."""
 
     name = "lab-likelihood"
@@ -249,7 +247,11 @@ class LikelihoodScorer:
         """Use this language model; scores are its log-probabilities divided by ``scale``."""
         self.model, self.scale, self.family = model.eval(), scale, family
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores, from a thread."""
+        return await in_thread(self.log_probabilities, rollouts)
+
+    def log_probabilities(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         """Shape (B,): log-probability of the response in nats, over ``scale``."""
         import torch
 
@@ -260,10 +262,3 @@ class LikelihoodScorer:
         counted_BT = ids[:, 1:] != PAD_ID
         counted_BT[:, : self.family.prompt_length - 1] = False
         return (log_p_BT * counted_BT).sum(1).double().numpy() / self.scale
-
-    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``: it is too quick to be worth a thread."""
-        return self.score(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -12,27 +12,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScores
+from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores
 
 SEPARATOR = ";"
 
 
-class PrefixScorer:
+class PrefixScorer(StepScorer):
     """A StepScorer around a Scorer of the lab. A step ends behind each semicolon, and the last one at the end."""
 
     def __init__(self, scorer: Scorer) -> None:
         """Score with ``scorer``, which reads a rollout with ``finished=False`` as one that goes on."""
         self.name, self.scorer = scorer.name, scorer
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,), of the whole responses."""
-        return self.scorer.score(rollouts)
-
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``, the scorer's own."""
+        """Return the scores of the whole responses, shape (B,)."""
         return await self.scorer.ascore(rollouts)
 
-    def score_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
+    async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
         """The scores of the whole responses, which are those of their last steps, and of the steps before."""
         prefixes: list[Rollout] = []
         counts: list[int] = []
@@ -43,12 +39,8 @@ class PrefixScorer:
             counts.append(len(before) + 1)
         if not prefixes:
             return StepScores(np.zeros(0), ())
-        steps = np.split(self.scorer.score(prefixes), np.cumsum(counts)[:-1])
+        steps = np.split(await self.scorer.ascore(prefixes), np.cumsum(counts)[:-1])
         return StepScores(np.array([scores[-1] for scores in steps]), tuple(steps))
-
-    async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """As ``score_steps``: it is too quick to be worth a thread."""
-        return self.score_steps(rollouts)
 
     def step_ends(self, rollout: Rollout, /) -> IntArray:
         """Shape (steps,): where each step ends in the response, in characters; at least one."""

@@ -10,7 +10,7 @@ exact-match verifier is on problems with free-form answers. Its recall and its f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias, get_args
@@ -20,7 +20,7 @@ import numpy as np
 from hero_rl.lab.families import CHAIN
 from hero_rl.lab.family import Family, Problem, Tag
 from hero_rl.lab.knobs import uniform_of
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 
 Regime: TypeAlias = Literal["verifiable", "hard", "mixed"]
 SplitName: TypeAlias = Literal["train", "rm_test", "development", "held_out"]
@@ -120,7 +120,7 @@ def build_items(split: SplitName, regime: Regime, *, seed: int, family: Family =
     return tuple(items)
 
 
-class StrictVerifier:
+class StrictVerifier(RowVerifier):
     """Compares the text of the answer with the text of the reference: precision 1, recall 1 on ``V`` and low on ``H``.
 
     With ``recall`` it accepts that share of the right answers instead, and with ``noise`` that share of the wrong ones. Which
@@ -140,22 +140,10 @@ class StrictVerifier:
         """
         self.family, self.recall, self.noise, self.seed = family, recall, noise, seed
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        if self.recall is None and not self.noise:
-            return [_strict_verdict(rollout) for rollout in rollouts]
-        return [self._set_verdict(rollout) for rollout in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``: it is too quick to be worth a thread."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def _set_verdict(self, rollout: Rollout) -> Verdict:
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
         verdict = _strict_verdict(rollout)
-        if verdict.reason not in ("equal", "different"):
+        if verdict.reason not in ("equal", "different") or (self.recall is None and not self.noise):
             return verdict
         answer = answer_of(rollout.response)
         if problem_of_prompt(self.family)[rollout.problem].accepts(answer):
@@ -167,7 +155,7 @@ class StrictVerifier:
         return Verdict("correct" if accepted else "incorrect", "equal" if accepted else "different")
 
 
-class AbstainingVerifier:
+class AbstainingVerifier(RowVerifier):
     """The strict verifier, but where it cannot read the reference it says so, as verifiers of real answers do.
 
     A reference in words is outside the policy's alphabet: no response can equal it, and the strict verifier calls all of them
@@ -180,19 +168,11 @@ class AbstainingVerifier:
         """Judge as ``strict`` where the reference is in the family's alphabet."""
         self.strict, self.alphabet = strict, frozenset(family.alphabet)
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        return [
-            verdict if self.alphabet.issuperset(rollout.reference) else Verdict("abstain", "unreadable_reference")
-            for rollout, verdict in zip(rollouts, self.strict.verify(rollouts), strict=True)
-        ]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``: it is too quick to be worth a thread."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
+        if not self.alphabet.issuperset(rollout.reference):
+            return Verdict("abstain", "unreadable_reference")
+        return self.strict.judge(rollout)
 
 
 def _strict_verdict(rollout: Rollout) -> Verdict:

@@ -55,7 +55,6 @@ class Dispatcher:
         self.workers_wanted = settings.workers or default_workers()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)
         self._ready = threading.Condition(self._lock)
         self._queue: deque[Item] = deque()
         self._threads: list[threading.Thread] = []
@@ -67,19 +66,17 @@ class Dispatcher:
         self._counts: Counter[str] = Counter()
         atexit.register(self.close)
 
-    def submit(self, batch: Batch, *, wait: bool = True) -> bool:
-        """Queue a batch; False when there is no room and ``wait`` is off.
+    def submit(self, batch: Batch) -> bool:
+        """Queue a batch; False when there is no room for it now.
 
         Raises:
             InputError: the sandbox is closed.
         """
         with self._lock:
-            while not self._closing and self._queue and len(self._queue) + batch.remaining > self.settings.max_queued:
-                if not wait:
-                    return False
-                self._room.wait()
             if self._closing:
                 raise InputError("this sandbox is closed: make a new one")
+            if self._queue and len(self._queue) + batch.remaining > self.settings.max_queued:
+                return False
             self._queue.extend(Item(batch, index) for index in range(batch.remaining))
             self._start_threads(min(self.workers_wanted, len(self._threads) - self._idle + len(self._queue)))
             self._work.notify(len(self._queue))
@@ -122,7 +119,6 @@ class Dispatcher:
                 if batch.abandoned or (batch.function, batch.deadline_s) != key:
                     break
                 items.append(self._queue.popleft())
-            self._room.notify_all()
             return items
 
     def put_back(self, items: Sequence[Item]) -> None:
@@ -202,7 +198,7 @@ class Dispatcher:
             self._closing = True
             left, workers = list(self._queue), list(self._living)
             self._queue.clear()
-            for condition in (self._work, self._room, self._ready):
+            for condition in (self._work, self._ready):
                 condition.notify_all()
         for worker in workers:
             worker.interrupt()

@@ -29,8 +29,9 @@ class Sandbox:
     importing its ``__main__``. Safe to use from several threads and event loops. In a forked child it starts workers of
     its own.
 
+    >>> from hero_rl.loop import run_sync
     >>> with Sandbox(SandboxSettings(workers=1)) as sandbox:
-    ...     [outcome.value for outcome in sandbox.run("math:factorial", [[3], [5]])]
+    ...     [outcome.value for outcome in run_sync(sandbox.run("math:factorial", [[3], [5]]))]
     [6, 120]
     """
 
@@ -40,8 +41,10 @@ class Sandbox:
         self._closed = False
         self._dispatcher = self._new_dispatcher()
 
-    def run(self, function: str, arguments: Sequence[Sequence[Plain]], /, *, deadline_s: float | None = None) -> list[Outcome]:
-        """One outcome for each element of ``arguments``, in order.
+    async def run(
+        self, function: str, arguments: Sequence[Sequence[Plain]], /, *, deadline_s: float | None = None
+    ) -> list[Outcome]:
+        """Return one outcome for each element of ``arguments``, in order; cancelling it drops the checks that have not begun.
 
         Args:
             function: what to call, as ``"package.module:function"``; imported in the worker before the clock starts.
@@ -55,23 +58,9 @@ class Sandbox:
         batch = self._batch(function, arguments, deadline_s)
         if not batch.payloads:
             return []
-        try:
-            self._live().submit(batch)
-            return batch.future.result()
-        except BaseException:
-            batch.abandoned = True
-            raise
-
-    async def arun(
-        self, function: str, arguments: Sequence[Sequence[Plain]], /, *, deadline_s: float | None = None
-    ) -> list[Outcome]:
-        """As ``run``, without blocking the event loop; cancelling it drops the checks that have not begun."""
-        batch = self._batch(function, arguments, deadline_s)
-        if not batch.payloads:
-            return []
         dispatcher = self._live()
         try:
-            while not dispatcher.submit(batch, wait=False):
+            while not dispatcher.submit(batch):
                 await asyncio.sleep(_WAIT_FOR_ROOM_S)
             return await asyncio.wrap_future(batch.future)
         except BaseException:

@@ -12,7 +12,6 @@ import numpy as np
 
 from hero_rl.cache import Cache, Codec, Memo, MemoStats, RolloutKey, check_identity
 from hero_rl.errors import InputError
-from hero_rl.scorers.steps import step_ends
 from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores
 
 _logger = logging.getLogger(__name__)
@@ -22,10 +21,10 @@ _Row: TypeAlias = tuple[float, FloatArray]
 """The score of one rollout, and those of its steps."""
 
 
-class CachedScorer:
+class CachedScorer(Scorer):
     """A scorer that looks in a cache first; the same scores, in the same order.
 
-    Rows with the same content are scored once, in a batch and by threads and tasks that ask at the same time. Missing scores
+    Rows with the same content are scored once, in a batch and by all who ask at the same time. Missing scores
     (NaN) are never kept, so they are tried again. What counts as the same is every field of the rollout but ``prompt_id``
     and ``extra``, and the scorer's ``identity``. Around a ``StepScorer`` this makes a ``CachedStepScorer``, which keeps the
     step scores, too.
@@ -52,13 +51,9 @@ class CachedScorer:
         self._memo: Memo[_Row] = Memo(Codec(_encode, _decode), cache)
         self._reported = MemoStats()
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,), the scorer's own scores; NaN where missing."""
-        return self._rows(rollouts).scores
-
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``, without blocking the event loop."""
-        return (await self._arows(rollouts)).scores
+        """Return the scorer's own scores, shape (B,); NaN where missing."""
+        return (await self._rows(rollouts)).scores
 
     @property
     def stats(self) -> MemoStats:
@@ -70,6 +65,10 @@ class CachedScorer:
         stats, self._reported = self.stats.since(self._reported), self.stats
         return {"score_cache/hit_rate": stats.hit_rate, "score_cache/saved": stats.saved}
 
+    def cache_use(self) -> dict[str, dict[str, int | float]]:
+        """Return how often the cache knew the score."""
+        return {"reward model": self.stats.use()}
+
     def close(self) -> None:
         """Close the scorer, and write down what was used; the cache stays open. Safe to call twice."""
         try:
@@ -78,32 +77,18 @@ class CachedScorer:
             if self.cache is not None:
                 self.cache.flush()
 
-    def __enter__(self) -> CachedScorer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its two parts."""
         return CachedScorer, (self.scorer, self.cache)
 
-    def _rows(self, rollouts: Sequence[Rollout]) -> StepScores:
-        def compute(rows: list[int]) -> list[_Row]:
-            asked = [rollouts[row] for row in rows]
-            found = self.scorer.score_steps(asked) if isinstance(self.scorer, StepScorer) else self.scorer.score(asked)
-            return self._split(found, len(asked))
-
-        return self._joined(self._memo.run([self._key(rollout) for rollout in rollouts], compute))
-
-    async def _arows(self, rollouts: Sequence[Rollout]) -> StepScores:
+    async def _rows(self, rollouts: Sequence[Rollout]) -> StepScores:
         async def compute(rows: list[int]) -> list[_Row]:
             asked = [rollouts[row] for row in rows]
             if isinstance(self.scorer, StepScorer):
                 return self._split(await self.scorer.ascore_steps(asked), len(asked))
             return self._split(await self.scorer.ascore(asked), len(asked))
 
-        return self._joined(await self._memo.arun([self._key(rollout) for rollout in rollouts], compute))
+        return self._joined(await self._memo.run([self._key(rollout) for rollout in rollouts], compute))
 
     def _split(self, found: StepScores | FloatArray, rows: int) -> list[_Row]:
         scores, steps = found if isinstance(found, StepScores) else (found, (_NO_STEPS,) * rows)
@@ -117,21 +102,16 @@ class CachedScorer:
         return StepScores(np.array([score for score, _ in rows], dtype=np.float64), tuple(steps for _, steps in rows))
 
 
-class CachedStepScorer(CachedScorer):
+class CachedStepScorer(CachedScorer, StepScorer):
     """As ``CachedScorer``, with the step scores of a process reward model."""
 
-    def score_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """Scores and the scores of the steps behind them."""
-        return self._rows(rollouts)
-
     async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """As ``score_steps``, without blocking the event loop."""
-        return await self._arows(rollouts)
+        """Return the scores and those of the steps behind them."""
+        return await self._rows(rollouts)
 
-    def step_ends(self, rollout: Rollout) -> IntArray:
-        """Where each step ends in the response, in characters, as the scorer itself says, if it does."""
-        own = getattr(self.scorer, "step_ends", step_ends)
-        return own(rollout)
+    def step_ends(self, rollout: Rollout, /) -> IntArray | None:
+        """Return what the scorer itself says."""
+        return self.scorer.step_ends(rollout) if isinstance(self.scorer, StepScorer) else None
 
 
 _NO_STEPS: FloatArray = np.zeros(0)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.types import FloatArray, Rollout
+from hero_rl.types import FloatArray, Rollout, Scorer
 
 
-class ColumnScorer:
+class ColumnScorer(Scorer):
     """The number that stands in a column of each row; null is a missing score (NaN).
 
     >>> ColumnScorer("rm").score([Rollout(prompt_id="p", problem="", reference="", response="", extra={"rm": 2})]).tolist()
@@ -23,20 +23,13 @@ class ColumnScorer:
         self.column = column
         self.name = f"column:{column}"
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """Shape (B,), the column's values.
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the column's values, shape (B,).
 
         Raises:
             InputError: the column is absent from a row, or its value is no finite number.
         """
         return np.array([self._value(rollout) for rollout in rollouts], dtype=np.float64)
-
-    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """As ``score``; reading a column never blocks."""
-        return self.score(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _value(self, rollout: Rollout) -> float:
         if self.column not in rollout.extra:

@@ -7,7 +7,6 @@ What it is not: no quantisation, no sharding of one model over several GPUs, no 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from hero_rl.errors import InputError, require
-from hero_rl.pretrained import load_tokenizer
+from hero_rl.loop import in_thread
+from hero_rl.pretrained import load_tokenizer, on_its_gpu
 from hero_rl.scorers.local_text import Eos, Template, make_encoder
-from hero_rl.types import FloatArray, Rollout
+from hero_rl.types import FloatArray, Rollout, Scorer
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ MAX_TOKENS_PER_BATCH_CPU = 8_192
 _logger = logging.getLogger(__name__)
 
 
-class LocalScorer:
+class LocalScorer(Scorer):
     """The scalar that a sequence classifier gives each rollout.
 
     Rows are sorted by length and scored in micro-batches within a budget of tokens, at most 5% of them padding; where the model
@@ -160,15 +160,11 @@ class LocalScorer:
             sort_keys=True,
         )  # fmt: skip
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """Shape (B,), float64, the raw output of the reward head; NaN where missing."""
-        return self._score(rollouts, None)
-
-    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """As ``score``, in a thread of its own. When cancelled, that thread stops after its micro-batch."""
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the raw output of the reward head, from a thread that stops after its micro-batch when this is cancelled."""
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(self._score, rollouts, stop)
+            return await in_thread(self._score, rollouts, stop)
         finally:
             stop.set()
 
@@ -192,9 +188,6 @@ class LocalScorer:
         """Token ids lie below it."""
         return int(cast("torch.Tensor", self._model.get_input_embeddings().weight).shape[0])
 
-    def close(self) -> None:
-        """Nothing to stop; memory goes when the scorer does."""
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._arguments | {"revision": self._commit() or self._arguments["revision"]},)
 
@@ -214,7 +207,8 @@ class LocalScorer:
         was_training = self._model.training
         self._model.eval()
         try:
-            scores, self.last_work = self._forward.run(encoded, keys, fits, self._limits, share=self._share, stop=stop)
+            with on_its_gpu(self._model):
+                scores, self.last_work = self._forward.run(encoded, keys, fits, self._limits, share=self._share, stop=stop)
         finally:
             self._model.train(was_training)
         scores[~np.isfinite(scores)] = np.nan

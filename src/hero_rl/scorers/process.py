@@ -6,7 +6,6 @@ What it is not: no generative critics, no training (a token classifier is traine
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 
 from hero_rl.errors import InputError, first_line, require
-from hero_rl.pretrained import dtype_of, load_config, load_tokenizer
+from hero_rl.loop import in_thread
+from hero_rl.pretrained import dtype_of, load_config, load_tokenizer, on_its_gpu
 from hero_rl.scorers.batching import micro_batches
 from hero_rl.scorers.local import BATCH_SIZE, MAX_TOKENS_PER_BATCH, MAX_TOKENS_PER_BATCH_CPU
 from hero_rl.scorers.local_loading import settle_boundary, settle_length
@@ -32,7 +32,7 @@ from hero_rl.scorers.step_heads import (
     wrap_step_model,
 )
 from hero_rl.scorers.steps import Aggregate, aggregate_steps, check_aggregate, probability, step_ends
-from hero_rl.types import FloatArray, IntArray, Rollout, StepScores
+from hero_rl.types import FloatArray, IntArray, Rollout, StepScorer, StepScores
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ Style: TypeAlias = Literal["auto", "qwen", "skywork", "math-shepherd", "trl"]
 _logger = logging.getLogger(__name__)
 
 
-class ProcessScorer:
+class ProcessScorer(StepScorer):
     """A probability for every step, and their minimum, mean, last or product as the score.
 
     One forward pass over a whole response gives all its steps. Rows are sorted by length, padded on the right and scored by a
@@ -147,27 +147,18 @@ class ProcessScorer:
             sort_keys=True,
         )  # fmt: skip
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """Shape (B,), float64: the steps of each rollout put together; NaN where missing."""
-        return self.score_steps(rollouts).scores
+    async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
+        """Return the scores, and the probability (or log-odds) of every step: of ``Rollout.steps`` where given, else as split.
 
-    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """As ``score``, in a thread of its own."""
-        return (await self.ascore_steps(rollouts)).scores
-
-    def score_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
-        """The scores, and the probability (or log-odds) of every step: of ``Rollout.steps`` where given, else as split."""
-        return self._score_steps(rollouts, threading.Event())
-
-    async def ascore_steps(self, rollouts: Sequence[Rollout]) -> StepScores:
-        """As ``score_steps``, in a thread of its own, which stops after its forward pass when this is cancelled."""
+        A thread computes, and stops after its forward pass when this is cancelled.
+        """
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(self._score_steps, rollouts, stop)
+            return await in_thread(self._score_steps, rollouts, stop)
         finally:
             stop.set()
 
-    def step_ends(self, rollout: Rollout) -> IntArray:
+    def step_ends(self, rollout: Rollout, /) -> IntArray:
         """Shape (steps,): where each step that is scored ends in the response, in characters."""
         return step_ends(rollout, every_line=self.format.every_line)
 
@@ -175,15 +166,12 @@ class ProcessScorer:
         """The token ids that the model reads for a rollout, and the place of each step's end in them."""
         return self._encoder.encode(rollout)
 
-    def close(self) -> None:
-        """Nothing to stop; memory goes when the scorer does."""
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its arguments: a model that came from a folder or the hub is loaded again there, and not sent."""
         return _rebuild, (self._arguments | {"revision": self._commit or self._arguments["revision"]},)
 
     def _score_steps(self, rollouts: Sequence[Rollout], stop: threading.Event) -> StepScores:
-        with self._lock:
+        with self._lock, on_its_gpu(self._model.body):
             encoded = [([], []) if stop.is_set() else self._encode_or_nothing(rollout) for rollout in rollouts]
             was_training = self._model.whole.training
             self._model.whole.eval()

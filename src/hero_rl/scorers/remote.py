@@ -6,7 +6,6 @@ not: no truncation, no retry of what a server refused for good, and no number th
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -20,12 +19,13 @@ import numpy as np
 
 from hero_rl.errors import InputError, SignalError, require
 from hero_rl.http import EndpointPool
+from hero_rl.loop import in_thread
 from hero_rl.pretrained import load_tokenizer
 from hero_rl.scorers import selftest
 from hero_rl.scorers.dialects import DIALECTS, Dialect
 from hero_rl.scorers.rounds import Failed, Rounds
 from hero_rl.scorers.text import Eos, Form, Reading, RefusedByTemplateError, RemoteTemplate, make_form
-from hero_rl.types import FloatArray, Rollout
+from hero_rl.types import FloatArray, Rollout, Scorer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,7 +39,7 @@ EXAMPLES_KEPT = 3
 _logger = logging.getLogger(__name__)
 
 
-class RemoteScorer:
+class RemoteScorer(Scorer):
     """The scalar that a reward model on a server gives each rollout; NaN where none could be had, with the reason kept.
 
     Before the first batch a self-test asks every replica to score five fixed texts, and raises where the scores could not be
@@ -163,8 +163,8 @@ class RemoteScorer:
             rows_per_request=self.rows_per_request, unit_range=self.unit_range,
         )  # fmt: skip
 
-    def score(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """Shape (B,), float64, as the server gives them, in order; NaN where missing.
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores as the server gives them, in order; NaN where missing. Cancelling it cancels its requests.
 
         Raises:
             InputError: the self-test found that the scores could not be used.
@@ -172,18 +172,9 @@ class RemoteScorer:
         """
         if not len(rollouts):
             return np.zeros(0)
-        rounds = self._start(rollouts)
+        rounds = await in_thread(self._start, rollouts)
         while payloads := rounds.payloads():
-            rounds.take(self._pool.post_all(self.dialect.path, payloads))
-        return self._finish(rounds)
-
-    async def ascore(self, rollouts: Sequence[Rollout]) -> FloatArray:
-        """As ``score``, without blocking the event loop; cancelling it cancels its requests."""
-        if not len(rollouts):
-            return np.zeros(0)
-        rounds = await asyncio.to_thread(self._start, rollouts)
-        while payloads := rounds.payloads():
-            rounds.take(await self._pool.apost_all(self.dialect.path, payloads))
+            rounds.take(await self._pool.post_all(self.dialect.path, payloads))
         return self._finish(rounds)
 
     def close(self) -> None:
@@ -196,8 +187,7 @@ class RemoteScorer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Start without connections."""
-        self.__dict__ |= state
-        self._lock = threading.Lock()
+        vars(self).update(state, _lock=threading.Lock())
 
     def _start(self, rollouts: Sequence[Rollout]) -> Rounds:
         with self._lock:  # of several batches that come at once, one runs the test and the others wait for it

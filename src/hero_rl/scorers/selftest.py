@@ -15,6 +15,7 @@ import numpy as np
 
 from hero_rl.errors import InputError, SignalError
 from hero_rl.http import JSON, EndpointError, EndpointPool
+from hero_rl.loop import run_sync
 from hero_rl.scorers.dialects import DIALECTS, Dialect, WrongShapeError
 from hero_rl.scorers.readings import Reading
 from hero_rl.types import FloatArray, Rollout
@@ -112,7 +113,7 @@ def describe(name: str, pool: EndpointPool, dialect: Dialect, model: str | None)
     if dialect.models_path is None:
         return Served(model)
     try:
-        reply = pool.get(dialect.models_path)
+        reply = run_sync(pool.get(dialect.models_path))
     except EndpointError as error:
         if error.status in (401, 403):
             raise InputError(
@@ -198,7 +199,7 @@ def _probe(
     for start in range(0, len(probes), rows):
         chunk = probes[start : start + rows]
         try:
-            reply = pool.post(dialect.path, dialect.payload(chunk, served.model, raw))
+            reply = run_sync(pool.post(dialect.path, dialect.payload(chunk, served.model, raw)))
             scores += dialect.read(reply, len(chunk))
         except EndpointError as error:
             if error.kind in ("timeout", "unreachable", "rate_limited", "server_error"):
@@ -285,7 +286,7 @@ def _check_tokens(name: str, pool: EndpointPool, dialect: Dialect, probes: Seque
     if dialect.name != "tei" or any(reading.ids is None for reading in probes):
         return
     try:
-        reply = pool.post("/tokenize", {"inputs": [reading.text for reading in probes], "add_special_tokens": True})
+        reply = run_sync(pool.post("/tokenize", {"inputs": [reading.text for reading in probes], "add_special_tokens": True}))
     except EndpointError as error:
         _logger.warning("%s: the tokens it reads cannot be checked: %s", name, error)
         return
@@ -323,7 +324,7 @@ def _looks_like(pool: EndpointPool, dialect: Dialect) -> str:
         if other is dialect:
             continue
         try:
-            other.read(pool.post(other.path, other.payload([probe], None, True)), 1)
+            other.read(run_sync(pool.post(other.path, other.payload([probe], None, True))), 1)
         except (EndpointError, WrongShapeError):
             continue
         return f". It looks like dialect={other.name!r}"

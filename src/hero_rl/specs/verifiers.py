@@ -270,7 +270,7 @@ def _open(path: Path | None) -> Cache | None:
 
 
 def _kept(verifier: Verifier, cache: Cache | None) -> Verifier:
-    if cache is None or not hasattr(verifier, "identity"):
+    if cache is None or verifier.identity is None:
         return verifier
     from hero_rl.verifiers.cached import CachedVerifier
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from hero_rl.aside import beside
 from hero_rl.errors import InputError
+from hero_rl.loop import together
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.fingerprint import code_identity, columns_of
 
 MAX_SHOWN_CHARS = 80
 
 
-class ByField:
+class ByField(Verifier):
     """Route each row to one of several verifiers by the value of a column, such as ``data_source`` or ``answer_type``.
 
     >>> from hero_rl.verifiers import ColumnVerifier, ExactVerifier
@@ -38,82 +36,53 @@ class ByField:
         self.column = column
         self.verifiers = dict(verifiers)
         self._distinct = tuple({id(verifier): verifier for verifier in verifiers.values()}.values())
-        self.learned = any(getattr(verifier, "learned", False) for verifier in self._distinct)
+        self.learned = any(verifier.learned for verifier in self._distinct)
         self.columns = tuple(sorted({column, *columns_of(*self._distinct)}))
         self.name = f"by:{column}({', '.join(f'{value}={verifier.name}' for value, verifier in self.verifiers.items())})"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in order; the verifiers work side by side.
 
         Raises:
             InputError: a row lacks the column, or has a value that no verifier is given for.
         """
         shares = self._shares(rollouts)
-        if not shares:
-            return []
-        (verifier, rows), *others = shares
-        waiting = [
-            beside(functools.partial(other.verify, [rollouts[row] for row in theirs]), name="hero-by")
-            for other, theirs in others
-        ]
-        first = verifier.verify([rollouts[row] for row in rows])
-        return self._in_order(rollouts, shares, [first, *(one.result() for one in waiting)])
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
-        shares = self._shares(rollouts)
-        tasks = [asyncio.ensure_future(verifier.averify([rollouts[row] for row in rows])) for verifier, rows in shares]
-        try:
-            return self._in_order(rollouts, shares, list(await asyncio.gather(*tasks)))
-        except BaseException:  # where one fails, gather would leave the others at work for nobody
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+        found = await together(*(verifier.averify([rollouts[row] for row in rows]) for verifier, rows in shares))
+        return self._in_order(rollouts, shares, found)
 
     @property
-    def identity(self) -> str:
-        """Everything but the rollout that decides a verdict.
+    def identity(self) -> str | None:
+        """Everything but the rollout that decides a verdict; None where one of the verifiers has none."""
+        parts = {value: verifier.identity for value, verifier in sorted(self.verifiers.items())}
+        if None in parts.values():
+            return None
+        named = "; ".join(f"{value!r}={identity}" for value, identity in parts.items())
+        return f"by({self.column!r}: {named}; {code_identity('by.py')})"
 
-        Raises:
-            AttributeError: one of the verifiers has none.
-        """
-        parts: list[str] = []
-        for value, verifier in sorted(self.verifiers.items()):
-            identity = getattr(verifier, "identity", None)
-            if not isinstance(identity, str):
-                raise AttributeError(f"no identity: the verifier {verifier.name!r} has none")
-            parts.append(f"{value!r}={identity}")
-        return f"by({self.column!r}: {'; '.join(parts)}; {code_identity('by.py')})"
-
-    @property
-    def stats(self) -> dict[str, object]:
-        """The statistics of each verifier that keeps some, by the first value that goes to it."""
-        found: dict[str, object] = {}
-        for value, verifier in self._by_first_value():
-            stats = getattr(verifier, "stats", None)
-            found |= {} if stats is None else {value: stats}
-        return found
+    def warm(self) -> None:
+        """Warm all."""
+        for verifier in self._distinct:
+            verifier.warm()
 
     def take_metrics(self) -> dict[str, float]:
         """Return what the verifiers counted since the last call, each under its value, for a training log."""
-        found: dict[str, float] = {}
-        for value, verifier in self._by_first_value():
-            take = getattr(verifier, "take_metrics", None)
-            found |= {f"{value}/{name}": number for name, number in (take() if take is not None else {}).items()}
-        return found
+        return {
+            f"{value}/{name}": number
+            for value, verifier in self._by_first_value()
+            for name, number in verifier.take_metrics().items()
+        }
+
+    def cache_use(self) -> dict[str, dict[str, int | float]]:
+        """Return how often the verifiers' caches knew the result, each under its value."""
+        return {
+            f"{name}, {value}": use for value, verifier in self._by_first_value() for name, use in verifier.cache_use().items()
+        }
 
     def close(self) -> None:
         """Close all, the others although one refuses; safe to call twice."""
         with ExitStack() as stack:
             for verifier in self._distinct:
                 stack.callback(verifier.close)
-
-    def __enter__(self) -> ByField:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _by_first_value(self) -> list[tuple[str, Verifier]]:
         first = {id(verifier): value for value, verifier in reversed(self.verifiers.items())}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hero_rl.cache import Cache, Codec, Memo, MemoStats, RolloutKey, check_identity
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Verdict, Verifier
-from hero_rl.verifiers.fingerprint import columns_of
 
 _logger = logging.getLogger(__name__)
 
 
-class CachedVerifier:
+class CachedVerifier(Verifier):
     """A verifier that looks in a cache first; the same verdicts, in the same order.
 
-    Rows with the same content are judged once, in a batch and by threads and tasks that ask at the same time. Failed verdicts
+    Rows with the same content are judged once, in a batch and by all who ask at the same time. Failed verdicts
     (time-outs, dead endpoints) are never kept, so they are tried again; abstentions are kept. What counts as the same is every
     field of the rollout but ``prompt_id``, of ``extra`` the verifier's ``columns``, and the verifier's ``identity``.
     """
@@ -35,27 +34,21 @@ class CachedVerifier:
         """
         self.identity = check_identity(f"the verifier {verifier.name!r}", verifier)
         self.name, self.verifier, self.cache = verifier.name, verifier, cache
-        self.learned = bool(getattr(verifier, "learned", False))
-        self.columns = columns_of(verifier)
+        self.learned = verifier.learned
+        self.columns = verifier.columns
         self._key = RolloutKey("verdict", self.identity, self.columns)
         self._memo: Memo[Verdict] = Memo(Codec(_encode, _decode), cache)
         self._reported = MemoStats()
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-
-        def compute(rows: list[int]) -> list[Verdict]:
-            return self._checked(self.verifier.verify([rollouts[row] for row in rows]), len(rows))
-
-        return self._logged(self._memo.run([self._key(rollout) for rollout in rollouts], compute))
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
+        """Return one verdict per rollout, in the order given."""
 
         async def compute(rows: list[int]) -> list[Verdict]:
             return self._checked(await self.verifier.averify([rollouts[row] for row in rows]), len(rows))
 
-        return self._logged(await self._memo.arun([self._key(rollout) for rollout in rollouts], compute))
+        verdicts = await self._memo.run([self._key(rollout) for rollout in rollouts], compute)
+        _logger.info("%s: %s", self.name, self.stats)
+        return verdicts
 
     @property
     def stats(self) -> MemoStats:
@@ -67,6 +60,18 @@ class CachedVerifier:
         stats, self._reported = self.stats.since(self._reported), self.stats
         return {"verdict_cache/hit_rate": stats.hit_rate, "verdict_cache/saved": stats.saved}
 
+    def cache_use(self) -> dict[str, dict[str, int | float]]:
+        """Return how often the cache knew the verdict."""
+        return {"verifier": self.stats.use()}
+
+    def decisions(self) -> Mapping[str, int] | None:
+        """Return those of a cascade in it: of the rows that were asked of it."""
+        return self.verifier.decisions()
+
+    def warm(self) -> None:
+        """Warm the verifier."""
+        self.verifier.warm()
+
     def close(self) -> None:
         """Close the verifier, and write down what was used; the cache stays open. Safe to call twice."""
         try:
@@ -75,12 +80,6 @@ class CachedVerifier:
             if self.cache is not None:
                 self.cache.flush()
 
-    def __enter__(self) -> CachedVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its two parts."""
         return CachedVerifier, (self.verifier, self.cache)
@@ -88,10 +87,6 @@ class CachedVerifier:
     def _checked(self, verdicts: list[Verdict], rows: int) -> list[Verdict]:
         if len(verdicts) != rows:
             raise InputError(f"the verifier {self.name!r} gave {len(verdicts)} verdicts for {rows} rollouts; one each is due")
-        return verdicts
-
-    def _logged(self, verdicts: list[Verdict]) -> list[Verdict]:
-        _logger.info("%s: %s", self.name, self.stats)
         return verdicts
 
 

@@ -7,22 +7,24 @@ response that argues for it.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hero_rl.cache import digest
 from hero_rl.cache.keys import RolloutKey
 from hero_rl.errors import HeroError, InputError, SettingsWarning
+from hero_rl.loop import in_thread
 from hero_rl.types import Label, Rollout, Verdict, Verifier
+from hero_rl.verifiers.choice import ChoiceVerifier
 from hero_rl.verifiers.fingerprint import code_identity, columns_of
 from hero_rl.verifiers.math.extract import find_answer
+from hero_rl.verifiers.math.verifier import MathVerifier
 
 Ask: TypeAlias = Literal["abstain", "incorrect", "both", "generous"]
 Send: TypeAlias = Literal["answer", "response"]
@@ -97,7 +99,7 @@ class _Plan(NamedTuple):
     """Rows that are not, for want of budget."""
 
 
-class Cascade:
+class Cascade(Verifier):
     """The verdicts of the first verifier, and those of the second where the first leaves something open.
 
     A "correct" of the first is final, unless ``ask="generous"`` has it examined. Where the second decides, the reason is
@@ -144,7 +146,7 @@ class Cascade:
             raise InputError(f"send={send!r} is unknown; choose 'answer' or 'response'")
         if budget is not None and budget < 0:
             raise InputError(f"budget={budget} must be 0 or more, or None for no limit")
-        if getattr(first, "policy", None) == "binary" and ask == "abstain":
+        if isinstance(first, MathVerifier | ChoiceVerifier) and first.policy == "binary" and ask == "abstain":
             warnings.warn(
                 f"cascade: {first.name} with policy='binary' never abstains, so {second.name} will never be asked; use "
                 "policy='balanced', or ask='incorrect'",
@@ -159,27 +161,20 @@ class Cascade:
         self._lock = threading.Lock()
         self._counts = self._reported = self._last = CascadeCounts()
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        plan = self._plan(rollouts, self.first.verify(rollouts))
-        return self._merge(plan, self.second.verify(plan.questions) if plan.questions else [])
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
-        plan = await asyncio.to_thread(self._plan, rollouts, await self.first.averify(rollouts))
+        """Return one verdict per rollout, in the order given."""
+        plan = await in_thread(self._plan, rollouts, await self.first.averify(rollouts))
         return self._merge(plan, await self.second.averify(plan.questions) if plan.questions else [])
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """What decides the verdict of a row.
 
-        Raises:
-            AttributeError: there is none: one of the two has none, or the budget lets the rest of the batch decide. Put the
-                cache around ``second`` then.
+        None where one of the two has none, or a budget lets the rest of the batch decide: put the cache around ``second``.
         """
-        if self.budget is not None:
-            raise AttributeError("a cascade with a budget has no identity: its verdicts depend on the whole batch")
-        first, second = (_identity(part) for part in (self.first, self.second))
+        first, second = self.first.identity, self.second.identity
+        if first is None or second is None or self.budget is not None:
+            return None
         options = (self.ask, self.send, self.ask_failed, sorted(self.never_ask), self.learned)
         code = code_identity("cascade.py", "math/extract.py", "boxes.py")
         return f"cascade(first={first}, second={second}, options={options}, {code})"
@@ -200,9 +195,22 @@ class Cascade:
             counts, self._reported = self._counts.since(self._reported), self._counts
         found = counts.shares()
         for stage, part in (("first", self.first), ("second", self.second)):
-            take = getattr(part, "take_metrics", None)
-            found |= {f"{stage}_{name}": value for name, value in (take() if take is not None else {}).items()}
+            found |= {f"{stage}_{name}": value for name, value in part.take_metrics().items()}
         return found
+
+    def decisions(self) -> Mapping[str, int]:
+        """Return ``counts`` by name."""
+        return self._counts._asdict()
+
+    def cache_use(self) -> dict[str, dict[str, int | float]]:
+        """Return how often the caches of the two knew the verdict; that of the second is named ``fallback``."""
+        second = {"fallback" if name == "verifier" else name: use for name, use in self.second.cache_use().items()}
+        return self.first.cache_use() | second
+
+    def warm(self) -> None:
+        """Warm both."""
+        self.first.warm()
+        self.second.warm()
 
     def close(self) -> None:
         """Close both, the second although the first refuses; safe to call twice."""
@@ -210,19 +218,13 @@ class Cascade:
             stack.callback(self.second.close)
             stack.callback(self.first.close)
 
-    def __enter__(self) -> Cascade:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __getstate__(self) -> dict[str, Any]:
         """All but the lock, which cannot cross to another process."""
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What ``__getstate__`` gave."""
-        self.__dict__.update(state, _lock=threading.Lock())
+        vars(self).update(state, _lock=threading.Lock())
 
     def _plan(self, rollouts: Sequence[Rollout], firsts: list[Verdict]) -> _Plan:
         _check_length(self.first, firsts, rollouts)
@@ -269,7 +271,7 @@ class Cascade:
     def _tells_apart(self) -> bool:
         """Whether equal questions get equal answers from the second: whether it has an identity."""
         try:
-            return isinstance(getattr(self.second, "identity", None), str)
+            return self.second.identity is not None
         except HeroError:  # it has one, and the server that knows it does not answer
             return True
 
@@ -332,13 +334,6 @@ def _choose(wanted: dict[int, tuple[bytes, bytes]], budget: int | None) -> froze
             if len(chosen) < budget and turn < len(line):
                 chosen.add(line[turn])
     return frozenset(chosen)
-
-
-def _identity(part: Verifier) -> str:
-    identity = getattr(part, "identity", None)
-    if not isinstance(identity, str):
-        raise AttributeError(f"no identity: the verifier {part.name!r} has none")
-    return identity
 
 
 def _check_length(verifier: Verifier, verdicts: Sequence[Verdict], rollouts: Sequence[Rollout]) -> None:

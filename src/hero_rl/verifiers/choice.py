@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from hero_rl.errors import InputError
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.choices import Named, Same, compare_choices, name_options
@@ -30,7 +30,7 @@ _LAST_LINES = 5
 _INDEX = re.compile(r"\d{1,2}")
 
 
-class ChoiceVerifier:
+class ChoiceVerifier(RowVerifier):
     r"""Compare the option that a response names with the right one, or several with several.
 
     The options come from the column ``options`` (a list of texts, or letters and texts) or else from the question. The
@@ -63,24 +63,8 @@ class ChoiceVerifier:
         """Everything but the rollout that decides a verdict."""
         return f"choice(policy={self.policy}, {code_identity('choice.py', 'math', 'boxes.py', packages=MATH_PACKAGES)})"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """Return one verdict per rollout, in order."""
-        return [self._judge(rollout) for rollout in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``; it takes well under a millisecond per row, so it runs at once."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to release."""
-
-    def __enter__(self) -> ChoiceVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _judge(self, rollout: Rollout) -> Verdict:
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
         fields = read_fields(rollout.extra)
         if isinstance(fields, InvalidField):
             return judge(unsure("field_invalid"), self.policy, str(fields))

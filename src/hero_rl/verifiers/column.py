@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 
 
-class ColumnVerifier:
+class ColumnVerifier(RowVerifier):
     """Reads the verdict from a column: 1 or true is correct, 0 or false incorrect, null abstains (``no_label``)."""
 
     def __init__(self, column: str):
@@ -22,29 +21,13 @@ class ColumnVerifier:
         self.column = column
         self.name = f"column:{column}"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given.
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout.
 
         Raises:
-            InputError: a row lacks the column, or its value is no label. Unlike a bad response, a bad label is a mistake
+            InputError: the row lacks the column, or its value is no label. Unlike a bad response, a bad label is a mistake
                 in the file or in the column's name, and every verdict would be in doubt.
         """
-        return [self._read(rollout) for rollout in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def __enter__(self) -> ColumnVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _read(self, rollout: Rollout) -> Verdict:
         if self.column not in rollout.extra:
             columns = ", ".join(sorted(map(str, rollout.extra))) or "none"
             raise InputError(

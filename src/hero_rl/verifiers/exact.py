@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, last_boxed
 from hero_rl.verifiers.fingerprint import code_identity
 
 MAX_DETAIL_CHARS = 200
 
 
-class ExactVerifier:
+class ExactVerifier(RowVerifier):
     r"""Correct where the response's answer equals the reference's, after runs of white space became one space.
 
     The answer of a text is the content of its last ``\boxed{...}``, or the whole text where there is none. The same is
@@ -26,22 +24,9 @@ class ExactVerifier:
         """What decides a verdict beside the rollout."""
         return f"exact({code_identity('exact.py', 'boxes.py')})"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        return [_judge(rollout.reference, rollout.response) for rollout in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``; it takes microseconds a row, so it runs at once."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def __enter__(self) -> ExactVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
+        return _judge(rollout.reference, rollout.response)
 
 
 def _judge(reference: object, response: object) -> Verdict:

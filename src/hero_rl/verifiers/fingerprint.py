@@ -37,7 +37,7 @@ def code_identity(*sources: str, packages: tuple[str, ...] = ()) -> str:
 
 def columns_of(*verifiers: Verifier) -> tuple[str, ...]:
     """Return the columns of ``Rollout.extra`` that these verifiers say they read, sorted."""
-    return tuple(sorted({name for verifier in verifiers for name in getattr(verifier, "columns", ())}))
+    return tuple(sorted({name for verifier in verifiers for name in verifier.columns}))
 
 
 def _version(distribution: str) -> str:

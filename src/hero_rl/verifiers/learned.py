@@ -6,7 +6,6 @@ The model reads the problem, the reference and the *extracted answer*, never the
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import json
@@ -22,8 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from hero_rl.errors import InputError, first_line, require
-from hero_rl.pretrained import default_device, load_tokenizer, load_whole
-from hero_rl.types import FloatArray, Rollout, Verdict
+from hero_rl.loop import in_thread
+from hero_rl.pretrained import default_device, load_tokenizer, load_whole, on_its_gpu
+from hero_rl.types import FloatArray, Rollout, Verdict, Verifier
 from hero_rl.verifiers.math.extract import find_answer
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, problem: str, reference: str, ans
     return ids if end is None or (ids and ids[-1] == end) else [*ids, end]
 
 
-class LearnedVerifier:
+class LearnedVerifier(Verifier):
     """Correct, incorrect or abstain from a classifier that ``hero verifier train`` made. Its verdicts are marked ``learned``.
 
     A response without an answer is incorrect by rule. A missing or overlong reference, an overlong answer or a text longer
@@ -94,7 +94,6 @@ class LearnedVerifier:
     """
 
     learned = True
-    """Some of its verdicts are a model's."""
 
     def __init__(
         self,
@@ -149,28 +148,24 @@ class LearnedVerifier:
             self._identity = f"learned:{fingerprint(self.path)}:format={FORMAT}:limits={limits}:dtype={dtype}"
         return self._identity
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        found = [self._read(rollout) for rollout in rollouts]
-        logits = self._logits(found)
-        return [
-            one if isinstance(one, Verdict) else self._judge(logit) for one, logit in zip(found, logits.tolist(), strict=True)
-        ]
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, in a thread of its own."""
-        return await asyncio.to_thread(self.verify, rollouts)
+        """Return one verdict per rollout, in the order given, from a thread."""
+        return await in_thread(self._verdicts, rollouts)
 
     def logits(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         """Shape (B,), the raw output; its sigmoid is the probability of equivalence. NaN where the model is not asked."""
         return self._logits([self._read(rollout) for rollout in rollouts])
 
-    def close(self) -> None:
-        """Nothing to stop; memory goes when the verifier does."""
-
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its options: the copy loads the model itself."""
         return self._remake, ()
+
+    def _verdicts(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        found = [self._read(rollout) for rollout in rollouts]
+        logits = self._logits(found)
+        return [
+            one if isinstance(one, Verdict) else self._judge(logit) for one, logit in zip(found, logits.tolist(), strict=True)
+        ]
 
     def _read(self, rollout: Rollout) -> Verdict | list[int]:
         """The verdict where the model need not be asked, otherwise what it reads."""
@@ -201,7 +196,7 @@ class LearnedVerifier:
     def _logits(self, found: Sequence[Verdict | list[int]]) -> FloatArray:
         encoded = {place: one for place, one in enumerate(found) if not isinstance(one, Verdict)}
         logits = np.full(len(found), np.nan)
-        with self._lock:
+        with self._lock, on_its_gpu(self._model):
             for batch in _batches(encoded, self.max_tokens_per_batch):
                 logits[batch] = self._forward([encoded[place] for place in batch])
         return logits

@@ -12,14 +12,12 @@ learned where it would be another without the learned votes.
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, TypeAlias
 
-from hero_rl.aside import beside
 from hero_rl.errors import InputError
+from hero_rl.loop import together
 from hero_rl.types import Label, Rollout, Verdict, Verifier
 from hero_rl.verifiers.fingerprint import code_identity, columns_of
 
@@ -80,7 +78,7 @@ def majority(*verifiers: Verifier, quorum: int | None = None) -> Panel:
     return Panel("majority" if quorum == len(verifiers) // 2 + 1 else f"majority{quorum}", _Majority(quorum), verifiers)
 
 
-class Panel:
+class Panel(Verifier):
     """Several verifiers at the same time, and the verdict that their votes come to. Made by the functions of this module."""
 
     def __init__(self, kind: str, count: Count, verifiers: Sequence[Verifier]) -> None:
@@ -99,53 +97,30 @@ class Panel:
         self.verifiers = tuple(verifiers)
         self.kind = kind
         self.columns = columns_of(*verifiers)
-        self.learned = any(getattr(verifier, "learned", False) for verifier in verifiers)
+        self.learned = any(verifier.learned for verifier in verifiers)
         self.name = f"{kind}({', '.join(verifier.name for verifier in verifiers)})"
         self._decide = count
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given; takes as long as the slowest of the verifiers."""
-        others = [beside(functools.partial(verifier.verify, rollouts), name="hero-panel") for verifier in self.verifiers[1:]]
-        first = self.verifiers[0].verify(rollouts)
-        return self._verdicts(rollouts, [first, *(other.result() for other in others)])
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
-        tasks = [asyncio.ensure_future(verifier.averify(rollouts)) for verifier in self.verifiers]
-        try:
-            return self._verdicts(rollouts, list(await asyncio.gather(*tasks)))
-        except BaseException:  # where one fails, gather would leave the others at work for nobody
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+        """Return one verdict per rollout, in the order given; takes as long as the slowest of the verifiers."""
+        return self._verdicts(rollouts, await together(*(verifier.averify(rollouts) for verifier in self.verifiers)))
 
     @property
-    def identity(self) -> str:
-        """What decides the verdict of a row.
+    def identity(self) -> str | None:
+        """What decides the verdict of a row; None where one of the verifiers has none."""
+        parts = [verifier.identity for verifier in self.verifiers]
+        return None if None in parts else f"{self.kind}({'; '.join(parts)}; {code_identity('votes.py')})"
 
-        Raises:
-            AttributeError: one of the verifiers has none.
-        """
-        parts: list[str] = []
+    def warm(self) -> None:
+        """Warm all."""
         for verifier in self.verifiers:
-            identity = getattr(verifier, "identity", None)
-            if not isinstance(identity, str):
-                raise AttributeError(f"no identity: the verifier {verifier.name!r} has none")
-            parts.append(identity)
-        return f"{self.kind}({'; '.join(parts)}; {code_identity('votes.py')})"
+            verifier.warm()
 
     def close(self) -> None:
         """Close all, the others although one refuses; safe to call twice."""
         with ExitStack() as stack:
             for verifier in self.verifiers:
                 stack.callback(verifier.close)
-
-    def __enter__(self) -> Panel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _verdicts(self, rollouts: Sequence[Rollout], ballots: Sequence[list[Verdict]]) -> list[Verdict]:
         for verifier, verdicts in zip(self.verifiers, ballots, strict=True):

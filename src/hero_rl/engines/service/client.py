@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import numpy as np
 
 from hero_rl.http import JSON, EndpointPool
+from hero_rl.loop import run_sync
 from hero_rl.types import FloatArray
 
 Row: TypeAlias = str | Mapping[str, Any]
@@ -107,13 +108,13 @@ class RewardClient:
         Raises:
             EndpointError: no answer; ``kind`` and ``status`` say why.
         """
-        return _batch(self._pool.post("/v1/score_groups", self._payload(groups, update, idempotency_key)))
+        return run_sync(self.ascore_groups(groups, update=update, idempotency_key=idempotency_key))
 
     async def ascore_groups(
         self, groups: Sequence[Group], *, update: bool = True, idempotency_key: str | None = None
     ) -> BatchReward:
         """As ``score_groups``, without blocking the event loop."""
-        return _batch(await self._pool.apost("/v1/score_groups", self._payload(groups, update, idempotency_key)))
+        return _batch(await self._pool.post("/v1/score_groups", self._payload(groups, update, idempotency_key)))
 
     def score_group(
         self, problem: str, reference: str, responses: Sequence[Row], *, messages: Sequence[Mapping[str, str]] = (),
@@ -141,7 +142,7 @@ class RewardClient:
         Raises:
             EndpointError: it is not there, or is stopping.
         """
-        return cast("dict[str, Any]", self._pool.get("/healthz"))
+        return cast("dict[str, Any]", run_sync(self._pool.get("/healthz")))
 
     def state(self) -> dict[str, Any]:
         """The run's state, to be kept beside a checkpoint.
@@ -149,7 +150,7 @@ class RewardClient:
         Raises:
             EndpointError: no such run, or no answer.
         """
-        return cast("dict[str, Any]", self._pool.get(self._run_path))["state"]
+        return cast("dict[str, Any]", run_sync(self._pool.get(self._run_path)))["state"]
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint's state.
@@ -157,7 +158,7 @@ class RewardClient:
         Raises:
             EndpointError: a state of another rule, or no answer.
         """
-        self._pool.post(self._run_path, {"state": dict(state)})
+        run_sync(self._pool.post(self._run_path, {"state": dict(state)}))
 
     def close(self) -> None:
         """Close the connections; safe to call twice, and a later call opens them again."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from hero_rl.errors import HeroError
+from hero_rl.loop import in_the_background
 from hero_rl.types import FloatArray, Rollout, Scorer
 
 T = TypeVar("T")
@@ -29,14 +30,17 @@ class Gather(Generic[T]):
     that nobody gets an error that somebody else's items have caused.
     """
 
-    def __init__(self, function: Callable[[Sequence[T]], FloatArray]):
+    def __init__(self, function: Callable[[Sequence[T]], Awaitable[FloatArray]]):
         self._function = function
         self._waiting: list[_Waiting[T]] = []
         self._worker: asyncio.Task[None] | None = None
         self.calls = 0
 
     async def __call__(self, items: Sequence[T]) -> FloatArray:
-        """The function's values for ``items``, one each, in order."""
+        """The function's values for ``items``, one each, in order; callers may be on any loop."""
+        return await in_the_background(self._wait(items))
+
+    async def _wait(self, items: Sequence[T]) -> FloatArray:
         future: asyncio.Future[FloatArray] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(items, future))
         if self._worker is None:
@@ -62,7 +66,7 @@ class Gather(Generic[T]):
     async def _serve(self, batch: list[_Waiting[T]]) -> None:
         self.calls += 1
         try:
-            values = await asyncio.to_thread(self._function, [item for one in batch for item in one.items])
+            values = await self._function([item for one in batch for item in one.items])
             if len(values) != sum(len(one.items) for one in batch):
                 raise HeroError(f"{len(values)} values for {sum(len(one.items) for one in batch)} items; one each is due")
         except Exception as error:  # noqa: BLE001  # handed to whoever asked
@@ -80,20 +84,16 @@ class Gather(Generic[T]):
                 one.future.set_result(values[end - len(one.items) : end])
 
 
-class GatheringScorer:
-    """A scorer whose concurrent callers share calls; for one event loop."""
+class GatheringScorer(Scorer):
+    """A scorer whose concurrent callers share calls."""
 
     def __init__(self, scorer: Scorer):
         self.name = scorer.name
         self._scorer = scorer
-        self._gather: Gather[Rollout] = Gather(scorer.score)
-
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As the scorer's own."""
-        return self._scorer.score(rollouts)
+        self._gather: Gather[Rollout] = Gather(scorer.ascore)
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``, together with what others ask for at the time."""
+        """Return the scorer's own scores, computed together with what others ask for at the time."""
         return await self._gather(rollouts)
 
     def close(self) -> None:

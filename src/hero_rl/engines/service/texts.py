@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
 from hero_rl.engines.service.gather import Gather
 from hero_rl.errors import InputError, first_line
+from hero_rl.loop import in_thread
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import FloatArray
 
@@ -29,7 +30,7 @@ class TextScorer:
     def __init__(self, scorer: LocalScorer):
         self.model = scorer.name.removeprefix("local:")
         self._scorer = scorer
-        self._gather: Gather[Ids] = Gather(scorer.score_ids)
+        self._gather: Gather[Ids] = Gather(functools.partial(in_thread, scorer.score_ids))
 
     async def ascore(self, inputs: Sequence[str | Ids], *, add_special_tokens: bool) -> TextScores:
         """The scores of texts, or of token ids, as they stand.
@@ -37,7 +38,7 @@ class TextScorer:
         Raises:
             InputError: a number that is no token of the model.
         """
-        return await self._score(await asyncio.to_thread(self._encode, inputs, add_special_tokens))
+        return await self._score(await in_thread(self._encode, inputs, add_special_tokens))
 
     async def ascore_conversation(self, messages: Sequence[Mapping[str, str]], *, closed: bool) -> TextScores:
         """The score of a conversation in the reward model's own template.
@@ -49,7 +50,7 @@ class TextScorer:
         Raises:
             InputError: there is no template, or it refuses the conversation.
         """
-        return await self._score([await asyncio.to_thread(self._apply_template, messages, closed)])
+        return await self._score([await in_thread(self._apply_template, messages, closed)])
 
     async def _score(self, encoded: Sequence[Ids]) -> TextScores:
         return TextScores(await self._gather(encoded), sum(map(len, encoded)))

@@ -117,19 +117,15 @@ def hero_rm(*options: str) -> Train:
     return train
 
 
-class Rescaled:
+class Rescaled(Scorer):
     """Another scorer's scores, times a positive number."""
 
     def __init__(self, scorer: Scorer, factor: float) -> None:
         """Multiply the scores of ``scorer`` by ``factor``."""
         self.scorer, self.factor, self.name = scorer, factor, scorer.name
 
-    def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,); NaN where missing."""
-        return self.scorer.score(rollouts) * self.factor
-
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """As ``score``, without blocking the event loop."""
+        """Return the scores times the factor, shape (B,); NaN where missing."""
         return await self.scorer.ascore(rollouts) * self.factor
 
     def close(self) -> None:

@@ -7,9 +7,8 @@ mathematics.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS
 from hero_rl.verifiers.fingerprint import code_identity
 
@@ -18,7 +17,7 @@ _REMOVED = ("\\left", "\\right", "^{\\circ}", "^\\circ", "\\$")
 _UNIT = "\\text{ "
 
 
-class HendrycksVerifier:
+class HendrycksVerifier(RowVerifier):
     """Correct where the last box and the reference are the same string after normalisation; never abstains on a response."""
 
     name = "hendrycks"
@@ -28,22 +27,9 @@ class HendrycksVerifier:
         """What decides a verdict beside the rollout."""
         return f"hendrycks({code_identity('compat/hendrycks.py', 'boxes.py')})"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        return [_judge(rollout.reference, rollout.response) for rollout in rollouts]
-
-    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``; it takes microseconds a row, so it runs at once."""
-        return self.verify(rollouts)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def __enter__(self) -> HendrycksVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
+        return _judge(rollout.reference, rollout.response)
 
 
 def _judge(reference: object, response: object) -> Verdict:

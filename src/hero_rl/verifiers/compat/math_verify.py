@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hero_rl.errors import InputError
 from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 
@@ -23,7 +23,7 @@ _CHECK = "hero_rl.verifiers.compat.math_verify:check"
 _WARM_UP = "hero_rl.verifiers.compat.math_verify:warm_up"
 
 
-class MathVerifyVerifier:
+class MathVerifyVerifier(Verifier):
     """What plain math-verify says; a time-out or a crash is a failed abstention.
 
     Args:
@@ -50,13 +50,9 @@ class MathVerifyVerifier:
         code = code_identity("compat/math_verify.py", packages=MATH_PACKAGES)
         return f"math_verify(deadline_s={float(self.deadline_s)}, {code})"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given."""
-        return [_judge(outcome) for outcome in self._sandbox.run(_CHECK, _payloads(rollouts))]
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
-        return [_judge(outcome) for outcome in await self._sandbox.arun(_CHECK, _payloads(rollouts))]
+        """Return one verdict per rollout, in the order given."""
+        return [_judge(outcome) for outcome in await self._sandbox.run(_CHECK, _payloads(rollouts))]
 
     def warm(self) -> None:
         """Start all workers now and wait until they are ready."""
@@ -65,12 +61,6 @@ class MathVerifyVerifier:
     def close(self) -> None:
         """End the workers; safe to call twice."""
         self._sandbox.close()
-
-    def __enter__(self) -> MathVerifyVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its options: the copy starts workers of its own."""

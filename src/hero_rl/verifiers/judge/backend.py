@@ -43,12 +43,8 @@ class JudgeBackend(Protocol):
         """Texts that its tokenizer turns into special tokens, as far as known: they are taken out of every field."""
         ...
 
-    def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
-        """One outcome a prompt, in order."""
-        ...
-
-    async def aask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
-        """As ``ask``, without blocking the event loop."""
+    async def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
+        """Return one outcome per prompt, in order."""
         ...
 
     def close(self) -> None:

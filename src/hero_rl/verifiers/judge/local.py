@@ -5,7 +5,6 @@ What it is not: a serving engine. For more than a small model or a small share o
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import logging
@@ -15,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hero_rl.errors import InputError, first_line, require
-from hero_rl.pretrained import default_device, load_tokenizer, load_whole
+from hero_rl.loop import in_thread
+from hero_rl.pretrained import default_device, load_tokenizer, load_whole, on_its_gpu
 from hero_rl.verifiers.judge.backend import NoReply, Outcome, Reply
 from hero_rl.verifiers.judge.formats import Template
 from hero_rl.verifiers.judge.pretrained import fingerprint, pad_id, stop_ids
@@ -125,15 +125,11 @@ class LocalJudge:
         }  # fmt: skip
         return f"{self.name}@{self._fingerprint} {json.dumps(fields, sort_keys=True)}"
 
-    def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
-        """One reply a prompt, in order."""
-        return self._ask(prompts, template, max_tokens, threading.Event())
-
-    async def aask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
-        """As ``ask``, in a thread of its own, which stops at the next token when this is cancelled."""
+    async def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
+        """Return one reply per prompt, in order, from a thread that stops at the next token when this is cancelled."""
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(self._ask, prompts, template, max_tokens, stop)
+            return await in_thread(self._ask, prompts, template, max_tokens, stop)
         finally:
             stop.set()
 
@@ -150,7 +146,7 @@ class LocalJudge:
         fits = [place for place, ids in enumerate(encoded) if isinstance(ids, list) and self._room(ids, max_tokens)]
         fits.sort(key=lambda place: -len(encoded[place]))
         settings = self._settings(max_tokens)
-        with self._lock:
+        with self._lock, on_its_gpu(self._model):
             was_training = self._model.training
             self._model.eval()
             try:

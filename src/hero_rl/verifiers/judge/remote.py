@@ -10,6 +10,7 @@ from typing import cast
 
 from hero_rl.errors import InputError
 from hero_rl.http import JSON, EndpointError, EndpointPool
+from hero_rl.loop import run_sync
 from hero_rl.verifiers.judge.backend import NoReply, Outcome, Reply
 from hero_rl.verifiers.judge.formats import Template
 
@@ -80,31 +81,20 @@ class RemoteJudge:
         Raises:
             EndpointError: the server did not say.
         """
-        model = self._model or self._take_model(self._pool.get("/models"))
+        model = self._model or self._take_model(run_sync(self._pool.get("/models")))
         fields = {"model": model, "revision": self._revision, "temperature": 0.0} | self._extra
         return "remote:" + json.dumps(fields, sort_keys=True)
 
-    def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
-        """One outcome a prompt, in order; usable inside a running event loop too."""
+    async def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
+        """Return one outcome per prompt, in order; cancelling it cancels the requests."""
         if not prompts:
             return []
         try:
-            model = self._model or self._take_model(self._pool.get("/models"))
+            model = self._model or self._take_model(await self._pool.get("/models"))
         except EndpointError as error:
             return [_failure(error)] * len(prompts)
         payloads = [self._payload(prompt, model, template, max_tokens) for prompt in prompts]
-        return [_outcome(reply) for reply in self._pool.post_all(_path(template), payloads)]
-
-    async def aask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
-        """As ``ask``; cancelling it cancels the requests."""
-        if not prompts:
-            return []
-        try:
-            model = self._model or self._take_model(await self._pool.aget("/models"))
-        except EndpointError as error:
-            return [_failure(error)] * len(prompts)
-        payloads = [self._payload(prompt, model, template, max_tokens) for prompt in prompts]
-        return [_outcome(reply) for reply in await self._pool.apost_all(_path(template), payloads)]
+        return [_outcome(reply) for reply in await self._pool.post_all(_path(template), payloads)]
 
     def close(self) -> None:
         """Close the connections; safe to call twice. A later question opens them again."""

@@ -6,7 +6,6 @@ cascade), and let no learned yes outrank one of theirs.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import logging
@@ -15,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hero_rl.errors import InputError
-from hero_rl.types import Rollout, Verdict
+from hero_rl.loop import in_thread
+from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.judge.answers import Send, read_fields
 from hero_rl.verifiers.judge.backend import JudgeBackend, NoReply, Outcome
 from hero_rl.verifiers.judge.contents import lack
@@ -38,7 +38,7 @@ class _Row(NamedTuple):
     shown: str = ""
 
 
-class JudgeVerifier:
+class JudgeVerifier(Verifier):
     r"""Asks a judge about each rollout: correct where it says yes.
 
     Verdicts that came from the judge have ``learned=True``; those settled before it is asked are a rule's and have not.
@@ -61,7 +61,6 @@ class JudgeVerifier:
     """
 
     learned = True
-    """Some of its verdicts are a model's."""
 
     def __init__(
         self,
@@ -138,29 +137,16 @@ class JudgeVerifier:
         }  # fmt: skip
         return f"judge:{json.dumps(fields, sort_keys=True)} {self._backend.identity}"
 
-    def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given; safe from any thread and inside a running event loop."""
-        rows = self._plan(rollouts)
-        asked = _distinct(rows)
-        outcomes = self._backend.ask(asked, template=self.template, max_tokens=self.max_tokens)
-        return self._verdicts(rows, dict(zip(asked, outcomes, strict=True)))
-
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop; cancelling it cancels what is under way."""
-        rows = await asyncio.to_thread(self._plan, rollouts)
+        """Return one verdict per rollout, in the order given; cancelling it cancels what is under way."""
+        rows = await in_thread(self._plan, rollouts)
         asked = _distinct(rows)
-        outcomes = await self._backend.aask(asked, template=self.template, max_tokens=self.max_tokens)
+        outcomes = await self._backend.ask(asked, template=self.template, max_tokens=self.max_tokens)
         return self._verdicts(rows, dict(zip(asked, outcomes, strict=True)))
 
     def close(self) -> None:
         """Close the backend; safe to call twice."""
         self._backend.close()
-
-    def __enter__(self) -> JudgeVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its options, with the text of the prompt: the file need not be where it is unpickled."""

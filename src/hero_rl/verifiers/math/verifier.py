@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 from collections import Counter
@@ -10,8 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_rl.errors import InputError
+from hero_rl.loop import in_thread, run_sync
 from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings, SandboxStats
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.extract import FoundAnswer
@@ -54,7 +54,7 @@ class _Plan(NamedTuple):
     """The pairs for the sandbox, each once."""
 
 
-class MathVerifier:
+class MathVerifier(Verifier):
     r"""Compares mathematical answers: by rules of its own where they suffice, by math-verify in a killable process elsewhere.
 
     Args:
@@ -104,21 +104,20 @@ class MathVerifier:
         return f"math({options}, {code_identity('math', 'boxes.py', packages=MATH_PACKAGES)})"
 
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout, in the order given; safe from any thread and inside a running event loop."""
-        plan = self._plan(rollouts)
-        return _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting) if plan.waiting else [], self.policy)
+        """Return one verdict per rollout, in the order given; where no worker is needed, this thread does all of it."""
+        return self._settled(self._plan(rollouts), self.policy)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """As ``verify``, without blocking the event loop."""
-        plan = await asyncio.to_thread(self._plan, rollouts)
-        return _verdicts(plan, await self._sandbox.arun(_COMPARE, plan.waiting), self.policy)
+        """Return one verdict per rollout, in the order given."""
+        plan = await in_thread(self._plan, rollouts)
+        return _verdicts(plan, await self._sandbox.run(_COMPARE, plan.waiting), self.policy)
 
     def compare(self, reference: str, answer: str, problem: str = "") -> Verdict:
         """Compare an answer, not a whole response, with a reference."""
         pair = pair_of(reference, FoundAnswer(answer, "whole"), problem=problem)
         stages = [pair if isinstance(pair, Stage) else compare_pair(pair)]
         plan = _Plan(stages, _waiting(stages))
-        (verdict,) = _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), self.policy)
+        (verdict,) = self._settled(plan, self.policy)
         return verdict
 
     def verify_reference(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
@@ -129,7 +128,7 @@ class MathVerifier:
         """
         stages = [check_reference(rollout.reference, read_problem(self._problem(rollout))) for rollout in rollouts]
         plan = _Plan(stages, _waiting(stages))
-        verdicts = _verdicts(plan, self._sandbox.run(_COMPARE, plan.waiting), "balanced")
+        verdicts = self._settled(plan, "balanced")
         return [one._replace(label="abstain", reason="undecided") if one.label == "incorrect" else one for one in verdicts]
 
     def warm(self) -> None:
@@ -154,15 +153,13 @@ class MathVerifier:
         self._closed = True
         self._sandbox.close()
 
-    def __enter__(self) -> MathVerifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its options: the copy starts workers of its own."""
         return self._remake, ()
+
+    def _settled(self, plan: _Plan, policy: Policy) -> list[Verdict]:
+        outcomes = run_sync(self._sandbox.run(_COMPARE, plan.waiting)) if plan.waiting else []
+        return _verdicts(plan, outcomes, policy)
 
     def _problem(self, rollout: Rollout) -> str:
         return rollout.problem if self.use_problem and isinstance(rollout.problem, str) else ""
