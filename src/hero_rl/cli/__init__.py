@@ -22,6 +22,7 @@ from hero_rl.errors import HeroError, InputError, MissingDependencyError, Settin
 COMMANDS = {
     "lab": "Train the built-in tiny models on this machine and compare reward rules.",
     "train": "Train a policy from a recipe (TOML) with TRL.",
+    "reward": "The reward file: check it, see its defaults and what would hurt, begin one.",
     "score": "Rollouts to scored rollouts: verdicts, scores, rewards, weights, advantages.",
     "verify": "Rollouts to verdicts.",
     "data": "Prepare problems; split them into verifiable and hard-to-verify; choose a cold start.",
@@ -31,7 +32,7 @@ COMMANDS = {
     "verifier": "Train a small learned verifier, or measure one.",
     "serve": "The reward service over HTTP.",
     "recipe": "Write launch scripts and configurations for an engine.",
-    "doctor": "What is installed, which versions, which settings would cancel or hurt.",
+    "doctor": "What is installed, and which versions.",
 }
 """Each command is the function of its name in the module of its name (`hero_rl.cli.score.score`), with its help in the module's
 `HELP` or else in the function's docstring. A module with a `COMMANDS` of its own (a mapping of name to function) is a group:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from hero_rl.attacks import Accepted, AttackReport, accepted_row, attack, labelled_rollouts, read_targets, write_attack
 from hero_rl.attacks.page import kind_cells, lead, trade_rows
-from hero_rl.cli import build, options, show
+from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
+from hero_rl.config import RewardConfig
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
 
@@ -27,27 +28,26 @@ class Wanted(NamedTuple):
     page: Path | None
     limit: int | None
     seed: int
-    max_failure_rate: float
     as_json: bool
 
 
-def run(source: Path, verifier: str, asked: build.VerifierOptions, wanted: Wanted) -> None:
+def run(source: Path, config: RewardConfig, wanted: Wanted) -> None:
     """Attack a verifier and say what got through.
 
     Raises:
         InputError: a bad file, path or option.
         SignalError: the verifier failed on too many attacks.
     """
+    verifier = config.verifier["name"]
     if verifier == "none" or verifier.startswith("column:"):
         raise InputError(f"--verifier {verifier}: an attack needs a verifier that reads answers, such as math")
     _check_paths(wanted)
     targets = read_targets(source, limit=wanted.limit, seed=wanted.seed)
-    judge = build.make_verifier(verifier, asked)
-    assert judge is not None
+    judge = options.need_verifier(config)
     with closing(judge), show.progress_bar() as bar:
         report = attack(
             judge, targets, labelled=labelled_rollouts(source, targets), seed=wanted.seed,
-            max_failure_rate=wanted.max_failure_rate, progress=bar,
+            max_failure_rate=config.max_failure_rate, progress=bar,
         )  # fmt: skip
     written: dict[str, str] = {}
     if wanted.output is not None:

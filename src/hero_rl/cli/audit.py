@@ -18,8 +18,9 @@ from hero_rl.attacks import AttackReport, read_targets
 from hero_rl.attacks.page import lead as attack_lead
 from hero_rl.audit import Audit, read_table, write_audit
 from hero_rl.audit.page import cell, lead
-from hero_rl.cli import build, options, show
+from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
+from hero_rl.config import RewardConfig
 from hero_rl.data.judged import group_column
 from hero_rl.data.rollouts import Columns, check_readable, read_records
 from hero_rl.data.shaping import Progress
@@ -37,10 +38,7 @@ Examples:
   hero audit rollouts.jsonl --verifier math --verifier exact --reward-model local:./my-rm -o audit
 
 \b
-Verifiers:      {build.names(build.VERIFIERS)}
-Reward models:  {build.names(build.SCORERS)}
-
-{options.KEY_NOTE}
+{options.NAMES}
 """
 GRADERS = ("math", "math_verify", "hendrycks")
 """Asked by default where the file has no verdicts of its own: one answer, three opinions."""
@@ -58,17 +56,12 @@ def audit(
     verifier: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the rule's.")] = None,
     reward_model: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the rule's.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with trusted labels, or none; default: correct, if there.")] = None,
-    rule: Annotated[str, typer.Option(help="Whose rewards to show.")] = "hero",
-    alpha: Annotated[float | None, typer.Option(help="Half-width of the band of incorrect responses.")] = None,
-    beta: Annotated[float | None, typer.Option(help="Half-width of the band of correct responses.")] = None,
-    k: Annotated[float | None, typer.Option(help="Steepness of the weight, per unit of score.")] = None,
+    reward: options.RewardFile = None,
+    rule: options.RuleName = None,
     policy: options.Policy = None,
-    fallback: options.Fallback = None,
-    ask: options.Ask = None,
-    rm_tokenizer: options.Tokenizer = None,
-    rm_template: options.RmTemplate = None,
-    aggregate: options.Aggregate = None,
-    cache: options.CacheFile = None,
+    alpha: options.Alpha = None,
+    beta: options.Beta = None,
+    assignments: options.Assignments = None,
     group_by: Annotated[
         str | None, typer.Option(help="Column that tells prompts apart; default: prompt_id, or problem.")
     ] = None,
@@ -84,39 +77,36 @@ def audit(
     check_readable(source)
     first = [record.values for record in islice(read_records(source), PEEK)]
     label = _label(label, first[0])
-    reward_rule = build.make_rule(rule, {"alpha": alpha, "beta": beta, "k": k})
-    specs = _reward_models(reward_model, first[0])
+    config = _config(first[0], reward, assignments, verifier, reward_model, rule=rule, policy=policy, alpha=alpha, beta=beta)
     grouped = group_column(source, group_by)
     boxed = _are_bare(first) if bare_answers is None else bare_answers
     folder = output or Path(f"audit-{source.name.split('.')[0]}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output {folder}: is a file; give the name of a folder")
-    for spec in specs:
-        build.check_scorer(spec)
-    names = [spec for spec in (verifier or _default_verifiers(first[0])) if spec != "none"]
-    read = [label or "", *(column for spec in [*names, fallback] for column in build.column_of(spec))]
+    judged, scored = _verifiers(config, verifier, first[0]), _reward_models(config, reward_model)
     columns = Columns(
         group_by=grouped,
-        labels=tuple(dict.fromkeys(name for name in read if name)),
-        scores=tuple(column for spec in specs for column in build.column_of(spec)),
+        labels=tuple(dict.fromkeys(name for one in judged for name in one.label_columns())) + ((label,) if label else ()),
+        scores=tuple(dict.fromkeys(name for one in scored for name in one.score_columns())),
     )
-    asked = build.VerifierOptions(policy=policy, fallback=fallback, ask=ask, cache=cache)
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        judges = _open_verifiers(stack, names, asked, chosen=verifier is not None)
-        scorers = [
-            stack.enter_context(
-                contextlib.closing(build.make_scorer(spec, build.ScorerOptions(rm_tokenizer, rm_template, aggregate, cache)))
-            )
-            for spec in specs
-        ]
+        judges = _open_verifiers(stack, judged, chosen=config.names("verifier"))
+        scorers = [stack.enter_context(closing(scorer)) for one in scored if (scorer := one.make_scorer()) is not None]
         bar = stack.enter_context(show.progress_bar())
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
         fooled = _attack(source, judges, attack, bar)
-        found = auditing.audit(table, reward_rule, attack=fooled)
+        found = auditing.audit(table, config.rule, attack=fooled)
     page = write_audit(folder, found, source=source.name, command=" ".join(["hero", *sys.argv[1:]]))
     if as_json:
-        show.print_json({"report": str(page), "seconds": round(time.perf_counter() - start, 2), **found.to_json()})
+        show.print_json(
+            {
+                "report": str(page),
+                "reward": config.resolved(),
+                "seconds": round(time.perf_counter() - start, 2),
+                **found.to_json(),
+            }
+        )
         return
     _print(found, page, boxed=boxed and bare_answers is None)
 
@@ -143,34 +133,43 @@ def _label(asked: str | None, first: Mapping[str, object]) -> str | None:
     return asked
 
 
-def _default_verifiers(first: Mapping[str, object]) -> Sequence[str]:
-    return ("column:verdict",) if "verdict" in first else GRADERS
+def _config(
+    first: Mapping[str, object], reward: Path | None, assignments: list[str] | None, verifiers: list[str] | None,
+    models: list[str] | None, **flags: object,
+) -> RewardConfig:  # fmt: skip
+    """Return the reward of the flags, whose verifier and reward model are the first of each; columns of the file by default."""
+    config = options.load(
+        reward, assignments, signals=False, verifier=(verifiers or [None])[0], reward_model=(models or [None])[0], **flags
+    )
+    if not config.names("verifier"):
+        config = config.with_verifier("column:verdict" if "verdict" in first else GRADERS[0])
+    if not config.names("reward_model") and "rm_score" in first:
+        config = config.with_reward_model("column:rm_score")
+    return config
 
 
-def _open_verifiers(
-    stack: contextlib.ExitStack, names: Sequence[str], asked: build.VerifierOptions, *, chosen: bool
-) -> list[Verifier]:
-    """Each verifier by itself; and the first one with its fallback, at the head, where there is one."""
-    alone = asked._replace(fallback=None, ask=None)
-    wanted = [(name, alone) for name in names]
-    if asked.fallback and names:
-        wanted.insert(0, (names[0], asked))
+def _verifiers(config: RewardConfig, names: list[str] | None, first: Mapping[str, object]) -> list[RewardConfig]:
+    """Return a reward per verifier to measure: the reward's own, with its fallback and without; and the others."""
+    if config.verifier["name"] == "none":
+        return []
+    others = (names or [])[1:] if config.names("verifier") else (() if "verdict" in first else GRADERS[1:])
+    own = [config, config.without_fallback()] if config.verifier.get("fallback") else [config]
+    return own + [config.with_verifier(name) for name in others]
+
+
+def _reward_models(config: RewardConfig, names: list[str] | None) -> list[RewardConfig]:
+    return [config] * (config.reward_model is not None) + [config.with_reward_model(name) for name in (names or [])[1:]]
+
+
+def _open_verifiers(stack: contextlib.ExitStack, judged: Sequence[RewardConfig], *, chosen: bool) -> list[Verifier]:
     judges: list[Verifier] = []
-    for name, options_of_it in wanted:
+    for one in judged:
         try:
-            judge = build.make_verifier(name, options_of_it._replace(policy=asked.policy if name == "math" else None))
+            judges.append(stack.enter_context(closing(options.need_verifier(one))))
         except MissingDependencyError:
             if chosen:
-                raise
-            continue  # a default that is not installed
-        assert judge is not None
-        stack.enter_context(closing(judge))
-        judges.append(judge)
+                raise  # otherwise a default that is not installed
     return judges
-
-
-def _reward_models(asked: list[str] | None, first: Mapping[str, object]) -> list[str]:
-    return [spec for spec in asked if spec != "none"] if asked else (["column:rm_score"] if "rm_score" in first else [])
 
 
 def _are_bare(rows: Sequence[Mapping[str, object]]) -> bool:

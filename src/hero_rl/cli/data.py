@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from hero_rl.cli import build, options, show
+from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.errors import InputError
-from hero_rl.types import Verifier
 
 if TYPE_CHECKING:
     from hero_rl.data.problems import Several
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from hero_rl.data.splits import By, SplitSummary
 
 HELP = "Prepare problems, split them by what a verifier makes of them, choose the examples of a cold start."
-VERIFIER_HELP = f"Who says which solutions are correct: {build.names(build.VERIFIERS)}."
 MAX_SHOWN_CHARS = 90
 _SHOWN = {"all": "all", "passes": "passes", "fails": "fails", "hard_to_verify": "hard set"}
 
@@ -93,14 +91,11 @@ def split(
     hard: Annotated[int | None, typer.Option(help="Most hard-to-verify problems; default 2000.")] = None,
     mixed: Annotated[int | None, typer.Option(help="Most problems of the mixed set, half of each; default 2000.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of solutions and problems, and of the order.")] = 0,
-    verifier: Annotated[str, typer.Option(help=VERIFIER_HELP)] = "math",
+    reward: options.RewardFile = None,
+    verifier: options.VerifierName = None,
     policy: options.Policy = None,
-    deadline: options.Deadline = None,
-    fallback: options.Fallback = None,
-    ask: options.Ask = None,
-    max_questions: options.MaxQuestions = None,
-    cache: options.CacheFile = None,
-    max_failure_rate: Annotated[float, typer.Option(help="Stop where a larger share of rows fails.")] = 0.1,
+    assignments: options.Assignments = None,
+    max_failure_rate: options.MaxFailureRate = None,
     group_by: Annotated[
         str | None, typer.Option(help="Column that tells prompts apart; default: prompt_id, or problem.")
     ] = None,
@@ -121,19 +116,28 @@ def split(
     from hero_rl.data.rollouts import Columns
     from hero_rl.verifiers import MathVerifier
 
-    show.check_share("--max-failure-rate", max_failure_rate)
+    config = options.load(
+        reward, assignments, signals=False, verifier=verifier, policy=policy, max_failure_rate=max_failure_rate
+    )
     sizes = {"easy": easy, "hard": hard, "mixed": mixed}
-    if by == "cause":
-        build.refuse("--by cause writes every problem, and", **sizes)
     chosen = {name: size for name, size in sizes.items() if size is not None}
-    settings = splits.SplitSettings(by=cast("By", by), seed=seed, max_failure_rate=max_failure_rate, **chosen)
-    judge = _verifier(verifier, build.VerifierOptions(policy, deadline, None, fallback, ask, max_questions, cache))
-    columns = Columns(group_by=group_column(source, group_by), labels=(*build.column_of(verifier), *build.column_of(fallback)))
+    if by == "cause" and chosen:
+        raise InputError(f"--by cause writes every problem, and has no option {', '.join('--' + name for name in chosen)}")
+    settings = splits.SplitSettings(by=cast("By", by), seed=seed, max_failure_rate=config.max_failure_rate, **chosen)
+    judge = options.need_verifier(config)
+    columns = Columns(group_by=group_column(source, group_by), labels=config.label_columns())
     start = time.perf_counter()
     references = judge if isinstance(judge, MathVerifier) else MathVerifier()
     with closing(judge), closing(references), show.progress_bar() as bar:
         found = splits.split(
-            source, target, judge, spec=verifier, references=references, columns=columns, settings=settings, progress=bar
+            source,
+            target,
+            judge,
+            spec=config.verifier["name"],
+            references=references,
+            columns=columns,
+            settings=settings,
+            progress=bar,
         )
     if as_json:
         result = {**found._asdict(), "manifest": str(found.manifest), "output": str(target), "group_by": columns.group_by}
@@ -147,14 +151,11 @@ def cold_start(
     target: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Examples: .jsonl or .jsonl.gz.")],
     limit: Annotated[int, typer.Option(help="Most examples.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the choice of responses and problems, and of the order.")] = 0,
-    verifier: Annotated[str, typer.Option(help=VERIFIER_HELP)] = "math",
+    reward: options.RewardFile = None,
+    verifier: options.VerifierName = None,
     policy: options.Policy = None,
-    deadline: options.Deadline = None,
-    fallback: options.Fallback = None,
-    ask: options.Ask = None,
-    max_questions: options.MaxQuestions = None,
-    cache: options.CacheFile = None,
-    max_failure_rate: Annotated[float, typer.Option(help="Stop where a larger share of rows fails.")] = 0.1,
+    assignments: options.Assignments = None,
+    max_failure_rate: options.MaxFailureRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """The paper's fine-tuning set: the policy's own responses that are correct, in English and finished, one a problem.
@@ -168,14 +169,18 @@ def cold_start(
     from hero_rl.data import cold_start as starting
     from hero_rl.data.rollouts import Columns, check_readable
 
-    show.check_share("--max-failure-rate", max_failure_rate)
+    config = options.load(
+        reward, assignments, signals=False, verifier=verifier, policy=policy, max_failure_rate=max_failure_rate
+    )
     check_readable(source)
-    settings = starting.ColdStartSettings(limit=limit, seed=seed, max_failure_rate=max_failure_rate)
-    judge = _verifier(verifier, build.VerifierOptions(policy, deadline, None, fallback, ask, max_questions, cache))
-    columns = Columns(group_by=None, labels=(*build.column_of(verifier), *build.column_of(fallback)))
+    settings = starting.ColdStartSettings(limit=limit, seed=seed, max_failure_rate=config.max_failure_rate)
+    judge = options.need_verifier(config)
+    columns = Columns(group_by=None, labels=config.label_columns())
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:
-        found = starting.cold_start(source, target, judge, spec=verifier, columns=columns, settings=settings, progress=bar)
+        found = starting.cold_start(
+            source, target, judge, spec=config.verifier["name"], columns=columns, settings=settings, progress=bar
+        )
     if as_json:
         result = {**found._asdict(), "manifest": str(found.manifest), "output": str(target)}
         show.print_json({**result, "seconds": round(time.perf_counter() - start, 3)})
@@ -184,13 +189,6 @@ def cold_start(
     show.print_table(f"cold start: {target}", [*rows, ("written", str(found.written))], right=True)
     if found.written < limit:
         show.warn(f"{found.written} examples, fewer than the {limit} asked for")
-
-
-def _verifier(spec: str, chosen: build.VerifierOptions) -> Verifier:
-    judge = build.make_verifier(spec, chosen)
-    if judge is None:
-        raise InputError(f"--verifier none: nothing to do; choose one of {build.names(build.VERIFIERS)}")
-    return judge
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`hero doctor`: what is installed, and which settings would cancel or hurt."""
+"""`hero doctor`: what is installed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from hero_rl.cli import show
-from hero_rl.rewards import check_scale, hero
 from hero_rl.sandbox import available_cpus
 from hero_rl.verifiers.math.antlr import TESTED_ANTLR
 
-HELP = """What is installed, which versions, and which settings would cancel or hurt.
+HELP = """What is installed, and which versions; `hero reward show` says which settings would cancel or hurt.
 
 \b
 Example:
@@ -40,48 +39,6 @@ class Extra(NamedTuple):
     missing: list[str]
 
 
-class Setting(NamedTuple):
-    """A setting that cancels or hurts, and what to do."""
-
-    setting: str
-    effect: str
-    instead: str
-
-
-SETTINGS = (
-    Setting(
-        "weights multiplied into the rewards, with group std",
-        "cancels: the weight is the same for a whole group and is divided out again",
-        "multiply the advantage by the weight, as HeroTrainer and `hero score` do",
-    ),
-    Setting(
-        "hero or gated with scale='group' (the default of TRL: scale_rewards, and of verl: norm_adv_by_std_in_grpo)",
-        (check_scale(hero(), "group") or "").partition(": ")[2].partition(" Use ")[0],
-        "scale='none' (TRL: scale_rewards='none'; verl: norm_adv_by_std_in_grpo=False)",
-    ),
-    Setting(
-        "alpha + beta >= 1",
-        "the two bands overlap: an incorrect response can outrank a correct one (the paper allows up to 1 each)",
-        "alpha + beta < 1; other values are refused",
-    ),
-    Setting(
-        "reward models in large units (scores that spread by much more than 1 within a prompt)",
-        "the weight of Eq. 4 becomes a two-level gate: k is per unit of score",
-        "a smaller k",
-    ),
-    Setting(
-        f"an ANTLR runtime other than {', '.join(TESTED_ANTLR)}",
-        "math-verify, on which the maths verifier falls back, may read some answers differently, without any error",
-        f"pip install antlr4-python3-runtime=={TESTED_ANTLR[0]} (with verl: 4.9.3, which hydra needs)",
-    ),
-    Setting(
-        "a probability activation on the reward model's head (vLLM: /classify without turning it off)",
-        "softmax over one label is 1 for every response: all scores tie and HERO becomes the verifier",
-        "raw scores",
-    ),
-)
-
-
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
@@ -101,7 +58,6 @@ def doctor(
                 "versions": versions,
                 "missing": {extra.name: extra.missing for extra in extras if extra.missing},
                 "problems": problems,
-                "settings": [setting._asdict() for setting in SETTINGS],
             }
         )
         return
@@ -111,7 +67,6 @@ def doctor(
     rows += [(name, version or "-") for name, version in versions.items()]
     show.print_table("installed", rows, right=True)
     show.print_table("extras", [(extra.name, _advice(extra)) for extra in extras], header=("extra", "state"))
-    show.print_notes("settings that cancel or hurt", SETTINGS)
     for problem in problems:
         show.warn(problem)
     if not problems:

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hero_rl.cli import build, learn, options, show
+from hero_rl.cli import learn, options, show
 from hero_rl.errors import InputError, require
 from hero_rl.evaluation.benchmarks import BENCHMARKS, find_benchmark, load_problems
+from hero_rl.part_names import API_KEY, VERIFIERS, check_verifier, names
+from hero_rl.parts import make_verifier
 from hero_rl.types import Verifier
 
 HELP = """Sample a policy on benchmarks and grade it, with intervals; or compare two evaluations.
@@ -40,9 +42,9 @@ Examples:
 
 \b
 Benchmarks:  {", ".join(BENCHMARKS)}
-Verifiers:   {build.names(build.VERIFIERS)}
+Verifiers:   {names(VERIFIERS)}
 
-{options.KEY_NOTE}
+Servers get the key in the environment variable {API_KEY}, if it is set.
 """
 COMPARE_HELP = """Say whether a difference between two evaluations is real: paired over problems, with p-values.
 
@@ -206,14 +208,14 @@ def _grader(name: str, verifier: str, judge: str | None) -> str:
         )
     if chosen == "none" or "column:" in chosen:
         raise InputError(f"{chosen!r} cannot grade responses that are yet to be sampled; name something that can")
-    build.check_verifier(chosen)
+    check_verifier(chosen)
     return chosen
 
 
 def _open(stack: contextlib.ExitStack, names: Sequence[str], policy: str | None) -> dict[str, Verifier]:
     opened: dict[str, Verifier] = {}
     for name in names:
-        made = build.make_verifier(name, build.VerifierOptions(policy=policy if name == "math" else None))
+        made = make_verifier(name, {"policy": policy} if policy and name == "math" else {})
         if made is not None:
             opened[name] = stack.enter_context(contextlib.closing(made))
     return opened

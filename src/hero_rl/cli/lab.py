@@ -19,9 +19,10 @@ from rich.table import Table
 
 from hero_rl.cli import show
 from hero_rl.cli.study import study
+from hero_rl.config import load_reward
 from hero_rl.errors import HeroError, InputError, require
 from hero_rl.files import write_text
-from hero_rl.lab.arms import ARMS, VERIFIER_ARMS
+from hero_rl.lab.arms import ARMS, VERIFIER_ARMS, arm_of
 from hero_rl.lab.compare import ArmSummary, summarize, tags
 from hero_rl.lab.settings import LabSettings, RunSettings
 from hero_rl.lab.study.plan import parse_seeds
@@ -43,7 +44,7 @@ Examples:
 Rules:  {", ".join(ARMS)}
         with a learned verifier: {", ".join(VERIFIER_ARMS)};
         any other rule, with settings:
-        gated  hero:alpha=0.2,beta=0.1  naive_sum:rule_weight=0.9,scale=group,learning_rate=3e-4,verifier=cascade
+        gated  my_module:my_rule  hero:alpha=0.2,beta=0.1  naive_sum:scale=group,learning_rate=3e-4,verifier=cascade
 """
 
 PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
@@ -59,6 +60,10 @@ def lab(
     regime: Annotated[str, typer.Option(help="verifiable, hard or mixed prompts.")] = "hard",
     reward_model_tier: Annotated[str, typer.Option(help="hackable, robust, broken or chance.")] = "hackable",
     rules: Annotated[str, typer.Option(help="What to compare, separated by spaces.")] = " ".join(ARMS),
+    reward: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Compare the rule of this reward file, too; repeatable."),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Such as 0, 0,2,5 or 0-4.")] = "0",
     steps: Annotated[int, typer.Option(min=1, help="Policy updates of each run.")] = 100,
     kl: Annotated[float, typer.Option(help="Weight of the KL penalty to the starting policy.")] = 0.0,
@@ -85,7 +90,7 @@ def lab(
     settings = LabSettings(
         regime=regime,  # type: ignore[arg-type]  # LabSettings checks it
         tier=reward_model_tier,  # type: ignore[arg-type]
-        rules=_split_rules(rules),
+        rules=(*_split_rules(rules), *(arm_of(load_reward(file, signals=False)) for file in reward or [])),
         seeds=parse_seeds(seeds, "--seeds"),
         steps=steps,
         early=max(1, steps // 2),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hero_rl.cli import build, show
+from hero_rl.cli import show
 from hero_rl.data import Columns
 from hero_rl.data.rollouts import read_records
 from hero_rl.data.shaping import Progress
@@ -18,6 +18,8 @@ from hero_rl.learning.evaluation import EvalSettings, Report, plain, unseen
 from hero_rl.learning.labelled import LabelledRow, Source, merged, read_labelled
 from hero_rl.learning.splits import Split, SplitSettings, find_split, load_split, make_split
 from hero_rl.learning.training import check_base
+from hero_rl.part_names import VERIFIERS, column_of, names
+from hero_rl.parts import make_verifier
 from hero_rl.types import Rollout, Verifier
 
 LABEL_COLUMN = "correct"
@@ -56,11 +58,11 @@ def make_labels(
                 "column:NAME, or let rules decide with --labels math"
             )
         spec = f"column:{LABEL_COLUMN}" if has_column else "math"
-    verifier = build.make_verifier(spec)
+    verifier = make_verifier(spec)
     if verifier is None:
-        raise InputError(f"--labels none: labels are needed; choose one of {build.names(build.VERIFIERS)}")
-    columns = Columns(group_by=group_by, labels=build.column_of(spec), scores=tuple(score_columns))
-    return Labels(verifier, columns, "given" if build.column_of(spec) else "rule")
+        raise InputError(f"--labels none: labels are needed; choose one of {names(VERIFIERS)}")
+    columns = Columns(group_by=group_by, labels=column_of(spec), scores=tuple(score_columns))
+    return Labels(verifier, columns, "given" if column_of(spec) else "rule")
 
 
 class NewRows(NamedTuple):

@@ -1,59 +1,104 @@
-"""Options that several commands share, as types of their parameters."""
+"""The reward on the command line: a file, ``--set``, and short flags for the quick case."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from hero_rl.specs.strings import API_KEY
+from hero_rl.config import RewardConfig, read_reward
+from hero_rl.errors import InputError
+from hero_rl.part_names import API_KEY, REWARD_MODELS, VERIFIERS, names
+from hero_rl.rewards import RULES
+from hero_rl.toml_layers import Layer, assignment, read_file
 from hero_rl.types import Scorer, Verifier
 
-Fallback: TypeAlias = Annotated[
-    str | None, typer.Option(help="A second verifier (learned:PATH, a judge) for what the first leaves open.")
+RewardFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--reward", metavar="FILE", help="The reward as a TOML file; `hero reward init` writes one.")
 ]
-Ask: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        help="Ask the fallback where the first says abstain (default), incorrect, both, or generous: abstain and generous yes."
-    ),
+Assignments: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the reward file, such as rule.w_max=2; repeatable."),
 ]
-MaxQuestions: TypeAlias = Annotated[
-    int | None, typer.Option(help="Most questions to the fallback per batch; default: no limit.", min=0)
+RuleName: TypeAlias = Annotated[
+    str | None, typer.Option("--rule", help="How verdict and score become a reward; default: hero.", metavar="NAME")
 ]
-LearnedCredit: TypeAlias = Annotated[
-    float | None, typer.Option(help="What a learned 'correct' counts for; 1 (default): as much as a rule's own.")
+VerifierName: TypeAlias = Annotated[
+    str | None, typer.Option("--verifier", help="Who says what is correct; default: math.", metavar="NAME")
 ]
-Gain: TypeAlias = Annotated[
-    float | None, typer.Option(help="How far the calibrated score is trusted; 0: the verifier alone (hero_adaptive).")
-]
-Recall: TypeAlias = Annotated[
-    float | None, typer.Option(help="Of the verifier, where it is known; else estimated (hero_adaptive, noise_aware).")
-]
-Tokenizer: TypeAlias = Annotated[
-    str | None, typer.Option("--rm-tokenizer", help="Tokenizer of a served reward model: its chat template is applied here.")
-]
-RmTemplate: TypeAlias = Annotated[
-    str | None, typer.Option(help="How its text is formed: chat (here), messages (by the server) or plain; default: what fits.")
-]
-Aggregate: TypeAlias = Annotated[
-    str | None, typer.Option(help="Of a process reward model's steps: min (default), mean, last, product.")
-]
-CacheFile: TypeAlias = Annotated[
-    Path | None, typer.Option("--cache", metavar="FILE", help="Keep scores and verdicts here, and reuse them.")
+RewardModelName: TypeAlias = Annotated[
+    str | None, typer.Option("--reward-model", help="Who gives scores; needed by most rules.", metavar="NAME")
 ]
 Policy: TypeAlias = Annotated[
     str | None, typer.Option(help="Of the maths verifier: strict or balanced (may abstain), or binary (never).")
 ]
-Deadline: TypeAlias = Annotated[float | None, typer.Option(help="Seconds the maths verifier may spend on one response.")]
+Alpha: TypeAlias = Annotated[float | None, typer.Option(help="Half-width of the band of incorrect responses.")]
+Beta: TypeAlias = Annotated[float | None, typer.Option(help="Half-width of the band of correct responses; alpha + beta < 1.")]
+MaxFailureRate: TypeAlias = Annotated[
+    float | None, typer.Option(help="Stop where a larger share of rows fails; default: 0.1.", metavar="SHARE")
+]
 
-KEY_NOTE = f"Servers get the key in the environment variable {API_KEY}, if it is set."
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "rule": ("rule", "name"), "verifier": ("verifier", "name"), "reward_model": ("reward_model", "name"),
+    "policy": ("verifier", "policy"), "alpha": ("rule", "alpha"), "beta": ("rule", "beta"),
+    "max_failure_rate": ("max_failure_rate",),
+}  # fmt: skip
+VERIFIER_NAMES = f"Verifiers:      {names(VERIFIERS)}"
+NAMES = f"""Rules:          {", ".join(RULES)}, module:function
+{VERIFIER_NAMES}, none
+Reward models:  {names(REWARD_MODELS)}
+Settings:       `hero reward show` lists the keys for --set and the file; docs/reward.md explains them.
+
+Servers get the key in the environment variable {API_KEY}, if it is set."""
+
+
+def load(reward: Path | None, assignments: Sequence[str] | None, *, signals: bool = True, **flags: object) -> RewardConfig:
+    """Return the reward of ``--reward``, short flags and ``--set``, the last the strongest.
+
+    Args:
+        reward: the file.
+        assignments: of ``--set``.
+        signals: as in ``load_reward``.
+        flags: short flags by name; None: not given.
+
+    Raises:
+        InputError: as ``load_reward``.
+    """
+    return read_reward(sources(reward, assignments, **flags), signals=signals)
+
+
+def sources(reward: Path | None, assignments: Sequence[str] | None, **flags: object) -> list[list[Layer]]:
+    """Return the layers of ``load``, the strongest first."""
+    said = [
+        Layer("--" + name.replace("_", "-"), _nested(_KEYS[name], value)) for name, value in flags.items() if value is not None
+    ]
+    sets = [assignment(text) for text in reversed(assignments or [])]
+    return [sets, said, [read_file(reward)] if reward else []]
+
+
+def need_verifier(config: RewardConfig) -> Verifier:
+    """Return the verifier of a reward.
+
+    Raises:
+        InputError: it has none.
+    """
+    judge = config.make_verifier()
+    if judge is None:
+        raise InputError(f"{config.where('verifier', 'name')}: a verifier is needed here; choose one of {names(VERIFIERS)}")
+    return judge
+
+
+def _nested(key: tuple[str, ...], value: object) -> dict[str, Any]:
+    found: Any = value
+    for part in reversed(key):
+        found = {part: found}
+    return found
 
 
 def decided_by(verifier: Verifier | None) -> list[tuple[str, str]]:
-    """Rows for a table that say who decided what; none without a cascade."""
+    """Return rows for a table that say who decided what; none without a cascade."""
     counts = decisions(verifier)
     if counts is None:
         return []

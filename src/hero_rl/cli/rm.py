@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from hero_rl.cli import build, learn, show
+from hero_rl.cli import learn, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.errors import InputError
+from hero_rl.part_names import REWARD_MODELS, check_scorer, column_of, names
+from hero_rl.parts import make_scorer
 
 HELP = "Train a reward model, or measure one."
 TRAIN_HELP = """Train a reward model from labelled rollouts (pairs are made inside each prompt), from given pairs, or both.
@@ -119,16 +121,16 @@ def evaluate(
 
     spec = f"local:{model}" if Path(model).expanduser().is_dir() else model
     if ":" not in spec:
-        raise InputError(f"{model}: no such folder; give one, or one of {build.names(build.SCORERS)}")
-    build.check_scorer(spec)
+        raise InputError(f"{model}: no such folder; give one, or one of {names(REWARD_MODELS)}")
+    check_scorer(spec)
     settings = EvalSettings(draws=draws, seed=seed)
-    who = learn.make_labels(labels, source, group_by, rules_allowed=False, score_columns=build.column_of(spec))
+    who = learn.make_labels(labels, source, group_by, rules_allowed=False, score_columns=column_of(spec))
     with closing(who.verifier), show.progress_bar() as bar:
         found = read_labelled(source, who.verifier, columns=who.columns, source=who.source, progress=bar)
         folder = spec.removeprefix("local:") if spec.startswith("local:") else ""
         graded = learn.rows_to_grade(found.rows, folder, unseen_by or [], include_trained)
-        with learn.quiet(models=not build.column_of(spec)):
-            scorer = build.make_scorer(spec)
+        with learn.quiet(models=not column_of(spec)):
+            scorer = make_scorer(spec)
             scores = scorer.score([row.rollout for row in graded.rows])
             scorer.close()
         report = evaluate_scores(graded.rows, scores, settings)

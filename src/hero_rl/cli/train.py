@@ -7,21 +7,17 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from hero_rl.cli import build, show
-from hero_rl.engines.trl.recipe import resolved
-from hero_rl.engines.trl.recipe_files import Loaded, load_recipe, packaged, unknown_key
+from hero_rl.cli import options, show
+from hero_rl.engines.trl.recipe_files import Loaded, load_recipe, packaged
 from hero_rl.engines.trl.run_folder import is_main_process
-from hero_rl.engines.trl.toml_text import dump_toml
 from hero_rl.engines.trl.train import Finished, ReportFn
 from hero_rl.engines.trl.train import train as run
 from hero_rl.errors import InputError, require
-from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import RewardRule, make_rule, rule_settings
-from hero_rl.types import Scorer, Verifier
+from hero_rl.toml_layers import dump
 
 HELP = """Train a policy from a recipe (TOML) with TRL.
 
@@ -48,6 +44,7 @@ SHOWN = {
 
 def train(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="File or packaged name.")] = None,
+    reward: options.RewardFile = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a dotted key; repeatable.")
     ] = None,
@@ -63,18 +60,17 @@ def train(
         return
     if recipe is None:
         raise InputError("no recipe given; give a file or one of the names that `hero train --list` prints")
-    loaded = load_recipe(recipe, assignments or [])
-    rule = _rule(loaded)
-    _check_signals(loaded, rule)
+    loaded = load_recipe(recipe, assignments or [], reward=reward)
+    _refuse_columns(loaded)
     if show_recipe:
-        sys.stdout.write(dump_toml(resolved(loaded.recipe)))
+        sys.stdout.write(dump(loaded.resolved()))
         return
     folder = output or Path(loaded.recipe.output_dir or Path("runs") / loaded.name).expanduser()
     # TRL prints tables of completions to stdout, which belongs to the result
     with contextlib.redirect_stdout(sys.stderr), _quiet(), _progress() as report:
-        finished = run(loaded, lambda: _reward(loaded, rule), rule, folder, resume=resume, report=report)
+        finished = run(loaded, folder, resume=resume, report=report)
     if is_main_process():
-        _print(loaded, rule, finished, as_json)
+        _print(loaded, finished, as_json)
 
 
 def _list(as_json: bool) -> None:
@@ -85,102 +81,16 @@ def _list(as_json: bool) -> None:
         show.print_table("recipes", [*recipes.items()], header=("name", "what it is"))
 
 
-def _rule(loaded: Loaded) -> RewardRule:
-    name, settings = loaded.recipe.rule.name, loaded.recipe.rule.settings
-    with _placed(loaded.where("rule", "name")):
-        known = rule_settings(name)
-    for key in settings:
-        if key not in known:
-            raise InputError(unknown_key(loaded.where("rule", key), ("rule", key), known, f"arguments of {name}"))
-    with _placed(loaded.where("rule")):
-        return make_rule(name, settings)
-
-
-@contextlib.contextmanager
-def _placed(where: str) -> Iterator[None]:
-    """What is refused within it is refused with its place in the recipe."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def _check_signals(loaded: Loaded, rule: RewardRule) -> None:
-    """Before anything is loaded: has everything that the rule needs been given?"""
-    if rule.needs_scores and loaded.recipe.reward_model is None:
-        raise InputError(
-            f"{loaded.where('rule', 'name')}: the rule {rule.name!r} needs reward-model scores; add a table "
-            "[reward_model] with model = ..."
-        )
-    verifier, model = loaded.recipe.verifier, loaded.recipe.reward_model
-    _check_spec(loaded, "verifier", "name", verifier.name)
-    _check_spec(loaded, "verifier", "fallback", verifier.fallback or "none")
-    if model is not None and model.model.startswith("column:"):
-        _no_column(loaded, "reward_model", "model", model.model)
-    if rule.needs_verdicts and verifier.name == "none":
-        raise InputError(f"{loaded.where('verifier', 'name')}: the rule {rule.name!r} needs verdicts; give another verifier")
-
-
-def _check_spec(loaded: Loaded, table: str, key: str, spec: str) -> None:
-    if "column:" in spec:
-        _no_column(loaded, table, key, spec)
-    with _placed(loaded.where(table, key)):
-        build.check_verifier(spec)
-
-
-def _no_column(loaded: Loaded, table: str, key: str, spec: str) -> NoReturn:
-    raise InputError(
-        f"{loaded.where(table, key)}: {spec!r} reads a column of a file, and a response that is yet to be sampled has none; "
-        "name something that can judge it"
-    )
-
-
-def _reward(loaded: Loaded, rule: RewardRule) -> HybridReward:
-    scorer = _scorer(loaded) if rule.needs_scores or loaded.recipe.reward_model else None
-    return HybridReward(_verifier(loaded), scorer, rule, max_failure_rate=loaded.recipe.max_failure_rate)
-
-
-def _verifier(loaded: Loaded) -> Verifier | None:
-    table = loaded.recipe.verifier
-    if table.name not in ("math", "math_verify") and "," not in table.name:
-        for key in ("policy", "deadline_s", "workers"):
-            if getattr(table, key) is not None:
-                raise InputError(
-                    f"{loaded.where('verifier', key)}: the verifier {table.name!r} has no option {key!r}; leave it out"
-                )
-    options = build.VerifierOptions(
-        table.policy,
-        table.deadline_s,
-        table.workers,
-        table.fallback or None,
-        table.ask,
-        table.max_questions,
-        _path(table.cache),
-    )
-    with _placed(loaded.where("verifier")):
-        return build.make_verifier(table.name, options)
-
-
-def _scorer(loaded: Loaded) -> Scorer:
-    """The reward model of ``[reward_model]``: a ``LocalScorer`` with all its options, or what a short string names."""
-    from hero_rl.scorers import LocalScorer
-
-    assert loaded.recipe.reward_model is not None
-    options = {name: value for name, value in loaded.recipe.reward_model.model_dump().items() if value not in (None, "")}
-    model, cache = options.pop("model"), _path(options.pop("cache", None))
-    kind, colon, _ = model.partition(":")
-    with _placed(loaded.where("reward_model", "model")):
-        if not colon or kind not in build.SCORERS:
-            build.refuse("[reward_model] with a plain model", aggregate=options.pop("aggregate", None))
-            return build.keep_scores(LocalScorer(model, **options), cache)
-        known = {key: options.pop(key, None) for key in ("tokenizer", "template", "aggregate")}
-        named = build.ScorerOptions(**known, cache=cache)
-        build.refuse(f"model = {model!r}", **options)
-        return build.make_scorer(model, named)
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser() if text else None
+def _refuse_columns(loaded: Loaded) -> None:
+    config = loaded.reward
+    said = {("verifier", "name"): config.verifier["name"], ("verifier", "fallback"): config.verifier.get("fallback")}
+    said[("reward_model", "name")] = (config.reward_model or {}).get("name")
+    for key, spec in said.items():
+        if "column:" in (spec or ""):
+            raise InputError(
+                f"{loaded.where(*key)}: {spec!r} reads a column of a file, and a response that is yet to be sampled has none; "
+                "name something that can judge it"
+            )
 
 
 @contextlib.contextmanager
@@ -239,12 +149,13 @@ def _metrics(logs: Mapping[str, Any]) -> str:
     return "  ".join(f"{label} {float(logs[key]):.3g}" for key, label in SHOWN.items() if key in logs)
 
 
-def _print(loaded: Loaded, rule: RewardRule, finished: Finished, as_json: bool) -> None:
+def _print(loaded: Loaded, finished: Finished, as_json: bool) -> None:
+    rule = loaded.reward.rule
     result = {
         "folder": str(finished.folder),
         "recipe": loaded.name,
         "rule": rule.name,
-        "settings": dict(rule.settings),
+        "reward": loaded.reward.resolved(),
         "step": finished.step,
         "seconds": round(finished.seconds, 1),
         "train": finished.train,

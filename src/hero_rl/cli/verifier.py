@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from hero_rl.cli import build, learn, show
+from hero_rl.cli import learn, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.errors import InputError
+from hero_rl.part_names import VERIFIERS, names
+from hero_rl.parts import make_verifier
 from hero_rl.types import Verifier
 
 HELP = "Train a small learned verifier, or measure one."
@@ -117,7 +119,7 @@ def evaluate(
     folder = _folder(model)
     who = learn.make_labels(labels, source, group_by, rules_allowed=False)
     with learn.quiet(models=bool(folder)):
-        verifier: Verifier | None = LearnedVerifier(folder) if folder else build.make_verifier(model)
+        verifier: Verifier | None = LearnedVerifier(folder) if folder else make_verifier(model)
     if verifier is None:
         raise InputError("none: there is nothing to measure; give a verifier")
     with closing(who.verifier), closing(verifier), show.progress_bar() as bar:
@@ -136,7 +138,7 @@ def evaluate(
 
 
 def _maths() -> Verifier:
-    verifier = build.make_verifier("math")
+    verifier = make_verifier("math")
     assert verifier is not None
     return verifier
 
@@ -147,8 +149,8 @@ def _folder(model: str) -> str:
         return model.removeprefix("learned:")
     if Path(model).expanduser().is_dir():
         return model
-    if model.partition(":")[0] not in build.VERIFIERS:
-        raise InputError(f"{model}: no such folder and no verifier; give a folder, or one of {build.names(build.VERIFIERS)}")
+    if model.partition(":")[0] not in VERIFIERS:
+        raise InputError(f"{model}: no such folder and no verifier; give a folder, or one of {names(VERIFIERS)}")
     return ""
 
 

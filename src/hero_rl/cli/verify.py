@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hero_rl.cli import attacking, build, options, show
+from hero_rl.cli import attacking, options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns, verify_file
 from hero_rl.errors import InputError
@@ -29,23 +29,18 @@ Attack:
   hero verify --attack problems.jsonl --verifier math --limit 200 --page attack.html
 
 \b
-Verifiers:  {build.names(build.VERIFIERS)}
-
-{options.KEY_NOTE}
+{options.VERIFIER_NAMES}
 """
 
 
 def verify(
     source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Rollouts.", show_default=False)] = None,
     target: Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")] = None,
-    verifier: Annotated[str, typer.Option(help="Who says what is correct.")] = "math",
+    reward: options.RewardFile = None,
+    verifier: options.VerifierName = None,
     policy: options.Policy = None,
-    deadline: options.Deadline = None,
-    fallback: options.Fallback = None,
-    ask: options.Ask = None,
-    max_questions: options.MaxQuestions = None,
-    cache: options.CacheFile = None,
-    max_failure_rate: Annotated[float, typer.Option(help="Stop where a larger share of rows fails.")] = 0.1,
+    assignments: options.Assignments = None,
+    max_failure_rate: options.MaxFailureRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     attack: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Problems with references: try to fool the verifier.")
@@ -57,23 +52,22 @@ def verify(
     ] = None,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    show.check_share("--max-failure-rate", max_failure_rate)
+    config = options.load(
+        reward, assignments, signals=False, verifier=verifier, policy=policy, max_failure_rate=max_failure_rate
+    )
     if attack is not None:
         if source is not None:
             raise InputError(f"--attack {attack} together with {source}: give one of them")
-        asked = build.VerifierOptions(policy, deadline, None, fallback, ask, max_questions, cache)
-        attacking.run(attack, verifier, asked, attacking.Wanted(target, page, limit, seed or 0, max_failure_rate, as_json))
+        attacking.run(attack, config, attacking.Wanted(target, page, limit, seed or 0, as_json))
         return
     refuse_attack_options(limit, seed, page)
     if source is None or target is None:
         raise InputError("hero verify needs IN and -o OUT, or --attack FILE (see hero verify --help)")
-    judge = build.make_verifier(verifier, build.VerifierOptions(policy, deadline, None, fallback, ask, max_questions, cache))
-    if judge is None:
-        raise InputError(f"--verifier none: nothing to do; choose one of {build.names(build.VERIFIERS)}")
-    columns = Columns(group_by=None, labels=(*build.column_of(verifier), *build.column_of(fallback)))
+    judge = options.need_verifier(config)
+    columns = Columns(group_by=None, labels=config.label_columns())
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:
-        summary = verify_file(source, target, judge, columns=columns, max_failure_rate=max_failure_rate, progress=bar)
+        summary = verify_file(source, target, judge, columns=columns, max_failure_rate=config.max_failure_rate, progress=bar)
     seconds = time.perf_counter() - start
     used = options.cache_use(judge)
     if as_json:
@@ -82,6 +76,7 @@ def verify(
             {
                 "output": str(target),
                 "verifier": judge.name,
+                "settings": config.resolved()["verifier"],
                 **summary._asdict(),
                 "decided": options.decisions(judge),
                 "cache": used,

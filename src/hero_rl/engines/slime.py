@@ -6,11 +6,12 @@
     --custom-config-path hero.yaml                                              the table `hero`, below
 
     hero:
+      reward: reward.toml                  # a reward file; what follows is stronger
       rule: {name: hero, alpha: 0.05, beta: 0.05}
-      verifier: math
-      verifier_options: {workers: 4}
-      reward_model: {url: "http://rm:8000", dialect: vllm}
+      verifier: {name: math, workers: 4}
+      reward_model: {name: "vllm:http://rm:8000"}
       max_failure_rate: 0.1
+      problem_key: problem                 # the key of the metadata with the bare problem
 
 No ``--group-rm``: it forbids evaluation, and the maths is done in the hook, which has the groups anyway. slime is not imported:
 a sample is anything with ``prompt``, ``response``, ``label``, ``reward``, ``index``, ``group_index`` and ``metadata``. Written
@@ -31,9 +32,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from hero_rl.engines.parts import plain, rule_from, scorer_from, verifier_from
+from hero_rl.config import plain, read_table
 from hero_rl.engines.rows import Row, column_reward, read_rows
 from hero_rl.engines.signals import Info, judge
+from hero_rl.engines.steps import refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
@@ -44,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 STATE_FILE = "hero_rl.json"
 """In slime's ``--save`` folder."""
-_KEYS = ("rule", "verifier", "verifier_options", "reward_model", "problem_key", "max_failure_rate")
+_OWN: Mapping[str, Any] = {"problem_key": "problem"}
 _NORMALIZED = ("grpo", "gspo", "cispo", "reinforce_plus_plus_baseline")
 """Estimators for which slime's own hook would centre rewards; the others take rewards as they are."""
 _BY_STD = ("grpo", "gspo", "cispo")
@@ -93,8 +95,8 @@ async def score(args: object, samples: Nested, **_: object) -> Any:
     if isinstance(samples.reward, Mapping) and "acc" in samples.reward:
         return samples.reward
     settings = _settings(args)
-    judges = _judges(json.dumps({key: settings.get(key) for key in ("verifier", "verifier_options", "reward_model")}))
-    rollout = _rollout(samples, str(settings.get("problem_key") or "problem"), judges.scorer is not None)
+    judges = _judges(json.dumps(settings))
+    rollout = _rollout(samples, str(settings.get("problem_key") or _OWN["problem_key"]), judges.scorer is not None)
     info: Info = await judge(rollout, judges.verifier, judges.scorer)
     return info
 
@@ -144,15 +146,18 @@ class _Judges(NamedTuple):
 
 @lru_cache(maxsize=4)  # one configuration a process; worker processes and connections live as long as it does
 def _judges(settings: str) -> _Judges:
-    given = json.loads(settings)
-    return _Judges(verifier_from(given["verifier"] or "math", given["verifier_options"]), scorer_from(given["reward_model"]))
+    config, _ = read_table(json.loads(settings), _OWN, only=("verifier", "reward_model"))
+    verifier = config.make_verifier()
+    if verifier is None:
+        raise InputError("hero.verifier.name='none' gives no verdicts, and they are needed here; name one that does")
+    return _Judges(verifier, config.make_scorer())
 
 
 @lru_cache(maxsize=4)  # the state: one rule a process
 def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> HybridReward:
-    given = json.loads(settings)
-    rate = given["max_failure_rate"]
-    reward = column_reward(rule_from(given["rule"]), max_failure_rate=0.1 if rate is None else rate)
+    config, _ = read_table(json.loads(settings), _OWN, only=("rule", "max_failure_rate"))
+    refuse_steps(config.rule)
+    reward = column_reward(config.rule, max_failure_rate=config.max_failure_rate)
     file = Path(folder) / STATE_FILE if folder else None
     if resume and file is not None and file.is_file():
         reward.load_state_dict(json.loads(file.read_text(encoding="utf-8")))
@@ -167,8 +172,9 @@ def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> H
 
 def _reward(args: object) -> HybridReward:
     settings = _settings(args)
-    text = json.dumps({key: settings.get(key) for key in ("rule", "max_failure_rate")})
-    return _started(text, getattr(args, "save", None), bool(getattr(args, "load", None)), _scale(args) or "none")
+    return _started(
+        json.dumps(settings), getattr(args, "save", None), bool(getattr(args, "load", None)), _scale(args) or "none"
+    )
 
 
 def _save_state(args: object, reward: HybridReward) -> None:
@@ -182,9 +188,6 @@ def _settings(args: object) -> dict[str, Any]:
     table = plain(getattr(args, "hero", None) or {})
     if not isinstance(table, dict):
         raise InputError(f"args.hero is {table!r}; give a table 'hero' in the file of --custom-config-path")
-    foreign = [key for key in table if key not in _KEYS]
-    if foreign:
-        raise InputError(f"hero.{foreign[0]}: no such setting; there are {', '.join('hero.' + key for key in _KEYS)}")
     return table
 
 

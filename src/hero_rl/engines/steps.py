@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from hero_rl.errors import InputError
 from hero_rl.pipeline import Batch
 from hero_rl.rewards import NO_STEPS, RewardRule, StepAdvantages, Steps, step_advantages
 from hero_rl.scorers.steps import step_ends
@@ -174,3 +175,16 @@ def shape_steps(rule: RewardRule, batch: Batch, steps_B: Sequence[Steps]) -> tup
     )
     tokens = sum(int(steps.lengths.sum()) for steps in steps_B)
     return found, {"steps_shaped": float(found.shaped.mean()), "steps_size": moved / tokens if tokens else 0.0}
+
+
+def refuse_steps(rule: RewardRule) -> None:
+    """Raise where a rule shapes the advantages of tokens and the engine has one per response.
+
+    Raises:
+        InputError: it does.
+    """
+    if rule.steps is not None:
+        raise InputError(
+            f"the rule {rule.name!r} shapes the advantages of tokens, and here each response has one; use it with HeroTrainer "
+            "(`hero train`) or verl, or take 'hero', whose rewards are the same"
+        )

@@ -16,7 +16,7 @@ from hero_rl.errors import HeroError, InputError, SignalError, first_line, requi
 from hero_rl.evaluation.benchmarks import INSTRUCTION
 from hero_rl.http import EndpointError, EndpointPool
 from hero_rl.loop import run_sync
-from hero_rl.specs.strings import address, api_key, is_url
+from hero_rl.part_names import address, api_key, is_url
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
@@ -75,7 +75,7 @@ def find_policy(spec: str) -> Policy:
         InputError: no such folder, no model in it, or a name of which nothing can be made.
     """
     if is_url(spec):
-        model, urls = address(spec, spec=spec, option="MODEL")
+        model, urls = address(spec, spec=spec)
         if len(urls) > 1:
             raise InputError(f"MODEL {spec}: one address, please; put a load balancer before several servers")
         return Policy(spec, "server", urls[0], model)

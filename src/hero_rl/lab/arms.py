@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
 from hero_rl import rewards
+from hero_rl.config import RewardConfig
 from hero_rl.errors import InputError
 from hero_rl.lab.task import Regime
 from hero_rl.rewards import Scale
@@ -97,8 +98,8 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
     """The arm that a name stands for, with ``:key=value,...`` changing rule settings, scale, learning rate or verifier.
 
     Args:
-        text: an arm, or any rule of ``hero_rl.rewards``, which is given the learning rate that suits HERO and its own
-            normalisation.
+        text: an arm, or any rule of ``hero_rl.rewards`` or ``module:function``, which is given the learning rate that suits
+            HERO and its own normalisation.
         regime: what is trained on.
         kl: whether there is a KL penalty.
 
@@ -106,11 +107,13 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
         InputError: unknown rule, key or value.
     """
     name, _, tail = text.partition(":")
+    if name not in (*ARMS, *VERIFIER_ARMS, *rewards.RULES) and "=" not in (function := tail.partition(":")[0]):
+        name, tail = f"{name}:{function}", tail.partition(":")[2]  # module:function
     tuned, verifier = VERIFIER_ARMS.get(name, (name, "strict"))
     if tuned in ARMS:
         scale, learning_rate, settings = _TUNED[tuned, regime, kl]
         arm = Arm(rule=ARMS[tuned], scale=scale, learning_rate=learning_rate, settings=settings, verifier=verifier)
-    elif name in rewards.RULES:
+    elif name in rewards.RULES or ":" in name.strip(":"):
         learning_rate = _TUNED["hero", regime, kl][1]
         arm = Arm(rule=name, scale=rewards.make_rule(name, {}).scale, learning_rate=learning_rate)
     else:
@@ -142,6 +145,19 @@ def _changed(arm: Arm, part: str, text: str) -> Arm:
             raise InputError(f"rule {text!r}: verifier must be one of {', '.join(VERIFIERS)}, not {value!r}")
         return replace(arm, verifier=value)  # type: ignore[arg-type]
     return replace(arm, settings={**arm.settings, key: _value(value)})
+
+
+def arm_of(config: RewardConfig) -> str:
+    """Return the arm that trains with the rule of a reward file, as ``find_arm`` reads it."""
+    usual = rewards.make_rule(config.rule_name, {})
+    said = {key: value for key, value in config.rule.settings.items() if value != usual.settings.get(key)}
+    if config.rule.scale != usual.scale:
+        said["scale"] = config.rule.scale
+    return ":".join(filter(None, [config.rule_name, ",".join(f"{key}={_text(value)}" for key, value in said.items())]))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def checked_learning_rate(value: float) -> float:

@@ -9,6 +9,7 @@ from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
 from hero_rl.rewards.baselines import Normalize, gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.catalogue import RULES, make_rule, rule_settings
 from hero_rl.rewards.diagnostics import batch_summary
+from hero_rl.rewards.function import as_rule
 from hero_rl.rewards.groups import group_std, number_groups
 from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
@@ -36,6 +37,7 @@ __all__ = [
     "StepAdvantages",
     "StepShaping",
     "Steps",
+    "as_rule",
     "batch_summary",
     "check_bands",
     "check_scale",

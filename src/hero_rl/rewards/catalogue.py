@@ -1,14 +1,16 @@
-"""The rules by name, for commands, recipes and the lab."""
+"""The rules by name, for commands, files and the lab."""
 
 from __future__ import annotations
 
-import inspect
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from hero_rl.errors import InputError
+from hero_rl.imports import import_object, is_factory, settings_of
 from hero_rl.rewards.adaptive import hero_adaptive, noise_aware
 from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards.function import as_rule
 from hero_rl.rewards.hybrid import gated, hero
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.rewards.stepwise import process
@@ -20,28 +22,44 @@ RULES: Mapping[str, Callable[..., RewardRule]] = {
 """Every constructor of a rule under its own name."""
 
 
-def rule_settings(name: str) -> tuple[str, ...]:
-    """The names of the settings that ``RULES[name]`` takes.
+def find_rule(name: str) -> Callable[..., Any]:
+    """Return the constructor of that name; of ``module:function`` the function itself, or the constructor that it is.
 
     Raises:
-        InputError: an unknown name.
+        InputError: unknown name, or a module that cannot be imported.
     """
-    if name not in RULES:
-        raise InputError(f"rule {name!r} is unknown; choose one of {', '.join(RULES)}")
-    return tuple(inspect.signature(RULES[name]).parameters)
+    if name in RULES:
+        return RULES[name]
+    if ":" not in name:
+        close = difflib.get_close_matches(name, RULES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(RULES)}, module:function"
+        raise InputError(f"rule {name!r} is unknown; {hint}")
+    found = import_object(name)
+    if not callable(found):
+        raise InputError(f"rule {name!r} is a {type(found).__name__}; name a function of verdicts, scores and groups")
+    return found
+
+
+def rule_settings(name: str) -> dict[str, Any]:
+    """Return the settings of a rule with their defaults, by name.
+
+    Raises:
+        InputError: as ``find_rule``.
+    """
+    return settings_of(find_rule(name))
 
 
 def make_rule(name: str, settings: Mapping[str, Any]) -> RewardRule:
-    """The rule that ``RULES[name](**settings)`` makes.
+    """Return the rule of that name with these settings.
 
     Raises:
-        InputError: an unknown name, a setting that the rule does not have, or a value of the wrong type or out of range.
+        InputError: unknown name, a setting that the rule does not have, or a value of the wrong type or out of range.
     """
-    known = rule_settings(name)
+    constructor, known = find_rule(name), rule_settings(name)
     foreign = [key for key in settings if key not in known]
     if foreign:
         raise InputError(f"rule {name!r} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(known) or 'none'}")
     try:
-        return RULES[name](**settings)
+        return as_rule(constructor(**settings)) if is_factory(constructor) else as_rule(constructor, **settings)
     except TypeError as error:  # text or a list in the place of a number
         raise InputError(f"rule {name!r} cannot take {dict(settings)}: {error}") from error

@@ -220,6 +220,7 @@ class Health(BaseModel):
     scale: str
     verifier: str | None
     reward_model: str | None
+    reward: dict[str, Any] | None = Field(default=None, description="The whole reward, as its file would say it.")
     running: int
     queued: int
     runs: int

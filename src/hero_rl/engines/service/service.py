@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import metadata
@@ -57,6 +57,7 @@ class RewardService:
         settings: ServiceSettings,
         *,
         scale: Scale | None = None,
+        description: Mapping[str, Any] | None = None,
         texts: TextScorer | None = None,
     ):
         """Put it together; ``close`` closes all of it.
@@ -66,10 +67,12 @@ class RewardService:
             store: where states are kept.
             settings: limits.
             scale: normalisation of advantages; None: what suits the rule.
+            description: the reward as its file says it, for clients that ask (``RewardConfig.resolved``).
             texts: the reward model for bare texts, where there is one.
         """
         self.reward, self.store, self.settings, self.texts = reward, store, settings, texts
         self.scale: Scale = scale or reward.rule.scale
+        self.description = description
         self.gate = Gate(settings.max_running, settings.max_queued)
         self.metrics = Metrics(self._gauges)
         self.draining = False
@@ -191,6 +194,7 @@ class RewardService:
             "scale": self.scale,
             "verifier": verifier.name if verifier else None,
             "reward_model": scorer.name if scorer else None,
+            "reward": self.description,
             "running": self.gate.running,
             "queued": self.gate.queued,
             "runs": self.store.runs,

@@ -23,8 +23,8 @@ from typing import Any
 
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker, _AsyncRolloutLoop
 
+from hero_rl.engines.steps import refuse_steps
 from hero_rl.engines.trl.signals import Prompt, to_rollout
-from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
 
@@ -49,11 +49,7 @@ class GroupReward:
         Raises:
             InputError: a rule that shapes steps.
         """
-        if reward.rule.steps is not None:
-            raise InputError(
-                f"the rule {reward.rule.name!r} shapes the advantages of tokens, and TRL's asynchronous trainer has one a "
-                "response; use HeroTrainer, or take 'hero', whose rewards are the same"
-            )
+        refuse_steps(reward.rule)
         self.reward, self.eos_token_ids, self.state_file = reward, frozenset(eos_token_ids), state_file
         self.__name__ = f"hero_{reward.rule.name}"  # what TRL logs it as
         self._loaded = state_file is None

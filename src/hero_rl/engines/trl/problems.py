@@ -11,7 +11,7 @@ from hero_rl.data.rollouts import SUFFIXES, check_readable, place
 from hero_rl.engines.trl.recipe import Data, Sft
 from hero_rl.engines.trl.recipe_files import Loaded
 from hero_rl.errors import InputError, first_line
-from hero_rl.specs.verifiers import route_column
+from hero_rl.part_names import route_column
 from hero_rl.verifiers.math.fields import COLUMNS as FIELDS
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def _fields(row: Row, read: list[str]) -> Row:
 
 def _columns_read(loaded: Loaded) -> list[str]:
     """The columns beside problem and reference that decide verdicts."""
-    verifier = loaded.recipe.verifier
-    routes = (route_column(verifier.name), route_column(verifier.fallback))
+    verifier = loaded.reward.verifier
+    routes = (route_column(verifier["name"]), route_column(verifier.get("fallback")))
     return sorted({*FIELDS, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
 
 

@@ -1,13 +1,13 @@
 """A training run as data: everything that a recipe (TOML) may say, with types and defaults.
 
-One class a table; ``recipe_files`` reads the files. What this is not: nothing is loaded, built or trained here.
+One class per table; ``recipe_files`` reads the files. Nothing is loaded, built or trained here.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 
 class _Table(BaseModel):
@@ -82,60 +82,6 @@ class Sft(_Table):
     """Any other argument of TRL's SFTConfig."""
 
 
-class VerifierTable(_Table):
-    """``[verifier]``: who says what is correct."""
-
-    name: str = "math"
-    """As ``--verifier`` of the commands, or ``none``; no ``column:NAME``, for a response yet to be sampled has no label."""
-    policy: str | None = None
-    deadline_s: PositiveFloat | None = None
-    workers: PositiveInt | None = None
-    fallback: str | None = None
-    """A second verifier for what the first leaves open."""
-    ask: Literal["abstain", "incorrect", "both"] | None = None
-    max_questions: NonNegativeInt | None = None
-    """Most questions to the fallback per batch and process."""
-    cache: str | None = None
-    """A file that keeps verdicts between runs."""
-
-
-class RewardModel(_Table):
-    """``[reward_model]``: a reward model on this machine, or a served one."""
-
-    model: str
-    """A folder or a Hugging Face id, or as ``--reward-model`` of the commands: ``vllm:MODEL@URL``, ``process:PATH`` ..."""
-    tokenizer: str | None = None
-    aggregate: Literal["min", "mean", "last", "product"] | None = None
-    """Of a process reward model's steps."""
-    cache: str | None = None
-    """A file that keeps scores between runs."""
-    template: Literal["chat", "messages", "plain"] | None = None
-    """``messages``: of a served model, whose server applies the template."""
-    system_prompt: str | None = None
-    eos: Literal["always", "finished", "never"] | None = None
-    batch_size: PositiveInt | None = None
-    max_tokens_per_batch: PositiveInt | None = None
-    max_length: PositiveInt | None = None
-    device: str | None = None
-    dtype: str | None = None
-    revision: str | None = None
-    trust_remote_code: bool | None = None
-    share_prefix: bool | None = None
-    compile: bool | None = None
-
-
-class Rule(_Table):
-    """``[rule]``: a reward rule by name; all other keys are arguments of its constructor in ``hero_rl.rewards``."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-    name: str = "hero"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return dict(self.model_extra or {})
-
-
 class Batch(_Table):
     """``[batch]``: batch sizes in prompts, the same on any number of processes."""
 
@@ -154,18 +100,14 @@ class Recipe(_Table):
     policy: Policy
     data: Data
     sft: Sft | None = None
-    verifier: VerifierTable = VerifierTable()
-    reward_model: RewardModel | None = None
-    rule: Rule = Rule()
+    rule: dict[str, Any] = {}
+    """This and the next two: the reward, as in a reward file (``hero_rl.config``)."""
+    verifier: dict[str, Any] = {}
+    reward_model: dict[str, Any] | None = None
     batch: Batch | None = None
     trl: dict[str, Any] = {}
     """Any argument of TRL's GRPOConfig."""
-    max_failure_rate: float = Field(default=0.1, ge=0.0, le=1.0)
+    max_failure_rate: float = 0.1
     seed: int = 0
     output_dir: str | None = None
     """By default ``runs/`` and the recipe's name."""
-
-
-def resolved(recipe: Recipe) -> dict[str, Any]:
-    """The recipe with every default filled in, as TOML can hold it: what is unset is absent."""
-    return recipe.model_dump(exclude_none=True)

@@ -1,6 +1,4 @@
-"""Recipes in: files, what they extend and ``--set`` assignments, merged and checked.
-
-    layers (--set, the file, what it extends; the strongest first)  --merge-->  --validate-->  Recipe
+"""Recipes in: ``--set`` assignments, a reward file, the recipe and what it extends, merged and checked.
 
 Every message names the file and line, or the --set, that the value came from. Only ``check_arguments`` imports TRL.
 """
@@ -9,33 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
-import tomllib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from hero_rl.config import KEYS as REWARD_KEYS
+from hero_rl.config import RewardConfig, combined, read_reward
 from hero_rl.engines.trl.recipe import Recipe
-from hero_rl.engines.trl.toml_text import KeyPath, line_of
 from hero_rl.errors import InputError, require
+from hero_rl.toml_layers import KeyPath, Layer, assignment, read_file, unknown_key, where
 
 MAX_EXTENDS = 5
-OPTIONAL_TABLES = ("sft", "reward_model", "batch")
-"""``sft = false`` takes away what an extended recipe has."""
-
-
-class Layer(NamedTuple):
-    """One source of values."""
-
-    label: str
-    """The file as the user named it, or ``--set``."""
-    text: str
-    """The file's text, to find lines in."""
-    values: dict[str, Any]
+OPTIONAL_TABLES = ("sft", "batch")
+"""``sft = false`` takes away what an extended recipe has; so does ``reward_model = false``."""
 
 
 class Loaded(NamedTuple):
@@ -44,12 +32,17 @@ class Loaded(NamedTuple):
     name: str
     """Without folder and suffix for a file, the packaged name otherwise."""
     recipe: Recipe
+    reward: RewardConfig
     layers: tuple[Layer, ...]
     """The strongest first."""
 
     def where(self, *key: str) -> str:
-        """File and line of a key, as messages begin."""
+        """Return file and line of a key, as messages begin."""
         return _where(self.layers, key)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the recipe with every default filled in, as TOML can hold it: what is unset is absent."""
+        return self.recipe.model_dump(exclude_none=True, exclude={"reward_model"}) | self.reward.resolved()
 
 
 def packaged() -> dict[str, Path]:
@@ -58,31 +51,39 @@ def packaged() -> dict[str, Path]:
     return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.toml"))}
 
 
-def load_recipe(name: str, assignments: Sequence[str] = ()) -> Loaded:
-    """The recipe of a file or of a packaged name, with assignments on top.
+def load_recipe(name: str, assignments: Sequence[str] = (), *, reward: Path | None = None) -> Loaded:
+    """Return the recipe of a file or of a packaged name, with a reward file and assignments on top.
 
     Args:
         name: path of a TOML file, or the name of a packaged recipe such as ``paper/qwen3-4b-hard``.
         assignments: such as ``trl.learning_rate=2e-6``; a value that is no TOML is taken as text.
+        reward: a reward file, whose tables are stronger than those of the recipe.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown key, a value of the wrong type or out of range.
     """
-    layers = [*(_assignment(text) for text in reversed(assignments)), *_files(name)]
-    merged: dict[str, Any] = {}
-    for layer in reversed(layers):
-        _merge(merged, layer.values)
-    merged.pop("extends", None)
+    sets = [assignment(text) for text in reversed(assignments)]
+    if any("extends" in layer.values for layer in sets):
+        raise InputError("--set extends=...: a recipe extends another in its file only")
+    sources = [sets, [read_file(reward)] if reward else [], *([layer] for layer in _files(name))]
+    layers = tuple(layer for group in sources for layer in group)
+    found = combined(sources)
+    found.pop("extends", None)
     for table in OPTIONAL_TABLES:
-        if merged.get(table) is False:
-            del merged[table]
+        if found.get(table) is False:
+            del found[table]
     try:
-        recipe = Recipe.model_validate(merged)
+        recipe = Recipe.model_validate(found)
     except ValidationError as error:
         # a missing key is often only a misspelt one, which is then the message to read first
         items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
         raise InputError("\n".join(_explain(item, layers) for item in items)) from None
-    return Loaded(name if name in packaged() else Path(name).stem, recipe, tuple(layers))
+    described = [[layer._replace(values=_reward_part(layer.values)) for layer in group] for group in sources]
+    return Loaded(name if name in packaged() else Path(name).stem, recipe, read_reward(described), layers)
+
+
+def _reward_part(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key in REWARD_KEYS}
 
 
 def check_arguments(loaded: Loaded, table: KeyPath, config_class: type, reserved: Mapping[str, str]) -> dict[str, Any]:
@@ -127,9 +128,8 @@ def _files(name: str) -> list[Layer]:
     folder = Path()
     while True:
         path = _find(name, folder, layers)
-        text, values = _parse(path)
-        layers.append(Layer(str(path), text, values))
-        parent = values.get("extends")
+        layers.append(read_file(path))
+        parent = layers[-1].values.get("extends")
         if parent is None:
             return layers
         if not isinstance(parent, str):
@@ -154,56 +154,8 @@ def _find(name: str, folder: Path, layers: Sequence[Layer]) -> Path:
     raise InputError(f"{source}{path}: no such recipe, neither a file nor a packaged name{hint}")
 
 
-def _parse(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8; a recipe is a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
-
-
-def _assignment(text: str) -> Layer:
-    key, equals, value = text.partition("=")
-    parts = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
-        raise InputError(f"--set {text}: write KEY=VALUE with a dotted key, such as --set trl.learning_rate=2e-6")
-    if parts == ("extends",):
-        raise InputError(f"--set {text}: a recipe extends another in its file only")
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    for part in reversed(parts):
-        parsed = {part: parsed}
-    return Layer(f"--set {text}", "", parsed)
-
-
-def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and isinstance(target.get(name), dict):
-            _merge(target[name], value)
-        elif isinstance(value, Mapping):
-            target[name] = {}
-            _merge(target[name], value)
-        else:
-            target[name] = value
-
-
-def _where(layers: Iterable[Layer], key: KeyPath) -> str:
-    """The strongest layer that has the key, with its line; the recipe file where none has it."""
-    files = [layer for layer in layers if not layer.label.startswith("--set")]
-    for layer in layers:
-        value: Any = layer.values
-        for part in key:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if value is not None:
-            line = line_of(layer.text, key)
-            return f"{layer.label}:{line}" if line else layer.label
-    return files[0].label if files else "recipe"
+def _where(layers: Sequence[Layer], key: KeyPath) -> str:
+    return where(layers, key, default="recipe")
 
 
 def _explain(item: Any, layers: Sequence[Layer]) -> str:
@@ -219,23 +171,6 @@ def _explain(item: Any, layers: Sequence[Layer]) -> str:
 def _reason(item: Any) -> str:
     text = str(item["msg"])
     return text[:1].lower() + text[1:]
-
-
-def unknown_key(where: str, key: KeyPath, known: Iterable[str], what: str) -> str:
-    """The message for a key that does not exist, with the nearest one that does.
-
-    Args:
-        where: file and line.
-        key: the unknown key.
-        known: the last parts that there are.
-        what: these are, in the plural.
-    """
-    known = sorted(known)
-    close = difflib.get_close_matches(key[-1], known, n=1)
-    if close:
-        return f"{where}: unknown key {'.'.join(key)!r}; did you mean {'.'.join((*key[:-1], close[0]))!r}?"
-    shown = ", ".join(known) if len(known) <= 25 else f"the {what} are in its documentation"
-    return f"{where}: unknown key {'.'.join(key)!r}; {what if len(known) <= 25 else 'choose'}: {shown}"
 
 
 def _fields(key: KeyPath) -> list[str]:

@@ -26,10 +26,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hero_rl.engines.trl.recipe import Recipe, resolved
-from hero_rl.engines.trl.toml_text import dump_toml
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
+from hero_rl.toml_layers import dump
 
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify")
 MAY_CHANGE = (
@@ -74,7 +73,7 @@ def check_new(folder: Path) -> None:
         raise InputError(f"{folder}: is not empty, and a new run would mix with what is there; {what}")
 
 
-def find_progress(folder: Path, recipe: Recipe) -> Progress:
+def find_progress(folder: Path, resolved: Mapping[str, Any]) -> Progress:
     """Where an interrupted run can go on.
 
     Raises:
@@ -86,7 +85,7 @@ def find_progress(folder: Path, recipe: Recipe) -> Progress:
         raise InputError(
             f"{folder}: there is no run to resume here (no recipe.toml); leave out --resume to start one"
         ) from error
-    changed = _differences(before, resolved(recipe))
+    changed = _differences(before, resolved)
     foreign = [key for key in changed if not key.startswith(MAY_CHANGE)]
     if foreign:
         raise InputError(
@@ -124,16 +123,16 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def write_start(folder: Path, recipe: Recipe, details: Mapping[str, object]) -> None:
+def write_start(folder: Path, resolved: Mapping[str, Any], details: Mapping[str, object]) -> None:
     """Write recipe.toml and run.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "recipe.toml", dump_toml(resolved(recipe)))
+    write_text(folder / "recipe.toml", dump(resolved))
     path = folder / "run.json"
     started: list[object] = json.loads(path.read_text(encoding="utf-8"))["started"] if path.is_file() else []
     facts: dict[str, object] = {
         "started": [*started, datetime.now(UTC).isoformat(timespec="seconds")],
         "command": sys.argv,
-        "seed": recipe.seed,
+        "seed": resolved["seed"],
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "packages": package_versions(PACKAGES),

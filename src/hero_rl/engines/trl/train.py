@@ -56,15 +56,11 @@ class _Inputs(NamedTuple):
     sft_args: SFTConfig | None
 
 
-def train(
-    loaded: Loaded, make_reward: Callable[[], HybridReward], rule: RewardRule, folder: Path, *, resume: bool, report: ReportFn
-) -> Finished:
+def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Finished:
     """Train as a recipe says.
 
     Args:
         loaded: the recipe.
-        make_reward: makes the reward; called once, after the devices of this process are known. It is closed at the end.
-        rule: the reward's rule; its own normalisation is the default of ``trl.scale_rewards``.
         folder: of the run. A new run needs it absent or empty.
         resume: go on from the last checkpoint in ``folder``.
         report: is told of every step, on the main process.
@@ -74,8 +70,8 @@ def train(
         SignalError: verifier or reward model failed on too much of a batch.
     """
     require("trl", extra="train", purpose="hero train")
-    main = run_folder.is_main_process()
-    progress = run_folder.find_progress(folder, loaded.recipe) if resume else run_folder.NEW
+    main, rule = run_folder.is_main_process(), loaded.reward.rule
+    progress = run_folder.find_progress(folder, loaded.resolved()) if resume else run_folder.NEW
     if main and not resume:
         run_folder.check_new(folder)
     inputs = _read_inputs(loaded, rule, folder)
@@ -84,10 +80,10 @@ def train(
     if progress.changed:
         logger.warning("%s: goes on with other values of %s", folder, ", ".join(progress.changed))
     start = time.monotonic()
-    with make_reward() as reward:
+    with loaded.reward.make() as reward:  # once the devices of this process are known
         try:
             if main:
-                run_folder.write_start(folder, loaded.recipe, _details(inputs, rule))
+                run_folder.write_start(folder, loaded.resolved(), _details(inputs, rule))
             policy = _cold_start(loaded, inputs, folder, progress, report)
             trainer = _hero_trainer(loaded, inputs, policy, reward, report)
         except InputError:

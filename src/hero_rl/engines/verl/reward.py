@@ -1,6 +1,7 @@
 """``compute_score``: the reward function that verl's reward workers call for one response at a time.
 
     reward.custom_reward_function.path=pkg://hero_rl.engines.verl.reward
+    reward.custom_reward_function.reward_kwargs.hero=${hero}
 
 It returns both raw signals and shapes nothing: a worker sees one response, and the members of a group go to different workers.
 """
@@ -14,12 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hero_rl.engines.parts import plain, scorer_from, verifier_from
+from hero_rl.config import plain, read_table
 from hero_rl.engines.signals import Info, judge
+from hero_rl.engines.verl.settings import OWN
 from hero_rl.errors import InputError
+from hero_rl.parts import verifier_settings
 from hero_rl.types import Rollout, Scorer, Verifier
 
-_SANDBOXED = ("math", "math_verify")
 _WORKERS = 2
 """Processes of the verifier in each reward worker, unless said otherwise: verl starts several workers on a node."""
 
@@ -32,10 +34,7 @@ async def compute_score(
     *,
     reward_router_address: str | None = None,
     reward_model_tokenizer: object = None,
-    verifier: str = "math",
-    verifier_options: Mapping[str, Any] | None = None,
-    reward_model: Mapping[str, Any] | None = None,
-    problem_key: str = "problem",
+    hero: Mapping[str, Any] | None = None,
 ) -> Info:
     """Verdict and raw score of one response, under the same keys for every response (``engines.signals.KEYS``).
 
@@ -47,24 +46,20 @@ async def compute_score(
         data_source: verl's name of the data set.
         solution_str: the response, decoded without special tokens.
         ground_truth: the reference answer: text, a number, or a list with one of these.
-        extra_info: the row's ``extra_info``. ``problem_key`` in it (or ``question``) is the bare problem, which the reward
+        extra_info: the row's ``extra_info``. ``hero.problem_key`` in it (or ``question``) is the bare problem, which the reward
             model needs; everything reaches verifier and reward model in ``Rollout.extra``.
         reward_router_address: of verl's own reward-model servers, where ``reward.reward_model.enable`` is set.
         reward_model_tokenizer: given by verl beside the address; not used: servers apply templates themselves.
-        verifier: ``math``, ``exact``, ``hendrycks``, ``math_verify``, or an import path ``module:callable``.
-        verifier_options: its arguments, such as ``{"policy": "binary", "workers": 4}``.
-        reward_model: the arguments of ``RemoteScorer`` (``url``, ``dialect``, ``model`` ...), or ``class`` with an import path
-            and the arguments of your own; ``url`` may be left out where verl serves the model. None: no reward model.
-        problem_key: see ``extra_info``.
+        hero: the table ``hero`` of verl's configuration (``settings``). Its reward model may go without a name where verl
+            serves the model. Without the table: the maths verifier and no reward model.
 
     Raises:
         InputError: wrong settings or rows, which every response would meet.
         MissingDependencyError: a package is not installed.
     """
-    model = plain(reward_model) if reward_model else None
-    if model is not None and reward_router_address and not {"url", "urls", "class"} & set(model):
-        model = {"url": f"http://{reward_router_address}", "dialect": "vllm", **model}
-    parts = _parts(verifier, json.dumps([plain(verifier_options or {}), model], sort_keys=True))
+    table = hero or {}
+    parts = _parts(json.dumps(plain(table), sort_keys=True), reward_router_address)
+    problem_key = str(table.get("problem_key") or OWN["problem_key"])
     rollout = _rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, parts.scorer is not None)
     return await judge(rollout, parts.verifier, parts.scorer)
 
@@ -75,11 +70,18 @@ class _Parts(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)  # a worker has one configuration; its processes and connections live as long as it does
-def _parts(verifier: str, settings: str) -> _Parts:
-    options, reward_model = json.loads(settings)
-    if verifier in _SANDBOXED or verifier.startswith("by:"):
-        options.setdefault("workers", _WORKERS)
-    return _Parts(verifier_from(verifier, options), scorer_from(reward_model))
+def _parts(table: str, router: str | None) -> _Parts:
+    given = json.loads(table)
+    model = given.get("reward_model")
+    if router and isinstance(model, Mapping | None) and not (model or {}).get("name"):
+        given["reward_model"] = {"name": f"vllm:http://{router}", **(model or {})}
+    config, _ = read_table(given, OWN, only=("verifier", "reward_model"))
+    if "workers" in verifier_settings(config.verifier["name"]):
+        config = config._replace(verifier={"workers": _WORKERS, **config.verifier})
+    verifier = config.make_verifier()
+    if verifier is None:
+        raise InputError("hero.verifier.name='none' gives no verdicts, and they are needed here; name one that does")
+    return _Parts(verifier, config.make_scorer())
 
 
 def _rollout(
@@ -90,7 +92,7 @@ def _rollout(
         raise InputError(
             f"a row of {data_source!r} has no {problem_key!r} in extra_info (its keys: {', '.join(sorted(extra)) or 'none'}), "
             "and a reward model cannot score a response without its problem: put the bare problem there when you prepare the "
-            "data (`hero recipe verl --problems` does), or name the key with reward_kwargs.problem_key"
+            "data (`hero recipe verl --problems` does), or name the key with hero.problem_key"
         )
     return Rollout(
         prompt_id=str(extra.get("index", "")),

@@ -1,9 +1,15 @@
 """The table ``hero`` in verl's configuration, and what elsewhere in that configuration would undo the rule.
 
     hero:
-      rule: {name: hero, alpha: 0.05, beta: 0.05}     # arguments of the constructor in hero_rl.rewards
+      reward: reward.toml                             # a reward file; what follows is stronger
+      rule: {name: hero, alpha: 0.05, beta: 0.05}
+      verifier: {name: math, policy: binary}
+      reward_model: {name: "vllm:MODEL@http://rm:8000", tokenizer: MODEL}
       max_failure_rate: 0.1
+      problem_key: problem                            # the key of extra_info with the bare problem
       allow_group_std: false
+
+Reward workers get the same table: reward.custom_reward_function.reward_kwargs.hero=${hero}
 
 Works on plain mappings: nothing of verl or its configuration library is imported.
 """
@@ -14,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hero_rl.engines.parts import plain, rule_from
+from hero_rl.config import read_table
 from hero_rl.errors import InputError
 from hero_rl.rewards import RewardRule, Scale, check_scale
 
@@ -26,13 +32,19 @@ UNGROUPED = ("gae", "reinforce_plus_plus")
 """Estimators without a baseline from the group: for them a lone response has an advantage."""
 
 
+OWN: Mapping[str, Any] = {"problem_key": "problem", "allow_group_std": False}
+"""Keys of the table that no other engine has, with their defaults."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeroSettings:
-    """What the table ``hero`` says."""
+    """The table ``hero``, as far as the trainer needs it."""
 
     rule: RewardRule
     max_failure_rate: float = 0.1
     allow_group_std: bool = False
+    reward_model: str = ""
+    """The name of the reward model, where the table says one."""
 
 
 def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
@@ -41,15 +53,15 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
     Raises:
         InputError: an unknown key, rule or argument.
     """
-    given = dict(plain(table or {}))
-    known = ("rule", "max_failure_rate", "allow_group_std")
-    foreign = [key for key in given if key not in known]
-    if foreign:
-        raise InputError(f"hero.{foreign[0]}: no such setting; there are {', '.join('hero.' + key for key in known)}")
-    rule = given.pop("rule", None)
-    if not isinstance(rule, Mapping | None):
-        raise InputError(f"hero.rule={rule!r}: give a table, such as hero.rule.name={rule}")
-    return HeroSettings(rule=rule_from(rule, by_token=True), **given)
+    config, own = read_table(table, OWN, only=("rule", "max_failure_rate"))
+    model = (table or {}).get("reward_model") or {}
+    name = str(model.get("name") or "") if isinstance(model, Mapping) else ""
+    return HeroSettings(
+        rule=config.rule,
+        max_failure_rate=config.max_failure_rate,
+        allow_group_std=bool(own["allow_group_std"]),
+        reward_model=name,
+    )
 
 
 def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:
@@ -66,7 +78,7 @@ def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
     warnings = [
         *_check_estimator(config, settings),
         *_check_filter(config, settings.rule),
-        *_check_steps(config, settings.rule),
+        *_check_steps(config, settings),
     ]
     n = _at(config, "actor_rollout_ref.rollout.n")
     if isinstance(n, int) and n < 2:
@@ -133,8 +145,9 @@ def _check_filter(config: Mapping[str, Any], rule: RewardRule) -> list[str]:
     return warnings
 
 
-def _check_steps(config: Mapping[str, Any], rule: RewardRule) -> list[str]:
-    """What would leave a rule that shapes steps without them."""
+def _check_steps(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:
+    """Return warnings of what would leave a rule that shapes steps without them."""
+    rule = settings.rule
     if rule.steps is None:
         return []
     estimator = estimator_of(config)
@@ -143,11 +156,10 @@ def _check_steps(config: Mapping[str, Any], rule: RewardRule) -> list[str]:
             f"algorithm.adv_estimator={estimator} gives each token an advantage of its own, and the rule {rule.name!r} shares "
             "out that of the response; use grpo or rloo"
         )
-    if not _at(config, "reward.custom_reward_function.reward_kwargs.reward_model.class"):
+    if settings.reward_model.partition(":")[0] in ("", "vllm", "vllm-pooling", "sglang", "tei", "openrlhf", "local"):
         raise InputError(
-            f"the rule {rule.name!r} shapes the advantages of steps, and no server scores steps: name a process reward model "
-            "that each reward worker loads, with reward.custom_reward_function.reward_kwargs.reward_model.class="
-            "hero_rl.scorers.process:ProcessScorer and its arguments, such as reward_model.model=PATH"
+            f"the rule {rule.name!r} shapes the advantages of steps, and hero.reward_model.name={settings.reward_model!r} "
+            "scores none: name a process reward model that each worker loads, such as hero.reward_model.name=process:PATH"
         )
     if _at(config, "actor_rollout_ref.actor.policy_loss.loss_mode") == "gspo":
         return [

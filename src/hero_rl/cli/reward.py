@@ -1,0 +1,131 @@
+"""`hero reward`: the reward file, checked and shown, or begun."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hero_rl.cli import options, show
+from hero_rl.config import RewardConfig
+from hero_rl.config_checks import RULE_KEYS, SCORER_KEYS, VERIFIER_KEYS
+from hero_rl.errors import InputError
+from hero_rl.files import write_text
+from hero_rl.imports import import_object
+from hero_rl.part_names import REWARD_MODELS, VERIFIERS, is_import_path, names
+from hero_rl.rewards import RULES
+from hero_rl.rewards.catalogue import find_rule
+from hero_rl.settings_text import Setting, describe
+from hero_rl.toml_layers import dump
+
+HELP = f"""The reward file: rule, verifier and reward model in one place, for every command and engine.
+
+\b
+{options.NAMES}
+"""
+KEYS: Mapping[str, str] = {
+    "scale": "Normalisation of the advantages: none, group or batch; by default what suits the rule.",
+    "fallback": "A second verifier, usually a model, for what the first leaves open.",
+    "ask": "When it is asked: where the first says abstain, incorrect, both, or generous (abstain and generous yes).",
+    "max_questions": "Most questions to it per batch.",
+    "cache": "A file that keeps results between runs.",
+    "max_failure_rate": "A batch in which a larger share of rows failed is an error.",
+}
+"""Keys that are no argument of a constructor."""
+
+
+def show_reward(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A reward file.", show_default=False)] = None,
+    rule: options.RuleName = None,
+    verifier: options.VerifierName = None,
+    reward_model: options.RewardModelName = None,
+    policy: options.Policy = None,
+    alpha: options.Alpha = None,
+    beta: options.Beta = None,
+    assignments: options.Assignments = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of TOML.")] = False,
+) -> None:
+    """Check a reward and print it with every default filled in; warnings say what would cancel or hurt.
+
+    \b
+    Examples:
+      hero reward show reward.toml --set rule.k=2
+      hero reward show --rule naive_sum --reward-model column:rm_score
+    """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
+    config = options.load(
+        file, assignments, signals=file is not None, rule=rule, verifier=verifier, reward_model=reward_model, policy=policy,
+        alpha=alpha, beta=beta,
+    )  # fmt: skip
+    if as_json:
+        show.print_json({**config.resolved(), "warnings": config.warnings()})
+        return
+    sys.stdout.write(dump(config.resolved()))
+    for warning in config.warnings():
+        show.warn(warning)
+
+
+def init(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write.")] = Path("reward.toml"),
+    rule: options.RuleName = None,
+    verifier: options.VerifierName = None,
+    reward_model: options.RewardModelName = None,
+) -> None:
+    """Write a commented reward file: every setting with its default and what it means, ready to edit.
+
+    \b
+    Example:
+      hero reward init -o reward.toml --reward-model local:./my-reward-model
+    """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
+    if output.exists():
+        raise InputError(f"{output}: exists already; give another name with --output")
+    config = options.load(None, None, signals=False, rule=rule, verifier=verifier, reward_model=reward_model)
+    write_text(output, commented(config))
+    sys.stdout.write(f"{output}: edit it, then check it with: hero reward show {output}\n")
+
+
+def commented(config: RewardConfig) -> str:
+    """Return the text of a reward file in which every default is a comment."""
+    model = config.reward_model["name"] if config.reward_model else "column:rm_score"
+    tables = {
+        "rule": (config.rule_name, f"{', '.join(RULES)}, module:function", RULE_KEYS, describe(find_rule(config.rule_name))),
+        "verifier": (config.verifier["name"], names(VERIFIERS), VERIFIER_KEYS, _described(VERIFIERS, config.verifier["name"])),
+        "reward_model": (model, names(REWARD_MODELS), SCORER_KEYS, _described(REWARD_MODELS, model)),
+    }
+    lines = ["# A reward: how a verifier's verdict and a reward model's score become one number per response."]
+    lines += ["# Lines that begin with '#' show the defaults. Check the file with: hero reward show FILE", ""]
+    lines += _lines([Setting("max_failure_rate", config.max_failure_rate, KEYS["max_failure_rate"])])
+    for table, (name, known, keys, settings) in tables.items():
+        general = [Setting(key, default, KEYS[key]) for key, default in keys.items()]
+        lines += ["", f"[{table}]", *_wrapped(f"One of {known}."), f'name = "{name}"', *_lines([*general, *settings])]
+    return "\n".join(lines) + "\n"
+
+
+def _described(table: Mapping[str, Any], name: str) -> list[Setting]:
+    if is_import_path(name, table):
+        return describe(import_object(name))
+    kind = table.get(name.partition(":")[0])
+    if kind is None:
+        return []
+    return [one for one in describe(import_object(kind.target)) if one.name not in kind.hidden]
+
+
+def _lines(settings: Iterable[Setting]) -> list[str]:
+    lines: list[str] = []
+    for one in settings:
+        plain = isinstance(one.default, bool | int | float | str)
+        lines += ["", *_wrapped(one.text)]
+        lines.append(f"# {dump({one.name: one.default}).strip()}" if plain else f"# {one.name} =")
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    plain = text.replace("``", "").replace('"', "'")
+    return [f"# {line}" for line in textwrap.wrap(plain[:1].upper() + plain[1:], width=110)]
+
+
+COMMANDS = {"show": show_reward, "init": init}

@@ -1,0 +1,314 @@
+"""The reward file: rule, verifier and reward model described once, for every command and every engine.
+
+    [rule]                      name, scale (of advantages), and the arguments of the rule's constructor
+    [verifier]                  name, fallback, ask, max_questions, cache, and the arguments of the verifier's constructor
+    [reward_model]              name, cache, and the arguments of the reward model's constructor
+    max_failure_rate = 0.1      a batch in which a larger share of rows failed is an error
+
+``name`` is one of ours or ``module:function``. A training recipe has the same three tables and more; verl and slime have them
+in a table ``hero`` of their own configuration. Nothing is loaded or asked until ``make``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hero_rl import parts
+from hero_rl.config_checks import (
+    KEYS,
+    SCORER_KEYS,
+    TABLES,
+    VERIFIER_KEYS,
+    check_keys,
+    check_verifier_table,
+    combined,
+    place_of,
+    placed,
+    read_part,
+    read_rule,
+)  # fmt: skip
+from hero_rl.errors import InputError
+from hero_rl.part_names import check_scorer, check_verifier, column_of
+from hero_rl.pipeline import HybridReward
+from hero_rl.rewards import RewardRule, check_scale, rule_settings
+from hero_rl.toml_layers import Layer, assignment, read_file, unknown_key
+from hero_rl.types import Scorer, Verifier
+
+
+class RewardConfig(NamedTuple):
+    """A checked description of one reward."""
+
+    rule: RewardRule
+    verifier: Mapping[str, Any]
+    """Name and settings that were given."""
+    reward_model: Mapping[str, Any] | None
+    max_failure_rate: float
+    layers: tuple[Layer, ...]
+    """Sources of the values, the strongest first."""
+    rule_name: str
+
+    def where(self, *key: str) -> str:
+        """Return file and line of a key."""
+        return place_of(self.layers, key)
+
+    def make(self) -> HybridReward:
+        """Return the reward; loads models and starts nothing else.
+
+        Raises:
+            InputError: a setting that verifier or reward model refuse, or a model that cannot be loaded.
+            MissingDependencyError: a package is not installed.
+        """
+        return HybridReward(self.make_verifier(), self.make_scorer(), self.rule, max_failure_rate=self.max_failure_rate)
+
+    def make_verifier(self) -> Verifier | None:
+        """Return the verifier with its fallback behind it and its cache before it; None for ``none``."""
+        own = {name: value for name, value in self.verifier.items() if name != "name" and name not in VERIFIER_KEYS}
+        with self._placed("verifier", "name"):
+            first = parts.make_verifier(self.verifier["name"], own)
+        if first is None:
+            return None
+        cache = _open_cache(self.verifier.get("cache"))
+        if (second := self.verifier.get("fallback")) is None:
+            return _keep_verdicts(first, cache)
+        from hero_rl.verifiers.cascade import Cascade
+
+        with self._placed("verifier", "fallback"):
+            share = {"workers": own["workers"]} if "workers" in own and "workers" in parts.verifier_settings(second) else {}
+            fallback = parts.make_verifier(second, share)
+        assert fallback is not None  # refused before
+        ask, budget = self.verifier.get("ask", VERIFIER_KEYS["ask"]), self.verifier.get("max_questions")
+        return Cascade(_keep_verdicts(first, cache), _keep_verdicts(fallback, cache), ask=ask, budget=budget)
+
+    def make_scorer(self) -> Scorer | None:
+        """Return the reward model with its cache before it; None without one."""
+        if self.reward_model is None:
+            return None
+        own = {name: value for name, value in self.reward_model.items() if name not in ("name", *SCORER_KEYS)}
+        with self._placed("reward_model", "name"):
+            scorer = parts.make_scorer(self.reward_model["name"], own)
+        cache = _open_cache(self.reward_model.get("cache"))
+        if cache is None or scorer.identity is None:
+            return scorer
+        from hero_rl.scorers.cached import CachedScorer
+
+        return CachedScorer(scorer, cache)
+
+    def label_columns(self) -> tuple[str, ...]:
+        """Return the columns from which verdicts are read."""
+        return (*column_of(self.verifier["name"]), *column_of(self.verifier.get("fallback")))
+
+    def score_columns(self) -> tuple[str, ...]:
+        """Return the columns from which scores are read."""
+        return column_of(self.reward_model["name"]) if self.reward_model else ()
+
+    def names(self, table: str) -> bool:
+        """Return True where some source names the part of this table."""
+        return any(isinstance(values := layer.values.get(table), Mapping) and "name" in values for layer in self.layers)
+
+    def with_verifier(self, name: str) -> RewardConfig:
+        """Return the same reward with another verifier, which takes over the cache and what else it has settings for.
+
+        Raises:
+            InputError: as ``load_reward``.
+        """
+        check_verifier(name)
+        known = {"cache", *parts.verifier_settings(name)}
+        return self._replace(verifier={"name": name, **{key: value for key, value in self.verifier.items() if key in known}})
+
+    def without_fallback(self) -> RewardConfig:
+        """Return the same reward whose verifier is asked alone."""
+        alone = {key: value for key, value in self.verifier.items() if key not in ("fallback", "ask", "max_questions")}
+        return self._replace(verifier=alone)
+
+    def with_reward_model(self, name: str) -> RewardConfig:
+        """Return the same reward with another reward model, which takes over the cache and what else it has settings for.
+
+        Raises:
+            InputError: as ``load_reward``.
+        """
+        check_scorer(name)
+        known, before = {"cache", *parts.scorer_settings(name)}, self.reward_model or {}
+        return self._replace(reward_model={"name": name, **{key: value for key, value in before.items() if key in known}})
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole reward with every default filled in, as the file could say it; what is unset is absent."""
+        defaults = rule_settings(self.rule_name)
+        unset = {key: "none" for key, value in self.rule.settings.items() if value is None and defaults.get(key) is not None}
+        rule = {"name": self.rule_name, "scale": self.rule.scale, **self.rule.settings, **unset}
+        verifier = {**VERIFIER_KEYS, **parts.verifier_settings(self.verifier["name"]), **self.verifier}
+        if verifier["fallback"] is None:
+            del verifier["ask"]
+        tables = {"rule": rule, "verifier": {"name": verifier.pop("name"), **verifier}}
+        if (model := self.reward_model) is not None:
+            tables["reward_model"] = {"name": model["name"], **SCORER_KEYS, **parts.scorer_settings(model["name"]), **model}
+        plain = {table: {key: _plain(value) for key, value in values.items()} for table, values in tables.items()}
+        return {
+            "max_failure_rate": self.max_failure_rate,
+            **{table: {key: value for key, value in values.items() if value is not None} for table, values in plain.items()},
+        }
+
+    def warnings(self) -> list[str]:
+        """Return what in these settings would cancel or hurt, one sentence each."""
+        found = [check_scale(self.rule, self.rule.scale)]
+        settings, model = self.rule.settings, self.reward_model
+        if settings.get("weight_on") == "reward" and self.rule.scale == "group":
+            found.append(
+                "weight_on='reward' with scale='group' cancels: the weight is one number per group, and is divided out again"
+            )
+        if model is not None and not self.rule.needs_scores:
+            found.append(f"the rule {self.rule.name!r} uses no scores: the reward model is run, and changes no reward")
+        if settings.get("learned_credit") == 1.0 and (self.verifier.get("fallback") or _is_learned(self.verifier["name"])):
+            found.append(
+                "learned_credit=1: a model's 'correct' counts as much as a rule's, and a model can be talked into one; a value "
+                "below 1 keeps them apart"
+            )
+        if self.verifier.get("policy") == "binary":
+            found.append(
+                "policy='binary' calls incorrect what it cannot read; 'balanced' abstains, and abstentions are counted"
+            )
+        return [sentence for sentence in found if sentence]
+
+    @contextmanager
+    def _placed(self, *key: str) -> Iterator[None]:
+        with placed(self.where(*key)):
+            yield
+
+
+def load_reward(
+    path: Path | None = None, assignments: Sequence[str] = (), *, values: Layer | None = None, signals: bool = True
+) -> RewardConfig:
+    """Return the reward that a file, values and assignments describe; HERO with the maths verifier for what they leave open.
+
+    Args:
+        path: a TOML file; None: none.
+        assignments: such as ``rule.alpha=0.1``, the last one the strongest.
+        values: between the two: flags of a command, or a table of an engine's configuration.
+        signals: check that verifier and reward model give what the rule needs; False where others give the signals.
+
+    Raises:
+        InputError: unknown key or name, a value of the wrong type or out of range, a missing signal; with file and line.
+    """
+    files = [read_file(path)] if path is not None else []
+    sets = [assignment(text) for text in reversed(assignments)]
+    return read_reward([sets, [values] if values else [], *([file] for file in files)], signals=signals)
+
+
+def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True) -> RewardConfig:
+    """Return the reward that some layers describe.
+
+    Args:
+        sources: layers in groups, the strongest first. A group that names another rule, verifier or reward model starts
+            that table anew: settings of the one before do not apply to it.
+        signals: as in ``load_reward``.
+
+    Raises:
+        InputError: as ``load_reward``.
+    """
+    layers = tuple(layer for group in sources for layer in group)
+    found = combined(sources)
+    for key in found:
+        if key not in KEYS:
+            raise InputError(unknown_key(place_of(layers, (key,)), (key,), KEYS, "keys of a reward"))
+    tables = {table: read_part(layers, table, found.get(table)) for table in TABLES}
+    rule_table, verifier, model = tables["rule"] or {}, tables["verifier"] or {}, tables["reward_model"]
+    if model is not None and model.get("name") in (None, "none"):
+        if len(model) > 1:
+            place = place_of(layers, ("reward_model",))
+            raise InputError(f'{place}: [reward_model] has no name; add one, such as name = "local:PATH"')
+        model = None
+    rule = read_rule(layers, rule_table)
+    check_verifier_table(layers, verifier)
+    if model is not None:
+        with placed(place_of(layers, ("reward_model", "name"))):
+            check_scorer(model["name"])
+            known = {**SCORER_KEYS, **parts.scorer_settings(model["name"])}
+        check_keys(layers, "reward_model", model, known)
+    rate = found["max_failure_rate"]
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0.0 <= rate <= 1.0:
+        raise InputError(f"{place_of(layers, ('max_failure_rate',))}: max_failure_rate={rate!r} must lie in [0, 1]")
+    config = RewardConfig(rule, verifier, model, float(rate), layers, rule_table["name"])
+    if signals:
+        _check_signals(config)
+    return config
+
+
+def read_table(
+    table: Mapping[str, Any] | None, own: Mapping[str, Any], *, only: Sequence[str] = KEYS, signals: bool = False
+) -> tuple[RewardConfig, dict[str, Any]]:
+    """Return the reward in an engine's table ``hero``, and the keys of its own that the table may have besides.
+
+    Args:
+        table: keys of a reward file, ``reward`` (the path of one, weaker than the rest) and the engine's own.
+        own: the engine's own keys with their defaults.
+        only: the keys of the reward that are read; the others are somebody else's to check.
+        signals: as in ``load_reward``.
+
+    Raises:
+        InputError: as ``load_reward``.
+    """
+    if not isinstance(table, Mapping | None):
+        raise InputError(f"hero = {table!r}: give a table 'hero', with keys such as rule, verifier and reward_model")
+    given = plain(table or {})
+    settings = {key: given.pop(key, default) for key, default in own.items()}
+    file = given.pop("reward", None)
+    for key in given:
+        if key not in KEYS:
+            raise InputError(unknown_key("hero", (key,), [*KEYS, "reward", *own], "keys of the table 'hero'"))
+    values = Layer("hero", {key: value for key, value in given.items() if key in only})
+    files = [read_file(Path(file).expanduser())] if file else []
+    files = [layer._replace(values={key: value for key, value in layer.values.items() if key in only}) for layer in files]
+    return read_reward([[values], files], signals=signals), settings
+
+
+def plain(value: object) -> Any:
+    """Return the value with plain containers, whatever a configuration library made of them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(each) for each in value]
+    return value
+
+
+def _check_signals(config: RewardConfig) -> None:
+    rule = config.rule
+    if rule.needs_scores and config.reward_model is None:
+        with placed(config.where("rule", "name")):
+            raise InputError(
+                f"the rule {rule.name!r} needs reward-model scores; name one (reward_model.name, or --reward-model): "
+                "column:rm_score for scores in the file, local:PATH for a model"
+            )
+    if rule.needs_verdicts and config.verifier["name"] == "none":
+        with placed(config.where("verifier", "name")):
+            raise InputError(f"the rule {rule.name!r} needs verdicts; name a verifier")
+
+
+def _is_learned(name: str) -> bool:
+    return not name.startswith(("math", "exact", "hendrycks", "choice", "column", "none"))
+
+
+def _plain(value: Any) -> Any:
+    """Return a default as TOML can hold it; None for what it cannot."""
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else None
+
+
+def _open_cache(path: str | None) -> Any:
+    if path is None:
+        return None
+    from hero_rl.cache import Cache
+
+    return Cache(Path(path).expanduser())
+
+
+def _keep_verdicts(verifier: Verifier, cache: Any) -> Verifier:
+    if cache is None or verifier.identity is None:
+        return verifier
+    from hero_rl.verifiers.cached import CachedVerifier
+
+    return CachedVerifier(verifier, cache)

@@ -1,0 +1,165 @@
+"""The checks of a reward file: keys, types, names and ranges, each refused with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, get_args
+
+from hero_rl import parts
+from hero_rl.errors import InputError
+from hero_rl.part_names import check_verifier
+from hero_rl.rewards import SCALES, RewardRule, make_rule, rule_settings
+from hero_rl.rewards.catalogue import find_rule
+from hero_rl.toml_layers import KeyPath, Layer, merged, unknown_key, where
+
+TABLES = ("rule", "verifier", "reward_model")
+KEYS = (*TABLES, "max_failure_rate")
+DEFAULTS = Layer("defaults", {"rule": {"name": "hero"}, "verifier": {"name": "math"}, "max_failure_rate": 0.1})
+RULE_KEYS: Mapping[str, Any] = {"scale": None}
+"""Keys of ``[rule]`` that every rule has: the normalisation of advantages, by default the rule's own."""
+VERIFIER_KEYS: Mapping[str, Any] = {"fallback": None, "ask": "abstain", "max_questions": None, "cache": None}
+"""Keys of ``[verifier]`` that every verifier has: a second verifier, when and how often it is asked; a file for verdicts."""
+SCORER_KEYS: Mapping[str, Any] = {"cache": None}
+"""Keys of ``[reward_model]`` that every reward model has: a file that keeps scores between runs."""
+
+
+def combined(sources: Sequence[Sequence[Layer]], defaults: Layer = DEFAULTS) -> dict[str, Any]:
+    """Return the values of all layers, where a table with a new ``name`` starts anew (see ``read_reward``)."""
+    result = merged([defaults])
+    for group in reversed(sources):
+        values = merged(group)
+        for table in TABLES:
+            before, after = result.get(table), values.get(table)
+            if (
+                isinstance(after, Mapping)
+                and isinstance(before, dict)
+                and after.get("name", before.get("name")) != before.get("name")
+            ):
+                del result[table]
+        result = merged([Layer("", values), Layer("", result)])
+    if result.get("reward_model") is False:
+        del result["reward_model"]
+    return result
+
+
+def read_rule(layers: Sequence[Layer], table: Mapping[str, Any]) -> RewardRule:
+    """Return the rule that a table ``[rule]`` describes.
+
+    Raises:
+        InputError: unknown name or key, a value of the wrong type or out of range.
+    """
+    name = table["name"]
+    with placed(place_of(layers, ("rule", "name"))):
+        constructor, known = find_rule(name), rule_settings(name)
+    check_keys(layers, "rule", table, {**RULE_KEYS, **known})
+    settings = {key: value for key, value in table.items() if key != "name" and key not in RULE_KEYS}
+    hints = _hints(constructor)
+    for key, value in settings.items():
+        if value == "none" and type(None) in get_args(hints.get(key)):
+            settings[key] = None  # TOML has no other way to say it
+        _check_type(layers, ("rule", key), settings[key], hints.get(key, Any))
+    try:
+        rule = make_rule(name, settings)
+    except InputError as error:
+        # a value out of range: messages begin with the setting
+        key = next((key for key in settings if re.search(rf"\b{key}=", str(error))), "name")
+        with placed(place_of(layers, ("rule", key))):
+            raise
+    if (scale := table.get("scale")) is None:
+        return rule
+    if scale not in SCALES:
+        place = place_of(layers, ("rule", "scale"))
+        raise InputError(f"{place}: scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
+    return dataclasses.replace(rule, scale=scale)
+
+
+def _hints(constructor: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(constructor)
+    except (NameError, TypeError):  # types that are imported for type checkers only
+        return {}
+
+
+def _check_type(layers: Sequence[Layer], key: KeyPath, value: Any, kind: Any) -> None:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
+    except ValidationError as error:
+        text = str(error.errors()[0]["msg"])
+        raise InputError(f"{place_of(layers, key)}: {'.'.join(key)} = {value!r}: {text[:1].lower() + text[1:]}") from None
+
+
+def check_verifier_table(layers: Sequence[Layer], table: Mapping[str, Any]) -> None:
+    """Raise unless the table ``[verifier]`` can be meant.
+
+    Raises:
+        InputError: unknown name or key, or keys that do not go together.
+    """
+    from hero_rl.verifiers.cascade import Ask
+
+    with placed(place_of(layers, ("verifier", "name"))):
+        check_verifier(table["name"])
+        known = {**VERIFIER_KEYS, **parts.verifier_settings(table["name"])}
+    check_keys(layers, "verifier", table, known)
+    fallback, ask = table.get("fallback"), table.get("ask")
+    with placed(place_of(layers, ("verifier", "fallback"))):
+        if fallback == "none" or (fallback is not None and table["name"] == "none"):
+            raise InputError(f"fallback = {fallback!r} behind {table['name']!r}: both must be able to answer; leave it out")
+        if fallback is not None:
+            check_verifier(fallback)
+    if ask is not None and ask not in get_args(Ask):
+        raise InputError(
+            f"{place_of(layers, ('verifier', 'ask'))}: ask={ask!r} is unknown; choose one of {', '.join(get_args(Ask))}"
+        )
+    for key in ("ask", "max_questions"):
+        if table.get(key) is not None and fallback is None:
+            raise InputError(
+                f"{place_of(layers, ('verifier', key))}: {key} without a fallback; add verifier.fallback, or leave it out"
+            )
+
+
+def check_keys(layers: Sequence[Layer], table: str, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise where a table has a key that its part does not know.
+
+    Raises:
+        InputError: it has.
+    """
+    for key in values:
+        if key != "name" and key not in known:
+            what = f"settings of {values['name']}"
+            raise InputError(unknown_key(place_of(layers, (table, key)), (table, key), ["name", *known], what))
+
+
+def read_part(layers: Sequence[Layer], name: str, value: Any) -> dict[str, Any] | None:
+    """Return a table without its empty values; None where there is no such table.
+
+    Raises:
+        InputError: not a table, or a name that is no text.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InputError(f"{place_of(layers, (name,))}: {name} = {value!r}: give a table [{name}] with a name")
+    found = {str(key): each for key, each in value.items() if each not in (None, "")}
+    if not isinstance(found.get("name", ""), str):
+        raise InputError(f"{place_of(layers, (name, 'name'))}: {name}.name = {found['name']!r}: give a name, as text")
+    return found
+
+
+def place_of(layers: Sequence[Layer], key: KeyPath) -> str:
+    """Return file and line of a key, or the option that says it; "" where nothing does."""
+    return where(layers, key, default="")
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Put the place, if there is one, in front of an error's message."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}" if place else str(error)) from error

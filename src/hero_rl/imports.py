@@ -1,0 +1,51 @@
+"""``module:function``: a user's own rule, verifier or reward model, and the arguments it takes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from hero_rl.errors import InputError, first_line
+
+
+def import_object(path: str) -> Any:
+    """Return what ``module:name`` names; modules of the current directory are found, as ``python`` finds them.
+
+    Raises:
+        InputError: no such module or name.
+    """
+    module, _, name = path.partition(":")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        value: Any = importlib.import_module(module)
+        for part in name.split("."):
+            value = getattr(value, part)
+    except (ImportError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name is not None and not module.startswith(error.name):
+            raise  # the module is there, and something that it imports is not
+        raise InputError(f"{path}: cannot be imported ({first_line(error)}); write module:function") from error
+    return value
+
+
+def settings_of(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor that may be given by name, with their defaults."""
+    parameters = inspect.signature(constructor).parameters.values()
+    return {
+        one.name: None if one.default is one.empty else one.default
+        for one in parameters
+        if one.kind is one.KEYWORD_ONLY or (one.kind is one.POSITIONAL_OR_KEYWORD and one.default is not one.empty)
+    }
+
+
+def is_factory(value: Any) -> bool:
+    """Return True where ``value`` makes the part (a class, or a function without a required argument) and is not the part."""
+    if isinstance(value, type):
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(value).parameters.values() if callable(value) else ()
+    return callable(value) and not any(one.kind in positional and one.default is one.empty for one in parameters)

@@ -1,0 +1,165 @@
+"""Verifiers and reward models from their names and settings.
+
+The settings of a part are the keyword arguments of its constructor, so that a new one is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hero_rl.errors import InputError
+from hero_rl.imports import import_object, is_factory, settings_of
+from hero_rl.part_names import (
+    JUDGES,
+    PANELS,
+    REMOTE,
+    REWARD_MODELS,
+    VERIFIERS,
+    Kind,
+    address,
+    api_key,
+    check_scorer,
+    check_verifier,
+    is_import_path,
+    is_url,
+    members_of,
+    routes_of,
+    split,
+)
+from hero_rl.types import Scorer, Verifier
+
+
+def verifier_settings(spec: str) -> dict[str, Any]:
+    """Return the settings of a verifier with their defaults, by name; those of a vote or a route are its members'.
+
+    Raises:
+        InputError: as ``check_verifier``, or a module that cannot be imported.
+    """
+    if spec == "none":
+        return {}
+    if is_import_path(spec, VERIFIERS):
+        from hero_rl.verifiers.function import FunctionVerifier
+
+        return _own_settings(spec, FunctionVerifier)
+    name, argument = split(spec, VERIFIERS)
+    if name in (*PANELS, "by"):
+        return {key: value for member in members_of(spec) for key, value in verifier_settings(member).items()}
+    found = _settings(VERIFIERS[name])
+    if name in JUDGES and not is_url(argument):
+        found |= _settings(Kind("hero_rl.verifiers.judge:LocalJudge"))
+    return found
+
+
+def scorer_settings(spec: str) -> dict[str, Any]:
+    """Return the settings of a reward model with their defaults, by name.
+
+    Raises:
+        InputError: as ``check_scorer``, or a module that cannot be imported.
+    """
+    if is_import_path(spec, REWARD_MODELS):
+        from hero_rl.scorers.function import FunctionScorer
+
+        return _own_settings(spec, FunctionScorer)
+    return _settings(REWARD_MODELS[split(spec, REWARD_MODELS)[0]])
+
+
+def make_verifier(spec: str, settings: Mapping[str, Any] | None = None) -> Verifier | None:
+    """Return the verifier of that name; None for ``none``.
+
+    Raises:
+        InputError: unknown name, missing argument, or a setting that this verifier does not have.
+        MissingDependencyError: its package is not installed.
+    """
+    given = dict(settings or {})
+    check_verifier(spec)
+    _refuse(spec, given, verifier_settings(spec))
+    if spec == "none":
+        return None
+    if is_import_path(spec, VERIFIERS):
+        from hero_rl.verifiers.function import as_verifier
+
+        return _own(spec, given, as_verifier)
+    name, argument = split(spec, VERIFIERS)
+    if name in JUDGES:
+        return _judge(argument, spec, {**given, "format": JUDGES[name]})
+    target = import_object(VERIFIERS[name].target)
+    if name == "by":
+        column, routes = routes_of(spec)
+        made = {member: _member(member, given) for member in dict.fromkeys(routes.values())}
+        return target(column, {value: made[member] for value, member in routes.items()})
+    if name in PANELS:
+        return target(*(_member(member, given) for member in members_of(spec)))
+    return target(*([argument] if argument else []), **given)
+
+
+def make_scorer(spec: str, settings: Mapping[str, Any] | None = None) -> Scorer:
+    """Return the reward model of that name.
+
+    Raises:
+        InputError: as ``check_scorer``, a setting that this reward model does not have, or a model that cannot be loaded.
+        MissingDependencyError: its package is not installed.
+    """
+    given = dict(settings or {})
+    check_scorer(spec)
+    _refuse(spec, given, scorer_settings(spec))
+    if is_import_path(spec, REWARD_MODELS):
+        from hero_rl.scorers.function import as_scorer
+
+        return _own(spec, given, as_scorer)
+    name, argument = split(spec, REWARD_MODELS)
+    target = import_object(REWARD_MODELS[name].target)
+    if name not in REMOTE:
+        return target(argument, **given)
+    model, urls = address(argument, spec=spec)
+    by_server = name.startswith("vllm") and given.get("template") in (None, "messages")
+    if given.get("tokenizer") is None and not by_server:
+        raise InputError(
+            f"{spec}: add reward_model.tokenizer = PATH (a folder or hub id), whose chat template and end of sequence make the "
+            "text that this server scores"
+            + ("; or leave out reward_model.template, and the server applies its own" if name.startswith("vllm") else "")
+        )
+    return target(urls, dialect=name, model=model, api_key=api_key(), **given)
+
+
+def _settings(kind: Kind) -> dict[str, Any]:
+    found = settings_of(import_object(kind.target))
+    return {name: default for name, default in found.items() if name not in kind.hidden}
+
+
+def _own_settings(path: str, wrapper: Callable[..., Any]) -> dict[str, Any]:
+    value = import_object(path)
+    if not callable(value):
+        return {}
+    return settings_of(value) if is_factory(value) else settings_of(value) | settings_of(wrapper)
+
+
+def _own(path: str, settings: dict[str, Any], wrap: Callable[..., Any]) -> Any:
+    value = import_object(path)
+    try:
+        return wrap(value(**settings)) if is_factory(value) else wrap(value, **settings)
+    except TypeError as error:
+        raise InputError(f"{path} cannot take {settings}: {error}") from error
+
+
+def _judge(argument: str, spec: str, settings: dict[str, Any]) -> Verifier:
+    from hero_rl.verifiers.judge import JudgeVerifier, LocalJudge
+
+    if is_url(argument):
+        model, urls = address(argument, spec=spec)
+        return JudgeVerifier(urls, model=model, api_key=api_key(), **settings)
+    local = {name: settings.pop(name) for name in settings_of(LocalJudge) if name in settings}
+    return JudgeVerifier(LocalJudge(argument, **local), **settings)
+
+
+def _member(spec: str, settings: Mapping[str, Any]) -> Verifier:
+    known = verifier_settings(spec)
+    made = make_verifier(spec, {name: value for name, value in settings.items() if name in known})
+    assert made is not None  # check_verifier has refused "none"
+    return made
+
+
+def _refuse(spec: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    foreign = [name for name in given if name not in known]
+    if foreign:
+        raise InputError(f"{spec} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(known) or 'none'}")

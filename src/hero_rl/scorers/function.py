@@ -1,0 +1,85 @@
+"""A plain function as a reward model."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hero_rl.errors import HeroError, InputError, SignalError
+from hero_rl.loop import in_thread
+from hero_rl.types import FloatArray, Rollout, Scorer
+
+DEADLINE_S = 600.0
+
+
+def as_scorer(scorer: Scorer | Callable[..., Any], **settings: Any) -> Scorer:
+    """Return a reward model that calls a function; a reward model as it is.
+
+    Args:
+        scorer: ``f(rollouts) -> one number per rollout``; NaN or None where there is no score.
+        settings: keyword arguments of the function, and of ``FunctionScorer``.
+
+    Raises:
+        InputError: neither a reward model nor a function.
+    """
+    if isinstance(scorer, Scorer):
+        if settings:
+            raise InputError(f"the reward model {scorer.name!r} is made already and takes no settings ({', '.join(settings)})")
+        return scorer
+    if isinstance(scorer, type) or not callable(scorer):
+        raise InputError(f"a reward model is a Scorer or a function of rollouts, not {scorer!r}")
+    return FunctionScorer(scorer, **settings)
+
+
+class FunctionScorer(Scorer):
+    """A reward model that asks a function, in a thread of this process: it may hold a model."""
+
+    def __init__(self, function: Callable[..., Any], *, deadline_s: float = DEADLINE_S, **settings: Any) -> None:
+        """Wrap ``function``.
+
+        Args:
+            function: see ``as_scorer``; it may be a coroutine function.
+            deadline_s: seconds of wall time for one batch; a function that takes longer is an error.
+            settings: keyword arguments of the function.
+        """
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.function, self.deadline_s, self.settings = function, deadline_s, settings
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores, shape (B,); NaN where missing.
+
+        Raises:
+            SignalError: the function raised, or took too long.
+            InputError: it did not return one number per rollout.
+        """
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                if inspect.iscoroutinefunction(self.function):
+                    result = await self.function(rollouts, **self.settings)
+                else:
+                    result = await in_thread(self.function, rollouts, **self.settings)
+        except TimeoutError:
+            raise SignalError(
+                f"the reward model {self.name!r} gave no scores for {len(rollouts)} rollouts within {self.deadline_s:g} s "
+                "(reward_model.deadline_s)"
+            ) from None
+        except HeroError:
+            raise
+        except Exception as error:
+            raise SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}") from error
+        return self._checked(result, len(rollouts))
+
+    def _checked(self, result: Any, rows: int) -> FloatArray:
+        try:
+            scores = np.array([np.nan if one is None else float(one) for one in result], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the reward model {self.name!r} gave {result!r:.80}; return one number per rollout") from error
+        if scores.shape != (rows,):
+            raise InputError(f"the reward model {self.name!r} gave {scores.size} scores for {rows} rollouts; return one each")
+        if np.isinf(scores).any():
+            raise InputError(f"the reward model {self.name!r} gave an infinite score; return NaN where there is none")
+        return scores

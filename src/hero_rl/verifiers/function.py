@@ -1,0 +1,159 @@
+"""A plain function as a verifier, run in the sandbox under a deadline.
+
+Our end sends the function and the rollouts as bytes; ``call`` runs in a worker and sends back verdicts as plain data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import importlib
+import inspect
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hero_rl.errors import InputError
+from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
+from hero_rl.types import Rollout, Verdict, Verifier
+
+DEADLINE_S = 10.0
+MEMORY_BYTES = 4 << 30
+"""Of one worker: more than the maths verifier needs, for the function may import what it likes."""
+_CALL = "hero_rl.verifiers.function:call"
+
+
+def as_verifier(verifier: Verifier | Callable[..., Any], **settings: Any) -> Verifier:
+    """Return a verifier that calls a function; a verifier as it is.
+
+    Args:
+        verifier: ``f(rollout) -> bool | Verdict | None`` (None: abstain), or ``f(rollouts)``, by the name of its first
+            parameter, which returns one of these per rollout.
+        settings: keyword arguments of the function, and of ``FunctionVerifier``.
+
+    Raises:
+        InputError: neither a verifier nor a function.
+    """
+    if isinstance(verifier, Verifier):
+        if settings:
+            raise InputError(f"the verifier {verifier.name!r} is made already and takes no settings ({', '.join(settings)})")
+        return verifier
+    if isinstance(verifier, type) or not callable(verifier):
+        raise InputError(f"a verifier is a Verifier or a function of a rollout, not {verifier!r}")
+    return FunctionVerifier(verifier, **settings)
+
+
+class FunctionVerifier(Verifier):
+    """A verifier that asks a function, in worker processes.
+
+    True is correct, False incorrect, None an abstention; a ``Verdict`` stands as it is, and 1 and 0 count as True and False.
+    An exception, a crash, a deadline that passed, and any other result are failed abstentions: counted, and too many raise.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], *, deadline_s: float = DEADLINE_S, workers: int | None = None, **settings: Any
+    ) -> None:
+        """Wrap ``function``.
+
+        Args:
+            function: see ``as_verifier``. One of an importable module goes to the workers by name, any other (of a script, a
+                notebook, a closure) by value. It may be a coroutine function.
+            deadline_s: seconds of wall time for one call: one rollout, or the batch of a function that takes a batch.
+            workers: worker processes; None: one per CPU.
+            settings: keyword arguments of the function.
+
+        Raises:
+            InputError: a function that cannot be sent to a worker.
+        """
+        self.name = getattr(function, "__name__", type(function).__name__)
+        first = next(iter(inspect.signature(function).parameters), "")
+        self._by_batch = first == "rollouts"
+        self._payload = _encoded(function, settings)
+        self._remake = functools.partial(FunctionVerifier, function, deadline_s=deadline_s, workers=workers, **settings)
+        self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, memory_bytes=MEMORY_BYTES))
+
+    async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
+        """Return one verdict per rollout, in order."""
+        if not rollouts:
+            return []
+        groups = [list(rollouts)] if self._by_batch else [[rollout] for rollout in rollouts]
+        calls = [(self._payload, self._by_batch, _bytes(pickle.dumps(group))) for group in groups]
+        outcomes = await self._sandbox.arun(_CALL, calls)
+        return [verdict for group, outcome in zip(groups, outcomes, strict=True) for verdict in _verdicts(outcome, len(group))]
+
+    def close(self) -> None:
+        """End the workers; safe to call twice."""
+        self._sandbox.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the function and its options: the copy starts workers of its own."""
+        return self._remake, ()
+
+
+def _verdicts(outcome: Outcome, rows: int) -> list[Verdict]:
+    if outcome.kind != "value":
+        return [Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)] * rows
+    assert isinstance(outcome.value, list)
+    return [Verdict(*fields) for fields in outcome.value]
+
+
+def _bytes(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _encoded(function: Callable[..., Any], settings: dict[str, Any]) -> str:
+    """Return function and settings as text: by name where a worker can import it, else by value."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<locals>")
+    if module in (None, "__main__") or "<" in name or module not in sys.modules:
+        import cloudpickle
+
+        try:
+            return "value:" + _bytes(cloudpickle.dumps((function, settings)))
+        except (TypeError, pickle.PicklingError) as error:
+            raise InputError(
+                f"the verifier {name!r} cannot be sent to a worker process ({error}); put it into a module, and what it needs "
+                "into that module, too"
+            ) from error
+    return f"name:{module}:{name}:" + _bytes(pickle.dumps(settings))
+
+
+@functools.lru_cache(maxsize=8)
+def _decoded(payload: str) -> Callable[..., Any]:
+    kind, _, rest = payload.partition(":")
+    if kind == "value":
+        function, settings = pickle.loads(base64.b64decode(rest))
+        return functools.partial(function, **settings)
+    module, name, settings = rest.split(":")
+    function: Any = importlib.import_module(module)
+    for part in name.split("."):
+        function = getattr(function, part)
+    return functools.partial(function, **pickle.loads(base64.b64decode(settings)))
+
+
+def call(payload: str, by_batch: bool, data: str) -> list[list[Any]]:
+    """Return the verdicts of some rollouts as plain data; runs in a worker."""
+    function = _decoded(payload)
+    rollouts: list[Rollout] = pickle.loads(base64.b64decode(data))
+    result = function(rollouts if by_batch else rollouts[0])
+    if inspect.isawaitable(result):
+        result = asyncio.run(_awaited(result))
+    found = list(result) if by_batch else [result]
+    if len(found) != len(rollouts):
+        raise ValueError(f"{len(found)} verdicts for {len(rollouts)} rollouts; return one per rollout")
+    return [list(_as_verdict(each)) for each in found]
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _as_verdict(value: Any) -> Verdict:
+    if isinstance(value, Verdict):
+        return value
+    if value is None:
+        return Verdict("abstain", "no_verdict")
+    if isinstance(value, bool) or (type(value).__name__ in ("bool", "bool_", "int", "float", "float64") and value in (0, 1)):
+        return Verdict("correct", "accepted") if value else Verdict("incorrect", "rejected")
+    raise TypeError(f"{value!r} ({type(value).__name__}) is no verdict; return True, False, None or a Verdict")
