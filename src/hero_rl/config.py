@@ -214,10 +214,10 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True) -> 
             raise InputError(unknown_key(place_of(layers, (key,)), (key,), KEYS, "keys of a reward"))
     tables = {table: read_part(layers, table, found.get(table)) for table in TABLES}
     rule_table, verifier, model = tables["rule"] or {}, tables["verifier"] or {}, tables["reward_model"]
-    if model is not None and model.get("name") in (None, "none"):
-        if len(model) > 1:
-            place = place_of(layers, ("reward_model",))
-            raise InputError(f'{place}: [reward_model] has no name; add one, such as name = "local:PATH"')
+    if model is not None and "name" not in model:
+        place = place_of(layers, ("reward_model",))
+        raise InputError(f'{place}: [reward_model] has no name; add one, such as name = "local:PATH"')
+    if model is not None and model["name"] == "none":
         model = None
     rule = read_rule(layers, rule_table)
     check_verifier_table(layers, verifier)

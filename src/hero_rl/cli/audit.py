@@ -92,7 +92,9 @@ def audit(
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         judges = _open_verifiers(stack, judged, chosen=config.names("verifier"))
-        scorers = [stack.enter_context(closing(scorer)) for one in scored if (scorer := one.make_scorer()) is not None]
+        scorers = [
+            stack.enter_context(contextlib.closing(scorer)) for one in scored if (scorer := one.make_scorer()) is not None
+        ]
         bar = stack.enter_context(show.progress_bar())
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
         fooled = _attack(source, judges, attack, bar)
@@ -165,10 +167,12 @@ def _open_verifiers(stack: contextlib.ExitStack, judged: Sequence[RewardConfig],
     judges: list[Verifier] = []
     for one in judged:
         try:
-            judges.append(stack.enter_context(closing(options.need_verifier(one))))
+            judges.append(options.need_verifier(one))
         except MissingDependencyError:
             if chosen:
-                raise  # otherwise a default that is not installed
+                raise
+            continue  # a default that is not installed
+        stack.enter_context(closing(judges[-1]))
     return judges
 
 

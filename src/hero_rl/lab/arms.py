@@ -149,11 +149,8 @@ def _changed(arm: Arm, part: str, text: str) -> Arm:
 
 def arm_of(config: RewardConfig) -> str:
     """Return the arm that trains with the rule of a reward file, as ``find_arm`` reads it."""
-    usual = rewards.make_rule(config.rule_name, {})
-    said = {key: value for key, value in config.rule.settings.items() if value != usual.settings.get(key)}
-    if config.rule.scale != usual.scale:
-        said["scale"] = config.rule.scale
-    return ":".join(filter(None, [config.rule_name, ",".join(f"{key}={_text(value)}" for key, value in said.items())]))
+    said = {**config.rule.settings, "scale": config.rule.scale}  # all of them: the lab has tuned defaults of its own
+    return f"{config.rule_name}:" + ",".join(f"{key}={_text(value)}" for key, value in said.items())
 
 
 def _text(value: object) -> str:
