@@ -42,13 +42,13 @@ class RewardConfig(NamedTuple):
     """A checked description of one reward."""
 
     rule: RewardRule
+    rule_table: Mapping[str, Any]
+    """This and the next two: the name and the settings that were given."""
     verifier: Mapping[str, Any]
-    """Name and settings that were given."""
     reward_model: Mapping[str, Any] | None
     max_failure_rate: float
     layers: tuple[Layer, ...]
     """Sources of the values, the strongest first."""
-    rule_name: str
 
     def where(self, *key: str) -> str:
         """Return file and line of a key."""
@@ -135,9 +135,8 @@ class RewardConfig(NamedTuple):
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole reward with every default filled in, as the file could say it; what is unset is absent."""
-        defaults = rule_settings(self.rule_name)
-        unset = {key: "none" for key, value in self.rule.settings.items() if value is None and defaults.get(key) is not None}
-        rule = {"name": self.rule_name, "scale": self.rule.scale, **self.rule.settings, **unset}
+        name = self.rule_table["name"]
+        rule = {"name": name, "scale": self.rule.scale, **rule_settings(name), **self.rule_table}
         verifier = {**VERIFIER_KEYS, **parts.verifier_settings(self.verifier["name"]), **self.verifier}
         if verifier["fallback"] is None:
             del verifier["ask"]
@@ -229,7 +228,7 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True) -> 
     rate = found["max_failure_rate"]
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0.0 <= rate <= 1.0:
         raise InputError(f"{place_of(layers, ('max_failure_rate',))}: max_failure_rate={rate!r} must lie in [0, 1]")
-    config = RewardConfig(rule, verifier, model, float(rate), layers, rule_table["name"])
+    config = RewardConfig(rule, rule_table, verifier, model, float(rate), layers)
     if signals:
         _check_signals(config)
     return config

@@ -90,7 +90,12 @@ def commented(config: RewardConfig) -> str:
     """Return the text of a reward file in which every default is a comment."""
     model = config.reward_model["name"] if config.reward_model else "column:rm_score"
     tables = {
-        "rule": (config.rule_name, f"{', '.join(RULES)}, module:function", RULE_KEYS, describe(find_rule(config.rule_name))),
+        "rule": (
+            config.rule_table["name"],
+            f"{', '.join(RULES)}, module:function",
+            RULE_KEYS,
+            describe(find_rule(config.rule_table["name"])),
+        ),
         "verifier": (config.verifier["name"], names(VERIFIERS), VERIFIER_KEYS, _described(VERIFIERS, config.verifier["name"])),
         "reward_model": (model, names(REWARD_MODELS), SCORER_KEYS, _described(REWARD_MODELS, model)),
     }

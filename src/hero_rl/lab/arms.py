@@ -149,8 +149,10 @@ def _changed(arm: Arm, part: str, text: str) -> Arm:
 
 def arm_of(config: RewardConfig) -> str:
     """Return the arm that trains with the rule of a reward file, as ``find_arm`` reads it."""
-    said = {**config.rule.settings, "scale": config.rule.scale}  # all of them: the lab has tuned defaults of its own
-    return f"{config.rule_name}:" + ",".join(f"{key}={_text(value)}" for key, value in said.items())
+    name = config.rule_table["name"]
+    # all of them, for the lab has tuned defaults of its own
+    said = {**rewards.rule_settings(name), **config.rule_table, "scale": config.rule.scale}
+    return f"{name}:" + ",".join(f"{key}={_text(value)}" for key, value in said.items() if key != "name")
 
 
 def _text(value: object) -> str:
