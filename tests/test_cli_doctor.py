@@ -24,15 +24,13 @@ def test_doctor_reports_what_is_installed(capsys: pytest.CaptureFixture[str]) ->
     assert report["versions"]["numpy"] == metadata.version("numpy")
     assert report["python"] == ".".join(map(str, sys.version_info[:3]))
     assert set(report["missing"]) <= set(PROJECT["optional-dependencies"])
-    assert len(report["settings"]) >= 5
-    assert all(setting["effect"] and setting["instead"] for setting in report["settings"])
 
 
 def test_doctor_prints_tables_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "settings that cancel or hurt" in out
-    assert "alpha + beta >= 1" in out
+    assert "installed" in out
+    assert "extras" in out
 
 
 def test_doctor_needs_none_of_the_extras(tmp_path: Path) -> None:

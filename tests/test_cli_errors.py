@@ -33,25 +33,34 @@ FILES = {
 }
 OPTIONS = {
     "overlapping bands": (["--alpha", "0.6", "--beta", "0.5"], "alpha=0.6 and beta=0.5 make the two bands overlap"),
-    "unknown rule": (["--rule", "heroic"], "--rule heroic: unknown; choose one of hero, hero_adaptive, verifier_only, rm_only"),
-    "unknown verifier": (
-        ["--verifier", "maths"],
-        "--verifier maths: unknown; choose one of math, exact, hendrycks, math_verify, choice, column:NAME",
-    ),
-    "unknown reward model": (["--reward-model", "remote:x"], "unknown; choose one of column:NAME, local:PATH"),
+    "unknown rule": (["--rule", "heroic"], "--rule: rule 'heroic' is unknown; did you mean 'hero'?"),
+    "unknown verifier": (["--verifier", "maths"], "--verifier: maths: unknown; did you mean 'math'?"),
+    "unknown verifier like none": (["--verifier", "quux"], "quux: unknown; choose one of math, choice, exact, hendrycks"),
+    "unknown reward model": (["--reward-model", "my remote:x"], "unknown; choose one of column:NAME, local:PATH"),
+    "no such module": (["--reward-model", "remote:x"], "--reward-model: remote:x: cannot be imported"),
+    "no such function": (["--verifier", "math:sqroot"], "'math' takes nothing after a colon"),
     "missing model": (["--reward-model", "local:./no-such-model"], "no such folder as './no-such-model'"),
     "column without a name": (["--verifier", "column:"], "nothing after the colon; write column:NAME, such as column:correct"),
     "argument too many": (["--verifier", "exact:please"], "'exact' takes nothing after a colon"),
-    "unknown preset": (["--preset", "blog"], "--preset blog: unknown; choose one of appendix, main-text"),
-    "unknown scale": (["--scale", "all"], "--scale all: unknown; choose one of none, group, batch"),
-    "option of another rule": (["--rule", "gdpo", "--alpha", "0.1"], "the rule 'gdpo' has no option --alpha"),
-    "preset of another rule": (
-        ["--rule", "gated", "--preset", "main-text"],
-        "has no option --w-min, --w-max, --k (from --preset)",
+    "unknown scale": (
+        ["--set", "rule.scale=all"], "--set rule.scale=all: scale='all' is unknown; choose one of none, group, batch",
     ),
-    "deadline of another verifier": (["--deadline", "3"], "--verifier column:correct has no option --deadline"),
-    "rule weight out of range": (["--rule", "naive_sum", "--rule-weight", "2"], "rule_weight=2 must lie in [0, 1]"),
-    "failure rate out of range": (["--max-failure-rate", "7"], "--max-failure-rate 7: must lie in [0, 1]"),
+    "setting of another rule": (
+        ["--rule", "gdpo", "--set", "rule.alpha=0.1"],
+        "--set rule.alpha=0.1: unknown key 'rule.alpha'; settings of gdpo: name, scale, learned_credit",
+    ),
+    "flag of another rule": (["--rule", "gdpo", "--alpha", "0.1"], "--alpha: unknown key 'rule.alpha'; settings of gdpo"),
+    "setting of another verifier": (
+        ["--set", "verifier.deadline_s=3"], "unknown key 'verifier.deadline_s'; settings of column:correct",
+    ),
+    "misspelt setting": (["--set", "rule.wmax=3"], "--set rule.wmax=3: unknown key 'rule.wmax'; did you mean 'rule.w_max'?"),
+    "unknown table": (["--set", "rules.alpha=3"], "--set rules.alpha=3: unknown key 'rules'; did you mean 'rule'?"),
+    "no key": (["--set", "alpha"], "--set alpha: write KEY=VALUE with a dotted key, such as --set rule.alpha=0.1"),
+    "no reward file": (["--reward", "no.toml"], "no.toml: cannot be read: No such file"),
+    "rule weight out of range": (
+        ["--rule", "naive_sum", "--set", "rule.rule_weight=2"], "--set rule.rule_weight=2: rule_weight=2 must lie in [0, 1]",
+    ),
+    "failure rate out of range": (["--max-failure-rate", "7"], "--max-failure-rate: max_failure_rate=7.0 must lie in [0, 1]"),
     "number that is none": (["--alpha", "much"], "Invalid value for '--alpha'"),
     "unknown option": (["--bogus"], "No such option: --bogus"),
     "verdicts needed": (["--verifier", "none"], "the rule 'hero' needs verdicts"),
@@ -88,7 +97,7 @@ def test_a_rule_that_needs_scores_says_how_to_give_them(tmp_path: Path, capsys: 
     source = tmp_path / "in.jsonl"
     source.write_text(dumps())
     assert main(["score", str(source), "-o", str(tmp_path / "out.jsonl"), "--verifier", "column:correct"]) == 2
-    assert "add --reward-model column:rm_score (scores in the file) or --reward-model local:PATH" in capsys.readouterr().err
+    assert "name one (reward_model.name, or --reward-model): column:rm_score for scores in the file, local:PATH" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["score", "verify"])

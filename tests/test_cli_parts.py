@@ -18,6 +18,7 @@ from hero_rl.cli import main
 KEY = "not-to-be-printed"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 YES = "Final Decision: Yes"
+SCORES = ["--reward-model", "column:rm_score"]
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_served_reward_model_is_asked_once_and_then_read_from_the_cache(
 ) -> None:
     with servers.running("vllm") as server:
         command = ["score", str(source), "-o", str(tmp_path / "out.jsonl"), "--reward-model", f"vllm:{server.url}"]
-        command += ["--cache", str(tmp_path / "kept.sqlite")]
+        command += ["--set", f"reward_model.cache={tmp_path / 'kept.sqlite'}"]
         assert main([*command, "--json"]) == 0
         first, scored = json.loads(capsys.readouterr().out), len(server.posted("/classify"))
         scores = [row["rm_score"] for row in rows_of(tmp_path / "out.jsonl")]
@@ -104,17 +105,21 @@ def test_reward_model_servers_at_fault_end_in_one_line(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--reward-model", "tei:http://localhost:1"], "add --rm-tokenizer PATH"),
-        (["--reward-model", "vllm:http://localhost:1", "--rm-template", "plain"], "add --rm-tokenizer PATH"),
-        (["--reward-model", "vllm:http://localhost:1", "--rm-template", "fancy"], "--rm-template fancy: unknown"),
+        (["--reward-model", "tei:http://localhost:1"], "add reward_model.tokenizer = PATH"),
+        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=plain"], "add reward_model.tokenizer = PATH"),
+        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=fancy"], "reward_model.template=fancy: unknown"),
         (["--reward-model", "vllm:localhost:1"], "is no URL; write vllm:[MODEL@]URL"),
-        (["--reward-model", "vllm:http://localhost:1", "--aggregate", "min"], "has no option --aggregate"),
-        (["--reward-model", "column:rm_score", "--fallback", "compas:http://x"], "--fallback compas: unknown"),
-        (["--reward-model", "column:rm_score", "--fallback", "none"], "--fallback none: "),
-        (["--reward-model", "column:rm_score", "--fallback", "exact", "--ask", "never"], "--ask never: unknown"),
-        (["--reward-model", "column:rm_score", "--ask", "both"], "without --fallback has no option --ask"),
-        (["--reward-model", "column:rm_score", "--verifier", "any_of:math,maths"], "any_of:math,maths: maths: unknown"),
-        (["--reward-model", "column:rm_score", "--verifier", "any_of:math"], "one voter is no vote"),
+        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.aggregate=min"], "unknown key 'reward_model.aggregate'"),
+        ([*SCORES, "--set", "verifier.fallback=compas:http://x"], "verifier.fallback=compas:http://x: compas:http://x: unknown"),
+        ([*SCORES, "--set", "verifier.fallback=none"], "both must be able to answer"),
+        ([*SCORES, "--set", "verifier.fallback=exact", "--set", "verifier.ask=never"], "--set verifier.ask=never: ask='never' is unknown"),
+        ([*SCORES, "--set", "verifier.ask=both"], "--set verifier.ask=both: ask without a fallback"),
+        ([*SCORES, "--set", "verifier.policy=lax"], "--set verifier.policy=lax: "),
+        ([*SCORES, "--set", "verifier.deadline_s=-1"], "--set verifier.deadline_s=-1: "),
+        ([*SCORES, "--set", "verifier.workers=many"], "--set verifier.workers=many: "),
+        ([*SCORES, "--set", "rule.alpha=much"], "--set rule.alpha=much: rule.alpha = 'much': input should be a valid number"),
+        ([*SCORES, "--verifier", "any_of:math,maths"], "--verifier: maths: unknown; did you mean 'math'?"),
+        ([*SCORES, "--verifier", "any_of:math"], "one voter is no vote"),
     ],
 )
 def test_a_wrong_option_is_named_before_anything_is_loaded(
@@ -127,8 +132,8 @@ def test_verify_says_who_decided_and_what_the_cache_knew(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with servers.running("chat", reply=lambda messages: YES) as server:
-        command = ["verify", str(source), "-o", str(tmp_path / "out.jsonl"), "--fallback", f"judge:{server.url}"]
-        command += ["--cache", str(tmp_path / "kept.sqlite")]
+        command = ["verify", str(source), "-o", str(tmp_path / "out.jsonl"), "--set", f"verifier.fallback=judge:{server.url}"]
+        command += ["--set", f"verifier.cache={tmp_path / 'kept.sqlite'}"]
         assert main([*command, "--json"]) == 0
         first, asked = json.loads(capsys.readouterr().out), len(server.posted("/v1/chat/completions"))
         assert main(command) == 0
@@ -148,8 +153,8 @@ def test_a_learned_yes_earns_its_credit(source: Path, tmp_path: Path) -> None:
     with servers.running("chat", reply=lambda messages: YES) as server:
         for rule, limit in (("hero", 0.9), ("verifier_only", 0.5), ("naive_sum", None)):
             out = tmp_path / f"{rule}.jsonl"
-            command = ["score", str(source), "-o", str(out), "--rule", rule, "--fallback", f"judge:{server.url}"]
-            command += ["--reward-model", "column:rm_score", "--learned-credit", "0.5"]
+            command = ["score", str(source), "-o", str(out), "--rule", rule, "--set", f"verifier.fallback=judge:{server.url}"]
+            command += ["--reward-model", "column:rm_score", "--set", "rule.learned_credit=0.5"]
             assert main(command) == 0, rule
             learned = [row["reward"] for row in rows_of(out) if row["learned"]]
             assert learned
@@ -167,7 +172,8 @@ def test_replicas_of_a_judge_may_stand_in_a_vote(source: Path, tmp_path: Path, c
 
 def test_a_table_shows_names_as_they_are(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with servers.running("chat", reply=lambda messages: "A") as server:
-        assert main(["verify", str(source), "-o", str(tmp_path / "o.jsonl"), "--fallback", f"compass:{server.url}"]) == 0
+        command = ["verify", str(source), "-o", str(tmp_path / "o.jsonl"), "--set", f"verifier.fallback=compass:{server.url}"]
+        assert main(command) == 0
     assert "math+judge:compass:" in capsys.readouterr().out
 
 
@@ -175,7 +181,7 @@ def test_a_table_shows_names_as_they_are(source: Path, tmp_path: Path, capsys: p
 @pytest.mark.parametrize("part", ["reward model", "judge"])
 def test_a_signal_ends_a_run_whose_server_hangs(source: Path, tmp_path: Path, part: str, number: int, code: int) -> None:
     protocol, command, option = (
-        ("vllm", "score", "--reward-model=vllm:") if part == "reward model" else ("chat", "verify", "--fallback=judge:")
+        ("vllm", "score", "--reward-model=vllm:") if part == "reward model" else ("chat", "verify", "--set=verifier.fallback=judge:")
     )
     with servers.running(protocol, servers.Faults(slow_s=60.0)) as server:
         child = subprocess.Popen(

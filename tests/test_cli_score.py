@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_json_is_the_only_thing_on_stdout_and_agrees_with_the_file(tmp_path: Pat
     right = [row["reward"] for row in out if row["verdict"] == 1]
     assert result["mean_reward"]["correct"] == pytest.approx(sum(right) / len(right))
     assert result["share_mixed"] + result["share_all_correct"] + result["share_all_wrong"] == pytest.approx(1.0)
-    assert result["settings"]["alpha"] == 0.05
+    assert result["reward"]["rule"]["alpha"] == 0.05
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 
 
@@ -91,14 +92,17 @@ def test_every_rule_scores_a_file(tmp_path: Path, rule: str) -> None:
     assert all(isinstance(row["advantage"], float) for row in read(tmp_path / "out.jsonl"))
 
 
-def test_presets_options_and_scale_reach_the_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_flags_and_assignments_reach_the_rule_the_last_the_strongest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = str(rollouts(tmp_path / "in.jsonl", 4))
-    options = ["--preset", "main-text", "--k", "2", "--alpha", "0.1", "--no-weighting", "--scale", "group", "--json"]
-    assert main(["score", source, "-o", str(tmp_path / "out.jsonl"), *COLUMNS, *options]) == 0
+    (tmp_path / "reward.toml").write_text('[rule]\nname = "hero"\nw_min = 0.5\nw_max = 2\nk = 5\nalpha = 0.2\nscale = "group"\n')
+    options = ["--reward", str(tmp_path / "reward.toml"), "--alpha", "0.1", "--set", "rule.k=2", "--set", "rule.weighting=false"]
+    assert main(["score", source, "-o", str(tmp_path / "out.jsonl"), *COLUMNS, *options, "--json"]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     expected = {"w_min": 0.5, "w_max": 2.0, "k": 2.0, "alpha": 0.1, "beta": 0.05, "weighting": False}
-    assert {name: result["settings"][name] for name in expected} == expected
+    assert {name: result["reward"]["rule"][name] for name in expected} == expected
     assert result["scale"] == "group"
     assert "the reward model then speaks as loudly as the verifier" in captured.err
     assert len(result["warnings"]) == 1
@@ -181,7 +185,7 @@ def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
     tower = r"\boxed{\int {x+y+z+w}^{399} dx}"
     towers = [{**row, "reference": str(n), "response": tower} for n in range(8)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(tower) + "\n" for tower in towers))
-    arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score", "--deadline", "100"]
+    arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score", "--set", "verifier.deadline_s=100"]
     process = subprocess.Popen([*HERO, *arguments], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.jsonl.partial").exists() and time.monotonic() < deadline:
@@ -207,7 +211,8 @@ def test_the_examples_in_the_help_texts_run(tmp_path: Path) -> None:
     rollouts(tmp_path / "rollouts.jsonl", 3)
     for command in ("score", "verify", "doctor"):
         text = hero(command, "--help").stdout
-        example = text.split("Example:")[1].split("\n\n")[0].replace("\\\n", " ").split()
+        lines = re.split(r"Examples?:\n", text)[1].split("\n\n")[0].replace("\\\n", " ").splitlines()
+        example = lines[0].split()
         assert example[0] == "hero"
         done = hero(*example[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
