@@ -47,7 +47,7 @@ OPTIONS = {
     ),
     "setting of another rule": (
         ["--rule", "gdpo", "--set", "rule.alpha=0.1"],
-        "--set rule.alpha=0.1: unknown key 'rule.alpha'; settings of gdpo: name, scale, learned_credit",
+        "--set rule.alpha=0.1: unknown key 'rule.alpha'; settings of gdpo: name, scale, verdict_weight, score_weight, eps",
     ),
     "flag of another rule": (["--rule", "gdpo", "--alpha", "0.1"], "--alpha: unknown key 'rule.alpha'; settings of gdpo"),
     "setting of another verifier": (
@@ -73,7 +73,7 @@ def run(folder: Path, content: str, options: list[str], capsys: pytest.CaptureFi
     source.write_text(content)
     code = main(["score", str(source), "-o", str(folder / "out.jsonl"), *COLUMNS, *options])
     captured = capsys.readouterr()
-    assert code == 2
+    assert code == 2, captured.err
     assert captured.out == ""
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1

@@ -107,7 +107,7 @@ def test_reward_model_servers_at_fault_end_in_one_line(
     [
         (["--reward-model", "tei:http://localhost:1"], "add reward_model.tokenizer = PATH"),
         (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=plain"], "add reward_model.tokenizer = PATH"),
-        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=fancy"], "reward_model.template=fancy: unknown"),
+        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=fancy"], "--set reward_model.template=fancy: reward_model.template = 'fancy': input should be 'chat', 'messages' or 'plain'"),
         (["--reward-model", "vllm:localhost:1"], "is no URL; write vllm:[MODEL@]URL"),
         (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.aggregate=min"], "unknown key 'reward_model.aggregate'"),
         ([*SCORES, "--set", "verifier.fallback=compas:http://x"], "verifier.fallback=compas:http://x: compas:http://x: unknown"),

@@ -22,7 +22,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def recipe(extra: str = "", rows: list[dict[str, Any]] | None = None) -> Loaded:
     tiny_files.write_rows(Path("p.jsonl"), ROWS if rows is None else rows)
-    Path("r.toml").write_text(f'[policy]\nmodel = "m"\n[data]\npath = "p.jsonl"\n{extra}')
+    Path("r.toml").write_text(f'reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "p.jsonl"\n{extra}')
     return load_recipe("r.toml")
 
 
@@ -98,7 +98,7 @@ def test_parquet_is_read_as_json_lines_are() -> None:
     from pyarrow import parquet
 
     parquet.write_table(pa.Table.from_pylist([{"problem": "1+1=", "reference": "2"}]), "p.parquet")
-    Path("r.toml").write_text('[policy]\nmodel = "m"\n[data]\npath = "p.parquet"\nformat = "plain"')
+    Path("r.toml").write_text('reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "p.parquet"\nformat = "plain"')
     assert load_problems(load_recipe("r.toml"), tiny.tokenizer()).dataset["prompt"][:] == ["1+1="]
 
 
@@ -146,6 +146,6 @@ def test_a_missing_file_is_named_with_the_line_of_the_recipe() -> None:
 
 
 def test_a_dataset_that_cannot_be_had_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("r.toml").write_text('[policy]\nmodel = "m"\n[data]\npath = "no-such-owner/no-such-data"\n')
+    Path("r.toml").write_text('reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "no-such-owner/no-such-data"\n')
     with pytest.raises(InputError, match=r"r\.toml:4: cannot get the dataset 'no-such-owner/no-such-data'"):
         load_problems(load_recipe("r.toml"), tiny.tokenizer())

@@ -11,8 +11,7 @@ in a table ``hero`` of their own configuration. Nothing is loaded or asked until
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,9 @@ from hero_rl.config_checks import (
     SCORER_KEYS,
     TABLES,
     VERIFIER_KEYS,
+    blamed,
     check_keys,
+    check_types,
     check_verifier_table,
     combined,
     place_of,
@@ -66,7 +67,7 @@ class RewardConfig(NamedTuple):
     def make_verifier(self) -> Verifier | None:
         """Return the verifier with its fallback behind it and its cache before it; None for ``none``."""
         own = {name: value for name, value in self.verifier.items() if name != "name" and name not in VERIFIER_KEYS}
-        with self._placed("verifier", "name"):
+        with blamed(self.layers, "verifier", own):
             first = parts.make_verifier(self.verifier["name"], own)
         if first is None:
             return None
@@ -75,7 +76,7 @@ class RewardConfig(NamedTuple):
             return _keep_verdicts(first, cache)
         from hero_rl.verifiers.cascade import Cascade
 
-        with self._placed("verifier", "fallback"):
+        with placed(self.where("verifier", "fallback")):
             share = {"workers": own["workers"]} if "workers" in own and "workers" in parts.verifier_settings(second) else {}
             fallback = parts.make_verifier(second, share)
         assert fallback is not None  # refused before
@@ -87,7 +88,7 @@ class RewardConfig(NamedTuple):
         if self.reward_model is None:
             return None
         own = {name: value for name, value in self.reward_model.items() if name not in ("name", *SCORER_KEYS)}
-        with self._placed("reward_model", "name"):
+        with blamed(self.layers, "reward_model", own):
             scorer = parts.make_scorer(self.reward_model["name"], own)
         cache = _open_cache(self.reward_model.get("cache"))
         if cache is None or scorer.identity is None:
@@ -170,11 +171,6 @@ class RewardConfig(NamedTuple):
             )
         return [sentence for sentence in found if sentence]
 
-    @contextmanager
-    def _placed(self, *key: str) -> Iterator[None]:
-        with placed(self.where(*key)):
-            yield
-
 
 def load_reward(
     path: Path | None = None, assignments: Sequence[str] = (), *, values: Layer | None = None, signals: bool = True
@@ -225,6 +221,7 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True) -> 
             check_scorer(model["name"])
             known = {**SCORER_KEYS, **parts.scorer_settings(model["name"])}
         check_keys(layers, "reward_model", model, known)
+        check_types(layers, "reward_model", model, {**parts.scorer_types(model["name"]), "cache": str})
     rate = found["max_failure_rate"]
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0.0 <= rate <= 1.0:
         raise InputError(f"{place_of(layers, ('max_failure_rate',))}: max_failure_rate={rate!r} must lie in [0, 1]")

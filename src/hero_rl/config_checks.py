@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args
 
 from hero_rl import parts
 from hero_rl.errors import InputError
+from hero_rl.imports import types_of
 from hero_rl.part_names import check_verifier
 from hero_rl.rewards import SCALES, RewardRule, make_rule, rule_settings
 from hero_rl.rewards.catalogue import find_rule
@@ -57,18 +58,13 @@ def read_rule(layers: Sequence[Layer], table: Mapping[str, Any]) -> RewardRule:
         constructor, known = find_rule(name), rule_settings(name)
     check_keys(layers, "rule", table, {**RULE_KEYS, **known})
     settings = {key: value for key, value in table.items() if key != "name" and key not in RULE_KEYS}
-    hints = _hints(constructor)
+    types = types_of(constructor)
     for key, value in settings.items():
-        if value == "none" and type(None) in get_args(hints.get(key)):
+        if value == "none" and type(None) in get_args(types.get(key)):
             settings[key] = None  # TOML has no other way to say it
-        _check_type(layers, ("rule", key), settings[key], hints.get(key, Any))
-    try:
+    check_types(layers, "rule", settings, types)
+    with blamed(layers, "rule", settings):
         rule = make_rule(name, settings)
-    except InputError as error:
-        # a value out of range: messages begin with the setting
-        key = next((key for key in settings if re.search(rf"\b{key}=", str(error))), "name")
-        with placed(place_of(layers, ("rule", key))):
-            raise
     if (scale := table.get("scale")) is None:
         return rule
     if scale not in SCALES:
@@ -77,21 +73,27 @@ def read_rule(layers: Sequence[Layer], table: Mapping[str, Any]) -> RewardRule:
     return dataclasses.replace(rule, scale=scale)
 
 
-def _hints(constructor: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(constructor)
-    except (NameError, TypeError):  # types that are imported for type checkers only
-        return {}
+def check_types(layers: Sequence[Layer], table: str, settings: Mapping[str, Any], types: Mapping[str, Any]) -> None:
+    """Raise where a setting is not of the type that the constructor's argument has.
 
+    Raises:
+        InputError: it is not.
+    """
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
 
-def _check_type(layers: Sequence[Layer], key: KeyPath, value: Any, kind: Any) -> None:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    try:
-        TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
-    except ValidationError as error:
-        text = str(error.errors()[0]["msg"])
-        raise InputError(f"{place_of(layers, key)}: {'.'.join(key)} = {value!r}: {text[:1].lower() + text[1:]}") from None
+    for key, value in settings.items():
+        try:
+            adapter = TypeAdapter(types.get(key, Any))
+        except PydanticUserError:  # a class of somebody's own
+            continue
+        try:
+            # as JSON: text may stand for a path, and a list for a tuple, and no text for a number
+            adapter.validate_json(json.dumps(value, default=str), strict=True)
+        except ValidationError as error:
+            text = str(error.errors()[0]["msg"])
+            place = place_of(layers, (table, key))
+            raise InputError(f"{place}: {table}.{key} = {value!r}: {text[:1].lower() + text[1:]}") from None
 
 
 def check_verifier_table(layers: Sequence[Layer], table: Mapping[str, Any]) -> None:
@@ -104,8 +106,9 @@ def check_verifier_table(layers: Sequence[Layer], table: Mapping[str, Any]) -> N
 
     with placed(place_of(layers, ("verifier", "name"))):
         check_verifier(table["name"])
-        known = {**VERIFIER_KEYS, **parts.verifier_settings(table["name"])}
-    check_keys(layers, "verifier", table, known)
+        own, types = parts.verifier_settings(table["name"]), parts.verifier_types(table["name"])
+    check_keys(layers, "verifier", table, {**VERIFIER_KEYS, **own})
+    check_types(layers, "verifier", table, {**types, "max_questions": int, "cache": str, "fallback": str})
     fallback, ask = table.get("fallback"), table.get("ask")
     with placed(place_of(layers, ("verifier", "fallback"))):
         if fallback == "none" or (fallback is not None and table["name"] == "none"):
@@ -154,6 +157,17 @@ def read_part(layers: Sequence[Layer], name: str, value: Any) -> dict[str, Any] 
 def place_of(layers: Sequence[Layer], key: KeyPath) -> str:
     """Return file and line of a key, or the option that says it; "" where nothing does."""
     return where(layers, key, default="")
+
+
+@contextmanager
+def blamed(layers: Sequence[Layer], table: str, settings: Iterable[str], *, otherwise: str = "name") -> Iterator[None]:
+    """Put the place of the setting that a message names (``key=value``) in front of it, or that of another key."""
+    try:
+        yield
+    except InputError as error:
+        key = next((key for key in settings if re.search(rf"\b{key}=", str(error))), otherwise)
+        with placed(place_of(layers, (table, key))):
+            raise
 
 
 @contextmanager

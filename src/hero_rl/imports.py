@@ -42,6 +42,18 @@ def settings_of(constructor: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
+def types_of(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of the arguments by name; ``Any`` for one that is imported for type checkers only."""
+    function: Any = constructor.__init__ if isinstance(constructor, type) else constructor
+    found: dict[str, Any] = {}
+    for name, kind in getattr(function, "__annotations__", {}).items():
+        try:
+            found[name] = eval(kind, function.__globals__) if isinstance(kind, str) else kind  # as typing.get_type_hints
+        except (NameError, AttributeError, TypeError):  # a name that is imported for type checkers only
+            found[name] = Any
+    return found
+
+
 def is_factory(value: Any) -> bool:
     """Return True where ``value`` makes the part (a class, or a function without a required argument) and is not the part."""
     if isinstance(value, type):

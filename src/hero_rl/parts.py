@@ -5,11 +5,11 @@ The settings of a part are the keyword arguments of its constructor, so that a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hero_rl.errors import InputError
-from hero_rl.imports import import_object, is_factory, settings_of
+from hero_rl.imports import import_object, is_factory, settings_of, types_of
 from hero_rl.part_names import (
     JUDGES,
     PANELS,
@@ -36,19 +36,31 @@ def verifier_settings(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``check_verifier``, or a module that cannot be imported.
     """
-    if spec == "none":
-        return {}
-    if is_import_path(spec, VERIFIERS):
-        from hero_rl.verifiers.function import FunctionVerifier
+    return {key: value for kind in _verifier_kinds(spec) for key, value in _settings(kind).items()}
 
-        return _own_settings(spec, FunctionVerifier)
+
+def verifier_types(spec: str) -> dict[str, Any]:
+    """Return the types of the settings of a verifier, by name.
+
+    Raises:
+        InputError: as ``verifier_settings``.
+    """
+    return {key: kind for one in _verifier_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
+
+
+def _verifier_kinds(spec: str) -> Iterator[Kind]:
+    """Yield what takes the settings of a verifier."""
+    if spec == "none":
+        return
+    if is_import_path(spec, VERIFIERS):
+        yield from _own_kinds(spec, "hero_rl.verifiers.function:FunctionVerifier")
+        return
     name, argument = split(spec, VERIFIERS)
-    if name in (*PANELS, "by"):
-        return {key: value for member in members_of(spec) for key, value in verifier_settings(member).items()}
-    found = _settings(VERIFIERS[name])
+    yield VERIFIERS[name]
+    for member in members_of(spec):
+        yield from _verifier_kinds(member)
     if name in JUDGES and not is_url(argument):
-        found |= _settings(Kind("hero_rl.verifiers.judge:LocalJudge"))
-    return found
+        yield Kind("hero_rl.verifiers.judge:LocalJudge")
 
 
 def scorer_settings(spec: str) -> dict[str, Any]:
@@ -57,11 +69,22 @@ def scorer_settings(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``check_scorer``, or a module that cannot be imported.
     """
-    if is_import_path(spec, REWARD_MODELS):
-        from hero_rl.scorers.function import FunctionScorer
+    return {key: value for kind in _scorer_kinds(spec) for key, value in _settings(kind).items()}
 
-        return _own_settings(spec, FunctionScorer)
-    return _settings(REWARD_MODELS[split(spec, REWARD_MODELS)[0]])
+
+def scorer_types(spec: str) -> dict[str, Any]:
+    """Return the types of the settings of a reward model, by name.
+
+    Raises:
+        InputError: as ``scorer_settings``.
+    """
+    return {key: kind for one in _scorer_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
+
+
+def _scorer_kinds(spec: str) -> list[Kind]:
+    if is_import_path(spec, REWARD_MODELS):
+        return _own_kinds(spec, "hero_rl.scorers.function:FunctionScorer")
+    return [REWARD_MODELS[split(spec, REWARD_MODELS)[0]]]
 
 
 def make_verifier(spec: str, settings: Mapping[str, Any] | None = None) -> Verifier | None:
@@ -89,7 +112,8 @@ def make_verifier(spec: str, settings: Mapping[str, Any] | None = None) -> Verif
         made = {member: _member(member, given) for member in dict.fromkeys(routes.values())}
         return target(column, {value: made[member] for value, member in routes.items()})
     if name in PANELS:
-        return target(*(_member(member, given) for member in members_of(spec)))
+        own = {key: value for key, value in given.items() if key in settings_of(target)}
+        return target(*(_member(member, given) for member in members_of(spec)), **own)
     return target(*([argument] if argument else []), **given)
 
 
@@ -127,11 +151,11 @@ def _settings(kind: Kind) -> dict[str, Any]:
     return {name: default for name, default in found.items() if name not in kind.hidden}
 
 
-def _own_settings(path: str, wrapper: Callable[..., Any]) -> dict[str, Any]:
+def _own_kinds(path: str, wrapper: str) -> list[Kind]:
     value = import_object(path)
     if not callable(value):
-        return {}
-    return settings_of(value) if is_factory(value) else settings_of(value) | settings_of(wrapper)
+        return []
+    return [Kind(path)] if is_factory(value) else [Kind(path), Kind(wrapper)]
 
 
 def _own(path: str, settings: dict[str, Any], wrap: Callable[..., Any]) -> Any:
