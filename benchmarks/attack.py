@@ -17,13 +17,13 @@ from pathlib import Path
 
 from hero_rl.attacks import AttackReport, KindReport, accepted_row, attack, read_targets
 from hero_rl.attacks.page import lead, rate
-from hero_rl.specs import VerifierOptions, make_verifier
+from hero_rl.parts import make_verifier
 
 
 def run(spec: str, targets: list, seed: int) -> AttackReport:
     """Attack the verifier that a string names."""
     name, _, policy = spec.partition("@")
-    verifier = make_verifier(name, VerifierOptions(policy=policy or None))
+    verifier = make_verifier(name, {"policy": policy} if policy else {})
     assert verifier is not None
 
     def progress(stage: str, done: int, total: int | None) -> None:

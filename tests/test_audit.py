@@ -216,7 +216,7 @@ def test_hostile_responses_are_escaped_in_the_page(tmp_path: Path) -> None:
 def test_a_fallback_is_audited_beside_the_verifier_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{**each, "second": each["correct"]} for each in SMALL]
     source = write(tmp_path / "r.jsonl", rows)
-    options = ["--verifier", "column:verdict", "--fallback", "column:second", "--ask", "both"]
+    options = ["--verifier", "column:verdict", "--set", "verifier.fallback=column:second", "--set", "verifier.ask=both"]
     assert main(["audit", str(source), "-o", str(tmp_path / "out"), "--json", *options]) == 0
     recall = {v["name"]: v["recall"]["value"] for v in json.loads(capsys.readouterr().out)["verifiers"]}
     # the right answer without a label in `verdict` leaves nothing to ask about

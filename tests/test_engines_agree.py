@@ -34,7 +34,7 @@ from hero_rl.rewards import hero
 from hero_rl.types import FloatArray, Rollout
 
 GROUP = 8
-JUDGES: dict[str, Any] = {"verifier": "helpers.tiny:Letters", "reward_model": {"class": "helpers.tiny:Characters"}}
+JUDGES: dict[str, Any] = {"verifier": {"name": "helpers.tiny:Letters"}, "reward_model": {"name": "helpers.tiny:Characters"}}
 RULE = hero(alpha=0.1, beta=0.1)
 
 
@@ -94,7 +94,7 @@ def by_hybrid_reward(batches: list[list[Rollout]]) -> Iterator[Result]:
 def by_verl(batches: list[list[Rollout]]) -> Iterator[Result]:
     async def judge(rollouts: list[Rollout]) -> list[Any]:
         calls = (
-            compute_score("sums", one.response, one.reference, {"problem": one.problem, "index": place}, **JUDGES)
+            compute_score("sums", one.response, one.reference, {"problem": one.problem, "index": place}, hero=JUDGES)
             for place, one in enumerate(rollouts)
         )
         return await asyncio.gather(*calls)

@@ -19,7 +19,7 @@ from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.rewards import group_advantages, hero
 from hero_rl.types import Verdict
 
-LETTERS = {"verifier": "helpers.tiny:Letters"}
+LETTERS = {"verifier": {"name": "helpers.tiny:Letters"}}
 
 
 @dataclass
@@ -127,7 +127,7 @@ def test_a_sample_that_was_judged_when_it_was_made_is_not_judged_again() -> None
 
 
 def test_the_problem_comes_from_the_metadata_or_the_conversation_and_never_from_a_template() -> None:
-    args = arguments(hero={**LETTERS, "reward_model": {"class": "helpers.tiny:Characters"}})
+    args = arguments(hero={**LETTERS, "reward_model": {"name": "helpers.tiny:Characters"}})
     turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "how?"}]
     for sample in (Sample(metadata={"problem": "how?"}), Sample(prompt=turns)):
         assert asyncio.run(slime.score(args, sample))["rm_ok"] == 1.0
@@ -140,7 +140,7 @@ def test_what_was_forgotten_is_named() -> None:
         slime.post_process(arguments(), [Sample(reward=1.0)])
     with pytest.raises(InputError, match="no label"):
         asyncio.run(slime.score(arguments(hero=LETTERS), Sample(label=None)))
-    with pytest.raises(InputError, match=r"hero\.rules: no such setting"):
+    with pytest.raises(InputError, match=r"hero: unknown key 'rules'; did you mean 'rule'"):
         slime.post_process(arguments(hero={"rules": {}}), judged(*BATCH))
     with pytest.raises(InputError, match="no group_index"):
         slime.post_process(arguments(), [Sample(group_index=None, reward=to_info(Verdict("correct", ""), 1.0))])
@@ -157,8 +157,8 @@ def test_the_configuration_in_the_documentation_works() -> None:
     page = (Path(__file__).parents[1] / "docs" / "slime.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     table = yaml.safe_load(block)["hero"]
-    assert table["reward_model"]["dialect"] == "vllm"
-    args = arguments(hero={**table, **LETTERS, "verifier_options": None, "reward_model": {"class": "helpers.tiny:Characters"}})
+    assert table["reward_model"]["name"].startswith("vllm:")
+    args = arguments(hero={**table, **LETTERS, "reward_model": {"name": "helpers.tiny:Characters"}})
     samples = [Sample(response=text, index=i, metadata={"problem": "how?"}) for i, text in enumerate("axbz")]
     for sample, reward in zip(samples, asyncio.run(slime.score(args, samples)), strict=True):
         sample.reward = reward

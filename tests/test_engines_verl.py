@@ -63,18 +63,20 @@ class Asks(Verifier, Scorer):
         return np.array([float(len(rollout.problem)) for rollout in rollouts])
 
 
-def ask(**options: Any) -> Any:
+def ask(verifier: Any = "exact", reward_model: str | None = None, hero: Any = None, **options: Any) -> Any:
+    """Return what ``compute_score`` says, asked with a verifier and a reward model by name, or with a table."""
     call = {"data_source": "sums", "solution_str": "a", "ground_truth": "1", "extra_info": {"problem": "how?"}, **options}
-    return asyncio.run(compute_score(**call))
+    table = hero or {"verifier": {"name": verifier}, "reward_model": {"name": reward_model} if reward_model else None}
+    return asyncio.run(compute_score(**call, hero=table))
 
 
 HERE = f"{__name__}:"
-ASKS = {"verifier": HERE + "Asks", "reward_model": {"class": HERE + "Asks"}}
+ASKS = {"verifier": HERE + "Asks", "reward_model": HERE + "Asks"}
 
 
 def test_every_row_has_the_same_keys_and_no_nan_whatever_happens() -> None:
-    broken = ask(verifier=HERE + "Broken", reward_model={"class": HERE + "Broken"})
-    fine = ask(verifier=HERE + "Asks", reward_model={"class": HERE + "Asks"})
+    broken = ask(verifier=HERE + "Broken", reward_model=HERE + "Broken")
+    fine = ask(verifier=HERE + "Asks", reward_model=HERE + "Asks")
     alone = ask(verifier="exact")
     for info in (broken, fine, alone):
         assert tuple(info) == KEYS
@@ -84,14 +86,14 @@ def test_every_row_has_the_same_keys_and_no_nan_whatever_happens() -> None:
 
 
 def test_step_scores_travel_with_the_text_that_they_are_of() -> None:
-    info = ask(verifier="exact", reward_model={"class": "helpers.tiny:Pairs"}, solution_str="abc")
+    info = ask(verifier="exact", reward_model="helpers.tiny:Pairs", solution_str="abc")
     assert tuple(info) == KEYS
     assert info["rm_score"] == tiny.Characters()._rate("abc")
     found = StepReader.of(tiny.tokenizer()).read_written(info["steps"], [*tiny.tokenizer().encode("abc"), 1])
     assert found.scores.tolist() == [ord("a") / 64, ord("c") / 64]
     assert found.lengths.tolist() == [2, 2]
-    assert ask(verifier="exact", reward_model={"class": HERE + "Asks"})["steps"] == ""
-    assert ask(verifier="exact", reward_model={"class": HERE + "BrokenSteps"})["steps"] not in ("", info["steps"])
+    assert ask(verifier="exact", reward_model=HERE + "Asks")["steps"] == ""
+    assert ask(verifier="exact", reward_model=HERE + "BrokenSteps")["steps"] not in ("", info["steps"])
 
 
 def test_signals_survive_the_way_there_and_back() -> None:
@@ -108,11 +110,11 @@ def test_signals_survive_the_way_there_and_back() -> None:
 
 def test_what_every_response_would_meet_is_an_error_that_can_be_pickled() -> None:
     wrong: list[dict[str, Any]] = [
-        {"verifier": "maths"}, {"verifier": "no_such_module:Thing"}, {"verifier": "exact", "verifier_options": {"odd": 1}},
-        {"verifier": "exact", "reward_model": {"dialect": "vllm"}}, {"verifier": "exact", "ground_truth": None},
-        {"verifier": "exact", "ground_truth": ["1", "2"]},
-        {"verifier": "exact", "reward_model": {"class": HERE + "Asks"}, "extra_info": {}},
-        {"verifier": HERE + "Broken", "verifier_options": {"error": "input"}},
+        {"verifier": "maths"}, {"verifier": "no_such_module:Thing"}, {"verifier": "none"},
+        {"hero": {"verifier": {"name": "exact", "odd": 1}}}, {"hero": {"verifier": "exact"}}, {"hero": {"verifiers": {}}},
+        {"hero": {"verifier": {"name": "exact"}, "reward_model": {"eos": "never"}}},
+        {"ground_truth": None}, {"ground_truth": ["1", "2"]}, {"reward_model": HERE + "Asks", "extra_info": {}},
+        {"hero": {"verifier": {"name": HERE + "Broken", "error": "input"}}},
     ]  # fmt: skip
     for options in wrong:
         with pytest.raises(InputError) as caught:
@@ -192,22 +194,23 @@ def test_settings_that_undo_the_rule_are_refused_with_what_to_set(changes: dict[
         check_config(config(**changes), read_settings(None))
 
 
-PRM = {"reward__custom_reward_function__reward_kwargs__reward_model__class": "hero_rl.scorers.process:ProcessScorer"}
+PRM = {"reward_model": {"name": "process:./prm"}}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "name a process reward model that each reward worker loads"),
-        (PRM | {"algorithm__adv_estimator": "reinforce_plus_plus"}, "each token an advantage of its own.*use grpo or rloo"),
+        ({}, "name a process reward model that each worker loads"),
+        ({"algorithm__adv_estimator": "reinforce_plus_plus"}, "each token an advantage of its own.*use grpo or rloo"),
     ],
 )
 def test_a_rule_that_shapes_steps_needs_them_and_one_advantage_a_response(changes: dict[str, Any], message: str) -> None:
-    settings = read_settings({"rule": {"name": "process", "gamma": 0.2}, "allow_group_std": True})
+    table = {"rule": {"name": "process", "gamma": 0.2}, "allow_group_std": True}
     with pytest.raises(InputError, match=message):
-        check_config(config(**changes), settings)
-    assert check_config(config(**PRM), settings) == []
-    (warning,) = check_config(config(**PRM, actor_rollout_ref__actor__policy_loss__loss_mode="gspo"), settings)
+        check_config(config(**changes), read_settings(table | (PRM if changes else {"reward_model": {"name": "local:a/b"}})))
+    settings = read_settings(table | PRM)
+    assert check_config(config(), settings) == []
+    (warning,) = check_config(config(actor_rollout_ref__actor__policy_loss__loss_mode="gspo"), settings)
     assert "gamma=0.2 has no effect" in warning
 
 
@@ -227,8 +230,14 @@ def test_the_normalisation_is_told_from_the_estimator() -> None:
     assert scales == {"grpo": "none", "rloo": "none", "gae": "batch", "grpo_vectorized": "group"}
 
 
-@pytest.mark.parametrize("table", [{"rules": {}}, {"rule": "hero"}, {"rule": {"name": "heroes"}}, {"rule": {"alpha": 0.99}}])
-def test_a_wrong_table_is_refused(table: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"rules": {}}, {"rule": "hero"}, {"rule": {"name": "heroes"}}, {"rule": {"alpha": 0.99}}, {"rule": {"alpha": "wide"}},
+        {"reward": "no.toml"}, {"max_failure_rate": 2}, "hero",
+    ],
+)  # fmt: skip
+def test_a_wrong_table_is_refused(table: Any) -> None:
     with pytest.raises(InputError):
         read_settings(table)
 
@@ -262,8 +271,9 @@ def test_each_rule_gets_the_normalisation_that_suits_it(rule: str, tmp_path: Pat
     by_std = rule in ("verifier_only", "rm_only", "prof")
     assert f"norm_adv_by_std_in_grpo: {str(by_std).lower()}\n" in text
     assert f"adv_estimator: {'reinforce_plus_plus_baseline' if rule == 'gdpo' else 'grpo'}\n" in text
-    assert 'url: ["http://a:1", "http://b:2"]' in text
-    assert "$" not in "".join((target / name).read_text() for name in ("hero.yaml", "reward_model.sh")).replace('"$@"', "")
+    assert 'name: "vllm:nvidia/AceMath-7B-RM@http://a:1,http://b:2"' in text
+    written = text.replace("${hero}", "") + (target / "reward_model.sh").read_text().replace('"$@"', "")
+    assert "$" not in written
 
 
 def test_nothing_is_written_where_something_is_wrong(tmp_path: Path) -> None:

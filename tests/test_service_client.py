@@ -38,7 +38,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def texts_only() -> Iterator[Server]:
     """A service that needs nothing but texts."""
-    with serving("--verifier", "exact", "--rule", "verifier_only", "--scale", "none") as one:
+    with serving("--verifier", "exact", "--rule", "verifier_only", "--set", "rule.scale=none") as one:
         yield one
 
 

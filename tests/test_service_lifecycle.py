@@ -111,7 +111,7 @@ def test_the_verifiers_processes_end_with_the_service() -> None:
         return own + [one for child in own for one in children(child)]
 
     for number, code in ((signal.SIGTERM, 0), (signal.SIGKILL, -9)):
-        with serving("--verifier", "math", "--workers", "1", "--reward-model", "column:rm_score") as server:
+        with serving("--verifier", "math", "--set", "verifier.workers=1", "--reward-model", "column:rm_score") as server:
             row = {"response": "\\boxed{(x+1)^2}", "rm_score": 1.0}
             body = {"problem": "", "reference": "x^2+2x+1", "responses": [row]}
             assert server.post("/v1/score_group", body).json()["responses"][0]["verdict"] == 1
@@ -141,6 +141,8 @@ def hero(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     ("arguments", "says"),
     [
         (["--verifier", "exact"], "needs reward-model scores"),
+        ([*COLUMNS, "--set", "rule.alpha=2"], "--set rule.alpha=2: alpha=2"),
+        ([*COLUMNS, "--reward", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["--verifier", "none", "--reward-model", "column:rm_score"], "needs verdicts"),
         ([*COLUMNS, "--token-env", "NOT_SET_ANYWHERE"], "--token-env NOT_SET_ANYWHERE"),
         ([*COLUMNS, "--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),

@@ -64,7 +64,7 @@ def rule_state(folder: Path) -> object:
 def test_stdout_is_one_json_object_with_the_result(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     result = json.loads(finished[1].stdout)
     assert (result["recipe"], result["rule"], result["step"]) == ("tiny-cpu", "hero", 6)
-    assert result["settings"]["alpha"] == 0.1
+    assert result["reward"]["rule"]["alpha"] == 0.1
     assert result["train"]["rewards/failure/mean"] == 0.0
 
 
@@ -192,9 +192,9 @@ BAD = {
     "wrong type": (["--set", "data.limit=few"], "--set data.limit=few: data.limit = 'few': input should be a valid integer"),
     "overlapping bands": (
         ["--set", "rule.alpha=0.6", "--set", "rule.beta=0.6"],
-        "--set rule.beta=0.6: alpha=0.6 and beta=0.6 make the two bands",
+        "alpha=0.6 and beta=0.6 make the two bands",
     ),
-    "unknown rule": (["--set", "rule.name=heor"], "--set rule.name=heor: rule 'heor' is unknown; choose one of hero,"),
+    "unknown rule": (["--set", "rule.name=heor"], "--set rule.name=heor: rule 'heor' is unknown; did you mean 'hero'?"),
     "unknown rule setting": (["--set", "rule.alhpa=0.1"], "unknown key 'rule.alhpa'; did you mean 'rule.alpha'?"),
     "rule setting of the wrong type": (["--set", "rule.alpha=wide"], "--set rule.alpha=wide: "),
     "unknown TRL argument": (["--set", "trl.max_step=3"], "unknown key 'trl.max_step'; did you mean 'trl.max_steps'?"),
@@ -205,19 +205,19 @@ BAD = {
     ),
     "no reward model": (
         ["--set", "reward_model=false"],
-        "the rule 'hero' needs reward-model scores; add a table [reward_model]",
+        "the rule 'hero' needs reward-model scores; name one (reward_model.name",
     ),
     "no verdicts": (["--set", "verifier.name=none"], "--set verifier.name=none: the rule 'hero' needs verdicts"),
-    "unknown verifier": (["--set", "verifier.name=maths"], "--set verifier.name=maths: --verifier maths: unknown; choose one"),
+    "unknown verifier": (["--set", "verifier.name=maths"], "--set verifier.name=maths: maths: unknown; did you mean 'math'?"),
     "a column": (["--set", "verifier.name=column:c"], "'column:c' reads a column of a file, and a response that is yet to be"),
-    "scores in a column": (["--set", "reward_model.model=column:s"], "'column:s' reads a column of a file"),
+    "scores in a column": (["--set", "reward_model.name=column:s"], "'column:s' reads a column of a file"),
     "served model's option": (
-        ["--set", "reward_model.model=vllm:http://localhost:1", "--set", "reward_model.dtype=float32"],
-        "has no option --dtype",
+        ["--set", "reward_model.name=vllm:http://localhost:1", "--set", "reward_model.dtype=float32"],
+        "unknown key 'reward_model.dtype'; settings of vllm:http://localhost:1: name, cache",
     ),
     "verifier option": (
         ["--set", "verifier.policy=binary"],
-        "--set verifier.policy=binary: the verifier 'exact' has no option",
+        "--set verifier.policy=binary: unknown key 'verifier.policy'; settings of exact: name, fallback",
     ),
     "missing policy": (
         ["--set", "policy.model=./absent"],
@@ -225,10 +225,10 @@ BAD = {
     ),
     "policy not on the hub": (["--set", "policy.model=no-one/none"], "policy.model: cannot get 'no-one/none'"),
     "missing reward model": (
-        ["--set", "reward_model.model=./absent"],
-        "--set reward_model.model=./absent: local:./absent: no such",
+        ["--set", "reward_model.name=local:./absent"],
+        "--set reward_model.name=local:./absent: local:./absent: no such",
     ),
-    "policy as reward model": (["--set", "reward_model.model=tiny/policy"], "the model has 2 outputs (num_labels)"),
+    "policy as reward model": (["--set", "reward_model.name=local:tiny/policy"], "the model has 2 outputs (num_labels)"),
     "missing data": (["--set", "data.path=absent.jsonl"], "--set data.path=absent.jsonl: absent.jsonl: no such file"),
     "missing column": (["--set", "data.columns.reference=answer"], "tiny/problems.jsonl:1: missing column 'answer'"),
     "missing cold start": (["--set", "sft.path=absent.jsonl"], "--set sft.path=absent.jsonl: absent.jsonl: no such file"),

@@ -17,8 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from helpers import tiny
-from hero_rl.engines.parts import rule_from
-from hero_rl.engines.steps import StepReader, ends_of, write_steps
+from hero_rl.engines.steps import StepReader, ends_of, refuse_steps, write_steps
 from hero_rl.engines.trl.asynchronous import GroupReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SettingsWarning
@@ -155,8 +154,7 @@ def test_a_reward_model_without_steps_is_refused(tmp_path: Path) -> None:
 
 def test_engines_with_one_advantage_a_response_refuse_the_rule() -> None:
     with pytest.raises(InputError, match="'process' shapes the advantages of tokens, which here are one a response"):
-        rule_from({"name": "process", "gamma": 0.2})
-    assert rule_from({"name": "process", "gamma": 0.2}, by_token=True).steps == StepShaping(gamma=0.2)
+        refuse_steps(process(gamma=0.2))
     with pytest.raises(InputError, match="TRL's asynchronous trainer has one a response"):
         GroupReward(HybridReward(tiny.Letters(), tiny.Pairs(), process()), [1])
 

@@ -13,7 +13,8 @@ import pytest
 from hero_rl.cache import Cache
 from hero_rl.cli import main
 from hero_rl.errors import InputError
-from hero_rl.specs import VerifierOptions, check_verifier, make_verifier
+from hero_rl.part_names import check_verifier
+from hero_rl.parts import make_verifier
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers import ByField, CachedVerifier, ChoiceVerifier, ColumnVerifier, ExactVerifier, MathVerifier, any_of
 from hero_rl.verifiers.cascade import Cascade
@@ -117,7 +118,7 @@ def test_the_string_names_a_verifier_per_value() -> None:
     assert verifier.name == "by:source(a=exact, b/c=any_of(exact, hendrycks), d=exact, e=column:label)"
     assert verifier.verifiers["a"] is verifier.verifiers["d"]
     check_verifier("by:source:a=compass:M@http://one:1,http://two:2,b=choice")
-    strict = make_verifier("by:source:a=choice,b=exact", VerifierOptions(policy="strict"))
+    strict = make_verifier("by:source:a=choice,b=exact", {"policy": "strict"})
     assert isinstance(strict, ByField)
     assert getattr(strict.verifiers["a"], "policy", None) == "strict"
 
@@ -133,7 +134,7 @@ def test_the_string_names_a_verifier_per_value() -> None:
         ("by:source:a=exact,a=math", "'a' stands there twice"),
         ("by:source:a=none", "'none' cannot be one of its verifiers"),
         ("by:source:a=by:kind:b=exact", "cannot be one of its verifiers"),
-        ("by:source:a=exactly", "exactly: unknown; choose one of"),
+        ("by:source:a=exactly", "exactly: unknown; did you mean 'exact'?"),
     ],
 )
 def test_a_string_that_is_none_is_refused(spec: str, message: str) -> None:
@@ -142,8 +143,8 @@ def test_a_string_that_is_none_is_refused(spec: str, message: str) -> None:
 
 
 def test_an_option_that_none_of_the_verifiers_has_is_refused() -> None:
-    with pytest.raises(InputError, match="has no option --deadline"):
-        make_verifier("by:source:a=exact,b=choice", VerifierOptions(deadline_s=1.0))
+    with pytest.raises(InputError, match="has no setting 'deadline_s'; it has policy"):
+        make_verifier("by:source:a=exact,b=choice", {"deadline_s": 1.0})
 
 
 def test_commands_take_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

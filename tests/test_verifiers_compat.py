@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from hero_rl.cli.build import VerifierOptions, make_verifier
 from hero_rl.errors import InputError
+from hero_rl.parts import make_verifier
 from hero_rl.types import Rollout, Verifier
 from hero_rl.verifiers import HendrycksVerifier, MathVerifyVerifier
 from hero_rl.verifiers.compat.hendrycks import last_box, normalize
@@ -99,13 +99,13 @@ def test_math_verify_says_what_the_library_says_and_can_be_killed() -> None:
         MathVerifyVerifier(deadline_s=0)
 
 
-def test_both_are_known_by_name_and_refuse_options_that_they_do_not_have() -> None:
+def test_both_are_known_by_name_and_refuse_settings_that_they_do_not_have() -> None:
     assert make_verifier("hendrycks").name == "hendrycks"  # type: ignore[union-attr]
     pytest.importorskip("math_verify", reason="the grader 'math_verify' needs the extra 'math'")
-    made = make_verifier("math_verify", VerifierOptions(deadline_s=1.0))
+    made = make_verifier("math_verify", {"deadline_s": 1.0})
     assert made is not None
     assert made.name == "math_verify"
     made.close()
     for name in ("hendrycks", "math_verify"):
-        with pytest.raises(InputError, match="--policy"):
-            make_verifier(name, VerifierOptions(policy="binary"))
+        with pytest.raises(InputError, match="has no setting 'policy'"):
+            make_verifier(name, {"policy": "binary"})

@@ -58,7 +58,8 @@ def train(folder: Path, steps: int, *options: str, mode: str = "hero_sync") -> d
         f"{rollout}.tensor_model_parallel_size=1", f"{rollout}.agent.num_workers=1", f"{rollout}.free_cache_engine=False",
         f"{rollout}.n_gpus_per_node=1", f"{rollout}.calculate_log_probs=True", "reward.num_workers=1",
         "reward.custom_reward_function.path=pkg://hero_rl.engines.verl.reward",
-        f'{function}.verifier="helpers.tiny:Letters"', f'{function}.reward_model={{class: "helpers.tiny:Characters"}}',
+        f"{function}.hero=${{hero}}",
+        '+hero.verifier.name="helpers.tiny:Letters"', '+hero.reward_model.name="helpers.tiny:Characters"',
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1", "trainer.device=cpu", "trainer.nnodes=1",
         "trainer.n_gpus_per_node=1", f"trainer.total_training_steps={steps}", "trainer.total_epochs=10", "trainer.save_freq=1",
         "trainer.test_freq=1", "trainer.val_before_train=False", "trainer.logger=[console]",
@@ -116,7 +117,7 @@ def test_verls_command_trains_on_shaped_rewards_and_resumes(folder: Path) -> Non
 def test_step_scores_reach_the_tokens_of_a_real_run(folder: Path) -> None:
     steps = train(
         folder, 1, "+hero.rule.name=process", "+hero.rule.gamma=0.3", f"trainer.default_local_dir={folder}/process",
-        'reward.custom_reward_function.reward_kwargs.reward_model.class="helpers.tiny:Pairs"',
+        'hero.reward_model.name="helpers.tiny:Pairs"',
     )  # fmt: skip
     assert steps[1]["hero/steps_shaped"] > 0.5  # the workers' texts are those that the trainer decodes
     assert 0.0 < steps[1]["hero/steps_size"] < 0.3 * steps[1]["hero/weight_max"]

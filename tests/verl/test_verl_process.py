@@ -26,11 +26,10 @@ pytestmark = pytest.mark.usefixtures("queue")
 
 GAMMA = 0.3
 RULE = ("+hero.rule.name=process", f"+hero.rule.gamma={GAMMA}", "+hero.rule.alpha=0.1", "+hero.rule.beta=0.1")
-FUNCTION = "+reward.custom_reward_function.reward_kwargs"
 
 
 def trainer(*overrides: str) -> HeroSync:
-    made = HeroSync(config(*RULE, f'{FUNCTION}.reward_model.class="helpers.tiny:Pairs"', *overrides))
+    made = HeroSync(config(*RULE, '+hero.reward_model.name="helpers.tiny:Pairs"', *overrides))
     made.tokenizer = tiny.tokenizer()  # as verl's init does from the policy's folder
     return made
 

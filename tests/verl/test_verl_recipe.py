@@ -46,7 +46,8 @@ def test_the_command_in_the_documentation_is_one_that_the_rule_can_work_with(tmp
     settings = read_settings(config["hero"])
     assert check_config(config, settings) == []
     assert settings.rule.settings["alpha"] == 0.05
-    assert config["reward"]["custom_reward_function"]["reward_kwargs"]["reward_model"]["dialect"] == "vllm"
+    assert config["reward"]["custom_reward_function"]["reward_kwargs"]["hero"] == config["hero"]
+    assert config["hero"]["reward_model"]["name"].startswith("vllm:")
 
 
 @pytest.mark.parametrize(("model", "regime"), [("qwen3-4b", "verifiable"), ("octothinker-8b", "hard")])
@@ -60,6 +61,8 @@ def test_verls_command_accepts_the_recipe(model: str, regime: str, tmp_path: Pat
     assert config["data"]["train_files"].endswith("it's a run/train.parquet")
     assert Path(config["data"]["train_files"]).is_file()
 
+    assert config["reward"]["custom_reward_function"]["reward_kwargs"]["hero"] == config["hero"]
+    assert config["hero"]["verifier"] == {"name": "math", "policy": "binary", "workers": 2}
     settings = read_settings(config["hero"])
     assert check_config(config, settings) == []
     rule = settings.rule

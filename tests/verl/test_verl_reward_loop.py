@@ -106,9 +106,10 @@ def test_the_workers_return_both_signals_under_the_same_keys(
     function = "+reward.custom_reward_function.reward_kwargs"
     manager = RewardLoopManager(
         config(
-            f"actor_rollout_ref.model.path={tmp_path}", "reward.num_workers=2", f"{function}.verifier_options.workers=1",
-            f"{function}.reward_model.url={url}", f"{function}.reward_model.dialect=vllm",
-            f"{function}.reward_model.template=plain", f"{function}.reward_model.eos=never",
+            f"actor_rollout_ref.model.path={tmp_path}", "reward.num_workers=2", f"{function}.hero=${{hero}}",
+            "+hero.verifier.name=math", "+hero.verifier.workers=1", f'+hero.reward_model.name="vllm:{url}"',
+            "+hero.reward_model.template=plain", "+hero.reward_model.eos=never",
+            f"+hero.reward_model.tokenizer={tmp_path}",
         )
     )  # fmt: skip
     responses = [

@@ -50,7 +50,7 @@ def batch_of(seed: int, *, groups: int = 6, missing: bool = True) -> list[Respon
 
 
 def trainer(rule: RewardRule, *overrides: str) -> HeroSync:
-    settings = [f"+hero.rule.{name}={'null' if value is None else value}" for name, value in rule.settings.items()]
+    settings = [f"+hero.rule.{name}={'none' if value is None else value}" for name, value in rule.settings.items()]
     return HeroSync(config(f"+hero.rule.name={rule.name}", *settings, "+hero.max_failure_rate=1.0", *overrides))
 
 

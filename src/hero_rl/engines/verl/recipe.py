@@ -116,7 +116,6 @@ def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
     table = {"name": rule.name, **rule.settings}
     validates = recipe.validation is not None
     longest = 1024 + policy.max_response
-    urls = list(recipe.reward_model_urls)
     return {
         "TITLE": policy.title,
         "REGIME": recipe.regime,
@@ -132,7 +131,7 @@ def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
         "MAX_TOKENS": str(2 * longest),
         "USE_KL": _yaml(policy.kl_coef > 0.0),
         "KL_COEF": str(policy.kl_coef),
-        "URLS": _yaml(urls[0] if len(urls) == 1 else urls),
+        "REWARD_MODEL": _yaml(f"vllm:nvidia/AceMath-7B-RM@{','.join(recipe.reward_model_urls)}"),
         "RM_LENGTH": str(policy.reward_model_length),
         "NODES": str(recipe.nodes),
         "GPUS": str(recipe.gpus_per_node),

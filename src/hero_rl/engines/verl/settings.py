@@ -180,7 +180,7 @@ def _check_reward_path(config: Mapping[str, Any]) -> None:
         raise InputError(
             "reward.reward_model.enable_resource_pool=False: with a reward model that shares the policy's GPUs, verl gives the "
             "reward function neither problem nor reference; set it to True, or run the reward model as a server and name it in "
-            "reward_kwargs.reward_model.url"
+            "hero.reward_model.name"
         )
     manager = _at(config, "reward.reward_manager.name")
     if _at(config, "reward.reward_manager.source") == "register" and manager not in (None, "naive"):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The reward model as a server for compute_score (hero.yaml: reward_model.url). On a GPU that the training does not use; start as
-# many as you have GPUs for, on ports or machines of their own, and name all of them as a list.
+# The reward model as a server for compute_score (hero.yaml: hero.reward_model.name). On a GPU that the training does not use; start as
+# many as you have GPUs for, on ports or machines of their own, and name all of them: vllm:MODEL@URL,URL.
 set -euo pipefail
 # Made for 4,096 positions. Rotary positions run further, with what loss of quality nobody has said.
 export VLLM_ALLOW_LONG_MAX_MODEL_LEN=1
