@@ -126,7 +126,10 @@ def test_bad_rollouts_are_one_message_with_their_line(
     ("arguments", "message"),
     [
         (["split", "in.jsonl", "-o", "sets", "--by", "luck"], "--by luck: unknown; choose one of paper, cause"),
-        (["split", "in.jsonl", "-o", "sets", "--by", "cause", "--easy", "3"], "--by cause writes every problem, and has no option --easy"),
+        (
+            ["split", "in.jsonl", "-o", "sets", "--by", "cause", "--easy", "3"],
+            "--by cause writes every problem, and has no option --easy",
+        ),
         (["split", "in.jsonl", "-o", "sets", "--hard", "-1"], "--hard -1: must be at least 0"),
         (["split", "in.jsonl", "-o", "in.jsonl"], "in.jsonl: is a file; give the name of a folder"),
         (["split", "no.jsonl", "-o", "sets"], "no.jsonl: no such file"),

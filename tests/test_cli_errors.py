@@ -43,7 +43,8 @@ OPTIONS = {
     "column without a name": (["--verifier", "column:"], "nothing after the colon; write column:NAME, such as column:correct"),
     "argument too many": (["--verifier", "exact:please"], "'exact' takes nothing after a colon"),
     "unknown scale": (
-        ["--set", "rule.scale=all"], "--set rule.scale=all: scale='all' is unknown; choose one of none, group, batch",
+        ["--set", "rule.scale=all"],
+        "--set rule.scale=all: scale='all' is unknown; choose one of none, group, batch",
     ),
     "setting of another rule": (
         ["--rule", "gdpo", "--set", "rule.alpha=0.1"],
@@ -51,14 +52,16 @@ OPTIONS = {
     ),
     "flag of another rule": (["--rule", "gdpo", "--alpha", "0.1"], "--alpha: unknown key 'rule.alpha'; settings of gdpo"),
     "setting of another verifier": (
-        ["--set", "verifier.deadline_s=3"], "unknown key 'verifier.deadline_s'; settings of column:correct",
+        ["--set", "verifier.deadline_s=3"],
+        "unknown key 'verifier.deadline_s'; settings of column:correct",
     ),
     "misspelt setting": (["--set", "rule.wmax=3"], "--set rule.wmax=3: unknown key 'rule.wmax'; did you mean 'rule.w_max'?"),
     "unknown table": (["--set", "rules.alpha=3"], "--set rules.alpha=3: unknown key 'rules'; did you mean 'rule'?"),
     "no key": (["--set", "alpha"], "--set alpha: write KEY=VALUE with a dotted key, such as --set rule.alpha=0.1"),
     "no reward file": (["--reward", "no.toml"], "no.toml: cannot be read: No such file"),
     "rule weight out of range": (
-        ["--rule", "naive_sum", "--set", "rule.rule_weight=2"], "--set rule.rule_weight=2: rule_weight=2 must lie in [0, 1]",
+        ["--rule", "naive_sum", "--set", "rule.rule_weight=2"],
+        "--set rule.rule_weight=2: rule_weight=2 must lie in [0, 1]",
     ),
     "failure rate out of range": (["--max-failure-rate", "7"], "--max-failure-rate: max_failure_rate=7.0 must lie in [0, 1]"),
     "number that is none": (["--alpha", "much"], "Invalid value for '--alpha'"),
@@ -97,7 +100,10 @@ def test_a_rule_that_needs_scores_says_how_to_give_them(tmp_path: Path, capsys: 
     source = tmp_path / "in.jsonl"
     source.write_text(dumps())
     assert main(["score", str(source), "-o", str(tmp_path / "out.jsonl"), "--verifier", "column:correct"]) == 2
-    assert "name one (reward_model.name, or --reward-model): column:rm_score for scores in the file, local:PATH" in capsys.readouterr().err
+    assert (
+        "name one (reward_model.name, or --reward-model): column:rm_score for scores in the file, local:PATH"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("command", ["score", "verify"])

@@ -106,13 +106,28 @@ def test_reward_model_servers_at_fault_end_in_one_line(
     ("options", "said"),
     [
         (["--reward-model", "tei:http://localhost:1"], "add reward_model.tokenizer = PATH"),
-        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=plain"], "add reward_model.tokenizer = PATH"),
-        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=fancy"], "--set reward_model.template=fancy: reward_model.template = 'fancy': input should be 'chat', 'messages' or 'plain'"),
+        (
+            ["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=plain"],
+            "add reward_model.tokenizer = PATH",
+        ),
+        (
+            ["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.template=fancy"],
+            "--set reward_model.template=fancy: reward_model.template = 'fancy': input should be 'chat', 'messages' or 'plain'",
+        ),
         (["--reward-model", "vllm:localhost:1"], "is no URL; write vllm:[MODEL@]URL"),
-        (["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.aggregate=min"], "unknown key 'reward_model.aggregate'"),
-        ([*SCORES, "--set", "verifier.fallback=compas:http://x"], "verifier.fallback=compas:http://x: compas:http://x: unknown"),
+        (
+            ["--reward-model", "vllm:http://localhost:1", "--set", "reward_model.aggregate=min"],
+            "unknown key 'reward_model.aggregate'",
+        ),
+        (
+            [*SCORES, "--set", "verifier.fallback=compas:http://x"],
+            "verifier.fallback=compas:http://x: compas:http://x: unknown",
+        ),
         ([*SCORES, "--set", "verifier.fallback=none"], "both must be able to answer"),
-        ([*SCORES, "--set", "verifier.fallback=exact", "--set", "verifier.ask=never"], "--set verifier.ask=never: ask='never' is unknown"),
+        (
+            [*SCORES, "--set", "verifier.fallback=exact", "--set", "verifier.ask=never"],
+            "--set verifier.ask=never: ask='never' is unknown",
+        ),
         ([*SCORES, "--set", "verifier.ask=both"], "--set verifier.ask=both: ask without a fallback"),
         ([*SCORES, "--set", "verifier.policy=lax"], "--set verifier.policy=lax: "),
         ([*SCORES, "--set", "verifier.deadline_s=-1"], "--set verifier.deadline_s=-1: "),
@@ -181,7 +196,9 @@ def test_a_table_shows_names_as_they_are(source: Path, tmp_path: Path, capsys: p
 @pytest.mark.parametrize("part", ["reward model", "judge"])
 def test_a_signal_ends_a_run_whose_server_hangs(source: Path, tmp_path: Path, part: str, number: int, code: int) -> None:
     protocol, command, option = (
-        ("vllm", "score", "--reward-model=vllm:") if part == "reward model" else ("chat", "verify", "--set=verifier.fallback=judge:")
+        ("vllm", "score", "--reward-model=vllm:")
+        if part == "reward model"
+        else ("chat", "verify", "--set=verifier.fallback=judge:")
     )
     with servers.running(protocol, servers.Faults(slow_s=60.0)) as server:
         child = subprocess.Popen(

@@ -96,8 +96,19 @@ def test_the_file_flags_and_assignments_reach_the_rule_the_last_the_strongest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = str(rollouts(tmp_path / "in.jsonl", 4))
-    (tmp_path / "reward.toml").write_text('[rule]\nname = "hero"\nw_min = 0.5\nw_max = 2\nk = 5\nalpha = 0.2\nscale = "group"\n')
-    options = ["--reward", str(tmp_path / "reward.toml"), "--alpha", "0.1", "--set", "rule.k=2", "--set", "rule.weighting=false"]
+    (tmp_path / "reward.toml").write_text(
+        '[rule]\nname = "hero"\nw_min = 0.5\nw_max = 2\nk = 5\nalpha = 0.2\nscale = "group"\n'
+    )
+    options = [
+        "--reward",
+        str(tmp_path / "reward.toml"),
+        "--alpha",
+        "0.1",
+        "--set",
+        "rule.k=2",
+        "--set",
+        "rule.weighting=false",
+    ]
     assert main(["score", source, "-o", str(tmp_path / "out.jsonl"), *COLUMNS, *options, "--json"]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
@@ -185,7 +196,16 @@ def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
     tower = r"\boxed{\int {x+y+z+w}^{399} dx}"
     towers = [{**row, "reference": str(n), "response": tower} for n in range(8)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(tower) + "\n" for tower in towers))
-    arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score", "--set", "verifier.deadline_s=100"]
+    arguments = [
+        "score",
+        "in.jsonl",
+        "-o",
+        "out.jsonl",
+        "--reward-model",
+        "column:rm_score",
+        "--set",
+        "verifier.deadline_s=100",
+    ]
     process = subprocess.Popen([*HERO, *arguments], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.jsonl.partial").exists() and time.monotonic() < deadline:

@@ -190,15 +190,9 @@ def test_hybrid_reward_takes_plain_functions_even_closures() -> None:
         lambda rollouts: [float(len(one.response)) for one in rollouts],
         lambda verdicts_B, scores_B, groups_B: verdicts_B + 0.01 * scores_B,
     ) as reward:
-        signals = reward.measure([rollout("yes"), rollout("no")])
-        assert reward.verifier is not None
-        assert [verdict.label for verdict in reward.verifier.verify([rollout("yes"), rollout("no")])] == [
-            "correct",
-            "incorrect",
-        ]
-        assert signals.scores.tolist() == [3.0, 2.0]
-        shaped = reward.shape([1.0, 0.0], [3.0, 2.0], ["p", "p"])
-        assert shaped.rewards.round(3).tolist() == [1.03, 0.02]
+        batch = reward.batch([rollout("yes"), rollout("no")])
+    assert batch.signals.verdicts.tolist() == [1.0, 0.0]
+    assert batch.rewards.round(3).tolist() == [1.03, 0.02]
 
 
 def test_what_is_made_already_is_taken_as_it_is() -> None:

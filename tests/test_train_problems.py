@@ -98,7 +98,9 @@ def test_parquet_is_read_as_json_lines_are() -> None:
     from pyarrow import parquet
 
     parquet.write_table(pa.Table.from_pylist([{"problem": "1+1=", "reference": "2"}]), "p.parquet")
-    Path("r.toml").write_text('reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "p.parquet"\nformat = "plain"')
+    Path("r.toml").write_text(
+        'reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "p.parquet"\nformat = "plain"'
+    )
     assert load_problems(load_recipe("r.toml"), tiny.tokenizer()).dataset["prompt"][:] == ["1+1="]
 
 
@@ -146,6 +148,8 @@ def test_a_missing_file_is_named_with_the_line_of_the_recipe() -> None:
 
 
 def test_a_dataset_that_cannot_be_had_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("r.toml").write_text('reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "no-such-owner/no-such-data"\n')
+    Path("r.toml").write_text(
+        'reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "no-such-owner/no-such-data"\n'
+    )
     with pytest.raises(InputError, match=r"r\.toml:4: cannot get the dataset 'no-such-owner/no-such-data'"):
         load_problems(load_recipe("r.toml"), tiny.tokenizer())

@@ -10,7 +10,7 @@ every process makes the same Batch of whole groups and ends with the same state.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError, SignalError
 from hero_rl.loop import run_sync, together
-from hero_rl.rewards import RewardRule, RuleState, Scale, batch_summary, group_advantages, number_groups
+from hero_rl.rewards import RewardRule, RuleState, Scale, as_rule, batch_summary, group_advantages, number_groups
 from hero_rl.types import (
     LEARNED_YES,
     VERDICT_VALUES,
@@ -144,20 +144,26 @@ class HybridReward:
     """
 
     def __init__(
-        self, verifier: Verifier | None, scorer: Scorer | None, rule: RewardRule, *, max_failure_rate: float = 0.1
+        self,
+        verifier: Verifier | Callable[..., Any] | None,
+        scorer: Scorer | Callable[..., Any] | None,
+        rule: RewardRule | Callable[..., Any],
+        *,
+        max_failure_rate: float = 0.1,
     ) -> None:
         """Put the three together.
 
         Args:
-            verifier: gives verdicts; None where the rule needs none.
-            scorer: gives scores; None where the rule needs none.
-            rule: from ``hero_rl.rewards``.
+            verifier: gives verdicts, or a function that does (``as_verifier``); None where the rule needs none.
+            scorer: gives scores, or a function that does (``as_scorer``); None where the rule needs none.
+            rule: from ``hero_rl.rewards``, or a function (``as_rule``).
             max_failure_rate: a batch in which a larger share of rows *failed* (verifier broke, score missing) raises, so that a
                 dead endpoint cannot train a model on nothing.
 
         Raises:
             InputError: a signal that the rule needs has nobody to give it.
         """
+        rule, verifier, scorer = as_rule(rule), _verifier(verifier), _scorer(scorer)
         if verifier is None and rule.needs_verdicts:
             raise InputError(f"the rule {rule.name!r} needs verdicts and verifier is None; give a verifier")
         if scorer is None and rule.needs_scores:
@@ -345,3 +351,19 @@ async def ascore_with_steps(scorer: Scorer | None, rollouts: Sequence[Rollout]) 
     if scorer is None:
         return np.full(len(rollouts), np.nan)
     return await (scorer.ascore_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.ascore(rollouts))
+
+
+def _verifier(part: Verifier | Callable[..., Any] | None) -> Verifier | None:
+    if part is None or isinstance(part, Verifier):
+        return part
+    from hero_rl.verifiers.function import as_verifier  # here: `import hero_rl` loads no verifier
+
+    return as_verifier(part)
+
+
+def _scorer(part: Scorer | Callable[..., Any] | None) -> Scorer | None:
+    if part is None or isinstance(part, Scorer):
+        return part
+    from hero_rl.scorers.function import as_scorer
+
+    return as_scorer(part)

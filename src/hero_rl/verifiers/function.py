@@ -80,8 +80,12 @@ class FunctionVerifier(Verifier):
             return []
         groups = [list(rollouts)] if self._by_batch else [[rollout] for rollout in rollouts]
         calls = [(self._payload, self._by_batch, _bytes(pickle.dumps(group))) for group in groups]
-        outcomes = await self._sandbox.arun(_CALL, calls)
+        outcomes = await self._sandbox.run(_CALL, calls)
         return [verdict for group, outcome in zip(groups, outcomes, strict=True) for verdict in _verdicts(outcome, len(group))]
+
+    def warm(self) -> None:
+        """Start all workers now."""
+        self._sandbox.warm()
 
     def close(self) -> None:
         """End the workers; safe to call twice."""
