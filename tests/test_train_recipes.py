@@ -76,7 +76,7 @@ def test_paper_recipes_say_what_the_papers_table_says(name: str) -> None:
     assert reward_model["name"] == "local:nvidia/AceMath-7B-RM"
     band = 0.05 if name.endswith("easy") else 0.1
     said = {"alpha": band, "beta": band, "w_min": 0.4, "w_max": 3.0, "k": 6.0, "decay": 0.9}
-    assert loaded.reward.rule == hero(**said)
+    assert (loaded.reward.rule.name, loaded.reward.rule.settings) == ("hero", hero(**said).settings)
     trl = recipe.trl
     assert (trl["num_generations"], trl["max_completion_length"], trl["beta"]) == (
         (8, 8192, 0.0) if qwen else (16, 4096, 0.001)
@@ -124,7 +124,7 @@ def test_recipes_that_extend_in_a_circle_are_refused(tmp_path: Path) -> None:
         ('[policy]\nmodle = "m"\n[data]\npath = "p"\n', ":2: unknown key 'policy.modle'; did you mean 'policy.model'?"),
         (MINIMAL + "[data.columns]\nreferense = 'a'\n", ":7: unknown key 'data.columns.referense'; did you mean 'data.col"),
         ("sead = 1\n" + MINIMAL, ":1: unknown key 'sead'; did you mean 'seed'?"),
-        (MINIMAL + "[qqq]\nx = 1\n", ":6: unknown key 'qqq'; keys: batch, data"),
+        (MINIMAL + "[qqq]\nx = 1\n", ":6: unknown key 'qqq'; keys: description, policy, data"),
         (MINIMAL + "limit = '5'\n", ":6: data.limit = '5': input should be a valid integer"),
         (MINIMAL + "limit = 0\n", ":6: data.limit = 0: input should be greater than 0"),
         ("seed = true\n" + MINIMAL, ":1: seed = True: input should be a valid integer"),

@@ -191,13 +191,14 @@ def load_reward(
     return read_reward([sets, [values] if values else [], *([file] for file in files)], signals=signals)
 
 
-def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True) -> RewardConfig:
+def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True, present: bool = True) -> RewardConfig:
     """Return the reward that some layers describe.
 
     Args:
         sources: layers in groups, the strongest first. A group that names another rule, verifier or reward model starts
             that table anew: settings of the one before do not apply to it.
         signals: as in ``load_reward``.
+        present: the folder of a model must be there already; False where a file is only looked at.
 
     Raises:
         InputError: as ``load_reward``.
@@ -218,7 +219,7 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True) -> 
     check_verifier_table(layers, verifier)
     if model is not None:
         with placed(place_of(layers, ("reward_model", "name"))):
-            check_scorer(model["name"])
+            check_scorer(model["name"], present=present)
             known = {**SCORER_KEYS, **parts.scorer_settings(model["name"])}
         check_keys(layers, "reward_model", model, known)
         check_types(layers, "reward_model", model, {**parts.scorer_types(model["name"]), "cache": str})

@@ -100,8 +100,12 @@ def check_verifier(spec: str) -> None:
         check_verifier(member)
 
 
-def check_scorer(spec: str) -> None:
+def check_scorer(spec: str, *, present: bool = True) -> None:
     """Raise unless ``make_scorer`` has a chance; loads nothing.
+
+    Args:
+        spec: the name.
+        present: a folder must be there already.
 
     Raises:
         InputError: unknown name, missing argument, a path that does not exist, an address that is none.
@@ -112,7 +116,7 @@ def check_scorer(spec: str) -> None:
     if name in REMOTE:
         address(argument, spec=spec)
     path = Path(argument).expanduser()
-    if name in _LOCAL and not path.exists() and (argument[0] in "./~" or argument.count("/") != 1):
+    if present and name in _LOCAL and not path.exists() and (argument[0] in "./~" or argument.count("/") != 1):
         raise InputError(
             f"{spec}: no such folder as {argument!r}; give the folder of a saved transformers "
             "model, or the id of one on the Hugging Face hub (owner/name)"

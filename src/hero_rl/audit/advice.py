@@ -144,7 +144,7 @@ def _about_verifier(verifier: VerifierReport) -> list[Advice]:
     if verifier.labelled_rows and verifier.recall.high < 0.9:
         found.append(
             Advice("verifier", "add a fallback", f"recall is {text(verifier.recall)}: a learned verifier asked only where this "
-                   "one abstains (or rejects) recovers part of it (`--fallback`)")
+                   "one abstains (or rejects) recovers part of it (`verifier.fallback`)")
         )  # fmt: skip
     if verifier.failures > 0.01 * verifier.rows:
         found.append(

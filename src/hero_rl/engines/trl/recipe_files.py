@@ -63,8 +63,9 @@ def load_recipe(name: str, assignments: Sequence[str] = (), *, reward: Path | No
         InputError: no such recipe, not TOML, an unknown key, a value of the wrong type or out of range.
     """
     sets = [assignment(text) for text in reversed(assignments)]
-    if any("extends" in layer.values for layer in sets):
-        raise InputError("--set extends=...: a recipe extends another in its file only")
+    for layer in sets:
+        if "extends" in layer.values:
+            raise InputError(f"{layer.label}: a recipe extends another in its file only")
     sources = [sets, [read_file(reward)] if reward else [], *([layer] for layer in _files(name))]
     layers = tuple(layer for group in sources for layer in group)
     found = combined(sources)
@@ -79,7 +80,7 @@ def load_recipe(name: str, assignments: Sequence[str] = (), *, reward: Path | No
         items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
         raise InputError("\n".join(_explain(item, layers) for item in items)) from None
     described = [[layer._replace(values=_reward_part(layer.values)) for layer in group] for group in sources]
-    return Loaded(name if name in packaged() else Path(name).stem, recipe, read_reward(described), layers)
+    return Loaded(name if name in packaged() else Path(name).stem, recipe, read_reward(described, present=False), layers)
 
 
 def _reward_part(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,5 +49,5 @@ def _step_scorer(reward: HybridReward) -> StepScorer:
     name = f"the reward model {reward.scorer.name!r}" if reward.scorer is not None else "the reward model None"
     raise InputError(
         f"the rule {reward.rule.name!r} shapes the advantages of steps, and {name} scores none; give a process reward model "
-        "(ProcessScorer; in recipes: reward_model.model = 'process:PATH')"
+        "(ProcessScorer; in recipes: reward_model.name = 'process:PATH')"
     )

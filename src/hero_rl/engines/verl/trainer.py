@@ -129,7 +129,7 @@ class HeroMixin(PPOTrainer):
         if not any(found.steps):
             raise InputError(
                 f"the rule {self.hero.rule.name!r} shapes the advantages of steps, and no response of the batch has step "
-                "scores: reward_kwargs.reward_model.class must make a process reward model (ProcessScorer)"
+                "scores: hero.reward_model.name must name a process reward model, such as process:PATH"
             )
         if self._reader is None:
             self._reader = StepReader.of(self.tokenizer)  # verl has none yet when the trainer is made
