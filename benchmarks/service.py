@@ -353,7 +353,8 @@ def soak_service(seconds: float, *, clients: int = 8, hostile: float = 0.05, van
     """The figures of a soak."""
     with tempfile.TemporaryDirectory() as state:
         service = Service(
-            "--verifier", "math", "--set", "verifier.deadline_s=1", "--set", "verifier.workers=2", "--reward-model", "column:rm_score", "--state", state,
+            "--verifier", "math", "--set", "verifier.deadline_s=1", "--set", "verifier.workers=2",
+        "--reward-model", "column:rm_score", "--state", state,
             "--max-failure-rate", "0.5", "--keep-answers", "500",
         )  # fmt: skip
         soak = Soak(service.url, hostile=hostile, vanish=vanish)

@@ -219,7 +219,8 @@ def test_a_training_recipe_reads_the_examples_as_they_are(tmp_path: Path, monkey
 
     monkeypatch.chdir(tmp_path)
     start(write(tmp_path / "in.jsonl", [example("1+1=", GOOD), example("2+2=", GOOD)]), tmp_path / "sft.jsonl")
-    recipe = 'reward_model.name = "local:owner/rm"\n[policy]\nmodel = "m"\n[data]\npath = "sft.jsonl"\nformat = "plain"\n[sft]\npath = "sft.jsonl"\n'
+    recipe = 'reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "sft.jsonl"\nformat = "plain"\n'
+    recipe += '[sft]\npath = "sft.jsonl"\n'
     (tmp_path / "r.toml").write_text(recipe)
     loaded = load_recipe("r.toml")
     assert loaded.recipe.sft is not None

@@ -1,4 +1,7 @@
-"""`docs/reward.md` is true: its examples load, and its tables are those of the code. To write them anew: `python tests/test_reward_docs.py`."""
+"""`docs/reward.md` is true: its examples load, and its tables are those of the code.
+
+To write them anew: `python tests/test_reward_docs.py`.
+"""
 
 from __future__ import annotations
 
