@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -31,18 +30,18 @@ class Metrics:
         self.replays = Counter("hero_replays", "Retried requests that were answered from memory.", registry=self.registry)
         self.registry.register(_Live(live))
 
-    def count_verdicts(self, verdicts_B: ArrayLike, failed_B: ArrayLike) -> None:
+    def count_verdicts(self, verdicts: Iterable[float], failed: Iterable[bool]) -> None:
         """Take some verdicts in, as ``Signals`` has them."""
-        verdicts, failed = np.asarray(verdicts_B, dtype=np.float64), np.asarray(failed_B, dtype=np.bool_)
-        labels = {"correct": verdicts > 0.0, "incorrect": verdicts == 0.0, "abstain": np.isnan(verdicts)}
-        counts = {label: int((rows & ~failed).sum()) for label, rows in labels.items()} | {"failed": int(failed.sum())}
-        for label, count in counts.items():
-            if count:
-                self.verdicts.labels(label).inc(count)
+        for label, count in Counts(map(_label, verdicts, failed)).items():
+            self.verdicts.labels(label).inc(count)
 
     def text(self) -> bytes:
         """What Prometheus reads."""
         return generate_latest(self.registry)
+
+
+def _label(verdict: float, failed: bool) -> str:
+    return "failed" if failed else "abstain" if math.isnan(verdict) else "correct" if verdict > 0.0 else "incorrect"
 
 
 class _Live(Collector):

@@ -120,8 +120,7 @@ class RewardService:
         if verifier is None:
             raise RequestError("bad_input", "this service has no verifier")
         verdicts = await self.within(deadline, verifier.averify(rollouts))
-        failed = [verdict.failed for verdict in verdicts]
-        self.metrics.count_verdicts([verdict.value for verdict in verdicts], failed)
+        self.metrics.count_verdicts((one.value for one in verdicts), (one.failed for one in verdicts))
         return verdicts
 
     async def measure(self, rollouts: Sequence[Rollout], deadline: float) -> Signals:
@@ -266,7 +265,7 @@ class RewardService:
 
     def _check(self, signals: Signals) -> None:
         if self.reward.verifier is not None:
-            self.metrics.count_verdicts(signals.verdicts, signals.failed)
+            self.metrics.count_verdicts(signals.verdicts.tolist(), signals.failed.tolist())
         if self.reward.scorer is not None:
             self.metrics.missing_scores.inc(float((signals.scores != signals.scores).sum()))
         try:
