@@ -70,7 +70,7 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     # what the rule remembers is what the whole file says (sigma-bar: the plain mean), as in `hero score`
     state = rule.apply(verdicts, scores, table.groups, rule.start_whole).state
     signals = Signals.plain(verdicts, scores)
-    batches = {scale: assemble(rule, signals, table.groups, state, scale=scale) for scale in SCALES}
+    batches: dict[Scale, Batch] = {scale: assemble(rule, signals, table.groups, state, scale=scale) for scale in SCALES}
     batch, groups = batches["none"], Groups(table.groups, table.prompts)
     strata = split_strata(verdicts, groups)
     weights_P = np.ones(table.prompts)

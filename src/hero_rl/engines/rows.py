@@ -43,12 +43,12 @@ class Rollouts(NamedTuple):
     """Shape (B,), the row that stands for each rollout."""
     steps: tuple[str, ...]
     """Step scores as ``steps.write_steps`` wrote them; "" where there are none, or several rows."""
-    index: IntArray
-    """Shape (R,), the rollout of each row; -1 for padding."""
+    of_row: IntArray
+    """Shape (R,), the place of each row's rollout; -1 for padding."""
 
     def by_row(self, values_B: FloatArray, *, padding: float) -> FloatArray:
         """Shape (R,), the value of each row's rollout."""
-        return np.where(self.index >= 0, values_B[self.index], padding)
+        return np.where(self.of_row >= 0, values_B[self.of_row], padding)
 
 
 def column_reward(rule: RewardRule, *, max_failure_rate: float = 0.1) -> HybridReward:
@@ -83,7 +83,7 @@ def read_rows(rows: Sequence[Row]) -> Rollouts | None:
         groups=[row.group for row in finals],
         final=np.array(list(last.values()), dtype=np.intp),
         steps=tuple(str((row.info or {}).get("steps") or "") if count[row.rollout] == 1 else "" for row in finals),
-        index=np.array([place[row.rollout] if row.info is not None else -1 for row in rows], dtype=np.intp),
+        of_row=np.array([place[row.rollout] if row.info is not None else -1 for row in rows], dtype=np.intp),
     )
 
 
