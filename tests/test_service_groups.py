@@ -198,7 +198,6 @@ def test_health_and_metrics(server: Server) -> None:
     assert "xxx" not in server.http.get("/metrics").text
 
 
-def test_column_signals_are_missing_in_per_sample_protocols_and_that_is_said(server: Server) -> None:
+def test_column_signals_are_missing_in_the_per_sample_protocol_and_that_is_said(server: Server) -> None:
     answer = server.post("/get_reward", {"query": ["2"], "labels": ["2"]})
     assert (answer.status_code, "'correct'" in answer.json()["error"]["message"]) == (422, True)
-    assert server.post("/classify", {"input": "2"}).json()["error"]["type"] == "no_such_model"

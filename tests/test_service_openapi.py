@@ -21,14 +21,9 @@ allow-extra-parameters = false
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 504]
 
-# what JSON Schema cannot say: lists of equal length, the reward model's vocabulary
+# what JSON Schema cannot say: lists of equal length
 [[operations]]
 include-path = "/get_reward"
-[operations.checks.positive_data_acceptance]
-expected-statuses = ["2xx", 404, 422, 504]
-
-[[operations]]
-include-path = "/classify"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", 404, 422, 504]
 """
@@ -51,7 +46,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:]
-    assert "Tested: 12" in done.stdout
+    assert "Tested: 9" in done.stdout
     assert server.metric("hero_running ") == 0
     assert server.http.get("/healthz").status_code == 200
 
@@ -77,8 +72,5 @@ def test_every_operation_is_described_and_its_example_works(server: Server) -> N
             "/v1/verify",
             "/v1/runs/{run_id}",
             "/get_reward",
-            "/verify",
-            "/classify",
-            "/classify",
         ]
     )

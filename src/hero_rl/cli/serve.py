@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _LIMITS = ServiceSettings()
 HELP = f"""The reward service over HTTP.
 
-Scores whole groups (POST /v1/score_group, /v1/score_groups) and keeps the state of each run_id. Speaks the
-per-sample protocols of OpenRLHF (/get_reward), NeMo-Gym (/verify) and vLLM (/classify), too; they get raw parts.
+Scores whole groups (POST /v1/score_group, /v1/score_groups) and keeps the state of each run_id. Speaks the per-sample
+protocol of OpenRLHF (/get_reward), too, which gets raw parts.
 GET /openapi.json describes everything, /healthz and /metrics are for operators. Stops on SIGTERM when what runs is done.
 
 \b
@@ -102,7 +102,6 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     from hero_rl.engines.service.gather import GatheringScorer
     from hero_rl.engines.service.service import RewardService
     from hero_rl.engines.service.store import StateStore
-    from hero_rl.engines.service.texts import TextScorer
     from hero_rl.scorers import LocalScorer
 
     judge, scorer = config.make_verifier(), config.make_scorer()
@@ -111,10 +110,9 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     store = StateStore(
         state, max_answers=settings.max_answers, max_answer_bytes=settings.max_answer_bytes, answer_age_s=settings.answer_age_s
     )
-    local = scorer if isinstance(scorer, LocalScorer) else None
-    shared = GatheringScorer(local) if local else scorer
+    shared = GatheringScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
     reward = HybridReward(judge, shared, config.rule, max_failure_rate=config.max_failure_rate)
-    return RewardService(reward, store, settings, description=config.resolved(), texts=TextScorer(local) if local else None)
+    return RewardService(reward, store, settings, description=config.resolved())
 
 
 def _token(name: str | None) -> str | None:

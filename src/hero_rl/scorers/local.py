@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -171,22 +171,6 @@ class LocalScorer(Scorer):
     def encode(self, rollout: Rollout) -> list[int]:
         """The token ids that the reward model reads for one rollout."""
         return self._encoder.encode(rollout)
-
-    def score_ids(self, encoded: Sequence[Sequence[int]]) -> FloatArray:
-        """Shape (B,): the scores of token ids as they stand, for callers that form the text themselves; NaN where missing."""
-        rows = [np.asarray(ids, dtype=np.int32) for ids in encoded]
-        with self._lock:
-            return self._score_encoded(rows, [""] * len(rows), None)
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The reward model's own."""
-        return self._tokenizer
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Token ids lie below it."""
-        return int(cast("torch.Tensor", self._model.get_input_embeddings().weight).shape[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._arguments | {"revision": self._commit() or self._arguments["revision"]},)

@@ -12,19 +12,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from hero_rl.engines.service import compat, routes
+from hero_rl.engines.service import openrlhf, routes
 from hero_rl.engines.service.edge import Edge
 from hero_rl.engines.service.problems import RequestError
 from hero_rl.engines.service.service import RewardService
 
 _MAX_SHOWN = 3
-_ROUTERS = (routes.router, compat.router, routes.about)
+_ROUTERS = (routes.router, openrlhf.router, routes.about)
 _KINDS = {404: "not_found", 405: "not_allowed", 400: "bad_input", 422: "bad_input", 413: "too_large"}
 DESCRIPTION = """\
 Rewards for whole groups of responses: a verifier's verdicts, refined by a reward model inside each verdict's band.
 
-`/v1/score_groups` is what a trainer wants. `/get_reward`, `/verify` and `/classify` speak the protocols of OpenRLHF, NeMo-Gym
-and vLLM; they see one sample at a time and give raw parts. Every error is `{"error": {"type", "message"}}`.
+`/v1/score_groups` is what a trainer wants. `/get_reward` speaks the protocol of OpenRLHF, sees one sample at a
+time and gives raw parts. Every error is `{"error": {"type", "message"}}`.
 """
 
 

@@ -24,7 +24,6 @@ from hero_rl.engines.service.metrics import Metrics, gauge, labelled
 from hero_rl.engines.service.problems import RequestError
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Request, StateStore
-from hero_rl.engines.service.texts import TextScorer
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import RuleState, Scale
@@ -58,7 +57,6 @@ class RewardService:
         *,
         scale: Scale | None = None,
         description: Mapping[str, Any] | None = None,
-        texts: TextScorer | None = None,
     ):
         """Put it together; ``close`` closes all of it.
 
@@ -68,9 +66,8 @@ class RewardService:
             settings: limits.
             scale: normalisation of advantages; None: what suits the rule.
             description: the reward as its file says it, for clients that ask (``RewardConfig.resolved``).
-            texts: the reward model for bare texts, where there is one.
         """
-        self.reward, self.store, self.settings, self.texts = reward, store, settings, texts
+        self.reward, self.store, self.settings = reward, store, settings
         self.scale: Scale = scale or reward.rule.scale
         self.description = description
         self.gate = Gate(settings.max_running, settings.max_queued)
