@@ -28,7 +28,6 @@ PROBLEMS: Mapping[str, Problem] = {
     "too_large": Problem(413, "The request is larger, or has more responses, than is allowed."),
     "busy": Problem(429, "The queue is full; come back after Retry-After seconds."),
     "internal": Problem(500, "A fault of the service; its log has the details."),
-    "no_such_model": Problem(501, "This service has no local reward model to classify with."),
     "too_many_failures": Problem(503, "Verifier or reward model failed on too much of the batch; the state is unchanged."),
     "state_not_saved": Problem(503, "The state could not be written; it is unchanged."),
     "draining": Problem(503, "The service is stopping."),

@@ -95,9 +95,9 @@ class JudgeVerifier(Verifier):
             template: ``"chat"`` or ``"plain"``; None: as the format's model was trained.
             model: of an address: see ``RemoteJudge``, also for the following four.
             api_key: of an address.
-            api_key_env: of an address.
-            extra_body: of an address.
-            concurrency: of an address.
+            api_key_env: the environment variable with that key, for a served model.
+            extra_body: further fields of each request to a served model.
+            concurrency: most requests to a served model under way, over all replicas.
 
         Raises:
             InputError: an option out of range, or a prompt file that is none.
