@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from hero_rl.errors import InputError, first_line, require
 from hero_rl.http.failures import EndpointError, Failure, of_status, shorten
 from hero_rl.http.replicas import Replica, choose
+from hero_rl.loop import in_thread
 
 if TYPE_CHECKING:
     import httpx2
@@ -50,6 +51,7 @@ class Sender:
         self._replicas = [Replica(url) for url in settings.urls]
         # A generator of our own: the global one belongs to the user, who may have seeded it.
         self._random = random.Random()
+        self._opening = asyncio.Lock()
         self._client: httpx2.AsyncClient | None = None
         self._answered_at = float("-inf")
         self._gave_up_at = float("-inf")
@@ -64,6 +66,8 @@ class Sender:
                 for every row.
         """
         body = None if payload is None else _body(payload)
+        async with self._opening:  # a client takes a tenth of a second to make: in no request's time, and not the loop's
+            self._client = self._client or await in_thread(self._open_client)
         submitted = time.monotonic()
         async with self._slots:
             if self._last_error is not None and self._gave_up_at > max(submitted, self._answered_at):
@@ -139,11 +143,12 @@ class Sender:
     async def _exchange(self, url: str, method: str, body: bytes | None) -> _Answer | Failure:
         import httpx2
 
+        assert self._client is not None
         limit_s = self._settings.timeout_s
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with asyncio.timeout(limit_s):
-                response = await self._open_client().request(method, url, content=body, headers=headers)
+                response = await self._client.request(method, url, content=body, headers=headers)
         except (TimeoutError, httpx2.TimeoutException) as error:
             connecting = isinstance(error, httpx2.ConnectTimeout)
             words = "no connection" if connecting else "no reply"
@@ -172,22 +177,20 @@ class Sender:
             return Failure("bad_reply", f"the reply is no JSON: {words}", response.status_code)
 
     def _open_client(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            httpx = require("httpx2", extra="remote", purpose="a server behind HTTP")
-            settings = self._settings
-            self._client = cast(
-                "httpx2.AsyncClient",
-                httpx.AsyncClient(
-                    headers=settings.headers,
-                    timeout=httpx.Timeout(settings.timeout_s, connect=min(settings.timeout_s, CONNECT_TIMEOUT_S)),
-                    limits=httpx.Limits(
-                        max_connections=None, max_keepalive_connections=settings.concurrency, keepalive_expiry=KEEP_ALIVE_S
-                    ),
-                    # A proxy from the environment serves the outside world; this machine's own servers are not behind it.
-                    mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+        httpx = require("httpx2", extra="remote", purpose="a server behind HTTP")
+        settings = self._settings
+        return cast(
+            "httpx2.AsyncClient",
+            httpx.AsyncClient(
+                headers=settings.headers,
+                timeout=httpx.Timeout(settings.timeout_s, connect=min(settings.timeout_s, CONNECT_TIMEOUT_S)),
+                limits=httpx.Limits(
+                    max_connections=None, max_keepalive_connections=settings.concurrency, keepalive_expiry=KEEP_ALIVE_S
                 ),
-            )
-        return self._client
+                # A proxy from the environment serves the outside world; this machine's own servers are not behind it.
+                mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+            ),
+        )
 
     def _secrets(self) -> list[str]:
         values = [value.removeprefix("Bearer ") for value in self._settings.headers.values()]
