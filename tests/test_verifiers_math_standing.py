@@ -189,3 +189,76 @@ def test_a_short_text_is_not_read_too_generously() -> None:
     assert relation("C", "C is the answer that most give. B is correct.", "(A) 1 (B) 2 (C) 3") != "equal"
     assert relation("Yes", r"\boxed{\text{No}, 91=7\cdot 13}", "Is 91 prime?") != "equal"
     assert relation("360", "The sum is 900.\n\nQuestion: And outside?\nAnswer: 360", "Find the sum.") != "equal"
+
+
+@pytest.mark.parametrize(
+    ("response", "reference"),
+    [
+        ("The answer is approximately 8.", "8"),
+        (r"\boxed{\text{approximately } 8}", "8"),
+        (r"\boxed{8}, such as this.", "8"),
+        (r"It goes into a box like \boxed{8}, for example.", "8"),
+        ("Cara had 14 pens. Dan takes 8.", "8"),
+        ("So option C works if we have 8.", "8"),
+        ("So twice the number is 8.", "8"),
+        ("Thus there are 8 more than Dan has.", "8"),
+        ("Thus the count is 8 times as large.", "8"),
+        ("Therefore the total is 8. Then we halve it.", "8"),
+        ("The answer is $8$ $9$", "8"),
+        ("Final answer: 8\n9", "8"),
+        ("Answer: C D", "C"),
+        ("Answer: C? D?", "C"),
+        ("My second choice is C.", "C"),
+    ],
+)
+def test_a_value_beside_another_or_of_something_else_is_no_answer(response: str, reference: str) -> None:
+    assert relation(reference, response) != "equal"
+
+
+def test_a_number_in_words_counts_what_was_listed() -> None:
+    assert relation("6", "They are 12, 24, ..., 72. That makes six.") == "equal"
+    assert relation("5", "They are 12, 24, ..., 72. That makes six.") != "equal"
+    assert relation("8", "It takes approximately $\\boxed{8}$ days.") == "equal"
+    assert relation("8", "Answer: 8\n\n8") == "equal"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem"),
+    [
+        ("12", r"\gcd(24,36)", "Find gcd(24,36)."),
+        ("1", r"\lim_{x\to0}\frac{\tan x}{x}", r"Find $\lim_{x\to0}\frac{\tan x}{x}$."),
+        ("15", r"3\cdot5", "What is 3 times 5?"),
+        (r"2\cdot 3^2", "18", "Find the prime factorization of 18."),
+        ("(4,7)", "(y,x)=(4,7)", "Find (x,y)."),
+        ("1,4", "x=1, 4=4", "Find all x."),
+        (r"\{1,4\}", r"\{1\},\{4\}", "Find the set."),
+        (r"\{t\}", "t", "Write the fractional part."),
+        ("2-9", "-7", "What is the range of the scores?"),
+        ("C", "C+0", "Which is right?"),
+        ("6", r"\text{Cara: }6", "How many has Dan, if Cara has 9?"),
+        ("6", "QR=6", "In triangle PQR find PQ."),
+        ("6", r"\text{The second largest is }6", "Find the largest."),
+        (r"\text{no}", r"\text{no, it is true}", "Is it true?"),
+        ("(n,n+2)", "(n,n+2), n>0", "Find all pairs of integers that differ by 2."),
+        (r"\ln|x|+C", r"\ln x+C", r"Find $\int \frac1x\,dx$."),
+        (r"\text{all odd } n>1", r"2m+1, m\in\mathbb{N}", "Find all n."),
+    ],
+)
+def test_what_the_question_asks_is_not_left_to_the_reader(reference: str, answer: str, problem: str) -> None:
+    assert relation(reference, rf"\boxed{{{answer}}}", problem) != "equal"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "problem"),
+    [
+        ("12", "13-1", "Find gcd(24,36)."),
+        ("(4,7)", "(x,y)=(4,7)", "Find (x,y)."),
+        (r"(3,\frac{\pi}{2})", r"(r,\theta)=(3,\frac{\pi}{2})", "Give polar coordinates."),
+        ("6", "PQ=6", "In triangle PQR find PQ."),
+        ("6", r"\text{Dan: }6", "How many has Dan, if Cara has 9?"),
+        (r"\ln x+C", r"\ln|x|+C", r"Find $\int \frac1x\,dx$."),
+        (r"|x-4|", r"\sqrt{(x-4)^2}", "For real x, simplify."),
+    ],
+)
+def test_labels_and_domains_that_agree_with_the_question_count(reference: str, answer: str, problem: str) -> None:
+    assert relation(reference, rf"\boxed{{{answer}}}", problem) == "equal"

@@ -80,6 +80,7 @@ _LETTER = re.compile(
     r"$)",
     re.IGNORECASE,
 )
+_TWO_LETTERS = re.compile(r"[:.)]?\s*(?:or\b|and\b|&|,|/|\||not\b)\s*[(*]*[A-J]\b|[?\s]+[(*]*[A-J][)*?.\s]*$")
 _NEW_SENTENCE = re.compile(
     r"[*_)]*\.\s+(?:I|This|That|It|We|The|So|Therefore|Hence|Thus|Because|Since|Note|Please|Let|Hope|As)\s"
 )
@@ -115,7 +116,8 @@ _HYPOTHETICAL = Caseless(
     r"claimed|"
     r"expect\w*|wish|not|isn't|cannot|can't|someone|would)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
     r"(?:correct |right |final |real |naive |wrong |first )?$|"
-    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid)(?: final| first)? $"
+    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid|second|third|next|backup|other|alternative)"
+    r"(?: final| first| best)? $"
 )
 _CLAUSE_END = re.compile(
     r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|"
@@ -174,7 +176,7 @@ _HEDGE = Caseless(
     r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)"
 )
 _SECOND_THOUGHT = Caseless(
-    r"[$\s]*;\s*if\b|\s*(?:for|at)\b.*\band\b.*\b(?:for|at)\b|"
+    r"[$\s]*\s\$?-?\d|[$\s]*;\s*if\b|\s*(?:for|at)\b.*\band\b.*\b(?:for|at)\b|"
     r"[:.)]?\s*[,;–—-]{0,2}\s*(?:no(?=[,.:;!])|nope\b|(?:oh,? )?wait\b|or (?:rather|better|maybe|perhaps)\b)|\+(?!\w)|"
     r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
     r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[nx]\b)|"
@@ -277,7 +279,7 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
     told = whole.strip(' \t\n*_`"“”').removesuffix(".")
     end = at + len(whole)
     letter = _lettered(whole)
-    if letter is not None:
+    if letter is not None and rest[len(whole) : len(whole) + 1] != "?":
         return Claim(*letter, start, end, "phrase")
     if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told):
         return None
@@ -302,7 +304,7 @@ def _lettered(whole: str) -> tuple[str, str] | None:
     explained = letter in "BCDEFGHJ" and re.match(r"\s+(?:but|not|is|because|since|as)\b", behind)
     if re.match(r"\s+[a-z]|\s*[-+=*/^<>(]", behind) and not explained:
         return None
-    if re.match(r"[:.)]?\s*(?:or\b|and\b|&|,|not\b)\s*[(*]*[A-J]\b", behind) or _SECOND_THOUGHT.match(behind):
+    if _TWO_LETTERS.match(behind) or _SECOND_THOUGHT.match(behind):
         return whole.strip(), whole.strip()
     content = "" if _NEW_SENTENCE.match(behind) else behind.strip(" .*_):")
     has_content = content and re.match(r"[.:)]", whole[match.end(1) :].lstrip("*_"))

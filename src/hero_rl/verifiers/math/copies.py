@@ -21,6 +21,11 @@ _REWRITE = re.compile(
     r"(.{1,60}?)(?=\s+(?:as|in|to|into)\b|[.?!](?:\s|$)|$)",
     re.IGNORECASE,
 )
+_PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
+_UNWORKED = re.compile(
+    r"\\(?:gcd|lcm|lim|i*int|sum|prod|lfloor|lceil|det|max|min|operatorname)(?![A-Za-z])|\\text\{\s*(?:gcd|lcm)"
+)
+_ARITHMETIC = re.compile(r"[\d.\s(){}]+(?:(?:[-+*]|\\cdot|\\times)[\d.\s(){}]+)+")
 _UNDRESSED = re.compile(r"\\(?:text|mathrm)|[{}\s$~\\]")
 _FORMULA = re.compile(r"\$\$?([^$]{2,200})\$\$?|\\\((.{2,200}?)\\\)|\\\[(.{2,200}?)\\\]", re.DOTALL)
 
@@ -46,6 +51,22 @@ def is_to_rewrite(answer: str, problem: str) -> bool:
     """
     given = _to_rewrite(problem)
     return bool(given) and _plain(answer) in given
+
+
+def is_to_work_out(reference: str, answer: str, problem: str) -> bool:
+    r"""Return whether an answer leaves the number asked for to be worked out: a limit, a sum, or the question's own numbers.
+
+    >>> is_to_work_out("6", r"2\cdot 3", "What is 2 times 3?"), is_to_work_out("6", "7-1", "What is 2 times 3?")
+    (True, False)
+    """
+    if not _PLAIN_NUMBER.fullmatch(reference) or not problem or _PLAIN_NUMBER.fullmatch(answer):
+        return False
+    if _UNWORKED.search(answer):
+        return True
+    if not _ARITHMETIC.fullmatch(answer) or answer[0] in "+-":
+        return False
+    given = set(re.findall(r"\d+(?:\.\d+)?", problem[-MAX_PROBLEM_CHARS:]))
+    return given.issuperset(re.findall(r"\d+(?:\.\d+)?", answer))
 
 
 @lru_cache(maxsize=1024)

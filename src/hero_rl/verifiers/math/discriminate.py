@@ -32,6 +32,9 @@ _POINTS = tuple(
 )
 _OTHER_WORDS = ("yes", "no", "none", "infinitely many", "even", "odd", "monday", "tuesday")
 _RELATIONS = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\cup": r"\cap", r"\cap": r"\cup"}
+_RANGE = re.compile(r"\d+\s*-\s*\d+")
+_CALCULATED = re.compile(r"\(?[A-J]\)?\s*(?:[+*^/]|\\(?:cdot|times)(?![A-Za-z]))")
+_OPTION = re.compile(r"\(?[A-J]\)?")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -54,6 +57,14 @@ def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
         yield from _other_equations(reading)
     elif reading.items:
         yield from _other_elements(reading, hints)
+
+
+def misread(reference: str, answer: str) -> str:
+    """Return why a reference may mean something else than what an answer is equal to; "" where it does not."""
+    if _RANGE.fullmatch(reference) and not answer.startswith(reference[:1]):
+        return "reference_unclear"  # 3-5 is a range, not minus two
+    option = _OPTION.fullmatch(reference)
+    return "choice_unclear" if option and _CALCULATED.match(answer) else ""
 
 
 def decoys_of_text(text: str) -> list[str]:

@@ -244,6 +244,14 @@ def as_integers(letter: str, domain: Domain) -> Domain:
     return _settled(letter, domain if domain.base else domain._replace(base="Z"))
 
 
+_COUNTS_FROM = re.compile(
+    r"\bpositive|\bnatural|non-?negative|\bsequence|\bseries\b|\bterms?\b|\bprogression|\bn-?th\b|[<>]|\\(?:g|l)e|_\{?[nkmij]\b|"
+    r"mathbb\s*\{?N|\bcount|\bhow many|\bnumber of|正|数列",
+    re.IGNORECASE,
+)
+"""A question whose letters count something, or are bounded: that they are positive may go without saying."""
+
+
 def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
     """How the qualifiers of a reference and of an answer relate as domains; either may be empty.
 
@@ -271,12 +279,19 @@ def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
         return "left_out" if all(_nearly_same(one, other) for one, other in pairs) else "differ"
     if not here and not there:
         return "same"
-    whole = re.search(r"\binteger|\bnatural|整数", problem, re.IGNORECASE) is not None
-    if not here and not whole and any(one.base == "Z" and letter not in WHOLE_LETTERS for letter, one in there.items()):
-        return "differ"  # the answer narrows what the reference leaves open
+    if not here and _narrows(there, problem):
+        return "differ"
     if all(_goes_without_saying(domain) for domain in (here or there).values()):
         return "left_out"
     return "left_out" if not here and not problem and all(_is_sign(domain) for domain in there.values()) else "differ"
+
+
+def _narrows(there: Domains, problem: str) -> bool:
+    """Return whether an answer's domain narrows what the reference leaves open: to integers, or to positive ones."""
+    if problem and any(one.low is not None for one in there.values()) and not _COUNTS_FROM.search(problem):
+        return True
+    whole = re.search(r"\binteger|\bnatural|整数", problem, re.IGNORECASE) is not None
+    return not whole and any(one.base == "Z" and letter not in WHOLE_LETTERS for letter, one in there.items())
 
 
 def _is_sign(domain: Domain) -> bool:

@@ -15,7 +15,7 @@ from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claim
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
-from hero_rl.verifiers.math.standing import is_guess, is_rough, is_sample, superseded
+from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
 from hero_rl.verifiers.math.words import number_in_words
 
 MAX_BARE_CHARS = 300
@@ -81,7 +81,9 @@ _LAST_LINE = re.compile(r"(?P<name>[A-Za-z])[^\n]*=[^\n]*\n\s*(?P=name)\s*=[^\n=
 """Steps of one line, ``F = ma = 12``, or of two, of which the last has the value."""
 _LINES = re.compile(r"(?:([A-Za-z])\s*=\s*[-\d./]+\s*\n\s*(?!\1)){1,5}[A-Za-z]\s*=\s*[-\d./]+")
 _MIN_CHARS = 15
-_ADVERSE = Caseless(r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b")
+_ADVERSE = Caseless(
+    r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b|^\W*(?:then|now|after that|afterwards)\b"
+)
 
 
 class FoundAnswer(NamedTuple):
@@ -132,7 +134,11 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     if disowned := [box for box in boxes if is_disowned(text, box.start, box.end)]:
         claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
     claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
-    claims = [claim for claim in claims if claim.source == "phrase" or not is_sample(text, claim.start, problem)]
+    claims = [
+        claim
+        for claim in claims
+        if claim.source == "phrase" or not is_sample(text, claim.start, value_end(text, claim), problem)
+    ]
     if claims and claims[0].source in ("phrase", "hashes") and (before := _before_turn(text, claims[0], problem)):
         return before
     turn = _next_turn(text, claims)
@@ -162,7 +168,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         return FoundAnswer("", "none", doubt="claim_unclear")
     between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
     doubted = is_hedged(text, end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0))
-    if doubted or is_guess(text, last.start, end):
+    if doubted or is_guess(text, last.start, end) or has_another_behind(text, last.end, last.text):
         return FoundAnswer("", "none", doubt="hedged")
     also = also_said(text, last.text, last.end) if boxes else []
     boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
@@ -263,16 +269,20 @@ def _before_turn(text: str, claim: Claim, problem: str) -> FoundAnswer | None:
 def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
     stripped = text.strip()
     if cut_off >= 0 or not stripped:
-        return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else FoundAnswer(stripped, "whole")
+        return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else _as_it_stands(stripped)
     if len(stripped) > MAX_BARE_CHARS:
         return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
     if _LINES.fullmatch(stripped):
-        return FoundAnswer(", ".join(line.strip() for line in stripped.splitlines()), "whole")
+        return _as_it_stands(", ".join(line.strip() for line in stripped.splitlines()))
     worked_out = _CHAIN.search(stripped) is not None or _LAST_LINE.search(stripped) is not None
     if words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped) and not _CONCLUDED.search(stripped):
-        return FoundAnswer(stripped, "whole")
+        return _as_it_stands(stripped)
     found = _last_sentence(stripped, problem)
-    return found if found is not None and found.text else FoundAnswer(stripped, "whole")
+    return found if found is not None and found.text else _as_it_stands(stripped)
+
+
+def _as_it_stands(text: str) -> FoundAnswer:
+    return FoundAnswer(text, "whole", rough=is_rough(text, 0, len(text)))
 
 
 def _last_sentence(text: str, problem: str) -> FoundAnswer | None:

@@ -161,7 +161,8 @@ def _with_naturals(a: Family, b: Family) -> Finding:
     relations: list[SetRelation] = [_compare(_naturals(a, begin), _naturals(b, begin)) for begin in (0, 1)]
     if relations[0] == relations[1]:
         return _found(relations[0])
-    return equal("equal_domain_left_out") if relations[1] == "equal" else unsure("conditions_differ")
+    known = any(member.domain is not None and member.domain.natural for member in a.members)
+    return equal("equal_domain_left_out") if relations[1] == "equal" and known else unsure("conditions_differ")
 
 
 def _found(relation: SetRelation) -> Finding:

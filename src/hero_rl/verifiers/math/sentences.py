@@ -111,6 +111,18 @@ _DENIED_AFTER = Caseless(
     r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
     r"ruled out|too)"
 )  # fmt: skip
+_ANOTHER_VALUE = re.compile(
+    r"\b(?P<word>twice|thrice|double|triple|half)\s(?:of\s)?(?:the|that|this|our|its|his|her|their|[$\\]*[a-z]\b)[^.,;:=]{0,40}?"
+    r"\b(?:is|are|equals|was)\b|[\d}$)]\s*(?P<more>(?:more|less|fewer|greater|larger|smaller|older|younger|longer|shorter|"
+    r"times (?:as|"
+    r"more|larger|bigger|greater|smaller|less|that|the))\b)",
+    re.IGNORECASE,
+)
+"""A value that belongs to something else: ``twice the number is 6``, ``3 more than Ben``."""
+_IF = re.compile(r"(?:if|unless|assuming)\b", re.IGNORECASE)
+_HAS_VERB = re.compile(
+    r"\W*(?:(?!(?:only|just|exactly|the|an?|about|or|and|makes?|leaves?|gives?)\b)[A-Za-z]{2,}\W+){2}", re.IGNORECASE
+)
 _LONE_LETTER = re.compile(r"[\s*_(\\{\[\"“`$]*(?:\\text(?:bf)?\{\s*\(?)?([A-J])[)}\]\"”`$*_.:\s]*")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__|\\(?:mathbf|textbf|underline)\{([^{}\n]{1,200})\}")
 _RELATION = re.compile(r"(?<![<>!\\:])=")
@@ -121,6 +133,8 @@ _NONE = re.compile(
     re.IGNORECASE,
 )
 _COUNTS = re.compile(r"\bhow many\b|\bnumber of\b", re.IGNORECASE)
+_COUNTED = re.compile(r"\b(?:that|this|which) (?:makes?|leaves?|gives?)\s*$", re.IGNORECASE)
+"""Before a number in words: ``That makes six``."""
 _NONE_FOLLOWS = re.compile(
     r"(?:,|\b(?:so|hence|thus|therefore|that)\b)\s*(?:(?:and|so|hence|thus|therefore|which|this|it|we|means?|that|implies|"
     r"shows|tells us|conclude|there|(?:the|this) (?:equation|system|quadratic|polynomial|inequality|problem)|is|are|has|have|"
@@ -186,6 +200,10 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
     runs = [run for run in formulas(sentence) if _is_value(sentence, run)]
     denied = [run for run in runs if _is_denied(sentence, run)]
     none = _NONE_FOLLOWS.search(sentence, runs[-1].end) if runs and not _NONE.search(problem) else None
+    if another := _ANOTHER_VALUE.search(sentence, runs[-1].start - 80 if runs and runs[-1].start > 80 else 0):
+        told = (another["word"] or another["more"]).lower().split()[0]
+        if told not in problem.lower():
+            return None
     doubtful = _NO_CLAIM.search(_words_only(sentence, runs))
     if (doubtful and not (none and doubtful.group()[:6].lower() in ("contra", "imposs"))) or (
         denied and len(denied) == len(runs)
@@ -214,9 +232,11 @@ def _chosen(sentence: str, runs: list[Run], problem: str, concludes: bool) -> St
         return UNCLEAR
     if told:
         return _as_stated(sentence, told[-1])
+    if not main and any(_IF.match(sentence, begin) for begin, _ in aside):
+        return UNCLEAR
     if not concludes and len(runs) == 1 and not aside and _DOES.search(sentence[: runs[0].start]):
         return _only_new(sentence, runs, problem)
-    if not concludes and len(sentence.split()) > 3:
+    if not concludes and (len(sentence.split()) > 3 or _HAS_VERB.match(sentence[: runs[0].start])):
         return None
     return _only_new(sentence, main or concluded, problem)
 
@@ -333,7 +353,9 @@ def _in_words(sentence: str) -> Stated | None:
     for match in _NUMBER_WORD.finditer(sentence):
         rest = sentence[match.end() :]
         before = sentence[max(0, match.start() - 120) : match.start()]
-        if (_COPULA.search(before) or _DOES.search(before)) and not re.match(r"\s+(?:of|after|by|side)\b", rest):
+        if (_COPULA.search(before) or _DOES.search(before) or _COUNTED.search(before)) and not re.match(
+            r"\s+(?:of|after|by|side)\b", rest
+        ):
             return Stated(match.group(), match.group(), match.start(), match.end())
     return None
 

@@ -41,7 +41,7 @@ def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare
     if kinds == {"matrix", "set"}:
         return unsure("brackets_differ")
     if kinds == {"tuple"} or "matrix" in kinds:
-        return _compare_ordered(reference, answer, compare)
+        return _compare_ordered(reference, answer, hints, compare)
     if "tuple" in kinds and kinds <= {"tuple", "list", "set"}:
         return _tuple_and_collection(reference, answer, hints, compare)
     return unsure("not_comparable")
@@ -83,6 +83,11 @@ def _is_list_of_tuples(a: Reading, b: Reading) -> bool:
 
 def _compare_collections(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
     expected, given = _alternatives(reference), _alternatives(answer)
+    if reference.kind == "set" and answer.kind == "list" and any(one.kind == "set" for one in answer.items):
+        return unsure("brackets_differ")
+    lone = answer if reference.kind == "set" else reference
+    if {reference.kind, answer.kind} == {"set", "value"} and lone.tree is not None and symbols(lone.tree):
+        return unsure("brackets_differ")  # braces around a letter may be its fractional part
     if any(r"\ldots" in one.text for one in (*expected, *given)):
         return _with_dots(expected, given, compare)
     if "set" in (reference.kind, answer.kind):
@@ -224,7 +229,7 @@ def _sorted_by_size(items: Sequence[Reading]) -> list[Reading] | None:
     ]
 
 
-def _compare_ordered(reference: Reading, answer: Reading, compare: Compare) -> Finding:
+def _compare_ordered(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
     expected, given = reference.items, answer.items
     if not expected or not given:
         return unsure("not_comparable")
@@ -238,6 +243,8 @@ def _compare_ordered(reference: Reading, answer: Reading, compare: Compare) -> F
             return unsure("shapes_differ")
     if _same_names(expected, given):
         return _by_label(expected, given, compare)
+    if answer.label.startswith("(") and _is_relabelled(reference.label, answer.label, hints.text):
+        return unsure("order_unclear")
     finding = _in_order(expected, given, compare)
     if finding.relation != "equal":
         return finding
@@ -289,6 +296,24 @@ def _is_permuted(names: Sequence[str], spelled: str) -> bool:
     """Return whether a text has the names as a tuple in another order."""
     tuples = re.findall(r"\(([^()]{1,60})\)", spelled)
     return any(sorted(one.split(",")) == sorted(names) and one.split(",") != list(names) for one in tuples)
+
+
+def _is_relabelled(expected: str, given: str, problem: str) -> bool:
+    """Return whether a tuple's label, ``(y, x)``, has its letters in another order than the reference's or the question's."""
+    label, other, spelled = (_NO_SPACE.sub("", text) for text in (given, expected, problem))
+    names = label.strip("()").split(",")
+    if other.startswith("("):
+        return label != other and sorted(names) == sorted(other.strip("()").split(","))
+    if label in spelled or names == sorted(names):
+        return label not in spelled and _is_permuted(names, spelled)
+    places = [
+        found.start() if (found := re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", problem)) else -1 for name in names
+    ]
+    return (
+        _is_permuted(names, spelled)
+        or sorted(names) == list("xyz")[: len(names)]
+        or (-1 not in places and places != sorted(places))
+    )
 
 
 def _asks_interval(hints: Hints) -> bool:

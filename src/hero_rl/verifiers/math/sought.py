@@ -28,6 +28,7 @@ _EXCLUSIVE = (
     ("numerator",), ("denominator",), ("slope",), ("intercept",), ("speed",), ("distance",), ("time",), ("first",), ("second",),
 )  # fmt: skip
 _CLASS = {word: index for index, words in enumerate(_EXCLUSIVE) for word in words}
+_ORDINAL = re.compile(r"\b(?:second|third|next|other|another)\b", re.IGNORECASE)
 _EXTREMES = frozenset((_CLASS["maximum"], _CLASS["minimum"]))
 """Which of two values is the larger one, the values say."""
 _TWO_BLANKS = re.compile(r"_{2,}.*_{2,}", re.DOTALL)
@@ -61,13 +62,29 @@ def names_another(label: str, problem: str, letters: frozenset[str]) -> bool:
     True
     """
     asked, name = quantities(problem), squeezed(label)
+    if _is_of_another_person(label, problem) or (
+        (ordinal := _ORDINAL.search(label)) and ordinal[0].lower() not in problem.lower()
+    ):
+        return True
     if asked and name not in asked and re.match(r"\\?[A-Za-z]+", name) and not _kinds(label):
         reversed_segment = len(name) == 2 and name.isupper() and name[::-1] in asked
         used = name[0] in letters or re.sub(r"\W", "", name) in re.sub(r"[^\w ]", "", problem).split() or "'" in name
-        return used and not reversed_segment
+        return (
+            used or (name.isupper() and any(one.isupper() and len(one) == len(name) for one in asked))
+        ) and not reversed_segment
     kinds = _kinds(label)
     wanted = _kinds(" ".join(match["what"] for match in _ASKS.finditer(problem[-MAX_CHARS:])))
     return bool(kinds and wanted and kinds.isdisjoint(wanted))
+
+
+def _is_of_another_person(label: str, problem: str) -> bool:
+    """Return whether a label is the name of somebody in the question who is not the one asked about."""
+    name = re.fullmatch(r"(?:\\text\s*\{\s*)?([A-Z][a-z]+)(?:'s [a-z ]+)?\s*\}?", label.strip())
+    if name is None or name[1] not in problem:
+        return False
+    last = _CONDITION.sub("", re.split(r"[.?!]\s", problem.strip(" ?.!"))[-1])
+    others = re.findall(r"(?<=\s)[A-Z][a-z]+", last)
+    return bool(others) and name[1] not in last
 
 
 @lru_cache(maxsize=2048)

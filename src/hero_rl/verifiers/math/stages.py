@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
-from hero_rl.verifiers.math.copies import is_to_rewrite
+from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out
 from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.extract import (
     MAX_BARE_CHARS,
@@ -104,7 +104,7 @@ def find_pair(
         found = FoundAnswer("", "none")  # nothing but a piece of the question
     pair = pair_of(reference, found, response, problem, fields)
     if found.source == "sentence" and isinstance(response, str) and len(response) <= MAX_BARE_CHARS:
-        whole = pair_of(reference, FoundAnswer(response.strip(), "whole"), "", problem, fields)
+        whole = pair_of(reference, FoundAnswer(response.strip(), "whole", rough=found.rough), "", problem, fields)
         if isinstance(whole, Pair) and compare_pair(whole).finding.relation == "equal":
             return whole  # the response is nothing but an answer in words
     apart = found.source == "boxes" and isinstance(response, str) and _APART.search(response) is not None
@@ -199,7 +199,9 @@ def _compare(pair: Pair) -> Stage:
         and _is_equation(reference) == _is_equation(answer)
         and not _is_chain(reference)
     )
-    if wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
+    if wants_sympy and is_to_work_out(reference, answer, pair.problem):
+        finding, wants_sympy = unsure("copied_from_question"), False
+    elif wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
         finding, wants_sympy = different("answer_unreadable"), False
     elif wants_sympy and (heavy := too_heavy(answer)):
         finding, wants_sympy = unsure(heavy), False

@@ -25,8 +25,15 @@ _EXAMPLE = re.compile(
     r"(?: is| would be)?)[,:]?" + _OPEN + "$",
     re.IGNORECASE,
 )
+_SAMPLE_BEHIND = re.compile(
+    r"[\s$*_)}\]\\]*[,;(–—-]?\s*(?:such as this\b|like (?:this|so)\b|for (?:example|instance|illustration)\b|as an (?:example|"
+    r"illustration)\b|e\.\s?g\.|in this (?:way|format|form|style)\b|"
+    r"is (?:just |only )?(?:an? )?(?:example|sample|placeholder)\b)",
+    re.IGNORECASE,
+)
 _ASKS_EXAMPLE = re.compile(r"\b(?:example|instance|such|an? (?:\w+ )?(?:pair|number|function|set|value))\b", re.IGNORECASE)
 
+_ANOTHER = re.compile(r"[\s$*_.,;)\]\\]*\s[\s$*_(\[\\]*(-?[\d.,/]*\d)[\s$*_.)\]\\]*")
 _FORMER = re.compile(
     r"\b(?:(?:previous|earlier|old|former|first|initial|original|prior|preceding|outdated)(?: \w+)? (?:answer|value|result|"
     r"attempt|guess|try|claim|calculation|solution|response|estimate|box|version|draft|computation)|"
@@ -64,8 +71,11 @@ _ROUGH_BEFORE = re.compile(
     + _OPEN + "$",
     re.IGNORECASE,
 )  # fmt: skip
+_APPROXIMATELY = re.compile(r"\bapproximately\s*" + _OPEN + "$", re.IGNORECASE)
+"""Before a box it is a habit of speech; elsewhere it doubts an exact value."""
 _ROUGH_INSIDE = re.compile(
-    r"\b(?:about|roughly|around|circa|(?:vicinity|region|neighbou?rhood) of)\b[\s}*_$\\(]*-?\d|\d[\s}*_$\\),]*(?:-?ish\b|"
+    r"\b(?:about|roughly|around|approximately|circa|"
+    r"(?:vicinity|region|neighbou?rhood) of)\b[\s}*_$\\(]*-?\d|\d[\s}*_$\\),]*(?:-?ish\b|"
     r"or so\b|more or less\b|give or take\b|or thereabouts\b)",
     re.IGNORECASE,
 )
@@ -75,7 +85,20 @@ _ROUGH_BEHIND = re.compile(
     re.IGNORECASE,
 )
 
-_SAMPLE_SIGNS = ("e.g", "e. g", "ample", "instance", "such as", "like", "ormat", "emplate", "lacehold", "your ")
+_SAMPLE_SIGNS = (
+    "e.g",
+    "e. g",
+    "ample",
+    "instance",
+    "such as",
+    "like",
+    "ormat",
+    "emplate",
+    "lacehold",
+    "your ",
+    "illustr",
+    "in this ",
+)
 _FORMER_SIGNS = (
     "former", "earl", "previous", "old", "first", "initial", "original", "prior", "preced", "outdated", "before", "corrected",
     "revised", "updated", "amended", "changed", "replaced", "superseded",
@@ -91,17 +114,17 @@ _ROUGH_SIGNS = (
 """Pieces of text without which the patterns cannot match; looking for them is quicker."""
 
 
-def is_sample(text: str, start: int, problem: str) -> bool:
+def is_sample(text: str, start: int, end: int, problem: str) -> bool:
     r"""Return whether a claim only shows the format: ``write your answer like \boxed{5}``; a question may ask for examples.
 
-    >>> is_sample(r"Put it in a box, e.g. \boxed{5}", 22, "Find n.")
+    >>> is_sample(r"Put it in a box, e.g. \boxed{5}", 22, 30, "Find n.")
     True
     """
-    before = text[max(0, start - _BEFORE_CHARS) : start]
-    if not _has(before.lower(), _SAMPLE_SIGNS):
+    before, behind = text[max(0, start - _BEFORE_CHARS) : start], text[end : end + _NEAR_CHARS]
+    if not _has((before + behind).lower(), _SAMPLE_SIGNS):
         return False
     before = _last_sentence(before)
-    if _EXAMPLE.search(before):
+    if _EXAMPLE.search(before) or _SAMPLE_BEHIND.match(behind):
         return _ASKS_EXAMPLE.search(problem) is None
     return _SAMPLE.search(before) is not None
 
@@ -123,6 +146,14 @@ def superseded(text: str, start: int, end: int, problem: str) -> int:
     return -1 if latter is None else end + latter.start("value")
 
 
+def has_another_behind(text: str, end: int, value: str) -> bool:
+    """Return whether a text ends in another bare number behind a claim, on a line of its own: ``5``, and then ``6``."""
+    if not 1 < len(text) - end < _NEAR_CHARS:
+        return False
+    another = _ANOTHER.fullmatch(text, end)
+    return another is not None and another[1] not in value
+
+
 def is_guess(text: str, start: int, end: int) -> bool:
     """Return whether the words around a claim call it a guess: ``maybe 5``, ``5, I suppose``."""
     before, inside, behind = text[max(0, start - _BEFORE_CHARS) : start], text[start:end], text[end : end + _NEAR_CHARS]
@@ -138,6 +169,7 @@ def is_rough(text: str, start: int, end: int) -> bool:
     before, inside, behind = text[max(0, start - _BEFORE_CHARS) : start], text[start:end], text[end : end + _NEAR_CHARS]
     return _has((before + inside + behind).lower(), _ROUGH_SIGNS) and (
         _ROUGH_BEFORE.search(before) is not None
+        or (_APPROXIMATELY.search(before) is not None and not inside.startswith("\\"))
         or _ROUGH_INSIDE.search(inside) is not None
         or _ROUGH_BEHIND.match(behind) is not None
     )

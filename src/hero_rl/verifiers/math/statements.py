@@ -79,6 +79,8 @@ def says_no_more(reference: str, answer: str, problem: str) -> bool:
         return False
     shorter, longer = (expected, given) if len(expected) <= len(given) else (given, expected)
     rest = longer - shorter
+    if not shorter.isdisjoint(("yes", "no")) and not rest.isdisjoint(("true", "correct", "right", "false", "wrong")):
+        return False
     if not shorter <= longer or not rest <= _words_of(problem) or not rest.isdisjoint(_UNLIKE - _HARMLESS):
         return False
     if not rest:

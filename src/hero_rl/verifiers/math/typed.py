@@ -10,8 +10,8 @@ from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
-from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite
-from hero_rl.verifiers.math.discriminate import decoys
+from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, is_to_work_out
+from hero_rl.verifiers.math.discriminate import decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
@@ -64,8 +64,12 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
     finding = _compare_hinted(reference, answer, problem, hints)
     if finding.relation == "different" and fields.ordered is False and read(reference).kind == read(answer).kind == "tuple":
         return unsure("order_unclear")
-    if finding.relation == "equal" and (_is_copied(answer, hints) or is_to_rewrite(answer, problem)):
+    if finding.relation == "equal" and (
+        _is_copied(answer, hints) or is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem)
+    ):
         return unsure("copied_from_question")
+    if finding.relation == "equal" and (doubt := misread(reference, answer)):
+        return unsure(doubt)
     if finding.reason == "equal_converted" and is_given(answer, read(answer).unit, problem):
         return unsure("copied_from_question")
     if finding.relation == "equal" and order_is_open(hints, fields):

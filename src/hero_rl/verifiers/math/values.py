@@ -23,6 +23,9 @@ _MAX_RENAMED = 2
 _FREE_LETTERS = frozenset("nmkjlrstpquxyzcCKN")
 """Letters that commonly stand for a variable, an integer or a constant of one's own choice."""
 _INTEGERS = frozenset("kmnlj")
+_IN_PRIMES = re.compile(
+    r"\bfactori[sz]ation|\bfactori[sz]e\b|\bproduct of (?:its )?(?:primes|prime (?:factors|numbers|powers))", re.I
+)
 _GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
 
@@ -56,6 +59,8 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     if relation == "equal":
         form = _check_form(a, b, hints)
         narrowed = form == EQUAL and _has_absolute(a) != _has_absolute(b) and bool(symbols(a))
+        if narrowed and hints.given and _has_log_of_absolute(a) and not hints.positive:
+            return unsure("equal_for_positive_numbers")  # the answer leaves out negative numbers
         return equal("equal_for_positive_numbers") if narrowed else form
     if relation == "equal_if_positive":
         plain = hints.positive and not _has_absolute(a) and not _has_absolute(b)
@@ -69,6 +74,10 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
 
 def _has_absolute(tree: Node) -> bool:
     return any(node.op == "fn" and node.name == "abs" for node in walk(tree))
+
+
+def _has_log_of_absolute(tree: Node) -> bool:
+    return any(node.op == "fn" and node.name in ("ln", "log") and any(map(_has_absolute, node.args)) for node in walk(tree))
 
 
 def _same_digits(a: Node, b: Node) -> bool:
@@ -227,6 +236,8 @@ def _check_form(a: Node, b: Node, hints: Hints) -> Finding:
     factors, given = _factors(a), _factors(b)
     if factors >= 2 and given < factors and (hints.factored or not hints.given):
         return different("not_factored") if hints.factored else unsure("not_factored")
+    if b.op == "num" and a.op in ("mul", "pow") and not symbols(a) and _IN_PRIMES.search(hints.text):
+        return unsure("not_factored")
     if hints.expanded and not hints.factored and factors < 2 <= given:
         return unsure("not_expanded")
     return EQUAL
