@@ -62,11 +62,15 @@ def test_the_make_targets_exist():
     assert named <= targets
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^    hero (\w+)", README, re.MULTILINE))))
+COMMANDS = re.findall(r"^    hero (\w+)(?: (init|show|prepare|split|run|compare|train|eval)\b)?(.*)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", sorted({(name, sub) for name, sub, _ in COMMANDS}), ids=" ".join)
 def test_the_commands_exist_with_the_options_named(command):
-    text = run(f"from hero_rl.cli import main; raise SystemExit(main(['{command}', '--help']))", ROOT).stdout
-    for line in re.findall(rf"^    hero {command}(.*)", README, re.MULTILINE):
-        for option in re.findall(r"\s(--?[a-z-]+)", line):
+    arguments = [*filter(None, command), "--help"]
+    text = run(f"from hero_rl.cli import main; raise SystemExit(main({arguments}))", ROOT).stdout
+    for rest in [rest for name, sub, rest in COMMANDS if (name, sub) == command]:
+        for option in re.findall(r"\s(--?[a-z-]+)", rest):
             assert option in text
 
 
