@@ -107,7 +107,7 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
         InputError: unknown rule, key or value.
     """
     name, _, tail = text.partition(":")
-    if name not in (*ARMS, *VERIFIER_ARMS, *rewards.RULES) and "=" not in (function := tail.partition(":")[0]):
+    if name not in (*ARMS, *VERIFIER_ARMS, *rewards.RULES) and (function := tail.partition(":")[0]) and "=" not in function:
         name, tail = f"{name}:{function}", tail.partition(":")[2]  # module:function
     tuned, verifier = VERIFIER_ARMS.get(name, (name, "strict"))
     if tuned in ARMS:
@@ -118,7 +118,7 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
         arm = Arm(rule=name, scale=rewards.make_rule(name, {}).scale, learning_rate=learning_rate)
     else:
         known = ", ".join(dict.fromkeys([*ARMS, *VERIFIER_ARMS, *rewards.RULES]))
-        raise InputError(f"rule {name!r} is unknown; choose from {known}, with settings as in hero:alpha=0.2")
+        raise InputError(f"rule {name!r} is unknown; choose from {known}, module:function, with settings as in hero:alpha=0.2")
     for part in filter(None, tail.split(",")):
         arm = _changed(arm, part, text)
     if not rewards.make_rule(arm.rule, arm.settings).needs_verdicts and arm.verifier != "strict":
