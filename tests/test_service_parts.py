@@ -21,6 +21,7 @@ from hero_rl.engines.service.problems import PROBLEMS, RequestError
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import FILE, Request, StateStore
 from hero_rl.errors import InputError
+from hero_rl.loop import in_thread
 from hero_rl.types import FloatArray
 from strategies import examples
 
@@ -136,10 +137,10 @@ class Slow:
         self.batches: list[list[int]] = []
         self.go = threading.Event()
 
-    def __call__(self, items: Sequence[int]) -> FloatArray:
+    async def __call__(self, items: Sequence[int]) -> FloatArray:
         self.batches.append(list(items))
         if len(self.batches) == 1:
-            self.go.wait(5)
+            await in_thread(self.go.wait, 5)
         if any(item < 0 for item in items):
             raise InputError("negative")
         return np.array([2.0 * item for item in items])

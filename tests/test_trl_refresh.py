@@ -161,8 +161,8 @@ def test_a_new_run_refuses_the_rounds_of_another(tmp_path: Path) -> None:
 class Learned(tiny.Letters):
     """Says "correct" as a model would, and "incorrect" by rule."""
 
-    def _judge(self, rollout: Rollout) -> Verdict:
-        verdict = super()._judge(rollout)
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        verdict = super().judge(rollout)
         return verdict._replace(learned=verdict.label == "correct")
 
 

@@ -20,6 +20,7 @@ from strategies import examples
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
 
 from hero_rl.errors import InputError, MissingDependencyError
+from hero_rl.loop import run_sync
 from hero_rl.sandbox import Sandbox, SandboxSettings
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import MathVerifier
@@ -113,7 +114,7 @@ def test_hostile_answers_cost_their_deadline_at_most() -> None:
     assert len(HOSTILE) == 35
     settings_ = SandboxSettings(workers=2, deadline_s=DEADLINE_S, warm_up=("hero_rl.verifiers.math.symbolic:warm_up",))
     with Sandbox(settings_) as box:
-        outcomes = box.run("hero_rl.verifiers.math.symbolic:compare", [["5", answer] for answer in HOSTILE])
+        outcomes = run_sync(box.run("hero_rl.verifiers.math.symbolic:compare", [["5", answer] for answer in HOSTILE]))
     assert all(outcome.elapsed_s < DEADLINE_S + 1.0 for outcome in outcomes)
     assert {outcome.kind for outcome in outcomes} <= {"value", "timeout", "memory", "crash"}
     assert not any(outcome.value == "equal" for outcome in outcomes)
