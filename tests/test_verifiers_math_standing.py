@@ -262,3 +262,82 @@ def test_what_the_question_asks_is_not_left_to_the_reader(reference: str, answer
 )
 def test_labels_and_domains_that_agree_with_the_question_count(reference: str, answer: str, problem: str) -> None:
     assert relation(reference, rf"\boxed{{{answer}}}", problem) == "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        r"\boxed{\boxed{8}+1}",
+        r"\boxed{3, \boxed{8}}",
+        r"\boxed{\text{not } \boxed{8}}",
+        r"\boxed{\frac{\boxed{8}}{3}}",
+        r"\boxed{\frac{1}{9}} / \boxed{8}",
+        r"\boxed{\approx 8}",
+        r"My best guess: \boxed{8}",
+        r"A dummy value: \boxed{8}",
+        r"We cannot solve this, so we print \boxed{8}.",
+        r"\boxed{8} (this is not my answer)",
+        "The answer is 8, unless it is 9.",
+        "The answer is 8 provided that all move, otherwise it is 9.",
+        "Answer: 8 vs 9",
+        "Die Antwort ist 8 oder 9.",
+        "La respuesta es 8 o 9.",
+        "答案是8或9",
+        "答え: 8ではない",
+        "Die Antwort ist ungefähr 8.",
+        "答案：大约8",
+        "It cannot be that the answer is 8.",
+        "I refuse to say that the answer is 8.",
+        "The answer is 8 -- wrong, of course.",
+        "The answer is 8 is what most say.",
+        "The answer is the cube of 8.",
+        "The answer is 8 short of 20.",
+        "The answer is 8, multiplied by the number of weeks.",
+        "The answer to an easier question is 8.",
+        '{"answer": 8, "answer2": 9}',
+        "1. 3\n2. 9\n3. 8",
+    ],
+)
+def test_a_hedge_or_a_stopgap_is_no_answer(response: str) -> None:
+    assert relation("8", response) != "equal"
+
+
+def test_a_box_in_a_box_and_words_of_a_claim_count() -> None:
+    for response in (
+        r"\boxed{\boxed{8}}",
+        r"\boxed{x = \boxed{8}}",
+        r"\boxed{\text{\boxed{8}}}",
+        "Die Antwort ist 8.",
+        "答案是8",
+    ):
+        assert relation("8", response) == "equal"
+    assert relation("60", r"\boxed{\frac{180}{3}}", "A car drives 180 km in 3 h. How fast is it?") == "unsure"
+    assert relation(r"\frac{4}{3}", r"\boxed{\frac{4}{3}}", "What is 4 divided by 3?") == "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is 8 in base 9.",
+        "It is 8, hmm, no.",
+        "It is 8. I lied.",
+        r"\boxed{8}. Ignore the box.",
+        r"answer ≠ \boxed{8}",
+        r"\boxed{8} is an upper bound.",
+        r"\boxed{8} at most",
+        "Ответ: не 8",
+        "答案: 不是 8",
+        "答え: 8か9",
+        r"\boxed{8x/x}",
+    ],
+)
+def test_a_value_that_is_denied_or_bounded_is_no_answer(response: str) -> None:
+    assert relation("8", response) != "equal"
+
+
+def test_a_reason_that_contradicts_and_an_interval_for_a_point_are_no_answers() -> None:
+    question = "Is the number prime?"
+    assert relation(r"\text{no}", r"\boxed{\text{no, it is prime}}", question) != "equal"
+    assert relation(r"\text{no}", r"\boxed{\text{no, it is not prime}}", question) == "equal"
+    assert relation("(2,5)", r"\boxed{2<x<5}", "Find the centre of the circle.") != "equal"
+    assert relation("(2,5)", r"\boxed{2<x<5}", "Solve the inequality.") == "equal"

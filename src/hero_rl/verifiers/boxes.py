@@ -20,6 +20,9 @@ _ANY_BOX = re.compile(
 )
 
 
+_LABEL = re.compile(r"[\s$]*[A-Za-z](?:_\{?\w\}?)?\s*=[\s$]*")
+
+
 class Box(NamedTuple):
     """One box of a text."""
 
@@ -69,7 +72,7 @@ def find_boxes(text: str) -> tuple[list[Box], int]:
     r"""Return all complete boxes in order, outermost only, and where a box begins that is never closed (-1: none).
 
     Beside ``\boxed{...}`` and ``\fbox{...}`` this reads ``\framebox[width]{...}`` and boxes without braces, as in
-    ``\boxed7``. A box that wraps another has the inner one's content. Takes time proportional to the text's length.
+    ``\boxed7``. Of a box in another only the content is kept. Takes time proportional to the text's length.
     """
     open_braces: list[tuple[int, int] | None] = []
     boxes: list[Box] = []
@@ -83,10 +86,12 @@ def find_boxes(text: str) -> tuple[list[Box], int]:
         elif mark == "{":
             open_braces.append(None)
         elif mark == "}" and open_braces and (begin := open_braces.pop()) is not None:
-            content, inner = text[begin[1] : token.start()].strip(), ""
+            content, stop = "", token.start()
             while boxes and boxes[-1].start >= begin[0]:
-                inner = inner or boxes[-1].content
-                boxes.pop()
-            boxes.append(Box(inner or content, begin[0], token.end()))
+                inner = boxes.pop()
+                content, stop = f"{inner.content}{text[inner.end : stop]}{content}", inner.start
+            lead = text[begin[1] : stop]
+            content = content if content and _LABEL.fullmatch(lead) else f"{lead}{content}"
+            boxes.append(Box(content.strip(), begin[0], token.end()))
     cut_off = max((begin[0] for begin in open_braces if begin is not None), default=-1)
     return boxes, cut_off

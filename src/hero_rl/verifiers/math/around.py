@@ -38,7 +38,7 @@ _BOUNDED = re.compile(r"(?:[≤≥]|[<>]=|\\[lg]eq?(?:slant)?)\s*$")
 _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}]*\}\s*)?)?\{\s*$")
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
 _BEFORE = re.compile(
-    r"(?:[-−+/^<>≠≤≥±×÷√|\d\\]|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*)$"
+    r"(?:[-−+/^<>≠≤≥±×÷√|\d\\]|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*)$"
 )
 _BEHIND = re.compile(
     r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"
@@ -116,7 +116,10 @@ _WORD_BEHIND = Caseless(
     r"choose)\s+[$\\({]*(?:\d|[nkx]\b)|"
     r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)"
 )
-_COMPARED_BEHIND = Caseless(r"[\s$*_})\]\\~]*(?:more|less|fewer|greater|larger|smaller) than\b")
+_COMPARED_BEHIND = Caseless(
+    r"[\s$*_})\]\\~]*(?:(?:more|less|fewer|greater|larger|smaller) than\b|at (?:most|least)\b|"
+    r"is an? (?:\w+ )?(?:upper|lower) bound\b)"
+)
 _OTHER_BEFORE = re.compile(
     r"(?:[A-Za-z]\s*=\s*)[^=\n.]{1,30}?[\s$]*(?:\\text\{)?\s*\bor\b[}\s$\\(]*(?:[A-Za-z]\s*=\s*)?$|"
     r"(?:\bare|\bis|=|\beither|:)\s*[\s$\\(]*-?\d[^=\n.]{0,30}?(?:\bor\b|\band\b)[}\s$\\(]*$|"

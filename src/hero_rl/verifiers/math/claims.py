@@ -114,7 +114,9 @@ _HYPOTHETICAL = Caseless(
     r"(?:not|n't|never|hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|"
     r"says?|said|claims?|"
     r"claimed|"
-    r"expect\w*|wish|not|isn't|cannot|can't|someone|would)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
+    r"expect\w*|wish|not|isn't|cannot|can't|someone|would|"
+    r"(?:cannot|can't|can not) be|(?:refuse|hesitate|decline) to \w+|"
+    r"(?:nobody|no one|would) (?:\w+ )?say)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
     r"(?:correct |right |final |real |naive |wrong |first )?$|"
     r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid|second|third|next|backup|other|alternative)"
     r"(?: final| first| best)? $"
@@ -143,7 +145,8 @@ _RETRACTION = Caseless(
     r"all|not|still|in fact|of course|simply|quite)\s+)*(?:wrong|incorrect|right\b(?<=not right)|correct\b(?<=not correct)|"
     r"correct\b(?<=n't correct)|right\b(?<=n't right)|true\b(?<=not true)|mistaken?|a mistake|an error|impossible|false|"
     r"invalid|"
-    r"the answer\b(?<=not the answer))|ignore (?:that|the above|the previous|this)|"
+    r"the answer\b(?<=not the answer)|my answer\b(?<=not my answer))|"
+    r"ignore (?:that|the above|the previous|this|the box|the answer|it)|i lied\b|(?:was|is) (?:only |just )?a joke\b|"
     r"(?:it|that|this|which|answer|value|result) should (?:have been|instead be|actually be|really be|rather be)\b|"
     r"(?:now i (?:see|get|find|have|realize)|instead,?) (?:that )?(?:it|the \w+) (?:should|must|is)\b|"
     r"(?:corrected|revised|updated):|"
@@ -156,6 +159,7 @@ _TURN = Caseless(
     r"hold on|however, (?:the|this) (?:answer|result))"
 )
 _WRONG_AFTER = Caseless(
+    r"\s*[–—(-]+\s*(?:wrong|incorrect|false|mistaken|not (?:really|true|correct|right|my|our))\b|"
     r"[\s$.,;*_})\]\\]*(?:is|was|are|would be|cannot be|can't be)\s+(?:\w+\s+){0,2}(?:wrong|incorrect|false|mistaken|"
     r"impossible|"
     r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
@@ -176,12 +180,19 @@ _HEDGE = Caseless(
     r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)"
 )
 _SECOND_THOUGHT = Caseless(
-    r"[$\s]*\s\$?-?\d|[$\s]*;\s*if\b|\s*(?:for|at)\b.*\band\b.*\b(?:for|at)\b|"
+    r"[$\s]*\s\$?-?\d|[$\s]*;\s*if\b|\s*(?:vs\.?|versus)\s|\s+(?:is|was)\s|"
+    r"\s*,\s*[\"'](?:answer|alt|other|option|result)\w*[\"']\s*:|"
+    r"[$\s]*(?:oder|ou(?: bien)?|o|или|或者?|または|또는|hoặc|lub|oppure|か)\s*[$\\(]*-?\d|\s*(?:ではな|じゃな|가 아)|"
+    r"[\s)]*(?:short of|shy of|above|below|beyond)\s+\w|"
+    r"[\s)]*(?:more|less|fewer|greater|larger|smaller) than (?:you|we|i|the|that)\b|"
+    r"\s*,?\s*(?:multiplied|divided|increased|decreased|reduced|raised)\b|"
+    r"\s*in (?:base|the list|this list|the table|the row)\b|\s*mod(?:ulo)?\b|"
+    r"\s*(?:for|at)\b.*\band\b.*\b(?:for|at)\b|"
     r"[:.)]?\s*[,;–—-]{0,2}\s*(?:no(?=[,.:;!])|nope\b|(?:oh,? )?wait\b|or (?:rather|better|maybe|perhaps)\b)|\+(?!\w)|"
     r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
     r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[nx]\b)|"
     r"[\s,]*(?:root\s+\d|pi\b|point\s+\w|[ie]\b(?!\.\w)(?=\W*$)|factorial\b)|\s*,\s*(?:squared|cubed|doubled|halved|tripled)\b|"
-    r"\s*(?:if|when)\b.*\b(?:and|or|but|otherwise|else)\b|\s*(?:otherwise|unless)\b",
+    r"\s*(?:if|when|provided|in case|as long as)\b.*\b(?:and|or|but|otherwise|else)\b|[\s,]*(?:otherwise|unless)\b",
     re.DOTALL,
 )
 """What makes a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
@@ -289,6 +300,8 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
     if stated is not None:
         only_that = not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
         return Claim(told if only_that else stated.text, stated.bare, start, end, "phrase")
+    if re.search(r"\bif\b[^\n]*\belse\b", whole):
+        return Claim(told, told, start, end, "phrase")
     inner = stated_in(whole, marked=True)
     if inner is not None and inner.text and (len(whole.split()) > 3 or not whole.isascii()):
         return Claim(inner.text, inner.bare, start, end, "phrase")

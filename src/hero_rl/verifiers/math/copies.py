@@ -22,8 +22,9 @@ _REWRITE = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
+_QUOTIENT = re.compile(r"\\frac\{\d+\}\{\d+\}|\d+/\d+")
 _UNWORKED = re.compile(
-    r"\\(?:gcd|lcm|lim|i*int|sum|prod|lfloor|lceil|det|max|min|operatorname)(?![A-Za-z])|\\text\{\s*(?:gcd|lcm)"
+    r"\\(?:gcd|lcm|lim|i*int|sum|prod|lfloor|lceil|det|max|min|operatorname|sin|cos|tan|cot|sec|csc)(?![A-Za-z])|\\text\{\s*(?:gcd|lcm)"
 )
 _ARITHMETIC = re.compile(r"[\d.\s(){}]+(?:(?:[-+*]|\\cdot|\\times)[\d.\s(){}]+)+")
 _UNDRESSED = re.compile(r"\\(?:text|mathrm)|[{}\s$~\\]")
@@ -59,12 +60,11 @@ def is_to_work_out(reference: str, answer: str, problem: str) -> bool:
     >>> is_to_work_out("6", r"2\cdot 3", "What is 2 times 3?"), is_to_work_out("6", "7-1", "What is 2 times 3?")
     (True, False)
     """
-    if not _PLAIN_NUMBER.fullmatch(reference) or not problem or _PLAIN_NUMBER.fullmatch(answer):
+    if not problem or not _PLAIN_NUMBER.fullmatch(reference):
         return False
-    if _UNWORKED.search(answer):
-        return True
-    if not _ARITHMETIC.fullmatch(answer) or answer[0] in "+-":
-        return False
+    quotient = reference.isdecimal() and _QUOTIENT.fullmatch(answer) is not None
+    if not quotient and (_PLAIN_NUMBER.fullmatch(answer) or not _ARITHMETIC.fullmatch(answer)):
+        return _UNWORKED.search(answer.rpartition("=")[2]) is not None
     given = set(re.findall(r"\d+(?:\.\d+)?", problem[-MAX_PROBLEM_CHARS:]))
     return given.issuperset(re.findall(r"\d+(?:\.\d+)?", answer))
 

@@ -33,6 +33,8 @@ _POINTS = tuple(
 _OTHER_WORDS = ("yes", "no", "none", "infinitely many", "even", "odd", "monday", "tuesday")
 _RELATIONS = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\cup": r"\cap", r"\cap": r"\cup"}
 _RANGE = re.compile(r"\d+\s*-\s*\d+")
+_POINT = re.compile(r"\b(?:vertex|points?|coordinates|pairs?|center|centre|centroid|focus|midpoint)\b", re.IGNORECASE)
+_NO_IT_IS = re.compile(r"\bno,? (?:since |because |as |for )?(?:it|this|that) is (?:an? )?(?!not\b)([a-z]{3,})", re.IGNORECASE)
 _CALCULATED = re.compile(r"\(?[A-J]\)?\s*(?:[+*^/]|\\(?:cdot|times)(?![A-Za-z]))")
 _OPTION = re.compile(r"\(?[A-J]\)?")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -59,10 +61,14 @@ def _decoys(reading: Reading, hints: Hints) -> Iterator[Reading]:
         yield from _other_elements(reading, hints)
 
 
-def misread(reference: str, answer: str) -> str:
+def misread(reference: str, answer: str, problem: str) -> str:
     """Return why a reference may mean something else than what an answer is equal to; "" where it does not."""
     if _RANGE.fullmatch(reference) and not answer.startswith(reference[:1]):
         return "reference_unclear"  # 3-5 is a range, not minus two
+    if reference.startswith("(") and "<" in answer and _POINT.search(problem):
+        return "brackets_differ"
+    if (spoken := _NO_IT_IS.search(answer)) and spoken[1].lower() in problem.lower():
+        return "words"  # is it rational? No, it is rational.
     option = _OPTION.fullmatch(reference)
     return "choice_unclear" if option and _CALCULATED.match(answer) else ""
 

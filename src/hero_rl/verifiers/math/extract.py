@@ -168,7 +168,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         return FoundAnswer("", "none", doubt="claim_unclear")
     between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
     doubted = is_hedged(text, end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0))
-    if doubted or is_guess(text, last.start, end) or has_another_behind(text, last.end, last.text):
+    if doubted or is_guess(text, last.start, end, problem) or has_another_behind(text, last.end, last.text):
         return FoundAnswer("", "none", doubt="hedged")
     also = also_said(text, last.text, last.end) if boxes else []
     boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
@@ -296,6 +296,8 @@ def _last_sentence(text: str, problem: str) -> FoundAnswer | None:
             continue
         stated = stated_in(sentence, problem)
         if stated is not None and stated != UNCLEAR:
+            if taken_back(sentence, stated.end) >= 0:
+                return FoundAnswer("", "none", doubt="retracted")
             return _as_found(stated, rough=is_rough(sentence, stated.start, stated.end))
         unclear = unclear or stated == UNCLEAR
         if (

@@ -94,6 +94,8 @@ _CONCLUDES = re.compile(
 _NO_CLAIM = Caseless(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
     r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
+    r"refuse|nobody|no one|(?:cannot|can not) be that|"
+    r"answer to (?:an?|another|some)\b|answer (?:plus|minus|times|squared|cubed)|"
     r"step \d+|either|not possible|misunderst\w*|we assumed|"
     r"(?:previous|earlier|old|initial|my first) (?:result|answer|value|estimate) (?:is|was)|"
     r"(?:half|twice|thrice|double|opposite|reciprocal|negative|digits?|bound|less|more|square)"
@@ -104,11 +106,15 @@ _NO_CLAIM = Caseless(
 )
 _DENIED_BEFORE = Caseless(
     r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
-    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|modulo|in base|prime to|minus|negative|"
+    r"(?:\bне|\bnicht|\bpas|\bnon)\s+|不是\s*|"
+    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|"
+    r"(?:cubes?|squares?|roots?|reciprocal|factorial|logarithm|inverse|opposite|successor|predecessor) of|"
+    r"modulo|in base|prime to|minus|negative|"
     r"except(?: for| when| if| at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
 )
 _DENIED_AFTER = Caseless(
-    r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
+    r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|\s*in (?:the|this|our) (?:list|table)\b|"
+    r"[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
     r"ruled out|too)"
 )  # fmt: skip
 _ANOTHER_VALUE = re.compile(
@@ -143,7 +149,6 @@ _NONE_FOLLOWS = re.compile(
     r"over\b|in the real|in real))",
     re.IGNORECASE,
 )
-
 """A formula, and then that there is no solution: ``D = -3 < 0, so there are no real roots``."""
 _OPTION_IS_RIGHT = re.compile(
     r"\W*(?:(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Oo]nly)\b,?\s+)?\(?([A-J])\)?[*_]{0,2}\s+(?:is|must be) (?:the )?"

@@ -23,8 +23,10 @@ _ARTICLES = frozenset(("a", "A", "I"))
 _EXCLUSIVE = (
     ("area",), ("perimeter",), ("volume",), ("circumference",), ("radius",), ("diameter",), ("length",), ("width",),
     ("height",),
-    ("mean", "average"), ("median",), ("mode",), ("maximum", "max", "largest", "greatest", "biggest", "highest"),
-    ("minimum", "min", "smallest", "least", "lowest"), ("sum",), ("product",), ("difference",), ("quotient",), ("remainder",),
+    ("mean", "average"), ("median",), ("mode",),
+    ("maximum", "max", "largest", "larger", "greatest", "greater", "biggest", "bigger", "highest", "higher"),
+    ("minimum", "min", "smallest", "smaller", "least", "lesser", "lowest", "lower"),
+    ("sum",), ("product",), ("difference",), ("quotient",), ("remainder",),
     ("numerator",), ("denominator",), ("slope",), ("intercept",), ("speed",), ("distance",), ("time",), ("first",), ("second",),
 )  # fmt: skip
 _CLASS = {word: index for index, words in enumerate(_EXCLUSIVE) for word in words}

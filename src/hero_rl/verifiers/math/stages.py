@@ -182,7 +182,11 @@ def _compare(pair: Pair) -> Stage:
     literal = literal_relation(pair.reference, pair.answer)
     if literal == "different" and pair.fields.tolerance is not None:
         literal = None
-    if literal == "equal" and pair.answer != pair.reference and is_to_rewrite(pair.answer, pair.problem):
+    if (
+        literal == "equal"
+        and pair.answer != pair.reference
+        and (is_to_rewrite(pair.answer, pair.problem) or is_to_work_out(pair.reference, pair.answer, pair.problem))
+    ):
         return Stage(unsure("copied_from_question"), (pair.answer, pair.reference), "literal")
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")

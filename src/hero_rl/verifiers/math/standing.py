@@ -55,11 +55,20 @@ _LATTER = re.compile(
 
 _GUESS_WORDS = (
     r"(?:maybe|perhaps|possibly|presumably|something like|somewhere (?:around|near|about|between)|plus or minus|"
-    r"i(?:['’]d| would)? (?:guess|suppose)|guess (?:is|would be|of))"
+    r"i(?:['’]d| would)? (?:guess|suppose)|guess (?:is|would be|of)|vielleicht|peut-être|quizás?|tal vez|forse|возможно|可能)"
 )
 _GUESS_BEFORE = re.compile(
     rf"\b(?:{_GUESS_WORDS}|answer (?:could|might|may)(?: well| also)? be)\b[^.,;:\n]{{0,30}}{_OPEN}$", re.IGNORECASE
 )
+_STOPGAP = re.compile(
+    r"\b(?:guess(?=:)|(?:dummy|placeholder|filler|default|random|arbitrary)"
+    r"(?: (?:value|number|answer|choice|output|of|is))*|as a test|"
+    r"(?:could not|couldn['’]t|cannot|can['’]t|unable to|failed to) (?:solve|answer|figure|compute)\b[^.;\n]{0,40})[:,]?"
+    + _OPEN
+    + "$",
+    re.IGNORECASE,
+)
+"""Before a box: a number that stands in for the answer."""
 _GUESS_INSIDE = re.compile(rf"\b(?:{_GUESS_WORDS}|(?:could|might|may)(?: well| also)? be)\b", re.IGNORECASE)
 _GUESS_BEHIND = re.compile(
     r"[^.!?\n]{0,30}?(?:\b(?:maybe|perhaps|possibly|presumably|i(?:['’]d| would)? (?:guess|suppose)|or something|plus or minus|"
@@ -74,9 +83,10 @@ _ROUGH_BEFORE = re.compile(
 _APPROXIMATELY = re.compile(r"\bapproximately\s*" + _OPEN + "$", re.IGNORECASE)
 """Before a box it is a habit of speech; elsewhere it doubts an exact value."""
 _ROUGH_INSIDE = re.compile(
-    r"\b(?:about|roughly|around|approximately|circa|"
+    r"\b(?:about|roughly|around|approximately|circa|ungefähr|etwa|environ|casi|"
     r"(?:vicinity|region|neighbou?rhood) of)\b[\s}*_$\\(]*-?\d|\d[\s}*_$\\),]*(?:-?ish\b|"
-    r"or so\b|more or less\b|give or take\b|or thereabouts\b)",
+    r"or so\b|more or less\b|give or take\b|or thereabouts\b)|"
+    r"(?:около|примерно|约|約)\s*-?\d|\{\s*(?:\\approx(?![a-z])|\\sim(?![a-z])|≈|~)\s*-?\d",
     re.IGNORECASE,
 )
 _ROUGH_BEHIND = re.compile(
@@ -106,10 +116,14 @@ _FORMER_SIGNS = (
 _GUESS_SIGNS = (
     "maybe", "perhaps", "possibly", "presumabl", "something", "somewhere", "plus or minus", "guess", "suppose", "who knows",
     "could", "might", " may ", "probably",
+    "dummy", "placeholder", "filler", "default", "random", "arbitrary", "as a test",
+    "solve", "unable", "failed", "can", "vielleicht", "peut-", "quiz", "tal vez", "forse", "возможно", "可能",
 )  # fmt: skip
 _ROUGH_SIGNS = (
     "roughly", "about", "around", "circa", "more or less", " or so", "ish", "or take", "hood of", "vicinity", "region of",
     "thereabouts", "approximately",
+    "ungef", "etwa", "environ", "casi", "около", "примерно", "约", "約", "\\approx", "\\sim", "≈",
+    "{~",
 )  # fmt: skip
 """Pieces of text without which the patterns cannot match; looking for them is quicker."""
 
@@ -154,11 +168,12 @@ def has_another_behind(text: str, end: int, value: str) -> bool:
     return another is not None and another[1] not in value
 
 
-def is_guess(text: str, start: int, end: int) -> bool:
+def is_guess(text: str, start: int, end: int, problem: str = "") -> bool:
     """Return whether the words around a claim call it a guess: ``maybe 5``, ``5, I suppose``."""
     before, inside, behind = text[max(0, start - _BEFORE_CHARS) : start], text[start:end], text[end : end + _NEAR_CHARS]
     return _has((before + inside + behind).lower(), _GUESS_SIGNS) and (
         _GUESS_BEFORE.search(before) is not None
+        or ((stopgap := _STOPGAP.search(before)) is not None and stopgap.group()[:6].lower() not in problem.lower())
         or _GUESS_INSIDE.search(inside) is not None
         or _GUESS_BEHIND.match(behind) is not None
     )

@@ -68,7 +68,7 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
         _is_copied(answer, hints) or is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem)
     ):
         return unsure("copied_from_question")
-    if finding.relation == "equal" and (doubt := misread(reference, answer)):
+    if finding.relation == "equal" and (doubt := misread(reference, answer, problem)):
         return unsure(doubt)
     if finding.reason == "equal_converted" and is_given(answer, read(answer).unit, problem):
         return unsure("copied_from_question")

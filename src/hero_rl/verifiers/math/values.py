@@ -56,6 +56,8 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     relation = compare_trees(a, b)
     if relation == "different" and _has_bare_log(a, b) and compare_trees(a, b, log_base=10) == "equal":
         relation = "equal"
+    if relation == "equal" and hints.given and symbols(b) and not symbols(a):
+        return unsure("variables_differ")  # x/x, where 1 is asked for
     if relation == "equal":
         form = _check_form(a, b, hints)
         narrowed = form == EQUAL and _has_absolute(a) != _has_absolute(b) and bool(symbols(a))

@@ -143,7 +143,8 @@ _LEAD_IN = re.compile(
 )
 _ANOTHER_VALUE = re.compile(
     r"\b(?:not|no|never|wrong|incorrect|false|invalid|fake|except|without|instead|twice|double|triple|half|"
-    r"rejected|excluded|extraneous|previous|earlier|my first|"
+    r"rejected|excluded|extraneous|previous|earlier|my first|answer (?:plus|minus|times|squared|cubed)|"
+    r"(?:simpler|easier|similar|related|different) (?:question|problem|case)|"
     r"(?:second|third)[ -]\w+(?:st|most))\b|\b(?:of|for|than|in) (?:the|my) answer\b|"
     r"^\s*(?:the|an?) (?:square|cube|reciprocal|inverse|opposite|negative|complement|logarithm)"
     r"(?: of .*)? (?:is|are|equals)"
