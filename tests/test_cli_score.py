@@ -191,21 +191,11 @@ def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_output(tmp_path: Pa
 
 
 def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
-    pytest.importorskip("math_verify", reason="needs the extra 'math'")
-    row = {"prompt_id": "p", "problem": "?", "rm_score": 0.0}
-    tower = r"\boxed{\int {x+y+z+w}^{399} dx}"
-    towers = [{**row, "reference": str(n), "response": tower} for n in range(8)]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(tower) + "\n" for tower in towers))
-    arguments = [
-        "score",
-        "in.jsonl",
-        "-o",
-        "out.jsonl",
-        "--reward-model",
-        "column:rm_score",
-        "--set",
-        "verifier.deadline_s=100",
-    ]
+    (tmp_path / "my_module.py").write_text("def hang(rollout):\n    while True:\n        pass\n")
+    row = {"prompt_id": "p", "problem": "?", "reference": "1", "response": "1", "rm_score": 0.0}
+    (tmp_path / "in.jsonl").write_text((json.dumps(row) + "\n") * 8)
+    arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score"]
+    arguments += ["--verifier", "my_module:hang", "--set", "verifier.deadline_s=100"]
     process = subprocess.Popen([*HERO, *arguments], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.jsonl.partial").exists() and time.monotonic() < deadline:
@@ -214,7 +204,7 @@ def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=50)
     assert (process.returncode, errors) == (130, "error: interrupted\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"in.jsonl", "my_module.py"}
 
 
 def test_the_verifier_breaking_too_often_is_exit_code_1(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ CASES: dict[str, Callable[[ExitStack, Path], Case]] = {
     "cached-process": cached(process),
     "cached-remote": cached(_of(remote, dialect="openrlhf")),
 }
-SERVED_HERE = {"served-vllm": "vllm", "served-openrlhf": "openrlhf"}
+SERVED_HERE = {"served-openrlhf": "openrlhf"}
 BEHIND_SERVERS = [name for name in CASES if "remote" in name]
 
 

@@ -21,8 +21,8 @@ from hero_rl.verifiers import MathVerifier
 pytest.importorskip("math_verify")
 
 DEADLINE_S = 2.0
-TOWER = r"\boxed{\int {x+y+z+w}^{399} dx}"
-"""Sympy expands it for ever. A tower of powers would be refused by its size, before anything is computed."""
+TOWER = r"\boxed{\int_0^1 \frac{x^7}{\sqrt{1+x^5}} dx}"
+"""Sympy works on it for minutes. A tower of powers would be refused by its size, before anything is computed."""
 ANSWERS = [r"\boxed{4}", r"\boxed{5-1}", r"\boxed{5}", r"\boxed{7-2}"] * 4
 """Right and wrong, with and without the need for algebra."""
 

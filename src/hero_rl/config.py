@@ -32,7 +32,7 @@ from hero_rl.config_checks import (
     read_rule,
 )  # fmt: skip
 from hero_rl.errors import InputError
-from hero_rl.part_names import check_scorer, check_verifier, column_of
+from hero_rl.part_names import JUDGES, check_scorer, check_verifier, column_of, members_of
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule, check_scale, rule_settings
 from hero_rl.toml_layers import Layer, assignment, read_file, unknown_key
@@ -283,7 +283,7 @@ def _check_signals(config: RewardConfig) -> None:
 
 
 def _is_learned(name: str) -> bool:
-    return not name.startswith(("math", "exact", "hendrycks", "choice", "column", "none"))
+    return name.partition(":")[0] in (*JUDGES, "learned") or any(map(_is_learned, members_of(name)))
 
 
 def _plain(value: Any) -> Any:
