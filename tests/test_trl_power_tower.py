@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from datasets import Dataset
 from trl import GRPOTrainer
 
@@ -16,18 +15,15 @@ from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero
 from hero_rl.types import Rollout, Verdict
-from hero_rl.verifiers import MathVerifier
-
-pytest.importorskip("math_verify")
+from hero_rl.verifiers.function import FunctionVerifier
 
 DEADLINE_S = 2.0
-TOWER = r"\boxed{\int_0^1 \frac{x^7}{\sqrt{1+x^5}} dx}"
-"""Sympy works on it for minutes. A tower of powers would be refused by its size, before anything is computed."""
+TOWER = r"\boxed{9^9^9^9}"
 ANSWERS = [r"\boxed{4}", r"\boxed{5-1}", r"\boxed{5}", r"\boxed{7-2}"] * 4
-"""Right and wrong, with and without the need for algebra."""
+"""Right and wrong."""
 
 
-class Timed(MathVerifier):
+class Timed(FunctionVerifier):
     """Keeps how long each batch took."""
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
@@ -49,7 +45,14 @@ def scripted(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
 
 def test_a_power_tower_costs_its_deadline_and_nothing_else(tmp_path: Path) -> None:
     data = Dataset.from_dict({"prompt": ["2+2=?", "1+3=?"], "reference": ["4", "4"]})
-    with Timed(deadline_s=DEADLINE_S, workers=1) as verifier:
+
+    def worked_out(rollout: Rollout) -> bool:  # in a worker process, which is killed at the deadline
+        while "9^9" in rollout.response:
+            pass
+        return rollout.response in right
+
+    right = set(ANSWERS[:2])
+    with Timed(worked_out, deadline_s=DEADLINE_S, workers=1) as verifier:
         args = tiny.config(tmp_path, max_steps=3, log_completions=True, num_completions_to_print=1)
         reward = HybridReward(verifier, tiny.Characters(), hero())
         trainer = HeroTrainer(
@@ -66,7 +69,7 @@ def test_a_power_tower_costs_its_deadline_and_nothing_else(tmp_path: Path) -> No
     assert tables[1]["reason"][5] == "timeout"
     assert tables[1]["verdict"].isna().tolist() == [row == 5 for row in range(16)]
     assert tables[1]["verdict"].drop(5).tolist() == tables[0]["verdict"].drop(5).tolist()
-    assert DEADLINE_S <= took_s[1] < DEADLINE_S + 60  # and a new worker, which loads sympy; the tower would take for ever
+    assert DEADLINE_S <= took_s[1] < DEADLINE_S + 60  # and a new worker; the tower would take for ever
     assert trainer.state.log_history[1]["hero/failure_rate"] == 1 / 16
     assert trainer.state.global_step == 3
     assert trainer.reward.state.updates == 3
