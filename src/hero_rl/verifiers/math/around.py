@@ -244,6 +244,8 @@ def _is_case(match: re.Match[str], problem: str) -> bool:
 
 def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
     """Whether a formula goes on before or behind a box, a label apart."""
+    if _is_alone(text, start, end):
+        return False
     begin = max(text.rfind("\n\n", max(0, start - 2_000), start), start - 2_000, 0)
     window = text[begin : end + 1_000]
     formula = next((one for one in FORMULA.finditer(window) if one.start() <= start - begin < one.end()), None)
@@ -263,6 +265,12 @@ def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
     return _goes_on(behind)
 
 
+def _is_alone(text: str, start: int, end: int) -> bool:
+    r"""Whether a box is the whole of a formula: ``\[ \boxed{5} \]``."""
+    before, behind = text[max(0, start - 8) : start].rstrip()[-2:], text[end : end + 8].lstrip(" \n.")[:2]
+    return (before, behind) in ((r"\(", r"\)"), (r"\[", r"\]"))
+
+
 def _plain(text: str) -> str:
     return _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", text))
 
@@ -279,6 +287,8 @@ def _goes_on(behind: str) -> bool:
 
 def _is_enclosed(sentence: str) -> bool:
     r"""Whether a box stands in the argument of a command that changes it: ``\frac{1}{\boxed{5}}``, ``\cancel{\boxed{5}}``."""
+    if "{" not in sentence:
+        return False
     depth = 0
     for match in reversed(list(re.finditer(r"(?<!\\)[{}]", sentence))):
         depth += 1 if match.group() == "}" else -1

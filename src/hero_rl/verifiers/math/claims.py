@@ -67,6 +67,7 @@ _PHRASES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     )
 )  # fmt: skip
 """Words that may begin a claim, each with the pattern that it has to match."""
+_TO_BOX = re.compile(r"[\s*_:]*(?:\$\$?|\\[(\[])?\s*")
 _TITLE_WORDS = ("answer", "Answer", "ANSWER", "result", "Result", "conclusion", "Conclusion")
 _TITLE_BEFORE = re.compile(
     r"(?:^|\n)[ \t>_]{0,8}(?:\#{1,6}[ \t]{0,3}\**|\*\*|\\(?:sub){0,2}section\*?\{|\\textbf\{)[ \t]{0,3}"
@@ -202,27 +203,32 @@ _RESTORED = Caseless(
 )
 
 
-def marked_claims(text: str, begin: int = 0) -> list[Claim]:
-    """The claims by tag, ``####``, phrase, heading or named option from a place on, in the order of the text."""
+def marked_claims(text: str, begin: int = 0, boxes: frozenset[int] = frozenset()) -> list[Claim]:
+    """The claims by tag, ``####``, phrase, heading or named option from a place on, in the order of the text.
+
+    A phrase that leads to one of the boxes, given by their beginnings, is that box's claim, and its value is not read.
+    """
     claims: dict[int, Claim] = {}
     for word, readers in _ASCII_MARKS if text.isascii() else _MARKS:
         at = text.rfind(word, begin)
         for _ in range(MAX_PHRASES):
             if at < 0:
                 break
-            if at not in claims and (claim := next((one for read in readers if (one := read(text, at)) is not None), None)):
+            if at not in claims and (
+                claim := next((one for read in readers if (one := read(text, at, boxes)) is not None), None)
+            ):
                 claims[at] = claim
             at = text.rfind(word, begin, at)
     return [claims[at] for at in sorted(claims)]
 
 
-def _tagged_claim(text: str, at: int) -> Claim | None:
+def _tagged_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
     match = _TAG.match(text, at)
     content = match[1].strip() if match else ""
     return Claim(content, content, at, match.end(), "tag") if match and content else None
 
 
-def _hashes_claim(text: str, at: int) -> Claim | None:
+def _hashes_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
     match = _HASHES.match(text, at)
     content = match[1].strip().strip("*_# ") if match else ""
     if match is None or not content or _HEADING_WORDS.match(content):
@@ -233,7 +239,7 @@ def _hashes_claim(text: str, at: int) -> Claim | None:
     return Claim(content, stated.bare if stated else content, at, match.end(), "hashes")
 
 
-def _titled_claim(text: str, start: int) -> Claim | None:
+def _titled_claim(text: str, start: int, _boxes: frozenset[int]) -> Claim | None:
     """What stands under a heading: a value, or one sentence that states it; more than that is read from its end."""
     after = _TITLE_AFTER.match(text, start)
     if after is None or not _TITLE_BEFORE.search(text[max(0, start - 40) : start]):
@@ -249,14 +255,16 @@ def _titled_claim(text: str, start: int) -> Claim | None:
     )
 
 
-def _phrase_claim(pattern: re.Pattern[str], text: str, at: int) -> Claim | None:
+def _phrase_claim(pattern: re.Pattern[str], text: str, at: int, boxes: frozenset[int]) -> Claim | None:
     match = pattern.match(text, at)
     if match is None or _HYPOTHETICAL.search(text[max(0, at - 60) : at]):
         return None
+    if boxes and (lead := _TO_BOX.match(text, match.end())) and lead.end() in boxes:
+        return Claim("", "", at, lead.end() + 1, "phrase")
     return read_claim(text, match.end(), at)
 
 
-def _option_claim(text: str, at: int) -> Claim | None:
+def _option_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
     match = _NAMED_OPTION.match(text, at)
     if match is None or re.search(r"\b(?:not|n't)\s*$", text[max(0, at - 12) : at]):
         return None
@@ -264,9 +272,12 @@ def _option_claim(text: str, at: int) -> Claim | None:
     return Claim(letter, letter, at, match.end(), "phrase")
 
 
-def _marks() -> list[tuple[str, list[Callable[[str, int], Claim | None]]]]:
+_Reader: TypeAlias = Callable[[str, int, frozenset[int]], Claim | None]
+
+
+def _marks() -> list[tuple[str, list[_Reader]]]:
     """Return the words that may begin a claim, each with what reads it, the first that succeeds first."""
-    found: dict[str, list[Callable[[str, int], Claim | None]]] = {}
+    found: dict[str, list[_Reader]] = {}
     for words, read in (
         (("<answer>", "<ANSWER>", "<Answer>"), _tagged_claim),
         (("####",), _hashes_claim),

@@ -14,12 +14,14 @@ from fractions import Fraction
 from itertools import islice
 
 from hero_rl.verifiers.math.arbitrary import constants_of
-from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, symbols, walk
+from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, fast, symbols, walk
+from hero_rl.verifiers.math.findings import EQUAL, Finding
 from hero_rl.verifiers.math.numbers import written_decimal
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.syntax import Node, number
+from hero_rl.verifiers.math.values import constant
 from hero_rl.verifiers.math.words import keyword_of
 
 MAX_DECOYS = 12
@@ -38,6 +40,25 @@ _NO_IT_IS = re.compile(r"\bno,? (?:since |because |as |for )?(?:it|this|that) is
 _CALCULATED = re.compile(r"\(?[A-J]\)?\s*(?:[+*^/]|\\(?:cdot|times)(?![A-Za-z]))")
 _OPTION = re.compile(r"\(?[A-J]\)?")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def are_one_number(finding: Finding, reference: Reading, answer: Reading) -> bool:
+    """Return whether numbers, or as many elements that are numbers, were found equal as such.
+
+    Each of them has one value, so that none equals a decoy as well: no decoy is needed where no generous reading was.
+    """
+    if reference.kind != answer.kind or len(reference.items) != len(answer.items):
+        return False
+    if reference.items:
+        return finding == EQUAL and all(_value(item) is not None for item in reference.items + answer.items)
+    x, y = _value(reference), _value(answer)
+    if x is None or y is None:
+        return False
+    return finding == EQUAL or reference.tree == answer.tree or (isinstance(x, Fraction) and isinstance(y, Fraction) and x == y)
+
+
+def _value(reading: Reading) -> Value | None:
+    return constant(reading.tree) if reading.kind == "value" and reading.tree is not None else None
 
 
 def decoys(reference: Reading, hints: Hints) -> Iterator[Reading]:

@@ -130,7 +130,7 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
     near = max(0, boxes[-1].start - NEAR_CHARS) if boxes else 0
-    claims = marked_claims(text, near)
+    claims = marked_claims(text, near, frozenset(box.start for box in boxes))
     if disowned := [box for box in boxes if is_disowned(text, box.start, box.end)]:
         claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
     claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)

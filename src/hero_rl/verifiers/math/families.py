@@ -50,6 +50,8 @@ class Progression(NamedTuple):
 
 def compare_families(reference: str, answer: str, problem: str, hints: Hints) -> Finding | None:
     """How two cleaned texts relate as families of numbers; None where they are not both, or neither is for certain."""
+    if _has_no_letters(reference) and _has_no_letters(answer):
+        return None
     if _has_no_letters(answer):  # the reading that may tell that there is no family goes first
         a = read_family(reference)
         b = read_family(answer) if a is not None and a.has_parameter else None

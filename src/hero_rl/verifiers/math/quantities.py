@@ -69,9 +69,9 @@ def _if_unit(finding: Finding, reference: Reading, answer: Reading, hints: Hints
 
 def with_asked_unit(reading: Reading, problem: str) -> Reading:
     """Return a reading whose last letters are the unit that the question asks for, ``5 m/s``, with them as its unit."""
-    if reading.kind != "value" or reading.unit is not None or reading.tree is None or not asked_units(problem):
+    if reading.kind != "value" or reading.unit is not None or reading.tree is None or not symbols(reading.tree):
         return reading
-    united = _with_unit_of_letters(reading) if symbols(reading.tree) else reading
+    united = _with_unit_of_letters(reading) if asked_units(problem) else reading
     asked = asked_unit(problem, united.unit) if united.unit is not None else None
     return united if asked is not None and united.unit is not None and factor(united.unit, asked) == 1 else reading
 

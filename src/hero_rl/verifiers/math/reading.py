@@ -33,6 +33,10 @@ Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "e
 
 MAX_LEVELS = 6
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?|[-+]?\d+/\d+|-?\\frac\{-?\d+\}\{\d+\}", re.ASCII)
+_ARITHMETIC = re.compile(
+    r"(?:[-+\d]|\\(?:frac|sqrt|pi)(?![A-Za-z]))(?:[-+*/^.\d {}()]|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z]))*", re.ASCII
+)
+"""Arithmetic of numbers: no other kind, no unit and no words."""
 _UNIT_VECTORS = frozenset((r"\ivec", r"\jvec", r"\kvec"))
 
 
@@ -85,7 +89,7 @@ def read(text: str) -> Reading:
     ('tuple', 'x', 'list')
     """
     try:
-        if _NUMBER.fullmatch(text):
+        if _NUMBER.fullmatch(text) or _ARITHMETIC.fullmatch(text):
             return Reading("value", text, tree=parse(text))
         return _read(round_brackets(text), MAX_LEVELS)
     except (Unreadable, Undefined) as error:

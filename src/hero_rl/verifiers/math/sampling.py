@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from hero_rl.verifiers.math.counting import index_sequences
 from hero_rl.verifiers.math.evaluate import (
     DIGITS,
+    Measured,
     NotReal,
     TooLarge,
     Undefined,
@@ -30,8 +31,8 @@ from hero_rl.verifiers.math.points import AROUND_KINKS, Point, integer_variables
 from hero_rl.verifiers.math.residues import same_residues
 from hero_rl.verifiers.math.tree import Node, has_range, rename, substitute, symbols, variables, walk
 
-__all__ = ["Relation", "compare_trees", "constant_difference", "constant_ratio", "expand_signs", "needs_whole", "points",
-           "rename", "same_constant", "substitute"]  # fmt: skip
+__all__ = ["Relation", "compare_trees", "constant_difference", "constant_ratio", "expand_signs", "measured", "needs_whole",
+           "points", "rename", "same_constant", "substitute"]  # fmt: skip
 
 Relation: TypeAlias = Literal["equal", "equal_if_positive", "different", "unknown", "too_large"]
 """``equal_if_positive``: equal where all variables are positive, different elsewhere."""
@@ -229,13 +230,22 @@ def _digits_for(least: float, most: int) -> int:
 
 def _gap(a: Node, b: Node, values: Mapping[str, Fraction], digits: int, log_base: int, real: bool) -> _Gap:
     context = digits_of(digits)
-    left, right = (measure(tree, values, context, log_base=log_base, real=real) for tree in (a, b))
+    if values:
+        left, right = (measure(tree, values, context, log_base=log_base, real=real) for tree in (a, b))
+    else:
+        left, right = (measured(tree, digits, log_base=log_base, real=real) for tree in (a, b))
     high, low = max(left.high, right.high), min(left.low, right.low)
     if isinstance(left.value, Fraction) and isinstance(right.value, Fraction):
         return _Gap(None if left.value == right.value else 0, high, low, 0, True)
     x, y = _lifted(left.value, context), _lifted(right.value, context)
     gap = x - y
     return _Gap(None if gap == 0 else int(context.mag(gap)), high, low, digits, _is_real(x) and _is_real(y))
+
+
+@lru_cache(maxsize=1024)
+def measured(tree: Node, digits: int, *, log_base: int = 0, real: bool = False) -> Measured:
+    """A constant measured to so many digits, once for all comparisons of it."""
+    return measure(tree, {}, digits_of(digits), log_base=log_base, real=real)
 
 
 def _lifted(value: Value, context: Any) -> Value:

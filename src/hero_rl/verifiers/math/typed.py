@@ -11,7 +11,7 @@ from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statem
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.commas import with_decimal_points
 from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, is_to_work_out
-from hero_rl.verifiers.math.discriminate import decoys, misread
+from hero_rl.verifiers.math.discriminate import are_one_number, decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
@@ -40,7 +40,7 @@ from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TO_WORK_OUT = re.compile(r"[-+*^=!(]|\\(?!frac\{\d+\}\{\d+\}$)[a-z]|(?<=\d)/(?=\d+\D)")
 _LETTERS_IN_A_ROW = re.compile(r"[A-Z](?:[\s,<>]*[A-Z])+")
-_SIMPLE = re.compile(r"(?:[-+*/^().\d\s{}]|\\(?:frac|sqrt|pi|cdot|times|pm|circ)(?![A-Za-z])|\\%)*")
+_SIMPLE = re.compile(r"(?:[-+*/^().\d\s{}]|\\(?:frac|sqrt|pi|cdot|times|pm|circ)(?![A-Za-z])|\\[%$])*")
 """Numbers and what is made of them: no text of another kind."""
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _LETTER_ALONE = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
@@ -132,7 +132,7 @@ def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Findi
     if hints.several and {reference.kind, answer.kind} & {"list", "set", "value"}:
         reference, answer = _bracketed_list(reference), _bracketed_list(answer)
     finding = compare_readings(reference, answer, hints)
-    if finding.relation != "equal" or reference == answer:
+    if finding.relation != "equal" or reference == answer or are_one_number(finding, reference, answer):
         return finding
     wrong = decoys(reference, hints)
     if hints.tolerance is not None:  # what is near enough to the reference is no decoy

@@ -7,15 +7,14 @@ import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
 
 from hero_rl.verifiers.math.arbitrary import same_family
 from hero_rl.verifiers.math.doubt import CLOSE
-from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols, walk
+from hero_rl.verifiers.math.evaluate import DIGITS, Undefined, Value, precise, symbols, walk
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
 from hero_rl.verifiers.math.problem import Hints, Tolerance
-from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, rename, substitute
+from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, measured, rename, substitute
 from hero_rl.verifiers.math.syntax import Node, parse
 
 _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
@@ -187,13 +186,10 @@ def _is_whole(tree: Node) -> bool:
 
 def constant(tree: Node) -> Value | None:
     """The value of a constant expression to 50 digits; None where it has none within the limits."""
-    return tree.value if tree.op == "num" else _constant(tree)
-
-
-@lru_cache(maxsize=4096)
-def _constant(tree: Node) -> Value | None:
+    if tree.op == "num":
+        return tree.value
     try:
-        return evaluate(tree, {}, precise())
+        return measured(tree, DIGITS, log_base=0, real=False).value
     except Undefined:
         return None
 
