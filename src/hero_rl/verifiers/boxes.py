@@ -74,6 +74,8 @@ def find_boxes(text: str) -> tuple[list[Box], int]:
     Beside ``\boxed{...}`` and ``\fbox{...}`` this reads ``\framebox[width]{...}`` and boxes without braces, as in
     ``\boxed7``. Of a box in another only the content is kept. Takes time proportional to the text's length.
     """
+    if "box" not in text:
+        return [], -1
     open_braces: list[tuple[int, int] | None] = []
     boxes: list[Box] = []
     first = min((at for name in _BOX_NAMES if (at := text.find(name)) >= 0), default=len(text))

@@ -35,7 +35,7 @@ _AMBIENT = re.compile(
     r"\b(positive|negative|non-?negative|natural)\s+(?:integers?|numbers?|whole numbers?)\s+solutions?\b",
     re.IGNORECASE,
 )
-_NUMBERS = re.compile(r"(?:[-+*/^(){}.,\d\s]|\\(?:frac|sqrt|pi|cdot|times|%|\$)(?![A-Za-z]))*", re.ASCII)
+_NUMBERS = re.compile(r"(?:[A-Za-z]{1,3}\s*=)?(?:[-+*/^(){}.,\d\s]|\\(?:frac|sqrt|pi|cdot|times|%|\$)(?![A-Za-z]))*", re.ASCII)
 _ALL = re.compile(r"\b(?:all|every|each|which|integers?|solve|solutions?|values?)\b", re.IGNORECASE)
 
 
@@ -79,7 +79,7 @@ def compare_families(reference: str, answer: str, problem: str, hints: Hints) ->
 
 
 def _has_no_letters(text: str) -> bool:
-    """Return whether a text is made of numbers alone, so that no parameter can be in it."""
+    """Return whether a text is made of numbers alone, a label apart, so that no parameter can be in it."""
     return _NUMBERS.fullmatch(text) is not None
 
 
