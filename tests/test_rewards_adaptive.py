@@ -1,4 +1,4 @@
-"""hero_adaptive and noise_aware: what is learnt from verdicts and scores alone, and what the rewards promise."""
+"""hero_adaptive: what is learnt from verdicts and scores alone, and what the rewards promise."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.errors import InputError
-from hero_rl.rewards import Reliability, check_scale, group_advantages, hero_adaptive, make_rule, noise_aware
-from hero_rl.rewards.groups import Groups, index_groups
+from hero_rl.rewards import Reliability, check_scale, group_advantages, hero_adaptive, make_rule
+from hero_rl.rewards.groups import Groups
 from hero_rl.rewards.reliability import _auroc_by_group
 from hero_rl.types import LEARNED_YES
 
@@ -179,17 +179,6 @@ def test_the_brake_closes_where_scores_rise_and_reliability_falls():
     assert state.metrics()["brake"] == state.brake
 
 
-def test_noise_aware_weighs_prompts_by_the_recall_of_the_verifier_on_them():
-    rule = noise_aware(recall=0.5, w_max=2.0)
-    state = taught(rule, batches=40, recall=0.5, separation=3.0)
-    # equal scores in both prompts: as many right ones are expected in each, but one had three accepted and the other one
-    scores = [2.5, 2.5, 2.5, -2.0] * 2
-    rewards, weights, _, _ = rule.apply([1, 1, 1, 0, 1, 0, 0, 0], scores, [0] * 4 + [1] * 4, state)
-    assert rewards.tolist() == [1, 1, 1, 0, 1, 0, 0, 0]
-    assert weights[:4].tolist() == [1.0] * 4
-    assert 1.0 < weights[4] <= 2.0
-
-
 def test_the_state_goes_through_json_bit_for_bit_and_refuses_what_is_none():
     rule = hero_adaptive()
     state = taught(rule, recall=0.2, separation=1.0)
@@ -201,18 +190,6 @@ def test_the_state_goes_through_json_bit_for_bit_and_refuses_what_is_none():
             rule.restore(broken)
     with pytest.raises(InputError, match="resume with the same decay"):
         hero_adaptive(decay=0.5).restore(state.state_dict())
-
-
-def test_evidence_of_a_file_adds_up_however_it_is_cut():
-    rule = hero_adaptive()
-    verdicts, scores, groups, _ = world(300, recall=0.3, separation=1.5)
-    whole = rule.start_whole.update(verdicts, scores, index_groups(groups))
-    cut = rule.start_whole
-    for part in (slice(0, 800), slice(800, 2400)):
-        cut = cut.update(verdicts[part], scores[part], index_groups(groups[part]))
-    assert cut.auroc == pytest.approx(whole.auroc)
-    assert cut.unit == pytest.approx(whole.unit)
-    assert cut.recall == pytest.approx(whole.recall, abs=0.05)  # the highest of each block, not of the file
 
 
 def test_before_any_evidence_the_reward_model_is_believed_a_little_and_weighs_nothing():
@@ -230,7 +207,6 @@ def test_before_any_evidence_the_reward_model_is_believed_a_little_and_weighs_no
         ("hero_adaptive", {"recall": 0.0}, "recall=0"),
         ("hero_adaptive", {"p_learned": 1.0}, "p_learned=1"),
         ("hero_adaptive", {"decay": 1.0}, "decay=1"),
-        ("noise_aware", {"w_max": 0.5}, "w_max=0.5"),
     ],
 )
 def test_settings_out_of_range_are_refused_with_their_value(rule, settings, message):

@@ -11,7 +11,6 @@ from strategies import batches, examples
 
 BREAKS = {
     "hero_adaptive": "the chance that a rejected response is right, and the slope, are brought to a mean over the batch",
-    "noise_aware": "a prompt's recall is relative to the best one of the batch",
     "hero calibrated": "the tolerance for ties is a share of the mean spread of the batch's scores",
 }
 VARIANTS = {

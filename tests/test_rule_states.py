@@ -14,7 +14,7 @@ import pytest
 from helpers.tally import Tally, tally
 from hero_rl.audit.rules import rule_report
 from hero_rl.audit.table import Table
-from hero_rl.data import Columns, numbers, score_file
+from hero_rl.data import Columns, score_file
 from hero_rl.engines.rows import Row, column_reward, read_rows
 from hero_rl.engines.service.batch import Asked, answer
 from hero_rl.engines.service.metrics import Metrics, labelled
@@ -65,9 +65,8 @@ def test_a_state_of_other_settings_or_of_another_rule_is_refused():
         tally().apply([1.0], [0.0], [0], running_mean())
 
 
-def test_a_file_is_counted_whole_and_every_row_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(numbers, "BLOCK_ROWS", 4)
-    # 8 of 20 are correct, most of them in the blocks that come first
+def test_a_file_is_counted_whole_and_every_row_alike(tmp_path: Path):
+    # 8 of 20 are correct, most of them among those that come first
     verdicts = [1] * 6 + [0, 1, 0, 0] + [0] * 8 + [1, 0]
     rows = [
         {"prompt_id": f"p{place // 2}", "problem": "?", "reference": "1", "response": "1", "correct": verdict}

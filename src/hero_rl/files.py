@@ -38,13 +38,17 @@ def write_text(path: Path, text: str) -> Path:
 
 
 @contextmanager
-def unchanged(path: Path) -> Iterator[None]:
-    """Raises at the end of the block where the file is not the one that it was at the start.
+def unchanged(path: Path, before: os.stat_result | None = None) -> Iterator[None]:
+    """Raise at the end of the block if the file is not the one that it was at the start.
+
+    Args:
+        path: the file.
+        before: what it was, where that was looked up earlier.
 
     Raises:
         InputError: as ``changed`` makes it.
     """
-    before = path.stat()
+    before = before or path.stat()
     yield
     after = path.stat()
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from hero_rl.errors import InputError, SignalError
 from hero_rl.loop import run_sync, together
 from hero_rl.rewards import RewardRule, RuleState, Scale, as_rule, batch_summary, group_advantages, number_groups
+from hero_rl.rewards.groups import Groups
 from hero_rl.types import (
     LEARNED_YES,
     VERDICT_VALUES,
@@ -95,7 +96,7 @@ class Batch(NamedTuple):
 def assemble(
     rule: RewardRule,
     signals: Signals,
-    groups: ArrayLike,
+    groups: ArrayLike | Groups,
     state: RuleState,
     *,
     scale: Scale | None = None,
@@ -107,7 +108,7 @@ def assemble(
     Args:
         rule: from ``hero_rl.rewards``.
         signals: of complete groups, in any order.
-        groups: one label a response.
+        groups: one label a response, or what ``number_groups`` made of them.
         state: of the rule, before the batch.
         scale: normalisation of the advantages; None: the rule's own.
         eps: see ``group_advantages``.

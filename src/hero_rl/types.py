@@ -6,7 +6,7 @@ A verifier or scorer has to have a name and one coroutine; whatever else is aske
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
@@ -19,6 +19,8 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Label: TypeAlias = Literal["correct", "incorrect", "abstain"]
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+"""Called with the stage, the rows done and the rows in all (None: not known yet)."""
 
 LEARNED_YES = 0.5
 """What stands for "correct, says a model" in arrays of verdicts. A code and no credit: rules decide what it is worth."""

@@ -41,7 +41,7 @@ class Tally(NamedTuple):
 def tally(*, keep: float = 0.5) -> RewardRule:
     return RewardRule(
         name="tally", settings={"keep": keep}, scale="none", needs_verdicts=True, needs_scores=False,
-        apply_checked=_apply_tally, start=Tally(keep), start_whole=Tally(1.0), stateful=True,
+        apply_checked=_apply_tally, start=Tally(keep), stateful=True,
     )  # fmt: skip
 
 

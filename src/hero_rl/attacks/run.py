@@ -19,12 +19,11 @@ from hero_rl.attacks.perturb import wrong_answers
 from hero_rl.attacks.targets import Target
 from hero_rl.attacks.wrong import Wrong
 from hero_rl.data.problem_text import draw
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError, SignalError
 from hero_rl.measures import Estimate
 from hero_rl.measures.closed_form import UNKNOWN, share_interval
 from hero_rl.pipeline import too_many_failures
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.types import Progress, Rollout, Verdict, Verifier
 
 CHUNK = 512
 KEYS, COPIES = ("tautology", "empty", "placeholder", "everything", "opener", "injection"), (

@@ -10,7 +10,7 @@ import numpy as np
 from hero_rl.audit.table import Table
 from hero_rl.pipeline import Batch, Signals, assemble
 from hero_rl.rewards import SCALES, RewardRule, Scale, check_scale, group_advantages
-from hero_rl.rewards.diagnostics import TIED, GroupShares, Strata, count_groups, group_shares, split_strata
+from hero_rl.rewards.diagnostics import TIED, GroupShares, Strata, group_shares, split_strata
 from hero_rl.rewards.groups import Groups, group_min_max
 from hero_rl.types import BoolArray, FloatArray, IntArray
 
@@ -52,7 +52,7 @@ def verifier_alone(table: Table, verifier: str) -> GroupShares:
     """Prompts by what ``verifier`` says of their responses, with its verdict as the reward."""
     verdicts, groups = table.verdicts[verifier], Groups(table.groups, table.prompts)
     advantages = group_advantages((verdicts > 0.0).astype(np.float64), table.groups)
-    return group_shares(count_groups(verdicts, advantages, groups))
+    return group_shares(verdicts, advantages, groups)
 
 
 def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer: str | None) -> RuleReport:
@@ -67,11 +67,10 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     missing = np.full(table.rows, np.nan)
     verdicts = table.verdicts[verifier] if verifier else missing
     scores = table.scores[scorer] if scorer else missing
-    # what the rule remembers is what the whole file says (sigma-bar: the plain mean), as in `hero score`
-    state = rule.apply(verdicts, scores, table.groups, rule.start_whole).state
-    signals = Signals.plain(verdicts, scores)
-    batches: dict[Scale, Batch] = {scale: assemble(rule, signals, table.groups, state, scale=scale) for scale in SCALES}
-    batch, groups = batches["none"], Groups(table.groups, table.prompts)
+    signals, groups = Signals.plain(verdicts, scores), Groups(table.groups, table.prompts)
+    # the file is the first and only batch, as in `hero score`
+    batches: dict[Scale, Batch] = {scale: assemble(rule, signals, groups, rule.init(), scale=scale) for scale in SCALES}
+    batch = batches["none"]
     strata = split_strata(verdicts, groups)
     weights_P = np.ones(table.prompts)
     weights_P[table.groups] = batch.weights
@@ -79,7 +78,7 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     return RuleReport(
         rule=rule.name,
         settings=rule.settings,
-        groups=group_shares(count_groups(verdicts, batch.advantages, groups)),
+        groups=group_shares(verdicts, batch.advantages, groups),
         rewards=batch.rewards,
         correct=correct,
         at_edge=_at_edge(batch.rewards, correct, table.groups),

@@ -9,25 +9,23 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
+from hero_rl.data.judged import chunks
 from hero_rl.data.rollouts import Columns, Row, place, read_rollouts
-from hero_rl.data.scoring import chunks
 from hero_rl.errors import InputError
-from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, Verdict, Verifier
+from hero_rl.types import FloatArray, IntArray, Progress, Rollout, Scorer, Verdict, Verifier
 
 MAX_ROWS = 2_000_000
 MAX_EXAMPLES = 12
 """Disagreements kept of each kind, drawn by hash."""
 MAX_TEXT = 400
 REPETITION_SHARE = 4
-
-Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 
 class Example(NamedTuple):

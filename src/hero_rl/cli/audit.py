@@ -23,9 +23,8 @@ from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
 from hero_rl.data.judged import group_column
 from hero_rl.data.rollouts import Columns, check_readable, read_records
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError, MissingDependencyError
-from hero_rl.types import Verifier
+from hero_rl.types import Progress, Verifier
 
 HELP = f"""How reliable verifier and reward model are on a rollouts file, and what a rule would do with them.
 

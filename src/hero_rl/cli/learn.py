@@ -11,7 +11,6 @@ from typing import NamedTuple
 from hero_rl.cli import show
 from hero_rl.data import Columns
 from hero_rl.data.rollouts import read_records
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError
 from hero_rl.learning import folders
 from hero_rl.learning.evaluation import EvalSettings, Report, plain, unseen
@@ -20,7 +19,7 @@ from hero_rl.learning.splits import Split, SplitSettings, find_split, load_split
 from hero_rl.learning.training import check_base
 from hero_rl.part_names import VERIFIERS, column_of, names
 from hero_rl.parts import make_verifier
-from hero_rl.types import Rollout, Verifier
+from hero_rl.types import Progress, Rollout, Verifier
 
 LABEL_COLUMN = "correct"
 GROUP_HELP = "Column that tells prompts apart."

@@ -84,7 +84,7 @@ def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: 
         "rule": config.rule.name,
         "scale": summary.scale,
         "rows": verdicts.rows,
-        "groups": groups.groups,
+        "groups": groups.prompts,
         "share_mixed": groups.mixed,
         "share_all_correct": groups.all_correct,
         "share_all_wrong": groups.all_wrong,
@@ -96,11 +96,10 @@ def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: 
         "reasons": verdicts.reasons,
         "sigma_mean": summary.sigma_mean,
         "state": {name: None if math.isnan(value) else value for name, value in summary.state_metrics.items()},
-        "mean_reward": groups.mean_reward,
-        "mean_abs_advantage": groups.mean_abs_advantage,
+        "mean_reward": summary.mean_reward,
+        "mean_abs_advantage": summary.mean_abs_advantage,
         "zero_gradient_share_verifier_alone": groups.zero_gradient_verifier,
-        "zero_gradient_share": groups.zero_gradient_rule,
-        "contiguous": summary.contiguous,
+        "zero_gradient_share": groups.zero_gradient,
         "seconds": round(seconds, 3),
         "rows_per_s": round(verdicts.rows / seconds, 1),
         "warnings": config.warnings(),
@@ -110,7 +109,7 @@ def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: 
 def _print(summary: ScoreSummary, result: dict[str, object], decided: list[tuple[str, str]]) -> None:
     verdicts, groups = summary.verdicts, summary.groups
     rows = [
-        ("rows / groups", f"{verdicts.rows} / {groups.groups}"),
+        ("rows / groups", f"{verdicts.rows} / {groups.prompts}"),
         ("groups mixed", show.percent(groups.mixed)),
         ("groups all correct", show.percent(groups.all_correct)),
         ("groups all wrong", show.percent(groups.all_wrong)),
@@ -120,12 +119,13 @@ def _print(summary: ScoreSummary, result: dict[str, object], decided: list[tuple
         ("sigma-bar", show.number(summary.sigma_mean)),
         *((name.replace("_", " "), show.number(value)) for name, value in summary.state_metrics.items()),
     ]
-    rows += [(f"mean reward, {name}", show.number(value)) for name, value in groups.mean_reward.items()]
+    rows += [(f"mean reward, {name}", show.number(value)) for name, value in summary.mean_reward.items()]
     rows += [
-        (f"mean |advantage|, {name.replace('_', ' ')}", show.number(value)) for name, value in groups.mean_abs_advantage.items()
+        (f"mean |advantage|, {name.replace('_', ' ')}", show.number(value))
+        for name, value in summary.mean_abs_advantage.items()
     ]
     rows += [
         ("groups without gradient, verifier alone", show.percent(groups.zero_gradient_verifier)),
-        ("groups without gradient, this rule", show.percent(groups.zero_gradient_rule)),
+        ("groups without gradient, this rule", show.percent(groups.zero_gradient)),
     ]
     show.print_table(f"{result['rule']}, scale {summary.scale}: {result['output']}", rows, right=True)

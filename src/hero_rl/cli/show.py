@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hero_rl.data.shaping import Progress as ProgressFn
 from hero_rl.errors import InputError
+from hero_rl.types import Progress as ProgressFn
 
 
 def check_share(option: str, value: float) -> None:

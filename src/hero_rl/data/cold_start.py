@@ -22,10 +22,9 @@ from hero_rl.data.manifest import JUDGES, beside, file_facts, versions, write_ma
 from hero_rl.data.problem_text import draw, problem_digest, tidy_text
 from hero_rl.data.problems import json_line
 from hero_rl.data.rollouts import Columns
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError
 from hero_rl.files import replacing, unchanged
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.types import Progress, Rollout, Verdict, Verifier
 
 REASONS = (
     "incorrect", "verifier abstains", "no problem text", "not English", "not finished", "another of the same problem",

@@ -1,4 +1,4 @@
-"""Rollouts with their verdicts, a chunk at a time: what `hero data split` and `hero data cold-start` are made from."""
+"""A rollouts file in chunks, and its rows with their verdicts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from itertools import islice
 from pathlib import Path
 
 from hero_rl.data.rollouts import Columns, Row, check_readable, read_records, read_rollouts
-from hero_rl.data.scoring import CHUNK_ROWS, chunks
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import SignalError
 from hero_rl.files import changed
 from hero_rl.pipeline import too_many_failures
-from hero_rl.types import Verdict, Verifier
+from hero_rl.types import Progress, Verdict, Verifier
+
+CHUNK_ROWS = 512
+"""Rows measured at a time: enough to keep worker processes busy, few enough that Ctrl-C is answered soon."""
+CHUNK_CHARS = 16 * 2**20
+"""Characters of response text measured at a time, where responses are long."""
 
 
 def group_column(source: Path, asked: str | None) -> str:
@@ -32,6 +35,33 @@ def count_rows(source: Path, columns: Columns, progress: Progress) -> int:
             progress("scan", rows, None)
     progress("scan", rows, rows)
     return rows
+
+
+def chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Yield the rows, some hundred at a time, fewer where responses are long."""
+    chunk: list[Row] = []
+    chars = 0
+    for row in rows:
+        chunk.append(row)
+        chars += len(row.rollout.response)
+        if len(chunk) == CHUNK_ROWS or chars >= CHUNK_CHARS:
+            yield chunk
+            chunk, chars = [], 0
+    if chunk:
+        yield chunk
+
+
+def check_failures(failures: int, done: int, rows: int, max_rate: float, names: str) -> None:
+    """Raise as soon as the whole file is sure to have too many failures.
+
+    Raises:
+        SignalError: it has.
+    """
+    if too_many_failures(failures, rows, max_rate):
+        raise SignalError(
+            f"{failures} of the first {done} rows failed in {names}; at most {max_rate:.0%} of the file's {rows} rows may "
+            "(--max-failure-rate). Is an endpoint down, a deadline too short, or a score missing?"
+        )
 
 
 def judged(
@@ -56,11 +86,7 @@ def judged(
         verdicts = verifier.verify([row.rollout for row in chunk])
         failures += sum(verdict.failed for verdict in verdicts)
         done += len(chunk)
-        if too_many_failures(failures, rows, max_failure_rate):
-            raise SignalError(
-                f"{failures} of the first {done} rows failed in {verifier.name}; at most {max_failure_rate:.0%} of the file's "
-                f"{rows} rows may (--max-failure-rate). Is an endpoint down, or a deadline too short?"
-            )
+        check_failures(failures, done, rows, max_failure_rate, verifier.name)
         yield from zip(chunk, verdicts, strict=True)
         progress("verify", done, rows)
     if done != rows:

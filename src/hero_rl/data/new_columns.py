@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 
-from hero_rl.data.numbers import Records
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import Batch, HybridReward
 from hero_rl.types import LEARNED_YES, FloatArray, StepScorer, Verifier
 
 
@@ -34,24 +34,26 @@ def verdict_values(value: float, reason: str, added: tuple[str, ...]) -> dict[st
     return {name: columns[name] for name in added if name in columns}
 
 
-def scored_values(shaped: Records, codes: list[str], steps: FloatArray | None, added: tuple[str, ...]) -> Mapping[str, object]:
-    """The columns in ``added`` of one row.
+def scored_values(batch: Batch, reasons: Iterable[str], added: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    """Yield the columns in ``added`` of every row of a batch, in order."""
+    signals = batch.signals
+    steps = signals.step_scores or repeat(None)
+    arrays = (signals.verdicts, signals.scores, batch.rewards, batch.weights, batch.advantages)
+    # no list of all rows: boxed numbers take several times the memory of the arrays
+    for verdict, score, reward, weight, advantage, reason, scores in zip(*map(_floats, arrays), reasons, steps, strict=False):
+        values: dict[str, object] = {
+            **verdict_values(verdict, reason, added),
+            "rm_score": _number(score),
+            "step_scores": None if scores is None else [_number(value) for value in scores.tolist()],
+            "reward": _number(reward),
+            "weight": _number(weight),
+            "advantage": _number(advantage),
+        }
+        yield {name: values[name] for name in added}
 
-    Args:
-        shaped: the row's record.
-        codes: reason codes by number.
-        steps: the scores of the steps; None: not judged.
-        added: names of the columns.
-    """
-    values: dict[str, object] = {
-        **verdict_values(float(shaped["verdict"]), codes[int(shaped["reason"])], added),
-        "rm_score": _number(float(shaped["score"])),
-        "step_scores": None if steps is None else [_number(value) for value in steps.tolist()],
-        "reward": _number(float(shaped["reward"])),
-        "weight": _number(float(shaped["weight"])),
-        "advantage": _number(float(shaped["advantage"])),
-    }
-    return {name: values[name] for name in added}
+
+def _floats(values: FloatArray) -> Iterator[float]:
+    return map(float, values)
 
 
 def _number(value: float) -> float | None:

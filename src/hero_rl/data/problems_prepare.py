@@ -23,11 +23,11 @@ from hero_rl.data.manifest import READERS, beside, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest
 from hero_rl.data.problems import Problem, json_line, problem_line
 from hero_rl.data.problems_near import NearDuplicates
-from hero_rl.data.shaping import Progress
 from hero_rl.data.sources import Source, SourceSettings, open_source, read_benchmark
 from hero_rl.data.spool import Spool
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
+from hero_rl.types import Progress
 
 _TICK = 512
 

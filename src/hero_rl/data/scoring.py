@@ -1,44 +1,36 @@
-"""A rollouts file to a scored one, streaming: the texts are read several times and never kept.
+"""A rollouts file to a scored one: the texts are read several times and never kept, the numbers are.
 
-    scan      every row is checked before anything costly starts; which rows form a group
-    measure   verdicts and scores, some hundred rows at a time, in the file's order
-    shape     rewards, weights and advantages, on numbers alone, a block of whole groups at a time
-    write     the rows again, in the file's order, with the new columns
-
-A file is ONE batch: what a rule remembers comes of all prompts of the file, which count alike, and is frozen for all of them.
-sigma-bar of Eq. 4 is the plain mean.
+scan      every row is checked before anything costly starts; which rows form a group
+measure   verdicts and scores, some hundred rows at a time, in the file's order
+shape     rewards, weights and advantages: the file is ONE batch, the first of its rule, so that sigma-bar of Eq. 4 is the
+          plain mean over its prompts
+write     the rows again, in the file's order, with the new columns
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hero_rl.data.judged import CHUNK_ROWS, check_failures, chunks, count_rows, judged
 from hero_rl.data.new_columns import score_columns, scored_values, verdict_values, verify_columns
-from hero_rl.data.numbers import RECORD, NumberFile, RaggedFile, Records
 from hero_rl.data.output import check_writable, open_writer
-from hero_rl.data.rollouts import Columns, Record, Row, check_readable, read_records, read_rollouts
-from hero_rl.data.shaping import Progress, shape
-from hero_rl.data.summary import GroupSummary, summarize
-from hero_rl.errors import InputError, SignalError
+from hero_rl.data.rollouts import Columns, check_readable, read_records, read_rollouts
+from hero_rl.errors import InputError
 from hero_rl.files import changed, unchanged
-from hero_rl.pipeline import HybridReward, too_many_failures
+from hero_rl.pipeline import Batch, HybridReward, Signals, assemble
 from hero_rl.rewards import SCALES, Scale
-from hero_rl.types import Rollout, Verifier
-
-logger = logging.getLogger(__name__)
-
-CHUNK_ROWS = 512
-"""Rows measured at a time: enough to keep worker processes busy, few enough that Ctrl-C is answered soon."""
-CHUNK_CHARS = 16 * 2**20
-"""Characters of response text measured at a time, where responses are long."""
+from hero_rl.rewards.diagnostics import GroupShares, group_shares, split_strata
+from hero_rl.rewards.groups import Groups
+from hero_rl.types import FloatArray, Progress, Verifier
 
 
 class VerifySummary(NamedTuple):
@@ -54,22 +46,24 @@ class VerifySummary(NamedTuple):
 
 
 class ScoreSummary(NamedTuple):
-    """What ``score_file`` did."""
+    """What ``score_file`` did. An abstention counts as incorrect, as it does in the rules."""
 
     verdicts: VerifySummary
-    groups: GroupSummary
+    groups: GroupShares
+    mean_reward: dict[str, float | None]
+    """By verdict: correct, incorrect, abstain; None where there is no such row."""
+    mean_abs_advantage: dict[str, float | None]
+    """By stratum: rows of mixed groups by verdict, rows of uniform groups; None where there is no such row."""
     sigma_mean: float | None
     """The sigma-bar used for every prompt; None for rules without one."""
     state_metrics: dict[str, float]
-    """What else the rule's state, frozen for all prompts, says of itself (``RuleState.metrics``)."""
+    """Other values of the rule's state after the file (``RuleState.metrics``)."""
     missing_scores: int
     scale: Scale
-    contiguous: bool
-    """False: rows of one group were apart and had to be brought together."""
 
 
 def _silent(stage: str, done: int, total: int | None, /) -> None:
-    """No progress display."""
+    """Show no progress."""
 
 
 def score_file(
@@ -82,7 +76,7 @@ def score_file(
     keep_rm_score: bool = False,
     progress: Progress = _silent,
 ) -> ScoreSummary:
-    """What was done; ``target`` then holds the rows of ``source``, in the same order, with the scored columns added.
+    """Write the rows of ``source`` to ``target``, in the same order, with the scored columns added, and return a summary.
 
     The columns: `verdict` (1, 0 or null), `reason`, `learned` (true where only a model says correct; where the verifier has a
     model), `rm_score` (where there is a reward model), `step_scores` (where it judges steps), `reward`, `weight`, `advantage`
@@ -108,40 +102,21 @@ def score_file(
         raise InputError(f"scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
     check_readable(source)
     check_writable(target, source=source)
-    with NumberFile(target.parent) as numbers:
-        contiguous = _scan(source, columns, numbers, progress)
-        if isinstance(reward, HybridReward):
-            return _score(source, target, reward, columns, scale, keep_rm_score, numbers, contiguous, progress)
-        with reward() as made:
-            return _score(source, target, made, columns, scale, keep_rm_score, numbers, contiguous, progress)
-
-
-def _score(
-    source: Path,
-    target: Path,
-    reward: HybridReward,
-    columns: Columns,
-    scale: Scale | None,
-    keep_rm_score: bool,
-    numbers: NumberFile,
-    contiguous: bool,
-    progress: Progress,
-) -> ScoreSummary:
-    scale = reward.rule.scale if scale is None else scale
-    added = score_columns(reward, keep_rm_score=keep_rm_score)
-    with (
-        open_writer(target, source=source, added=added) as write,
-        unchanged(source),
-        RaggedFile(target.parent) as step_scores,
-    ):
-        reasons, failures = _measure(source, columns, reward, numbers, step_scores, progress)
-        sigma_mean, state = shape(numbers, reward.rule, scale, contiguous=contiguous, progress=progress)
-        codes, steps = list(reasons), iter(step_scores)
-        for record, shaped in _with_numbers(source, numbers, progress):
-            write(record, scored_values(shaped, codes, next(steps, None), added))
-    groups = summarize(numbers.blocks(contiguous=contiguous))
-    verdicts = _verdict_counts(numbers, reasons, failures)
-    return ScoreSummary(verdicts, groups, sigma_mean, state.metrics(), _missing(numbers, reward), scale, contiguous)
+    before = source.stat()
+    groups = _scan(source, columns, progress)
+    with nullcontext(reward) if isinstance(reward, HybridReward) else reward() as made:
+        added = score_columns(made, keep_rm_score=keep_rm_score)
+        with open_writer(target, source=source, added=added) as write, unchanged(source, before):
+            measured = _measure(source, columns, made, groups.index_B.size, progress)
+            batch = assemble(made.rule, measured.signals, groups, made.rule.init(), scale=scale)
+            rows = batch.rewards.size
+            progress("shape", rows, rows)
+            new = scored_values(batch, map(measured.reasons.__getitem__, measured.codes), added)
+            for done, (record, values) in enumerate(zip(read_records(source), new, strict=False), 1):
+                write(record, values)
+                if done % CHUNK_ROWS == 0 or done == rows:
+                    progress("write", done, rows)
+        return _summary(batch, groups, measured, scale or made.rule.scale, scored=made.scorer is not None)
 
 
 def verify_file(
@@ -153,7 +128,7 @@ def verify_file(
     max_failure_rate: float = 0.1,
     progress: Progress = _silent,
 ) -> VerifySummary:
-    """What was done; ``target`` then holds the rows of ``source`` with `verdict` and `reason` added.
+    """Write the rows of ``source`` to ``target`` with `verdict` and `reason` added, and return a summary.
 
     Args:
         source: as in ``score_file``.
@@ -170,144 +145,82 @@ def verify_file(
     columns = columns or Columns(group_by=None)
     check_readable(source)
     check_writable(target, source=source)
-    total = 0
-    for total, _ in enumerate(read_rollouts(source, columns), start=1):
-        _tick(progress, "scan", total, None)
-    progress("scan", total, total)
+    rows = count_rows(source, columns, progress)
     reasons: Counter[str] = Counter()
     labels: Counter[str] = Counter()
-    failures = done = 0
+    failures = 0
     added = verify_columns(verifier)
     with open_writer(target, source=source, added=added) as write, unchanged(source):
-        for chunk in chunks(read_rollouts(source, columns)):
-            verdicts = verifier.verify([row.rollout for row in chunk])
-            for row, verdict in zip(chunk, verdicts, strict=True):
-                write(row.record, verdict_values(verdict.value, verdict.reason, added))
-            reasons.update(verdict.reason for verdict in verdicts)
-            labels.update(verdict.label for verdict in verdicts)
-            failures += sum(verdict.failed for verdict in verdicts)
-            done += len(chunk)
-            _check_failures(failures, done, total, max_failure_rate, verifier.name)
-            progress("verify", done, total)
-        if done != total:
-            raise changed(source)
-    return VerifySummary(
-        total, labels["correct"], labels["incorrect"], labels["abstain"], failures, dict(reasons.most_common())
+        verdicts = judged(source, columns, verifier, rows=rows, max_failure_rate=max_failure_rate, progress=progress)
+        for row, verdict in verdicts:
+            write(row.record, verdict_values(verdict.value, verdict.reason, added))
+            reasons[verdict.reason] += 1
+            labels[verdict.label] += 1
+            failures += verdict.failed
+    return VerifySummary(rows, labels["correct"], labels["incorrect"], labels["abstain"], failures, dict(reasons.most_common()))
+
+
+def _scan(source: Path, columns: Columns, progress: Progress) -> Groups:
+    """Return the group of every row, numbered in the order in which they come, once every row has been checked."""
+    hashes = array("q")  # of 64 bits: two of a million prompts collide once in 40 million files
+    for row in read_rollouts(source, columns):
+        hashes.append(hash(row.rollout.prompt_id))
+        if len(hashes) % CHUNK_ROWS == 0:
+            progress("scan", len(hashes), None)
+    progress("scan", len(hashes), len(hashes))
+    _, first_P, index_B = np.unique(np.frombuffer(hashes, dtype=np.int64), return_index=True, return_inverse=True)
+    return Groups(np.argsort(np.argsort(first_P))[index_B], first_P.size)
+
+
+class _Measured(NamedTuple):
+    signals: Signals
+    codes: NDArray[np.uint32]
+    """Shape (B,), the place of each row's reason in ``reasons``."""
+    reasons: tuple[str, ...]
+    failures: int
+
+
+def _measure(source: Path, columns: Columns, reward: HybridReward, rows: int, progress: Progress) -> _Measured:
+    verdicts, scores, codes = np.empty(rows), np.empty(rows), np.empty(rows, dtype=np.uint32)
+    reasons: dict[str, int] = {}
+    steps: list[FloatArray] = []
+    names = " and ".join(part.name for part in (reward.verifier, reward.scorer) if part is not None)
+    done = failures = 0
+    for chunk in chunks(read_rollouts(source, columns)):
+        found, part = reward.measure([row.rollout for row in chunk]), slice(done, done + len(chunk))
+        done += len(chunk)
+        if done > rows:
+            break
+        verdicts[part], scores[part] = found.verdicts, found.scores
+        codes[part] = [reasons.setdefault(reason, len(reasons)) for reason in found.reasons]
+        steps += found.step_scores or ()
+        failures += int(reward.failures(found).sum())
+        check_failures(failures, done, rows, reward.max_failure_rate, names)
+        progress("verify and score", done, rows)
+    if done != rows:
+        raise changed(source)
+    signals = Signals.plain(verdicts, scores)._replace(step_scores=tuple(steps) or None)
+    return _Measured(signals, codes, tuple(reasons), failures)
+
+
+def _summary(batch: Batch, groups: Groups, measured: _Measured, scale: Scale, *, scored: bool) -> ScoreSummary:
+    verdicts, scores = batch.signals[:2]
+    by_verdict = {"correct": verdicts > 0.0, "incorrect": verdicts == 0.0, "abstain": np.isnan(verdicts)}
+    correct, incorrect, abstained = (int(rows.sum()) for rows in by_verdict.values())
+    reasons = Counter(dict(zip(measured.reasons, np.bincount(measured.codes).tolist(), strict=True)))
+    strata = split_strata(verdicts, groups)._asdict()
+    return ScoreSummary(
+        VerifySummary(verdicts.size, correct, incorrect, abstained, measured.failures, dict(reasons.most_common())),
+        group_shares(verdicts, batch.advantages, groups),
+        mean_reward={name: _mean(batch.rewards[rows]) for name, rows in by_verdict.items()},
+        mean_abs_advantage={name: _mean(np.abs(batch.advantages[rows])) for name, rows in strata.items()},
+        sigma_mean=None if math.isnan(batch.sigma_mean) else batch.sigma_mean,
+        state_metrics=batch.state.metrics(),
+        missing_scores=int(np.isnan(scores).sum()) if scored else 0,
+        scale=scale,
     )
 
 
-def _scan(source: Path, columns: Columns, numbers: NumberFile, progress: Progress) -> bool:
-    """True where the rows of every group stand together; fills ``numbers`` with one record a row."""
-    runs, pending = array("Q"), array("Q")
-    for done, row in enumerate(read_rollouts(source, columns), start=1):
-        group = _group_hash(row.rollout)
-        pending.append(group)
-        if not runs or runs[-1] != group:
-            runs.append(group)
-        if len(pending) == CHUNK_ROWS:
-            numbers.append(np.array(pending, dtype=np.uint64))
-            del pending[:]
-        _tick(progress, "scan", done, None)
-    numbers.append(np.array(pending, dtype=np.uint64))
-    progress("scan", numbers.rows, numbers.rows)
-    ordered = np.sort(np.frombuffer(runs, dtype=np.uint64))
-    contiguous = not (ordered[1:] == ordered[:-1]).any()
-    if not contiguous:
-        logger.warning(
-            "%s: rows of one prompt are apart; bringing them together takes about %d MB of memory. The output keeps the order "
-            "of the input.", source, math.ceil(numbers.rows * (RECORD.itemsize + 8) / 1e6),
-        )  # fmt: skip
-    return contiguous
-
-
-def _group_hash(rollout: Rollout) -> int:
-    # 64 bits: two of a million prompts collide once in 40 million files
-    return hash(rollout.prompt_id) & 0xFFFF_FFFF_FFFF_FFFF
-
-
-def chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """The rows, some hundred at a time, fewer where responses are long."""
-    chunk: list[Row] = []
-    chars = 0
-    for row in rows:
-        chunk.append(row)
-        chars += len(row.rollout.response)
-        if len(chunk) == CHUNK_ROWS or chars >= CHUNK_CHARS:
-            yield chunk
-            chunk, chars = [], 0
-    if chunk:
-        yield chunk
-
-
-def _measure(
-    source: Path, columns: Columns, reward: HybridReward, numbers: NumberFile, step_scores: RaggedFile, progress: Progress
-) -> tuple[dict[str, int], int]:
-    """Reason codes with their numbers, and how many rows failed; fills verdict, reason, score and scores of steps."""
-    codes: dict[str, int] = {}
-    done = failures = 0
-    names = " and ".join(part.name for part in (reward.verifier, reward.scorer) if part is not None)
-    for chunk in chunks(read_rollouts(source, columns)):
-        rollouts = [row.rollout for row in chunk]
-        signals = reward.measure(rollouts)
-        records = numbers.read(done, done + len(chunk))
-        if records.size != len(chunk) or records["group"].tolist() != [_group_hash(rollout) for rollout in rollouts]:
-            raise changed(source)
-        records["verdict"], records["score"] = signals.verdicts, signals.scores
-        records["reason"] = [codes.setdefault(reason, len(codes)) for reason in signals.reasons]
-        numbers.write(done, records)
-        for values in signals.step_scores or ():
-            step_scores.append(values)
-        done += len(chunk)
-        failures += int(reward.failures(signals).sum())
-        _check_failures(failures, done, numbers.rows, reward.max_failure_rate, names)
-        progress("verify and score", done, numbers.rows)
-    if done != numbers.rows:
-        raise changed(source)
-    return codes, failures
-
-
-def _check_failures(failures: int, done: int, total: int, max_rate: float, names: str) -> None:
-    """Raise as soon as the whole file is sure to have too many failures."""
-    if too_many_failures(failures, total, max_rate):
-        raise SignalError(
-            f"{failures} of the first {done} rows failed in {names}; at most {max_rate:.0%} of the file's {total} rows may "
-            "(--max-failure-rate). Is an endpoint down, a deadline too short, or a score missing?"
-        )
-
-
-def _with_numbers(source: Path, numbers: NumberFile, progress: Progress) -> Iterator[tuple[Record, Records]]:
-    done = 0
-    shaped = numbers.read(0, CHUNK_ROWS)
-    for record in read_records(source):
-        if done >= numbers.rows:
-            break
-        if done % CHUNK_ROWS == 0:
-            shaped = numbers.read(done, done + CHUNK_ROWS)
-            progress("write", done, numbers.rows)
-        yield record, shaped[done % CHUNK_ROWS]
-        done += 1
-    if done != numbers.rows:
-        raise changed(source)
-    progress("write", done, done)
-
-
-def _verdict_counts(numbers: NumberFile, codes: dict[str, int], failures: int) -> VerifySummary:
-    reasons = np.zeros(len(codes), dtype=np.int64)
-    correct = incorrect = 0
-    for block in numbers.blocks(contiguous=True):
-        reasons += np.bincount(block["reason"], minlength=len(codes))
-        correct += int((block["verdict"] > 0.0).sum())
-        incorrect += int((block["verdict"] == 0.0).sum())
-    by_reason = dict(sorted(zip(codes, reasons.tolist(), strict=True), key=lambda item: -item[1]))
-    return VerifySummary(numbers.rows, correct, incorrect, numbers.rows - correct - incorrect, failures, by_reason)
-
-
-def _missing(numbers: NumberFile, reward: HybridReward) -> int:
-    if reward.scorer is None:
-        return 0
-    return sum(int(np.isnan(block["score"]).sum()) for block in numbers.blocks(contiguous=True))
-
-
-def _tick(progress: Progress, stage: str, done: int, total: int | None) -> None:
-    if done % CHUNK_ROWS == 0:
-        progress(stage, done, total)
+def _mean(values: FloatArray) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None

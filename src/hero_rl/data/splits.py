@@ -26,18 +26,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
-from hero_rl.data.judged import count_rows, judged, verifier_facts
+from hero_rl.data.judged import chunks, count_rows, judged, verifier_facts
 from hero_rl.data.lines import LineWriter, check_not_input, open_lines
 from hero_rl.data.manifest import JUDGES, file_facts, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest, tidy_text
 from hero_rl.data.problems import json_line
 from hero_rl.data.rollouts import Columns, Row, read_rollouts
-from hero_rl.data.scoring import chunks
-from hero_rl.data.shaping import Progress
 from hero_rl.data.spool import Spool
 from hero_rl.errors import InputError
 from hero_rl.files import replacing, unchanged
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.types import Progress, Rollout, Verdict, Verifier
 
 By: TypeAlias = Literal["paper", "cause"]
 Cause: TypeAlias = Literal["reference_unverifiable", "verifier_abstains", "never_solved", "sometimes_solved", "always_solved"]

@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import InputError, SignalError, require
 from hero_rl.evaluation.benchmarks import ProblemSet
 from hero_rl.evaluation.policies import Prompt
 from hero_rl.files import write_text
-from hero_rl.types import Verifier
+from hero_rl.types import Progress, Verifier
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog
@@ -35,7 +35,6 @@ SETTINGS = "settings.json"
 LOGS = "logs"
 MIN_FAILURES = 16
 """At least so many responses in a row must fail before the others are given up."""
-Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 from hero_rl.data import Columns, read_rollouts
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
-from hero_rl.types import Rollout, Verifier
+from hero_rl.types import Progress, Rollout, Verifier
 
 Source: TypeAlias = Literal["given", "rule"]
 ROWS_FILE = "rows.jsonl.gz"

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
 from hero_rl.learning import folders
@@ -42,6 +41,7 @@ from hero_rl.learning.training import (
     trainer_arguments,
 )
 from hero_rl.scorers import LocalScorer
+from hero_rl.types import Progress
 
 if TYPE_CHECKING:
     from datasets import Dataset

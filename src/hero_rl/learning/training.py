@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.pretrained import check_source, load_tokenizer
+from hero_rl.types import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from hero_rl.data.shaping import Progress
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.learning import folders
@@ -31,7 +30,7 @@ from hero_rl.learning.training import (
     trainer_arguments,
 )
 from hero_rl.measures import auroc
-from hero_rl.types import FloatArray, Verifier
+from hero_rl.types import FloatArray, Progress, Verifier
 from hero_rl.verifiers.learned import FORMAT, SETTINGS_FILE, LearnedVerifier, encode
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ No I/O, no clock, no randomness, no torch. Groups are ragged and in any order. W
 nor trains; see ``verifiers``, ``scorers`` and ``engines``.
 """
 
-from hero_rl.rewards.adaptive import hero_adaptive, noise_aware
+from hero_rl.rewards.adaptive import hero_adaptive
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
 from hero_rl.rewards.baselines import Normalize, gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.catalogue import RULES, make_rule, rule_settings
 from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.function import as_rule
-from hero_rl.rewards.groups import group_std, number_groups
+from hero_rl.rewards.groups import number_groups
 from hero_rl.rewards.hybrid import check_scale, gated, hero
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
 from hero_rl.rewards.reliability import Reliability
@@ -45,12 +45,10 @@ __all__ = [
     "gated",
     "gdpo",
     "group_advantages",
-    "group_std",
     "hero",
     "hero_adaptive",
     "make_rule",
     "naive_sum",
-    "noise_aware",
     "number_groups",
     "process",
     "prof",

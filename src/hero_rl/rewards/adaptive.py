@@ -1,4 +1,4 @@
-"""Rules that learn during training how far to trust each signal: ``hero_adaptive`` and ``noise_aware``.
+"""``hero_adaptive``: a rule that learns during training how far to trust each signal.
 
 The reward of a response is the probability that it is right, given its verdict and its score::
 
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,48 +64,6 @@ def hero_adaptive(
     unlabelled examples: Elkan and Noto 2008. Departs from the paper: bands have no fixed width, are sigmoids and no min-max
     within a stratum (so that scores that hardly differ stay close), abstentions are a third stratum; no prompt weights.
     """
-    _check(gain=gain, recall=recall, decay=decay, slow=slow)
-    if not 0.0 < p_learned < 1.0:
-        raise InputError(f"p_learned={p_learned:g} must lie in (0, 1): it is a probability that is never certain")
-    apply = partial(_apply_adaptive, gain=gain, recall=recall, p_learned=p_learned, brake=brake)
-    return RewardRule(
-        name="hero_adaptive", settings={**apply.keywords, "decay": decay, "slow": slow}, scale="none", needs_verdicts=True,
-        needs_scores=True, apply_checked=apply, start=Reliability(decay, slow), start_whole=Reliability(1.0, 1.0),
-        stateful=True, raw_verdicts=True,
-    )  # fmt: skip
-
-
-def noise_aware(*, w_max: float = 3.0, recall: float | None = None, decay: float = 0.95, slow: float = 0.995) -> RewardRule:
-    """The verdict as the reward, each prompt's advantages divided by the recall of the verifier on it.
-
-    A verifier that accepts a share c of the right responses gives c times the gradient that the truth would give (the backward
-    correction of a noisy reward with false negatives only). Dividing by c undoes that, prompt by prompt: prompts with
-    references in an awkward form count as much as others. The score is used for nothing but the estimate of c.
-
-    Args:
-        w_max: largest weight of a prompt, relative to the smallest, >= 1.
-        recall: of the verifier, in (0, 1], where it is known; None: estimated online.
-        decay: as in ``hero_adaptive``.
-        slow: as in ``hero_adaptive``.
-
-    Raises:
-        InputError: a number out of range.
-
-    Reference: noisy-verifier corrections (arXiv 2510.00915), backward correction. Departs from it: no appeals to a model; the
-    false-negative rate comes from ``Reliability``, and is each prompt's own.
-    """
-    _check(gain=0.0, recall=recall, decay=decay, slow=slow)
-    if not (w_max >= 1.0 and math.isfinite(w_max)):
-        raise InputError(f"w_max={w_max:g} must be at least 1 and finite: it is the largest weight of a prompt")
-    apply = partial(_apply_noise_aware, w_max=w_max, recall=recall)
-    return RewardRule(
-        name="noise_aware", settings={**apply.keywords, "decay": decay, "slow": slow}, scale="none", needs_verdicts=True,
-        needs_scores=True, apply_checked=apply, start=Reliability(decay, slow), start_whole=Reliability(1.0, 1.0),
-        stateful=True, raw_verdicts=True,
-    )  # fmt: skip
-
-
-def _check(*, gain: float, recall: float | None, decay: float, slow: float) -> None:
     if not (gain >= 0.0 and math.isfinite(gain)):
         raise InputError(f"gain={gain:g} must be finite and not negative")
     if recall is not None and not 0.0 < recall <= 1.0:
@@ -114,20 +71,19 @@ def _check(*, gain: float, recall: float | None, decay: float, slow: float) -> N
     for name, value in (("decay", decay), ("slow", slow)):
         if not 0.0 < value < 1.0:
             raise InputError(f"{name}={value:g} must lie in (0, 1)")
+    if not 0.0 < p_learned < 1.0:
+        raise InputError(f"p_learned={p_learned:g} must lie in (0, 1): it is a probability that is never certain")
+    apply = partial(_apply_adaptive, gain=gain, recall=recall, p_learned=p_learned, brake=brake)
+    return RewardRule(
+        name="hero_adaptive", settings={**apply.keywords, "decay": decay, "slow": slow}, scale="none", needs_verdicts=True,
+        needs_scores=True, apply_checked=apply, start=Reliability(decay, slow), stateful=True, raw_verdicts=True,
+    )  # fmt: skip
 
 
-class _Prompts(NamedTuple):
-    """What is believed of each prompt."""
-
-    recall_P: FloatArray
-    missed_P: FloatArray
-    """phi_g: probability that a rejected response is right."""
-    slope: float
-    """b, with phi of the prompts with both verdicts, which is where reliability is measured."""
-
-
-def _believe(verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool) -> _Prompts:
-    """Recall and phi of each prompt.
+def _believe(
+    verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool
+) -> tuple[FloatArray, float]:
+    """Return phi_g of each prompt, and b with phi of the prompts with both verdicts, where reliability is measured.
 
     As many responses of a prompt are right as of all prompts on average, or as many as were accepted, if that is more; what of
     that was not accepted, the verifier missed, in so far as the prompt's recall is low. That recall is the recall of all
@@ -148,7 +104,7 @@ def _believe(verdicts: FloatArray, groups: Groups, seen: Reliability, *, recall:
     missed_P = np.clip(missed_P, _SMALLEST, _LARGEST)
     mixed = (accepted_P > 0.0) & (rejected_P > 0.0)
     of_mixed = float((missed_P * rejected_P)[mixed].sum() / rejected_P[mixed].sum()) if mixed.any() else missed
-    return _Prompts(recall_P, missed_P, seen.slope(of_mixed, brake=brake))
+    return missed_P, seen.slope(of_mixed, brake=brake)
 
 
 def _apply_adaptive(
@@ -167,28 +123,15 @@ def _apply_adaptive(
     decided = np.where(learned, np.nan, verdicts)
     after = state.update(decided, scores, groups)
     seen = state if state.updates else after
-    prompts = _believe(decided, groups, seen, recall=recall, brake=brake)
-    slope = gain * prompts.slope
+    missed_P, slope = _believe(decided, groups, seen, recall=recall, brake=brake)
     own_mean = group_moments(scores, groups).mean_P[groups.index_B]
     own = np.nan_to_num(scores - own_mean)
     accuracy = min(0.95, max(seen.accuracy, _SMALLEST))
     log_odds = np.where(
-        abstained, _logit(accuracy), np.where(learned, _logit(p_learned), _logit(prompts.missed_P)[groups.index_B])
-    ) + slope * own  # fmt: skip
+        abstained, _logit(accuracy), np.where(learned, _logit(p_learned), _logit(missed_P)[groups.index_B])
+    ) + gain * slope * own  # fmt: skip
     rewards = np.where(decided == 1.0, 1.0, np.clip(_sigmoid(log_odds), _MARGIN, 1.0 - _MARGIN))
     return RuleOutput(rewards, np.ones_like(rewards), math.nan, after)
-
-
-def _apply_noise_aware(
-    verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RuleState, *, w_max: float, recall: float | None
-) -> RuleOutput:
-    assert isinstance(state, Reliability)
-    decided = np.where(verdicts == LEARNED_YES, np.nan, verdicts)
-    after = state.update(decided, scores, groups)
-    prompts = _believe(decided, groups, state if state.updates else after, recall=recall, brake=True)
-    largest = float(prompts.recall_P.max()) if prompts.recall_P.size else 1.0
-    weight_P = np.clip(largest / np.maximum(prompts.recall_P, 1e-9), 1.0, w_max)
-    return RuleOutput((verdicts > 0.0).astype(np.float64), weight_P[groups.index_B], math.nan, after)
 
 
 def _sigmoid(log_odds: FloatArray) -> FloatArray:

@@ -50,9 +50,9 @@ def group_advantages(
     groups = index_groups(groups_B)
     if rewards.shape != groups.index_B.shape:
         raise InputError(f"rewards {rewards.shape} and groups {groups.index_B.shape} must have one entry a response")
-    centred = _from_own_group(rewards, groups)
-    moments = group_moments(centred, groups, ddof=1)
-    advantages = centred - moments.mean_P[groups.index_B]
+    advantages = _from_own_group(rewards, groups)
+    moments = group_moments(advantages, groups, ddof=1)
+    advantages -= moments.mean_P[groups.index_B]
     if scale == "group":
         with np.errstate(invalid="ignore"):  # 0 / 0 in a tied group when eps is 0: no advantage
             advantages /= np.nan_to_num(moments.std_P, nan=0.0)[groups.index_B] + eps
@@ -82,4 +82,5 @@ def _from_own_group(rewards: FloatArray, groups: Groups) -> FloatArray:
         one_P[groups.index_B] = rewards
     else:
         one_P[groups.index_B[known]] = rewards[known]
-    return rewards - one_P[groups.index_B]
+    own_B = one_P[groups.index_B]
+    return np.subtract(rewards, own_B, out=own_B)

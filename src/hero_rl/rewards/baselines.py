@@ -184,8 +184,7 @@ def _normalized(scores: FloatArray, groups: Groups, normalize: Normalize) -> Flo
     if normalize == "zscore":
         spread = float(known.std()) if known.size else 0.0
         return (scores - (known.mean() if known.size else 0.0)) / (spread if spread > 0.0 else 1.0)
-    filled_low, filled_high = np.where(np.isnan(scores), np.inf, scores), np.where(np.isnan(scores), -np.inf, scores)
-    low_P, high_P = group_min_max(filled_low, groups)[0], group_min_max(filled_high, groups)[1]
+    low_P, high_P = group_min_max(scores, groups)
     with np.errstate(invalid="ignore"):
         range_P = high_P - low_P
     stretched = (scores - low_P[groups.index_B]) / np.where(range_P > 0.0, range_P, 1.0)[groups.index_B]

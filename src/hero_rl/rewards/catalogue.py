@@ -8,7 +8,7 @@ from typing import Any
 
 from hero_rl.errors import InputError
 from hero_rl.imports import import_object, is_factory, settings_of
-from hero_rl.rewards.adaptive import hero_adaptive, noise_aware
+from hero_rl.rewards.adaptive import hero_adaptive
 from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.function import as_rule
 from hero_rl.rewards.hybrid import gated, hero
@@ -17,7 +17,7 @@ from hero_rl.rewards.stepwise import process
 
 RULES: Mapping[str, Callable[..., RewardRule]] = {
     constructor.__name__: constructor
-    for constructor in (hero, hero_adaptive, verifier_only, rm_only, naive_sum, noise_aware, gdpo, gated, prof, process)
+    for constructor in (hero, hero_adaptive, verifier_only, rm_only, naive_sum, gdpo, gated, prof, process)
 }
 """Every constructor of a rule under its own name."""
 

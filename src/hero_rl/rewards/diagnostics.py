@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hero_rl.rewards.groups import Groups, check_signals
-from hero_rl.types import LEARNED_YES, BoolArray, FloatArray, IntArray
+from hero_rl.types import LEARNED_YES, BoolArray, FloatArray
 
 TIED = 1e-9
 """The largest advantage that counts as none."""
@@ -49,20 +49,16 @@ def split_strata(verdicts_B: FloatArray, groups: Groups) -> Strata:
     return Strata(mixed & correct, mixed & ~correct, ~mixed & correct, ~mixed & ~correct)
 
 
-def count_groups(verdicts_B: FloatArray, advantages_B: FloatArray, groups: Groups) -> IntArray:
-    """Shape (5,), what adds up over blocks of whole groups and ``group_shares`` divides: the fields of ``GroupShares``."""
+def group_shares(verdicts_B: FloatArray, advantages_B: FloatArray, groups: Groups) -> GroupShares:
+    """Return the shares of the prompts of some responses; 0 where there is no prompt."""
     correct_P, moved_P = (
         np.bincount(groups.index_B, weights=rows, minlength=groups.size)
         for rows in (verdicts_B > 0.0, np.abs(advantages_B) > TIED)
     )
     size_P = np.bincount(groups.index_B, minlength=groups.size)
     right, wrong = int((correct_P == size_P).sum()), int((correct_P == 0.0).sum())
-    return np.array((groups.size, groups.size - right - wrong, right, wrong, int((moved_P == 0.0).sum())), dtype=np.intp)
-
-
-def group_shares(counts: IntArray) -> GroupShares:
-    """The shares that ``count_groups`` has counted; 0 where there is no prompt."""
-    return GroupShares(int(counts[0]), *(counts[1:] / max(1, int(counts[0]))).tolist())
+    counts = (groups.size - right - wrong, right, wrong, int((moved_P == 0.0).sum()))
+    return GroupShares(groups.size, *(count / max(1, groups.size) for count in counts))
 
 
 def batch_summary(
@@ -94,7 +90,7 @@ def batch_summary(
     weights = np.asarray(weights_B, dtype=np.float64)
     correct = verdicts > 0.0
     strata = split_strata(verdicts, groups)
-    shares = group_shares(count_groups(verdicts, size_A, groups))
+    shares = group_shares(verdicts, size_A, groups)
     uniform = strata.all_correct | strata.all_wrong
     total = float(size_A.sum())
     some = 1.0 if groups.size else float("nan")

@@ -52,7 +52,7 @@ def index_groups(groups_B: ArrayLike | Groups) -> Groups:
     return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
 
 
-def number_groups(groups_B: ArrayLike) -> Groups:
+def number_groups(groups_B: ArrayLike | Groups) -> Groups:
     """As ``index_groups``; labels that are text are numbered in the order in which they come.
 
     Engines name prompts at random, and the order in which groups are summed up is the last digit of a sum.
@@ -60,6 +60,8 @@ def number_groups(groups_B: ArrayLike) -> Groups:
     Raises:
         InputError: as ``index_groups``.
     """
+    if isinstance(groups_B, Groups):
+        return groups_B
     labels_B = np.asarray(groups_B)
     if labels_B.ndim != 1 or labels_B.dtype.kind != "U":
         return index_groups(labels_B)
@@ -91,10 +93,10 @@ def group_sum(values_B: FloatArray, groups: Groups) -> FloatArray:
 
 
 def group_min_max(values_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
-    """Shapes (P,) and (P,): the smallest and the largest value of each group; +inf and -inf where a group is empty."""
+    """Shapes (P,) and (P,): the smallest and the largest known value of each group; +inf and -inf where there is none."""
     low_P, high_P = np.full(groups.size, np.inf), np.full(groups.size, -np.inf)
-    np.minimum.at(low_P, groups.index_B, values_B)
-    np.maximum.at(high_P, groups.index_B, values_B)
+    np.fmin.at(low_P, groups.index_B, values_B)
+    np.fmax.at(high_P, groups.index_B, values_B)
     return low_P, high_P
 
 
@@ -116,29 +118,18 @@ def group_moments(values_B: FloatArray, groups: Groups, *, ddof: int = 0) -> Gro
     """
     known_B = ~np.isnan(values_B)
     everything_known = bool(known_B.all())
-    filled_B = values_B if everything_known else np.where(known_B, values_B, 0.0)
     count_P = np.bincount(groups.index_B, weights=None if everything_known else known_B, minlength=groups.size).astype(
         np.float64
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_P = group_sum(filled_B, groups) / count_P
-        deviation_B = filled_B - mean_P[groups.index_B]
+        mean_P = group_sum(values_B if everything_known else np.where(known_B, values_B, 0.0), groups) / count_P
+        deviation_B = mean_P[groups.index_B]
+        np.subtract(values_B, deviation_B, out=deviation_B)
         if not everything_known:
             deviation_B[~known_B] = 0.0
-        std_P = np.sqrt(group_sum(deviation_B * deviation_B, groups) / (count_P - ddof))
+        std_P = np.sqrt(group_sum(np.square(deviation_B, out=deviation_B), groups) / (count_P - ddof))
     std_P[count_P < 1 + ddof] = np.nan
     return GroupMoments(mean_P, std_P, count_P)
-
-
-def group_std(scores_B: ArrayLike, groups_B: ArrayLike) -> FloatArray:
-    """Shape (P,), sigma_u of Eq. 4: the population standard deviation of a prompt's raw reward-model scores.
-
-    NaN where a prompt has no score at all. Groups come in the sorted order of their labels.
-
-    Departs from the paper: it says neither which standard deviation (population here) nor whether the scores are raw or
-    already rescaled (raw here: after Eq. 3 every stratum spans its whole band and the spread says nothing).
-    """
-    return group_moments(np.asarray(scores_B, dtype=np.float64), index_groups(groups_B)).std_P
 
 
 def check_signals(

@@ -121,7 +121,7 @@ def _apply_hero(
     spread_P = _spread(scores, groups)
     after = state.update(spread_P)
     # Ties are a matter of raw scores; where sigma-bar is one of rewards, this batch has to say how far scores spread.
-    before = state if sigma == "raw" else state._replace(weight=0.0, updates=0)
+    before = state if sigma == "raw" else state._replace(total=0.0, weight=0.0, updates=0)
     unit = before.value if before.updates else before.update(spread_P).value
     rewards = normalize_checked(
         scores, verdicts, groups, alpha=alpha, beta=beta, eps=eps, singleton=singleton, dense=dense,
@@ -131,9 +131,8 @@ def _apply_hero(
         spread_P = _spread(rewards, groups)
         after = state.update(spread_P)
     sigma_mean = state.value if state.updates else after.value
-    weights = np.ones_like(rewards)
-    if weighting:
-        weights = difficulty_weight(spread_P, sigma_mean, w_min=w_min, w_max=w_max, k=k)[groups.index_B]
+    weights_P = difficulty_weight(spread_P, sigma_mean, w_min=w_min, w_max=w_max, k=k) if weighting else np.ones(groups.size)
+    weights = weights_P[groups.index_B]
     if weight_on == "reward":
         rewards, weights = weights * rewards, np.ones_like(rewards)
     if drop != "none":
@@ -143,7 +142,10 @@ def _apply_hero(
 
 
 def _spread(values: FloatArray, groups: Groups) -> FloatArray:
-    """Shape (P,), the population standard deviation of each group; NaN with fewer than two values: one has no spread."""
+    """Shape (P,), the population standard deviation of each group; NaN with fewer than two values: one has no spread.
+
+    The paper says neither which standard deviation sigma of Eq. 4 is nor whether of raw scores.
+    """
     moments = group_moments(values, groups)
     return np.where(moments.count_P < 2.0, np.nan, moments.std_P)
 

@@ -125,23 +125,20 @@ def normalize_checked(
     makes a third stratum, with the half-width of the correct ones.
     """
     correct = centers > 0.0
-    strata = Groups(groups.index_B * 3 + correct + (centers == 1.0), groups.size * 3)
-    missing = np.isnan(scores)
-    if missing.any():
-        known = np.flatnonzero(~missing)
-        low_S, high_S = group_min_max(scores[known], Groups(strata.index_B[known], strata.size))
-    else:
-        low_S, high_S = group_min_max(scores, strata)
-
+    stratum_B = groups.index_B * 3
+    stratum_B += correct
+    stratum_B += centers == 1.0
+    low_S, high_S = group_min_max(scores, Groups(stratum_B, groups.size * 3))
     with np.errstate(invalid="ignore"):  # an empty stratum is inf - inf; no response reads it
         range_S = high_S - low_S
     scale_S = 1.0 / np.where(range_S > max(tie_tolerance, _SMALLEST_RANGE), range_S + eps, np.inf)  # 0 where tied: z = 0
-    z = (scores - low_S[strata.index_B]) * scale_S[strata.index_B]
+    z = scores - low_S[stratum_B]  # and on in place: files of ten million responses are normalised at once
+    z *= scale_S[stratum_B]
     if singleton == "center":
-        z[scale_S[strata.index_B] == 0.0] = 0.5
-    z[missing] = 0.5
-
-    half_width = np.where(
-        correct, beta if dense in ("both", "correct") else 0.0, alpha if dense in ("both", "incorrect") else 0.0
-    )
-    return centers + half_width * (2.0 * z - 1.0)
+        z[scale_S[stratum_B] == 0.0] = 0.5
+    z[np.isnan(scores)] = 0.5
+    z *= 2.0
+    z -= 1.0
+    z *= np.where(correct, beta if dense in ("both", "correct") else 0.0, alpha if dense in ("both", "incorrect") else 0.0)
+    z += centers
+    return z

@@ -104,7 +104,7 @@ class Reliability(NamedTuple):
         top = excess >= np.quantile(excess, 1.0 - TOP_SHARE)
         variance_P = np.square(moments.std_P)
         variance_P = variance_P[~np.isnan(variance_P)]
-        learning_unit = self.spread_groups < SPREAD_GROUPS or self.decay == 1.0
+        learning_unit = self.spread_groups < SPREAD_GROUPS
         mean = float(s.mean())
         fast, slow = self.decay, self.slow
         return self._replace(

@@ -29,8 +29,7 @@ Setting: TypeAlias = float | int | str | bool | None
 class RuleState(Protocol):
     """What a rule remembers of earlier batches: immutable, picklable, compared by value. A NamedTuple of numbers and tuples.
 
-    ``RunningMean`` is the one that most rules have. Evidence must add up in the same way however it is cut into batches of
-    whole groups where a state forgets nothing (``RewardRule.start_whole``): files are taken in a block at a time.
+    ``RunningMean`` is the one that most rules have.
     """
 
     @property
@@ -75,7 +74,7 @@ The state is of the same type as the rule's ``start``.
 """
 
 
-_MEAN, _WHOLE_MEAN = RunningMean(), RunningMean(None)
+_MEAN = RunningMean()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +91,6 @@ class RewardRule:
     apply_checked: ApplyFn = field(repr=False)
     start: RuleState = _MEAN
     """The state before the first batch."""
-    start_whole: RuleState = _WHOLE_MEAN
-    """Before the first block of a file, which is one batch: a state that forgets nothing, of the same type as ``start``."""
     stateful: bool = False
     learned_credit: float = 1.0
     """What a learned "correct" counts for, in [0, 1]: 1 as much as a rule's own, 0 as an incorrect response."""

@@ -101,22 +101,6 @@ class RunningMean(NamedTuple):
             updates=self.updates + 1,
         )
 
-    def merge(self, later: RunningMean) -> RunningMean:
-        """The mean of this history followed by ``later``'s; associative, with an empty mean as neutral element.
-
-        Raises:
-            InputError: the two decay differently.
-        """
-        if self.decay != later.decay:
-            raise InputError(f"cannot merge running means with decay {self.decay} and {later.decay}; use one decay")
-        keep = 1.0 if self.decay is None else self.decay**later.updates
-        return RunningMean(
-            self.decay,
-            keep * self.total + later.total,
-            keep * self.weight + later.weight,
-            self.updates + later.updates,
-        )
-
     def state_dict(self) -> dict[str, float | int | None]:
         """The state as JSON values; floats survive JSON bit for bit."""
         return {"version": 1, **self._asdict()}

@@ -17,6 +17,9 @@ from hero_rl.lab.study.plan import Axis, Plan, TablePlan
 _LEFT_OUT = ("training", "digest", "format")
 """Of a result, what no table and no figure shows."""
 
+DELETED_RULES = {"noise_aware"}
+"""Rules that kept results name and that can no longer be run."""
+
 
 class Entry(NamedTuple):
     """A result and its place in a study."""
@@ -86,7 +89,7 @@ def kept_path(out: Path, table: str) -> Path:
 
 
 def read_kept(paths: Iterable[Path], plan: Plan) -> Collected:
-    """The results of a plan from files of ``keep``; those of other tables are passed over.
+    """The results of a plan from files of ``keep``; those of other tables and of deleted rules are passed over.
 
     Raises:
         InputError: a file that is none of ``keep``, or a line that has no place in the plan.
@@ -101,7 +104,7 @@ def read_kept(paths: Iterable[Path], plan: Plan) -> Collected:
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: is not a file of kept results ({error}); give OUT/TABLE.jsonl.gz of a study") from error
         for number, entry in enumerate(entries, 1):
-            if entry.table not in tables:
+            if entry.table not in tables or entry.arm in DELETED_RULES:
                 continue
             if entry[:4] not in places:
                 where = ", ".join(f"{name}={value}" for name, value in entry.cell)
