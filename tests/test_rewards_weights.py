@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.errors import InputError
-from hero_rl.rewards import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
+from hero_rl.rewards import APPENDIX, MAIN_TEXT, difficulty_weight, running_mean
 from hero_rl.rewards.groups import group_moments, index_groups
 
 sigmas = st.lists(st.floats(0, 50), max_size=6)
@@ -84,7 +84,7 @@ def test_state_through_json_continues_bit_for_bit(decay, before, after):
     state = running_mean(decay)
     for batch in before:
         state = state.update(batch)
-    restored = RunningMean.from_state_dict(json.loads(json.dumps(state.state_dict())))
+    restored = running_mean(decay).restore(json.loads(json.dumps(state.state_dict())))
     for batch in after:
         state, restored = state.update(batch), restored.update(batch)
     assert restored == state
@@ -108,7 +108,7 @@ def test_a_running_mean_is_continued_only_by_one_of_the_same_decay():
 
 def test_bad_states_and_decays_are_refused():
     with pytest.raises(InputError, match="version 1"):
-        RunningMean.from_state_dict({"version": 2, "total": 1.0})
+        running_mean().restore({"version": 2, "total": 1.0})
     with pytest.raises(InputError, match="decay=1.5"):
         running_mean(1.5)
 

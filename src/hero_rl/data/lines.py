@@ -29,21 +29,21 @@ def open_lines(path: Path, *, like: Path) -> Iterator[LineWriter]:
 
         class _Writer:
             def write(self, line: str, /) -> object:
-                return file.write(line.encode("ascii"))
+                return file.write(line.encode("utf-8"))
 
         yield _Writer()
         if file is not raw:
             file.close()
 
 
-def check_target(path: Path, *sources: str | Path) -> None:
-    """Nothing, where the file can be written.
+def check_target(path: Path, *sources: str | Path, suffixes: tuple[str, ...] = (".jsonl", ".jsonl.gz")) -> None:
+    """Raise unless the file can be written.
 
     Raises:
-        InputError: another suffix than `.jsonl` and `.jsonl.gz`, a missing folder, no permission, or one of the sources.
+        InputError: a suffix that is not among ``suffixes``, a missing folder, no permission, or one of the sources.
     """
-    if not path.name.endswith((".jsonl", ".jsonl.gz")):
-        raise InputError(f"{path}: the name of the output must end in .jsonl or .jsonl.gz")
+    if not path.name.endswith(suffixes):
+        raise InputError(f"{path}: the name of the output must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {str(path.parent)!r} does not exist; make it first")
     if path.exists():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from hero_rl.data import jsonl
-from hero_rl.data.rollouts import Record, file_format, place, read_records
-from hero_rl.errors import InputError
+from hero_rl.data.lines import check_target, open_lines
+from hero_rl.data.rollouts import SUFFIXES, Record, file_format, place, read_records
 from hero_rl.files import replacing
 
 
@@ -24,21 +22,13 @@ class RowWriter(Protocol):
 
 
 def check_writable(path: Path, *, source: Path) -> None:
-    """Nothing, where the output can be written.
+    """Raise unless the output can be written.
 
     Raises:
         InputError: an unknown suffix, a missing folder, no permission, or the input itself.
     """
     file_format(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {str(path.parent)!r} does not exist; make it first")
-    if path.exists():
-        if not path.is_file():
-            raise InputError(f"{path}: is a folder, a pipe or a device; give the name of a regular file")
-        if path.samefile(source):
-            raise InputError(f"{path}: is the input itself; write to another file")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path}: no permission to write in {str(path.parent)!r}")
+    check_target(path, source, suffixes=SUFFIXES)
 
 
 @contextmanager
@@ -56,15 +46,13 @@ def open_writer(path: Path, *, source: Path, added: tuple[str, ...]) -> Iterator
             with _parquet_writer(partial, source=source, added=added, drop=drop) as write:
                 yield write
         else:
-            with _json_writer(partial, source=source, drop=drop, compress=path.suffix == ".gz") as write:
+            with _json_writer(partial, source=source, drop=drop, like=path) as write:
                 yield write
 
 
 @contextmanager
-def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], compress: bool) -> Iterator[RowWriter]:
-    with partial.open("wb") as raw:
-        # mtime=0: the same rows give the same bytes
-        file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if compress else raw
+def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], like: Path) -> Iterator[RowWriter]:
+    with open_lines(partial, like=like) as lines:
 
         def write(row: Record, added: Mapping[str, object], /) -> None:
             text = row.text
@@ -72,11 +60,9 @@ def _json_writer(partial: Path, *, source: Path, drop: frozenset[str], compress:
                 from hero_rl.data import parquet
 
                 text = parquet.json_text(row.values, place(source, row.number))
-            file.write(jsonl.format_row(text, row.values, added, drop=drop).encode("utf-8"))
+            lines.write(jsonl.format_row(text, row.values, added, drop=drop))
 
         yield write
-        if compress:
-            file.close()
 
 
 @contextmanager

@@ -105,33 +105,22 @@ class RunningMean(NamedTuple):
         """The state as JSON values; floats survive JSON bit for bit."""
         return {"version": 1, **self._asdict()}
 
-    @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any]) -> RunningMean:
-        """The running mean that ``state_dict`` described.
+    def restore(self, state: Mapping[str, Any], /) -> RunningMean:
+        """Restore a state saved by ``state_dict`` (exact).
 
         Raises:
-            InputError: keys missing, unknown, of another version, or values that no running mean has.
+            InputError: keys missing, unknown, of another version, values that no running mean has, or another decay.
         """
         fields = dict(state)
-        version = fields.pop("version", None)
-        if version != 1 or set(fields) != set(cls._fields):
+        if fields.pop("version", None) != 1 or set(fields) != set(self._fields):
             raise InputError(f"not the state of a running mean of version 1: {state!r}; was it written by another release?")
-        decay, total, weight, updates = (fields[name] for name in cls._fields)
+        decay, total, weight, updates = (fields[name] for name in self._fields)
         numbers = all(map(_is_number, (total, weight, updates))) and (decay is None or _is_number(decay))
         if not numbers or weight < 0 or updates < 0 or updates != int(updates):
             raise InputError(f"not the state of a running mean, which has numbers, weight and updates >= 0: {state!r}")
-        return cls(decay, float(total), float(weight), int(updates))
-
-    def restore(self, state: Mapping[str, Any], /) -> RunningMean:
-        """As ``from_state_dict``, to go on where this one stands.
-
-        Raises:
-            InputError: not the state of a running mean, or of one that decays in another way.
-        """
-        restored = RunningMean.from_state_dict(state)
-        if restored.decay != self.decay:
-            raise InputError(f"this state decays by {restored.decay}, the rule by {self.decay}; resume with the same decay")
-        return restored
+        if decay != self.decay:
+            raise InputError(f"this state decays by {decay}, the rule by {self.decay}; resume with the same decay")
+        return RunningMean(decay, float(total), float(weight), int(updates))
 
     def metrics(self) -> dict[str, float]:
         """Nothing: its value is logged as ``sigma_mean``."""
