@@ -38,7 +38,7 @@ $(VERL)/installed: pyproject.toml constraints-verl.txt
 	$(PYTHON) -m venv $(VERL)
 	$(VERL)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VERL)/bin/python -m pip install --quiet --constraint constraints-verl.txt torch
-	$(VERL)/bin/python -m pip install --quiet --constraint constraints-verl.txt --editable ".[verl]" pytest pytest-timeout
+	$(VERL)/bin/python -m pip install --quiet --constraint constraints-verl.txt --editable ".[verl]" pytest pytest-timeout hypothesis
 	touch $@
 
 check: install
