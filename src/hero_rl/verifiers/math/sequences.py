@@ -64,18 +64,16 @@ def _compare_flats(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         or ("list" in (a.kind, b.kind) and not (all(i.label for i in a.items) or all(i.label for i in b.items)))
     ):
         return None
-    same_letters = _symbols_of(trees[0]) == _symbols_of(trees[1])
-    if not same_flat(x, y) or (x == y and (same_letters or not hints.given)):
+    if not same_flat(x, y):
         return None
+    letters = [frozenset[str]().union(*(symbols(tree) for tree in one)) for one in trees]
+    if x == y and letters[0] == letters[1]:
+        return EQUAL
     if all(stepped):
         return equal("equal_parametrised") if same_steps(x, y) else unsure("undecided")
     if not hints.given:
         return unsure("undecided")
     return equal("equal_parametrised") if not hints.whole or same_steps(x, y) else unsure("undecided")
-
-
-def _symbols_of(trees: Sequence[Node | None]) -> frozenset[str]:
-    return frozenset[str]().union(*(symbols(tree) for tree in trees if tree is not None))
 
 
 def _is_list_of_tuples(a: Reading, b: Reading) -> bool:
