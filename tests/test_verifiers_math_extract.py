@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.verifiers.boxes import find_boxes
-from hero_rl.verifiers.math.extract import alternatives, extract_answer, extract_reference, find_answer, undouble
+from hero_rl.verifiers.math.extract import extract_answer, find_answer
+from hero_rl.verifiers.math.gold import alternatives, extract_reference, undouble
 from hero_rl.verifiers.math.sentences import UNCLEAR, stated_in
 from hero_rl.verifiers.math.stages import Pair, Stage, compare_pair, find_pair
 

@@ -6,8 +6,9 @@ import pytest
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
 
-from hero_rl.verifiers.math.extract import extract_answer, extract_reference
+from hero_rl.verifiers.math.extract import extract_answer
 from hero_rl.verifiers.math.findings import Finding
+from hero_rl.verifiers.math.gold import extract_reference
 from hero_rl.verifiers.math.stages import Pair, compare_pair
 
 Case = tuple[str, str, str, str]

@@ -1,4 +1,4 @@
-r"""Extraction: what a response, or a reference, claims last."""
+r"""Extraction: what a response claims last; ``gold`` reads references with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
 from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
-from hero_rl.verifiers.math.words import number_in_words
 
 MAX_BARE_CHARS = 300
 NEAR_CHARS = 300
@@ -182,7 +181,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
         also.append(claims[-2].bare)
     if check := _RECHECKED.search(text, last.end):
-        again = _last_sentence(text[check.end() :], problem)
+        again = last_sentence(text[check.end() :], problem)
         also += [again.bare or again.text] if again is not None and again.text else []
     bare = last.bare if last.bare != last.text else ""
     also = [one for one in also if one not in (last.text, last.bare)]
@@ -191,7 +190,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
 
 def _restated(text: str, problem: str) -> FoundAnswer:
     """The new claim after one that was taken back."""
-    again = _last_sentence(text, problem)
+    again = last_sentence(text, problem)
     return again if again is not None and again.text else FoundAnswer("", "none", doubt="retracted")
 
 
@@ -220,10 +219,10 @@ def _with_boxes(text: str, boxes: list[Box], claims: list[Claim]) -> list[Claim]
         inside = before > 0 and claim.start < boxes[before - 1].end
         if not inside and before == bisect_left(starts, claim.end):
             alone.append(claim)
-    return sorted(_runs_of_boxes(text, boxes) + alone, key=lambda claim: claim.start)
+    return sorted(runs_of_boxes(text, boxes) + alone, key=lambda claim: claim.start)
 
 
-def _runs_of_boxes(text: str, boxes: list[Box]) -> list[Claim]:
+def runs_of_boxes(text: str, boxes: list[Box]) -> list[Claim]:
     """Boxes that are parts of one answer joined, each different content once; the others one by one."""
     runs: list[list[Box]] = []
     for box in boxes:
@@ -271,13 +270,13 @@ def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
     if cut_off >= 0 or not stripped:
         return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else _as_it_stands(stripped)
     if len(stripped) > MAX_BARE_CHARS:
-        return _last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
+        return last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
     if _LINES.fullmatch(stripped):
         return _as_it_stands(", ".join(line.strip() for line in stripped.splitlines()))
     worked_out = _CHAIN.search(stripped) is not None or _LAST_LINE.search(stripped) is not None
     if words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped) and not _CONCLUDED.search(stripped):
         return _as_it_stands(stripped)
-    found = _last_sentence(stripped, problem)
+    found = last_sentence(stripped, problem)
     return found if found is not None and found.text else _as_it_stands(stripped)
 
 
@@ -285,7 +284,7 @@ def _as_it_stands(text: str) -> FoundAnswer:
     return FoundAnswer(text, "whole", rough=is_rough(text, 0, len(text)))
 
 
-def _last_sentence(text: str, problem: str) -> FoundAnswer | None:
+def last_sentence(text: str, problem: str) -> FoundAnswer | None:
     """What the last sentence states, or one shortly before it that no later one puts in doubt."""
     text = text[-_END_CHARS:].rstrip()
     unclear = False
@@ -337,76 +336,3 @@ def _answering(text: str) -> str:
         if over and (text[: over.start()].strip() or over.re is _THOUGHT):
             text = text[: over.start()]
     return text
-
-
-# --------------------------------------------------------------------------------------------- references
-
-_OR = re.compile(
-    r"^(?P<one>.{1,400}?)\s*(?:\\text\s*\{\s*)?\(\s*(?:\\text\s*\{)?\s*(?:(?:or|i\.e\.,?|that is,?|equivalently|=|"
-    r"\\approx|≈|approx\.?|approximately)\s*\}?\s*)?"
-    r"(?P<other>[^()]{1,100}(?:\([^()]*\)[^()]{0,50})?)\)\s*\}?\s*$",
-    re.DOTALL,
-)
-_EXPLICIT_OR = re.compile(r"\(\s*(?:\\text\s*\{)?\s*(?:or|i\.e\.|that is|equivalently|=|\\approx|≈|approx)", re.IGNORECASE)
-_DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2,}|[()\[\]{},;!])")
-_SINGLE = re.compile(r"(?<!\\)\\(?![\\])")
-_UNIT_TEXT = r"\\(?:text|mathrm|mathbf|textrm)\s*\{[^{}]{1,30}\}(?:\s*\^\s*\{?-?\d\}?)?"
-_UNIT_BEHIND = re.compile(rf"[\s$~]{{0,20}}((?:\\[,;~ ])?\s{{0,5}}{_UNIT_TEXT}(?:[\s~]{{0,5}}{_UNIT_TEXT}){{0,5}})")
-
-
-def extract_reference(reference: str) -> FoundAnswer:
-    r"""Return the answer in a reference: its text as a rule, and what it claims last where it is a whole solution.
-
-    Commands escaped twice, ``\\frac``, are repaired. A reference ``3/4 (or 0.75)`` has its alternatives in ``also``.
-    """
-    text = _listed(undouble(reference.strip().replace("\x08oxed", "\\boxed")))
-    boxes, _ = find_boxes(text)
-    if boxes:
-        runs = _runs_of_boxes(text, boxes)
-        if runs:
-            unit = _UNIT_BEHIND.match(text, runs[-1].end) if len(runs) == 1 else None
-            return _with_alternatives(f"{runs[-1].text}{' ' + unit[1].strip() if unit else ''}", runs[-1].source)
-    marked = [claim for claim in marked_claims(text) if claim.source in ("tag", "hashes")] if "#" in text or "<" in text else []
-    if marked:
-        return _with_alternatives(marked[-1].text, marked[-1].source)
-    if re.match(r"\s*解\s*[:：]", text) and (found := _last_sentence(text, "")) is not None and found.text:
-        return found
-    if len(text) > 100 and len(re.findall(r"[.!?]\s", text)) >= 1:
-        found = extract_answer(text)
-        if found.source == "phrase" or (len(text) > MAX_BARE_CHARS and found.text):
-            return found
-    return _with_alternatives(text, "whole")
-
-
-def _listed(text: str) -> str:
-    """A list of strings as Python prints it, ``['1', '2']``, as its elements."""
-    if not re.fullmatch(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*\s*\]", text):
-        return text
-    return ", ".join(one or other for one, other in re.findall(r"'([^']*)'|\"([^\"]*)\"", text))
-
-
-def undouble(text: str) -> str:
-    r"""The text with ``\\frac`` for ``\frac`` repaired: where every command has two backslashes."""
-    if "\\\\" not in text or not _DOUBLED.search(text):
-        return text
-    single = _SINGLE.search(re.sub(r"\\\\", "", text))
-    if single is not None or (re.search(r"\\\\[A-Za-z]{2,}", text) is None):
-        return text
-    return text.replace("\\\\", "\\")
-
-
-def _with_alternatives(text: str, source: Source) -> FoundAnswer:
-    found = alternatives(text)
-    return FoundAnswer(found[0], source, also=found[1:])
-
-
-def alternatives(text: str) -> tuple[str, ...]:
-    r"""The forms of one value that a text offers: ``3/4 (or 0.75)``, ``12 (twelve)``; else the text alone."""
-    match = _OR.match(text)
-    if match is None or not re.search(r"\w", match["one"]):
-        return (text,)
-    explicit = _EXPLICIT_OR.search(text) is not None
-    other = re.sub(r"\\text\s*\{([^{}]*)\}?", r" \1 ", match["other"]).strip(" $}")
-    if not explicit and (number_in_words(other) is None or not re.fullmatch(r"[-+$\d.,\s]+", match["one"])):
-        return (text,)
-    return match["one"].strip(), other

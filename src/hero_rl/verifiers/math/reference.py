@@ -5,8 +5,8 @@ from __future__ import annotations
 from hero_rl.verifiers.math.choices import named_letters
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import symbols
-from hero_rl.verifiers.math.extract import extract_reference
 from hero_rl.verifiers.math.findings import EQUAL, Finding, unsure
+from hero_rl.verifiers.math.gold import extract_reference
 from hero_rl.verifiers.math.guards import too_heavy
 from hero_rl.verifiers.math.literal import plain_number, tidy
 from hero_rl.verifiers.math.problem import Hints

@@ -314,11 +314,8 @@ def _follows_is(sentence: str, run: Run) -> bool:
 
 
 def _is_denied(sentence: str, run: Run) -> bool:
-    after = sentence[run.end : run.end + 60]
-    return (
-        _DENIED_BEFORE.search(sentence[max(0, run.start - 30) : run.start]) is not None
-        or _DENIED_AFTER.match(after) is not None
-    )
+    before, after = sentence[max(0, run.start - 30) : run.start], sentence[run.end : run.end + 60]
+    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
 
 
 def _subordinate(sentence: str) -> list[tuple[int, int]]:

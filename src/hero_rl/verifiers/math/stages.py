@@ -15,16 +15,10 @@ from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
 from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out
 from hero_rl.verifiers.math.doubt import words
-from hero_rl.verifiers.math.extract import (
-    MAX_BARE_CHARS,
-    FoundAnswer,
-    alternatives,
-    extract_answer,
-    extract_reference,
-    undouble,
-)
+from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, FoundAnswer, extract_answer
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
+from hero_rl.verifiers.math.gold import alternatives, extract_reference, undouble
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.literal import literal_relation, tidy
 from hero_rl.verifiers.math.problem import read_problem
