@@ -249,7 +249,7 @@ def test_summary_of_a_batch_by_hand():
         (lambda: gated(eps=-1.0), InputError, "eps=-1"),
         (lambda: make_rule("hero", {"alpha": "wide"}), InputError, "rule 'hero' cannot take {'alpha': 'wide'}"),
         (lambda: make_rule("hero", {"gamma": 1}), InputError, "has no setting 'gamma'; it has alpha, beta"),
-        (lambda: make_rule("heroic", {}), InputError, "'heroic' is unknown; choose one of hero, hero_adaptive"),
+        (lambda: make_rule("heroic", {}), InputError, "'heroic' is unknown; did you mean 'hero'"),
         (lambda: naive_sum(rule_weight=1.5), InputError, "rule_weight=1.5"),
         (lambda: naive_sum(normalize="rank"), InputError, "normalize='rank'"),
         (lambda: prof(keep=0), InputError, "keep=0"),

@@ -296,8 +296,7 @@ def _is_told(sentence: str, run: Run) -> bool:
     """Whether something says "is", "equals" or "=" just before or within a formula."""
     if _follows_is(sentence, run):
         return True
-    text = sentence[run.start : run.end]
-    return _RELATION.search(text) is not None or re.search(r"\\(?:approx|in)(?![A-Za-z])|≈", text) is not None
+    return re.search(rf"{_RELATION.pattern}|\\(?:approx|in)(?![A-Za-z])|≈", sentence[run.start : run.end]) is not None
 
 
 def _are_two_answers(sentence: str, one: Run, other: Run) -> bool:
