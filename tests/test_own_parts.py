@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 
 from hero_rl import HybridReward, Rollout, Verdict
+from hero_rl.config import read_reward
 from hero_rl.errors import InputError, SignalError
+from hero_rl.imports import is_factory
 from hero_rl.rewards import as_rule, hero
 from hero_rl.scorers import ColumnScorer
 from hero_rl.scorers.function import as_scorer
+from hero_rl.toml_layers import Layer
 from hero_rl.verifiers import ExactVerifier
 from hero_rl.verifiers.function import as_verifier
 
@@ -242,3 +246,92 @@ def test_scorers_of_reasoning_gym_judge_their_data_sets_and_ours_the_others(tmp_
     done = run(tmp_path, "verify", "in.jsonl", "-o", "out.jsonl", "--verifier", routes)
     assert done.returncode == 0, done.stderr
     assert [row["verdict"] for row in read(tmp_path)] == [1, 1, 0, 1, 0]
+
+
+def test_a_reward_model_that_ends_the_program_is_an_error_and_no_hang() -> None:
+    def leaves(rollouts: list[Rollout]) -> list[float]:
+        raise SystemExit(5)
+
+    async def leaves_too(rollouts: list[Rollout]) -> list[float]:
+        raise KeyboardInterrupt
+
+    def stops(rollouts: list[Rollout]) -> list[float]:
+        return [next(iter([]))]
+
+    for model, message in ((leaves, "SystemExit: 5"), (leaves_too, "KeyboardInterrupt"), (stops, "StopIteration")):
+        with pytest.raises(SignalError, match=message):
+            as_scorer(model, deadline_s=5).score([rollout("a")])
+    with pytest.raises(InputError, match="one number per rollout"):
+        as_scorer(lambda rollouts: [10**400]).score([rollout("a")])
+
+
+def test_an_object_whose_call_is_a_coroutine_is_awaited_and_gets_a_list_of_its_own() -> None:
+    class Served:
+        async def __call__(self, rollouts: list[Rollout]) -> list[float]:
+            found = [float(len(one.response)) for one in rollouts]
+            rollouts.clear()
+            return found
+
+    assert as_scorer(Served()).score([rollout("abc"), rollout("a")]).tolist() == [3.0, 1.0]
+
+
+def test_numpy_integers_are_verdicts_and_a_verdict_of_another_label_is_a_failure() -> None:
+    answers: dict[str, Any] = {"1": np.int64(1), "0": np.int8(0), "2": 2, "maybe": Verdict("maybe", "so")}  # type: ignore[arg-type]
+    with as_verifier(lambda rollout: answers[rollout.response], workers=1) as verifier:
+        verdicts = verifier.verify([rollout(text) for text in answers])
+    assert [(one.label, one.failed) for one in verdicts] == [
+        ("correct", False), ("incorrect", False), ("abstain", True), ("abstain", True)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("..parts:f", "no module is called '..parts'"),
+        ("own_leaves:f", "importing 'own_leaves' raised SystemExit: 7"),
+        ("own_broken:f", "importing 'own_broken' raised SyntaxError"),
+        ("own_needs:f", "'own_needs' imports 'not_there_at_all', which is not installed"),
+        ("own_makers:raises", "raised RuntimeError: no such thing"),
+        ("builtins:dict", "wrap it in a function of your own"),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_one_message(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_leaves.py").write_text("import sys; sys.exit(7)")
+    (tmp_path / "own_broken.py").write_text("x = (")
+    (tmp_path / "own_needs.py").write_text("import not_there_at_all")
+    (tmp_path / "own_makers.py").write_text("def raises():\n    raise RuntimeError('no such thing')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for table in ("rule", "verifier", "reward_model"):
+        values = {"reward_model": {"name": "column:rm_score"}, table: {"name": name}}
+        with pytest.raises(InputError, match=re.escape(message)):
+            read_reward([[Layer("", values)]]).make()
+
+
+def test_a_decorated_function_is_a_part_and_no_maker() -> None:
+    assert not is_factory(lambda *arguments, **settings: True)
+    assert is_factory(lambda *, alpha=0.1: None)
+    assert is_factory(lambda **settings: None)
+
+
+def test_a_rule_that_ends_the_program_is_an_error() -> None:
+    def leaves(verdicts_B: Any, scores_B: Any, groups_B: Any) -> Any:
+        raise SystemExit(0)
+
+    rule = as_rule(leaves)
+    with pytest.raises(InputError, match="raised SystemExit"):
+        rule.apply([1, 0], [0.3, 0.1], ["a", "a"], rule.init())
+
+
+def test_what_own_parts_print_is_not_in_the_json_and_what_they_raise_is_said(folder: Path) -> None:
+    (folder / "own_loud.py").write_text(
+        "print('on import')\ndef rule(v, s, g):\n    print('rule')\n    return v\n"
+        "def model(rollouts):\n    print('model')\n    return [1.0 for _ in rollouts]\n"
+        "def verifier(rollout):\n    print('verifier')\n    return int(rollout.response)\n"
+    )
+    named = ["--rule", "own_loud:rule", "--reward-model", "own_loud:model", "--max-failure-rate", "1", "--json"]
+    done = run(folder, "score", "in.jsonl", "-o", "out.jsonl", "--verifier", "own_loud:verifier", *named)
+    assert (done.returncode, json.loads(done.stdout)["failures"]) == (0, 4), done.stderr
+    assert done.stderr.count("warning: the verifier 'verifier' failed on a rollout: ValueError") == 1, done.stderr

@@ -195,3 +195,30 @@ def test_what_would_cancel_or_hurt_is_said(assignments: list[str], message: str)
 def test_lines_are_found_in_any_toml() -> None:
     text = '# a\n[a]\nb = 1\n["c d"]\n"e" = 2\n[a.f]\ng = 3\n'
     assert [line_of(text, key) for key in (("a", "b"), ("c d", "e"), ("a", "f", "g"), ("a",), ("x",))] == [3, 5, 7, 2, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 20_000 + "]" * 20_000, "[rule]\nk = " + "9" * 5000, "[rule]\nk = " + "9" * 400, "[rule"]
+)
+def test_a_file_that_is_too_much_is_bad_input(text: str, tmp_path: Path) -> None:
+    (tmp_path / "reward.toml").write_text(text)
+    with pytest.raises(InputError, match=r"reward\.toml"):
+        load_reward(tmp_path / "reward.toml", signals=False)
+
+
+def test_a_byte_order_mark_is_no_mistake_and_an_empty_name_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "reward.toml").write_bytes(b"\xef\xbb\xbf[rule]\nname = ''\nalpha = 0.2\n[verifier]\nname = ''\n")
+    resolved = load_reward(tmp_path / "reward.toml", signals=False).resolved()
+    assert (resolved["rule"]["name"], resolved["rule"]["alpha"], resolved["verifier"]["name"]) == ("hero", 0.2, "math")
+
+
+def test_a_set_says_one_value(tmp_path: Path) -> None:
+    for value in ("0.1\nx = 2", "[" * 5000, "9" * 5000):
+        with pytest.raises(InputError, match="valid number"):
+            load_reward(None, [f"rule.alpha={value}"], signals=False)
+
+
+def test_a_file_can_be_begun_before_the_model_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "reward.toml"
+    assert main(["reward", "init", "-o", str(file), "--reward-model", f"local:{tmp_path}/to-come"]) == 0
+    assert f'name = "local:{tmp_path}/to-come"' in file.read_text()

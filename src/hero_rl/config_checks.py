@@ -151,7 +151,7 @@ def read_part(layers: Sequence[Layer], name: str, value: Any) -> dict[str, Any] 
     found = {str(key): each for key, each in value.items() if each not in (None, "")}
     if not isinstance(found.get("name", ""), str):
         raise InputError(f"{place_of(layers, (name, 'name'))}: {name}.name = {found['name']!r}: give a name, as text")
-    return found
+    return {**DEFAULTS.values.get(name, {}), **found}
 
 
 def place_of(layers: Sequence[Layer], key: KeyPath) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from hero_rl.errors import InputError, first_line
+from hero_rl.errors import HeroError, InputError, first_line
 
 
 def import_object(path: str) -> Any:
@@ -19,6 +19,8 @@ def import_object(path: str) -> Any:
         InputError: no such module or name.
     """
     module, _, name = path.partition(":")
+    if not all(module.split(".")):
+        raise InputError(f"{path}: cannot be imported (no module is called {module!r}); write module:function")
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     try:
@@ -27,14 +29,19 @@ def import_object(path: str) -> Any:
             value = getattr(value, part)
     except (ImportError, AttributeError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name is not None and not module.startswith(error.name):
-            raise  # the module is there, and something that it imports is not
+            # the module is there, and something that it imports is not
+            raise InputError(f"{path}: {module!r} imports {error.name!r}, which is not installed") from error
         raise InputError(f"{path}: cannot be imported ({first_line(error)}); write module:function") from error
+    except HeroError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a module does while it is imported
+        raise InputError(f"{path}: importing {module!r} raised {type(error).__name__}: {first_line(error)}") from error
     return value
 
 
 def settings_of(constructor: Callable[..., Any]) -> dict[str, Any]:
     """Return the arguments of a constructor that may be given by name, with their defaults."""
-    parameters = inspect.signature(constructor).parameters.values()
+    parameters = _parameters(constructor)
     return {
         one.name: None if one.default is one.empty else one.default
         for one in parameters
@@ -58,6 +65,14 @@ def is_factory(value: Any) -> bool:
     """Return True where ``value`` makes the part (a class, or a function without a required argument) and is not the part."""
     if isinstance(value, type):
         return True
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(value).parameters.values() if callable(value) else ()
-    return callable(value) and not any(one.kind in positional and one.default is one.empty for one in parameters)
+    if not callable(value):
+        return False
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return not any(one.kind not in by_name and one.default is one.empty for one in _parameters(value))
+
+
+def _parameters(value: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(value).parameters.values())
+    except ValueError as error:  # some that are written in C
+        raise InputError(f"{first_line(error)}: its arguments cannot be read; wrap it in a function of your own") from error

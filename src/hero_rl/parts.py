@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hero_rl.errors import InputError
+from hero_rl.errors import HeroError, InputError, first_line
 from hero_rl.imports import import_object, is_factory, settings_of, types_of
 from hero_rl.part_names import (
     JUDGES,
@@ -164,6 +164,10 @@ def _own(path: str, settings: dict[str, Any], wrap: Callable[..., Any]) -> Any:
         return wrap(value(**settings)) if is_factory(value) else wrap(value, **settings)
     except TypeError as error:
         raise InputError(f"{path} cannot take {settings}: {error}") from error
+    except HeroError:
+        raise
+    except Exception as error:  # of somebody's own code
+        raise InputError(f"{path} raised {type(error).__name__}: {first_line(error)}") from error
 
 
 def _judge(argument: str, spec: str, settings: dict[str, Any]) -> Verifier:

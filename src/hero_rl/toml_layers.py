@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, first_line
 
 KeyPath: TypeAlias = tuple[str, ...]
 MAX_SHOWN_KEYS = 30
@@ -37,14 +37,14 @@ def read_file(path: Path) -> Layer:
         InputError: it cannot be read, or is not TOML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return Layer(str(path), tomllib.loads(text), text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8; give a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # of values nested too deep, or a number of thousands of digits
+        raise InputError(f"{path}: not TOML: {first_line(error)}") from error
 
 
 def assignment(text: str) -> Layer:
@@ -58,8 +58,8 @@ def assignment(text: str) -> Layer:
     if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
         raise InputError(f"--set {text}: write KEY=VALUE with a dotted key, such as --set rule.alpha=0.1")
     try:
-        values: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        (values,) = tomllib.loads(f"value = {value}").values()
+    except (ValueError, RecursionError):  # not TOML, or more than one value
         values = value.strip()
     for part in reversed(parts):
         values = {part: values}

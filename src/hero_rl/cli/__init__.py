@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from types import ModuleType
 from typing import Annotated, NoReturn, cast
@@ -71,7 +72,8 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
             make_app(None)(args=["--help"], prog_name="hero", standalone_mode=False)
             return 2
         command = next((argument for argument in arguments if not argument.startswith("-")), None)
-        result = make_app(command)(args=arguments, prog_name="hero", standalone_mode=False)
+        with _output(arguments):
+            result = make_app(command)(args=arguments, prog_name="hero", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except BrokenPipeError:
@@ -84,6 +86,14 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
         return _fail(*_explain(error))
     code = result if isinstance(result, int) else 0
     return _fail("interrupted", code) if code == 130 else code
+
+
+def _output(arguments: list[str]) -> AbstractContextManager[None]:
+    if "--json" not in arguments or "-h" in arguments or "--help" in arguments:
+        return nullcontext()
+    from hero_rl.cli.show import json_alone
+
+    return json_alone()
 
 
 def make_app(command: str | None) -> typer.Typer:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hero_rl.cli import options, show
-from hero_rl.config import RewardConfig
+from hero_rl.config import RewardConfig, read_reward
 from hero_rl.config_checks import RULE_KEYS, SCORER_KEYS, VERIFIER_KEYS
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
@@ -81,7 +81,8 @@ def init(
     """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
     if output.exists():
         raise InputError(f"{output}: exists already; give another name with --output")
-    config = options.load(None, None, signals=False, rule=rule, verifier=verifier, reward_model=reward_model)
+    given = options.sources(None, None, rule=rule, verifier=verifier, reward_model=reward_model)
+    config = read_reward(given, signals=False, present=False)  # the model may be yet to come
     write_text(output, commented(config))
     sys.stdout.write(f"{output}: edit it, then check it with: hero reward show {output}\n")
 

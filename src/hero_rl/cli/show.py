@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.padding import Padding
@@ -45,9 +46,26 @@ def warn(message: str) -> None:
     sys.stderr.write(f"warning: {message}\n")
 
 
+_for_json: TextIO | None = None
+
+
+@contextmanager
+def json_alone() -> Iterator[None]:
+    """Send to stderr whatever else is printed, as by somebody's own functions; ``print_json`` goes to stdout."""
+    global _for_json
+    before, _for_json = (_for_json, sys.stdout), sys.stdout
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        _for_json, sys.stdout = before
+
+
 def print_json(values: Mapping[str, object]) -> None:
     """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n")
+    stream = _for_json or sys.stdout
+    stream.write(json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n")
+    stream.flush()
 
 
 def print_table(

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hero_rl.errors import InputError
+from hero_rl.errors import HeroError, InputError, first_line
 from hero_rl.imports import import_object, is_factory, settings_of
 from hero_rl.rewards.adaptive import hero_adaptive
 from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
@@ -61,5 +61,9 @@ def make_rule(name: str, settings: Mapping[str, Any]) -> RewardRule:
         raise InputError(f"rule {name!r} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(known) or 'none'}")
     try:
         return as_rule(constructor(**settings)) if is_factory(constructor) else as_rule(constructor, **settings)
-    except TypeError as error:  # text or a list in the place of a number
+    except (TypeError, OverflowError) as error:  # text or a list in the place of a number; an integer of hundreds of digits
         raise InputError(f"rule {name!r} cannot take {dict(settings)}: {error}") from error
+    except Exception as error:
+        if name in RULES or isinstance(error, HeroError):
+            raise
+        raise InputError(f"rule {name!r} raised {type(error).__name__}: {first_line(error)}") from error

@@ -58,7 +58,7 @@ def _apply_function(
     try:
         result = function(verdicts.copy(), scores.copy(), groups.index_B.copy(), **settings)
         rewards = np.asarray(result, dtype=np.float64)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"the rule {name!r} raised {type(error).__name__}: {error}") from error
     if rewards.shape != verdicts.shape:
         raise InputError(

@@ -58,10 +58,10 @@ class FunctionScorer(Scorer):
         """
         try:
             async with asyncio.timeout(self.deadline_s):
-                if inspect.iscoroutinefunction(self.function):
-                    result = await self.function(rollouts, **self.settings)
+                if _is_coroutine_function(self.function):
+                    result = await self.function(list(rollouts), **self.settings)
                 else:
-                    result = await in_thread(self.function, rollouts, **self.settings)
+                    result = await in_thread(self._call, rollouts)
         except TimeoutError:
             raise SignalError(
                 f"the reward model {self.name!r} gave no scores for {len(rollouts)} rollouts within {self.deadline_s:g} s "
@@ -69,17 +69,27 @@ class FunctionScorer(Scorer):
             ) from None
         except HeroError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # the last two would end the loop that this runs on
             raise SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}") from error
         return self._checked(result, len(rollouts))
+
+    def _call(self, rollouts: Sequence[Rollout]) -> Any:
+        try:
+            return self.function(list(rollouts), **self.settings)
+        except StopIteration as error:  # no future takes it
+            raise RuntimeError("StopIteration") from error
 
     def _checked(self, result: Any, rows: int) -> FloatArray:
         try:
             scores = np.array([np.nan if one is None else float(one) for one in result], dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the reward model {self.name!r} gave {result!r:.80}; return one number per rollout") from error
         if scores.shape != (rows,):
             raise InputError(f"the reward model {self.name!r} gave {scores.size} scores for {rows} rollouts; return one each")
         if np.isinf(scores).any():
             raise InputError(f"the reward model {self.name!r} gave an infinite score; return NaN where there is none")
         return scores
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

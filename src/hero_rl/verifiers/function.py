@@ -10,15 +10,19 @@ import base64
 import functools
 import importlib
 import inspect
+import logging
 import pickle
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hero_rl.errors import InputError
 from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.types import VERDICT_VALUES, Rollout, Verdict, Verifier
 
+_log = logging.getLogger(__name__)
 DEADLINE_S = 10.0
 MEMORY_BYTES = 4 << 30
 """Of one worker: more than the maths verifier needs, for the function may import what it likes."""
@@ -69,6 +73,7 @@ class FunctionVerifier(Verifier):
         """
         self.name = getattr(function, "__name__", type(function).__name__)
         first = next(iter(inspect.signature(function).parameters), "")
+        self._warned = False
         self._by_batch = first == "rollouts"
         self._payload = _encoded(function, settings)
         self._remake = functools.partial(FunctionVerifier, function, deadline_s=deadline_s, workers=workers, **settings)
@@ -81,6 +86,10 @@ class FunctionVerifier(Verifier):
         groups = [list(rollouts)] if self._by_batch else [[rollout] for rollout in rollouts]
         calls = [(self._payload, self._by_batch, _bytes(pickle.dumps(group))) for group in groups]
         outcomes = await self._sandbox.run(_CALL, calls)
+        broken = next((one for one in outcomes if one.kind != "value"), None)
+        if broken is not None and not self._warned:
+            self._warned = True
+            _log.warning("the verifier %r failed on a rollout: %s", self.name, broken.detail or broken.kind)
         return [verdict for group, outcome in zip(groups, outcomes, strict=True) for verdict in _verdicts(outcome, len(group))]
 
     def warm(self) -> None:
@@ -155,9 +164,11 @@ async def _awaited(result: Any) -> Any:
 
 def _as_verdict(value: Any) -> Verdict:
     if isinstance(value, Verdict):
+        if value.label not in VERDICT_VALUES or not isinstance(value.reason, str):
+            raise TypeError(f"{value!r:.80} is no verdict: its label is one of {', '.join(VERDICT_VALUES)}, its reason a text")
         return value
     if value is None:
         return Verdict("abstain", "no_verdict")
-    if isinstance(value, bool) or (type(value).__name__ in ("bool", "bool_", "int", "float", "float64") and value in (0, 1)):
+    if isinstance(value, int | float | np.bool_ | np.integer | np.floating) and value in (0, 1):
         return Verdict("correct", "accepted") if value else Verdict("incorrect", "rejected")
     raise TypeError(f"{value!r} ({type(value).__name__}) is no verdict; return True, False, None or a Verdict")
