@@ -222,3 +222,10 @@ def test_a_file_can_be_begun_before_the_model_is_there(tmp_path: Path) -> None:
     file = tmp_path / "reward.toml"
     assert main(["reward", "init", "-o", str(file), "--reward-model", f"local:{tmp_path}/to-come"]) == 0
     assert f'name = "local:{tmp_path}/to-come"' in file.read_text()
+
+
+def test_limits_of_own_parts_and_of_a_fallback_are_refused_where_they_stand() -> None:
+    with pytest.raises(InputError, match=r"^--set verifier.max_questions=-1: max_questions=-1 must be 0 or more"):
+        load_reward(None, ["verifier.fallback=exact", "verifier.max_questions=-1"], signals=False)
+    with pytest.raises(InputError, match=r"^--set reward_model.deadline_s=nan: deadline_s=nan must be"):
+        load_reward(None, ["reward_model.name=numpy:sort", "reward_model.deadline_s=nan"], signals=False).make_scorer()

@@ -119,6 +119,9 @@ def check_verifier_table(layers: Sequence[Layer], table: Mapping[str, Any]) -> N
         raise InputError(
             f"{place_of(layers, ('verifier', 'ask'))}: ask={ask!r} is unknown; choose one of {', '.join(get_args(Ask))}"
         )
+    if (most := table.get("max_questions")) is not None and most < 0:
+        place = place_of(layers, ("verifier", "max_questions"))
+        raise InputError(f"{place}: max_questions={most} must be 0 or more; leave it out for no limit")
     for key in ("ask", "max_questions"):
         if table.get(key) is not None and fallback is None:
             raise InputError(

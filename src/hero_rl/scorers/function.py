@@ -45,7 +45,12 @@ class FunctionScorer(Scorer):
             function: see ``as_scorer``; it may be a coroutine function.
             deadline_s: seconds of wall time for one batch; a function that takes longer is an error.
             settings: keyword arguments of the function.
+
+        Raises:
+            InputError: a deadline that is not above 0.
         """
+        if not deadline_s > 0:
+            raise InputError(f"deadline_s={deadline_s!r} must be greater than 0")
         self.name = getattr(function, "__name__", type(function).__name__)
         self.function, self.deadline_s, self.settings = function, deadline_s, settings
 
