@@ -17,9 +17,9 @@ from hero_rl.types import FloatArray
 def as_rule(rule: RewardRule | Callable[..., Any], **settings: Any) -> RewardRule:
     """Return a rule that calls a function; a rule as it is.
 
-    >>> def longest_first(verdicts_B, scores_B, groups_B, *, bonus=0.1):
+    >>> def with_bonus(verdicts_B, scores_B, groups_B, *, bonus=0.1):
     ...     return verdicts_B + bonus * (scores_B > 0)
-    >>> rule = as_rule(longest_first, bonus=0.2)
+    >>> rule = as_rule(with_bonus, bonus=0.2)
     >>> rule.apply([1, 0], [0.3, -0.3], ["a", "a"], rule.init()).rewards.tolist()
     [1.2, 0.0]
 
