@@ -45,7 +45,7 @@ def batch_of(seed: int, *, groups: int = 4, size: int = 5) -> tuple[list[Respons
             scores = scorer.score_steps([rollout])
             written = write_steps(text, scores.steps[0], scorer.step_ends(rollout))
             ids = (*tokenizer.encode(text), tokenizer.eos_token_id)
-            verdict = tiny.Letters()._judge(rollout).value
+            verdict = tiny.Letters().judge(rollout).value
             responses.append(Response(f"g{group}", verdict, float(scores.scores[0]), ids=ids, steps=written))
             texts.append(text)
     return responses, texts
