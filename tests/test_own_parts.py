@@ -222,6 +222,9 @@ def test_missing_scores_of_a_function_are_missing() -> None:
     assert np.isnan(scorer.score([rollout("a"), rollout("b")])).tolist() == [True, False]
     with pytest.raises(InputError, match="infinite"):
         as_scorer(lambda rollouts: [np.inf]).score([rollout("a")])
+    for wrong in ({0: 1.0}, "1", ["1"]):
+        with pytest.raises(InputError, match="one number per rollout"):
+            as_scorer(lambda rollouts, wrong=wrong: wrong).score([rollout("a")])
     with pytest.raises(SignalError, match="raised KeyError"):
         as_scorer(lambda rollouts: {}["x"]).score([rollout("a")])
 

@@ -137,6 +137,9 @@ def test_a_file_that_was_begun_says_the_defaults(tmp_path: Path, monkeypatch: py
             if value is not None:
                 assert f"\n# {name} = " in text
     assert main(["reward", "init", "-o", "hero.toml"]) == 2  # it exists
+    assert main(["reward", "init", "-o", "nowhere/hero.toml"]) == 2
+    assert main(["reward", "init", "-o", "vote.toml", "--verifier", "majority:math,exact,hendrycks"]) == 0
+    assert {"# quorum =", '# policy = "balanced"', "# deadline_s = 3.0"} <= set(Path("vote.toml").read_text().splitlines())
 
 
 def test_what_is_stronger_counts_and_a_new_name_starts_anew(tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ class RewardConfig(NamedTuple):
             )
         if model is not None and not self.rule.needs_scores:
             found.append(f"the rule {self.rule.name!r} uses no scores: the reward model is run, and changes no reward")
-        if settings.get("learned_credit") == 1.0 and (self.verifier.get("fallback") or _is_learned(self.verifier["name"])):
+        judges = [self.verifier["name"], self.verifier.get("fallback") or ""]
+        if settings.get("learned_credit") == 1.0 and any(map(_is_learned, judges)):
             found.append(
                 "learned_credit=1: a model's 'correct' counts as much as a rule's, and a model can be talked into one; a value "
                 "below 1 keeps them apart"

@@ -36,7 +36,7 @@ def verifier_settings(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``check_verifier``, or a module that cannot be imported.
     """
-    return {key: value for kind in _verifier_kinds(spec) for key, value in _settings(kind).items()}
+    return {key: value for kind in verifier_kinds(spec) for key, value in _settings(kind).items()}
 
 
 def verifier_types(spec: str) -> dict[str, Any]:
@@ -45,10 +45,10 @@ def verifier_types(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``verifier_settings``.
     """
-    return {key: kind for one in _verifier_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
+    return {key: kind for one in verifier_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
 
 
-def _verifier_kinds(spec: str) -> Iterator[Kind]:
+def verifier_kinds(spec: str) -> Iterator[Kind]:
     """Yield what takes the settings of a verifier."""
     if spec == "none":
         return
@@ -58,7 +58,7 @@ def _verifier_kinds(spec: str) -> Iterator[Kind]:
     name, argument = split(spec, VERIFIERS)
     yield VERIFIERS[name]
     for member in members_of(spec):
-        yield from _verifier_kinds(member)
+        yield from verifier_kinds(member)
     if name in JUDGES and not is_url(argument):
         yield Kind("hero_rl.verifiers.judge:LocalJudge")
 
@@ -69,7 +69,7 @@ def scorer_settings(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``check_scorer``, or a module that cannot be imported.
     """
-    return {key: value for kind in _scorer_kinds(spec) for key, value in _settings(kind).items()}
+    return {key: value for kind in scorer_kinds(spec) for key, value in _settings(kind).items()}
 
 
 def scorer_types(spec: str) -> dict[str, Any]:
@@ -78,10 +78,11 @@ def scorer_types(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``scorer_settings``.
     """
-    return {key: kind for one in _scorer_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
+    return {key: kind for one in scorer_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
 
 
-def _scorer_kinds(spec: str) -> list[Kind]:
+def scorer_kinds(spec: str) -> list[Kind]:
+    """Return what takes the settings of a reward model."""
     if is_import_path(spec, REWARD_MODELS):
         return _own_kinds(spec, "hero_rl.scorers.function:FunctionScorer")
     return [REWARD_MODELS[split(spec, REWARD_MODELS)[0]]]

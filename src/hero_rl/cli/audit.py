@@ -24,6 +24,7 @@ from hero_rl.config import RewardConfig
 from hero_rl.data.judged import group_column
 from hero_rl.data.rollouts import Columns, check_readable, read_records
 from hero_rl.errors import InputError, MissingDependencyError
+from hero_rl.part_names import VERIFIERS, is_import_path
 from hero_rl.types import Progress, Verifier
 
 HELP = f"""How reliable verifier and reward model are on a rollouts file, and what a rule would do with them.
@@ -78,11 +79,12 @@ def audit(
     label = _label(label, first[0])
     config = _config(first[0], reward, assignments, verifier, reward_model, rule=rule, policy=policy, alpha=alpha, beta=beta)
     grouped = group_column(source, group_by)
-    boxed = _are_bare(first) if bare_answers is None else bare_answers
     folder = output or Path(f"audit-{source.name.split('.')[0]}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output {folder}: is a file; give the name of a folder")
     judged, scored = _verifiers(config, verifier, first[0]), _reward_models(config, reward_model)
+    own = any(is_import_path(one.verifier["name"], VERIFIERS) for one in judged)  # reads responses in a way of its own
+    boxed = _are_bare(first) and not own if bare_answers is None else bare_answers
     columns = Columns(
         group_by=grouped,
         labels=tuple(dict.fromkeys(name for one in judged for name in one.label_columns())) + ((label,) if label else ()),
@@ -176,9 +178,10 @@ def _open_verifiers(stack: contextlib.ExitStack, judged: Sequence[RewardConfig],
 
 
 def _are_bare(rows: Sequence[Mapping[str, object]]) -> bool:
-    """Whether the responses look like answers alone: short, on one line, and none with a box."""
-    responses = [str(row.get("response", "")) for row in rows]
-    return all("boxed" not in text and "\n" not in text and len(text) <= LONGEST_ANSWER for text in responses)
+    """Return whether the responses look like answers alone: short, on one line, without a box and without the word."""
+    responses = [str(row.get("response", "")).lower() for row in rows]
+    marks = ("boxed", "\n", "answer")
+    return all(len(text) <= LONGEST_ANSWER and not any(mark in text for mark in marks) for text in responses)
 
 
 def _print(found: Audit, page: Path, *, boxed: bool) -> None:

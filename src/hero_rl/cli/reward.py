@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,8 @@ from hero_rl.config_checks import RULE_KEYS, SCORER_KEYS, VERIFIER_KEYS
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.imports import import_object
-from hero_rl.part_names import REWARD_MODELS, VERIFIERS, is_import_path, names
+from hero_rl.part_names import REWARD_MODELS, VERIFIERS, Kind, names
+from hero_rl.parts import scorer_kinds, verifier_kinds
 from hero_rl.rewards import RULES
 from hero_rl.rewards.catalogue import find_rule
 from hero_rl.settings_text import Setting, describe
@@ -79,8 +80,9 @@ def init(
     Example:
       hero reward init -o reward.toml --reward-model local:./my-reward-model
     """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
-    if output.exists():
-        raise InputError(f"{output}: exists already; give another name with --output")
+    if output.exists() or not output.parent.is_dir():
+        why = "exists already; give another name" if output.exists() else f"there is no folder {output.parent}; give a file"
+        raise InputError(f"{output}: {why} with --output")
     given = options.sources(None, None, rule=rule, verifier=verifier, reward_model=reward_model)
     config = read_reward(given, signals=False, present=False)  # the model may be yet to come
     write_text(output, commented(config))
@@ -97,8 +99,8 @@ def commented(config: RewardConfig) -> str:
             RULE_KEYS,
             describe(find_rule(config.rule_table["name"])),
         ),
-        "verifier": (config.verifier["name"], names(VERIFIERS), VERIFIER_KEYS, _described(VERIFIERS, config.verifier["name"])),
-        "reward_model": (model, names(REWARD_MODELS), SCORER_KEYS, _described(REWARD_MODELS, model)),
+        "verifier": (judge := config.verifier["name"], names(VERIFIERS), VERIFIER_KEYS, _described(verifier_kinds(judge))),
+        "reward_model": (model, names(REWARD_MODELS), SCORER_KEYS, _described(scorer_kinds(model))),
     }
     lines = ["# A reward: how a verifier's verdict and a reward model's score become one number per response."]
     lines += ["# Lines that begin with '#' show the defaults. Check the file with: hero reward show FILE", ""]
@@ -109,13 +111,9 @@ def commented(config: RewardConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _described(table: Mapping[str, Any], name: str) -> list[Setting]:
-    if is_import_path(name, table):
-        return describe(import_object(name))
-    kind = table.get(name.partition(":")[0])
-    if kind is None:
-        return []
-    return [one for one in describe(import_object(kind.target)) if one.name not in kind.hidden]
+def _described(kinds: Iterable[Kind]) -> list[Setting]:
+    found = [one for kind in kinds for one in describe(import_object(kind.target)) if one.name not in kind.hidden]
+    return list({one.name: one for one in found}.values())
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:

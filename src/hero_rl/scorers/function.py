@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,10 @@ class FunctionScorer(Scorer):
 
     def _checked(self, result: Any, rows: int) -> FloatArray:
         try:
-            scores = np.array([np.nan if one is None else float(one) for one in result], dtype=np.float64)
+            values = [result] if isinstance(result, str | bytes | Mapping) else list(result)
+            if any(isinstance(one, str | bytes | Mapping) for one in values):
+                raise TypeError("no numbers")
+            scores = np.array([np.nan if one is None else float(one) for one in values], dtype=np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the reward model {self.name!r} gave {result!r:.80}; return one number per rollout") from error
         if scores.shape != (rows,):
