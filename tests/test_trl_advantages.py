@@ -83,7 +83,7 @@ def expected(rule: RewardRule, verifier: tiny.Letters, scale: Any, *, missing: s
     """From the rollouts alone: verdicts, scores, the rule with its own state, and our normalisation."""
     state, batches = rule.init(), []
     for rollouts in verifier.seen:
-        verdicts = [verifier._judge(rollout).value for rollout in rollouts]
+        verdicts = [verifier.judge(rollout).value for rollout in rollouts]
         groups = np.repeat(np.arange(len(rollouts) // 8), 8)
         output = rule.apply(verdicts, tiny.Characters(missing=missing).score(rollouts), groups, state)
         state = output.state

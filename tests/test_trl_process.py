@@ -24,7 +24,7 @@ from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import NO_STEPS, RewardRule, StepShaping, group_advantages, hero, process, rm_only
 from hero_rl.scorers.steps import step_ends
-from hero_rl.types import FloatArray, IntArray, Rollout
+from hero_rl.types import FloatArray, IntArray, Rollout, StepScorer, StepScores
 
 
 class Recording(HeroTrainer):
@@ -85,7 +85,7 @@ def test_the_loss_is_given_the_advantages_of_steps(scale: str, tmp_path: Path) -
         trainer, verifier = train(rule, tmp_path, scale_rewards=scale)
     state = rule.init()
     for batch, rollouts in zip(trainer.batches, verifier.seen, strict=True):
-        verdicts = np.array([verifier._judge(rollout).value for rollout in rollouts])
+        verdicts = np.array([verifier.judge(rollout).value for rollout in rollouts])
         groups = np.repeat(np.arange(2), 8)
         output = rule.apply(verdicts, tiny.Pairs().score(rollouts), groups, state)
         state = output.state
@@ -153,9 +153,9 @@ def test_a_reward_model_without_steps_is_refused(tmp_path: Path) -> None:
 
 
 def test_engines_with_one_advantage_a_response_refuse_the_rule() -> None:
-    with pytest.raises(InputError, match="'process' shapes the advantages of tokens, which here are one a response"):
+    with pytest.raises(InputError, match="'process' shapes the advantages of tokens, and here each response has one"):
         refuse_steps(process(gamma=0.2))
-    with pytest.raises(InputError, match="TRL's asynchronous trainer has one a response"):
+    with pytest.raises(InputError, match="and here each response has one"):
         GroupReward(HybridReward(tiny.Letters(), tiny.Pairs(), process()), [1])
 
 
@@ -192,7 +192,7 @@ def metaspace() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-class Cut(tiny.Characters):
+class Cut(tiny.Characters, StepScorer):
     """Steps that end where they are told to."""
 
     def __init__(self, ends: Sequence[int]) -> None:
@@ -201,6 +201,9 @@ class Cut(tiny.Characters):
 
     def step_ends(self, rollout: Rollout) -> IntArray:
         return np.array(self.ends, dtype=np.intp)
+
+    async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
+        raise AssertionError("only asked where steps end")
 
 
 def read(

@@ -217,7 +217,7 @@ def test_the_final_answer_is_sent_where_it_is_found_and_the_end_where_it_is_not(
     reasoning = "We add and add. " * 40
     assert sent(reasoning + r"So \boxed{42}.") == "42"
     assert sent(reasoning + "The answer is **43**.") == "43"
-    assert sent(reasoning + "That makes forty-two, clearly.").endswith("That makes forty-two, clearly.")
+    assert sent(reasoning + "Nobody is quite sure, clearly.").endswith("Nobody is quite sure, clearly.")
     assert len(sent(reasoning)) <= 40
     assert sent(r"\boxed{42} and so on", "response") == "{42} and so on"
     assert sent(r"<think>\boxed{1}</think>It is \boxed{2}.") == "2"

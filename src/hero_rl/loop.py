@@ -6,6 +6,7 @@ The loop and all threads are daemons: they hold up neither Ctrl-C nor the end of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import os
@@ -20,6 +21,7 @@ P = ParamSpec("P")
 _Jobs: TypeAlias = "queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]]"
 
 MAX_IDLE_THREADS = 8
+WAKE_S = 0.5
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -64,6 +66,9 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         )
     future = asyncio.run_coroutine_threadsafe(work, background())
     try:
+        while not future.done():  # a Ctrl-C that comes just before this thread waits does not wake it
+            with contextlib.suppress(TimeoutError):
+                future.result(WAKE_S)
         return future.result()
     except BaseException:
         future.cancel()
