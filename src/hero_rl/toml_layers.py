@@ -57,6 +57,7 @@ def assignment(text: str) -> Layer:
     parts = tuple(part.strip() for part in key.split("."))
     if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
         raise InputError(f"--set {text}: write KEY=VALUE with a dotted key, such as --set rule.alpha=0.1")
+    values: Any
     try:
         (values,) = tomllib.loads(f"value = {value}").values()
     except (ValueError, RecursionError):  # not TOML, or more than one value

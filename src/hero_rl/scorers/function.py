@@ -86,7 +86,7 @@ class FunctionScorer(Scorer):
 
     def _checked(self, result: Any, rows: int) -> FloatArray:
         try:
-            values = [result] if isinstance(result, str | bytes | Mapping) else list(result)
+            values: list[Any] = [result] if isinstance(result, str | bytes | Mapping) else list(result)
             if any(isinstance(one, str | bytes | Mapping) for one in values):
                 raise TypeError("no numbers")
             scores = np.array([np.nan if one is None else float(one) for one in values], dtype=np.float64)

@@ -109,7 +109,8 @@ def _verdicts(outcome: Outcome, rows: int) -> list[Verdict]:
     if outcome.kind != "value":
         return [Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)] * rows
     assert isinstance(outcome.value, list)
-    return [Verdict(*fields) for fields in outcome.value]
+    found: list[Any] = outcome.value
+    return [Verdict(*fields) for fields in found]
 
 
 def _bytes(data: bytes) -> str:
