@@ -155,6 +155,7 @@ def test_callers_share_a_call_and_each_gets_its_own_or_its_own_error() -> None:
         others = [asyncio.create_task(gather(items)) for items in ([2, 3], [], [-1], [4], [5])]
         await asyncio.sleep(0.01)
         others[4].cancel()
+        await asyncio.sleep(0.5)  # to reach the loop in the background, on which callers wait
         slow.go.set()
         results = await asyncio.gather(first, *others, return_exceptions=True)
         assert [list(one) if isinstance(one, np.ndarray) else type(one) for one in results] == [
