@@ -16,6 +16,7 @@ from helpers.service import Server
 from hero_rl.cli import main
 from hero_rl.config import load_reward, read_table
 from hero_rl.engines import slime
+from hero_rl.engines.verl.reward import _judges as verl_judges
 from hero_rl.engines.verl.settings import read_settings
 from hero_rl.errors import InputError
 from hero_rl.lab.arms import arm_of, find_arm
@@ -112,6 +113,23 @@ def test_every_setting_of_every_rule_reaches_verl_slime_and_the_lab(rule: str, h
     config = read_table(table, {})[0]
     arm = find_arm(arm_of(config), regime="hard", kl=False)
     assert (arm.rule, arm.scale, same(arm.settings, rule)) == (rule, config.rule.scale, True)
+
+
+def test_a_mistake_in_the_file_of_an_engine_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "reward.toml"
+    path.write_text('[rul]\nname = "hero"\n')
+    for only in (("rule", "max_failure_rate"), ("verifier", "reward_model")):
+        with pytest.raises(InputError, match=r"reward\.toml:1: unknown key 'rul'; did you mean 'rule'"):
+            read_table({"reward": str(path)}, {}, only=only)
+
+
+def test_verl_reads_the_reward_model_in_the_file_as_in_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "reward.toml"
+    path.write_text('[reward_model]\nname = "column:rm_score"\n')
+    assert read_settings({"reward": str(path)}).reward_model == "column:rm_score"
+    judges = verl_judges(json.dumps({"reward": str(path), "verifier": {"name": "exact"}}), "router:8000")
+    assert judges.scorer is not None
+    assert judges.scorer.name == "column:rm_score"  # verl's own server is asked where nothing else is named
 
 
 def test_the_file_shown_is_the_file_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

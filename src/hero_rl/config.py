@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from hero_rl import parts
 from hero_rl.config_checks import (
+    DEFAULTS,
     KEYS,
     SCORER_KEYS,
     TABLES,
@@ -32,7 +33,7 @@ from hero_rl.config_checks import (
     read_rule,
 )  # fmt: skip
 from hero_rl.errors import InputError
-from hero_rl.part_names import JUDGES, check_scorer, check_verifier, column_of, members_of
+from hero_rl.part_names import JUDGES, VERIFIERS, check_scorer, check_verifier, column_of, members_of, names
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule, check_scale, rule_settings
 from hero_rl.toml_layers import Layer, assignment, read_file, unknown_key
@@ -83,6 +84,18 @@ class RewardConfig(NamedTuple):
         ask, budget = self.verifier.get("ask", VERIFIER_KEYS["ask"]), self.verifier.get("max_questions")
         return Cascade(_keep_verdicts(first, cache), _keep_verdicts(fallback, cache), ask=ask, budget=budget)
 
+    def need_verifier(self) -> Verifier:
+        """Return what ``make_verifier`` does.
+
+        Raises:
+            InputError: the verifier is ``none``.
+        """
+        verifier = self.make_verifier()
+        if verifier is None:
+            with placed(self.where("verifier", "name")):
+                raise InputError(f"a verifier is needed here; choose one of {names(VERIFIERS)}")
+        return verifier
+
     def make_scorer(self) -> Scorer | None:
         """Return the reward model with its cache before it; None without one."""
         if self.reward_model is None:
@@ -105,7 +118,7 @@ class RewardConfig(NamedTuple):
         """Return the columns from which scores are read."""
         return column_of(self.reward_model["name"]) if self.reward_model else ()
 
-    def names(self, table: str) -> bool:
+    def is_named(self, table: str) -> bool:
         """Return True where some source names the part of this table."""
         return any(isinstance(values := layer.values.get(table), Mapping) and "name" in values for layer in self.layers)
 
@@ -144,11 +157,10 @@ class RewardConfig(NamedTuple):
         tables = {"rule": rule, "verifier": {"name": verifier.pop("name"), **verifier}}
         if (model := self.reward_model) is not None:
             tables["reward_model"] = {"name": model["name"], **SCORER_KEYS, **parts.scorer_settings(model["name"]), **model}
-        plain = {table: {key: _plain(value) for key, value in values.items()} for table, values in tables.items()}
-        return {
-            "max_failure_rate": self.max_failure_rate,
-            **{table: {key: value for key, value in values.items() if value is not None} for table, values in plain.items()},
-        }
+        said: dict[str, Any] = {"max_failure_rate": self.max_failure_rate}
+        for table, values in tables.items():
+            said[table] = {key: text for key, value in values.items() if (text := _as_toml(value)) is not None}
+        return said
 
     def warnings(self) -> list[str]:
         """Return what in these settings would cancel or hurt, one sentence each."""
@@ -173,26 +185,24 @@ class RewardConfig(NamedTuple):
         return [sentence for sentence in found if sentence]
 
 
-def load_reward(
-    path: Path | None = None, assignments: Sequence[str] = (), *, values: Layer | None = None, signals: bool = True
-) -> RewardConfig:
-    """Return the reward that a file, values and assignments describe; HERO with the maths verifier for what they leave open.
+def load_reward(path: Path | None = None, assignments: Sequence[str] = (), *, signals: bool = True) -> RewardConfig:
+    """Return the reward that a file and assignments describe; HERO with the maths verifier for what they leave open.
 
     Args:
         path: a TOML file; None: none.
-        assignments: such as ``rule.alpha=0.1``, the last one the strongest.
-        values: between the two: flags of a command, or a table of an engine's configuration.
+        assignments: such as ``rule.alpha=0.1``, stronger than the file, the last one the strongest.
         signals: check that verifier and reward model give what the rule needs; False where others give the signals.
 
     Raises:
         InputError: unknown key or name, a value of the wrong type or out of range, a missing signal; with file and line.
     """
-    files = [read_file(path)] if path is not None else []
     sets = [assignment(text) for text in reversed(assignments)]
-    return read_reward([sets, [values] if values else [], *([file] for file in files)], signals=signals)
+    return read_reward([sets, [read_file(path)] if path is not None else []], signals=signals)
 
 
-def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True, present: bool = True) -> RewardConfig:
+def read_reward(
+    sources: Sequence[Sequence[Layer]], *, signals: bool = True, present: bool = True, only: Sequence[str] = KEYS
+) -> RewardConfig:
     """Return the reward that some layers describe.
 
     Args:
@@ -200,6 +210,7 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True, pre
             that table anew: settings of the one before do not apply to it.
         signals: as in ``load_reward``.
         present: the folder of a model must be there already; False where a file is only looked at.
+        only: the keys that are read; others may be there, for somebody else to read.
 
     Raises:
         InputError: as ``load_reward``.
@@ -209,6 +220,7 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True, pre
     for key in found:
         if key not in KEYS:
             raise InputError(unknown_key(place_of(layers, (key,)), (key,), KEYS, "keys of a reward"))
+    found = {**DEFAULTS.values, **{key: value for key, value in found.items() if key in only}}
     tables = {table: read_part(layers, table, found.get(table)) for table in TABLES}
     rule_table, verifier, model = tables["rule"] or {}, tables["verifier"] or {}, tables["reward_model"]
     if model is not None and "name" not in model:
@@ -223,7 +235,7 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True, pre
             check_scorer(model["name"], present=present)
             known = {**SCORER_KEYS, **parts.scorer_settings(model["name"])}
         check_keys(layers, "reward_model", model, known)
-        check_types(layers, "reward_model", model, {**parts.scorer_types(model["name"]), "cache": str})
+        check_types(layers, "reward_model", model, {**parts.types_in(parts.scorer_kinds(model["name"])), "cache": str})
     rate = found["max_failure_rate"]
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0.0 <= rate <= 1.0:
         raise InputError(f"{place_of(layers, ('max_failure_rate',))}: max_failure_rate={rate!r} must lie in [0, 1]")
@@ -234,15 +246,15 @@ def read_reward(sources: Sequence[Sequence[Layer]], *, signals: bool = True, pre
 
 
 def read_table(
-    table: Mapping[str, Any] | None, own: Mapping[str, Any], *, only: Sequence[str] = KEYS, signals: bool = False
+    table: Mapping[str, Any] | None, own: Mapping[str, Any], *, only: Sequence[str] = KEYS, below: Sequence[Layer] = ()
 ) -> tuple[RewardConfig, dict[str, Any]]:
     """Return the reward in an engine's table ``hero``, and the keys of its own that the table may have besides.
 
     Args:
         table: keys of a reward file, ``reward`` (the path of one, weaker than the rest) and the engine's own.
         own: the engine's own keys with their defaults.
-        only: the keys of the reward that are read; the others are somebody else's to check.
-        signals: as in ``load_reward``.
+        only: as in ``read_reward``.
+        below: what counts where neither the table nor its file says anything.
 
     Raises:
         InputError: as ``load_reward``.
@@ -255,10 +267,8 @@ def read_table(
     for key in given:
         if key not in KEYS:
             raise InputError(unknown_key("hero", (key,), [*KEYS, "reward", *own], "keys of the table 'hero'"))
-    values = Layer("hero", {key: value for key, value in given.items() if key in only})
     files = [read_file(Path(file).expanduser())] if file else []
-    files = [layer._replace(values={key: value for key, value in layer.values.items() if key in only}) for layer in files]
-    return read_reward([[values], files], signals=signals), settings
+    return read_reward([[Layer("hero", given)], files, below], signals=False, only=only), settings
 
 
 def plain(value: object) -> Any:
@@ -287,13 +297,13 @@ def _is_learned(name: str) -> bool:
     return name.partition(":")[0] in (*JUDGES, "learned") or any(map(_is_learned, members_of(name)))
 
 
-def _plain(value: Any) -> Any:
+def _as_toml(value: Any) -> Any:
     """Return a default as TOML can hold it; None for what it cannot."""
     if isinstance(value, bool | int | float | str) or value is None:
         return value
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else None
+        return [_as_toml(each) for each in value]
+    return {key: _as_toml(each) for key, each in value.items()} if isinstance(value, Mapping) else None
 
 
 def _open_cache(path: str | None) -> Any:

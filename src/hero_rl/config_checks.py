@@ -28,23 +28,24 @@ SCORER_KEYS: Mapping[str, Any] = {"cache": None}
 """Keys of ``[reward_model]`` that every reward model has: a file that keeps scores between runs."""
 
 
-def combined(sources: Sequence[Sequence[Layer]], defaults: Layer = DEFAULTS) -> dict[str, Any]:
+def combined(sources: Sequence[Sequence[Layer]]) -> dict[str, Any]:
     """Return the values of all layers, where a table with a new ``name`` starts anew (see ``read_reward``)."""
-    result = merged([defaults])
+    result = merged([DEFAULTS])
     for group in reversed(sources):
         values = merged(group)
         for table in TABLES:
-            before, after = result.get(table), values.get(table)
-            if (
-                isinstance(after, Mapping)
-                and isinstance(before, dict)
-                and after.get("name", before.get("name")) != before.get("name")
-            ):
-                del result[table]
+            if name_in(values, table) not in (None, name_in(result, table)):
+                result.pop(table, None)
         result = merged([Layer("", values), Layer("", result)])
     if result.get("reward_model") is False:
         del result["reward_model"]
     return result
+
+
+def name_in(values: Mapping[str, Any], table: str) -> Any:
+    """Return the ``name`` in a table; None where there is none."""
+    found = values.get(table)
+    return found.get("name") if isinstance(found, Mapping) else None
 
 
 def read_rule(layers: Sequence[Layer], table: Mapping[str, Any]) -> RewardRule:
@@ -106,7 +107,7 @@ def check_verifier_table(layers: Sequence[Layer], table: Mapping[str, Any]) -> N
 
     with placed(place_of(layers, ("verifier", "name"))):
         check_verifier(table["name"])
-        own, types = parts.verifier_settings(table["name"]), parts.verifier_types(table["name"])
+        own, types = parts.verifier_settings(table["name"]), parts.types_in(parts.verifier_kinds(table["name"]))
     check_keys(layers, "verifier", table, {**VERIFIER_KEYS, **own})
     check_types(layers, "verifier", table, {**types, "max_questions": int, "cache": str, "fallback": str})
     fallback, ask = table.get("fallback"), table.get("ask")

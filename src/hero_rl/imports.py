@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hero_rl.errors import HeroError, InputError, first_line
@@ -76,3 +76,13 @@ def _parameters(value: Callable[..., Any]) -> list[inspect.Parameter]:
         return list(inspect.signature(value).parameters.values())
     except ValueError as error:  # some that are written in C
         raise InputError(f"{first_line(error)}: its arguments cannot be read; wrap it in a function of your own") from error
+
+
+def refuse_settings(part: str, settings: Mapping[str, Any]) -> None:
+    """Raise where a part that is made already is given settings.
+
+    Raises:
+        InputError: it is.
+    """
+    if settings:
+        raise InputError(f"{part} is made already and takes no settings ({', '.join(settings)})")

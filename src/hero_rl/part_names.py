@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     target: str
     """The constructor, as ``module:name``."""
     argument: str = ""
-    """What follows the colon, for people; "": nothing does."""
+    """The text after the colon, for people; "": none."""
     example: str = ""
     hidden: tuple[str, ...] = ()
     """Keyword arguments of the constructor that the name decides."""

@@ -5,7 +5,7 @@ The settings of a part are the keyword arguments of its constructor, so that a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hero_rl.errors import HeroError, InputError, first_line
@@ -36,16 +36,7 @@ def verifier_settings(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``check_verifier``, or a module that cannot be imported.
     """
-    return {key: value for kind in verifier_kinds(spec) for key, value in _settings(kind).items()}
-
-
-def verifier_types(spec: str) -> dict[str, Any]:
-    """Return the types of the settings of a verifier, by name.
-
-    Raises:
-        InputError: as ``verifier_settings``.
-    """
-    return {key: kind for one in verifier_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
+    return _settings_in(verifier_kinds(spec))
 
 
 def verifier_kinds(spec: str) -> Iterator[Kind]:
@@ -69,16 +60,7 @@ def scorer_settings(spec: str) -> dict[str, Any]:
     Raises:
         InputError: as ``check_scorer``, or a module that cannot be imported.
     """
-    return {key: value for kind in scorer_kinds(spec) for key, value in _settings(kind).items()}
-
-
-def scorer_types(spec: str) -> dict[str, Any]:
-    """Return the types of the settings of a reward model, by name.
-
-    Raises:
-        InputError: as ``scorer_settings``.
-    """
-    return {key: kind for one in scorer_kinds(spec) for key, kind in types_of(import_object(one.target)).items()}
+    return _settings_in(scorer_kinds(spec))
 
 
 def scorer_kinds(spec: str) -> list[Kind]:
@@ -147,9 +129,14 @@ def make_scorer(spec: str, settings: Mapping[str, Any] | None = None) -> Scorer:
     return target(urls, dialect=name, model=model, api_key=api_key(), **given)
 
 
-def _settings(kind: Kind) -> dict[str, Any]:
-    found = settings_of(import_object(kind.target))
-    return {name: default for name, default in found.items() if name not in kind.hidden}
+def types_in(kinds: Iterable[Kind]) -> dict[str, Any]:
+    """Return the types of the settings that some constructors take, by name."""
+    return {key: value for kind in kinds for key, value in types_of(import_object(kind.target)).items()}
+
+
+def _settings_in(kinds: Iterable[Kind]) -> dict[str, Any]:
+    settings = ((kind, settings_of(import_object(kind.target))) for kind in kinds)
+    return {key: value for kind, found in settings for key, value in found.items() if key not in kind.hidden}
 
 
 def _own_kinds(path: str, wrapper: str) -> list[Kind]:

@@ -87,7 +87,7 @@ class Batch(NamedTuple):
 
     @property
     def summary(self) -> dict[str, float]:
-        """What is logged: ``batch_summary``, ``sigma_mean``, the rule's own numbers and ``failure_rate``; NaN where unknown."""
+        """The numbers to log: of ``batch_summary``, ``sigma_mean``, the rule's own and ``failure_rate``; NaN where unknown."""
         verdicts, scores = self.signals[:2]
         numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
         return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate}
@@ -103,12 +103,12 @@ def assemble(
     eps: float = 1e-4,
     failure_rate: float = 0.0,
 ) -> Batch:
-    """What ``rule`` makes of whole groups. Pure; ``HybridReward.batch`` is this with a state that moves.
+    """Return what ``rule`` makes of whole groups. Pure; ``HybridReward.batch`` is this with a state that moves.
 
     Args:
         rule: from ``hero_rl.rewards``.
         signals: of complete groups, in any order.
-        groups: one label a response, or what ``number_groups`` made of them.
+        groups: one label per response, or what ``number_groups`` made of them.
         state: of the rule, before the batch.
         scale: normalisation of the advantages; None: the rule's own.
         eps: see ``group_advantages``.
@@ -222,7 +222,7 @@ class HybridReward:
 
         Args:
             rollouts: what to judge, or the signals of what has been judged; every group complete, in any order.
-            groups: one label a response, text or whole numbers; None: the rollouts' ``prompt_id``.
+            groups: one label per response, text or whole numbers; None: the rollouts' ``prompt_id``.
             scale: normalisation of the advantages; None: the rule's own.
             eps: added to the standard deviation that ``scale`` divides by: 1e-4 as TRL, 1e-6 as verl and slime.
             update: False (evaluation): the state stays as it is.
@@ -243,7 +243,7 @@ class HybridReward:
         eps: float = 1e-4,
         update: bool = True,
     ) -> Batch:
-        """As ``batch``, without blocking the event loop."""
+        """Return what ``batch`` does, without blocking the event loop."""
         signals = rollouts if isinstance(rollouts, Signals) else await self.ameasure(rollouts)
         return self._batch(rollouts, signals, groups, scale, eps, update)
 
@@ -258,7 +258,7 @@ class HybridReward:
     ) -> Batch:
         if groups is None:
             if isinstance(rollouts, Signals):
-                raise InputError("signals do not say which prompt they belong to; give groups, one label a response")
+                raise InputError("signals do not say which prompt they belong to; give groups, one label per response")
             groups = [rollout.prompt_id for rollout in rollouts]
         rate = self.check_failures(signals)
         with self._lock:  # or two threads would both start from the same state, and one batch would be lost

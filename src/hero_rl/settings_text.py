@@ -1,4 +1,4 @@
-"""What each setting of a rule, verifier or reward model means, from the docstring of its constructor."""
+"""The meaning of each setting of a rule, verifier or reward model, from the docstring of its constructor."""
 
 from __future__ import annotations
 

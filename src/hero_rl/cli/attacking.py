@@ -43,7 +43,7 @@ def run(source: Path, config: RewardConfig, wanted: Wanted) -> None:
         raise InputError(f"--verifier {verifier}: an attack needs a verifier that reads answers, such as math")
     _check_paths(wanted)
     targets = read_targets(source, limit=wanted.limit, seed=wanted.seed)
-    judge = options.need_verifier(config)
+    judge = config.need_verifier()
     with closing(judge), show.progress_bar() as bar:
         report = attack(
             judge, targets, labelled=labelled_rollouts(source, targets), seed=wanted.seed,

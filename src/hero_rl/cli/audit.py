@@ -92,7 +92,7 @@ def audit(
     )
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        judges = _open_verifiers(stack, judged, chosen=config.names("verifier"))
+        judges = _open_verifiers(stack, judged, chosen=config.is_named("verifier"))
         scorers = [
             stack.enter_context(contextlib.closing(scorer)) for one in scored if (scorer := one.make_scorer()) is not None
         ]
@@ -144,9 +144,9 @@ def _config(
     config = options.load(
         reward, assignments, signals=False, verifier=(verifiers or [None])[0], reward_model=(models or [None])[0], **flags
     )
-    if not config.names("verifier"):
+    if not config.is_named("verifier"):
         config = config.with_verifier("column:verdict" if "verdict" in first else GRADERS[0])
-    if not config.names("reward_model") and "rm_score" in first:
+    if not config.is_named("reward_model") and "rm_score" in first:
         config = config.with_reward_model("column:rm_score")
     return config
 
@@ -155,7 +155,7 @@ def _verifiers(config: RewardConfig, names: list[str] | None, first: Mapping[str
     """Return a reward per verifier to measure: the reward's own, with its fallback and without; and the others."""
     if config.verifier["name"] == "none":
         return []
-    others = (names or [])[1:] if config.names("verifier") else (() if "verdict" in first else GRADERS[1:])
+    others = (names or [])[1:] if config.is_named("verifier") else (() if "verdict" in first else GRADERS[1:])
     own = [config, config.without_fallback()] if config.verifier.get("fallback") else [config]
     return own + [config.with_verifier(name) for name in others]
 
@@ -168,7 +168,7 @@ def _open_verifiers(stack: contextlib.ExitStack, judged: Sequence[RewardConfig],
     judges: list[Verifier] = []
     for one in judged:
         try:
-            judges.append(options.need_verifier(one))
+            judges.append(one.need_verifier())
         except MissingDependencyError:
             if chosen:
                 raise

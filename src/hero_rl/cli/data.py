@@ -124,7 +124,7 @@ def split(
     if by == "cause" and chosen:
         raise InputError(f"--by cause writes every problem, and has no option {', '.join('--' + name for name in chosen)}")
     settings = splits.SplitSettings(by=cast("By", by), seed=seed, max_failure_rate=config.max_failure_rate, **chosen)
-    judge = options.need_verifier(config)
+    judge = config.need_verifier()
     columns = Columns(group_by=group_column(source, group_by), labels=config.label_columns())
     start = time.perf_counter()
     references = judge if isinstance(judge, MathVerifier) else MathVerifier()
@@ -174,7 +174,7 @@ def cold_start(
     )
     check_readable(source)
     settings = starting.ColdStartSettings(limit=limit, seed=seed, max_failure_rate=config.max_failure_rate)
-    judge = options.need_verifier(config)
+    judge = config.need_verifier()
     columns = Columns(group_by=None, labels=config.label_columns())
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from hero_rl.config import RewardConfig, read_reward
-from hero_rl.errors import InputError
 from hero_rl.part_names import API_KEY, REWARD_MODELS, VERIFIERS, names
 from hero_rl.rewards import RULES
 from hero_rl.toml_layers import Layer, assignment, read_file
@@ -76,18 +75,6 @@ def sources(reward: Path | None, assignments: Sequence[str] | None, **flags: obj
     ]
     sets = [assignment(text) for text in reversed(assignments or [])]
     return [sets, said, [read_file(reward)] if reward else []]
-
-
-def need_verifier(config: RewardConfig) -> Verifier:
-    """Return the verifier of a reward.
-
-    Raises:
-        InputError: it has none.
-    """
-    judge = config.make_verifier()
-    if judge is None:
-        raise InputError(f"{config.where('verifier', 'name')}: a verifier is needed here; choose one of {names(VERIFIERS)}")
-    return judge
 
 
 def _nested(key: tuple[str, ...], value: object) -> dict[str, Any]:

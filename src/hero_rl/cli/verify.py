@@ -63,7 +63,7 @@ def verify(
     refuse_attack_options(limit, seed, page)
     if source is None or target is None:
         raise InputError("hero verify needs IN and -o OUT, or --attack FILE (see hero verify --help)")
-    judge = options.need_verifier(config)
+    judge = config.need_verifier()
     columns = Columns(group_by=None, labels=config.label_columns())
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:

@@ -11,10 +11,11 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hero_rl.config import RewardConfig
 from hero_rl.engines.steps import ends_of, write_steps
 from hero_rl.errors import InputError, MissingDependencyError, first_line
 from hero_rl.pipeline import Signals, ascore_with_steps
@@ -68,6 +69,18 @@ def from_infos(infos: Sequence[Mapping[str, Any]]) -> Signals:
     scores = [_score(info) for info in infos]
     failed = [bool(info.get("failed")) for info in infos]
     return Signals(np.array(verdicts, dtype=np.float64), np.array(scores, dtype=np.float64), np.array(failed, dtype=np.bool_))
+
+
+class Judges(NamedTuple):
+    """Who judges the responses in one process of an engine."""
+
+    verifier: Verifier
+    scorer: Scorer | None
+
+    @classmethod
+    def of(cls, config: RewardConfig) -> Judges:
+        """Return the verifier, which an engine cannot do without, and the reward model of a reward."""
+        return cls(config.need_verifier(), config.make_scorer())
 
 
 async def judge(rollout: Rollout, verifier: Verifier, scorer: Scorer | None) -> Info:

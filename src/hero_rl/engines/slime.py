@@ -34,13 +34,13 @@ import numpy as np
 
 from hero_rl.config import plain, read_table
 from hero_rl.engines.rows import Row, column_reward, read_rows
-from hero_rl.engines.signals import Info, judge
+from hero_rl.engines.signals import Info, Judges, judge
 from hero_rl.engines.steps import refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import Scale, check_scale
-from hero_rl.types import Rollout, Scorer, Verifier
+from hero_rl.types import Rollout
 
 logger = logging.getLogger(__name__)
 
@@ -139,18 +139,9 @@ def post_process(args: object, samples: Sequence[Nested], **_: object) -> PostPr
     return PostProcessed([float(cast(Mapping[str, Any], row.info)["acc"]) for row in rows], numbers.tolist())
 
 
-class _Judges(NamedTuple):
-    verifier: Verifier
-    scorer: Scorer | None
-
-
 @lru_cache(maxsize=4)  # one configuration a process; worker processes and connections live as long as it does
-def _judges(settings: str) -> _Judges:
-    config, _ = read_table(json.loads(settings), _OWN, only=("verifier", "reward_model"))
-    verifier = config.make_verifier()
-    if verifier is None:
-        raise InputError("hero.verifier.name='none' gives no verdicts, and they are needed here; name one that does")
-    return _Judges(verifier, config.make_scorer())
+def _judges(settings: str) -> Judges:
+    return Judges.of(read_table(json.loads(settings), _OWN, only=("verifier", "reward_model"))[0])
 
 
 @lru_cache(maxsize=4)  # the state: one rule a process

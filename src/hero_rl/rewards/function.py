@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hero_rl.errors import InputError
+from hero_rl.imports import refuse_settings
 from hero_rl.rewards.groups import Groups
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, unweighted
 from hero_rl.types import FloatArray
@@ -33,8 +34,7 @@ def as_rule(rule: RewardRule | Callable[..., Any], **settings: Any) -> RewardRul
         InputError: not callable, or arguments that it does not take.
     """
     if isinstance(rule, RewardRule):
-        if settings:
-            raise InputError(f"the rule {rule.name!r} is made already and takes no settings ({', '.join(settings)})")
+        refuse_settings(f"the rule {rule.name!r}", settings)
         return rule
     if not callable(rule):
         raise InputError(f"a rule is a RewardRule or a function of verdicts, scores and groups, not {type(rule).__name__}")

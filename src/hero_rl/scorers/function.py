@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hero_rl.errors import HeroError, InputError, SignalError
+from hero_rl.imports import refuse_settings
 from hero_rl.loop import in_thread
 from hero_rl.types import FloatArray, Rollout, Scorer
 
@@ -27,8 +28,7 @@ def as_scorer(scorer: Scorer | Callable[..., Any], **settings: Any) -> Scorer:
         InputError: neither a reward model nor a function.
     """
     if isinstance(scorer, Scorer):
-        if settings:
-            raise InputError(f"the reward model {scorer.name!r} is made already and takes no settings ({', '.join(settings)})")
+        refuse_settings(f"the reward model {scorer.name!r}", settings)
         return scorer
     if isinstance(scorer, type) or not callable(scorer):
         raise InputError(f"a reward model is a Scorer or a function of rollouts, not {scorer!r}")

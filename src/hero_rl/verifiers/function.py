@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import importlib
 import inspect
 import logging
 import pickle
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from hero_rl.errors import InputError
+from hero_rl.imports import import_object, refuse_settings
 from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
 from hero_rl.types import VERDICT_VALUES, Rollout, Verdict, Verifier
 
@@ -41,8 +41,7 @@ def as_verifier(verifier: Verifier | Callable[..., Any], **settings: Any) -> Ver
         InputError: neither a verifier nor a function.
     """
     if isinstance(verifier, Verifier):
-        if settings:
-            raise InputError(f"the verifier {verifier.name!r} is made already and takes no settings ({', '.join(settings)})")
+        refuse_settings(f"the verifier {verifier.name!r}", settings)
         return verifier
     if isinstance(verifier, type) or not callable(verifier):
         raise InputError(f"a verifier is a Verifier or a function of a rollout, not {verifier!r}")
@@ -140,10 +139,7 @@ def _decoded(payload: str) -> Callable[..., Any]:
         function, settings = pickle.loads(base64.b64decode(rest))
         return functools.partial(function, **settings)
     module, name, settings = rest.split(":")
-    function: Any = importlib.import_module(module)
-    for part in name.split("."):
-        function = getattr(function, part)
-    return functools.partial(function, **pickle.loads(base64.b64decode(settings)))
+    return functools.partial(import_object(f"{module}:{name}"), **pickle.loads(base64.b64decode(settings)))
 
 
 def call(payload: str, by_batch: bool, data: str) -> list[list[Any]]:

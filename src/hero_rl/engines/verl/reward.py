@@ -11,16 +11,17 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hero_rl.config import plain, read_table
-from hero_rl.engines.signals import Info, judge
+from hero_rl.engines.signals import Info, Judges, judge
 from hero_rl.engines.verl.settings import OWN
 from hero_rl.errors import InputError
 from hero_rl.parts import verifier_settings
-from hero_rl.types import Rollout, Scorer, Verifier
+from hero_rl.toml_layers import Layer
+from hero_rl.types import Rollout
 
 _WORKERS = 2
 """Processes of the verifier in each reward worker, unless said otherwise: verl starts several workers on a node."""
@@ -58,30 +59,19 @@ async def compute_score(
         MissingDependencyError: a package is not installed.
     """
     table = hero or {}
-    parts = _parts(json.dumps(plain(table), sort_keys=True), reward_router_address)
+    judges = _judges(json.dumps(plain(table), sort_keys=True), reward_router_address)
     problem_key = str(table.get("problem_key") or OWN["problem_key"])
-    rollout = _rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, parts.scorer is not None)
-    return await judge(rollout, parts.verifier, parts.scorer)
-
-
-class _Parts(NamedTuple):
-    verifier: Verifier
-    scorer: Scorer | None
+    rollout = _rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, judges.scorer is not None)
+    return await judge(rollout, judges.verifier, judges.scorer)
 
 
 @functools.lru_cache(maxsize=4)  # a worker has one configuration; its processes and connections live as long as it does
-def _parts(table: str, router: str | None) -> _Parts:
-    given = json.loads(table)
-    model = given.get("reward_model")
-    if router and isinstance(model, Mapping | None) and not (model or {}).get("name"):
-        given["reward_model"] = {"name": f"vllm:http://{router}", **(model or {})}
-    config, _ = read_table(given, OWN, only=("verifier", "reward_model"))
+def _judges(table: str, router: str | None) -> Judges:
+    below = [Layer("reward.reward_model", {"reward_model": {"name": f"vllm:http://{router}"}})] if router else []
+    config, _ = read_table(json.loads(table), OWN, only=("verifier", "reward_model"), below=below)
     if "workers" in verifier_settings(config.verifier["name"]):
         config = config._replace(verifier={"workers": _WORKERS, **config.verifier})
-    verifier = config.make_verifier()
-    if verifier is None:
-        raise InputError("hero.verifier.name='none' gives no verdicts, and they are needed here; name one that does")
-    return _Parts(verifier, config.make_scorer())
+    return Judges.of(config)
 
 
 def _rollout(

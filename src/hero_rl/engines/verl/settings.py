@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hero_rl.config import read_table
+from hero_rl.config_checks import combined, name_in
 from hero_rl.errors import InputError
+from hero_rl.part_names import REMOTE
 from hero_rl.rewards import RewardRule, Scale, check_scale
 
 GROUP_STD = ("grpo_vectorized", "grpo_passk")
@@ -44,7 +46,7 @@ class HeroSettings:
     max_failure_rate: float = 0.1
     allow_group_std: bool = False
     reward_model: str = ""
-    """The name of the reward model, where the table says one."""
+    """The name of the reward model, where the table or its file says one."""
 
 
 def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
@@ -54,13 +56,12 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
         InputError: an unknown key, rule or argument.
     """
     config, own = read_table(table, OWN, only=("rule", "max_failure_rate"))
-    model = (table or {}).get("reward_model") or {}
-    name = str(model.get("name") or "") if isinstance(model, Mapping) else ""
+    model = name_in(combined([[layer] for layer in config.layers]), "reward_model")
     return HeroSettings(
         rule=config.rule,
         max_failure_rate=config.max_failure_rate,
         allow_group_std=bool(own["allow_group_std"]),
-        reward_model=name,
+        reward_model=str(model or ""),
     )
 
 
@@ -156,7 +157,7 @@ def _check_steps(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
             f"algorithm.adv_estimator={estimator} gives each token an advantage of its own, and the rule {rule.name!r} shares "
             "out that of the response; use grpo or rloo"
         )
-    if settings.reward_model.partition(":")[0] in ("", "vllm", "vllm-pooling", "sglang", "tei", "openrlhf", "local"):
+    if settings.reward_model.partition(":")[0] in ("", "local", *REMOTE):
         raise InputError(
             f"the rule {rule.name!r} shapes the advantages of steps, and hero.reward_model.name={settings.reward_model!r} "
             "scores none: name a process reward model that each worker loads, such as hero.reward_model.name=process:PATH"
