@@ -5,7 +5,7 @@
 
 The input is a reference and an answer, split at the first NUL. A finding is an exception that escapes, a check that breaks
 inside (the verifier would abstain with the reason `error`), or one that takes longer than `-timeout` seconds. The sandbox
-is not part of it: what happens there is killed at its deadline. `tests/test_verifiers_math_typed.py` holds a smaller search
+is not part of it: what happens there is killed at its deadline. `tests/verifiers/math/test_typed.py` holds a smaller search
 by hypothesis, which needs nothing installed.
 """
 

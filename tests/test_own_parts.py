@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.places import ROOT
 from hero_rl import HybridReward, Rollout, Verdict
 from hero_rl.config import read_reward
 from hero_rl.errors import InputError, SignalError
@@ -170,7 +171,7 @@ def test_a_new_rule_setting_is_written_once_and_used_everywhere(folder: Path) ->
     done = run(folder, "train", "tiny-cpu", "--show", "--set", f"rule.name={rule}", "--set", "rule.alpha=0.3",
                "--set", "reward_model.name=local:./model")  # fmt: skip
     assert "alpha = 0.3" in done.stdout, done.stderr
-    lab = "from hero_rl.lab.arms import find_arm; arm = find_arm('my_own_parts:made_rule:alpha=0.3', regime='hard', kl=False)"
+    lab = "from hero_lab.arms import find_arm; arm = find_arm('my_own_parts:made_rule:alpha=0.3', regime='hard', kl=False)"
     done = subprocess.run(
         [sys.executable, "-c", f"{lab}; print(arm.settings, arm.scale)"], capture_output=True, text=True, cwd=folder, check=True
     )
@@ -243,7 +244,7 @@ def test_scorers_of_reasoning_gym_judge_their_data_sets_and_ours_the_others(tmp_
                   "metadata": entry["metadata"]}  # fmt: skip
         rows += [{**common, "response": f"So <answer>{answer}</answer>"} for answer in (entry["answer"], "no idea")]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    examples = Path(__file__).parents[1] / "examples"
+    examples = ROOT / "examples"
     (tmp_path / "gym_verifier.py").write_text((examples / "gym_verifier.py").read_text())
     routes = "by:data_source:gsm8k=math,chain_sum=gym_verifier:judge,leg_counting=gym_verifier:judge"
     done = run(tmp_path, "verify", "in.jsonl", "-o", "out.jsonl", "--verifier", routes)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[1] / "docs" / "own-parts.md").read_text(encoding="utf-8")
+from helpers.places import DOCS
+
+PAGE = (DOCS / "own-parts.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (hero .*)$", PAGE, re.MULTILINE)
 
 

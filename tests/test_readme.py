@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from helpers import tiny
+from helpers.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

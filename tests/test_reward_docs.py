@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.places import DOCS
 from hero_rl.cli import main
 from hero_rl.cli.reward import KEYS
 from hero_rl.config import load_reward
@@ -22,7 +23,7 @@ from hero_rl.rewards import RULES
 from hero_rl.settings_text import Setting, describe
 from hero_rl.toml_layers import dump, read_file
 
-PAGE = Path(__file__).parents[1] / "docs" / "reward.md"
+PAGE = DOCS / "reward.md"
 HEADING = "## Every setting\n"
 OWN = {
     "verifiers": Kind("hero_rl.verifiers.function:FunctionVerifier"),

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from helpers.service import Server
+from hero_lab.arms import arm_of, find_arm
 from hero_rl.cli import main
 from hero_rl.config import load_reward, read_table
 from hero_rl.engines import slime
 from hero_rl.engines.verl.reward import _judges as verl_judges
 from hero_rl.engines.verl.settings import read_settings
 from hero_rl.errors import InputError
-from hero_rl.lab.arms import arm_of, find_arm
 from hero_rl.rewards import RULES, rule_settings
 from hero_rl.toml_layers import dump, line_of
 

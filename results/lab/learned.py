@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from summarize import arms_table, interval, read
 
-from hero_rl.lab.compare import paired_difference
+from hero_lab.compare import paired_difference
 
 PAIRS = (
     ("hero", "verifier_only"),

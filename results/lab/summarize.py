@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hero_rl.lab.compare import paired_difference, summarize
-from hero_rl.lab.page import learning_curves
+from hero_lab.compare import paired_difference, summarize
+from hero_lab.page import learning_curves
 from hero_rl.report.figures import save_png
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@
 
 Every candidate of every rule trains in the hard and in the verifiable regime, without and with KL. The score of a candidate is
 its oracle accuracy at temperature 1 on *development* prompts after the last step. The best of each rule, regime and KL setting
-goes into ``hero_rl.lab.arms``; the mixed regime takes what is best on average over the other two. Held-out prompts are not
+goes into ``hero_lab.arms``; the mixed regime takes what is best on average over the other two. Held-out prompts are not
 looked at. Writes tuning.json beside this file.
 """
 
@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hero_rl.lab.grid import execute
-from hero_rl.lab.run import versions
-from hero_rl.lab.settings import LabSettings
+from hero_lab.grid import execute
+from hero_lab.run import versions
+from hero_lab.settings import LabSettings
 
 SEED = 20
 REGIMES = ("hard", "verifiable")

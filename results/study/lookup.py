@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from hero_rl.lab.study.collect import collect, read_kept
-from hero_rl.lab.study.plan import TablePlan, read_plan
-from hero_rl.lab.study.tables import values_SP
+from hero_lab.study.collect import collect, read_kept
+from hero_lab.study.plan import TablePlan, read_plan
+from hero_lab.study.tables import values_SP
 from hero_rl.measures.crossed import crossed_interval
 
 HERE = Path(__file__).parent

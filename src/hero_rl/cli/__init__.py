@@ -57,11 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter("warning: %(message)s"))
     handler.setLevel(logging.WARNING)
     # ours alone: transformers and its kind have handlers of their own
-    logging.getLogger("hero_rl").addHandler(handler)
+    for name in ("hero_rl", "hero_lab"):
+        logging.getLogger(name).addHandler(handler)
     try:
         return _run(arguments, handle_signals=argv is None)
     finally:
-        logging.getLogger("hero_rl").removeHandler(handler)
+        for name in ("hero_rl", "hero_lab"):
+            logging.getLogger(name).removeHandler(handler)
 
 
 def _run(arguments: list[str], *, handle_signals: bool) -> int:
@@ -125,7 +127,7 @@ def _group(module: ModuleType, summary: str) -> typer.Typer:
 
 
 def _load(name: str) -> ModuleType:
-    module_name = f"{__name__}.{name}"
+    module_name = "hero_lab.command" if name == "lab" else f"{__name__}.{name}"
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:

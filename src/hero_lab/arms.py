@@ -1,0 +1,178 @@
+"""The arms of a comparison: rules with the settings that suit each, and the little language that changes them.
+
+The table is the choice of ``results/lab/tune.py``: oracle accuracy on development prompts, one seed that is not reported,
+normalisations none and group, learning rates 1.5e-4 and 3e-4, bands 0.05, 0.1 and 0.2, rule weights 0.5 and 0.9.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
+
+from hero_lab.task import Regime
+from hero_rl import rewards
+from hero_rl.config import RewardConfig
+from hero_rl.errors import InputError
+from hero_rl.rewards import Scale
+
+RuleSettings: TypeAlias = Mapping[str, float | int | str | bool | None]
+VerifierChoice: TypeAlias = Literal["strict", "abstaining", "learned", "cascade"]
+VERIFIERS: tuple[VerifierChoice, ...] = get_args(VerifierChoice)
+LEARNED: tuple[VerifierChoice, ...] = ("learned", "cascade")
+"""Those that need a learned verifier."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """A rule with everything that a run of it needs to know."""
+
+    rule: str
+    """A constructor of ``hero_rl.rewards``."""
+    scale: Scale
+    """How advantages are normalised."""
+    learning_rate: float
+    settings: RuleSettings = field(default_factory=dict)
+    """Arguments of the constructor."""
+    verifier: VerifierChoice = "strict"
+    """Who gives the verdicts: the strict verifier, the same but abstaining where it cannot read the reference, the learned one,
+    or the learned one behind the strict one."""
+
+
+ARMS: Mapping[str, str] = {
+    "verifier_only": "verifier_only",
+    "rm_only": "rm_only",
+    "naive_sum": "naive_sum",
+    "hero": "hero",
+    "hero_group_std": "hero",
+}
+"""Names of the tuned arms, and the rule of each."""
+VERIFIER_ARMS: Mapping[str, tuple[str, VerifierChoice]] = {
+    "learned_verifier": ("verifier_only", "learned"),
+    "cascade": ("verifier_only", "cascade"),
+    "hero_cascade": ("hero", "cascade"),
+}
+"""Arms with a learned verifier, which is trained for them: the tuned arm whose settings they take, and who gives verdicts.
+Not among the arms of a comparison unless asked for."""
+
+_WIDE = {"alpha": 0.1, "beta": 0.1}
+_RULE_FIRST = {"rule_weight": 0.9}
+_TUNED: Mapping[tuple[str, Regime, bool], tuple[Scale, float, RuleSettings]] = {
+    # arm, regime, with KL: normalisation, learning rate, settings (else alpha = beta = 0.05, rule weight 0.5)
+    ("verifier_only", "hard", False): ("none", 1.5e-4, {}),
+    ("verifier_only", "verifiable", False): ("none", 3e-4, {}),
+    ("verifier_only", "mixed", False): ("group", 3e-4, {}),
+    ("rm_only", "hard", False): ("none", 1.5e-4, {}),
+    ("rm_only", "verifiable", False): ("none", 1.5e-4, {}),
+    ("rm_only", "mixed", False): ("none", 1.5e-4, {}),
+    ("naive_sum", "hard", False): ("none", 1.5e-4, _RULE_FIRST),
+    ("naive_sum", "verifiable", False): ("none", 3e-4, _RULE_FIRST),
+    ("naive_sum", "mixed", False): ("none", 1.5e-4, _RULE_FIRST),
+    ("hero", "hard", False): ("none", 1.5e-4, {}),
+    ("hero", "verifiable", False): ("none", 3e-4, _WIDE),
+    ("hero", "mixed", False): ("none", 1.5e-4, {}),
+    ("hero_group_std", "hard", False): ("group", 1.5e-4, {}),
+    ("hero_group_std", "verifiable", False): ("group", 3e-4, {}),
+    ("hero_group_std", "mixed", False): ("group", 3e-4, {}),
+    ("verifier_only", "hard", True): ("group", 1.5e-4, {}),
+    ("verifier_only", "verifiable", True): ("group", 3e-4, {}),
+    ("verifier_only", "mixed", True): ("group", 3e-4, {}),
+    ("rm_only", "hard", True): ("none", 1.5e-4, {}),
+    ("rm_only", "verifiable", True): ("none", 1.5e-4, {}),
+    ("rm_only", "mixed", True): ("none", 1.5e-4, {}),
+    ("naive_sum", "hard", True): ("none", 3e-4, {}),
+    ("naive_sum", "verifiable", True): ("none", 3e-4, {}),
+    ("naive_sum", "mixed", True): ("none", 3e-4, {}),
+    ("hero", "hard", True): ("none", 1.5e-4, {}),
+    ("hero", "verifiable", True): ("none", 3e-4, _WIDE),
+    ("hero", "mixed", True): ("none", 3e-4, _WIDE),
+    ("hero_group_std", "hard", True): ("group", 1.5e-4, {}),
+    ("hero_group_std", "verifiable", True): ("group", 3e-4, {}),
+    ("hero_group_std", "mixed", True): ("group", 1.5e-4, {}),
+}
+
+
+def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
+    """The arm that a name stands for, with ``:key=value,...`` changing rule settings, scale, learning rate or verifier.
+
+    Args:
+        text: an arm, or any rule of ``hero_rl.rewards`` or ``module:function``, which is given the learning rate that suits
+            HERO and its own normalisation.
+        regime: what is trained on.
+        kl: whether there is a KL penalty.
+
+    Raises:
+        InputError: unknown rule, key or value.
+    """
+    name, _, tail = text.partition(":")
+    if name not in (*ARMS, *VERIFIER_ARMS, *rewards.RULES) and (function := tail.partition(":")[0]) and "=" not in function:
+        name, tail = f"{name}:{function}", tail.partition(":")[2]  # module:function
+    tuned, verifier = VERIFIER_ARMS.get(name, (name, "strict"))
+    if tuned in ARMS:
+        scale, learning_rate, settings = _TUNED[tuned, regime, kl]
+        arm = Arm(rule=ARMS[tuned], scale=scale, learning_rate=learning_rate, settings=settings, verifier=verifier)
+    elif name in rewards.RULES or ":" in name.strip(":"):
+        learning_rate = _TUNED["hero", regime, kl][1]
+        arm = Arm(rule=name, scale=rewards.make_rule(name, {}).scale, learning_rate=learning_rate)
+    else:
+        known = ", ".join(dict.fromkeys([*ARMS, *VERIFIER_ARMS, *rewards.RULES]))
+        raise InputError(f"rule {name!r} is unknown; choose from {known}, module:function, with settings as in hero:alpha=0.2")
+    for part in filter(None, tail.split(",")):
+        arm = _changed(arm, part, text)
+    if not rewards.make_rule(arm.rule, arm.settings).needs_verdicts and arm.verifier != "strict":
+        raise InputError(f"rule {text!r}: {arm.rule!r} asks no verifier; leave verifier={arm.verifier} out")
+    return arm
+
+
+def _changed(arm: Arm, part: str, text: str) -> Arm:
+    key, equals, value = (piece.strip() for piece in part.partition("="))
+    if not equals:
+        raise InputError(f"rule {text!r}: {part!r} is not key=value")
+    if key == "scale":
+        if value not in get_args(Scale):
+            raise InputError(f"rule {text!r}: scale must be one of {', '.join(get_args(Scale))}, not {value!r}")
+        return replace(arm, scale=value)  # type: ignore[arg-type]
+    if key == "learning_rate":
+        try:
+            return replace(arm, learning_rate=checked_learning_rate(float(value)))
+        except ValueError as error:
+            why = error if isinstance(error, InputError) else f"{value!r} is not a number"
+            raise InputError(f"rule {text!r}: {why}") from None
+    if key == "verifier":
+        if value not in VERIFIERS:
+            raise InputError(f"rule {text!r}: verifier must be one of {', '.join(VERIFIERS)}, not {value!r}")
+        return replace(arm, verifier=value)  # type: ignore[arg-type]
+    return replace(arm, settings={**arm.settings, key: _value(value)})
+
+
+def arm_of(config: RewardConfig) -> str:
+    """Return the arm that trains with the rule of a reward file, as ``find_arm`` reads it."""
+    name = config.rule_table["name"]
+    # all of them, for the lab has tuned defaults of its own
+    said = {**rewards.rule_settings(name), **config.rule_table, "scale": config.rule.scale}
+    return f"{name}:" + ",".join(f"{key}={_text(value)}" for key, value in said.items() if key != "name")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def checked_learning_rate(value: float) -> float:
+    """The value, which is a learning rate.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0.0 < value < math.inf:
+        raise InputError(f"learning rate {value:g} must be greater than 0 and finite")
+    return value
+
+
+def _value(text: str) -> float | str | bool | None:
+    """JSON where it is JSON (numbers, true, false, null), else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

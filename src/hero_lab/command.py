@@ -1,0 +1,250 @@
+"""`hero lab`: train tiny models on this machine, rule against rule, and look at what happens; `hero lab study` is beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hero_lab.arms import ARMS, VERIFIER_ARMS, arm_of
+from hero_lab.compare import ArmSummary, summarize, tags
+from hero_lab.settings import LabSettings, RunSettings
+from hero_lab.study.command import study
+from hero_lab.study.plan import parse_seeds
+from hero_rl.cli import show
+from hero_rl.config import load_reward
+from hero_rl.errors import HeroError, InputError, require
+from hero_rl.files import write_text
+from hero_rl.sandbox import available_cpus
+
+HELP = f"""Train tiny models from scratch on this machine and compare reward rules.
+
+A character-level policy (150k parameters) learns short arithmetic. An exact oracle measures it and is seen by no rule; the
+strict verifier misses nine of ten right answers on hard prompts; the reward model is imperfect and can be hacked. Models are
+kept in OUT/cache and results in OUT/runs, so that a second call does only what is new.
+
+\b
+Examples:
+  hero lab
+  hero lab --regime mixed --seeds 0-4 --rules "hero hero:alpha=0.2 verifier_only"
+  hero lab study plan.toml              many comparisons from one file
+
+\b
+Rules:  {", ".join(ARMS)}
+        with a learned verifier: {", ".join(VERIFIER_ARMS)};
+        any other rule, with settings:
+        gated  my_module:my_rule  hero:alpha=0.2,beta=0.1  naive_sum:scale=group,learning_rate=3e-4,verifier=cascade
+"""
+
+PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
+
+LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean
+reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
+without any pass.
+"""
+
+
+def lab(
+    context: typer.Context,
+    regime: Annotated[str, typer.Option(help="verifiable, hard or mixed prompts.")] = "hard",
+    reward_model_tier: Annotated[str, typer.Option(help="hackable, robust, broken or chance.")] = "hackable",
+    rules: Annotated[str, typer.Option(help="What to compare, separated by spaces.")] = " ".join(ARMS),
+    reward: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Compare the rule of this reward file, too; repeatable."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Such as 0, 0,2,5 or 0-4.")] = "0",
+    steps: Annotated[int, typer.Option(min=1, help="Policy updates of each run.")] = 100,
+    kl: Annotated[float, typer.Option(help="Weight of the KL penalty to the starting policy.")] = 0.0,
+    learning_rate: Annotated[float | None, typer.Option(help="For every rule; without it, each rule's own.")] = None,
+    scale: Annotated[str | None, typer.Option(help="none, group or batch for every rule; without it, each rule's own.")] = None,
+    task: Annotated[str, typer.Option(help="chain, equations or units: problems and how answers may be written.")] = "chain",
+    verifier_recall: Annotated[
+        float | None,
+        typer.Option(help="Share of right answers that the strict verifier accepts; without it, one form of them."),
+    ] = None,
+    verifier_noise: Annotated[float, typer.Option(help="Share of wrong answers that the strict verifier accepts.")] = 0.0,
+    hackable: Annotated[
+        float | None, typer.Option(help="Mix of reward models, from 0 (robust) to 1 (hackable), instead of a tier.")
+    ] = None,
+    score_noise: Annotated[float, typer.Option(help="Noise in the score, in standard deviations.")] = 0.0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for models, results and the report.")] = Path("runs/lab"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Run the command (its help text is ``HELP``), unless a command of the group is called."""
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
+    settings = LabSettings(
+        regime=regime,  # type: ignore[arg-type]  # LabSettings checks it
+        tier=reward_model_tier,  # type: ignore[arg-type]
+        rules=(*_split_rules(rules), *(arm_of(load_reward(file, signals=False)) for file in reward or [])),
+        seeds=parse_seeds(seeds, "--seeds"),
+        steps=steps,
+        early=max(1, steps // 2),
+        jobs=jobs or available_cpus(),
+        kl=kl,
+        learning_rate=learning_rate,
+        scale=scale,  # type: ignore[arg-type]
+        task=task,  # type: ignore[arg-type]
+        verifier_recall=verifier_recall,
+        verifier_noise=verifier_noise,
+        hackable=hackable,
+        score_noise=score_noise,
+        out=out,
+    )
+    show.check_folder("--out", out)
+    for package in PACKAGES:  # now, and not after minutes of training
+        require(package, extra="lab", purpose="hero lab")
+    results, failures = _run_all(settings)
+    if not results:
+        raise HeroError(f"every run failed; the first: {failures[0]}")
+    from hero_lab.page import numbers, write_report
+
+    write_text(out / "results.jsonl", "".join(json.dumps(result) + "\n" for result in results))
+    page = write_report(out, results, command=shlex.join(["hero", *sys.argv[1:]]))
+    if as_json:
+        show.print_json({"results": str(out / "results.jsonl"), "report": str(page), "failed": failures, **numbers(results)})
+    else:
+        _print_results(results)
+        sys.stdout.write(f"\nreport: {page}\n")
+    if failures:
+        raise HeroError(f"{len(failures)} of {len(failures) + len(results)} runs failed; the first: {failures[0]}")
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Raise where options of `hero lab` itself stand before a command, which would pass over them."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            command = context.invoked_subcommand
+            raise InputError(f"{parameter.opts[-1]} before {command}: hero lab {command} does not take it; see --help")
+
+
+def _split_rules(text: str) -> tuple[str, ...]:
+    """Separated by spaces; by commas, too, as long as none has settings."""
+    return tuple(re.split(r"\s+" if ":" in text else r"[\s,]+", text.strip()))
+
+
+def _run_all(settings: LabSettings) -> tuple[list[dict[str, Any]], list[str]]:
+    """Results in the order of the runs, and what became of those that failed."""
+    from hero_lab.grid import execute
+
+    runs = settings.runs()
+    board = Board(runs)
+    results: dict[int, dict[str, Any]] = {}
+    failures: list[str] = []
+    with board.shown():
+        for event in execute(runs, out=settings.out, jobs=settings.jobs):
+            board.take(event.kind, event.run, event.data)
+            if event.kind in ("finished", "reused"):
+                results[runs.index(event.run)] = event.data
+            elif event.kind == "failed":
+                failures.append(f"{event.run.label} of seed {event.run.seed}: {event.data['error']}")
+    return [results[place] for place in sorted(results)], failures
+
+
+@dataclass(slots=True)
+class Board:
+    """The live table: one line a run, and one a seed while its models are made."""
+
+    runs: Sequence[RunSettings]
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    state: dict[str, str] = field(default_factory=dict[str, str])
+    points: dict[str, dict[str, float]] = field(default_factory=dict[str, "dict[str, float]"])
+
+    def take(self, kind: str, run: RunSettings, data: dict[str, Any]) -> None:
+        """Show an event; where nothing is live, say the ones that matter in a line each."""
+        if kind in ("preparing", "prepared"):
+            what = "training its models" if kind == "preparing" else _facts(data)
+            self._say(f"seed {run.seed}: {what}")
+            return
+        self.state[run.digest] = kind
+        if kind == "progress":
+            self.points[run.digest] = data
+        elif kind in ("finished", "reused"):
+            self.points[run.digest] = data["curve"][-1]
+            self._say(f"{run.label}, seed {run.seed}: {kind}", quiet=self.console.is_terminal)
+        elif kind == "failed":
+            self._say(f"{run.label}, seed {run.seed} FAILED: {data['error']}")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """The table on stderr for as long as the block runs; nothing but the lines where stderr is no terminal."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._table, console=self.console, refresh_per_second=2, transient=True):
+            yield
+
+    def _say(self, line: str, *, quiet: bool = False) -> None:
+        if not quiet:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _table(self) -> Table:
+        table = Table(title="development prompts", title_justify="left")
+        for name in ("rule", "seed", "state", "step"):
+            table.add_column(name)
+        for name in ("accuracy T=1", "greedy", "verifier says correct", "RM score"):
+            table.add_column(name, justify="right")
+        for run in self.runs:
+            point = self.points.get(run.digest)
+            numbers = [f"{point[name]:.3f}" if point else "" for name in ("accuracy", "greedy", "verifier_pass", "rm_score")]
+            step = f"{int(point['step']) if point else 0}/{run.steps}"
+            table.add_row(run.label, str(run.seed), self.state.get(run.digest, "waiting"), step, *numbers)
+        return table
+
+
+def _facts(data: dict[str, Any]) -> str:
+    model = data["reward_model"]
+    tags = (("verifiable", "V"), ("hard", "H"))
+    areas = [f"{name} {model[f'auroc_pooled_{tag}']:.2f} / {model[f'auroc_within_{tag}']:.2f}" for name, tag in tags]
+    text = f"reward model, AUROC pooled / within prompts: {', '.join(areas)}"
+    learned = data.get("learned_verifier")
+    if learned and learned["recall_H"] is not None:  # None: the starting policy gets nothing right
+        text += f"; learned verifier, hard: recall {learned['recall_H']:.2f} at FPR {learned['fpr_H']:.2f}"
+    return text
+
+
+def _print_results(results: Sequence[dict[str, Any]]) -> None:
+    from hero_lab.page import TAG_NAMES, compared_arm, differences, verdict_on_hacking
+
+    seeds = len({result["settings"]["seed"] for result in results})
+    start, end = summarize(results, when="start"), summarize(results)
+    for tag in tags(results):
+        rows = [_cells(next(summary for summary in start if summary.tag == tag)._replace(label="(start)"))]
+        rows += [_cells(summary) for summary in end if summary.tag == tag]
+        header = ("rule", "T=1", "greedy", "pass", "RM", "AUROC", "all wrong")
+        show.print_table(f"{TAG_NAMES[tag]}, held out, {seeds} seed(s)", rows, header=header)
+    sys.stdout.write(LEGEND)
+    sys.stdout.write(f"{compared_arm(results)} minus each, paired, with 95% intervals:\n")
+    for found in differences(results):
+        how = "T=1" if found.metric == "accuracy" else "greedy"
+        mean, low, high = found.estimate
+        sys.stdout.write(f"  {found.baseline:<24} {found.tag} {how:<7} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]\n")
+    hacking = verdict_on_hacking(results)
+    if hacking:
+        sys.stdout.write(hacking + "\n")
+
+
+def _cells(summary: ArmSummary) -> tuple[str, ...]:
+    """Label, accuracies with the half-width of their intervals, and four more measures: fits 80 columns."""
+    accuracies = [f"{e.mean:.3f}±{(e.high - e.low) / 2:.3f}" for e in (summary.accuracy, summary.greedy)]
+    others = [summary.means[name] for name in ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups")]
+    return (summary.label, *accuracies, *(f"{value:.2f}" for value in others))
+
+
+COMMANDS = {"study": study}
+CALLBACK = lab

@@ -1,0 +1,154 @@
+"""What a policy can do: sampled and greedy accuracy by the oracle, verifier pass rate, reward-model score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hero_lab.families import CHAIN
+from hero_lab.family import Family
+from hero_lab.measure import clustered_mean, within_auroc
+from hero_lab.models import PAD_ID, decode, encode, sample
+from hero_lab.task import Item, oracle
+from hero_rl.types import FloatArray, Rollout, Scorer, Verifier
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+_EVALUATION_SEED = 90_000
+"""Apart from every seed of training, and the same for all rules: they are compared under common random numbers."""
+
+
+class Samples(NamedTuple):
+    """Responses to some prompts, ``G`` each, in the prompts' order."""
+
+    rollouts: list[Rollout]
+    """P x G of them, a prompt's own side by side."""
+    correct_PG: FloatArray
+    """1 where the oracle says correct."""
+    sequences: Tensor
+    """Token ids of prompt and response, shape (P x G, length)."""
+
+
+class Yardstick(NamedTuple):
+    """What a policy is measured with, beside the oracle."""
+
+    scorer: Scorer
+    """The reward model that training listens to, or would."""
+    score_mean: float
+    """Its mean on the starting policy's responses to the rm_test prompts, where its spread is 1."""
+    strict: Verifier
+    """The strict verifier of the run."""
+    verifier: Verifier | None = None
+    """Measured against the oracle where the run is trained on it: one that errs, or that is not the strict one."""
+    family: Family = CHAIN
+
+
+def sample_items(
+    policy: PreTrainedModel, items: Sequence[Item], *, count: int, seed: int, greedy: bool = False, family: Family = CHAIN
+) -> Samples:
+    """``count`` responses a prompt at temperature 1, or one greedy response each."""
+    import torch
+
+    prompts = torch.from_numpy(encode([item.prompt for item in items], length=family.prompt_length, alphabet=family.alphabet))
+    count = 1 if greedy else count
+    prompts = prompts.repeat_interleave(count, dim=0)
+    responses = sample(policy, prompts, greedy=greedy, seed=_EVALUATION_SEED + seed, length=family.response_length)
+    texts, finished = decode(responses.numpy(), alphabet=family.alphabet)
+    owners = [item for item in items for _ in range(count)]
+    rollouts = [
+        Rollout(prompt_id=item.prompt, problem=item.prompt, reference=item.reference, response=text, finished=done)
+        for item, text, done in zip(owners, texts, finished, strict=True)
+    ]
+    correct = [oracle(i.problem, text, finished=done) for i, text, done in zip(owners, texts, finished, strict=True)]
+    correct_PG = np.array(correct, dtype=np.float64).reshape(len(items), count)
+    return Samples(rollouts, correct_PG, torch.cat([prompts, responses], dim=1))
+
+
+def mean_entropy(policy: PreTrainedModel, sequences: Tensor, *, prompt_length: int) -> float:
+    """Mean entropy in nats of the next-token distribution over the response tokens of sampled sequences."""
+    import torch
+
+    with torch.no_grad():
+        logits = policy(input_ids=sequences, attention_mask=torch.ones_like(sequences), use_cache=False).logits
+    log_p = torch.log_softmax(logits[:, prompt_length - 1 : -1], dim=-1)
+    counted = sequences[:, prompt_length:] != PAD_ID
+    return float((-(log_p.exp() * log_p).sum(-1) * counted).sum() / counted.sum().clamp(min=1))
+
+
+def curve_point(
+    policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int
+) -> dict[str, float]:
+    """A few numbers for a learning curve, on development prompts."""
+    samples = sample_items(policy, items, count=count, seed=seed, family=yardstick.family)
+    greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
+    scores = yardstick.scorer.score(samples.rollouts)
+    passed = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)])
+    return {
+        "accuracy": float(samples.correct_PG.mean()),
+        "greedy": float(greedy.correct_PG.mean()),
+        "verifier_pass": float(passed.mean()),
+        "rm_score": float(scores.mean()) - yardstick.score_mean,
+        "rm_auroc_within": within_auroc(scores.reshape(samples.correct_PG.shape), samples.correct_PG),
+    }
+
+
+def full_evaluation(
+    policy: PreTrainedModel,
+    items: Sequence[Item],
+    yardstick: Yardstick,
+    *,
+    count: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that is reported, on one tag's prompts; per-prompt numbers of correct responses for paired tests.
+
+    Args:
+        policy: what is evaluated.
+        items: prompts of one tag.
+        yardstick: what it is measured with.
+        count: responses a prompt at temperature 1.
+        seed: of the sampling noise.
+    """
+    samples = sample_items(policy, items, count=count, seed=seed, family=yardstick.family)
+    greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
+    scores = yardstick.scorer.score(samples.rollouts)
+    shape = samples.correct_PG.shape
+    passed_PG = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)]).reshape(shape)
+    own = {} if yardstick.verifier is None else _verifier_quality(yardstick.verifier, samples)
+    return {
+        "prompts": shape[0],
+        "samples": shape[1],
+        "accuracy": clustered_mean(samples.correct_PG)._asdict(),
+        "greedy": clustered_mean(greedy.correct_PG)._asdict(),
+        "pass_any": float((samples.correct_PG.max(axis=1) > 0).mean()),
+        "verifier_pass": float(passed_PG.mean()),
+        "all_wrong_groups": float((passed_PG.max(axis=1) == 0).mean()),
+        "rm_score": float(scores.mean()) - yardstick.score_mean,
+        "rm_auroc_within": within_auroc(scores.reshape(shape), samples.correct_PG),
+        "entropy": mean_entropy(policy, samples.sequences, prompt_length=yardstick.family.prompt_length),
+        "unfinished": float(np.mean([rollout.finished is False for rollout in samples.rollouts])),
+        "correct_P": samples.correct_PG.sum(axis=1).astype(int).tolist(),
+        "greedy_P": greedy.correct_PG[:, 0].astype(int).tolist(),
+        "examples": [rollout.problem + " " + rollout.response for rollout in samples.rollouts[: 6 * count : count]],
+        **own,
+    }
+
+
+def _verifier_quality(verifier: Verifier, samples: Samples) -> dict[str, float]:
+    """What a verifier accepts, and how right it is; NaN where there is nothing to be right about."""
+    accepted = np.array([verdict.label == "correct" for verdict in verifier.verify(samples.rollouts)])
+    correct = samples.correct_PG.ravel() > 0
+
+    def share(flags: np.ndarray) -> float:
+        return float(flags.mean()) if flags.size else float("nan")
+
+    return {
+        "own_verifier_pass": share(accepted),
+        "own_verifier_precision": share(correct[accepted]),
+        "own_verifier_recall": share(accepted[correct]),
+        "own_verifier_fpr": share(accepted[~correct]),
+    }

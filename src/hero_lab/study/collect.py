@@ -1,0 +1,139 @@
+"""The results that a table rests on: from the runs' own files, or from files that keep them without what nobody aggregates."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hero_lab.compare import Result
+from hero_lab.grid import read_result
+from hero_lab.study.plan import Axis, Plan, TablePlan
+from hero_rl.errors import InputError
+from hero_rl.files import replacing
+
+_LEFT_OUT = ("training", "digest", "format")
+"""Of a result, what no table and no figure shows."""
+
+DELETED_RULES = {"noise_aware"}
+"""Rules that kept results name and that can no longer be run."""
+
+
+class Entry(NamedTuple):
+    """A result and its place in a study."""
+
+    table: str
+    cell: tuple[Axis, ...]
+    arm: str
+    seed: int
+    result: Result
+
+
+class Collected(NamedTuple):
+    """What there is, and how much is not there yet."""
+
+    entries: list[Entry]
+    missing: dict[str, int]
+    """Table -> runs without a result."""
+
+    def of(self, table: str) -> list[Entry]:
+        """Those of one table."""
+        return [entry for entry in self.entries if entry.table == table]
+
+
+def collect(plan: Plan, out: Path, kept: Collected | None = None) -> Collected:
+    """The results in ``out`` of the runs of a plan; where there is none, the kept one.
+
+    Raises:
+        InputError: a file of a run's name that is not its result.
+    """
+    results: dict[str, Result | None] = kept_results(plan, kept)
+    results |= {run.digest: result for run in plan.runs() if (result := read_result(run, out)) is not None}
+    entries: list[Entry] = []
+    missing = {table.name: 0 for table in plan.tables}
+    for table in plan.tables:
+        for planned in table.runs:
+            result = results.get(planned.run.digest)
+            if result is None:
+                missing[table.name] += 1
+            else:
+                entries.append(Entry(table.name, planned.cell, planned.arm, planned.run.seed, result))
+    return Collected(entries, missing)
+
+
+def kept_results(plan: Plan, kept: Collected | None) -> dict[str, Result | None]:
+    """The kept results by the digest of the run that they are of."""
+    places = {} if kept is None else {entry[:4]: entry.result for entry in kept.entries}
+    return {
+        planned.run.digest: places[place]
+        for table in plan.tables
+        for planned in table.runs
+        if (place := (table.name, planned.cell, planned.arm, planned.run.seed)) in places
+    }
+
+
+def keep(path: Path, entries: Sequence[Entry]) -> Path:
+    """The path of a compressed file with one result a line: the same bytes for the same results."""
+    with replacing(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+        for entry in entries:
+            place = {"table": entry.table, "cell": dict(entry.cell), "arm": entry.arm, "seed": entry.seed}
+            file.write((json.dumps(place | {"result": slim(entry.result)}, allow_nan=False) + "\n").encode())
+    return path
+
+
+def kept_path(out: Path, table: str) -> Path:
+    """Where the kept results of a table belong."""
+    return out / f"{table}.jsonl.gz"
+
+
+def read_kept(paths: Iterable[Path], plan: Plan) -> Collected:
+    """The results of a plan from files of ``keep``; those of other tables and of deleted rules are passed over.
+
+    Raises:
+        InputError: a file that is none of ``keep``, or a line that has no place in the plan.
+    """
+    places = {(table.name, planned.cell, planned.arm, planned.run.seed) for table in plan.tables for planned in table.runs}
+    tables = {table.name for table in plan.tables}
+    found: dict[tuple[str, tuple[Axis, ...], str, int], Entry] = {}
+    for path in paths:
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as lines:
+                entries = [_entry(json.loads(line)) for line in lines]
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: is not a file of kept results ({error}); give OUT/TABLE.jsonl.gz of a study") from error
+        for number, entry in enumerate(entries, 1):
+            if entry.table not in tables or entry.arm in DELETED_RULES:
+                continue
+            if entry[:4] not in places:
+                where = ", ".join(f"{name}={value}" for name, value in entry.cell)
+                raise InputError(
+                    f"{path}: line {number}: {entry.arm!r} of seed {entry.seed} {where} is not in table {entry.table!r} of "
+                    f"{plan.path}; give the plan that it was made with"
+                )
+            found[entry[:4]] = entry
+    missing = {table.name: len(table.runs) - sum(key[0] == table.name for key in found) for table in plan.tables}
+    return Collected([found[key] for table in plan.tables for key in _in_order(table) if key in found], missing)
+
+
+def slim(result: Result) -> dict[str, Any]:
+    """A result without the log of training and without examples of responses."""
+    held_out = {
+        when: {name: _without_examples(value) for name, value in evaluation.items()}
+        for when, evaluation in result["held_out"].items()
+    }
+    return {name: value for name, value in result.items() if name not in _LEFT_OUT} | {"held_out": held_out}
+
+
+def _without_examples(value: Any) -> Any:
+    return {k: v for k, v in value.items() if k != "examples"} if isinstance(value, Mapping) else value
+
+
+def _entry(line: Mapping[str, Any]) -> Entry:
+    return Entry(line["table"], tuple(line["cell"].items()), line["arm"], line["seed"], line["result"])
+
+
+def _in_order(table: TablePlan) -> Iterable[tuple[str, tuple[Axis, ...], str, int]]:
+    for planned in table.runs:
+        yield table.name, planned.cell, planned.arm, planned.run.seed

@@ -1,0 +1,249 @@
+"""`hero lab study`: run the comparisons of a plan on all processors, each run once, and say what each claim comes to."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from hero_lab.settings import RunSettings
+from hero_lab.study.plan import Plan, read_plan
+from hero_rl.cli import show
+from hero_rl.errors import HeroError, require
+from hero_rl.sandbox import available_cpus
+
+if TYPE_CHECKING:
+    from hero_lab.study.collect import Collected
+
+PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
+HELP = """Run the comparisons of PLAN, a TOML file, and write tables, figures and a page.
+
+Every run is done once, however many tables show it, in a process of its own with one thread. Results are kept in OUT/runs and
+models in OUT/cache: a call after an interruption, or after a change of the plan, does only what is missing.
+
+\b
+Examples:
+  hero lab study plan.toml --dry-run
+  hero lab study plan.toml -o runs/study
+  hero lab study plan.toml -o runs/study --table main --report-only
+  hero lab study plan.toml --from results/study/main.jsonl.gz --report-only
+
+\b
+A plan:
+  title = "HERO against the verifier"
+  [run]                                  # settings of every run
+  steps = 100
+  [[table]]
+  name = "main"
+  claim = "HERO beats the verifier alone"
+  seeds = "0-4"
+  regime = ["hard", "mixed"]             # lists are crossed
+  rules = ["verifier_only", "hero", { rule = "hero", name = "HERO, KL", kl = 0.05 }]
+  compare = [["hero", "verifier_only"]]  # or compare = "hero": against every other
+  horizons = [50, 100]                   # steps to compare at; the last decides
+  [table.run]                            # settings of this table
+"""
+
+
+def study(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="TOML file.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for models, results and the report; default: runs/PLAN.")
+    ] = None,
+    table: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This table alone; repeatable.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and say how long they would take.")] = False,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; report on what is there.")] = False,
+    kept: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Kept results (TABLE.jsonl.gz) of the same plan: not run again; repeatable."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Run the command (its help text is ``HELP``)."""
+    plan = read_plan(plan_file).only(table) if table else read_plan(plan_file)
+    folder = out or Path("runs") / plan_file.stem
+    show.check_folder("--out", folder)
+    jobs = jobs or available_cpus()
+    if dry_run:
+        _list_runs(plan, folder, jobs, as_json)
+        return
+    for package in PACKAGES[1:] if report_only else PACKAGES:  # now, and not after hours of training
+        require(package, extra="lab", purpose="hero lab study")
+    from hero_lab.study.collect import read_kept
+
+    known = read_kept(kept, plan) if kept else None
+    failures = [] if report_only else _run_all(plan, folder, jobs, known)
+    _report(plan, folder, known, failures, as_json)
+    if failures:
+        raise HeroError(f"{len(failures)} runs failed; the first: {failures[0]}")
+
+
+def _run_all(plan: Plan, folder: Path, jobs: int, known: Collected | None) -> list[str]:
+    """What became of the runs that failed."""
+    from hero_lab.grid import execute
+    from hero_lab.study.collect import kept_results
+    from hero_lab.study.throughput import log_call
+
+    kept = kept_results(plan, known)
+    runs = [run for run in plan.runs() if run.digest not in kept]
+    board = Board(len(runs))
+    started = time.monotonic()
+    try:
+        with board.shown():
+            for event in execute(runs, out=folder, jobs=jobs):
+                board.take(event.kind, event.run, event.data)
+    finally:
+        if board.finished:
+            log_call(folder, finished=board.finished, seconds=time.monotonic() - started, jobs=jobs)
+    return board.failures
+
+
+def _report(plan: Plan, folder: Path, known: Collected | None, failures: Sequence[str], as_json: bool) -> None:
+    from hero_lab.study.collect import collect
+    from hero_lab.study.page import write_study
+    from hero_lab.study.words import best_sentence, claim_sentence, missing_sentence
+
+    collected = collect(plan, folder, known)
+    if not collected.entries:
+        first = f"; the first failure: {failures[0]}" if failures else ""
+        raise HeroError(f"{folder}: no run of {plan.path} has a result{first}")
+    found = write_study(folder, plan, collected, command=shlex.join(["hero", *sys.argv[1:]]))
+    if as_json:
+        show.print_json({"report": str(found.page), "tables": str(found.tables), "failed": list(failures), **found.numbers})
+        return
+    for table in found.tabulated:
+        sys.stdout.write(f"{table.plan.name}: {table.plan.claim}\n")
+        for sentence in filter(None, (missing_sentence(table), claim_sentence(table), best_sentence(table))):
+            sys.stdout.write(f"  {sentence}\n")
+    sys.stdout.write(f"\ntables: {found.tables}\nreport: {found.page}\n")
+
+
+def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
+    from hero_lab.grid import models_of, read_result
+    from hero_lab.prepare import is_complete
+    from hero_lab.study.throughput import estimate_seconds
+
+    runs = plan.runs()
+    done = {run.digest: result for run in runs if (result := read_result(run, folder)) is not None}
+    waiting = [run for run in runs if run.digest not in done]
+    cache = folder / "cache"
+    models = {path for run in waiting for path in models_of(run, cache).folders if not is_complete(path)}
+    seconds = estimate_seconds(waiting, list(done.values()), models=len(models), jobs=jobs)
+    rows = [
+        {"table": table.name, "runs": len(table.runs), "done": sum(planned.run.digest in done for planned in table.runs)}
+        for table in plan.tables
+    ]
+    summary = {"runs": len(runs), "done": len(done), "models_to_make": len(models), "jobs": jobs, "seconds": round(seconds)}
+    places: dict[str, list[str]] = {}
+    for table in plan.tables:
+        for planned in table.runs:
+            cell = ", ".join(f"{name}={value}" for name, value in planned.cell)
+            places.setdefault(planned.run.digest, []).append(f"{table.name}: {planned.arm}{f' ({cell})' if cell else ''}")
+    if as_json:
+        files = [{"file": run.file_name, "label": run.label, "seed": run.seed, "done": run.digest in done} for run in runs]
+        show.print_json({**summary, "tables": rows, "files": files})
+        return
+    for run in runs:
+        mark = "done " if run.digest in done else "to do"
+        sys.stdout.write(f"{mark}  seed {run.seed:<3} {run.steps:>5} steps  {'; '.join(places[run.digest])}\n")
+    for row in rows:
+        sys.stdout.write(f"table {row['table']}: {row['runs']} runs, {row['done']} done\n")
+    sys.stdout.write(
+        f"{len(runs)} different runs, {len(done)} done, {len(models)} models to make; "
+        f"about {duration(seconds)} with {jobs} processes\n"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in words."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+@dataclass(slots=True)
+class Board:
+    """How far the study is, in a line that changes; a line a run where stderr is no terminal."""
+
+    total: int
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    started: float = field(default_factory=time.monotonic)
+    reused: int = 0
+    finished: int = 0
+    failures: list[str] = field(default_factory=list[str])
+    steps: dict[str, str] = field(default_factory=dict[str, str])
+    """What every process is at."""
+
+    def take(self, kind: str, run: RunSettings, data: dict[str, Any]) -> None:
+        """Count an event, and show it."""
+        name = f"{run.label}, {run.regime}, {run.tier}, seed {run.seed}"
+        if kind == "reused":
+            self.reused += 1
+        elif kind in ("preparing", "prepared"):
+            self._at(f"models {run.tier} {run.seed}", f"models of seed {run.seed}" if kind == "preparing" else None)
+            if kind == "preparing" and not self.console.is_terminal:
+                self._say(f"seed {run.seed}, {run.tier}: training its models")
+        elif kind in ("started", "progress"):
+            self._at(run.digest, f"{name}: {data.get('step', 0)}/{run.steps}")
+        else:
+            self._at(run.digest, None)
+            self._at(f"models {run.tier} {run.seed}", None)
+            self._end(kind, run, name, data)
+
+    def _end(self, kind: str, run: RunSettings, name: str, data: dict[str, Any]) -> None:
+        if kind == "failed":
+            why = data["error"]
+            if f"{name}: {why}" not in self.failures:
+                self.failures.append(f"{name}: {why}")
+            self._say(f"{name} FAILED: {why}")
+            return
+        self.finished += 1
+        if not self.console.is_terminal:
+            self._say(f"{self.line()}; {name}: {data['curve'][-1]['accuracy']:.3f}")
+
+    def line(self) -> str:
+        """Runs done of all, the rate, and the time left at that rate."""
+        done = self.reused + self.finished
+        text = f"{done} of {self.total} runs"
+        if self.failures:
+            text += f", {len(self.failures)} failed"
+        if self.finished:
+            rate = self.finished / (time.monotonic() - self.started)
+            text += f", {3600 * rate:.0f} an hour, {duration((self.total - done - len(self.failures)) / rate)} left"
+        return text
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """The lines on stderr for as long as the block runs."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._lines, console=self.console, refresh_per_second=2, transient=True):
+            yield
+
+    def _lines(self) -> Text:
+        return Text("\n".join([self.line(), *(f"  {what}" for what in self.steps.values())]))
+
+    def _at(self, key: str, what: str | None) -> None:
+        if what is None:
+            self.steps.pop(key, None)
+        else:
+            self.steps[key] = what
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+study.__doc__ = HELP

@@ -1,0 +1,243 @@
+"""The figures of a table: learning curves, differences with their intervals, what a rule's state does, and a phase diagram."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hero_lab.compare import Result
+from hero_lab.study.collect import Entry
+from hero_lab.study.plan import Axis
+from hero_lab.study.tables import Cell, PairRow, Tabulated
+from hero_rl.errors import require
+from hero_rl.report.figures import COLOURS, NEUTRAL, Curve, Panel, curve_panels, dress, interval_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MEASURES = (
+    ("accuracy by the oracle", "accuracy", True),
+    ("reward-model score (start = 0)", "rm_score", False),
+    ("the strict verifier says correct", "verifier_pass", True),
+)
+_MOST_ROWS = 3
+"""Combinations up to which all three measures are drawn; with more, accuracy alone."""
+_MOST_METRICS = 6
+_MOST_PANELS = 12
+
+
+class Picture(NamedTuple):
+    """A figure with what its file is called after, and what it shows."""
+
+    suffix: str
+    figure: Figure
+    caption: str
+
+
+def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
+    """Every figure that a table has the numbers for.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    combinations = len(_by_axes(entries))
+    cut = f" The first {_MOST_PANELS} of {combinations} combinations." if combinations > _MOST_PANELS else ""
+    caption = f"Development prompts: means over seeds, and their range.{cut}"
+    found = [Picture("curves", learning_curves(table, entries), caption)]
+    if table.deciding(table.pairs) or table.deciding(table.best):
+        found.append(Picture("differences", differences(table), "Right of the dashed line the first rule is ahead."))
+    state = rule_state(table, entries)
+    if state is not None:
+        found.append(Picture("state", state, "What the rules keep track of, during training."))
+    phases = phase_diagram(table, entries)
+    if phases is not None:
+        caption = (
+            "The rule of the highest mean in each cell and its lead over the runner-up; full colour and * where the 95% "
+            "interval of the lead is clear of zero. The leader is chosen on the numbers that its lead is measured on, "
+            "which makes leads too large rather than too small."
+        )
+        found.append(Picture("phase", phases, caption))
+    return found
+
+
+def learning_curves(table: Tabulated, entries: Sequence[Entry]) -> Figure:
+    """Accuracy on development prompts, a panel a combination; with few combinations also score and verifier."""
+    groups = _by_axes(entries)
+    shown = list(groups)[:_MOST_PANELS]
+    measures = _MEASURES if len(groups) <= _MOST_ROWS else _MEASURES[:1]
+    panels: list[Panel] = []
+    for axes, (title, measure, percent) in itertools.product(shown, measures):
+        where = Cell(axes, "").words(table.varying, tag=False)
+        name = (where or title) if len(measures) == 1 else (f"{where}: {title}" if where else title)
+        panels.append(_panel(table, groups[axes], name, lambda point, measure=measure: point[measure], percent=percent))
+    figure = curve_panels(panels, across=3)
+    if len(measures) == 1:  # one measure in all panels: one scale for all
+        drawn = figure.axes[: len(panels)]
+        lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
+        for axes in drawn:
+            axes.set_ylim(min(lows), max(highs))
+    return figure
+
+
+def differences(table: Tabulated) -> Figure:
+    """The deciding comparisons, a line each, with their intervals."""
+    rows: dict[str, tuple[float, float, float]] = {}
+    for row in [*table.deciding(table.pairs), *table.deciding(table.best)]:
+        label = f"{row.candidate} − {row.baseline} ({row.cell.words(table.varying)})"
+        rows[label] = (row.difference.value, row.difference.low, row.difference.high)
+    how = "accuracy at temperature 1" if table.plan.metric == "accuracy" else "greedy accuracy"
+    return interval_rows(rows, x_label=f"difference in {how} at step {max(table.plan.horizons)}, 95% interval")
+
+
+def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
+    """Numbers of the rules' states over training steps, a panel each; None where no rule has any."""
+    points = [point for entry in entries for point in entry.result["curve"]]
+    metrics = list(dict.fromkeys(name for point in points for name in point.get("rule", {})))[:_MOST_METRICS]
+    if not metrics:
+        return None
+    panels: list[Panel] = []
+    for axes, group in list(_by_axes(entries).items())[:_MOST_ROWS]:
+        where = Cell(axes, "").words(table.varying, tag=False)
+        for metric in metrics:
+            having = {
+                arm: [run for run in runs if any(metric in point.get("rule", {}) for point in run["curve"])]
+                for arm, runs in group.items()
+            }
+            known = {arm: runs for arm, runs in having.items() if runs}
+            title = f"{where}: {metric}" if where else metric
+            panels.append(_panel(table, known, title, lambda point, metric=metric: point.get("rule", {}).get(metric)))
+    return curve_panels(panels, across=min(3, len(metrics)))
+
+
+def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
+    """The best rule over the two crossed settings with the most values, a panel for each value of the others and each tag.
+
+    None where fewer than two settings vary.
+    """
+    grid = phase_grid(table)
+    if grid is None:
+        return None
+    require("matplotlib", extra="report", purpose="a figure")
+    from matplotlib.figure import Figure
+
+    across = min(3, len(grid.panels))
+    down = -(-len(grid.panels) // across)
+    width, height = 0.8 + 1.35 * len(grid.x[1]), 1.3 + 0.75 * len(grid.y[1])
+    figure = Figure(figsize=(max(4.2, width) * across, height * down + 0.4), layout="constrained")
+    places = figure.subplots(down, across, squeeze=False).ravel()
+    winners = [arm for arm in table.plan.arms if any(row.candidate == arm for row in table.leaders)]
+    colours = {arm: COLOURS[table.plan.arms.index(arm) % len(COLOURS)] for arm in winners}
+    for axes, (title, cells) in zip(places, grid.panels.items(), strict=False):
+        _draw_phase(axes, title, cells, grid, colours)
+        for axis, ticks, (name, values) in ((axes.set_xticks, range, grid.x), (axes.set_yticks, range, grid.y)):
+            axis(ticks(len(values)), labels=[_tick(name, value, entries) for value in values])
+    for axes in places[len(grid.panels) :]:
+        axes.set_visible(False)
+    return figure  # without a legend: every cell names its rule
+
+
+class PhaseGrid(NamedTuple):
+    """The leaders of a table by two settings."""
+
+    x: tuple[str, tuple[object, ...]]
+    y: tuple[str, tuple[object, ...]]
+    panels: Mapping[str, Mapping[tuple[object, object], PairRow]]
+    """Title -> (x, y) -> leader and runner-up."""
+
+
+def phase_grid(table: Tabulated) -> PhaseGrid | None:
+    """The leaders by the two settings with the most values; None where fewer than two vary."""
+    varying = [axis for axis in table.plan.axes if len(axis[1]) > 1]
+    if len(varying) < 2 or not table.leaders:
+        return None
+    first, second = sorted(sorted(varying, key=lambda axis: -len(axis[1]))[:2], key=varying.index)
+    panels: dict[str, dict[tuple[object, object], PairRow]] = {}
+    rest = [name for name, _ in varying if name not in (first[0], second[0])]
+    axes = [row.cell.axes for row in table.leaders]
+    split = len(set(axes)) < len(axes)  # some are measured on both kinds of prompt
+    for row in table.leaders:
+        values = dict(row.cell.axes)
+        title = row.cell.words(rest, tag=split) or f"best rule, step {row.step}"
+        panels.setdefault(title, {})[values[first[0]], values[second[0]]] = row
+    return PhaseGrid(first, second, panels)
+
+
+def _draw_phase(
+    axes: Axes, title: str, cells: Mapping[tuple[object, object], PairRow], grid: PhaseGrid, colours: Mapping[str, str]
+) -> None:
+    from matplotlib.patches import Rectangle
+
+    for (x, y), row in cells.items():
+        column, line = grid.x[1].index(x), grid.y[1].index(y)
+        clear = row.difference.low > 0 and row.seeds > 1
+        axes.add_patch(Rectangle((column - 0.48, line - 0.48), 0.96, 0.96, color=colours[row.candidate],
+                                 alpha=0.85 if clear else 0.35, linewidth=0))  # fmt: skip
+        name = "\n".join(textwrap.wrap(_short(row.candidate, 26), 14, break_on_hyphens=False))
+        text = f"{name}\n{row.difference.value:+.3f}{'*' if clear else ''}"
+        axes.text(column, line, text, ha="center", va="center", fontsize=8, color="black",
+                  weight="bold" if clear else "normal")  # fmt: skip
+    axes.set_xlim(-0.5, len(grid.x[1]) - 0.5)
+    axes.set_ylim(-0.5, len(grid.y[1]) - 0.5)
+    dress(axes, Panel(title=title, curves=()), grid.x[0].replace("_", " "))
+    axes.set_ylabel(grid.y[0].replace("_", " "), color=NEUTRAL)
+    axes.grid(False)
+    axes.tick_params(labelsize=8, length=0)
+
+
+def _tick(name: str, value: object, entries: Sequence[Entry]) -> str:
+    """A value of an axis; of one that changes the reward model, with the AUROC within prompts that comes of it."""
+    text = str(value)
+    if not name.startswith(("score", "hackable", "tier", "reward_model")):
+        return text
+    starts = [
+        evaluation.get("rm_auroc_within")
+        for entry in entries
+        if dict(entry.cell)[name] == value == _setting(entry.result, name)  # not a run shared with another reward model
+        for tag, evaluation in entry.result["held_out"]["start"].items()
+        if tag != "step"
+    ]
+    known = [one for one in starts if one is not None]
+    return f"{text}\nAUROC {np.mean(known):.2f}" if known else text
+
+
+def _setting(result: Result, name: str) -> object:
+    """What a run was made with; ``reward_model.rows`` is inside ``reward_model``."""
+    value: Any = result["settings"]
+    for part in name.split("."):
+        value = value.get(part)
+    return value
+
+
+def _panel(
+    table: Tabulated,
+    by_arm: Mapping[str, Sequence[Result]],
+    title: str,
+    value: Callable[[Mapping[str, Any]], float | None],
+    *,
+    percent: bool = False,
+) -> Panel:
+    curves: list[Curve] = []
+    for arm in table.plan.arms:
+        runs = by_arm.get(arm)
+        if runs:
+            found = [{point["step"]: number for point in run["curve"] if (number := value(point)) is not None} for run in runs]
+            steps = sorted(set.intersection(*map(set, found)))
+            values = np.array([[run[step] for step in steps] for run in found], dtype=np.float64)
+            curves.append(Curve(label=_short(arm, 40), steps=steps, values_SN=values))
+    return Panel(title=_short(title, 44), curves=curves, percent=percent)
+
+
+def _by_axes(entries: Sequence[Entry]) -> dict[tuple[Axis, ...], dict[str, list[Result]]]:
+    groups: dict[tuple[Axis, ...], dict[str, list[Result]]] = {}
+    for entry in entries:
+        groups.setdefault(entry.cell, {}).setdefault(entry.arm, []).append(entry.result)
+    return groups
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

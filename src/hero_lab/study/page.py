@@ -1,0 +1,99 @@
+"""What a study leaves behind: tables as JSON and Markdown, figures, kept results, and one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hero_lab.study import words
+from hero_lab.study.collect import Collected, Entry, keep, kept_path
+from hero_lab.study.figures import Picture, pictures
+from hero_lab.study.plan import Plan
+from hero_lab.study.tables import Tabulated, as_json, tabulate
+from hero_lab.study.throughput import Throughput, measure_throughput
+from hero_lab.written import without_nan
+from hero_rl.files import write_text
+from hero_rl.report import Section, Table, write_page
+from hero_rl.report.figures import save_png, svg
+
+
+class Written(NamedTuple):
+    """Where things are, and the numbers themselves."""
+
+    page: Path
+    tables: Path
+    tabulated: list[Tabulated]
+    numbers: dict[str, Any]
+
+
+def write_study(folder: Path, plan: Plan, collected: Collected, *, command: str) -> Written:
+    """Write everything that a study reports: ``report.html``, ``tables.md``, ``tables.json``, and for each table its kept
+    results and figures.
+
+    Args:
+        folder: where it goes; made where it does not exist, each file replaced whole or not at all.
+        plan: what was asked for.
+        collected: what there is of it; at least one result.
+        command: what made it.
+
+    Raises:
+        MissingDependencyError: matplotlib, jinja2 or scipy is not installed.
+    """  # noqa: D205
+    folder.mkdir(parents=True, exist_ok=True)
+    tables: list[Tabulated] = []
+    drawn: dict[str, list[Picture]] = {}
+    for table in plan.tables:
+        entries = collected.of(table.name)
+        tables.append(tabulate(table, entries, missing=collected.missing[table.name]))
+        if entries:
+            keep(kept_path(folder, table.name), entries)
+            drawn[table.name] = pictures(tables[-1], entries)
+    for name, found in drawn.items():
+        for picture in found:
+            save_png(picture.figure, folder / f"{name}-{picture.suffix}.png", dpi=120)
+    throughput = measure_throughput(_different(collected.entries), folder)
+    versions = collected.entries[0].result["versions"]
+    numbers = without_nan(
+        {
+            "title": plan.title, "command": command, "versions": versions,
+            "tables": [as_json(table) for table in tables], "throughput": throughput._asdict() if throughput else None,
+        }
+    )  # fmt: skip
+    write_text(folder / "tables.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+    text = write_text(folder / "tables.md", words.markdown(plan.title, tables, throughput, command=command))
+    sections = [section for table in tables for section in _sections(table, drawn.get(table.plan.name, []))]
+    footer = f"{command}\n" + ", ".join(f"{name} {version}" for name, version in versions.items())
+    lead = "\n".join(f"{table.plan.claim}: {_first_sentence(table)}" for table in tables)
+    page = write_page(folder / "report.html", plan.title, lead, [*sections, *_throughput(throughput)], footer=footer)
+    return Written(page, text, tables, numbers)
+
+
+def _different(entries: list[Entry]) -> list[Any]:
+    """The results, those that several tables show once."""
+    results = [entry.result for entry in entries]
+    return list({json.dumps(result["settings"] | {"label": ""}, sort_keys=True): result for result in results}.values())
+
+
+def _first_sentence(table: Tabulated) -> str:
+    return words.claim_sentence(table) or words.best_sentence(table) or "nothing is compared"
+
+
+def _sections(table: Tabulated, drawn: list[Picture]) -> list[Section]:
+    name, note = table.plan.name, words.HOW_INTERVALS
+    said = [table.plan.claim, words.claim_sentence(table), words.best_sentence(table), words.missing_sentence(table)]
+    sections = [Section(heading=name, text="\n".join(filter(None, said)))]
+    sections += [
+        Section(heading=f"{name}: {picture.suffix}", figure=svg(picture.figure, name=f"{name}-{picture.suffix}"),
+                caption=picture.caption)
+        for picture in drawn
+    ]  # fmt: skip
+    for grid in words.grids(table):
+        rows = [[cell.replace("**", "") for cell in row] for row in grid.rows]  # bold in Markdown alone
+        sections.append(Section(heading=grid.heading, table=Table(header=grid.header, rows=rows, note=note)))
+        note = ""
+    return sections
+
+
+def _throughput(throughput: Throughput | None) -> list[Section]:
+    return [] if throughput is None else [Section(heading="Throughput", text="\n".join(throughput.lines()))]

@@ -1,0 +1,185 @@
+"""The parts of the service by themselves: what is kept and forgotten, who waits for whom, joint calls of a reward model."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.strategies import examples
+from hero_rl.engines.service.gate import Gate
+from hero_rl.engines.service.gather import Gather
+from hero_rl.engines.service.problems import PROBLEMS, RequestError
+from hero_rl.engines.service.settings import ServiceSettings
+from hero_rl.engines.service.store import FILE, Request, StateStore
+from hero_rl.errors import InputError
+from hero_rl.loop import in_thread
+from hero_rl.types import FloatArray
+
+STATE: dict[str, Any] = {"version": 1, "rule": "hero", "sigma_mean": {"updates": 3}}
+
+
+def open_store(folder: Path | None = None, **limits: Any) -> StateStore:
+    return StateStore(folder, **{"max_answers": 100, "max_answer_bytes": 10**6, "answer_age_s": 100.0, **limits})
+
+
+def test_state_and_answer_are_there_after_reopening_or_neither_is(tmp_path: Path) -> None:
+    request = Request("run", "key")
+    store = open_store(tmp_path)
+    store.commit("run", STATE, request=request, digest="d", body=b"answer")
+    # a second row of the same key breaks the transaction after the state was written
+    store._kept.clear()
+    with pytest.raises(RequestError) as failure:
+        store.commit("run", {**STATE, "rule": "other"}, request=request, digest="d2", body=b"b2")
+    assert failure.value.kind == "state_not_saved"
+    store.close()
+    again = open_store(tmp_path)
+    assert (again.state("run"), again.digest(request), again.answer(request)) == (STATE, "d", b"answer")
+    assert (again.runs, again.state("other"), again.digest(Request("run", "other"))) == (1, None, None)
+    again.close()
+    again.close()
+
+
+@examples(60)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400), st.integers(0, 40)), max_size=25),
+    st.integers(1, 5),
+    st.integers(50, 900),
+)
+def test_kept_answers_stay_within_count_bytes_and_age(
+    steps: list[tuple[int, int, int]], max_answers: int, max_bytes: int
+) -> None:
+    now = 0.0
+    store = open_store(max_answers=max_answers, max_answer_bytes=max_bytes, answer_age_s=60.0, clock=lambda: now)
+    rng, bodies, newest = np.random.default_rng(0), dict[Request, tuple[float, bytes]](), None
+    for key, size, wait in steps:
+        now += wait
+        request = Request("run", str(key))
+        if store.digest(request) is not None:
+            assert store.answer(request) == bodies[request][1]
+            continue
+        body = rng.bytes(size)
+        store.commit("run", STATE, request=request, digest=f"{key}", body=body)
+        bodies[request], newest = (now, body), request
+        sizes = [len(row[0]) for row in store._db.execute("SELECT body FROM answers")]
+        assert len(sizes) <= max_answers
+        assert sum(sizes) <= max_bytes or len(sizes) == 1
+        assert (store._bytes, len(store._kept)) == (sum(sizes), len(sizes))
+    if newest is not None:  # the latest is never the one that goes
+        assert store.answer(newest) == bodies[newest][1]
+    for request, (made, _) in bodies.items():
+        assert store.digest(request) is None or now - made <= 60.0
+    store.close()
+
+
+def test_a_run_is_deleted_with_its_answers(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for run in ("a", "b"):
+        store.commit(run, STATE, request=Request(run, "k"), digest="d", body=b"x" * 100)
+    store.delete("a")
+    assert (store.runs, store.state("a"), store.digest(Request("a", "k")), store.answer(Request("a", "k"))) == (
+        1,
+        None,
+        None,
+        None,
+    )
+    assert store.answer(Request("b", "k")) == b"x" * 100
+    store.close()
+
+
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("PRAGMA user_version = 7")
+    with pytest.raises(InputError, match="another release"):
+        open_store(tmp_path)
+
+
+def test_a_gate_lets_so_many_work_so_many_wait_and_forgets_who_leaves() -> None:
+    async def run() -> None:
+        gate, inside, order = Gate(2, 3), asyncio.Event(), list[int]()
+
+        async def work(number: int) -> None:
+            async with gate.slot():
+                order.append(number)
+                await inside.wait()
+
+        tasks = [asyncio.create_task(work(number)) for number in range(5)]
+        await asyncio.sleep(0.01)
+        assert (gate.running, gate.queued, gate.full, order) == (2, 3, True, [0, 1])
+        with pytest.raises(RequestError) as refusal:
+            await work(5)
+        assert (refusal.value.kind, refusal.value.retry_after_s) == ("busy", 1)
+        tasks[2].cancel()
+        tasks[0].cancel()
+        await asyncio.sleep(0.01)
+        assert (gate.running, gate.queued, order) == (2, 1, [0, 1, 3])
+        inside.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (gate.running, gate.queued, gate.full, order) == (0, 0, False, [0, 1, 3, 4])
+
+    asyncio.run(run())
+
+
+class Slow:
+    """Doubles numbers; waits, so that callers gather; refuses negative ones."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Event()
+
+    async def __call__(self, items: Sequence[int]) -> FloatArray:
+        self.batches.append(list(items))
+        if len(self.batches) == 1:
+            await in_thread(self.go.wait, 5)
+        if any(item < 0 for item in items):
+            raise InputError("negative")
+        return np.array([2.0 * item for item in items])
+
+
+def test_callers_share_a_call_and_each_gets_its_own_or_its_own_error() -> None:
+    async def run() -> None:
+        slow = Slow()
+        gather: Gather[int] = Gather(slow)
+        first = asyncio.create_task(gather([1]))
+        await asyncio.sleep(0.05)
+        others = [asyncio.create_task(gather(items)) for items in ([2, 3], [], [-1], [4], [5])]
+        await asyncio.sleep(0.01)
+        others[4].cancel()
+        await asyncio.sleep(0.5)  # to reach the loop in the background, on which callers wait
+        slow.go.set()
+        results = await asyncio.gather(first, *others, return_exceptions=True)
+        assert [list(one) if isinstance(one, np.ndarray) else type(one) for one in results] == [
+            [2.0], [4.0, 6.0], [], InputError, [8.0], asyncio.CancelledError,
+        ]  # fmt: skip
+        # one joint call, and each part alone after it had failed; who had left was left out
+        assert slow.batches == [[1], [2, 3, -1, 4], [2, 3], [], [-1], [4]]
+        assert list(await gather([7])) == [14.0]
+
+    asyncio.run(run())
+
+
+def test_problems_are_documented_picklable_and_say_what_they_are() -> None:
+    error = RequestError("busy", "full", retry_after_s=3)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.kind, copy.message, copy.status, copy.headers) == ("busy", "full", 429, {"Retry-After": "3"})
+    assert copy.body() == b'{"error": {"type": "busy", "message": "full", "retry_after_s": 3}}'
+    assert all(400 <= problem.status < 600 and problem.meaning.endswith(".") for problem in PROBLEMS.values())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_running": 0}, {"deadline_s": 0.0}, {"token": " "}, {"token": "ü"}, {"drain_s": float("nan")}]
+)
+def test_limits_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"the service's"):
+        ServiceSettings(**wrong)
+    assert "secret" not in repr(ServiceSettings(token="secret"))

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="needs the lab extra")
+
+from helpers.places import TESTS
+from hero_lab.cold_start import ColdStartSettings
+from hero_lab.grid import Event, execute, models_of, read_result, result_path
+from hero_lab.learned_verifier import LearnedVerifierSettings
+from hero_lab.prepare import is_complete
+from hero_lab.reward_model import RewardModelSettings
+from hero_lab.settings import LabSettings, RunSettings
+from hero_lab.written import write_json
+from hero_rl.errors import InputError
+
+
+def small_runs(*rules: str, regime: str = "hard", steps: int = 3) -> list[RunSettings]:
+    settings = LabSettings(
+        regime=regime,  # type: ignore[arg-type]
+        rules=rules,
+        steps=steps,
+        early=2,
+        cold_start=ColdStartSettings(steps=20, batch_size=32, warmup_steps=2),
+        reward_model=RewardModelSettings(rows=320, batch_size=32),
+        learned_verifier=LearnedVerifierSettings(samples=1, epochs=1),
+    )
+    return [
+        replace(run, prompts_per_step=4, group_size=4, held_out_samples=2, development_samples=1, curve_every=2)
+        for run in settings.runs()
+    ]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab")
+
+
+def collect(runs: list[RunSettings], out: Path, **options: Any) -> list[Event]:
+    return list(execute(runs, out=out, **options))
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event.kind for event in events if event.kind != "progress"]
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    training = [{key: value for key, value in entry.items() if "time" not in key} for entry in result["training"]]
+    return {key: value for key, value in result.items() if key != "timing"} | {"training": training}
+
+
+def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) -> None:
+    runs = small_runs("hero", "verifier_only", regime="mixed")
+    events = collect(runs, out, jobs=2)
+    assert kinds(events)[:2] == ["preparing", "prepared"]
+    assert sorted(kinds(events)[2:]) == ["finished", "finished", "started", "started"]
+    assert {event.data["step"] for event in events if event.kind == "progress"} == {0, 2, 3}
+    for run in runs:
+        result = json.loads(result_path(run, out).read_text())
+        assert result["digest"] == run.digest
+        assert [point["step"] for point in result["curve"]] == [0, 2, 3]
+        assert {name: held["step"] for name, held in result["held_out"].items()} == {"start": 0, "early": 2, "end": 3}
+        for tag in "VH":
+            end = result["held_out"]["end"][tag]
+            assert len(end["correct_P"]) == len(end["greedy_P"]) == end["prompts"] == 300
+            assert sum(end["correct_P"]) / 600 == pytest.approx(end["accuracy"]["mean"])
+            assert end["accuracy"]["low"] <= end["accuracy"]["mean"] <= end["accuracy"]["high"]
+    ours, theirs = (read_result(run, out) for run in runs)
+    assert ours is not None
+    assert theirs is not None
+    # The same starting policy, prompts and sampling noise for both rules; after the first step they part.
+    assert ours["held_out"]["start"] == theirs["held_out"]["start"]
+    assert ours["held_out"]["end"] != theirs["held_out"]["end"]
+    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.log"))
+
+
+def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth_and_looks_when_told(tmp_path: Path) -> None:
+    small = small_runs("hero_adaptive")[0]
+    run = replace(
+        small, task="units", verifier_recall=0.5, verifier_noise=0.1, hackable=0.5, score_noise=1.0,
+        held_out_tags="trained", looks=(1, 2), reward_model=replace(small.reward_model, robust_steps=5),
+    )  # fmt: skip
+    assert kinds(collect([run], tmp_path)) == ["preparing", "prepared", "started", "finished"]
+    result = read_result(run, tmp_path)
+    assert result is not None
+    held_out = result["held_out"]
+    assert {name: held["step"] for name, held in held_out.items()} == {"start": 0, "early": 2, "end": 3, "step1": 1, "step2": 2}
+    assert held_out["early"] == held_out["step2"]
+    assert set(held_out["end"]) == {"step", "H"}
+    assert held_out["end"]["H"]["own_verifier_pass"] == held_out["end"]["H"]["verifier_pass"]
+    assert held_out["end"]["H"]["own_verifier_fpr"] == pytest.approx(0.1, abs=0.05)
+    assert {"policy", "reward_model", "robust_model"} <= result.keys()
+    assert result["robust_model"]["tier"] == "robust"
+    assert "rule" not in result["curve"][0]
+    assert all("rule" in point for point in result["curve"][1:])
+
+
+def test_rules_with_a_learned_verifier_run_and_train_one_only_when_asked(out: Path) -> None:
+    collect(small_runs("hero"), out)
+    assert not list((out / "cache").glob("verifier-*"))
+    runs = small_runs("learned_verifier", "cascade", "hero_cascade:learned_credit=0.5")
+    assert [run.verifier for run in runs] == ["learned", "cascade", "cascade"]
+    events = collect(runs, out)
+    assert [event.kind for event in events if event.kind in ("prepared", "failed")] == ["prepared"]
+    assert len(list((out / "cache").glob("verifier-*"))) == 1
+    results = [read_result(run, out) for run in runs]
+    for result in results:
+        assert result is not None
+        assert 0.0 < result["learned_verifier"]["fpr_H"] < 0.5
+        assert {"own_verifier_pass", "own_verifier_fpr"} <= result["held_out"]["end"]["H"].keys()
+    learned, cascade, hero = (result["held_out"]["start"]["H"] for result in results if result)
+    assert cascade == hero  # the same verdicts on the same responses
+    # A cascade accepts all that either of its two accepts.
+    assert cascade["own_verifier_pass"] >= max(learned["own_verifier_pass"], learned["verifier_pass"])
+    assert learned["own_verifier_pass"] > 0.0
+
+
+def test_what_a_seed_starts_from_is_evaluated_once_for_all_rules(out: Path) -> None:
+    first, second = small_runs("gdpo", "gated", regime="mixed")
+    collect([first], out)
+    kept = next((out / "cache").glob("start-mixed-seed0-*.json"))
+    seen = json.loads(kept.read_text())
+    result = read_result(first, out)
+    assert result is not None
+    assert result["held_out"]["start"] == {"step": 0, **seen["held_out"]}
+    assert result["curve"][0] == {"step": 0, **seen["point"]}
+    seen["held_out"]["H"]["accuracy"]["mean"] = 0.123
+    kept.write_text(json.dumps(seen))
+    collect([second], out)
+    assert list((out / "cache").glob("start-mixed-*")) == [kept]
+    result = read_result(second, out)
+    kept.unlink()
+    assert result is not None
+    assert result["held_out"]["start"]["H"]["accuracy"]["mean"] == 0.123
+
+
+def test_a_run_without_a_learned_verifier_has_the_digest_that_it_had_before_there_was_one() -> None:
+    # of results/lab/hard-kl0.jsonl.gz: what is committed there is found again by the commands that made it
+    runs = {run.label: run.digest for run in LabSettings(seeds=(0,)).runs()}
+    assert runs["verifier_only"] == "6b748b8b5d63"
+    assert runs["hero"] == "5df3f1b39011"
+
+
+def test_the_same_seed_gives_the_same_result_in_another_process(out: Path, tmp_path: Path) -> None:
+    run = small_runs("hero", regime="mixed")[0]
+    collect([run], out)
+    collect([run], tmp_path, cache=out / "cache")
+    first, second = read_result(run, out), read_result(run, tmp_path)
+    assert first is not None
+    assert second is not None
+    assert without_times(first) == without_times(second)
+
+
+def test_a_finished_run_is_not_run_again_and_takes_the_name_it_is_asked_for_by(out: Path) -> None:
+    runs = small_runs("hero", regime="mixed")
+    collect(runs, out)
+    renamed = replace(runs[0], label="another name")
+    events = collect([renamed], out)
+    assert kinds(events) == ["reused"]
+    assert events[0].data["settings"]["label"] == "another name"
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
+    run = small_runs("hero")[0]
+    result_path(run, tmp_path).parent.mkdir(parents=True)
+    for content in ("{", "[]", '{"digest": "of another run"}'):
+        result_path(run, tmp_path).write_text(content)
+        with pytest.raises(InputError, match=run.file_name):
+            collect([run], tmp_path)
+
+
+def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Path) -> None:
+    good = small_runs("rm_only")[0]
+    # 4 x 4 rows do not divide into groups of 3: TRL refuses in the child.
+    bad = replace(small_runs("naive_sum")[0], prompts_per_step=0)
+    doomed = small_runs("prof", steps=10_000)[0]
+    events: list[Event] = []
+    for event in execute([doomed, bad, good], out=out, jobs=2):
+        events.append(event)
+        if event.kind == "progress" and event.run == doomed:
+            for child in multiprocessing.active_children():
+                if child.name == "prof-seed0":
+                    os.kill(child.pid or 0, signal.SIGKILL)
+    ends = {event.run.rule: event for event in events if event.kind in ("finished", "failed")}
+    assert {rule: event.kind for rule, event in ends.items()} == {
+        "prof": "failed", "naive_sum": "failed", "rm_only": "finished",
+    }  # fmt: skip
+    assert ends["prof"].data["error"].startswith("killed by signal 9")
+    assert "Error" in ends["naive_sum"].data["error"]
+    assert read_result(doomed, out) is None
+    assert read_result(good, out) is not None
+
+
+def test_models_that_cannot_be_made_fail_their_runs_and_leave_no_folder(tmp_path: Path) -> None:
+    run = small_runs("hero")[0]
+    run = replace(run, cold_start=replace(run.cold_start, batch_size=0))
+    events = collect([run], tmp_path)
+    assert kinds(events) == ["preparing", "failed", "failed"]
+    assert not any(map(is_complete, models_of(run, tmp_path / "cache").folders))
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_leaving_the_loop_kills_the_children(out: Path) -> None:
+    run = small_runs("hero", steps=10_000)[0]
+    events = execute([run], out=out)
+    for event in events:
+        if event.kind == "progress":
+            break
+    children = [child for child in multiprocessing.active_children() if child.name == "hero-seed0"]
+    assert len(children) == 1
+    events.close()  # type: ignore[attr-defined]
+    assert not children[0].is_alive()
+    assert read_result(run, out) is None
+
+
+def test_control_c_ends_the_command_and_its_children(out: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(TESTS)!r})
+from test_lab_grid import execute, small_runs
+if __name__ == "__main__":
+    for event in execute(small_runs("hero", steps=10_000), out=Path({str(out)!r})):
+        if event.kind == "progress":
+            import multiprocessing
+            print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+"""
+    path = out / "main.py"
+    path.write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, path], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        children = [int(word) for word in process.stdout.readline().split()]
+        assert children
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=120)
+        assert process.returncode != 0
+        assert not any(_alive(pid) for pid in children)
+    finally:
+        process.kill()
+
+
+def _alive(pid: int) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert not list(tmp_path.iterdir())

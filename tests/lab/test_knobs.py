@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from hero_lab.families import CHAIN, FAMILIES
+from hero_lab.family import Family
+from hero_lab.knobs import ChanceScorer, SumScorer, normal_of, uniform_of
+from hero_lab.reward_model import RewardModelSettings
+from hero_lab.settings import LabSettings
+from hero_lab.task import StrictVerifier, build_items
+from hero_rl.errors import InputError
+from hero_rl.types import Rollout, Scorer, Verifier
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
+
+
+def rows(family: Family, *, right: bool, count: int = 4000) -> list[Rollout]:
+    """Right answers in all their forms, or wrong ones: those of other problems."""
+    items = build_items("train", "hard", seed=0, family=family)
+    rng = np.random.default_rng(0)
+    found: list[Rollout] = []
+    while len(found) < count:
+        item, other = (items[i] for i in rng.integers(len(items), size=2))
+        answer = (item if right else other).problem.render(int(rng.integers(family.forms)))
+        if item.problem.accepts(answer) == right:
+            found.append(Rollout(prompt_id=item.prompt, problem=item.prompt, reference=item.reference, response=f";{answer}"))
+    return found
+
+
+def accepted(verifier: Verifier, rollouts: list[Rollout]) -> list[bool]:
+    return [verdict.label == "correct" for verdict in verifier.verify(rollouts)]
+
+
+@families
+@pytest.mark.parametrize("recall", [0.0, 0.3, 0.8, 1.0])
+def test_recall_is_the_share_of_right_answers_that_are_accepted_and_no_wrong_one_is(family: Family, recall: float) -> None:
+    verifier = StrictVerifier(family=family, recall=recall)
+    assert np.mean(accepted(verifier, rows(family, right=True))) == pytest.approx(recall, abs=0.03)
+    assert not any(accepted(verifier, rows(family, right=False)))
+
+
+@families
+@pytest.mark.parametrize("noise", [0.05, 0.5])
+def test_noise_is_the_share_of_wrong_answers_that_are_accepted_and_right_ones_are_judged_as_before(
+    family: Family, noise: float
+) -> None:
+    verifier = StrictVerifier(family=family, noise=noise)
+    assert np.mean(accepted(verifier, rows(family, right=False))) == pytest.approx(noise, abs=0.03)
+    assert accepted(verifier, rows(family, right=True)) == accepted(StrictVerifier(), rows(family, right=True))
+
+
+def test_the_same_answer_to_the_same_prompt_always_gets_the_same_verdict_whatever_the_steps() -> None:
+    right, wrong = rows(CHAIN, right=True, count=200), rows(CHAIN, right=False, count=200)
+    verifier = StrictVerifier(recall=0.5, noise=0.5)
+    first = accepted(verifier, right + wrong)
+    assert first == accepted(StrictVerifier(recall=0.5, noise=0.5), right + wrong)
+    others = [
+        Rollout(prompt_id=r.prompt_id, problem=r.problem, reference=r.reference, response="9;9" + r.response)
+        for r in right + wrong
+    ]
+    assert first == accepted(verifier, others)
+    assert first != accepted(StrictVerifier(recall=0.5, noise=0.5, seed=1), right + wrong)
+
+
+def test_more_recall_or_noise_only_adds_accepted_answers() -> None:
+    for right in (True, False):
+        some = rows(CHAIN, right=right, count=500)
+        few, many = (accepted(StrictVerifier(recall=share, noise=share), some) for share in (0.2, 0.6))
+        assert all(more or not less for less, more in zip(few, many, strict=True))
+
+
+def test_cut_off_and_missing_answers_are_wrong_and_missing_references_abstain_at_any_recall_and_noise() -> None:
+    prompt = build_items("train", "hard", seed=0)[0].prompt
+    row = {"prompt_id": "p", "problem": prompt, "reference": "1/2"}
+    verifier = StrictVerifier(recall=1.0, noise=1.0)
+    verdicts = verifier.verify(
+        [
+            Rollout(**row, response="1;1;1", finished=False),
+            Rollout(**row, response="1;1;"),
+            Rollout(**row | {"reference": ""}, response="1;1;1"),
+            Rollout(**row, response="1;1;1"),
+        ]
+    )
+    assert [verdict.label for verdict in verdicts] == ["incorrect", "incorrect", "abstain", "correct"]
+    assert asyncio.run(verifier.averify([Rollout(**row, response="1;1;1")])) == verdicts[3:]
+
+
+def test_hashed_noise_is_uniform_and_normal_and_fixed_by_its_parts() -> None:
+    uniform = np.array([uniform_of(0, i) for i in range(10_000)])
+    assert np.histogram(uniform, bins=10, range=(0, 1))[0] == pytest.approx(np.full(10, 1000), abs=150)
+    normal = np.array([normal_of(0, i) for i in range(10_000)])
+    assert (normal.mean(), normal.std()) == (pytest.approx(0, abs=0.05), pytest.approx(1, abs=0.05))
+    assert uniform_of(0, "ab", "c") == uniform_of(0, "ab", "c") != uniform_of(0, "a", "bc")
+
+
+def test_chance_scores_the_text_and_knows_nothing() -> None:
+    scorer = ChanceScorer(seed=3)
+    assert isinstance(scorer, Scorer)
+    right, wrong = rows(CHAIN, right=True, count=2000), rows(CHAIN, right=False, count=2000)
+    scores = scorer.score(right)
+    assert np.array_equal(scores, scorer.score(right))
+    assert not np.array_equal(scores, ChanceScorer(seed=4).score(right))
+    assert scores.mean() == pytest.approx(scorer.score(wrong).mean(), abs=0.1)
+
+
+class Length(Scorer):
+    """The length of the response."""
+
+    name = "length"
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> np.ndarray:
+        return np.array([float(len(rollout.response)) for rollout in rollouts])
+
+
+def test_a_sum_of_scores_weighs_its_parts() -> None:
+    some = rows(CHAIN, right=True, count=5)
+    chance, length = ChanceScorer(), Length()
+    mixed = SumScorer([(length, 0.25), (chance, 2.0)])
+    np.testing.assert_allclose(mixed.score(some), 0.25 * length.score(some) + 2.0 * chance.score(some))
+    np.testing.assert_allclose(asyncio.run(mixed.ascore(some)), mixed.score(some))
+    mixed.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({"task": "algebra"}, "algebra"),
+        ({"verifier_recall": 1.01}, "verifier_recall=1.01"),
+        ({"verifier_noise": -0.5}, "verifier_noise=-0.5"),
+        ({"hackable": 2.0}, "hackable=2"),
+        ({"hackable": 0.5, "tier": "robust"}, "robust"),
+        ({"score_noise": float("inf")}, "score_noise=inf"),
+        ({"held_out_tags": "V"}, "held_out_tags='V'"),
+        ({"looks": (30, 200)}, "200"),
+        ({"curve_every": 0}, "curve_every=0"),
+        ({"held_out_samples": 0}, "held_out_samples=0"),
+        ({"reward_model": RewardModelSettings(layers=0)}, "layers=0"),
+        ({"task": "equations", "rules": ("hero:verifier=learned",)}, "equations"),
+    ],
+)
+def test_wrong_knobs_are_refused_with_the_value_seen(change: dict[str, object], seen: str) -> None:
+    with pytest.raises(InputError, match=seen):
+        LabSettings(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "units"}, {"verifier_recall": 0.1}, {"verifier_noise": 0.1}, {"hackable": 1.0}, {"score_noise": 0.5},
+        {"held_out_tags": "trained"}, {"looks": (20,)}, {"curve_every": 5}, {"development_samples": 2},
+        {"held_out_samples": 4}, {"reward_model": RewardModelSettings(layers=1)},
+    ],
+)  # fmt: skip
+def test_every_knob_is_part_of_the_digest(change: dict[str, object]) -> None:
+    plain, changed = LabSettings(rules=("hero",)).runs()[0], LabSettings(rules=("hero",), **change).runs()[0]  # type: ignore[arg-type]
+    assert changed.digest != plain.digest
+    assert all(getattr(changed, name) == value for name, value in change.items())
+    assert plain.digest == "5df3f1b39011"  # of results/lab/hard-kl0.jsonl.gz, which was made before there were knobs

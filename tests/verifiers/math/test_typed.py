@@ -1,0 +1,332 @@
+"""The typed comparison: what is equal in another form, what is not, what the question decides, and that nothing escapes."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from helpers.math_cases import EQUAL, EQUAL_BY_SYMPY, NOT_EQUAL
+from helpers.strategies import examples
+
+pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
+
+from hero_rl.types import Rollout
+from hero_rl.verifiers import MathVerifier
+from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.evaluate import MAX_MAGNITUDE_BITS, TooLarge, evaluate, precise
+from hero_rl.verifiers.math.findings import Finding
+from hero_rl.verifiers.math.problem import read_problem
+from hero_rl.verifiers.math.sampling import compare_trees
+from hero_rl.verifiers.math.stages import Pair, Stage, compare_pair
+from hero_rl.verifiers.math.syntax import parse
+from hero_rl.verifiers.math.tokens import Unreadable
+
+MAX_SECONDS = 1.0
+"""Of processor time, and far above what a check takes (a few milliseconds): a busy machine must not fail the test."""
+
+
+def compare(reference: str, answer: str, problem: str = "") -> Finding:
+    stage = compare_pair(Pair(reference, answer, problem))
+    assert not stage.failed
+    return stage.finding
+
+
+@pytest.mark.parametrize(("reference", "answer"), EQUAL)
+def test_right_answers_in_another_form(reference: str, answer: str) -> None:
+    assert compare(reference, answer).relation == "equal"
+
+
+@pytest.mark.parametrize(("reference", "answer"), EQUAL)
+def test_equality_the_other_way_round_is_never_denied(reference: str, answer: str) -> None:
+    assert compare(answer, reference).relation != "different"
+
+
+@pytest.mark.parametrize(("reference", "answer"), NOT_EQUAL)
+def test_wrong_answers_that_look_right(reference: str, answer: str) -> None:
+    assert compare(reference, answer).relation != "equal"
+
+
+def test_what_needs_sympy_goes_to_the_sandbox_and_comes_back_right() -> None:
+    rows = [Rollout(prompt_id="p", problem="", reference=a, response=f"\\boxed{{{b}}}") for a, b in EQUAL_BY_SYMPY]
+    wrong = [Rollout(prompt_id="p", problem="", reference=r"\int_0^1 x^2 dx", response=r"\boxed{\frac12}")]
+    with MathVerifier(workers=1) as verifier:
+        verdicts = verifier.verify(rows + wrong)
+        assert verifier.stats.sandbox.checks > 0
+    assert [verdict.label for verdict in verdicts[:-1]] == ["correct"] * len(rows)
+    assert verdicts[-1].label != "correct"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer", "relation", "reason"),
+    [
+        ("Round to the nearest tenth.", "23.7", "23.68", "equal", "equal_rounded"),
+        ("Round to the nearest tenth.", "3.7", "3.76", "unsure", "numbers_close"),
+        ("Give the answer to the nearest whole number.", "17", "16.81", "unsure", "numbers_close"),
+        ("How many people came?", "17", "16.81", "unsure", "numbers_close"),
+        ("Express your answer in simplest radical form.", r"2\sqrt{2}", "2.8284", "unsure", "numbers_close"),
+        ("What is the length?", r"2\sqrt{2}", "2.8284", "equal", "equal_rounded"),
+        ("List the numbers in increasing order.", "1, 2, 3", "3, 1, 2", "different", "different"),
+        ("Find all solutions.", "1, 2, 3", "3, 1, 2", "equal", "equal"),
+        ("Factor completely.", "(x-1)(x+1)", "x^2-1", "different", "not_factored"),
+        ("Expand the product.", "x^2-1", "(x-1)(x+1)", "unsure", "not_expanded"),
+        ("Find the polynomial.", "(x-1)(x+1)", "x^2-1", "equal", "equal"),
+        ("", "(x-1)(x+1)", "x^2-1", "unsure", "not_factored"),
+        ("On which interval is f increasing?", "[0, 2]", "(0, 2)", "equal", "equal_but_for_ends"),
+        ("Solve the inequality.", "[0, 2]", "(0, 2)", "different", "ends_differ"),
+        ("Which? (A) 12 (B) 15 (C) 18 (D) 20", "B", "15", "equal", "equal_choice"),
+        ("Which? (A) 12 (B) 15 (C) 18 (D) 20", "15", "B", "equal", "equal_choice"),
+        ("Which? (A) 12 (B) 15 (C) 18 (D) 20", "15", "C", "different", "different"),
+    ],
+)
+def test_the_question_decides(problem: str, reference: str, answer: str, relation: str, reason: str) -> None:
+    finding = compare(reference, answer, problem)
+    assert (finding.relation, finding.reason) == (relation, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Round to two decimal places.", "1/100"),
+        ("to the nearest hundredth", "1/100"),
+        ("Round your answer to the nearest whole number.", "1"),
+        ("rounded to the nearest cent", "1/100"),
+        ("A round table has one leg.", None),
+        ("", None),
+    ],
+)
+def test_the_place_to_round_to_is_read(text: str, expected: str | None) -> None:
+    rounding = read_problem(text).rounding
+    assert (None if rounding is None else str(rounding)) == expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "reason"),
+    [
+        (r"\frac{1}{3}", "0.33", "numbers_close"),
+        ("40", "0.4", "factor_of_100"),
+        (r"5\text{ m}", r"5\text{ s}", "units_differ"),
+        ("7", "the seventh seal", "answer_in_words"),
+        ("it depends on the weather", "7", "reference_in_words"),
+        ("2a", "2b", "letters_differ"),
+        ("|x|", "x", "equal_for_positive_numbers"),
+        ("5", "9^{9^{9^{9}}}", "answer_too_large"),
+        ("f(x)=x", "7", "different"),
+        ("7", r"1 2", "answer_unreadable"),
+        ("(1,2)", "(1,2,3)", "number_of_answers"),
+        ("6", "5, 6", "number_of_answers"),
+    ],
+)
+def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> None:
+    assert compare(reference, answer).reason == reason
+
+
+# ------------------------------------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize(
+    "text", ["9^{9^{9}}", "100000!", "e^{e^{e^{e}}}", r"\sin(10^{10})", r"10^{2^{100}}", r"\sqrt{7^{7^{7^{7}}}}"]
+)
+def test_sizes_are_checked_before_anything_is_computed(text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(TooLarge):
+        evaluate(parse(clean(text)), {}, precise())
+    assert time.process_time() - started < MAX_SECONDS
+    assert MAX_MAGNITUDE_BITS < 1 << 24
+
+
+def test_nesting_and_length_have_limits() -> None:
+    for text in (
+        "(" * 200 + "1" + ")" * 200,
+        "1+" * 1000 + "1",
+        "{" * 500,
+        r"\sqrt{" * 100 + "2" + "}" * 100,
+        "x^" * 300 + "x",
+    ):
+        with pytest.raises(Unreadable):
+            parse(text)
+
+
+_PIECES = st.sampled_from(
+    [
+        r"\frac",
+        r"\sqrt",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        "^",
+        "_",
+        "+",
+        "-",
+        "*",
+        "/",
+        "=",
+        "<",
+        r"\le",
+        ",",
+        ";",
+        "x",
+        "y",
+        "n",
+        "i",
+        "e",
+        r"\pi",
+        r"\infty",
+        "0",
+        "1",
+        "2",
+        "10",
+        "999999",
+        "3.14",
+        ".5",
+        "!",
+        r"\%",
+        r"^\circ",
+        r"\pm",
+        r"\cup",
+        r"\text{ cm}",
+        r"\text{and}",
+        r"\text{",
+        "|",
+        r"\{",
+        r"\}",
+        r"\in",
+        r"\mathbb{R}",
+        r"\sin",
+        r"\ln",
+        r"\log",
+        r"\binom",
+        r"\begin{pmatrix}",
+        r"\end{pmatrix}",
+        "&",
+        r"\\",
+        r"\ldots",
+        ":",
+        " ",
+        "$",
+        "or",
+        "and",
+        "yes",
+        "none",
+        "½",
+        "√",
+        "²",
+        "≤",
+        "\n",
+        "'",
+        "\\",
+        r"\sum",
+        r"\int",
+        "mod",
+        "9^{9^9}",
+    ]
+)
+_LATEX = st.lists(_PIECES, max_size=14).map("".join)
+
+
+@examples(300, suppress_health_check=[HealthCheck.too_slow])
+@given(reference=_LATEX, answer=_LATEX, problem=st.sampled_from(["", "Round to the nearest tenth.", "Factor x in order."]))
+def test_no_text_makes_the_comparison_fail_or_linger(reference: str, answer: str, problem: str) -> None:
+    started = time.process_time()
+    for one, other in ((reference, answer), (answer, reference), (reference, reference)):
+        stage = compare_pair(Pair(one, other, problem))
+        assert isinstance(stage, Stage)
+        assert not stage.failed
+    assert time.process_time() - started < 3 * MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        r"\text{a}",
+        "a ",
+        "{",
+        "(",
+        r"\left(",
+        "1,",
+        "x=",
+        r"\text{and} ",
+        "<",
+        r"\frac1",
+        "^",
+        "_{1}",
+        r"\pm 1",
+        "| ",
+        "'",
+        "1 ",
+        "$",
+        "**",
+        r"\sin ",
+        r"\{1,",
+        "for all x ",
+        r"\in ",
+        "1/",
+        ":",
+        r"\text{ where }",
+        "=1",
+        r"\cup(0,1)",
+        "sqrt",
+        r"\mathbf{",
+        "1!",
+        "10^",
+        "or 1 ",
+    ],
+)
+def test_repeating_a_piece_to_the_longest_answer_stays_fast(piece: str) -> None:
+    text = (piece * 2_000)[:2_000]
+    started = time.process_time()
+    stage = compare_pair(Pair(text, "x" + text[:-1]))
+    other = compare_pair(Pair("x+1", text))
+    assert time.process_time() - started < 2 * MAX_SECONDS
+    assert not stage.failed
+    assert not other.failed
+
+
+# ------------------------------------------------------------------------------------------- properties
+
+_COEFFICIENTS = st.lists(st.integers(-9, 9), min_size=1, max_size=4)
+
+
+def _polynomial(coefficients: list[int], variable: str = "x") -> str:
+    return "+".join(f"({one}){variable}^{{{power}}}" for power, one in enumerate(coefficients))
+
+
+@examples(60)
+@given(first=_COEFFICIENTS, second=_COEFFICIENTS)
+def test_polynomials_are_equal_exactly_where_their_coefficients_are(first: list[int], second: list[int]) -> None:
+    def trimmed(coefficients: list[int]) -> list[int]:
+        while coefficients and coefficients[-1] == 0:
+            coefficients = coefficients[:-1]
+        return coefficients
+
+    relation = compare_trees(parse(_polynomial(first)), parse(_polynomial(second)))
+    assert relation == ("equal" if trimmed(first) == trimmed(second) else "different")
+
+
+@examples(60)
+@given(
+    numbers=st.lists(st.fractions(-50, 50, max_denominator=20), min_size=2, max_size=6, unique=True), seed=st.integers(0, 99)
+)
+def test_lists_are_equal_in_any_order_and_tuples_in_one(numbers: list, seed: int) -> None:
+    texts = [f"\\frac{{{one.numerator}}}{{{one.denominator}}}" for one in numbers]
+    shuffled = list(texts)
+    random.Random(seed).shuffle(shuffled)
+    assert compare(", ".join(texts), ", ".join(shuffled)).relation == "equal"
+    in_order = compare(f"({', '.join(texts)})", f"({', '.join(shuffled)})").relation
+    assert (in_order == "equal") == (shuffled == texts)
+
+
+@examples(100)
+@given(value=st.integers(10_000, 10**12), places=st.integers(1, 6), offset=st.integers(-3, 3).filter(bool))
+def test_decimals_with_the_same_places_are_equal_only_if_the_same(value: int, places: int, offset: int) -> None:
+    def written(number: int) -> str:
+        return f"{number // 10**places}.{number % 10**places:0{places}d}"
+
+    assert compare(written(value), written(value)).relation == "equal"
+    assert compare(written(value), written(value + offset)).relation != "equal"
