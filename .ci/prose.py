@@ -15,11 +15,11 @@ from pathlib import Path
 
 # A docstring says what a function returns or does, in the imperative.
 OPENINGS = re.compile(r"(Nothing\b|What\b|As ``|Whether and\b|Where\b.*:$)")
-THINGS = "|".join(
-    """advantage answer batch call case cell check column completion digit entry example file forward group judge key label layer
-    line message metric model name number page pair part policy problem process processor prompt question rank reason recipe
-    record request response result reward rollout row rule run sample score seed state step task test text thread token trial
-    value verdict verifier weight worker""".split()
+THINGS = (
+    "advantage|answer|batch|call|case|cell|check|column|completion|digit|entry|example|file|forward|group|judge|key|label|layer|line|"
+    "message|metric|model|name|number|page|pair|part|policy|problem|process|processor|prompt|question|rank|reason|recipe|record|"
+    "request|response|result|reward|rollout|row|rule|run|sample|score|seed|state|step|task|test|text|thread|token|trial|value|"
+    "verdict|verifier|weight|worker"
 )
 # "one verdict a rollout" is "one verdict per rollout"
 PER = re.compile(rf"\b(?:one|two|a) (?:{THINGS})s? (?:a|an) (?:{THINGS})\b(?! of)")
