@@ -3,13 +3,13 @@
 import doctest
 import importlib
 import pickle
-import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 import hero_rl
+from helpers.places import ROOT
 from hero_rl import errors
 
 OPTIONAL = {
@@ -36,9 +36,13 @@ def test_public_names_are_few_and_there():
     assert all(hasattr(hero_rl, name) for name in hero_rl.__all__)
 
 
-@pytest.mark.parametrize("module", ["hero_rl", "hero_rl.pipeline"] + [
-    f"hero_rl.rewards.{info.name}" for info in pkgutil.iter_modules(importlib.import_module("hero_rl.rewards").__path__)
-])  # fmt: skip
+def modules_with_examples():
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        if ">>>" in file.read_text(encoding="utf-8"):
+            yield ".".join(file.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("module", list(modules_with_examples()))
 def test_examples_in_docstrings_are_true(module):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 

@@ -230,7 +230,7 @@ def letters_of(text: str) -> frozenset[str]:
     r"""Return the letters that a text uses as names, in formulas and alone; too many rather than too few.
 
     >>> sorted(letters_of(r"A block of mass $m$ rests on an n x n board; $\theta$ is given."))
-    ['\\\\theta', 'm', 'n', 'x']
+    ['\\theta', 'm', 'n', 'x']
     """
     found: set[str] = set()
     for match in _FORMULA.finditer(text):

@@ -289,7 +289,7 @@ def _cardinal(words: list[str]) -> int | None:
 def same_statement(reference: str, answer: str) -> bool:
     r"""Whether two texts say the same in the same words: articles apart, each word, number, sign and operator counts.
 
-    >>> same_statement("The series converges", r"\\text{convergent}"), same_statement("at most n-1", "at most n+1")
+    >>> same_statement("The series converges", r"\text{convergent}"), same_statement("at most n-1", "at most n+1")
     (True, False)
     """
     expected, given = _statement(reference), _statement(answer)
