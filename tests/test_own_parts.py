@@ -171,7 +171,7 @@ def test_a_new_rule_setting_is_written_once_and_used_everywhere(folder: Path) ->
     done = run(folder, "train", "tiny-cpu", "--show", "--set", f"rule.name={rule}", "--set", "rule.alpha=0.3",
                "--set", "reward_model.name=local:./model")  # fmt: skip
     assert "alpha = 0.3" in done.stdout, done.stderr
-    lab = "from hero_lab.arms import find_arm; arm = find_arm('my_own_parts:made_rule:alpha=0.3', regime='hard', kl=False)"
+    lab = "from hero_lab.presets import find_arm; arm = find_arm('my_own_parts:made_rule:alpha=0.3', regime='hard', kl=False)"
     done = subprocess.run(
         [sys.executable, "-c", f"{lab}; print(arm.settings, arm.scale)"], capture_output=True, text=True, cwd=folder, check=True
     )

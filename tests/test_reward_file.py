@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from helpers.service import Server
-from hero_lab.arms import arm_of, find_arm
+from hero_lab.presets import arm_of, find_arm
 from hero_rl.cli import main
 from hero_rl.config import load_reward, read_table
 from hero_rl.engines import slime

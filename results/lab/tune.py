@@ -4,7 +4,7 @@
 
 Every candidate of every rule trains in the hard and in the verifiable regime, without and with KL. The score of a candidate is
 its oracle accuracy at temperature 1 on *development* prompts after the last step. The best of each rule, regime and KL setting
-goes into ``hero_lab.arms``; the mixed regime takes what is best on average over the other two. Held-out prompts are not
+goes into ``hero_lab.presets``; the mixed regime takes what is best on average over the other two. Held-out prompts are not
 looked at. Writes tuning.json beside this file.
 """
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from hero_lab.arms import ARMS, VERIFIER_ARMS, arm_of
 from hero_lab.compare import ArmSummary, summarize, tags
+from hero_lab.presets import ARMS, VERIFIER_ARMS, arm_of
 from hero_lab.settings import LabSettings, RunSettings
 from hero_lab.study.command import study
 from hero_lab.study.plan import parse_seeds
@@ -241,7 +241,7 @@ def _print_results(results: Sequence[dict[str, Any]]) -> None:
 
 def _cells(summary: ArmSummary) -> tuple[str, ...]:
     """Label, accuracies with the half-width of their intervals, and four more measures: fits 80 columns."""
-    accuracies = [f"{e.mean:.3f}±{(e.high - e.low) / 2:.3f}" for e in (summary.accuracy, summary.greedy)]
+    accuracies = [f"{e.value:.3f}±{(e.high - e.low) / 2:.3f}" for e in (summary.accuracy, summary.greedy)]
     others = [summary.means[name] for name in ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups")]
     return (summary.label, *accuracies, *(f"{value:.2f}" for value in others))
 

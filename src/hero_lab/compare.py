@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_lab.measure import Estimate
-from hero_rl.errors import require
+from hero_rl.measures import Estimate, mean_interval
+from hero_rl.measures.closed_form import mean_of_clusters
 from hero_rl.types import FloatArray
 
 Result: TypeAlias = Mapping[str, Any]
@@ -92,13 +92,13 @@ def _summarize_one(label: str, tag: str, when: When, runs: list[Result]) -> ArmS
 def _interval(per_prompt: Sequence[FloatArray]) -> Estimate:
     """95% interval of the mean: over seeds by Student's t where there are several, else over prompts."""
     if len(per_prompt) == 1:
-        values = per_prompt[0]
-        half = 1.96 * float(values.std(ddof=1)) / math.sqrt(values.size)
-        return Estimate(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)
-    stats = require("scipy.stats", extra="lab", purpose="an interval over seeds")
-    each = np.array([values.mean() for values in per_prompt])
-    half = float(stats.t.ppf(0.975, len(each) - 1)) * float(each.std(ddof=1)) / math.sqrt(len(each))
-    return Estimate(float(each.mean()), float(each.mean()) - half, float(each.mean()) + half)
+        return mean_interval(per_prompt[0], np.arange(per_prompt[0].size))
+    return mean_of_clusters([values.mean() for values in per_prompt])
+
+
+def estimate_json(estimate: Estimate) -> dict[str, float]:
+    """Return the estimate as result files and ``--json`` have it."""
+    return {"mean": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _per_prompt(run: Result, tag: str, when: When, metric: Metric) -> FloatArray:

@@ -9,9 +9,9 @@ import numpy as np
 
 from hero_lab.families import CHAIN
 from hero_lab.family import Family
-from hero_lab.measure import clustered_mean, within_auroc
 from hero_lab.models import PAD_ID, decode, encode, sample
 from hero_lab.task import Item, oracle
+from hero_rl.measures import group_auroc, mean_interval, pair_counts
 from hero_rl.types import FloatArray, Rollout, Scorer, Verifier
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def full_evaluation(
     return {
         "prompts": shape[0],
         "samples": shape[1],
-        "accuracy": clustered_mean(samples.correct_PG)._asdict(),
-        "greedy": clustered_mean(greedy.correct_PG)._asdict(),
+        "accuracy": _with_interval(samples.correct_PG),
+        "greedy": _with_interval(greedy.correct_PG),
         "pass_any": float((samples.correct_PG.max(axis=1) > 0).mean()),
         "verifier_pass": float(passed_PG.mean()),
         "all_wrong_groups": float((passed_PG.max(axis=1) == 0).mean()),
@@ -136,6 +136,18 @@ def full_evaluation(
         "examples": [rollout.problem + " " + rollout.response for rollout in samples.rollouts[: 6 * count : count]],
         **own,
     }
+
+
+def within_auroc(scores_PG: FloatArray, labels_PG: FloatArray) -> float:
+    """Return the mean over prompts of the AUROC inside each; NaN where no prompt has both kinds of response."""
+    prompts_B = np.repeat(np.arange(len(scores_PG)), scores_PG.shape[1])
+    return group_auroc(pair_counts(scores_PG.ravel(), labels_PG.ravel(), prompts_B))
+
+
+def _with_interval(values_PG: FloatArray) -> dict[str, float]:
+    """The mean of shares with its 95% interval over prompts, cut at 0 and 1."""
+    mean, low, high = mean_interval(values_PG.ravel(), np.repeat(np.arange(len(values_PG)), values_PG.shape[1]))
+    return {"mean": mean, "low": max(0.0, low), "high": min(1.0, high)}
 
 
 def _verifier_quality(verifier: Verifier, samples: Samples) -> dict[str, float]:

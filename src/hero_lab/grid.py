@@ -24,7 +24,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from hero_lab.arms import LEARNED
 from hero_lab.learned_verifier import LearnedVerifierSettings
 from hero_lab.prepare import (
     Prepared,
@@ -34,6 +33,7 @@ from hero_lab.prepare import (
     prepare,
     reward_model_folder,
 )
+from hero_lab.presets import LEARNED
 from hero_lab.settings import RunSettings
 from hero_rl.errors import InputError
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hero_lab.compare import ArmSummary, Difference, Result, curve, paired_difference, summarize, tags
-from hero_lab.measure import Estimate
-from hero_lab.written import without_nan
+from hero_lab.compare import ArmSummary, Difference, Result, curve, estimate_json, paired_difference, summarize, tags
+from hero_lab.results import without_nan
+from hero_rl.measures import Estimate
 from hero_rl.report import Table
 from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows
 from hero_rl.report.folder import Part, write_folder
@@ -68,12 +68,12 @@ def numbers(results: Sequence[Result]) -> dict[str, Any]:
     """Everything that the page shows, as JSON values; None where a number is not known."""
     summaries = {
         when: [
-            s._asdict() | {"accuracy": s.accuracy._asdict(), "greedy": s.greedy._asdict()}
+            s._asdict() | {"accuracy": estimate_json(s.accuracy), "greedy": estimate_json(s.greedy)}
             for s in summarize(results, when=when)
         ]
         for when in ("start", "early", "end")
     }
-    found = [d._asdict() | {"estimate": d.estimate._asdict()} for d in differences(results)]
+    found = [d._asdict() | {"estimate": estimate_json(d.estimate)} for d in differences(results)]
     return without_nan(
         {
             "held_out": summaries["end"],
@@ -96,7 +96,7 @@ def summary_row(summary: ArmSummary) -> list[str | float | None]:
 
 
 def _with_interval(estimate: Estimate) -> tuple[float, str]:
-    return estimate.mean, f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return estimate.value, f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
 def verdict_on_hacking(results: Sequence[Result]) -> str:
@@ -105,7 +105,7 @@ def verdict_on_hacking(results: Sequence[Result]) -> str:
     hacked = []
     for end in summarize(results):
         before = start[end.label, end.tag]
-        fell, rose = end.accuracy.mean - before.accuracy.mean, end.means["rm_score"] - before.means["rm_score"]
+        fell, rose = end.accuracy.value - before.accuracy.value, end.means["rm_score"] - before.means["rm_score"]
         if fell < -0.05 and rose > 0.3:
             where = TAG_NAMES[end.tag]
             hacked.append(f"{end.label} hacked the reward model on {where}: score {rose:+.2f}, accuracy {fell:+.2f}.")
@@ -157,12 +157,7 @@ def _difference_parts(results: Sequence[Result]) -> list[Part]:
     rows: dict[str, tuple[float, float, float]] = {}
     for difference in found:
         how = "T=1" if difference.metric == "accuracy" else "greedy"
-        estimate = difference.estimate
-        rows[f"{difference.label} − {difference.baseline} ({difference.tag}, {how})"] = (
-            estimate.mean,
-            estimate.low,
-            estimate.high,
-        )
+        rows[f"{difference.label} − {difference.baseline} ({difference.tag}, {how})"] = difference.estimate
     return [
         Part(
             heading=f"{found[0].label} against each other arm, paired",

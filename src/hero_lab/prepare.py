@@ -25,16 +25,16 @@ import numpy as np
 
 from hero_lab.cold_start import ColdStartSettings, train_policy
 from hero_lab.corpus import without_errors_below
-from hero_lab.evaluate import sample_items
+from hero_lab.evaluate import sample_items, within_auroc
 from hero_lab.families import FAMILIES
 from hero_lab.family import Family, TaskName
-from hero_lab.knobs import ChanceScorer
 from hero_lab.learned_verifier import LearnedVerifierSettings, save_learned_verifier, train_learned_verifier
-from hero_lab.measure import auroc, within_auroc
 from hero_lab.models import build_tokenizer, load_policy
+from hero_lab.noise import ChanceScorer
 from hero_lab.reward_model import LikelihoodScorer, RewardModelSettings, ScalarScorer, Tier, train_scalar
 from hero_lab.settings import digest, without_later_defaults
 from hero_lab.task import TAGS, build_items
+from hero_rl.measures import auroc
 from hero_rl.types import Scorer
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hero_lab.evaluate import Yardstick, sample_items
+from hero_lab.eval_callback import Observer
+from hero_lab.evaluate import Yardstick, sample_items, within_auroc
 from hero_lab.families import chain, equations, units
 from hero_lab.family import TaskName
-from hero_lab.knobs import SumScorer
 from hero_lab.learned_verifier import (
     ANSWER_LENGTH,
     EquivalenceVerifier,
@@ -38,12 +38,12 @@ from hero_lab.learned_verifier import (
     training_questions,
     training_split,
 )
-from hero_lab.measure import auroc, within_auroc
 from hero_lab.models import PAD_ID
-from hero_lab.observe import Observer
+from hero_lab.noise import SumScorer
 from hero_lab.reward_model import ScalarScorer, labelled_rows, sequences, step_loss, training_arrays
 from hero_lab.settings import RunSettings
 from hero_lab.task import answer_of, build_items
+from hero_rl.measures import auroc
 from hero_rl.types import FloatArray, Rollout, Scorer, Verifier
 from hero_rl.verifiers.cascade import Cascade
 

@@ -3,7 +3,7 @@
     hackable   a scalar head on the decoder, good on the starting policy's responses and less so where training drives it
     broken     the same without mismatched and garbled responses among its data: any policy that listens ends in gibberish
     robust     the log-probability of the response under a language model of better demonstrations; hard to fool
-    chance     nothing is trained and nothing is known: a random number for every text (``knobs.ChanceScorer``)
+    chance     nothing is trained and nothing is known: a random number for every text (``noise.ChanceScorer``)
 
 The trained ones are saved as transformers models with their tokenizer. The scalar ones are
 ``AutoModelForSequenceClassification`` with one label, so ``hero_rl.scorers.LocalScorer`` and everybody else can load them.

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_lab.cold_start import no_recomputation
+from hero_lab.eval_callback import Observer, Report, start_file
 from hero_lab.evaluate import Yardstick
 from hero_lab.families import FAMILIES
-from hero_lab.knobs import ChanceScorer, SumScorer
 from hero_lab.learned_verifier import load_learned_verifier
 from hero_lab.models import build_tokenizer, load_policy
-from hero_lab.observe import Observer, Report, start_file
+from hero_lab.noise import ChanceScorer, SumScorer
 from hero_lab.prepare import Prepared, load_scorer
 from hero_lab.refresh import Refresher
+from hero_lab.results import versions, without_nan, write_json
 from hero_lab.settings import FORMAT, RunSettings
 from hero_lab.step_scorer import PrefixScorer
 from hero_lab.task import AbstainingVerifier, StrictVerifier, build_items
-from hero_lab.written import versions, without_nan, write_json
 from hero_rl.errors import require
 from hero_rl.types import Scorer, Verifier
 from hero_rl.verifiers.cascade import NEVER_ASKED, Cascade

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from hero_lab.arms import ARMS, LEARNED, RuleSettings, VerifierChoice, checked_learning_rate, find_arm
 from hero_lab.cold_start import ColdStartSettings
 from hero_lab.family import TASKS, TaskName
 from hero_lab.learned_verifier import LearnedVerifierSettings
+from hero_lab.presets import ARMS, LEARNED, RuleSettings, VerifierChoice, checked_learning_rate, find_arm
 from hero_lab.reward_model import TIERS, RewardModelSettings, Tier
 from hero_lab.task import REGIMES, Regime
 from hero_rl import rewards

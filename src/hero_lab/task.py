@@ -19,7 +19,7 @@ import numpy as np
 
 from hero_lab.families import CHAIN
 from hero_lab.family import Family, Problem, Tag
-from hero_lab.knobs import uniform_of
+from hero_lab.noise import uniform_of
 from hero_rl.types import Rollout, RowVerifier, Verdict
 
 Regime: TypeAlias = Literal["verifiable", "hard", "mixed"]

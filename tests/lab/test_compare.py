@@ -47,7 +47,7 @@ def test_one_seed_gives_an_interval_over_prompts():
     summary = summarize([result("hero", 0, (4, 2, 0))])[0]
     assert (summary.label, summary.tag, summary.step, summary.seeds) == ("hero", "H", 10, 1)
     assert tuple(summary.accuracy) == pytest.approx((0.5, 0.5 - 0.56580, 0.5 + 0.56580), abs=1e-4)
-    assert summary.greedy.mean == pytest.approx(2 / 3)
+    assert summary.greedy.value == pytest.approx(2 / 3)
 
 
 def test_several_seeds_give_a_t_interval_over_seeds():

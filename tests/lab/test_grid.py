@@ -20,9 +20,9 @@ from hero_lab.cold_start import ColdStartSettings
 from hero_lab.grid import Event, execute, models_of, read_result, result_path
 from hero_lab.learned_verifier import LearnedVerifierSettings
 from hero_lab.prepare import is_complete
+from hero_lab.results import write_json
 from hero_lab.reward_model import RewardModelSettings
 from hero_lab.settings import LabSettings, RunSettings
-from hero_lab.written import write_json
 from hero_rl.errors import InputError
 
 

@@ -17,7 +17,7 @@ from hero_lab.evaluate import sample_items
 from hero_lab.families import CHAIN, FAMILIES
 from hero_lab.families.chain import ChainProblem, deal_error_rates
 from hero_lab.family import TaskName
-from hero_lab.knobs import ChanceScorer
+from hero_lab.noise import ChanceScorer
 from hero_lab.prepare import load_scorer, prepare, read_facts
 from hero_lab.reward_model import RewardModelSettings, ScalarScorer, Tier, training_arrays
 from hero_lab.run import make_scorer

@@ -13,13 +13,13 @@ pytest.importorskip("trl", reason="needs the lab extra")
 import torch
 
 from hero_lab.cold_start import ColdStartSettings
+from hero_lab.eval_callback import Observer
 from hero_lab.evaluate import Yardstick, sample_items
 from hero_lab.families import CHAIN, FAMILIES
 from hero_lab.family import Family
-from hero_lab.knobs import ChanceScorer, SumScorer
 from hero_lab.learned_verifier import LearnedVerifierSettings, load_learned_verifier
 from hero_lab.models import load_policy
-from hero_lab.observe import Observer
+from hero_lab.noise import ChanceScorer, SumScorer
 from hero_lab.prepare import Prepared, load_scorer, prepare
 from hero_lab.refresh import Refresher, Rows, decided_questions, find_learned, find_scalar, rank_verified, surely_wrong
 from hero_lab.reward_model import RewardModelSettings, ScalarScorer, labelled_rows, training_arrays

@@ -12,8 +12,8 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification
 
 from helpers import tiny
-from hero_lab.arms import find_arm
 from hero_lab.models import build_tokenizer, encode, model_config, new_policy
+from hero_lab.presets import find_arm
 from hero_lab.reward_model import ScalarScorer
 from hero_lab.step_scorer import PrefixScorer
 from hero_lab.task import StrictVerifier

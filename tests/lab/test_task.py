@@ -5,11 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hero_lab.arms import ARMS, find_arm
 from hero_lab.corpus import demonstrations, garbled, mismatched, without_errors_below
 from hero_lab.families import CHAIN
 from hero_lab.families.chain import FORMS, ChainProblem, all_problems, deal_error_rates, parse_answer, render
-from hero_lab.measure import auroc, clustered_mean, within_auroc
+from hero_lab.presets import ARMS, find_arm
 from hero_lab.settings import LabSettings
 from hero_lab.task import (
     REGIMES,
@@ -138,21 +137,6 @@ def test_junk_keeps_the_prompts_and_fits_the_sequence() -> None:
         assert [row.prompt for row in changed] == [row.prompt for row in rows]
         assert max(len(row.response) for row in changed) < CHAIN.response_length
         assert np.mean([oracle(row.problem, row.response) for row in changed]) < 0.25
-
-
-def test_auroc_by_hand() -> None:
-    assert auroc([3, 1, 2, 0], [1, 1, 0, 0]) == 0.75
-    assert auroc([1, 1], [1, 0]) == 0.5
-    assert np.isnan(auroc([1, 2], [1, 1]))
-    # The second prompt has one class and does not count; pooled, its high scores would.
-    assert within_auroc([[3, 1, 2, 0], [9, 9, 8, 7]], [[1, 1, 0, 0], [1, 1, 1, 1]]) == 0.75
-
-
-def test_interval_takes_the_prompt_as_its_unit() -> None:
-    estimate = clustered_mean([[1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
-    # Standard error of the prompt means 1, 0, 1, 0: sqrt(1/3) / 2 = 0.2887; the interval is cut at 0 and 1.
-    assert estimate == (0.5, 0.0, 1.0)
-    assert clustered_mean([[1, 0]] * 4) == (0.5, 0.5, 0.5)
 
 
 def test_arms_by_name_with_settings() -> None:

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hero_lab.results import without_nan
 from hero_lab.study import words
 from hero_lab.study.collect import Collected, Entry, keep, kept_path
 from hero_lab.study.figures import Picture, pictures
 from hero_lab.study.plan import Plan
 from hero_lab.study.tables import Tabulated, as_json, tabulate
 from hero_lab.study.throughput import Throughput, measure_throughput
-from hero_lab.written import without_nan
 from hero_rl.files import write_text
 from hero_rl.report import Section, Table, write_page
 from hero_rl.report.figures import save_png, svg

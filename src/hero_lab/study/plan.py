@@ -191,7 +191,7 @@ def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any
 
 
 def _read_rule(where: str, rule: Any) -> tuple[str, str, dict[str, Any]]:
-    """Name, rule in the little language of ``lab.arms``, and settings of its own."""
+    """Name, rule in the little language of ``presets``, and settings of its own."""
     if isinstance(rule, str):
         return rule, rule, {}
     if not isinstance(rule, dict) or not isinstance(rule.get("rule"), str) or not isinstance(rule.get("name", ""), str):

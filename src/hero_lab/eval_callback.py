@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from hero_lab.evaluate import Yardstick, curve_point, full_evaluation
 from hero_lab.prepare import Prepared
+from hero_lab.results import versions, without_nan, write_json
 from hero_lab.settings import RunSettings, digest, without_later_defaults
 from hero_lab.task import Item, build_items
-from hero_lab.written import versions, without_nan, write_json
 from hero_rl.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from hero_lab.families import CHAIN, FAMILIES
 from hero_lab.family import Family
-from hero_lab.knobs import ChanceScorer, SumScorer, normal_of, uniform_of
+from hero_lab.noise import ChanceScorer, SumScorer, normal_of, uniform_of
 from hero_lab.reward_model import RewardModelSettings
 from hero_lab.settings import LabSettings
 from hero_lab.task import StrictVerifier, build_items
