@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats, available_cpus
-from hero_rl.sandbox.pool import Sandbox
+from hero_rl.sandbox.sandbox import Sandbox
 
 __all__ = ["Outcome", "Plain", "Sandbox", "SandboxSettings", "SandboxStats", "available_cpus"]

@@ -1,4 +1,4 @@
-"""What goes into the sandbox and what comes out: plain data, settings, typed outcomes, counters."""
+"""Plain data, settings, typed outcomes and counters of the sandbox."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Kind: TypeAlias = Literal["value", "timeout", "crash", "memory", "error"]
 DEFAULT_DEADLINE_S = 5.0
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAX_DEFAULT_WORKERS = 16
-"""More workers than this are started only when asked for: each holds its own copy of what the warm-up imports."""
+"""More workers than this are started only when asked for."""
 
 
 class Outcome(NamedTuple):
-    """What became of one check."""
+    """The outcome of one check."""
 
     kind: Kind
     """``value``: the function returned. ``error``: it raised. ``timeout``: it was killed at its deadline. ``memory``: it
@@ -37,16 +37,16 @@ class Outcome(NamedTuple):
 class SandboxStats(NamedTuple):
     """Counts since the sandbox was made; ``str()`` gives one line."""
 
-    checks: int
-    timeouts: int
-    crashes: int
-    memory: int
-    errors: int
-    started: int
-    """Worker processes started, the first ones included."""
-    respawns: int
+    checks: int = 0
+    timeouts: int = 0
+    crashes: int = 0
+    memory: int = 0
+    errors: int = 0
+    started: int = 0
+    """Workers started, the first ones included."""
+    respawns: int = 0
     """Workers replaced because they were lost: killed at a deadline, crashed, or out of memory."""
-    recycled: int
+    recycled: int = 0
     """Workers replaced because they had done ``recycle_after`` checks."""
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class SandboxSettings:
     """How a sandbox runs its checks."""
 
     workers: int | None = None
-    """Worker processes. None: one a CPU that this process may use, shared among the ranks of one ``torchrun`` node, and
+    """Worker processes. None: one per CPU that this process may use, shared among the ranks of one ``torchrun`` node, and
     at most ``MAX_DEFAULT_WORKERS``."""
     deadline_s: float = DEFAULT_DEADLINE_S
     """Seconds of wall time a check may take from its dispatch to a worker; after that the worker is killed."""
@@ -73,11 +73,9 @@ class SandboxSettings:
     chunk_size: int = 16
     """Most checks sent in one message. A hang costs its own check only: the finished ones of its message are kept and
     the others are sent again."""
-    max_queued: int = 100_000
-    """Checks that may wait; a caller that would exceed it waits for room."""
     warm_up: tuple[str, ...] = ()
     """Modules to import (``"package.module"``) or functions to call without arguments (``"package.module:function"``)
-    in each new worker, before any deadline starts to count."""
+    once, before any deadline starts to count; the workers are forks of the process that did."""
     start_timeout_s: float = 120.0
     """Seconds a worker may take to start and to warm up."""
 
@@ -87,7 +85,7 @@ class SandboxSettings:
         Raises:
             InputError: a setting is out of range.
         """
-        for name in ("deadline_s", "start_timeout_s", "recycle_after", "chunk_size", "max_queued"):
+        for name in ("deadline_s", "start_timeout_s", "recycle_after", "chunk_size"):
             if not getattr(self, name) > 0:
                 raise InputError(f"sandbox: {name}={getattr(self, name)!r} must be greater than 0")
         for name in ("workers", "memory_bytes"):

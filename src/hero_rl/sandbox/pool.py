@@ -1,138 +1,275 @@
-"""The sandbox: runs functions in killable worker processes, and always comes back.
-
-Not a security boundary: a worker runs with this user's rights. It is a boundary against what takes for ever, eats the
-memory, holds the interpreter lock or crashes the interpreter.
-"""
+"""The queue of a sandbox's calls, and the workers that make them. Everything here runs on the background loop."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import threading
-import weakref
-from collections.abc import Sequence
+import logging
+import signal
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-from hero_rl.errors import InputError
-from hero_rl.sandbox.dispatch import Batch, Dispatcher
-from hero_rl.sandbox.keeper import keep
-from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats
-from hero_rl.sandbox.worker import MAX_MESSAGE_BYTES
+from hero_rl.errors import SignalError, first_line
+from hero_rl.sandbox.outcomes import Kind, Outcome, SandboxSettings, SandboxStats, default_workers
+from hero_rl.sandbox.process import REPLY_TIMEOUT_S, StartFailed, WarmProcess, Worker
 
-_WAIT_FOR_ROOM_S = 0.01
+_log = logging.getLogger(__name__)
+_CLOSED = "the sandbox was closed"
 
 
-class Sandbox:
-    """A pool of owned worker processes that run ``module:function`` on plain data under a hard deadline.
+class Batch:
+    """Calls that one caller waits for together."""
 
-    Workers are started at the first call (or by ``warm``), by ``subprocess``: neither forked from this process nor
-    importing its ``__main__``. Safe to use from several threads and event loops. In a forked child it starts workers of
-    its own.
+    def __init__(self, function: tuple[str, str], calls: Sequence[str], deadline_s: float) -> None:
+        self.function = function
+        """Its name, and the arguments that all calls share."""
+        self.calls = calls
+        self.deadline_s = deadline_s
+        self.outcomes: list[Outcome | None] = [None] * len(calls)
+        self.remaining = len(calls)
+        self.done = asyncio.Event()
+        self.abandoned = False
 
-    >>> from hero_rl.loop import run_sync
-    >>> with Sandbox(SandboxSettings(workers=1)) as sandbox:
-    ...     [outcome.value for outcome in run_sync(sandbox.run("math:factorial", [[3], [5]]))]
-    [6, 120]
-    """
 
-    def __init__(self, settings: SandboxSettings | None = None):
-        self.settings = settings or SandboxSettings()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._dispatcher = self._new_dispatcher()
+class _Item(NamedTuple):
+    """One call: its batch, and its place there."""
 
-    async def run(
-        self, function: str, arguments: Sequence[Sequence[Plain]], /, *, deadline_s: float | None = None
-    ) -> list[Outcome]:
-        """Return one outcome for each element of ``arguments``, in order; cancelling it drops the checks that have not begun.
+    batch: Batch
+    place: int
 
-        Args:
-            function: what to call, as ``"package.module:function"``; imported in the worker before the clock starts.
-            arguments: the positional arguments of each call: what JSON can say (a tuple arrives as a list).
-            deadline_s: seconds of wall time for each call, from its dispatch; None: the sandbox's setting.
 
-        Raises:
-            InputError: ``function`` is not importable by a worker, ``arguments`` are not plain data, or the sandbox is
-                closed. What happens *in* a call never raises: it is an outcome.
-        """
-        batch = self._batch(function, arguments, deadline_s)
-        if not batch.payloads:
-            return []
-        dispatcher = self._live()
+class Pool:
+    """Queue, workers and counters of a sandbox in one process. All but ``pids`` and ``stats`` runs on the background loop."""
+
+    def __init__(self, settings: SandboxSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._counts: Counter[str] = Counter()
+        self.closed = False
+        self._settings = settings
+        self._wanted = settings.workers or default_workers()
+        self._queue: deque[_Item] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        """One per worker that is busy."""
+        self._idle: list[Worker] = []
+        """The one that finished last is used first."""
+        self._alive: set[Worker] = set()
+        self._warm_process: WarmProcess | None = None
+        self._starting = asyncio.Lock()
+
+    async def run(self, batch: Batch) -> list[Outcome]:
+        """Return the outcomes of a batch."""
+        self._queue.extend(_Item(batch, place) for place in range(len(batch.calls)))
+        self._dispatch()
         try:
-            while not dispatcher.submit(batch):
-                await asyncio.sleep(_WAIT_FOR_ROOM_S)
-            return await asyncio.wrap_future(batch.future)
-        except BaseException:
+            await batch.done.wait()
+        finally:
             batch.abandoned = True
-            raise
+        return [outcome for outcome in batch.outcomes if outcome is not None]
 
-    def warm(self) -> None:
-        """Start all workers now and wait until they are warmed up.
+    async def warm(self) -> None:
+        """Start the workers that are missing.
 
         Raises:
             SignalError: a worker did not start.
         """
-        self._live().warm()
+        try:
+            async with self._starting:
+                while len(self._alive) < self._wanted:
+                    self._idle.append(await self._fork())
+        except StartFailed as error:
+            raise SignalError(f"the sandbox's worker did not start: {error}") from None
 
-    @property
+    def pids(self) -> list[int]:
+        """Return the process ids of the warm process and of the workers alive now."""
+        warm_process = self._warm_process
+        return [] if warm_process is None else [warm_process.pid, *(worker.pid for worker in list(self._alive))]
+
     def stats(self) -> SandboxStats:
-        """Counts so far; ``str()`` of it is one line."""
-        return self._dispatcher.stats()
+        """Return the counts so far."""
+        names = ("checks", "timeout", "crash", "memory", "error", "started", "respawns", "recycled")
+        return SandboxStats(*(self._counts[name] for name in names))
 
-    @property
-    def worker_pids(self) -> list[int]:
-        """Process ids of the workers alive now."""
-        return self._dispatcher.worker_pids()
+    async def close(self) -> None:
+        """Kill and reap all; what waits gets the outcome ``crash``."""
+        self.closed = True
+        self._give_up(self._queue, _CLOSED)
+        self._queue.clear()
+        for worker in self._alive:
+            worker.kill()
+        if self._warm_process is not None:
+            await self._warm_process.close()
+        await asyncio.gather(*self._tasks)
+        for worker in self._idle:
+            worker.bury(0)
+        self._idle, self._alive, self._warm_process = [], set(), None
 
-    def close(self) -> None:
-        """Kill and reap all workers; safe to call twice. Checks still waiting get the outcome ``crash``."""
-        self._closed = True
-        self._dispatcher.close()
+    def _dispatch(self) -> None:
+        """Give what is queued to workers that have nothing to do."""
+        while self._queue and len(self._tasks) < self._wanted:
+            items = self._take(self._settings.recycle_after - (self._idle[-1].checks if self._idle else 0))
+            if items:
+                task = asyncio.ensure_future(self._serve(self._idle.pop() if self._idle else None, items))
+                self._tasks.add(task)
+                task.add_done_callback(self._served)
 
-    def __enter__(self) -> Sandbox:
-        return self
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._dispatch()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _take(self, limit: int) -> list[_Item]:
+        """Return the next calls for one worker, at most ``limit``, all of one function and deadline."""
+        # Half of an even share at most, so that the last calls of a batch spread over all workers.
+        limit = max(1, min(limit, self._settings.chunk_size, len(self._queue) // (2 * self._wanted)))
+        items: list[_Item] = []
+        while self._queue and len(items) < limit:
+            batch = self._queue[0].batch
+            if items and (batch.function, batch.deadline_s) != (items[0].batch.function, items[0].batch.deadline_s):
+                break
+            item = self._queue.popleft()
+            if not batch.abandoned:
+                items.append(item)
+        return items
 
-    def _live(self) -> Dispatcher:
-        if self._closed:
-            raise InputError("this sandbox is closed: make a new one")
-        if self._dispatcher.owner_pid != os.getpid():  # the only path to the lock: a fork cannot inherit it taken
-            with self._lock:
-                if self._dispatcher.owner_pid != os.getpid():
-                    self._dispatcher = self._new_dispatcher()
-        return self._dispatcher
+    async def _serve(self, worker: Worker | None, items: list[_Item]) -> None:
+        """Have a worker make some calls. It stays, or is lost."""
+        try:
+            if worker is None or not worker.alive:
+                worker = await self._replaced(worker)
+            failure = await self._load(worker, items[0].batch.function)
+            if failure:
+                self._give_up(items, failure, "error")
+            elif not await self._run(worker, items):
+                return
+            if worker.checks < self._settings.recycle_after:
+                self._idle.append(worker)
+            else:
+                await self._lose(worker, "recycled")
+        except StartFailed as error:
+            self._give_up(items, f"the worker did not start: {error}")
+        except Exception as error:  # noqa: BLE001 - or the callers would wait for ever
+            _log.exception("the sandbox failed on its own side")
+            if worker in self._alive:
+                await self._lose(worker)
+            self._give_up(items, f"{type(error).__name__}: {error}")
 
-    def _new_dispatcher(self) -> Dispatcher:
-        dispatcher = Dispatcher(self.settings, keep)
-        weakref.finalize(self, _close_soon, dispatcher).atexit = False
-        return dispatcher
+    async def _replaced(self, dead: Worker | None) -> Worker:
+        if dead is not None:
+            await self._lose(dead)
+        async with self._starting:
+            return self._idle.pop() if self._idle else await self._fork()
 
-    def _batch(self, function: str, arguments: Sequence[Sequence[Plain]], deadline_s: float | None) -> Batch:
-        module, _, attribute = function.partition(":")
-        if not module or not attribute or module == "__main__":
-            raise InputError(
-                f"sandbox: function={function!r} cannot be imported by a worker: "
-                "give 'package.module:function' of an importable module (not __main__)"
-            )
-        if deadline_s is not None and not deadline_s > 0:
-            raise InputError(f"sandbox: deadline_s={deadline_s!r} must be greater than 0")
-        return Batch(function, [_payload(one) for one in arguments], deadline_s or self.settings.deadline_s)
+    async def _fork(self) -> Worker:
+        """Start a worker, and before the first one the process that it is a fork of."""
+        if self.closed:
+            raise StartFailed(_CLOSED)
+        if self._warm_process is None or not self._warm_process.alive:
+            if self._warm_process is not None:
+                await self._warm_process.close()
+            try:
+                self._warm_process = WarmProcess(self._settings)
+            except OSError as error:
+                raise StartFailed(first_line(error)) from error
+        worker = await self._warm_process.fork()
+        self._alive.add(worker)
+        self._counts["started"] += 1
+        if self.closed:
+            worker.kill()
+            raise StartFailed(_CLOSED)
+        return worker
+
+    async def _load(self, worker: Worker, function: tuple[str, str]) -> str:
+        """Have a worker import a function; return "" or why that failed."""
+        if worker.loaded == function:
+            return ""
+        name, shared = function
+        await worker.send(f'{{"load":{json.dumps(name)},"shared":{shared}}}')
+        with suppress(TimeoutError):
+            line = await worker.line(self.loop.time() + self._settings.start_timeout_s)
+            if line:
+                failure = json.loads(line)
+                worker.loaded = None if failure else function
+                return failure
+        _, ended = await self._lose(worker)
+        raise StartFailed(f"{name} could not be imported ({ended})")
+
+    async def _run(self, worker: Worker, items: list[_Item]) -> bool:
+        """Have a worker make calls, each until its deadline; return whether it can make more.
+
+        Where it died or had to be killed, the call at fault gets its outcome, and those after it are queued again.
+        """
+        deadline_s = items[0].batch.deadline_s
+        calls = ",".join(item.batch.calls[item.place] for item in items)
+        await worker.send(f'{{"deadline_s":{deadline_s!r},"checks":[{calls}]}}')
+        done, blame, begun = 0, "crash", self.loop.time()
+        limit = begun + deadline_s
+        while done < len(items):
+            try:
+                line = await worker.line(limit)
+            except TimeoutError:
+                if worker.killed:
+                    break
+                worker.kill()
+                blame, limit = "timeout", self.loop.time() + REPLY_TIMEOUT_S
+                continue
+            outcome = _outcome(line, done, self.loop.time() - begun)
+            if outcome is None:
+                break
+            self._resolve(items[done], outcome)
+            worker.checks += 1
+            done, begun = done + 1, self.loop.time()
+            if outcome.kind == "memory":
+                worker.kill()
+            if worker.killed:
+                blame = ""  # this one was done before the kill, and the next one is not at fault
+            else:
+                limit = begun + deadline_s
+        if done == len(items) and not worker.killed:
+            return True
+        exit_code, ended = await self._lose(worker)
+        if blame and done < len(items) and not self.closed:
+            timed_out = blame == "timeout" or exit_code == -signal.SIGALRM
+            detail = f"no answer within {deadline_s:g} s" if timed_out else ended
+            self._resolve(items[done], Outcome("timeout" if timed_out else "crash", None, detail, self.loop.time() - begun))
+            done += 1
+        if self.closed:
+            self._give_up(items[done:], _CLOSED)
+        else:
+            self._queue.extendleft(reversed(items[done:]))
+        return False
+
+    async def _lose(self, worker: Worker, counted: str = "respawns") -> tuple[int, str]:
+        """Kill a worker; return its exit code, and in words how it ended."""
+        self._alive.discard(worker)
+        self._counts[counted] += 1
+        worker.kill()
+        exit_code = await self._warm_process.reap(worker.pid) if self._warm_process else 0
+        return exit_code, worker.bury(exit_code)
+
+    def _give_up(self, items: Iterable[_Item], detail: str, kind: Kind = "crash") -> None:
+        for item in items:
+            self._resolve(item, Outcome(kind, None, detail))
+
+    def _resolve(self, item: _Item, outcome: Outcome) -> None:
+        """Record what became of one call; the batch's last one wakes its caller."""
+        batch = item.batch
+        if batch.outcomes[item.place] is not None:
+            return
+        batch.outcomes[item.place] = outcome
+        batch.remaining -= 1
+        self._counts["checks"] += 1
+        self._counts[outcome.kind] += 1
+        if not batch.remaining:
+            batch.done.set()
 
 
-def _close_soon(dispatcher: Dispatcher) -> None:
-    """Close in a thread of its own: the garbage collector may call this inside a thread that holds the queue's lock."""
-    if os.getpid() == dispatcher.owner_pid and not dispatcher.closing:
-        threading.Thread(target=dispatcher.close, name="hero-sandbox-close", daemon=True).start()
-
-
-def _payload(arguments: Sequence[Plain]) -> str:
+def _outcome(line: bytes, place: int, elapsed_s: float) -> Outcome | None:
+    """Return the outcome that a worker wrote; None where the line is not what a worker writes."""
     try:
-        text = json.dumps(list(arguments), separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"sandbox: arguments must be plain data that JSON can say ({error})") from error
-    if len(text) > MAX_MESSAGE_BYTES:
-        raise InputError(f"sandbox: arguments of {len(text)} bytes; the limit is {MAX_MESSAGE_BYTES}")
-    return text
+        index, kind, content = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    if index != place or kind not in ("value", "error", "memory"):
+        return None
+    return Outcome("value", content, "", elapsed_s) if kind == "value" else Outcome(kind, None, str(content), elapsed_s)

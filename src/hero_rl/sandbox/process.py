@@ -1,36 +1,26 @@
-"""One owned worker, seen from the user's process: start, send, receive with a deadline, kill, reap.
+"""The processes of a sandbox, seen from the user's process. Everything here runs on the background loop. POSIX only.
 
-A worker is two processes (``worker``): one that is warm, and its child that runs the checks. ``end_child`` kills the child
-only, and the next is there at once; ``kill`` ends both.
-
-POSIX only. A ``WorkerProcess`` belongs to the thread that made it: on Linux the kernel kills a worker when *that thread*
-ends, so it must live as long as its worker.
+The loop's thread starts the warm process: on Linux the kernel kills it when *that thread* ends, which it does with the program.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import math
 import os
-import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import IO
 
+from hero_rl.errors import first_line
+from hero_rl.loop import in_thread
 from hero_rl.sandbox import worker
-from hero_rl.sandbox.worker import MAX_MESSAGE_BYTES
+from hero_rl.sandbox.outcomes import SandboxSettings
 
-# The worker's module is loaded by its path: importing its package would triple the time that a respawn takes.
-_BOOTSTRAP = (
-    "import importlib.util, json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "spec = importlib.util.spec_from_file_location('hero_rl_sandbox_worker', sys.argv[2]); "
-    "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); module.main(int(sys.argv[3]))"
-)
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -41,257 +31,192 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "",
 }
-SMALL_MESSAGE_BYTES = 1 << 15
-"""A message of this size fits into an empty pipe: no half of it can be on its way when a child dies."""
-
-_END_CHILD_S = 2.0
-_END_WORKER_S = 2.0
+REPLY_TIMEOUT_S = 5.0
+"""For what takes milliseconds: to fork, to reap, to end."""
 _STDERR_TAIL_BYTES = 2_000
 _READ_BYTES = 1 << 16
-_ENDED = b'{"ended":'
-
-
-class DeadlinePassed(Exception):
-    """The worker did not answer in time."""
-
-
-class WorkerGone(Exception):
-    """The worker died, or said something that no worker says."""
+_MAX_REPLY_BYTES = 8 * worker.MAX_DETAIL_CHARS
 
 
 class StartFailed(Exception):
-    """The worker did not start, or its warm-up failed."""
+    """A process could not be started, or its warm-up failed."""
 
 
-class Death(NamedTuple):
-    """What was left when a worker was buried."""
+class WarmProcess:
+    """The process that warms up once, and is forked for each worker."""
 
-    lines: list[bytes]
-    """Complete replies that had been written and not been read yet."""
-    exit_code: int
-    """As ``subprocess``: negative for a signal."""
-    stderr_tail: str
+    def __init__(self, settings: SandboxSettings) -> None:
+        """Start it.
 
-
-class WorkerProcess:
-    """A running worker. Not thread-safe, except for ``interrupt``."""
-
-    def __init__(self, *, memory_bytes: int | None):
-        self.checks = 0
-        self.prepared: set[str] = set()
-        self._buffer = bytearray()
-        self._searched = 0
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        search_path = [path or os.getcwd() for path in sys.path]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP, json.dumps(search_path), worker.__file__, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            bufsize=0,
-            env=os.environ | _ENVIRONMENT,
-            start_new_session=True,  # a group of its own: killed with whatever it started, deaf to the terminal
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(self._stdout, select.POLLIN)
-        self._writable.register(self._stdin, select.POLLOUT)
-        os.set_blocking(self._stdin, False)
-        os.set_blocking(self._stdout, False)
-        self._memory_bytes = memory_bytes
-        self._child: int | None = None
-        self._ended: int | None = None
-        """Exit code of the last child, between the news of its death and ``end_child``."""
-        self._stderr_seen = 0
+        Raises:
+            OSError: the system has no room for it.
+        """
+        setup = {
+            "parent": os.getpid(), "sys_path": [path or os.getcwd() for path in sys.path],
+            "memory_bytes": settings.memory_bytes, "warm_up": settings.warm_up,
+        }  # fmt: skip
+        self._turn = asyncio.Lock()
+        self._start_timeout_s = settings.start_timeout_s
+        self._warm = self._killed = False
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._control, theirs = socket.socketpair()
+        self._control.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", worker.__file__, json.dumps(setup)],
+                stdin=theirs.fileno(),
+                stdout=self._stderr,
+                stderr=self._stderr,
+                env=os.environ | _ENVIRONMENT,
+                start_new_session=True,  # deaf to the terminal
+            )
+        self.pid = self._process.pid
 
     @property
-    def pids(self) -> list[int]:
-        """Process ids: the warm process, and its child once there is one."""
-        return [self._process.pid, *([] if self._child is None else [self._child])]
+    def alive(self) -> bool:
+        """Whether it can be forked."""
+        return not self._killed and self._process.poll() is None
 
-    def usable(self) -> bool:
-        """Whether the worker can be sent checks: it lives, and no child has died unnoticed (killed from outside)."""
-        if self._process.poll() is not None:
-            return False
-        if self._ended is None and self._readable.poll(0):
-            try:
-                self.receive(time.monotonic())
-            except DeadlinePassed:
-                pass
-            except WorkerGone:
-                return self._ended is not None and self.end_child() is not None
-        return True
-
-    def start(self, warm_up: Sequence[str], *, timeout_s: float) -> None:
-        """Set the limits and warm up.
+    async def fork(self) -> Worker:
+        """Return a new worker, once the warm-up is done.
 
         Raises:
-            StartFailed: the process died, a warm-up failed, or it took longer than ``timeout_s``.
+            StartFailed: this process died, its warm-up failed or took too long, or the system has no room for another.
         """
-        calls = [name + "()" if ":" in name else name for name in warm_up]
-        deadline = time.monotonic() + timeout_s
-        try:
-            self.send(json.dumps({"memory_bytes": self._memory_bytes, "warm_up": calls}).encode() + b"\n", deadline)
-            reply = json.loads(self.receive(deadline))
-        except DeadlinePassed:
-            raise StartFailed(f"not ready after {timeout_s:g} s") from None
-        except WorkerGone:
-            death = self.kill()
-            raise StartFailed(f"died ({describe_exit(death)})") from None
-        if "failed" in reply:
-            raise StartFailed(str(reply["failed"]))
-        self._child = reply["child"]
-
-    def prepare(self, names: Sequence[str], deadline: float) -> str:
-        """Have modules imported and functions looked up; "" or why that failed."""
-        self.send(json.dumps({"prepare": list(names)}).encode() + b"\n", deadline)
-        reply = json.loads(self.receive(deadline))
-        if "failed" in reply:
-            return str(reply["failed"])
-        self.prepared.update(names)
-        return ""
-
-    def send(self, line: bytes, deadline: float) -> None:
-        """Write one line.
-
-        Raises:
-            DeadlinePassed: the worker did not take it in time.
-            WorkerGone: its end of the pipe is closed.
-        """
-        view = memoryview(line)
-        while view:
-            if not self._writable.poll(_milliseconds_until(deadline)):
-                raise DeadlinePassed
+        async with self._turn:
+            if not self._warm:
+                failure = json.loads(await self._reply(self._start_timeout_s))
+                if failure:
+                    self.kill()
+                    raise StartFailed(failure)
+                self._warm = True
             try:
-                view = view[os.write(self._stdin, view) :]
-            except BlockingIOError:
-                continue
+                stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+                ours, theirs = socket.socketpair()
+                ours.setblocking(False)
+                with theirs:
+                    socket.send_fds(self._control, [b"fork"], [theirs.fileno(), stderr.fileno()])
+                return Worker(int(await self._reply(REPLY_TIMEOUT_S)), ours, stderr)
             except OSError as error:
-                raise WorkerGone from error
+                raise StartFailed(first_line(error)) from error
 
-    def receive(self, deadline: float) -> bytes:
-        """The next line, without its end.
+    async def reap(self, pid: int) -> int:
+        """Return how a worker that is dead or dying ended, as ``subprocess`` does: negative for a signal."""
+        async with self._turn:
+            try:
+                self._control.send(b"%d" % pid)
+                return int(await self._reply(REPLY_TIMEOUT_S))
+            except (StartFailed, OSError):  # this process is dead, and its workers with it
+                return -signal.SIGKILL
+
+    def kill(self) -> None:
+        """End it at once; ``close`` has to follow."""
+        self._killed = True
+        self._process.kill()
+
+    async def close(self) -> None:
+        """End it. It reaps its workers, which must be dead or dying: process 1 in many containers reaps nobody."""
+        if not self._warm:
+            self.kill()
+        async with self._turn:
+            self._control.close()
+        try:
+            await in_thread(self._process.wait, REPLY_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            await in_thread(self._process.wait)
+        self._stderr.close()
+
+    async def _reply(self, timeout_s: float) -> bytes:
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await asyncio.get_running_loop().sock_recv(self._control, _MAX_REPLY_BYTES)
+        except TimeoutError:
+            self.kill()  # or a late reply would be taken for the next one
+            raise StartFailed(f"not ready after {timeout_s:g} s") from None
+        except OSError:
+            reply = b""
+        if not reply:
+            self.kill()
+            raise StartFailed(f"died ({describe_exit(await in_thread(self._process.wait), self._stderr)})")
+        return reply
+
+
+class Worker:
+    """A fork of the warm process, which runs checks."""
+
+    def __init__(self, pid: int, connection: socket.socket, stderr: IO[bytes]) -> None:
+        self.pid = pid
+        self.checks = 0
+        self.killed = False
+        self.loaded: tuple[str, str] | None = None
+        """The function, and the arguments that all calls share, as JSON."""
+        self._connection, self._stderr = connection, stderr
+        self._loop = asyncio.get_running_loop()
+        self._received = bytearray()
+        self._searched = 0
+        self._news = self._loop.create_future()
+        self.alive = True
+        """False once it has closed its end: even an idle one may be killed from outside."""
+        self._loop.add_reader(connection, self._receive)
+
+    async def send(self, text: str) -> None:
+        """Send one line; if the worker is dead, ``line`` will say so."""
+        with contextlib.suppress(OSError):
+            await self._loop.sock_sendall(self._connection, text.encode("ascii") + b"\n")
+
+    async def line(self, deadline: float) -> bytes:
+        """Return the next line; b"" where there is none, as the worker is dead.
 
         Raises:
-            DeadlinePassed: none came in time.
-            WorkerGone: the worker died, or the line is longer than a worker may write.
+            TimeoutError: none came before ``deadline``, by the loop's clock.
         """
-        while True:
-            line = self._buffered_line()
-            if line is None:
-                if not self._readable.poll(_milliseconds_until(deadline)):
-                    raise DeadlinePassed
-                if not self._fill():
-                    raise WorkerGone
-            elif line.startswith(_ENDED):
-                news = json.loads(line)
-                self._ended, self._child = news["ended"], news["child"]
-                self.prepared.clear()
-                raise WorkerGone
-            elif line:
-                return line
-
-    def end_child(self) -> Death | None:
-        """Kill the child that runs the checks; its successor is ready. None: that did not work, ``kill`` is needed."""
-        if self._ended is None and self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child, signal.SIGKILL)
-        lines: list[bytes] = []
-        deadline = time.monotonic() + _END_CHILD_S
-        while self._ended is None:
-            try:
-                lines.append(self.receive(deadline))
-            except DeadlinePassed:
-                return None
-            except WorkerGone:
-                if self._ended is None:
-                    return None
-        exit_code, self._ended, self.checks = self._ended, None, 0
-        return Death(lines, exit_code, self._stderr_news())
-
-    def interrupt(self) -> None:
-        """Kill what runs now, without waiting; safe from any thread, and after the worker's death."""
-        if self._process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if self._child is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                os.kill(self._child, signal.SIGKILL)
-
-    def kill(self) -> Death:
-        """End both processes, reap and clean up; a second call returns no lines."""
-        # With its input closed the warm process reaps its child and ends. Killing both at once would leave the child to
-        # process 1, which in many containers reaps nobody.
-        if self._process.stdin:
-            self._process.stdin.close()
-        self.interrupt()
-        try:
-            exit_code = self._process.wait(_END_WORKER_S)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            exit_code = self._process.wait()
-        lines: list[bytes] = []
-        if self._process.stdout and not self._process.stdout.closed:
-            while self._fill():
-                pass
-            while (line := self._buffered_line()) is not None:
-                if line and not line.startswith(_ENDED):
-                    lines.append(line)
-        return Death(lines, exit_code, self._close())
-
-    def _buffered_line(self) -> bytes | None:
-        end = self._buffer.find(b"\n", self._searched)
-        if end < 0:
-            self._searched = len(self._buffer)
-            if self._searched > MAX_MESSAGE_BYTES:
-                raise WorkerGone
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
+        while (end := self._received.find(b"\n", self._searched)) < 0:
+            self._searched = len(self._received)
+            if not self.alive:
+                return b""
+            self._news = self._loop.create_future()
+            async with asyncio.timeout_at(deadline):
+                await self._news
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
         self._searched = 0
         return line
 
-    def _fill(self) -> bool:
+    def _receive(self) -> None:
         try:
-            data = os.read(self._stdout, _READ_BYTES)
-        except BlockingIOError:
-            return self._process.returncode is None
-        self._buffer += data
-        return bool(data)
+            data = self._connection.recv(_READ_BYTES)
+        except OSError:
+            data = b""
+        self._received += data
+        if not data or len(self._received) > 2 * worker.MAX_MESSAGE_BYTES:
+            self._loop.remove_reader(self._connection)
+            self.alive = False
+        if not self._news.done():
+            self._news.set_result(None)
 
-    def _close(self) -> str:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
-        if self._stderr.closed:
-            return ""
-        tail = self._stderr_news()
-        self._stderr.close()
-        return tail
+    def kill(self) -> None:
+        """Kill it and what it started."""
+        self.killed = True
+        for kill in (os.killpg, os.kill):  # the second for one that has only just been forked
+            with contextlib.suppress(ProcessLookupError):
+                kill(self.pid, signal.SIGKILL)
 
-    def _stderr_news(self) -> str:
-        """The end of what was written to stderr since the last call, read without moving the writers' place."""
-        size = os.fstat(self._stderr.fileno()).st_size
-        begin = max(self._stderr_seen, size - _STDERR_TAIL_BYTES)
-        self._stderr_seen = size
-        return os.pread(self._stderr.fileno(), size - begin, begin).decode("utf-8", "replace").strip()
+    def bury(self, exit_code: int) -> str:
+        """Close what belongs to it, and return how it ended, in words."""
+        self._loop.remove_reader(self._connection)
+        with self._connection, self._stderr:
+            return describe_exit(exit_code, self._stderr)
 
 
-def describe_exit(death: Death) -> str:
-    """How a process ended, in words, with the end of what it wrote to stderr."""
-    if death.exit_code < 0:
+def describe_exit(exit_code: int, stderr: IO[bytes]) -> str:
+    """Return how a process ended, in words, with the end of what it wrote to stderr."""
+    how = f"exit code {exit_code}"
+    if exit_code < 0:
         try:
-            how = f"killed by {signal.Signals(-death.exit_code).name}"
+            how = f"killed by {signal.Signals(-exit_code).name}"
         except ValueError:
-            how = f"killed by signal {-death.exit_code}"
-    else:
-        how = f"exit code {death.exit_code}"
-    return f"{how}: {death.stderr_tail}" if death.stderr_tail else how
-
-
-def _milliseconds_until(deadline: float) -> int:
-    return max(0, math.ceil((deadline - time.monotonic()) * 1000))
+            how = f"killed by signal {-exit_code}"
+    size = os.fstat(stderr.fileno()).st_size
+    tail = os.pread(stderr.fileno(), _STDERR_TAIL_BYTES, max(0, size - _STDERR_TAIL_BYTES)).decode("utf-8", "replace").strip()
+    return f"{how}: {tail}" if tail else how

@@ -1,16 +1,15 @@
-"""The worker: a process that warms up once, and its child that runs the checks.
+"""The processes of a sandbox: one that warms up and never runs a check, and its forks, which run them.
 
-The first process imports what the checks need and never runs one. Its child, a fork of it, runs them one after another and
-writes each outcome as soon as it is known; when it dies, the next one is there in milliseconds, already warm. (Forking is
-safe here, where there is one thread and no accelerator; the user's process is never forked.)
+A fork is warm and ready within milliseconds, and shares its memory with its siblings until it writes to it. (Forking is safe
+here, where there is one thread and no accelerator; the user's process is never forked.)
 
-Started by ``process.WorkerProcess``, never by hand, and loaded by its path: it imports nothing but the standard library,
-and never the user's ``__main__``. Messages are JSON, one a line, in both directions: whatever a hostile answer manages
-to do in here, the user's process only ever reads plain data.
+``process.WarmProcess`` runs this file as a program. It imports nothing but the standard library, and never the user's
+``__main__``. Checks and outcomes are JSON, one per line: whatever a hostile answer does in here, the user's process only ever
+reads plain data.
 
-Three things end a worker that nobody looks after any longer: the kernel, when its parent dies (``PR_SET_PDEATHSIG``,
-Linux); the end of its input; and a timer of its own, a little after each check's deadline, whose default action ends the
-process even while a C loop holds the interpreter lock.
+Three things end a process that nobody looks after any longer: the kernel, when its parent dies (``PR_SET_PDEATHSIG``, Linux);
+the end of its input; and a timer of its own, a little after each check's deadline, whose default action ends the process even
+while a C loop holds the interpreter lock.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ import importlib
 import json
 import os
 import resource
-import select
 import signal
+import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 MAX_MESSAGE_BYTES = 16 << 20
@@ -36,43 +35,66 @@ SELF_DESTRUCT_GRACE_S = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
-def main(parent_pid: int) -> None:
-    """Warm up, then keep one child that serves checks, until the parent's end of the pipe closes."""
-    _die_with(parent_pid)
-    requests, replies = _claim_channel()
-    setup = json.loads(_first_line(requests))
+def main(setup: dict[str, Any]) -> None:
+    """Warm up, then fork and reap as asked, until the parent closes the connection, which is this process's stdin."""
+    _die_with(setup["parent"])
+    sys.path[:] = setup["sys_path"]
+    control = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     _limit(setup["memory_bytes"])
-    functions: dict[str, Callable[..., Any]] = {}
-    news = _prepare(setup["warm_up"], functions)
-    if "failed" in news:
-        _write(replies, _encode(news))
+    failure = _warm_up(setup["warm_up"])
+    control.send(json.dumps(failure).encode())
+    if failure:
         return
-    supervisor = os.getpid()
-    gc.freeze()  # the collector of a child need not touch, and so copy, what it shares with its siblings
+    gc.freeze()  # the collector of a fork need not touch, and so copy, what it shares with its siblings
+    warm_process = os.getpid()
     while True:
-        child = os.fork()
-        if child == 0:
-            _serve(requests, replies, functions, supervisor)
-        # A dead child may have left half a line behind: end it, so that this one stands alone.
-        _write(replies, b"\n" + _encode(news | {"child": child}))
-        _, status = os.waitpid(child, 0)
-        if status == 0:
-            return
-        _drain(requests)
-        news = {"ended": os.waitstatus_to_exitcode(status)}
+        request, descriptors, _, _ = socket.recv_fds(control, 32, 2)
+        if descriptors:
+            child = os.fork()
+            if child == 0:
+                control.close()
+                _serve(descriptors[0], descriptors[1], warm_process)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            control.send(b"%d" % child)
+        elif request:
+            _, status = os.waitpid(int(request), 0)
+            control.send(b"%d" % os.waitstatus_to_exitcode(status))
+        else:
+            break
+    _reap_all()
 
 
-def _serve(requests: int, replies: int, functions: dict[str, Callable[..., Any]], supervisor: int) -> NoReturn:
-    _die_with(supervisor)
+def _reap_all() -> None:
     try:
-        with os.fdopen(requests, "rb") as lines:
-            for line in lines:
-                message = json.loads(line)
-                if "prepare" in message:
-                    _write(replies, _encode(_prepare(message["prepare"], functions)))
-                else:
-                    _run_checks(message, functions, replies)
-    except BaseException:  # noqa: BLE001 - the child ends here, whatever happens
+        while True:
+            os.wait()
+    except ChildProcessError:
+        return
+
+
+def _serve(connection: int, stderr: int, warm_process: int) -> NoReturn:
+    """Run checks until the connection closes; what they print goes to ``stderr``."""
+    os.setsid()  # killed with whatever it started
+    _die_with(warm_process)
+    for output in (1, 2):
+        os.dup2(stderr, output)
+    os.close(stderr)
+    parent = socket.socket(fileno=connection)
+    function, shared = None, []
+    try:
+        for line in parent.makefile("rb"):
+            message = json.loads(line)
+            if "load" in message:
+                function, failure = _load(message["load"])
+                shared = message["shared"]
+                parent.sendall(_encode(failure))
+            elif function is not None:
+                _run_checks(message, function, shared, parent)
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever happens
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
@@ -87,36 +109,6 @@ def _die_with(parent_pid: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(0)  # the parent died before the line above took effect
-
-
-def _claim_channel() -> tuple[int, int]:
-    """The two pipes, moved away from file descriptors 0 and 1 so that a stray ``print`` cannot corrupt them."""
-    requests, replies = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
-    os.close(null)
-    return requests, replies
-
-
-def _first_line(requests: int) -> bytes:
-    """The parent's first message; it sends nothing else before the answer, so nothing is read too far."""
-    line = b""
-    while not line.endswith(b"\n"):
-        data = os.read(requests, 1 << 16)
-        if not data:
-            os._exit(0)
-        line += data
-    return line
-
-
-def _drain(requests: int) -> None:
-    """Forget what a dead child had not read."""
-    waiting = select.poll()
-    waiting.register(requests, select.POLLIN)
-    while any(events & select.POLLIN for _, events in waiting.poll(0)):
-        if not os.read(requests, 1 << 16):
-            return
 
 
 def _limit(memory_bytes: int | None) -> None:
@@ -137,31 +129,34 @@ def _set_limit(which: int, amount: int) -> None:
         sys.stderr.write(f"limit {which} not set: {error}\n")
 
 
-def _prepare(names: list[str], functions: dict[str, Callable[..., Any]]) -> dict[str, str]:
-    """Import modules and look functions up; those marked with ``()`` are called."""
+def _warm_up(names: Sequence[str]) -> str:
+    """Import modules and call functions; return "" or why that failed."""
     for name in names:
+        module, _, function = name.partition(":")
         try:
-            module_name, _, attribute = name.removesuffix("()").partition(":")
-            module = importlib.import_module(module_name)
-            if not attribute:
-                continue
-            function = getattr(module, attribute)
-            if name.endswith("()"):
-                function()
-            else:
-                functions[name] = function
-        except Exception as error:  # noqa: BLE001 - becomes a typed outcome in the parent
-            return {"failed": f"{name.removesuffix('()')}: {_describe(error)}"}
-    return {"ready": ""}
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
+        except Exception as error:  # noqa: BLE001 - reported by the parent
+            return f"{name}: {_describe(error)}"
+    return ""
 
 
-def _run_checks(message: dict[str, Any], functions: dict[str, Callable[..., Any]], replies: int) -> None:
-    function, fuse_s = functions[message["function"]], message["deadline_s"] + SELF_DESTRUCT_GRACE_S
+def _load(name: str) -> tuple[Any, str]:
+    """Import a function; return it and "", or None and why that failed."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute), ""
+    except Exception as error:  # noqa: BLE001 - becomes a typed outcome in the parent
+        return None, f"{name}: {_describe(error)}"
+
+
+def _run_checks(message: dict[str, Any], function: Callable[..., Any], shared: list[Any], parent: socket.socket) -> None:
     for index, arguments in enumerate(message["checks"]):
-        signal.setitimer(signal.ITIMER_REAL, fuse_s)
-        line, out_of_memory = _run_check(index, function, arguments)
+        signal.setitimer(signal.ITIMER_REAL, message["deadline_s"] + SELF_DESTRUCT_GRACE_S)
+        line, out_of_memory = _run_check(index, function, [*shared, *arguments])
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _write(replies, line)
+        parent.sendall(line)
         if out_of_memory:
             os._exit(1)  # what is left of this process is not to be trusted
 
@@ -190,7 +185,5 @@ def _encode(reply: Any) -> bytes:
     return json.dumps(reply, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _write(replies: int, line: bytes) -> None:
-    view = memoryview(line)
-    while view:
-        view = view[os.write(replies, view) :]
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,147 @@
+"""The sandbox: runs functions in killable worker processes, and always comes back.
+
+Not a security boundary: a worker runs with this user's rights. It is a boundary against what takes for ever, eats the
+memory, holds the interpreter lock or crashes the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+
+from hero_rl.errors import InputError
+from hero_rl.loop import in_background, in_the_background, is_background, run_sync
+from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats
+from hero_rl.sandbox.pool import Batch, Pool
+from hero_rl.sandbox.worker import MAX_MESSAGE_BYTES
+
+_CLOSE_TIMEOUT_S = 10.0
+
+
+class Sandbox:
+    """A pool of owned worker processes that run ``module:function`` on plain data under a hard deadline.
+
+    Workers start at the first call (or by ``warm``), neither forked from this process nor importing its ``__main__``. Safe to
+    use from several threads and event loops. In a forked child it starts workers of its own.
+
+    >>> from hero_rl.loop import run_sync
+    >>> with Sandbox(SandboxSettings(workers=1)) as sandbox:
+    ...     [outcome.value for outcome in run_sync(sandbox.run("math:factorial", [[3], [5]]))]
+    [6, 120]
+    """
+
+    def __init__(self, settings: SandboxSettings | None = None):
+        self.settings = settings or SandboxSettings()
+        self._closed = False
+        self._pool: Pool | None = None
+
+    async def run(
+        self,
+        function: str,
+        arguments: Sequence[Sequence[Plain]],
+        /,
+        *,
+        shared: Sequence[Plain] = (),
+        deadline_s: float | None = None,
+    ) -> list[Outcome]:
+        """Return one outcome for each element of ``arguments``, in order; cancelling it drops the calls that have not begun.
+
+        Args:
+            function: what to call, as ``"package.module:function"``; imported in the worker before the clock starts.
+            arguments: the last positional arguments of each call: what JSON can say (a tuple arrives as a list).
+            shared: the first positional arguments of all calls, sent to each worker once.
+            deadline_s: seconds of wall time for each call, from its dispatch; None: the sandbox's setting.
+
+        Raises:
+            InputError: ``function`` is not importable by a worker, ``arguments`` are not plain data, or the sandbox is
+                closed. What happens *in* a call never raises: it is an outcome.
+        """
+        module, _, attribute = function.partition(":")
+        if not module or not attribute or module == "__main__":
+            raise InputError(
+                f"sandbox: function={function!r} cannot be imported by a worker: "
+                "give 'package.module:function' of an importable module (not __main__)"
+            )
+        if deadline_s is not None and not deadline_s > 0:
+            raise InputError(f"sandbox: deadline_s={deadline_s!r} must be greater than 0")
+        calls = [_as_json(one) for one in arguments]
+        batch = Batch((function, _as_json(shared)), calls, deadline_s or self.settings.deadline_s)
+        self._check_open()
+        return await in_the_background(self._run(batch)) if batch.calls else []
+
+    def warm(self) -> None:
+        """Start all workers now and wait until they are warmed up.
+
+        Raises:
+            SignalError: a worker did not start.
+        """
+        self._check_open()
+        run_sync(self._warm())
+
+    @property
+    def stats(self) -> SandboxStats:
+        """Counts so far; ``str()`` of it is one line."""
+        return self._pool.stats() if self._pool else SandboxStats()
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of the process that workers are forked from, and of the workers alive now."""
+        return self._pool.pids() if self._pool else []
+
+    def close(self) -> None:
+        """Kill and reap all workers; safe to call twice. Checks still waiting get the outcome ``crash``."""
+        self._closed = True
+        pool = self._pool
+        if pool is not None and is_background(pool.loop):
+            closed = asyncio.run_coroutine_threadsafe(pool.close(), pool.loop)
+            if not in_background():
+                with suppress(TimeoutError):
+                    closed.result(_CLOSE_TIMEOUT_S)
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _run(self, batch: Batch) -> list[Outcome]:
+        return await self._open().run(batch)
+
+    async def _warm(self) -> None:
+        await self._open().warm()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("this sandbox is closed: make a new one")
+
+    def _open(self) -> Pool:
+        """Return the pool; a forked process, whose background loop is another, gets a new one."""
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        if self._pool is None or self._pool.loop is not loop:
+            if self._pool is not None:
+                _left_behind.append(self._pool)  # of the parent of a forked process: its workers are not ours to close
+            self._pool = Pool(self.settings, loop)
+            weakref.finalize(self, _close_soon, self._pool).atexit = False
+        return self._pool
+
+
+_left_behind: list[Pool] = []
+
+
+def _close_soon(pool: Pool) -> None:
+    if is_background(pool.loop) and not pool.closed:
+        asyncio.run_coroutine_threadsafe(pool.close(), pool.loop)
+
+
+def _as_json(arguments: Sequence[Plain]) -> str:
+    try:
+        text = json.dumps(list(arguments), separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"sandbox: arguments must be plain data that JSON can say ({error})") from error
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise InputError(f"sandbox: arguments of {len(text)} bytes; the limit is {MAX_MESSAGE_BYTES}")
+    return text
