@@ -70,8 +70,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         print(lead(report), f"({report.seconds:.0f} s)")
     show(reports)
     first = next(iter(reports.values()))
-    for kind in dict.fromkeys(one.attack.kind for one in first.accepted):
-        rows = [accepted_row(one) for one in first.accepted if one.attack.kind == kind]
+    for kind, found in first.accepted_by_kind().items():
+        rows = [accepted_row(one) for one in found]
         print(f"\naccepted by {first.verifier}: {kind} ({len(rows)})")
         for row in rows[: options.list]:
             print(f"  {Path(str(row['row'])).name}  {row['answer']!r:.100} for {row['reference']!r:.80}")

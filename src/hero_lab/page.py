@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hero_lab.compare import ArmSummary, Difference, Result, curve, estimate_json, paired_difference, summarize, tags
 from hero_lab.results import without_nan
 from hero_rl.measures import Estimate
-from hero_rl.report import Table
+from hero_rl.report import Section, Table, write_folder
 from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows
-from hero_rl.report.folder import Part, write_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +122,7 @@ def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Pa
     settings, versions = results[0]["settings"], results[0]["versions"]
     seeds = sorted({result["settings"]["seed"] for result in results})
     parts = [
-        Part(
+        Section(
             heading="While they learn",
             name="curves",
             figure=learning_curves(results),
@@ -138,9 +137,9 @@ def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Pa
         table = Table(
             header=HEADER, rows=rows, note=f"{TABLE_NOTE.format(samples=settings['held_out_samples'])} Intervals are {unit}."
         )
-        parts.append(Part(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
+        parts.append(Section(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
     parts += _difference_parts(results)
-    parts.append(Part(heading="The reward model", table=_reward_model_table(results)))
+    parts.append(Section(heading="The reward model", table=_reward_model_table(results)))
     parts += _learned_verifier_parts(results)
     lead = (
         f"Tiny models trained from scratch, {settings['regime']} regime, {settings['tier']} reward model, "
@@ -150,7 +149,7 @@ def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Pa
     return write_folder(folder, "hero lab", lead, parts, numbers(results), footer=footer)
 
 
-def _difference_parts(results: Sequence[Result]) -> list[Part]:
+def _difference_parts(results: Sequence[Result]) -> list[Section]:
     found = differences(results)
     if not found:
         return []
@@ -159,7 +158,7 @@ def _difference_parts(results: Sequence[Result]) -> list[Part]:
         how = "T=1" if difference.metric == "accuracy" else "greedy"
         rows[f"{difference.label} − {difference.baseline} ({difference.tag}, {how})"] = difference.estimate
     return [
-        Part(
+        Section(
             heading=f"{found[0].label} against each other arm, paired",
             text=f"Same prompts, same seeds, same sampling noise. Right of the dashed line {found[0].label} is ahead.",
             name="differences",
@@ -179,7 +178,7 @@ def _reward_model_table(results: Sequence[Result]) -> Table:
     )  # fmt: skip
 
 
-def _learned_verifier_parts(results: Sequence[Result]) -> list[Part]:
+def _learned_verifier_parts(results: Sequence[Result]) -> list[Section]:
     """What the learned verifier is worth before training, and on what each rule made the policy write."""
     facts = {r["settings"]["seed"]: r["learned_verifier"] for r in results if "learned_verifier" in r}
     if not facts:
@@ -188,7 +187,7 @@ def _learned_verifier_parts(results: Sequence[Result]) -> list[Part]:
     rows = [[f"seed {seed}", *(fact[name] for name in columns)] for seed, fact in sorted(facts.items())]
     header = ("", "AUROC", "AUROC where the strict one rejects", "recall", "FPR", "precision")
     note = "Hard prompts of the rm_test problems, the starting policy's responses. Trained and calibrated on other problems."
-    parts = [Part(heading="The learned verifier", table=Table(header=header, rows=rows, note=note))]
+    parts = [Section(heading="The learned verifier", table=Table(header=header, rows=rows, note=note))]
     after: list[list[str | float | None]] = []
     for result in results:
         for tag in tags([result]):
@@ -199,4 +198,4 @@ def _learned_verifier_parts(results: Sequence[Result]) -> list[Part]:
                 after.append([f"{result['settings']['label']}, seed {result['settings']['seed']}, {tag}", *pairs])
     header = ("", "precision, start", "precision, end", "FPR, start", "FPR, end")
     note = "Of the verdicts that the rule was trained on, by the oracle, held-out prompts. Precision that falls: it was fooled."
-    return [*parts, Part(heading="Was the verifier fooled?", table=Table(header=header, rows=after, note=note))]
+    return [*parts, Section(heading="Was the verifier fooled?", table=Table(header=header, rows=after, note=note))]

@@ -183,7 +183,7 @@ def _draw_phase(
                   weight="bold" if clear else "normal")  # fmt: skip
     axes.set_xlim(-0.5, len(grid.x[1]) - 0.5)
     axes.set_ylim(-0.5, len(grid.y[1]) - 0.5)
-    dress(axes, Panel(title=title, curves=()), grid.x[0].replace("_", " "))
+    dress(axes, title, grid.x[0].replace("_", " "))
     axes.set_ylabel(grid.y[0].replace("_", " "), color=NEUTRAL)
     axes.grid(False)
     axes.tick_params(labelsize=8, length=0)

@@ -1,4 +1,4 @@
-"""An attack as a page: the rates first, then what got through."""
+"""An attack as a page: the rates first, then the accepted attacks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hero_rl.attacks.run import Accepted, AttackReport, KindReport, Trade
-from hero_rl.files import write_text
 from hero_rl.measures import Estimate
-from hero_rl.report import Section, Table, render_page
-from hero_rl.report.folder import Part, write_folder
+from hero_rl.report import Section, Table, interval, write_folder, write_page
 
 HEADER = ("attacks", "tried", "accepted", "rate", "rejected", "abstained", "failed", "references fooled")
 SHOWN = 20
@@ -35,13 +33,12 @@ def write_attack(path: Path, reports: Sequence[AttackReport], *, source: str, co
         MissingDependencyError: jinja2 is not installed.
     """
     title = f"Attack on {', '.join(report.verifier for report in reports)} with {source}"
-    parts = [part for report in reports for part in attack_parts(report, named=len(reports) > 1)]
+    sections = [section for report in reports for section in attack_sections(report, named=len(reports) > 1)]
     words = "\n".join(lead(report) for report in reports)
     if path.suffix == ".html":
-        sections = [Section(heading=part.heading, text=part.text, table=part.table) for part in parts]
-        return write_text(path, render_page(title, words, sections, footer=command))
+        return write_page(path, title, words, sections, footer=command)
     numbers = {"attacks": [report.to_json(examples=SHOWN) for report in reports]}
-    return write_folder(path, title, words, parts, numbers, footer=command)
+    return write_folder(path, title, words, sections, numbers, footer=command)
 
 
 def lead(report: AttackReport) -> str:
@@ -51,44 +48,38 @@ def lead(report: AttackReport) -> str:
         f"{report.verifier} accepted {total.accepted:,} of {total.tried:,} wrong answers ({rate(total.rate)}), and at "
         f"least one on {total.fooled:,} of {report.references:,} references."
     )
-    if report.labelled is not None:
-        text += (
-            f" On labelled responses: recall {share(report.labelled.recall)}, false positive rate {share(report.labelled.fpr)}."
-        )
+    if (trade := report.labelled) is not None:
+        text += f" On labelled responses: recall {interval(trade.recall)}, false positive rate {interval(trade.fpr)}."
     return text
 
 
-def attack_parts(report: AttackReport, *, named: bool = False, shown: int = SHOWN) -> list[Part]:
-    """Return the sections of one attack; ``named``: with the verifier's name in the headings.
+def attack_sections(report: AttackReport, *, named: bool = False, shown: int = SHOWN) -> list[Section]:
+    """Return the sections of one attack, with at most ``shown`` accepted attacks per kind.
 
-    At most ``shown`` accepted attacks of each kind are listed.
+    ``named`` puts the verifier's name into the headings.
     """
     of = f" {report.verifier}" if named else ""
     note = NOTE
     if report.reasons:
         note += " Abstentions by reason: " + ", ".join(f"{reason} {count:,}" for reason, count in report.reasons.items()) + "."
     rows = [kind_cells(one) for one in (*report.groups[::-1], *report.kinds)]
-    parts = [Part(heading=f"How easily{of or ' it'} is fooled", table=Table(header=HEADER, rows=rows, note=note))]
+    sections = [Section(heading=f"How easily{of or ' it'} is fooled", table=Table(header=HEADER, rows=rows, note=note))]
     if report.labelled is not None:
         note = "Of right responses the share accepted is the recall; of wrong ones, the false positive rate."
         table = Table(header=("labelled responses", "count", "accepted"), rows=trade_rows(report.labelled), note=note)
-        parts.append(Part(heading=f"The other side: labelled responses{of and ' to' + of}", table=table))
-    for kind in dict.fromkeys(one.attack.kind for one in report.accepted):
-        found = [one for one in report.accepted if one.attack.kind == kind]
-        cells = [_accepted_cells(one) for one in found[:shown]]
-        header = ("row", "problem", "reference", "attack", "wrong answer", "the verifier says")
+        sections.append(Section(heading=f"The other side: labelled responses{of and ' to' + of}", table=table))
+    header = ("row", "problem", "reference", "attack", "wrong answer", "the verifier says")
+    for kind, found in report.accepted_by_kind().items():
         more = f"{len(found) - shown:,} more of this kind are not shown." if len(found) > shown else ""
-        heading = f"Accepted{of and ' by' + of}: {kind}"
-        parts.append(Part(heading=heading, table=Table(header=header, rows=cells, wrap=True, note=more)))
-    return parts
+        table = Table(header=header, rows=[_accepted_cells(one) for one in found[:shown]], wrap=True, note=more)
+        sections.append(Section(heading=f"Accepted{of and ' by' + of}: {kind}", table=table))
+    return sections
 
 
 def _accepted_cells(one: Accepted) -> list[str]:
-    target, verdict = one.target, one.verdict
-    said = f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason
-    return [
-        text[:MAX_TEXT] for text in (target.where, target.problem, target.reference, one.attack.name, one.attack.answer, said)
-    ]
+    target = one.target
+    texts = (target.where, target.problem, target.reference, one.attack.name, one.attack.answer, one.said)
+    return [text[:MAX_TEXT] for text in texts]
 
 
 def kind_cells(one: KindReport) -> list[str | float | None]:
@@ -99,20 +90,12 @@ def kind_cells(one: KindReport) -> list[str | float | None]:
 
 def trade_rows(trade: Trade) -> list[list[str | float | None]]:
     """Return rows of right and wrong labelled responses."""
-    return [["right", trade.right, share(trade.recall)], ["wrong", trade.wrong, share(trade.fpr)]]
+    return [["right", trade.right, interval(trade.recall)], ["wrong", trade.wrong, interval(trade.fpr)]]
 
 
 def rate(estimate: Estimate) -> str:
-    """Return a small share as a percentage with its interval; a dash where it is unknown."""
+    """Return a small share as a percentage with its interval; a dash if it is unknown."""
     if math.isnan(estimate.value):
         return "–"
     text = f"{100 * estimate.value:.3g}%"
     return text if math.isnan(estimate.low) else f"{text} [{100 * estimate.low:.2g}, {100 * estimate.high:.2g}]"
-
-
-def share(estimate: Estimate) -> str:
-    """Return a share with its interval; a dash where it is unknown."""
-    if math.isnan(estimate.value):
-        return "–"
-    text = f"{estimate.value:.3f}"
-    return text if math.isnan(estimate.low) else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from hero_rl.errors import InputError, SignalError
 from hero_rl.measures import Estimate
 from hero_rl.measures.closed_form import UNKNOWN, share_interval
 from hero_rl.pipeline import too_many_failures
+from hero_rl.report import json_values
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
 
 CHUNK = 512
@@ -40,6 +40,11 @@ class Accepted(NamedTuple):
     target: Target
     attack: Wrong
     verdict: Verdict
+
+    @property
+    def said(self) -> str:
+        """The verifier's reason, and what it compared."""
+        return f"{self.verdict.reason}: {self.verdict.detail}" if self.verdict.detail else self.verdict.reason
 
 
 class KindReport(NamedTuple):
@@ -93,19 +98,20 @@ class AttackReport:
         return self.groups[-1]
 
     def to_json(self, *, examples: int = 5) -> dict[str, Any]:
-        """Return JSON values, with so many accepted attacks of each kind; NaN is null."""
-        shown: Counter[str] = Counter()
-        found = []
-        for one in self.accepted:
-            shown[one.attack.kind] += 1
-            if shown[one.attack.kind] <= examples:
-                found.append(accepted_row(one))
-        return {
+        """Return JSON values, with so many accepted attacks per kind; NaN is null."""
+        return json_values({
             "verifier": self.verifier, "references": self.references, "problems": self.problems,
-            "seconds": round(self.seconds, 2), "total": _plain(self.total), "groups": [_plain(one) for one in self.groups],
-            "kinds": [_plain(one) for one in self.kinds], "labelled": None if self.labelled is None else _plain(self.labelled),
-            "abstentions": self.reasons, "accepted": found,
-        }  # fmt: skip
+            "seconds": round(self.seconds, 2), "total": self.total, "groups": self.groups, "kinds": self.kinds,
+            "labelled": self.labelled, "abstentions": self.reasons,
+            "accepted": [accepted_row(one) for found in self.accepted_by_kind().values() for one in found[:examples]],
+        })  # fmt: skip
+
+    def accepted_by_kind(self) -> dict[str, list[Accepted]]:
+        """Return the accepted attacks of each kind, in the order they were found."""
+        found: dict[str, list[Accepted]] = {}
+        for one in self.accepted:
+            found.setdefault(one.attack.kind, []).append(one)
+        return found
 
 
 def attack(
@@ -258,9 +264,3 @@ def accepted_row(one: Accepted) -> dict[str, object]:
         "response": one.attack.response, "correct": 0, "verdict": 1, "attack": one.attack.kind, "attack_name": one.attack.name,
         "answer": one.attack.answer, "reason": one.verdict.reason, "detail": one.verdict.detail, "row": one.target.where,
     }  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return {name: _plain(entry) for name, entry in value._asdict().items()}
-    return None if isinstance(value, float) and math.isnan(value) else value

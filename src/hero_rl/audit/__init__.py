@@ -1,4 +1,4 @@
-"""Before training: how far verifier and reward model can be relied on, and what a rule would make of them.
+"""Before training: how reliable verifier and reward model are, and what a rule would do with them.
 
 read_table   a rollouts file to numbers, in one pass
 audit        numbers to findings

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hero_rl.audit.reward_models import auroc_of_groups
 from hero_rl.audit.table import Table
-from hero_rl.measures import Estimate, pair_counts
-from hero_rl.measures.closed_form import UNKNOWN, mean_of_clusters
-from hero_rl.types import FloatArray
+from hero_rl.measures import Estimate
+from hero_rl.measures.closed_form import mean_of_clusters
+from hero_rl.types import FloatArray, IntArray
 
 POINTS = 30
-"""Points of a curve; more training steps are put together."""
+"""Most points of a curve; more training steps share points."""
 
 
 class Trend(NamedTuple):
@@ -30,12 +31,12 @@ class Trend(NamedTuple):
 
     @property
     def rose(self) -> bool:
-        """The last third lies above the first, intervals apart."""
+        """Whether the last third lies above the first, intervals apart."""
         return self.last.low > self.first.high
 
     @property
     def fell(self) -> bool:
-        """The last third lies below the first, intervals apart."""
+        """Whether the last third lies below the first, intervals apart."""
         return self.last.high < self.first.low
 
 
@@ -47,12 +48,10 @@ class Sign(NamedTuple):
 
 
 def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Trend]:
-    """The curves that can be drawn; empty without a column `step`, or with a single step in it."""
+    """Return the curves that can be drawn; none without a column `step`, or with a single step in it."""
     if np.unique(table.steps[~np.isnan(table.steps)]).size < 2:
         return []
     known = table.where(~np.isnan(table.steps))
-    # the responses of one prompt at one step are one cluster
-    points = _points(known.steps)
     measured: dict[str, FloatArray] = {}
     if scorer:
         measured["mean score"] = known.scores[scorer]
@@ -61,17 +60,30 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
         measured["verifier pass"] = np.where(np.isnan(verdict), 0.0, verdict > 0.0)
     if known.labelled:
         measured["accuracy by label"] = known.labels
-    measured["characters"] = known.chars
-    measured["repetition"] = known.repetition
-    found = [_trend(name, values, known, points) for name, values in measured.items()]
+    measured |= {"characters": known.chars, "repetition": known.repetition}
+    # equal numbers of distinct steps per point; the responses to one prompt at one step are a cell
+    distinct, step = np.unique(known.steps, return_inverse=True)
+    point = step * min(POINTS, distinct.size) // distinct.size
+    cell = np.unique(step * known.prompts + known.groups, return_inverse=True)[1]
+    first_row = np.unique(cell, return_index=True)[1]
+
+    def trend(name: str, mean: FloatArray, of_cell: FloatArray) -> Trend:
+        third, step_of_cell = max(1, distinct.size // 3), step[first_row]
+        first, last = of_cell[step_of_cell < third], of_cell[step_of_cell >= distinct.size - third]
+        steps = _means(known.steps, point)
+        return Trend(name, steps, mean, mean_of_clusters(first), mean_of_clusters(last))
+
+    found = [trend(name, _means(values, point), _means(values, cell)) for name, values in measured.items()]
     truth = known.labels if known.labelled else measured.get("verifier pass")
     if scorer and truth is not None:
-        found.append(_ranking_trend(known.scores[scorer], truth, known, points))
+        scores = known.scores[scorer]
+        of_cell = auroc_of_groups(scores, truth == 1.0, cell, ~np.isnan(scores) & ~np.isnan(truth))
+        found.append(trend("AUROC inside prompts", _means(of_cell, point[first_row]), of_cell))
     return found
 
 
 def signs(found: list[Trend]) -> list[Sign]:
-    """What in the curves smells of hacking; empty where nothing does."""
+    """Return the signs of hacking in the curves."""
     by_name = {trend.name: trend for trend in found}
     out: list[Sign] = []
     score = by_name.get("mean score")
@@ -88,57 +100,11 @@ def signs(found: list[Trend]) -> list[Sign]:
     return out
 
 
-def _points(steps: FloatArray) -> np.ndarray:
-    """The point of each row: equal numbers of distinct steps a point."""
-    distinct, place = np.unique(steps, return_inverse=True)
-    return place * min(POINTS, distinct.size) // distinct.size
-
-
-def _cells(table: Table) -> np.ndarray:
-    """The responses of one prompt at one step: a cluster."""
-    step = np.unique(table.steps, return_inverse=True)[1]
-    return np.unique(step * table.prompts + table.groups, return_inverse=True)[1]
-
-
-def _trend(name: str, values: FloatArray, table: Table, points: np.ndarray) -> Trend:
+def _means(values: FloatArray, places: IntArray) -> FloatArray:
+    """Return the mean of the known values of each place."""
     known = ~np.isnan(values)
-    count = np.bincount(points, weights=known)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(points, weights=np.where(known, values, 0.0)) / count
-    cells = _cells(table)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        of_cell = np.bincount(cells, weights=np.where(known, values, 0.0)) / np.bincount(cells, weights=known)
-    return _with_ends(name, mean, of_cell, table, points, cells)
-
-
-def _ranking_trend(scores: FloatArray, truth: FloatArray, table: Table, points: np.ndarray) -> Trend:
-    known = ~np.isnan(scores) & ~np.isnan(truth)
-    cells = _cells(table)
-    counts = pair_counts(scores[known], truth[known] == 1.0, cells[known])
-    of_cell = np.full(int(cells.max()) + 1, np.nan)
-    mixed = counts.pairs > 0
-    of_cell[cells[known][counts.first[mixed]]] = counts.won[mixed] / counts.pairs[mixed]
-    first_row = np.unique(cells, return_index=True)[1]
-    mean = np.array([_mean(of_cell[points[first_row] == point]) for point in range(int(points.max()) + 1)])
-    return _with_ends("AUROC inside prompts", mean, of_cell, table, points, cells)
-
-
-def _with_ends(name: str, mean: FloatArray, of_cell: FloatArray, table: Table, points: np.ndarray, cells: np.ndarray) -> Trend:
-    steps = np.bincount(points, weights=table.steps) / np.bincount(points)
-    distinct = np.unique(table.steps)
-    step_of_cell = table.steps[np.unique(cells, return_index=True)[1]]
-    third = max(1, distinct.size // 3)
-    first, last = of_cell[step_of_cell <= distinct[third - 1]], of_cell[step_of_cell >= distinct[-third]]
-    return Trend(name, steps, mean, _estimate(first), _estimate(last))
-
-
-def _estimate(values: FloatArray) -> Estimate:
-    return mean_of_clusters(values) if (~np.isnan(values)).any() else UNKNOWN
-
-
-def _mean(values: FloatArray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    with np.errstate(invalid="ignore"):
+        return np.bincount(places, weights=np.where(known, values, 0.0)) / np.bincount(places, weights=known)
 
 
 def _change(trend: Trend) -> str:

@@ -17,10 +17,10 @@ LENGTH_ROWS = 200_000
 
 
 class RankingSpread(NamedTuple):
-    """How the AUROC inside prompts is spread over the prompts (the paper's B.1)."""
+    """The distribution over prompts of the AUROC inside each prompt (the paper's B.1)."""
 
     prompts: int
-    """Prompts with right and wrong responses: the others cannot say anything."""
+    """Prompts with right and wrong responses; the others have no AUROC."""
     mean: Estimate
     median: float
     above_70: float
@@ -30,22 +30,22 @@ class RankingSpread(NamedTuple):
     near_chance: float
     """Share between 0.4 and 0.6."""
     auroc_P: FloatArray
-    """One a mixed prompt."""
+    """Shape (mixed prompts,)."""
 
 
 class RewardModelReport(NamedTuple):
-    """One reward model against the truth that there is: labels, or else a verifier's verdicts."""
+    """One reward model against labels, or against a verifier's verdicts if there are none."""
 
     name: str
     truth: str
     """``labels``, or the name of the verifier that stands in for them: its misses pull every AUROC towards 0.5."""
     missing: int
     overall: Estimate
-    """AUROC over all rows; it also credits knowing which prompts are easy."""
+    """AUROC over all rows; it also rewards knowing which prompts are easy."""
     within: RankingSpread
     rejected: Estimate
-    """AUROC inside prompts among the responses that the verifier rejects, by label: whether the band around 0 can help. It
-    finds the right answers that the verifier missed, or it does not."""
+    """AUROC inside prompts among the responses that the verifier rejects, by label: does the score find the right answers
+    that the verifier missed?"""
     accepted: Estimate
     """The same among those the verifier accepts."""
     calibration: list[CalibrationBin]
@@ -55,37 +55,52 @@ class RewardModelReport(NamedTuple):
     sigma: FloatArray
     """Shape (P,), the spread of the scores inside each prompt (Eq. 4)."""
     p_squashed: float
-    """Share of the scores inside [0, 1]: 1.0 smells of a sigmoid that somebody left on."""
+    """Share of the scores inside [0, 1]; 1.0 suggests that a server applies a sigmoid."""
 
 
 def reward_model_report(table: Table, name: str, *, verifier: str | None) -> RewardModelReport:
-    """What can be said of one reward model.
+    """Measure one reward model.
 
     Args:
         table: the file.
         name: of the reward model.
-        verifier: whose strata to look into, and whose verdicts stand in for labels where there are none; None: nobody's.
+        verifier: gives the strata, and the truth where there are no labels; None: there is none.
     """
     scores, groups = table.scores[name], table.groups
-    truth, what = _truth(table, verifier)
-    known = ~np.isnan(scores) & ~np.isnan(truth)
-    right = truth == 1.0
-    per_prompt = np.full(table.prompts, np.nan)
-    if known.any():
-        _auroc_of_prompts(per_prompt, scores, right, groups, known)
+    truth, source = _truth(table, verifier)
+    has_score = ~np.isnan(scores)
+    known, right = has_score & ~np.isnan(truth), truth == 1.0
+
+    def inside(accepted: bool) -> Estimate:
+        if verifier is None or not table.labelled:
+            return UNKNOWN
+        return mean_of_clusters(auroc_of_groups(scores, right, groups, known & ((table.verdicts[verifier] > 0.0) == accepted)))
+
+    moments = group_moments(scores, Groups(groups, table.prompts))
     return RewardModelReport(
         name=name,
-        truth=what,
-        missing=int(np.isnan(scores).sum()),
+        truth=source,
+        missing=int((~has_score).sum()),
         overall=auroc_interval(scores[known], right[known], groups[known]) if known.any() else UNKNOWN,
-        within=_spread(per_prompt),
-        rejected=_inside(table, name, verifier, accepted=False),
-        accepted=_inside(table, name, verifier, accepted=True),
+        within=_spread(auroc_of_groups(scores, right, groups, known)),
+        rejected=inside(accepted=False),
+        accepted=inside(accepted=True),
         calibration=_by_tenths(scores[known], right[known]),
         length_bias=_length_bias(scores, table.chars, right, groups, known),
-        sigma=_sigma(scores, groups),
-        p_squashed=float(((scores >= 0.0) & (scores <= 1.0))[~np.isnan(scores)].mean()) if known.any() else float("nan"),
+        sigma=moments.std_P[moments.count_P >= 2],
+        p_squashed=float(((scores >= 0.0) & (scores <= 1.0))[has_score].mean()) if known.any() else float("nan"),
     )
+
+
+def auroc_of_groups(scores_B: FloatArray, right_B: BoolArray, groups_B: IntArray, among_B: BoolArray) -> FloatArray:
+    """Return the AUROC inside each group, among some rows; NaN for a group without right and wrong ones."""
+    found = np.full(int(groups_B.max()) + 1, np.nan)
+    if among_B.any():
+        groups = groups_B[among_B]
+        counts = pair_counts(scores_B[among_B], right_B[among_B], groups)
+        mixed = counts.pairs > 0
+        found[groups[counts.first[mixed]]] = counts.won[mixed] / counts.pairs[mixed]
+    return found
 
 
 def _truth(table: Table, verifier: str | None) -> tuple[FloatArray, str]:
@@ -97,46 +112,31 @@ def _truth(table: Table, verifier: str | None) -> tuple[FloatArray, str]:
     return np.where(np.isnan(verdict), np.nan, verdict > 0.0), verifier
 
 
-def _auroc_of_prompts(per_prompt: FloatArray, scores: FloatArray, right: BoolArray, groups: IntArray, rows: BoolArray) -> None:
-    counts = pair_counts(scores[rows], right[rows], groups[rows])
-    mixed = counts.pairs > 0
-    per_prompt[groups[rows][counts.first[mixed]]] = counts.won[mixed] / counts.pairs[mixed]
+def _spread(auroc_P: FloatArray) -> RankingSpread:
+    known = auroc_P[~np.isnan(auroc_P)]
 
+    def share(rows: BoolArray) -> float:
+        return float(rows.mean()) if known.size else float("nan")
 
-def _spread(per_prompt: FloatArray) -> RankingSpread:
-    known = per_prompt[~np.isnan(per_prompt)]
-    if not known.size:
-        return RankingSpread(0, UNKNOWN, float("nan"), float("nan"), float("nan"), float("nan"), known)
-    near = (known >= 0.4) & (known <= 0.6)
     return RankingSpread(
-        int(known.size), mean_of_clusters(known), float(np.median(known)), float((known > 0.7).mean()),
-        float((known >= 0.9).mean()), float(near.mean()), known,
+        prompts=int(known.size), mean=mean_of_clusters(known), median=float(np.median(known)) if known.size else float("nan"),
+        above_70=share(known > 0.7), above_90=share(known >= 0.9), near_chance=share((known >= 0.4) & (known <= 0.6)),
+        auroc_P=known,
     )  # fmt: skip
-
-
-def _inside(table: Table, name: str, verifier: str | None, *, accepted: bool) -> Estimate:
-    if verifier is None or not table.labelled:
-        return UNKNOWN
-    yes = table.verdicts[verifier] > 0.0
-    rows = (yes if accepted else ~yes) & ~np.isnan(table.labels) & ~np.isnan(table.scores[name])
-    if not rows.any():
-        return UNKNOWN
-    per_prompt = np.full(table.prompts, np.nan)
-    _auroc_of_prompts(per_prompt, table.scores[name], table.labels == 1.0, table.groups, rows)
-    return mean_of_clusters(per_prompt)
 
 
 def _by_tenths(scores: FloatArray, right: BoolArray) -> list[CalibrationBin]:
     if not scores.size:
         return []
     order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, min(BINS, scores.size)) if part.size]
+    parts = np.array_split(order, min(BINS, scores.size))
     return [
         CalibrationBin(
-            float(scores[part[0]]), float(scores[part[-1]]), float(part.size), float("nan"), float(right[part].mean())
+            low=float(scores[part[0]]), high=float(scores[part[-1]]), rows=float(part.size), mean_p=float("nan"),
+            share=float(right[part].mean()),
         )
         for part in parts
-    ]
+    ]  # fmt: skip
 
 
 def _length_bias(scores: FloatArray, chars: FloatArray, right: BoolArray, groups: IntArray, known: BoolArray) -> float:
@@ -144,8 +144,3 @@ def _length_bias(scores: FloatArray, chars: FloatArray, right: BoolArray, groups
     if not rows.size:
         return float("nan")
     return within_correlation(scores[rows], chars[rows], groups[rows] * 2 + right[rows])
-
-
-def _sigma(scores: FloatArray, groups: IntArray) -> FloatArray:
-    moments = group_moments(scores, Groups(groups, int(groups.max()) + 1))
-    return moments.std_P[moments.count_P >= 2]

@@ -1,4 +1,4 @@
-"""What a reward rule would do with these rollouts: where rewards lie, how prompts weigh, whose opinion the update is."""
+"""A reward rule on these rollouts: where rewards lie, how prompts weigh, how much of the update is reward-model opinion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from hero_rl.audit.table import Table
 from hero_rl.pipeline import Batch, Signals, assemble
 from hero_rl.rewards import SCALES, RewardRule, Scale, check_scale, group_advantages
-from hero_rl.rewards.diagnostics import TIED, GroupShares, Strata, group_shares, split_strata
+from hero_rl.rewards.diagnostics import TIED, GroupShares, group_shares, split_strata
 from hero_rl.rewards.groups import Groups, group_min_max
 from hero_rl.types import BoolArray, FloatArray, IntArray
 
@@ -20,13 +20,13 @@ class ScaleReport(NamedTuple):
 
     scale: Scale
     mixed_correct: float
-    """Mean |advantage| of the correct responses of mixed prompts; NaN where there is none. So the next three."""
+    """Mean |advantage| of the correct responses to mixed prompts; NaN without any. The next three are alike."""
     mixed_incorrect: float
     all_correct: float
     all_wrong: float
     opinion: float
-    """Share of the update that is reward-model opinion: an advantage is what it would be for the bare verdict plus the rest,
-    and this is the rest's share of the summed sizes of both."""
+    """Share of the update from the reward model: an advantage is that of the bare verdict plus a rest, and this is the
+    rest's share of the summed sizes of both."""
     warning: str | None
 
 
@@ -39,9 +39,9 @@ class RuleReport(NamedTuple):
     rewards: FloatArray
     """Shape (B,)."""
     correct: BoolArray
-    """Shape (B,), whose band each reward lies in."""
+    """Shape (B,), whether the verdict is "correct"."""
     at_edge: float
-    """Share of the responses whose stratum has no spread (one member, or all tied): the score says nothing there."""
+    """Share of the responses whose stratum has one member or is tied: the score says nothing there."""
     weights: FloatArray
     """Shape (P,)."""
     sigma_mean: float
@@ -49,20 +49,20 @@ class RuleReport(NamedTuple):
 
 
 def verifier_alone(table: Table, verifier: str) -> GroupShares:
-    """Prompts by what ``verifier`` says of their responses, with its verdict as the reward."""
+    """Return the shares of the prompts with ``verifier``'s verdict as the reward."""
     verdicts, groups = table.verdicts[verifier], Groups(table.groups, table.prompts)
     advantages = group_advantages((verdicts > 0.0).astype(np.float64), table.groups)
     return group_shares(verdicts, advantages, groups)
 
 
 def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer: str | None) -> RuleReport:
-    """What ``rule`` does with the file, with this verifier and this reward model.
+    """Apply ``rule`` to the file.
 
     Args:
         table: the file.
         rule: from ``hero_rl.rewards``.
-        verifier: whose verdicts; None where the rule needs none.
-        scorer: whose scores; None where the rule needs none.
+        verifier: gives the verdicts; None if the rule needs none.
+        scorer: gives the scores; None if the rule needs none.
     """
     missing = np.full(table.rows, np.nan)
     verdicts = table.verdicts[verifier] if verifier else missing
@@ -70,22 +70,22 @@ def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer:
     signals, groups = Signals.plain(verdicts, scores), Groups(table.groups, table.prompts)
     # the file is the first and only batch, as in `hero score`
     batches: dict[Scale, Batch] = {scale: assemble(rule, signals, groups, rule.init(), scale=scale) for scale in SCALES}
-    batch = batches["none"]
-    strata = split_strata(verdicts, groups)
+    batch, strata = batches["none"], split_strata(verdicts, groups)
     weights_P = np.ones(table.prompts)
     weights_P[table.groups] = batch.weights
     correct = verdicts > 0.0
+    scales = [
+        ScaleReport(
+            scale, *(float(np.abs(made.advantages[rows]).mean()) if rows.any() else float("nan") for rows in strata),
+            opinion=_opinion(made, batch.advantages), warning=check_scale(rule, scale),
+        )
+        for scale, made in batches.items()
+    ]  # fmt: skip
     return RuleReport(
-        rule=rule.name,
-        settings=rule.settings,
-        groups=group_shares(verdicts, batch.advantages, groups),
-        rewards=batch.rewards,
-        correct=correct,
-        at_edge=_at_edge(batch.rewards, correct, table.groups),
-        weights=weights_P,
-        sigma_mean=batch.sigma_mean,
-        scales=tuple(_scale(rule, scale, made, batch.advantages, strata) for scale, made in batches.items()),
-    )
+        rule=rule.name, settings=rule.settings, groups=group_shares(verdicts, batch.advantages, groups), rewards=batch.rewards,
+        correct=correct, at_edge=_at_edge(batch.rewards, correct, table.groups), weights=weights_P,
+        sigma_mean=batch.sigma_mean, scales=tuple(scales),
+    )  # fmt: skip
 
 
 def _at_edge(rewards: FloatArray, correct: BoolArray, groups: IntArray) -> float:
@@ -96,15 +96,8 @@ def _at_edge(rewards: FloatArray, correct: BoolArray, groups: IntArray) -> float
     return float(flat[strata.index_B].mean())
 
 
-def _scale(rule: RewardRule, scale: Scale, batch: Batch, centred: FloatArray, strata: Strata) -> ScaleReport:
-    size = np.abs(batch.advantages)
-    return ScaleReport(
-        scale, *(_mean(size[rows]) for rows in strata), opinion=_opinion(batch, centred), warning=check_scale(rule, scale)
-    )
-
-
 def _opinion(batch: Batch, centred: FloatArray) -> float:
-    """See ``ScaleReport.opinion``. The bare verdict is brought to the same scale as the reward that it is a part of."""
+    """Return ``ScaleReport.opinion``; the bare verdict is brought to the scale of the reward that it is a part of."""
     correct = (batch.signals.verdicts > 0.0).astype(np.float64)
     bare = group_advantages(correct, batch.groups, scale="none", weights_B=batch.weights)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -116,7 +109,3 @@ def _opinion(batch: Batch, centred: FloatArray) -> float:
     rest = np.abs(batch.advantages - verdict_part).sum()
     total = rest + np.abs(verdict_part).sum()
     return float(rest / total) if total > 0.0 else float("nan")
-
-
-def _mean(values: FloatArray) -> float:
-    return float(values.mean()) if values.size else float("nan")

@@ -1,10 +1,10 @@
-"""The lab's measured situations, to look one's own up: which rule won where verifier and reward model were about as good.
+"""The lab's results by situation: which rule won with a verifier and a reward model that were about as good.
 
 ``situations.json`` beside this file is written by ``results/study/lookup.py`` from the kept results of the lab's studies. A
 situation is a task, a regime and a pair of signals, with the verifier's recall and the reward model's AUROC inside prompts *on
-the starting policy*, which is what an audit measures, and the accuracy of every rule at the end of training.
+the starting policy*, as an audit measures them, and the accuracy of every rule at the end of training.
 
-What it is not: a law. The lab's models have 150 thousand parameters, and how easily a reward model is hacked, which decides a
+These are no laws. The lab's models have 150 thousand parameters, and how easily a reward model is hacked, which decides a
 lot, cannot be seen in a file of rollouts.
 """
 
@@ -28,7 +28,7 @@ class RuleResult(NamedTuple):
     accuracy: float
     """On held-out prompts at the end, mean over seeds."""
     behind: float
-    """How far behind the best rule of the situation, >= 0."""
+    """Distance to the best rule of the situation, >= 0."""
     clearly: bool
     """Whether the paired 95% interval of that difference is clear of 0."""
 
@@ -49,13 +49,13 @@ class Situation(NamedTuple):
         return max(self.rules, key=lambda rule: self.rules[rule].accuracy)
 
     def distance(self, recall: float, auroc: float) -> float:
-        """How unlike the situation is; 1 is a difference of ``RECALL_UNIT`` or ``AUROC_UNIT``."""
+        """Return the distance from these figures; 1 is a difference of ``RECALL_UNIT`` or ``AUROC_UNIT``."""
         return (((self.recall - recall) / RECALL_UNIT) ** 2 + ((self.auroc - auroc) / AUROC_UNIT) ** 2) ** 0.5
 
 
 @lru_cache(maxsize=1)
 def situations() -> tuple[Situation, ...]:
-    """All of them, in the order of the studies."""
+    """Return all situations, in the order of the studies."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))["situations"]
     return tuple(
         Situation(row["name"], row["recall"], row["auroc"], row["seeds"],
@@ -65,13 +65,13 @@ def situations() -> tuple[Situation, ...]:
 
 
 def alike(recall: float, auroc: float, *, most: int = 3) -> list[Situation]:
-    """The situations that are most like these figures, the nearest first; none that is too far."""
+    """Return the situations that are most like these figures, the nearest first; none beyond ``FAR``."""
     near = [one for one in situations() if one.distance(recall, auroc) <= FAR]
     return sorted(near, key=lambda one: one.distance(recall, auroc))[:most]
 
 
 def advised_rule(found: list[Situation]) -> str:
-    """The rule that is clearly behind the best in the fewest of these situations, then the one that is least behind."""
+    """Return the rule that is clearly behind the best in the fewest of these situations, then the one that is least behind."""
     shared = set.intersection(*(set(one.rules) for one in found))
 
     def loss(rule: str) -> tuple[int, float]:
@@ -82,7 +82,7 @@ def advised_rule(found: list[Situation]) -> str:
 
 
 def sentence(found: list[Situation], recall: float, auroc: float) -> str:
-    """What was seen where, for a person who reads the advice."""
+    """Return the results of these situations in words."""
     parts = []
     for one in found:
         order = sorted(one.rules, key=lambda rule: -one.rules[rule].accuracy)

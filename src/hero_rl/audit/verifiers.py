@@ -1,16 +1,16 @@
-"""How far each verifier can be relied on, and where two of them part."""
+"""How far each verifier can be relied on, and where two of them disagree."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from hero_rl.audit.table import Table
 from hero_rl.measures import Estimate
-from hero_rl.measures.closed_form import UNKNOWN, share_interval
-from hero_rl.types import FloatArray
+from hero_rl.measures.closed_form import share_interval
 
 
 class VerifierReport(NamedTuple):
@@ -48,43 +48,36 @@ class Agreement(NamedTuple):
 
 
 def verifier_report(table: Table, name: str) -> VerifierReport:
-    """What can be said of one verifier; NaN where there are no labels to say it."""
+    """Measure one verifier; NaN for what needs labels that the file lacks."""
     verdict, groups = table.verdicts[name], table.groups
     yes, decided = verdict > 0.0, ~np.isnan(verdict)
     known, right = ~np.isnan(table.labels), table.labels == 1.0
-    everything = np.ones(table.rows, dtype=np.bool_)
-
-    def share(flags: FloatArray | np.ndarray, among: np.ndarray) -> Estimate:
-        return share_interval(flags, among, groups) if among.any() else UNKNOWN
-
     return VerifierReport(
         name=name,
         rows=table.rows,
-        correct=share(yes, everything),
-        coverage=share(decided, everything),
+        correct=share_interval(yes, np.ones(table.rows), groups),
+        coverage=share_interval(decided, np.ones(table.rows), groups),
         labelled_rows=int(known.sum()),
-        recall=share(yes, known & right),
-        precision=share(right, known & yes),
-        fpr=share(yes, known & ~right),
-        accuracy=share(yes == right, known),
-        accuracy_decided=share(yes == right, known & decided),
-        wrong_rejections=share(right, known & decided & ~yes),
+        recall=share_interval(yes, known & right, groups),
+        precision=share_interval(right, known & yes, groups),
+        fpr=share_interval(yes, known & ~right, groups),
+        accuracy=share_interval(yes == right, known, groups),
+        accuracy_decided=share_interval(yes == right, known & decided, groups),
+        wrong_rejections=share_interval(right, known & decided & ~yes, groups),
         failures=table.failures.get(name, 0),
         reasons=table.reasons.get(name, {}),
     )
 
 
 def agreements(table: Table) -> list[Agreement]:
-    """Every pair of verifiers, in the order they were named."""
-    names = list(table.verdicts)
-    return [_agreement(table, a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    """Compare every pair of verifiers, in the order they were named."""
+    return [_agreement(table, first, second) for first, second in combinations(table.verdicts, 2)]
 
 
 def _agreement(table: Table, first: str, second: str) -> Agreement:
     a, b = table.verdicts[first], table.verdicts[second]
-    both = ~np.isnan(a) & ~np.isnan(b)
-    yes_a, yes_b = a > 0.0, b > 0.0
-    agree = share_interval(yes_a == yes_b, both, table.groups) if both.any() else UNKNOWN
+    both, yes_a, yes_b = ~np.isnan(a) & ~np.isnan(b), a > 0.0, b > 0.0
+    agree = share_interval(yes_a == yes_b, both, table.groups)
     return Agreement(
         first, second, int(both.sum()), agree, int((both & yes_a & ~yes_b).sum()), int((both & yes_b & ~yes_a).sum())
     )

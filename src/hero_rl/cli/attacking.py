@@ -93,15 +93,13 @@ def print_report(report: AttackReport) -> None:
     if report.labelled is not None:
         cells = [tuple(str(cell) for cell in row) for row in trade_rows(report.labelled)]
         show.print_table("labelled responses", cells, header=("", "count", "accepted"))
-    for kind in dict.fromkeys(one.attack.kind for one in report.accepted):
-        found = [one for one in report.accepted if one.attack.kind == kind]
+    for kind, found in report.accepted_by_kind().items():
         sys.stdout.write(f"accepted, {kind} ({len(found):,}):\n")
         sys.stdout.writelines(f"  {_line(one)}\n" for one in found[:: max(1, len(found) // EXAMPLES)][:EXAMPLES])
 
 
 def _line(one: Accepted) -> str:
-    detail = f"{one.verdict.reason}: {one.verdict.detail}" if one.verdict.detail else one.verdict.reason
-    return f"{_short(one.attack.answer)}  for  {_short(one.target.reference)}   ({_short(detail)}; {one.target.where})"
+    return f"{_short(one.attack.answer)}  for  {_short(one.target.reference)}   ({_short(one.said)}; {one.target.where})"
 
 
 def _short(text: str) -> str:

@@ -17,7 +17,7 @@ from hero_rl import audit as auditing
 from hero_rl.attacks import AttackReport, read_targets
 from hero_rl.attacks.page import lead as attack_lead
 from hero_rl.audit import Audit, read_table, write_audit
-from hero_rl.audit.page import cell, lead
+from hero_rl.audit.page import lead
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
@@ -25,6 +25,7 @@ from hero_rl.data.judged import group_column
 from hero_rl.data.rollouts import Columns, check_readable, read_records
 from hero_rl.errors import InputError, MissingDependencyError
 from hero_rl.part_names import VERIFIERS, is_import_path
+from hero_rl.report import interval
 from hero_rl.types import Progress, Verifier
 
 HELP = f"""How reliable verifier and reward model are on a rollouts file, and what a rule would do with them.
@@ -192,7 +193,7 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
         )
     if found.verifiers:
         rows = [
-            (v.name, cell(v.recall), cell(v.precision), cell(v.fpr), cell(v.accuracy), cell(v.coverage))
+            (v.name, interval(v.recall), interval(v.precision), interval(v.fpr), interval(v.accuracy), interval(v.coverage))
             for v in found.verifiers
         ]
         show.print_table("verifiers", rows, header=("", "recall", "precision", "FPR", "accuracy", "decides"))
@@ -200,7 +201,7 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
         sys.stdout.write(f"Attack: {attack_lead(found.attack)}\n")
     if found.reward_models:
         rows = [
-            (m.name, cell(m.within.mean), cell(m.overall), str(m.within.prompts), f"{m.length_bias:+.2f}")
+            (m.name, interval(m.within.mean), interval(m.overall), str(m.within.prompts), f"{m.length_bias:+.2f}")
             for m in found.reward_models
         ]
         header = ("", "AUROC inside prompts", "overall", "mixed prompts", "length bias")

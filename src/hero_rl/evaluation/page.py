@@ -12,10 +12,8 @@ from hero_rl.evaluation.collect import Example
 from hero_rl.evaluation.compare import Comparison, Row, words
 from hero_rl.evaluation.metrics import sizes
 from hero_rl.evaluation.results import BenchmarkResult, Metric, Results, summary
-from hero_rl.report import Table
-from hero_rl.report.bars import Histogram, histograms
-from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows
-from hero_rl.report.folder import Part, write_folder
+from hero_rl.report import Section, Table, write_folder
+from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
 from hero_rl.types import FloatArray
 
 HEADER = ("benchmark", "problems", "pass@1", "95% interval", "SE", "pass@k", "maj@k", "no verdict", "cut off", "tokens")
@@ -95,19 +93,19 @@ def write_page(folder: Path, results: Results, examples: Sequence[Example], *, c
         "In percent; problems x responses to each. pass@1: the mean over all responses, its standard error (SE) clustered by "
         "problem. pass@k: at least one of k is right; maj@k: the most frequent of k answers is right."
     )
-    parts = [
-        Part(heading="Results", text="\n".join([how, *notes(results)]),
+    sections = [
+        Section(heading="Results", text="\n".join([how, *notes(results)]),
              table=Table(header=HEADER, rows=result_rows(results), note=note)),
         _tries(results),
         *_difficulty(results),
-        Part(heading="Graders", table=Table(header=("benchmark", "problems from", "grader"), rows=[
+        Section(heading="Graders", table=Table(header=("benchmark", "problems from", "grader"), rows=[
             [one.title, str(one.settings["source"]), str(one.settings["grader"])] for one in results.benchmarks.values()])),
     ]  # fmt: skip
     if examples:
         rows = [[e.why, e.where, _short(e.problem), _short(e.reference), _short(e.response, end=True)] for e in examples]
         header = ("why", "problem", "text", "reference", "response (its end)")
-        parts.append(Part(heading="Worth reading", table=Table(header=header, rows=rows, wrap=True)))
-    return write_folder(folder, f"Evaluation of {results.model}", _lead(results), parts, summary(results), footer=command)
+        sections.append(Section(heading="Worth reading", table=Table(header=header, rows=rows, wrap=True)))
+    return write_folder(folder, f"Evaluation of {results.model}", _lead(results), sections, summary(results), footer=command)
 
 
 def _lead(results: Results) -> str:
@@ -118,7 +116,7 @@ def _lead(results: Results) -> str:
     )
 
 
-def _tries(results: Results) -> Part:
+def _tries(results: Results) -> Section:
     rows = [
         [one.title, name, percent(metric.value), interval(metric), percent(metric.standard_error)]
         for one in results.benchmarks.values()
@@ -129,7 +127,7 @@ def _tries(results: Results) -> Part:
     several = [one for one in results.benchmarks.values() if one.samples > 1]
     panels = [Panel(title=f"{kind}@k", percent=True, curves=[_curve(one, kind) for one in several]) for kind in ("pass", "maj")]
     figure = curve_panels(panels, x_label="k responses") if several else None
-    return Part(heading="Several tries", name="tries", figure=figure, table=table)
+    return Section(heading="Several tries", name="tries", figure=figure, table=table)
 
 
 def _curve(one: BenchmarkResult, kind: str) -> Curve:
@@ -139,7 +137,7 @@ def _curve(one: BenchmarkResult, kind: str) -> Curve:
     return Curve(label=one.title, steps=list(known), values_SN=np.array([list(known.values())]))
 
 
-def _difficulty(results: Results) -> list[Part]:
+def _difficulty(results: Results) -> list[Section]:
     several = [one for one in results.benchmarks.values() if one.samples > 2][:MAX_HISTOGRAMS]
     if not several:
         return []
@@ -157,7 +155,7 @@ def _difficulty(results: Results) -> list[Part]:
         title = "different answers to a problem"
         panels.append(Histogram(title=title, x_label="answers", values={"": answers}, bins=most, limits=limits))
     caption = "Problems always or never solved say nothing about small differences between policies."
-    return [Part(heading="How hard the problems are", name="difficulty", figure=histograms(panels), caption=caption)]
+    return [Section(heading="How hard the problems are", name="difficulty", figure=histograms(panels), caption=caption)]
 
 
 def _shares(one: BenchmarkResult) -> FloatArray:
@@ -197,11 +195,11 @@ def write_comparison(folder: Path, found: Comparison, *, command: str) -> Path:
         if not math.isnan(row.difference.low)
     }
     note = "In percent and points, B less A, paired over problems. p is adjusted for the number of benchmarks."
-    parts = [
-        Part(heading="Differences", name="differences",
+    sections = [
+        Section(heading="Differences", name="differences",
              figure=interval_rows(shown, x_label="points, B less A") if shown else None,
              table=Table(header=COMPARE_HEADER, rows=compare_rows(found), note=note)),
-        Part(heading="Which runs", table=Table(header=("side", "evaluation"), rows=[
+        Section(heading="Which runs", table=Table(header=("side", "evaluation"), rows=[
             *(["A", name] for name in found.first), *(["B", name] for name in found.second)])),
     ]  # fmt: skip
-    return write_folder(folder, "Comparison", "\n".join(words(found)), parts, found.to_json(), footer=command)
+    return write_folder(folder, "Comparison", "\n".join(words(found)), sections, found.to_json(), footer=command)

@@ -22,11 +22,13 @@ COLOURS = ("#2f7ed8", "#d9534f", "#e69f00", "#1a9850", "#8e6bbf", "#7f7f7f", "#1
 """Told apart by most colour-blind readers, and of middling lightness: they stand out from white and from black."""
 NEUTRAL = "#808080"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+ACROSS = 3
+"""Panels in a row of ``lines``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One quantity over training steps, one row a seed."""
+    """One quantity over training steps, a row per seed."""
 
     label: str
     steps: Sequence[float]
@@ -36,44 +38,62 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes: a title that says what is up, and the curves of every rule."""
+    """One pair of axes with the curves of every rule."""
 
     title: str
     curves: Sequence[Curve]
     percent: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """One pair of axes with a histogram per kind of value."""
+
+    title: str
+    x_label: str
+    values: dict[str, FloatArray]
+    """Label -> values; NaN are left out."""
+    limits: tuple[float, float] | None = None
+    bins: int = 40
+    log: bool = False
+    """Counts on a logarithmic axis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One pair of axes with one line, which may have gaps (NaN)."""
+
+    title: str
+    x: FloatArray
+    y: FloatArray
+    x_label: str = ""
+    percent: bool = False
+
+
 def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None) -> Figure:
-    """Panels that share their legend: the mean over seeds, and the range of the seeds as a band.
+    """Draw panels that share their legend: the mean over seeds, and the range of the seeds as a band.
 
     Args:
         panels: in reading order.
-        x_label: what the horizontal axes measure.
+        x_label: of the horizontal axes.
         across: panels in a row; None: all of them.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    require("matplotlib", extra="report", purpose="a figure")
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
-
     columns = min(across or len(panels), len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.5), layout="constrained")
+    figure, all_axes = _grid(len(panels), columns, (4.2 * columns, 3.2 * rows + 0.5))
     if rows > 1:
         figure.set_layout_engine("constrained", h_pad=0.12)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    all_axes = grid[: len(panels)]
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
     style = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
     for axes, panel in zip(all_axes, panels, strict=True):
         for curve in panel.curves:
             _draw(axes, curve, *style[curve.label])
-        dress(axes, panel, x_label)
-    handles = {line.get_label(): line for axes in all_axes for line in axes.get_lines()}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(5, len(handles)), frameon=False,
+        dress(axes, panel.title, x_label, percent=panel.percent)
+    handles = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)), frameon=False,
                   labelcolor=NEUTRAL)  # fmt: skip
     return figure
 
@@ -86,16 +106,54 @@ def _draw(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
         axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.08, linewidth=0)
 
 
-def dress(axes: Axes, panel: Panel, x_label: str) -> None:
+def histograms(panels: Sequence[Histogram]) -> Figure:
+    """Draw a row of histograms; raises as ``curve_panels``."""
+    figure, all_axes = _grid(len(panels), len(panels), (4.2 * len(panels), 3.4))
+    for axes, panel in zip(all_axes, panels, strict=True):
+        known = {label: values[~np.isnan(values)] for label, values in panel.values.items()}
+        everything = np.concatenate(list(known.values())) if known else np.zeros(0)
+        low, high = panel.limits or ((float(everything.min()), float(everything.max())) if everything.size else (0.0, 1.0))
+        edges = np.linspace(low, high if high > low else low + 1.0, panel.bins + 1)
+        for (label, values), colour in zip(known.items(), COLOURS, strict=False):
+            axes.hist(values, bins=edges.tolist(), color=colour, alpha=0.65, label=label, log=panel.log)
+        dress(axes, panel.title, panel.x_label)
+        if len(known) > 1:
+            axes.legend(frameon=False, labelcolor=NEUTRAL, fontsize=9)
+    return figure
+
+
+def lines(panels: Sequence[Line]) -> Figure:
+    """Draw panels with a line each, ``ACROSS`` in a row; raises as ``curve_panels``."""
+    across = min(ACROSS, max(2, len(panels)))  # a single panel as wide as the page would be too loud
+    figure, all_axes = _grid(len(panels), across, (4.2 * across, 3.0 * -(-len(panels) // ACROSS)))
+    for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
+        axes.plot(panel.x, panel.y, color=COLOURS[number % len(COLOURS)], marker=MARKERS[0], markersize=4, linewidth=1.8)
+        dress(axes, panel.title, panel.x_label, percent=panel.percent)
+    return figure
+
+
+def _grid(panels: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """Return a figure and the axes of its panels, the rest of the last row hidden."""
+    require("matplotlib", extra="report", purpose="a figure")
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    figure = Figure(figsize=size, layout="constrained")
+    grid = list(figure.subplots(-(-panels // columns), columns, squeeze=False).ravel())
+    for axes in grid[panels:]:
+        axes.set_visible(False)
+    return figure, grid[:panels]
+
+
+def dress(axes: Axes, title: str, x_label: str, *, percent: bool = False) -> None:
     """Give axes the look of all figures: a title, a grid, no box, colours that read on light and dark."""
-    axes.set_title(panel.title, color=NEUTRAL, fontsize=11)
+    axes.set_title(title, color=NEUTRAL, fontsize=11)
     axes.set_xlabel(x_label, color=NEUTRAL)
     axes.tick_params(colors=NEUTRAL)
     axes.grid(True, color=NEUTRAL, alpha=0.25, linewidth=0.6)
     for name, spine in axes.spines.items():
         spine.set_visible(name in ("left", "bottom"))
         spine.set_color(NEUTRAL)
-    if panel.percent:
+    if percent:
         from matplotlib.ticker import PercentFormatter
 
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -103,20 +161,16 @@ def dress(axes: Axes, panel: Panel, x_label: str) -> None:
 
 
 def interval_rows(rows: Mapping[str, tuple[float, float, float]], *, x_label: str) -> Figure:
-    """A line a row: a point with its interval, and a rule at zero; for differences between rules.
+    """Draw differences: a point with its interval per row, and a line at zero.
 
     Args:
         rows: label -> (value, low, high), drawn from top to bottom.
-        x_label: what the axis measures.
+        x_label: of the axis.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    require("matplotlib", extra="report", purpose="a figure")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 0.9 + 0.3 * len(rows)), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.3 * len(rows)))
     for place, (value, low, high) in enumerate(rows.values()):
         colour = COLOURS[3] if low > 0 else COLOURS[1] if high < 0 else NEUTRAL
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
@@ -124,12 +178,12 @@ def interval_rows(rows: Mapping[str, tuple[float, float, float]], *, x_label: st
     axes.axvline(0.0, color=NEUTRAL, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), labels=list(rows))
     axes.invert_yaxis()
-    dress(axes, Panel(title="", curves=()), x_label)
+    dress(axes, "", x_label)
     return figure
 
 
 def svg(figure: Figure, *, name: str) -> str:
-    """The figure as an ``<svg>`` element for a page; ``name`` keeps its inner ids apart from those of other figures."""
+    """Return the figure as an ``<svg>`` element; ``name`` keeps its inner ids apart from those of other figures."""
     import matplotlib
 
     buffer = io.StringIO()
@@ -140,7 +194,7 @@ def svg(figure: Figure, *, name: str) -> str:
 
 
 def save_png(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
-    """The path of the figure as a PNG on white."""
+    """Save the figure as a PNG on white and return its path."""
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
     return path

@@ -1,17 +1,30 @@
 """One HTML file that needs nothing else: tables that sort, figures inside, light and dark, readable on a phone.
 
-Every text is escaped: a page may quote what a model wrote. Figures are SVG text made by ``figures`` and go in as they are.
+Every text is escaped: a page may quote a model's response. Figures are SVG and go in as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from hero_rl.errors import require
 from hero_rl.files import write_text
+from hero_rl.measures import Estimate
+from hero_rl.report.figures import save_png, svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LONG = 64
+"""Longer arrays are quantiles in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,27 +36,29 @@ class Table:
     """Text is shown as it is, numbers with three decimals, None as a dash."""
     note: str = ""
     wrap: bool = False
-    """Long texts: cells break their lines instead of making the table wider."""
+    """For long texts: break lines inside cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading with text, a figure or a table under it, in that order."""
+    """A heading with text, a figure and a table under it."""
 
     heading: str
     text: str = ""
-    figure: str | None = None
-    """SVG, from ``figures.svg``."""
+    figure: Figure | str | None = None
+    """A string is SVG."""
+    name: str = ""
+    """Name of the figure's PNG, without suffix."""
     caption: str = ""
     table: Table | None = None
 
 
 def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> str:
-    """The page as text.
+    """Return the page as text.
 
     Args:
-        title: of the page, also of the browser tab.
-        lead: what a reader should take away, in a sentence or two.
+        title: of the page and the browser tab.
+        lead: the main findings in a sentence or two.
         sections: in reading order.
         footer: how the numbers were made: command, seed, versions.
 
@@ -54,18 +69,79 @@ def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: s
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["cell"] = _cell
     environment.filters["numeric"] = lambda value: isinstance(value, (int, float))
+    drawn = [
+        section if section.figure is None or isinstance(section.figure, str)
+        else replace(section, figure=svg(section.figure, name=section.name))
+        for section in sections
+    ]  # fmt: skip
     template = resources.files("hero_rl.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(title=title, lead=lead, sections=sections, footer=footer)
+    return environment.from_string(template).render(title=title, lead=lead, sections=drawn, footer=footer)
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> Path:
-    """The path of the page, written whole or not at all; raises as ``render_page``."""
+    """Write the page, whole or not at all, and return its path; raises as ``render_page``."""
     return write_text(path, render_page(title, lead, sections, footer=footer))
 
 
-def _cell(value: str | float | None) -> str:
-    if value is None or (isinstance(value, float) and value != value):
+def write_folder(
+    folder: Path, title: str, lead: str, sections: Sequence[Section], numbers: Mapping[str, object], *, footer: str = ""
+) -> Path:
+    """Write ``report.html``, a PNG per figure and ``numbers.json``, and return the path of the page.
+
+    Args:
+        folder: made if it does not exist; files of the same names are replaced, each whole or not at all.
+        title: of the page.
+        lead: the main findings.
+        sections: in reading order.
+        numbers: JSON values.
+        footer: how the numbers were made.
+
+    Raises:
+        MissingDependencyError: matplotlib or jinja2 is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = render_page(title, lead, sections, footer=footer)
+    for section in sections:
+        if section.figure is not None and not isinstance(section.figure, str):
+            save_png(section.figure, folder / f"{section.name}.png")
+    write_text(folder / "numbers.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+    return write_text(folder / "report.html", text)
+
+
+def json_values(value: object) -> Any:
+    """Return JSON values: NamedTuples as objects, NaN as null, arrays as lists and long ones as quantiles."""
+    if hasattr(value, "_asdict"):
+        return json_values(cast(Any, value)._asdict())
+    if isinstance(value, np.ndarray):
+        return json_values(value.tolist() if value.size <= LONG else _quantiles(value))
+    if isinstance(value, Mapping):
+        return {str(key): json_values(entry) for key, entry in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [json_values(entry) for entry in cast("Sequence[object]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    shares = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    found = np.quantile(known, shares) if known.size else [math.nan] * len(shares)
+    return {"count": int(known.size)} | {f"q{round(100 * share)}": float(q) for share, q in zip(shares, found, strict=True)}
+
+
+def interval(estimate: Estimate) -> str:
+    """Return a value with its interval; a dash if it is unknown.
+
+    >>> interval(Estimate(0.5, 0.25, 0.75))
+    '0.500 [0.250, 0.750]'
+    """
+    if math.isnan(estimate.value):
         return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return str(value)
+    text = f"{estimate.value:.3f}"
+    return text if math.isnan(estimate.low) else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
