@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.strategies import examples
 from hero_rl.errors import InputError
-from hero_rl.evaluation.answers import group_answers
-from hero_rl.evaluation.metrics import MAX_SUBSETS, maj_at_k, pass_at_k, sizes
+from hero_rl.evaluation.metrics import MAX_SUBSETS, group_answers, maj_at_k, pass_at_k, sizes
 from hero_rl.evaluation.results import ProblemResult, measure
 from hero_rl.measures import clustered_standard_error
 

@@ -18,8 +18,7 @@ from hero_rl.data.rollouts import read_rollouts
 from hero_rl.errors import InputError, SignalError
 from hero_rl.evaluation import policies
 from hero_rl.evaluation.benchmarks import load_problems
-from hero_rl.evaluation.collect import Collected
-from hero_rl.evaluation.evaluate import evaluate
+from hero_rl.evaluation.evaluate import Collected, evaluate
 from hero_rl.evaluation.results import read_results
 from hero_rl.evaluation.run import Plan, Planned
 from hero_rl.evaluation.tasks import Sampling, response_seed

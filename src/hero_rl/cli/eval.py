@@ -253,10 +253,10 @@ def _list(as_json: bool) -> None:
 
 def _print_results(results: Any, folder: Path, as_json: bool, seconds: float) -> None:
     from hero_rl.evaluation.page import HEADER, SHORT_COLUMNS, notes, result_rows
-    from hero_rl.evaluation.results import summary
+    from hero_rl.evaluation.results import to_json
 
     if as_json:
-        show.print_json({"output": str(folder), "seconds": round(seconds, 2), **summary(results)})
+        show.print_json({"output": str(folder), "seconds": round(seconds, 2), **to_json(results, problems=False)})
         return
     rows = [tuple(row[column] for column in SHORT_COLUMNS) for row in result_rows(results)]
     header = [HEADER[column] for column in SHORT_COLUMNS]

@@ -14,6 +14,7 @@ from hero_rl.errors import InputError
 from hero_rl.evaluation.results import Results, read_results
 from hero_rl.evaluation.run import differences
 from hero_rl.measures import PairedDifference, holm, paired_difference
+from hero_rl.report import json_values
 from hero_rl.types import FloatArray
 
 MUST_AGREE = ("fingerprint", "samples", "grader", "grader_identity")
@@ -238,4 +239,4 @@ def _row_json(row: Row) -> dict[str, Any]:
         **row.difference._asdict(), "adjusted_p_value": row.adjusted_p, "real": row.real,
     }  # fmt: skip
     values["difference"] = values.pop("value")
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()}
+    return json_values(values)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from hero_rl.evaluation.collect import Example
 from hero_rl.evaluation.compare import Comparison, Row, words
 from hero_rl.evaluation.metrics import sizes
-from hero_rl.evaluation.results import BenchmarkResult, Metric, Results, summary
+from hero_rl.evaluation.results import BenchmarkResult, Metric, Results, to_json
 from hero_rl.report import Section, Table, write_folder
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
 from hero_rl.types import FloatArray
@@ -22,6 +22,16 @@ SHORT_COLUMNS = (0, 1, 2, 3, 5, 6)
 COMPARE_HEADER = ("benchmark", "problems", "A", "B", "difference", "95% interval", "p", "real?")
 MAX_HISTOGRAMS = 4
 MAX_CHARS = 600
+
+
+class Example(NamedTuple):
+    """A response worth reading."""
+
+    why: str
+    where: str
+    problem: str
+    reference: str
+    response: str
 
 
 def percent(value: float) -> str:
@@ -105,7 +115,9 @@ def write_page(folder: Path, results: Results, examples: Sequence[Example], *, c
         rows = [[e.why, e.where, _short(e.problem), _short(e.reference), _short(e.response, end=True)] for e in examples]
         header = ("why", "problem", "text", "reference", "response (its end)")
         sections.append(Section(heading="Worth reading", table=Table(header=header, rows=rows, wrap=True)))
-    return write_folder(folder, f"Evaluation of {results.model}", _lead(results), sections, summary(results), footer=command)
+    return write_folder(
+        folder, f"Evaluation of {results.model}", _lead(results), sections, to_json(results, problems=False), footer=command
+    )
 
 
 def _lead(results: Results) -> str:

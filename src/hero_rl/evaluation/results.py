@@ -1,4 +1,4 @@
-"""What an evaluation found: per benchmark the verdict of every response, and the numbers with their intervals."""
+"""The results of an evaluation: per benchmark the verdict of every response, and pass@k and maj@k with intervals."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hero_rl.evaluation.metrics import maj_at_k, pass_at_k, sizes
 from hero_rl.files import write_text
 from hero_rl.measures import Estimate, bootstrap, clustered_standard_error
 from hero_rl.measures.closed_form import share_interval
+from hero_rl.report import json_values
 from hero_rl.types import FloatArray
 
 FILE = "results.json"
@@ -35,7 +36,7 @@ class ProblemResult(NamedTuple):
 
     @property
     def correct(self) -> list[int]:
-        """1 or 0 a response."""
+        """1 or 0 per response."""
         return [int(verdict == 1) for verdict in self.verdicts]
 
 
@@ -47,24 +48,23 @@ class Metric(NamedTuple):
     """Clustered by problem."""
     low: float
     high: float
-    """The 95% interval: Wilson's for as many responses as they are worth where it applies (pass@1, and values that are all 0 or
-    1), which has a width at 0 and 1; otherwise that of a bootstrap over problems."""
+    """The 95% interval: Wilson's for pass@1 and for values that are all 0 or 1 (it has a width at 0 and 1), otherwise that
+    of a bootstrap over problems."""
     bootstrap_low: float
     bootstrap_high: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How many responses there are of which kind."""
+class Counts(NamedTuple):
+    """Numbers of responses."""
 
     responses: int
     abstained: int
     grader_failed: int
-    """Of those, on which the verifier broke rather than could not tell."""
+    """Abstentions because the verifier broke."""
     failed: int
-    """Responses that could not be had; they count for nothing."""
+    """Responses that could not be sampled; they are in no other number."""
     cut_off: int
-    """Responses that ran into the length limit."""
+    """Responses that reached the length limit."""
     mean_tokens: float
     first_error: str = ""
 
@@ -83,7 +83,7 @@ class BenchmarkResult:
 
     @property
     def samples(self) -> int:
-        """Responses a problem that were asked for."""
+        """Responses asked for per problem."""
         return int(self.settings["samples"])
 
 
@@ -96,7 +96,7 @@ class Results:
     """Prompt and sampling, shared by all benchmarks."""
     benchmarks: Mapping[str, BenchmarkResult]
     facts: Mapping[str, Any]
-    """What does not decide a number: versions, dates, the command; for those that were read, their folder."""
+    """Facts that do not affect a number: versions, dates, the command; and the folder they were read from."""
 
     @property
     def label(self) -> str:
@@ -104,7 +104,7 @@ class Results:
         return f"{self.facts['folder']} ({self.model})" if "folder" in self.facts else self.model
 
     def averages(self) -> dict[str, Metric]:
-        """The mean of pass@1 over the benchmarks of one kind of grading, each counting the same, where there are several."""
+        """Return the mean of pass@1 over the benchmarks of each kind of grading that has several, each counting the same."""
         kinds = {one.settings["grading"] for one in self.benchmarks.values()}
         found: dict[str, Metric] = {}
         for kind in sorted(kinds, reverse=True):
@@ -115,25 +115,24 @@ class Results:
 
 
 def measure(problems: Sequence[ProblemResult], samples: int) -> dict[str, Metric]:
-    """pass@k and maj@k for the k of ``metrics.sizes``, over the problems with at least k responses.
+    """Compute pass@k and maj@k for the k of ``metrics.sizes``, over the problems with at least k responses.
 
     Args:
-        problems: at least one with a response.
-        samples: responses a problem that were asked for.
+        problems: with their responses.
+        samples: responses asked for per problem.
     """
-    found: dict[str, Metric] = {}
+    passed: dict[str, Metric] = {}
+    voted: dict[str, Metric] = {}
     for k in sizes(samples):
         enough = [problem for problem in problems if len(problem.verdicts) >= k]
         if not enough:
             continue
-        found[f"pass@{k}"] = _metric([pass_at_k(len(p.verdicts), sum(p.correct), k) for p in enough])
+        passed[f"pass@{k}"] = _metric([pass_at_k(len(p.verdicts), sum(p.correct), k) for p in enough])
         if k == 1:
-            found["pass@1"] = _with_wilson(found["pass@1"], enough)
-    for k in sizes(samples)[1:]:
-        enough = [problem for problem in problems if len(problem.verdicts) >= k]
-        if enough:
-            found[f"maj@{k}"] = _metric([maj_at_k(p.votes, p.correct, k) for p in enough])
-    return found
+            passed["pass@1"] = _with_wilson(passed["pass@1"], enough)
+        else:
+            voted[f"maj@{k}"] = _metric([maj_at_k(p.votes, p.correct, k) for p in enough])
+    return passed | voted
 
 
 def _metric(values: Sequence[float]) -> Metric:
@@ -166,52 +165,31 @@ def _average(parts: Sequence[Metric]) -> Metric:
     return Metric(value, error, value - half, value + half, UNKNOWN, UNKNOWN)
 
 
-def to_json(results: Results) -> dict[str, Any]:
-    """JSON values; NaN is null."""
-    return {
+def to_json(results: Results, *, problems: bool = True) -> dict[str, Any]:
+    """Return JSON values; NaN is null. Without ``problems`` only their number is given, as `--json` prints."""
+    return json_values({
         "format": FORMAT,
         "model": results.model,
-        "settings": dict(results.settings),
-        "benchmarks": {name: _benchmark_json(one) for name, one in results.benchmarks.items()},
-        "averages": {name: _numbers(metric) for name, metric in results.averages().items()},
-        "facts": dict(results.facts),
-    }
-
-
-def _benchmark_json(one: BenchmarkResult) -> dict[str, Any]:
-    return {
-        "title": one.title,
-        "settings": dict(one.settings),
-        "counts": {name: _number(getattr(one.counts, name)) for name in Counts.__dataclass_fields__},
-        "metrics": {name: _numbers(metric) for name, metric in one.metrics.items()},
-        "problems": [{"id": p.id, "verdicts": list(p.verdicts), "votes": list(p.votes)} for p in one.problems],
-    }
-
-
-def _numbers(metric: Metric) -> dict[str, Any]:
-    return {name: _number(value) for name, value in metric._asdict().items()}
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def summary(results: Results) -> dict[str, Any]:
-    """``to_json`` without the single problems: what `--json` prints."""
-    values = to_json(results)
-    for one in values["benchmarks"].values():
-        one["problems"] = len(one["problems"])
-    return values
+        "settings": results.settings,
+        "benchmarks": {
+            name: {
+                "title": one.title, "settings": one.settings, "counts": one.counts, "metrics": one.metrics,
+                "problems": one.problems if problems else len(one.problems),
+            }
+            for name, one in results.benchmarks.items()
+        },
+        "averages": results.averages(),
+        "facts": results.facts,
+    })  # fmt: skip
 
 
 def write_results(folder: Path, results: Results) -> Path:
-    """The path of ``results.json`` in the folder."""
-    text = json.dumps(to_json(results), allow_nan=False, ensure_ascii=False, indent=1)
-    return write_text(folder / FILE, text + "\n")
+    """Write ``results.json`` into the folder and return its path."""
+    return write_text(folder / FILE, json.dumps(to_json(results), allow_nan=False, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_results(folder: Path) -> Results:
-    """The results in a folder, or in its ``results.json``.
+    """Read the results in a folder, or in its ``results.json``.
 
     Raises:
         InputError: there are none, or they cannot be read.
@@ -238,13 +216,12 @@ def read_results(folder: Path) -> Results:
 
 
 def _benchmark(name: str, values: Mapping[str, Any]) -> BenchmarkResult:
-    problems = [ProblemResult(p["id"], tuple(p["verdicts"]), tuple(p["votes"])) for p in values["problems"]]
-    counts: dict[str, Any] = {key: UNKNOWN if value is None else value for key, value in values["counts"].items()}
-    metrics = {
-        key: Metric(**{field: UNKNOWN if number is None else number for field, number in metric.items()})
-        for key, metric in values["metrics"].items()
-    }
     return BenchmarkResult(
-        name=name, title=values["title"], settings=values["settings"], problems=problems, counts=Counts(**counts),
-        metrics=metrics,
+        name=name, title=values["title"], settings=values["settings"], counts=Counts(**_nan_for_null(values["counts"])),
+        problems=[ProblemResult(one["id"], tuple(one["verdicts"]), tuple(one["votes"])) for one in values["problems"]],
+        metrics={key: Metric(**_nan_for_null(metric)) for key, metric in values["metrics"].items()},
     )  # fmt: skip
+
+
+def _nan_for_null(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: UNKNOWN if value is None else value for name, value in values.items()}

@@ -170,7 +170,7 @@ def sample_and_grade(folder: Path, plan: Plan, model: Model, progress: Progress)
         )
         for one in plan.benchmarks
     ]  # fmt: skip
-    with _quiet(), contextlib.redirect_stdout(sys.stderr if os.environ.get("HERO_DEBUG") else _Nowhere()):
+    with _quiet():
         _, logs = eval_set(
             tasks, log_dir=str(folder / LOGS), model=model, display="none", retry_attempts=0,
             fail_on_error=True, continue_on_fail=True, ctl_server=False, log_dir_allow_dirty=True, log_level="error",
@@ -218,30 +218,19 @@ def _counter(planned: Planned, done: int, progress: Progress) -> Callable[[], No
     return finished
 
 
-class _Nowhere:
-    """A stream for what inspect_ai prints to stdout, which belongs to our own output."""
-
-    encoding = "utf-8"
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing to do."""
-
-    def isatty(self) -> bool:
-        return False
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Within it, libraries log errors of our own asking alone: their warnings repeat what the results say."""
-    names = ("inspect_ai", "httpx", "httpx2", "openai", "transformers")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """Keep inspect_ai off stdout, and silence warnings of libraries: they repeat what the results say."""
+    loggers = [logging.getLogger(name) for name in ("inspect_ai", "httpx", "httpx2", "openai", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(sys.stderr if os.environ.get("HERO_DEBUG") else nowhere),
+        ):
+            yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
