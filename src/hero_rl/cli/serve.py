@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _LIMITS = ServiceSettings()
 HELP = f"""The reward service over HTTP.
 
-Scores whole groups (POST /v1/score_group, /v1/score_groups) and keeps the state of each run_id. Speaks the per-sample
-protocol of OpenRLHF (/get_reward), too, which gets raw parts.
+Scores whole groups (POST /v1/score_group, /v1/score_groups) and keeps the state of each run_id. Also speaks the protocol of
+OpenRLHF (/get_reward): responses to one prompt in one call are a group, a response alone gets raw parts.
 GET /openapi.json describes everything, /healthz and /metrics are for operators. Stops on SIGTERM when what runs is done.
 
 \b
@@ -99,7 +99,7 @@ def serve(
 
 
 def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings) -> RewardService:
-    from hero_rl.engines.service.gather import GatheringScorer
+    from hero_rl.engines.service.batching import BatchingScorer
     from hero_rl.engines.service.service import RewardService
     from hero_rl.engines.service.store import StateStore
     from hero_rl.scorers import LocalScorer
@@ -110,7 +110,7 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     store = StateStore(
         state, max_answers=settings.max_answers, max_answer_bytes=settings.max_answer_bytes, answer_age_s=settings.answer_age_s
     )
-    shared = GatheringScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
+    shared = BatchingScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
     reward = HybridReward(judge, shared, config.rule, max_failure_rate=config.max_failure_rate)
     return RewardService(reward, store, settings, description=config.resolved())
 

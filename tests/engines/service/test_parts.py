@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.strategies import examples
-from hero_rl.engines.service.gate import Gate
-from hero_rl.engines.service.gather import Gather
-from hero_rl.engines.service.problems import PROBLEMS, RequestError
+from hero_rl.engines.service.batching import Batching
+from hero_rl.engines.service.errors import PROBLEMS, RequestError
+from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import FILE, Request, StateStore
 from hero_rl.errors import InputError
@@ -104,28 +104,29 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
-def test_a_gate_lets_so_many_work_so_many_wait_and_forgets_who_leaves() -> None:
+def test_the_queue_lets_so_many_work_so_many_wait_and_forgets_who_leaves() -> None:
     async def run() -> None:
-        gate, inside, order = Gate(2, 3), asyncio.Event(), list[int]()
+        queue, inside, order = Queue(2, 3), asyncio.Event(), list[int]()
 
         async def work(number: int) -> None:
-            async with gate.slot():
+            async with queue.slot():
                 order.append(number)
                 await inside.wait()
 
         tasks = [asyncio.create_task(work(number)) for number in range(5)]
         await asyncio.sleep(0.01)
-        assert (gate.running, gate.queued, gate.full, order) == (2, 3, True, [0, 1])
+        assert (queue.running, queue.queued, order) == (2, 3, [0, 1])
         with pytest.raises(RequestError) as refusal:
             await work(5)
         assert (refusal.value.kind, refusal.value.retry_after_s) == ("busy", 1)
         tasks[2].cancel()
         tasks[0].cancel()
         await asyncio.sleep(0.01)
-        assert (gate.running, gate.queued, order) == (2, 1, [0, 1, 3])
+        assert (queue.running, queue.queued, order) == (2, 1, [0, 1, 3])
         inside.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (gate.running, gate.queued, gate.full, order) == (0, 0, False, [0, 1, 3, 4])
+        assert (queue.running, queue.queued, order) == (0, 0, [0, 1, 3, 4])
+        queue.check()
 
     asyncio.run(run())
 
@@ -149,10 +150,10 @@ class Slow:
 def test_callers_share_a_call_and_each_gets_its_own_or_its_own_error() -> None:
     async def run() -> None:
         slow = Slow()
-        gather: Gather[int] = Gather(slow)
-        first = asyncio.create_task(gather([1]))
+        batching: Batching[int] = Batching(slow)
+        first = asyncio.create_task(batching([1]))
         await asyncio.sleep(0.05)
-        others = [asyncio.create_task(gather(items)) for items in ([2, 3], [], [-1], [4], [5])]
+        others = [asyncio.create_task(batching(items)) for items in ([2, 3], [], [-1], [4], [5])]
         await asyncio.sleep(0.01)
         others[4].cancel()
         await asyncio.sleep(0.5)  # to reach the loop in the background, on which callers wait
@@ -163,7 +164,7 @@ def test_callers_share_a_call_and_each_gets_its_own_or_its_own_error() -> None:
         ]  # fmt: skip
         # one joint call, and each part alone after it had failed; who had left was left out
         assert slow.batches == [[1], [2, 3, -1, 4], [2, 3], [], [-1], [4]]
-        assert list(await gather([7])) == [14.0]
+        assert list(await batching([7])) == [14.0]
 
     asyncio.run(run())
 

@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from hero_rl.engines.service import openrlhf, routes
-from hero_rl.engines.service.edge import Edge
-from hero_rl.engines.service.problems import RequestError
+from hero_rl.engines.service.errors import RequestError
+from hero_rl.engines.service.limits import Limits
 from hero_rl.engines.service.service import RewardService
 
 _MAX_SHOWN = 3
@@ -23,13 +23,13 @@ _KINDS = {404: "not_found", 405: "not_allowed", 400: "bad_input", 422: "bad_inpu
 DESCRIPTION = """\
 Rewards for whole groups of responses: a verifier's verdicts, refined by a reward model inside each verdict's band.
 
-`/v1/score_groups` is what a trainer wants. `/get_reward` speaks the protocol of OpenRLHF, sees one sample at a
-time and gives raw parts. Every error is `{"error": {"type", "message"}}`.
+A trainer wants `/v1/score_groups`. `/get_reward` speaks the protocol of OpenRLHF: responses to one prompt in one call are a
+group, a response alone gets raw parts. Every error is `{"error": {"type", "message"}}`.
 """
 
 
 def create_app(service: RewardService) -> FastAPI:
-    """The application; it closes the service when it stops."""
+    """Return the application, which closes the service when it stops."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +49,7 @@ def create_app(service: RewardService) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     paths = {route.path for route in _routes()} | {"/openapi.json"}
-    app.add_middleware(Edge, service=service, paths=paths)
+    app.add_middleware(Limits, service=service, paths=paths)
     if service.settings.token is not None:
         _declare_token(app)
     return app
@@ -66,7 +66,7 @@ async def _typed(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """What is wrong with the body, without repeating it: it may be long, and no UTF-8."""
+    """Say what is wrong with the body without repeating it: it may be long, and no UTF-8."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     shown = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:_MAX_SHOWN]]
@@ -76,7 +76,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """What the framework refuses: no such path, no such method, no JSON."""
+    """Answer what the framework refuses: no such path, no such method, no JSON."""
     assert isinstance(error, HTTPException)
     kind = _KINDS.get(error.status_code, "internal")
     response = _answer(request, RequestError(kind, f"{request.method} {request.url.path}: {error.detail}"))

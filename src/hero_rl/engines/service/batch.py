@@ -1,4 +1,4 @@
-"""From a request's groups to arrays and rollouts, and from a rule's arrays to the answer: pure functions."""
+"""From a request's groups to rollouts, and from a rule's arrays to the answer: pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hero_rl.engines.service.problems import RequestError
+from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.schemas import Group, Response, ScoreGroup, ScoreGroups
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Request
@@ -21,7 +21,7 @@ from hero_rl.types import Rollout, Verdict
 
 
 class Asked(NamedTuple):
-    """Groups that a rule shall see together."""
+    """Groups that the rule gets as one batch."""
 
     run_id: str
     prompt_ids: list[str | None]
@@ -29,23 +29,23 @@ class Asked(NamedTuple):
     rollouts: list[Rollout]
     update: bool
     alone: bool
-    """One group was sent by itself: the answer has its shape."""
+    """For `/v1/score_group`: the answer has one group's shape."""
     request: Request | None
     digest: str
 
     @property
     def groups_B(self) -> NDArray[np.intp]:
-        """Shape (B,), the place of each response's group."""
+        """Shape (B,), the number of each response's group."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
 
 def read_request(body: ScoreGroup | ScoreGroups, key: str | None, settings: ServiceSettings) -> Asked:
-    """What a request asks for.
+    """Read a request.
 
     Args:
         body: the request.
         key: the idempotency key from the request's header.
-        settings: how much is allowed.
+        settings: the limits.
 
     Raises:
         RequestError: too many responses.
@@ -67,11 +67,7 @@ def read_request(body: ScoreGroup | ScoreGroups, key: str | None, settings: Serv
 
 
 def check_counts(sizes: Sequence[int], settings: ServiceSettings) -> None:
-    """Nothing, where a request has no more responses than is allowed.
-
-    Raises:
-        RequestError: it has.
-    """
+    """Raise RequestError if a request has more responses than is allowed."""
     if max(sizes) > settings.max_group_responses:
         raise RequestError(
             "too_large", f"a group has {max(sizes)} responses; at most {settings.max_group_responses} are allowed"
@@ -81,7 +77,7 @@ def check_counts(sizes: Sequence[int], settings: ServiceSettings) -> None:
 
 
 def rollouts_of(group: Group, place: int = 0) -> list[Rollout]:
-    """One rollout a response."""
+    """Return one rollout per response."""
     prompt_id = group.prompt_id or f"group {place}"
     messages = tuple({"role": turn.role, "content": turn.content} for turn in group.messages)
     rollouts: list[Rollout] = []
@@ -97,15 +93,15 @@ def rollouts_of(group: Group, place: int = 0) -> list[Rollout]:
 
 
 def verdict_out(verdict: Verdict) -> dict[str, object]:
-    """A verdict for an answer."""
-    return _verdict(verdict.value, verdict.reason, verdict.failed, verdict.learned)
+    """Return a verdict for an answer."""
+    return {**_verdict(verdict.value, verdict.reason, verdict.failed, verdict.learned), "detail": verdict.detail}
 
 
-def verdicts_out(signals: Signals) -> list[dict[str, object]]:
-    """The verdicts for an answer."""
+def signal_rows(signals: Signals) -> list[dict[str, object]]:
+    """Return verdict and score of each response for an answer."""
     assert signals.learned is not None
-    columns = (signals.verdicts.tolist(), signals.reasons, signals.failed.tolist(), signals.learned.tolist())
-    return [_verdict(*row) for row in zip(*columns, strict=True)]
+    verdicts = map(_verdict, signals.verdicts.tolist(), signals.reasons, signals.failed.tolist(), signals.learned.tolist())
+    return [{**verdict, "rm_score": number(score)} for verdict, score in zip(verdicts, signals.scores.tolist(), strict=True)]
 
 
 def _verdict(value: float, reason: str, failed: bool, learned: bool) -> dict[str, object]:
@@ -114,18 +110,11 @@ def _verdict(value: float, reason: str, failed: bool, learned: bool) -> dict[str
 
 
 def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
-    """The answer's JSON; ``rule`` by its name."""
-    columns = zip(
-        verdicts_out(batch.signals),
-        _numbers(batch.signals.scores),
-        _numbers(batch.rewards),
-        batch.weights.tolist(),
-        batch.advantages.tolist(),
-        strict=True,
-    )
+    """Return the answer's JSON; ``rule`` is its name."""
+    numbers = zip(batch.rewards.tolist(), batch.weights.tolist(), batch.advantages.tolist(), strict=True)
     rows = [
-        {**verdict, "rm_score": score, "reward": value, "weight": weight, "advantage": advantage}
-        for verdict, score, value, weight, advantage in columns
+        {**row, "reward": number(reward), "weight": weight, "advantage": advantage}
+        for row, (reward, weight, advantage) in zip(signal_rows(batch.signals), numbers, strict=True)
     ]
     ends = np.cumsum(asked.sizes).tolist()
     groups: list[dict[str, object]] = [
@@ -145,20 +134,16 @@ def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
 
 
 def mean_so_far(state: RuleState) -> float:
-    """sigma-bar of a state that is a running mean; NaN before the first batch, and for any other state."""
+    """Return sigma-bar of a state that is a running mean; NaN before the first batch, and for any other state."""
     return state.value if isinstance(state, RunningMean) else math.nan
 
 
 def number(value: float) -> float | None:
-    """A number that JSON can say; None for NaN."""
+    """Return a number for JSON; None for NaN."""
     return None if math.isnan(value) else value
 
 
-def _numbers(values: NDArray[np.float64]) -> list[float | None]:
-    return [None if math.isnan(value) else value for value in values.tolist()]
-
-
 def _digest(body: ScoreGroup | ScoreGroups) -> str:
-    """What a retry must have in common with the first try."""
+    """Return a hash of all that a retry must have in common with the first try."""
     content = body.model_dump_json(exclude={"idempotency_key", "deadline_s"})
     return hashlib.sha256(f"{type(body).__name__} {content}".encode()).hexdigest()

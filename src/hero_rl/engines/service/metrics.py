@@ -14,11 +14,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
-class Metrics:
+class Metrics(Collector):
     """Counters of one service, in a registry of their own: several services may live in one process."""
 
     def __init__(self, live: Callable[[], Iterable[GaugeMetricFamily]]):
         """Make them; ``live`` gives the gauges whenever they are read."""
+        self._live = live
         self.registry = CollectorRegistry(auto_describe=False)
         self.requests = Counter("hero_requests", "Requests answered.", ["path", "status"], registry=self.registry)
         self.seconds = Histogram(
@@ -28,15 +29,19 @@ class Metrics:
         self.verdicts = Counter("hero_verdicts", "Verdicts given, by label.", ["label"], registry=self.registry)
         self.missing_scores = Counter("hero_missing_scores", "Responses without a score.", registry=self.registry)
         self.replays = Counter("hero_replays", "Retried requests that were answered from memory.", registry=self.registry)
-        self.registry.register(_Live(live))
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        yield from self._live()
 
     def count_verdicts(self, verdicts: Iterable[float], failed: Iterable[bool]) -> None:
-        """Take some verdicts in, as ``Signals`` has them."""
+        """Count verdicts, given as in ``Signals``."""
         for label, count in Counts(map(_label, verdicts, failed)).items():
             self.verdicts.labels(label).inc(count)
 
     def text(self) -> bytes:
-        """What Prometheus reads."""
+        """Return all numbers in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
@@ -44,23 +49,10 @@ def _label(verdict: float, failed: bool) -> str:
     return "failed" if failed else "abstain" if math.isnan(verdict) else "correct" if verdict > 0.0 else "incorrect"
 
 
-class _Live(Collector):
-    def __init__(self, live: Callable[[], Iterable[GaugeMetricFamily]]):
-        self._live = live
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        yield from self._live()
-
-
-def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    """A gauge without labels."""
-    return GaugeMetricFamily(name, meaning, value=value)
-
-
 def labelled(
     name: str, meaning: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
 ) -> GaugeMetricFamily:
-    """A gauge with labels; values that are not known yet are left out."""
+    """Return a gauge with labels, without the values that are not known yet."""
     family = GaugeMetricFamily(name, meaning, labels=labels)
     for texts, value in values:
         if not math.isnan(value):

@@ -1,19 +1,21 @@
-"""OpenRLHF's remote reward model: per sample, so it gets raw parts and never a reward that needs a group."""
+"""OpenRLHF's remote reward model: responses to one prompt in one call are a group, a response alone gets its raw parts."""
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from hero_rl.engines.service import batch as batches
-from hero_rl.engines.service.problems import RequestError
+from hero_rl.engines.service import schemas
+from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.routes import WORK, DeadlineHeader, Service, deadline_of
-from hero_rl.pipeline import Signals
+from hero_rl.engines.service.store import Request as Key
 from hero_rl.types import Rollout
 
 # what tokenizers put at the end of a decoded response: </s>, <|im_end|>, <|eot_id|>, <eos>, <end_of_turn>, <pad> ...
@@ -29,7 +31,13 @@ class GetReward(BaseModel):
     model_config = ConfigDict(
         strict=True,
         json_schema_extra={
-            "examples": [{"query": ["1+1=It is \\boxed{2}.</s>"], "prompts": ["1+1="], "labels": ["2"]}],
+            "examples": [
+                {
+                    "query": ["1+1=It is \\boxed{2}.</s>", "1+1=It is \\boxed{3}.</s>"],
+                    "prompts": ["1+1="] * 2,
+                    "labels": ["2"] * 2,
+                }
+            ],
         },
     )
 
@@ -39,23 +47,26 @@ class GetReward(BaseModel):
 
 
 class GetRewardOut(BaseModel):
-    """One entry a query in every list."""
+    """One entry per query in every list."""
 
-    rewards: list[float] = Field(description="The verdict: 1 correct, 0 otherwise. The score, where there is no verifier.")
-    scores: list[float] = Field(description="The same, for OpenRLHF's dynamic filtering.")
+    rewards: list[float] = Field(description="In a group the advantage, prompt weight included; alone as `scores`.")
+    scores: list[float] = Field(description="The verdict: 1 correct, 0 otherwise. The score, if there is no verifier.")
     extra_logs: dict[str, list[float]]
 
 
-@router.post("/get_reward", responses={200: {"model": GetRewardOut}, **WORK}, summary="OpenRLHF: raw parts, per sample")
+@router.post("/get_reward", responses={200: {"model": GetRewardOut}, **WORK}, summary="OpenRLHF")
 async def get_reward(
-    body: GetReward, request: Request, service: Service, x_deadline_s: DeadlineHeader = None
-) -> dict[str, Any]:
-    """The raw parts of each sample. A stratified reward needs its group, and this protocol has none.
+    body: GetReward, request: Request, service: Service, run_id: Annotated[str, Query(pattern=schemas.RUN_ID)] = "default",
+    update: bool = True, x_deadline_s: DeadlineHeader = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return advantages for responses to one prompt and label that come together, raw parts for a response alone.
 
-    `extra_logs` has `rm_score` (0 where `rm_ok` is 0: there is none), `abstained`, and `prompt_found`: 0 where the prompt
-    does not stand in the query, which is then taken for the response as a whole.
+    The groups are one batch for the state of the run `run_id`; a call that is repeated word for word counts once.
+    `update=false` (evaluation) leaves the state as it is.
+
+    `extra_logs` has `rm_score` (0 where `rm_ok` is 0: there is none), `abstained`, `group_size`, `weight` (the prompt's), and
+    `prompt_found`: 0 if the prompt is not in the query, which is then taken for the response as a whole.
     """
-    batches.check_counts([len(body.query)], service.settings)
     prompts, labels = body.prompts or [""] * len(body.query), body.labels or [None] * len(body.query)
     if not len(body.query) == len(prompts) == len(labels):
         raise RequestError(
@@ -66,23 +77,30 @@ async def get_reward(
         Rollout(prompt_id=f"query {place}", problem=prompt, reference=label or "", response=response)
         for place, (prompt, label, (response, _)) in enumerate(zip(prompts, labels, split, strict=True))
     ]
-    signals = await service.measure(rollouts, deadline_of(request, x_deadline_s, service))
-    rewards = _raw_rewards(signals, verified=service.reward.verifier is not None)
-    missing = [float(math.isnan(score)) for score in signals.scores.tolist()]
-    return {
-        "rewards": rewards,
-        "scores": rewards,
-        "extra_logs": {
-            "rm_score": [0.0 if math.isnan(score) else score for score in signals.scores.tolist()],
-            "rm_ok": [1.0 - one for one in missing],
-            "abstained": np.isnan(signals.verdicts).astype(np.float64).tolist(),
-            "prompt_found": [float(found) for _, found in split],
-        },
-    }
+    groups, alone = _groups(rollouts)
+    batches.check_counts([*map(len, groups), len(alone)], service.settings)
+    deadline = deadline_of(request, x_deadline_s, service)
+    rows: dict[int, Mapping[str, Any]] = {}
+    if groups:
+        places = [place for group in groups for place in group]
+        digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        asked = batches.Asked(
+            run_id=run_id, prompt_ids=[None] * len(groups), sizes=[len(group) for group in groups],
+            rollouts=[rollouts[place] for place in places], update=update, alone=False,
+            request=Key(run_id, f"get_reward {digest}") if update else None, digest=digest,
+        )  # fmt: skip
+        answer, _ = await service.score(asked, deadline)
+        scored = [(row, len(group["responses"])) for group in json.loads(answer)["groups"] for row in group["responses"]]
+        rows |= {place: row | {"size": size} for place, (row, size) in zip(places, scored, strict=True)}
+    if alone:
+        signals = await service.measure([rollouts[place] for place in alone], deadline)
+        rows |= dict(zip(alone, batches.signal_rows(signals), strict=True))
+    ordered = [rows[place] for place in range(len(rollouts))]
+    return _answer(ordered, [float(found) for _, found in split], verified=service.reward.verifier is not None)
 
 
 def split_query(query: str, prompt: str) -> tuple[str, bool]:
-    """The response in a decoded query, without special tokens at its end; and whether the prompt stands before it.
+    """Return the response in a decoded query, without special tokens at its end, and whether the prompt stands before it.
 
     >>> split_query("<s>1+1=2</s>", "1+1=")
     ('2', True)
@@ -94,7 +112,27 @@ def split_query(query: str, prompt: str) -> tuple[str, bool]:
     return head + _SPECIAL_AT_END.sub("", tail), found
 
 
-def _raw_rewards(signals: Signals, *, verified: bool) -> list[float]:
-    if verified:
-        return (signals.verdicts > 0.0).astype(np.float64).tolist()
-    return [0.0 if math.isnan(score) else score for score in signals.scores.tolist()]
+def _groups(rollouts: Sequence[Rollout]) -> tuple[list[list[int]], list[int]]:
+    """Return the places of the responses that have company, by prompt and reference, and those that have none."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, rollout in enumerate(rollouts):
+        places.setdefault((rollout.problem, rollout.reference), []).append(place)
+    groups = [group for (problem, _), group in places.items() if problem and len(group) > 1]
+    together = {place for group in groups for place in group}
+    return groups, [place for place in range(len(rollouts)) if place not in together]
+
+
+def _answer(rows: Sequence[Mapping[str, Any]], found: list[float], *, verified: bool) -> dict[str, Any]:
+    scores = [float(row["verdict"] == 1) if verified else row["rm_score"] or 0.0 for row in rows]
+    return {
+        "rewards": [row.get("advantage", score) for row, score in zip(rows, scores, strict=True)],
+        "scores": scores,
+        "extra_logs": {
+            "rm_score": [row["rm_score"] or 0.0 for row in rows],
+            "rm_ok": [float(row["rm_score"] is not None) for row in rows],
+            "abstained": [float(row["verdict"] is None) for row in rows],
+            "group_size": [float(row.get("size", 1)) for row in rows],
+            "weight": [row.get("weight", 1.0) for row in rows],
+            "prompt_found": found,
+        },
+    }

@@ -9,8 +9,8 @@ from pydantic import WithJsonSchema
 
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service import schemas
+from hero_rl.engines.service.errors import PROBLEMS
 from hero_rl.engines.service.metrics import CONTENT_TYPE
-from hero_rl.engines.service.problems import PROBLEMS
 from hero_rl.engines.service.service import RewardService
 
 JSON = "application/json"
@@ -92,7 +92,7 @@ async def verify(
     batches.check_counts([len(body.responses)], service.settings)
     deadline = deadline_of(request, x_deadline_s or body.deadline_s, service)
     verdicts = await service.verify(batches.rollouts_of(body), deadline)
-    return {"verdicts": [{**batches.verdict_out(one), "detail": one.detail} for one in verdicts]}
+    return {"verdicts": [batches.verdict_out(one) for one in verdicts]}
 
 
 @router.get("/runs/{run_id}", responses={200: {"model": schemas.RunState}, **errors(404)}, summary="Read a run's state")

@@ -1,27 +1,29 @@
-"""The work behind the endpoints: one measuring pair for everybody, one state a run, each request counted once.
+"""The work behind the endpoints: one verifier and reward model for all, one state per run, each request counted once.
 
-What moves a state happens in one thread, one request after the other: the rule is applied, state and answer are stored in one
-transaction, and only then is the new state the run's state. A request whose deadline passes or whose client leaves before that
-point has no effect; after it, a retry with the same key gets the stored answer.
+States move in one thread, one request after the other: the rule is applied, state and answer are stored in one transaction, and
+only then is the new state the run's state. A request whose deadline passes or whose client leaves before that point has no
+effect; after it, a retry with the same key gets the stored answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
 
+import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service.batch import Asked
-from hero_rl.engines.service.gate import Gate
-from hero_rl.engines.service.metrics import Metrics, gauge, labelled
-from hero_rl.engines.service.problems import RequestError
+from hero_rl.engines.service.errors import RequestError
+from hero_rl.engines.service.metrics import Metrics, labelled
+from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Request, StateStore
 from hero_rl.errors import InputError, SignalError
@@ -37,7 +39,7 @@ RUNS_SHOWN = 100
 
 
 class _Job:
-    """One batch under way, with everybody who waits for it: more than one where a retry overtook the first try."""
+    """One batch under way, with all who wait for it: several if a retry overtook the first try."""
 
     def __init__(self, digest: str, request: Request | None):
         self.digest, self.request = digest, request
@@ -58,19 +60,19 @@ class RewardService:
         scale: Scale | None = None,
         description: Mapping[str, Any] | None = None,
     ):
-        """Put it together; ``close`` closes all of it.
+        """Take the parts over; ``close`` closes them.
 
         Args:
             reward: verifier, reward model and rule; its own state is not used.
-            store: where states are kept.
+            store: keeps the states.
             settings: limits.
-            scale: normalisation of advantages; None: what suits the rule.
-            description: the reward as its file says it, for clients that ask (``RewardConfig.resolved``).
+            scale: normalisation of advantages; None: the rule's own.
+            description: the reward as a reward file has it, for clients that ask (``RewardConfig.resolved``).
         """
         self.reward, self.store, self.settings = reward, store, settings
         self.scale: Scale = scale or reward.rule.scale
         self.description = description
-        self.gate = Gate(settings.max_running, settings.max_queued)
+        self.queue = Queue(settings.max_running, settings.max_queued)
         self.metrics = Metrics(self._gauges)
         self.draining = False
         self._runs: OrderedDict[str, HybridReward] = OrderedDict()
@@ -79,7 +81,7 @@ class RewardService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hero-state")
 
     async def score(self, asked: Asked, deadline: float) -> tuple[bytes, bool]:
-        """The answer, and whether it is one given before.
+        """Return the answer, and whether it was given before.
 
         Args:
             asked: what to score.
@@ -108,7 +110,7 @@ class RewardService:
         return await self._wait(self._start(asked), deadline), False
 
     async def verify(self, rollouts: Sequence[Rollout], deadline: float) -> list[Verdict]:
-        """One verdict a rollout; failures are among them.
+        """Return one verdict per rollout, failures included.
 
         Raises:
             RequestError: no verifier, no place in the queue, or the deadline passed.
@@ -116,43 +118,32 @@ class RewardService:
         verifier = self.reward.verifier
         if verifier is None:
             raise RequestError("bad_input", "this service has no verifier")
-        verdicts = await self.within(deadline, verifier.averify(rollouts))
+        verdicts = await self._within(deadline, partial(verifier.averify, rollouts))
         self.metrics.count_verdicts((one.value for one in verdicts), (one.failed for one in verdicts))
         return verdicts
 
     async def measure(self, rollouts: Sequence[Rollout], deadline: float) -> Signals:
-        """Both raw signals of rollouts that belong to no group; touches no state.
+        """Return both raw signals of rollouts that belong to no group; no state moves.
 
         Raises:
             RequestError: as ``verify``, or too many failures.
         """
-        signals = await self.within(deadline, self.reward.ameasure(rollouts))
-        self._check(signals)
+        signals = await self._within(deadline, partial(self.reward.ameasure, rollouts))
+        self._count(signals)
+        with _typed_errors():
+            self.reward.check_failures(signals)
         return signals
 
-    async def within(self, deadline: float, work: Awaitable[T]) -> T:
-        """What ``work`` gives, once it has a place among those that run.
-
-        Raises:
-            RequestError: the queue is full, or the deadline passed.
-        """
-        future: asyncio.Future[T] | None = None
+    async def _within(self, deadline: float, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout_at(deadline), self.gate.slot():
-                future = asyncio.ensure_future(work)
-                return await future
+            with _typed_errors():
+                async with asyncio.timeout_at(deadline), self.queue.slot():
+                    return await work()
         except TimeoutError:
             raise _too_late() from None
-        except InputError as error:
-            raise RequestError("bad_input", str(error)) from error
-        except SignalError as error:
-            raise RequestError("too_many_failures", str(error)) from error
-        finally:
-            if future is None and asyncio.iscoroutine(work):
-                work.close()
 
     async def run_state(self, run_id: str) -> dict[str, Any]:
-        """The run's state.
+        """Return the run's state.
 
         Raises:
             RequestError: no such run.
@@ -168,7 +159,15 @@ class RewardService:
         Raises:
             RequestError: not a state of this rule.
         """
-        await self._in_thread(partial(self._put, run_id, state))
+
+        def put() -> None:
+            reward = self._new(state)
+            self._check_room(self.store.state(run_id))
+            self.store.delete(run_id, answers_only=True)
+            self.store.commit(run_id, reward.state_dict())
+            self._runs[run_id] = reward
+
+        await self._in_thread(put)
 
     async def delete_run(self, run_id: str) -> None:
         """Forget the run.
@@ -176,11 +175,16 @@ class RewardService:
         Raises:
             RequestError: no such run.
         """
+
+        def delete() -> None:
+            self.store.delete(run_id)
+            self._runs.pop(run_id, None)
+
         await self.run_state(run_id)
-        await self._in_thread(partial(self._delete, run_id))
+        await self._in_thread(delete)
 
     def describe(self) -> dict[str, object]:
-        """What this service is."""
+        """Return the answer to `/healthz`."""
         verifier, scorer = self.reward.verifier, self.reward.scorer
         return {
             "status": "draining" if self.draining else "ok",
@@ -191,13 +195,13 @@ class RewardService:
             "verifier": verifier.name if verifier else None,
             "reward_model": scorer.name if scorer else None,
             "reward": self.description,
-            "running": self.gate.running,
-            "queued": self.gate.queued,
+            "running": self.queue.running,
+            "queued": self.queue.queued,
             "runs": self.store.runs,
         }
 
     async def close(self) -> None:
-        """Give up what still runs, and close everything."""
+        """Cancel what still runs, and close everything."""
         self.draining = True
         jobs = list(self._all)
         for job in jobs:
@@ -249,61 +253,52 @@ class RewardService:
                 self._forget(job)  # at once: a retry must not join what is being given up
 
     async def _work(self, job: _Job, asked: Asked) -> bytes:
-        async with self.gate.slot():
-            try:
+        async with self.queue.slot():
+            with _typed_errors():
                 signals = await self.reward.ameasure(asked.rollouts)
-            except InputError as error:
-                raise RequestError("bad_input", str(error)) from error
-            except SignalError as error:
-                raise RequestError("too_many_failures", str(error)) from error
-            self._check(signals)
+            self._count(signals)
             job.committing = True
             return await self._in_thread(partial(self._commit, asked, signals))
 
-    def _check(self, signals: Signals) -> None:
+    def _count(self, signals: Signals) -> None:
         if self.reward.verifier is not None:
             self.metrics.count_verdicts(signals.verdicts.tolist(), signals.failed.tolist())
         if self.reward.scorer is not None:
-            self.metrics.missing_scores.inc(float((signals.scores != signals.scores).sum()))
-        try:
-            self.reward.check_failures(signals)
-        except SignalError as error:
-            raise RequestError("too_many_failures", str(error)) from error
+            self.metrics.missing_scores.inc(float(np.isnan(signals.scores).sum()))
 
     def _commit(self, asked: Asked, signals: Signals) -> bytes:
         """Apply the rule, store, and move the state; in the state's thread."""
         reward = self._run(asked.run_id)
         before: RuleState = reward.state
         try:
-            batch = reward.batch(signals, asked.groups_B, scale=self.scale, update=asked.update)
+            with _typed_errors():
+                batch = reward.batch(signals, asked.groups_B, scale=self.scale, update=asked.update)
             body = batches.answer(asked, batch, reward.rule.name, self.scale)
             if asked.request or reward.state != before:
-                self.store.commit(
-                    asked.run_id, reward.state_dict(), request=asked.request, digest=asked.digest, body=body
-                )  # fmt: skip
-        except InputError as error:
-            reward.state = before
-            raise RequestError("bad_input", str(error)) from error
+                state = reward.state_dict()
+                self.store.commit(asked.run_id, state, request=asked.request, digest=asked.digest, body=body)
         except BaseException:
             reward.state = before
             raise
         return body
 
     def _run(self, run_id: str) -> HybridReward:
-        """The run with its state; in the state's thread."""
+        """Return the run with its state; in the state's thread."""
         reward = self._runs.get(run_id)
         if reward is None:
             state = self.store.state(run_id)
-            if state is None and self.store.runs >= self.settings.max_runs:
-                raise RequestError(
-                    "too_many_runs", f"{self.store.runs} runs are kept; DELETE /v1/runs/RUN_ID those that have ended"
-                )
-            reward = self._new(state)
-            self._runs[run_id] = reward
+            self._check_room(state)
+            reward = self._runs[run_id] = self._new(state)
         self._runs.move_to_end(run_id)
         while len(self._runs) > RUNS_IN_MEMORY:
             self._runs.popitem(last=False)
         return reward
+
+    def _check_room(self, state: dict[str, Any] | None) -> None:
+        """Raise if a run without a kept state would be one too many."""
+        if state is None and self.store.runs >= self.settings.max_runs:
+            kept = f"{self.store.runs} runs are kept; DELETE /v1/runs/RUN_ID those that have ended"
+            raise RequestError("too_many_runs", kept)
 
     def _new(self, state: dict[str, Any] | None) -> HybridReward:
         ours = self.reward
@@ -315,25 +310,13 @@ class RewardService:
                 raise RequestError("state_mismatch", str(error)) from error
         return reward
 
-    def _put(self, run_id: str, state: dict[str, Any]) -> None:
-        reward = self._new(state)
-        if self.store.state(run_id) is None and self.store.runs >= self.settings.max_runs:
-            raise RequestError("too_many_runs", f"{self.store.runs} runs are kept; delete those that have ended")
-        self.store.delete(run_id, answers_only=True)
-        self.store.commit(run_id, reward.state_dict())
-        self._runs[run_id] = reward
-
-    def _delete(self, run_id: str) -> None:
-        self.store.delete(run_id)
-        self._runs.pop(run_id, None)
-
-    async def _in_thread(self, function: partial[T]) -> T:
+    async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _gauges(self) -> Iterable[GaugeMetricFamily]:
-        yield gauge("hero_queue_depth", "Requests that wait for their turn.", self.gate.queued)
-        yield gauge("hero_running", "Requests that are worked on.", self.gate.running)
-        yield gauge("hero_runs", "Runs whose state is kept.", self.store.runs)
+        yield GaugeMetricFamily("hero_queue_depth", "Requests that wait for their turn.", self.queue.queued)
+        yield GaugeMetricFamily("hero_running", "Requests that are worked on.", self.queue.running)
+        yield GaugeMetricFamily("hero_runs", "Runs whose state is kept.", self.store.runs)
         recent = list(self._runs.items())[-RUNS_SHOWN:]
         yield labelled(
             "hero_running_mean", "sigma-bar of the runs used last.", ("run_id",),
@@ -343,6 +326,17 @@ class RewardService:
             "hero_rule_state", "What the rule's state of the runs used last says of itself.", ("run_id", "name"),
             (((run_id, name), value) for run_id, one in recent for name, value in one.state.metrics().items()),
         )  # fmt: skip
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Turn errors of verifier, reward model and rule into answers."""
+    try:
+        yield
+    except InputError as error:
+        raise RequestError("bad_input", str(error)) from error
+    except SignalError as error:
+        raise RequestError("too_many_failures", str(error)) from error
 
 
 def _too_late() -> RequestError:

@@ -1,4 +1,4 @@
-"""States of runs and recent answers on disk: both change in one transaction, so that a retried group counts once.
+"""States of runs and recent answers on disk; both change in one transaction, so that a retried group counts once.
 
 SQLite in write-ahead mode: a killed process loses nothing that was answered. After a power cut the last answers before it may
 be lost, never half of one.
@@ -12,11 +12,12 @@ import sqlite3
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from hero_rl.engines.service.problems import RequestError
+from hero_rl.engines.service.errors import RequestError
 from hero_rl.errors import InputError
 
 FILE = "service.sqlite3"
@@ -31,7 +32,7 @@ CREATE TABLE answers (
 
 
 class Request(NamedTuple):
-    """What makes two requests the same one."""
+    """Identifies a request and its retries."""
 
     run_id: str
     key: str
@@ -45,7 +46,7 @@ class _Kept(NamedTuple):
 
 
 class StateStore:
-    """One folder, one owner. All but ``digest`` is for one thread, the one that changes states."""
+    """One folder with one owner. All methods but ``digest`` belong to the thread that changes states."""
 
     def __init__(
         self,
@@ -56,13 +57,13 @@ class StateStore:
         answer_age_s: float,
         clock: Callable[[], float] = time.time,
     ):
-        """Open it, or make it.
+        """Open or make the file.
 
         Args:
-            folder: where the file is kept; None: nothing outlives the process.
+            folder: for the file; None: nothing outlives the process.
             max_answers: most answers kept.
             max_answer_bytes: most bytes of answers kept, compressed.
-            answer_age_s: after which an answer is forgotten.
+            answer_age_s: age at which an answer is forgotten.
             clock: seconds since the epoch.
 
         Raises:
@@ -78,20 +79,20 @@ class StateStore:
         except sqlite3.Error as error:
             raise InputError(f"--state {folder}: {FILE} cannot be used: {error}; is it a file of hero serve?") from error
         self._bytes = sum(one.size for one in self._kept.values())
-        self.runs = int(self._db.execute("SELECT count(*) FROM runs").fetchone()[0])
+        self.runs = self._count_runs()
 
     def digest(self, request: Request) -> str | None:
-        """What the request with this key looked like, where its answer is kept; safe from any thread."""
+        """Return the digest of the request with this key, if its answer is kept; safe from any thread."""
         kept = self._kept.get(request)
         return kept.digest if kept and kept.created >= self._clock() - self._limits[2] else None
 
     def answer(self, request: Request) -> bytes | None:
-        """The kept answer."""
+        """Return the kept answer."""
         row = self._db.execute("SELECT body FROM answers WHERE run_id = ? AND key = ?", request).fetchone()
         return zlib.decompress(row[0]) if row else None
 
     def state(self, run_id: str) -> dict[str, Any] | None:
-        """The run's state as ``HybridReward.state_dict`` gave it."""
+        """Return the run's state, from ``HybridReward.state_dict``."""
         row = self._db.execute("SELECT state FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         return json.loads(row[0]) if row else None
 
@@ -107,31 +108,16 @@ class StateStore:
         packed = zlib.compress(body, 1) if request else b""
         doomed = self._doomed(now, packed, request)
         number = 0
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)",
-                    (run_id, json.dumps(state), now),
+        with self._transaction(run_id):
+            self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, json.dumps(state), now))
+            self._db.executemany("DELETE FROM answers WHERE number = ?", [(self._kept[one].number,) for one in doomed])
+            if request:
+                cursor = self._db.execute(
+                    "INSERT INTO answers (run_id, key, digest, body, created) VALUES (?, ?, ?, ?, ?)",
+                    (*request, digest, packed, now),
                 )
-                self._db.executemany("DELETE FROM answers WHERE number = ?", [(self._kept[one].number,) for one in doomed])
-                if request:
-                    cursor = self._db.execute(
-                        "INSERT INTO answers (run_id, key, digest, body, created) VALUES (?, ?, ?, ?, ?)",
-                        (*request, digest, packed, now),
-                    )
-                    number = int(cursor.lastrowid or 0)
-                runs = int(self._db.execute("SELECT count(*) FROM runs").fetchone()[0])
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise RequestError("state_not_saved", f"the state of run {run_id!r} could not be written: {error}") from error
-        self.runs = runs
-        for one in doomed:
-            self._forget(one)
+                number = int(cursor.lastrowid or 0)
+        self._forget(doomed)
         if request:
             self._kept[request] = _Kept(number, digest, len(packed), now)
             self._bytes += len(packed)
@@ -142,30 +128,32 @@ class StateStore:
         Raises:
             RequestError: it could not be written.
         """
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction(run_id):
             self._db.execute("DELETE FROM answers WHERE run_id = ?", (run_id,))
             if not answers_only:
                 self._db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise RequestError("state_not_saved", f"run {run_id!r} could not be deleted: {error}") from error
-        for one in [request for request in self._kept if request.run_id == run_id]:
-            self._forget(one)
-        self.runs = int(self._db.execute("SELECT count(*) FROM runs").fetchone()[0])
-
-    def latest(self, count: int) -> list[tuple[str, dict[str, Any]]]:
-        """The runs that changed last, with their states."""
-        rows = self._db.execute("SELECT run_id, state FROM runs ORDER BY updated DESC LIMIT ?", (count,)).fetchall()
-        return [(run_id, json.loads(state)) for run_id, state in rows]
+        self._forget([request for request in self._kept if request.run_id == run_id])
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self._db.close()
         if self._lock:
             self._lock.close()
+
+    @contextmanager
+    def _transaction(self, run_id: str) -> Iterator[None]:
+        """Make the changes of the block, all or none of them."""
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                runs = self._count_runs()
+        except sqlite3.Error as error:
+            raise RequestError("state_not_saved", f"the state of run {run_id!r} could not be written: {error}") from error
+        self.runs = runs
+
+    def _count_runs(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM runs").fetchone()[0])
 
     def _prepare(self, folder: Path | None) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -183,11 +171,11 @@ class StateStore:
         return OrderedDict((Request(run_id, key), _Kept(*rest)) for run_id, key, *rest in rows)
 
     def _doomed(self, now: float, packed: bytes, request: Request | None) -> list[Request]:
-        """The oldest answers, as many as must go."""
+        """Return the oldest answers, as many as must go."""
         max_answers, max_bytes, age_s = self._limits
         answers, total = len(self._kept) + (request is not None), self._bytes + len(packed)
         doomed: list[Request] = []
-        if request is not None and request in self._kept:  # too old to be replayed, or it would have been
+        if request in self._kept:  # too old to be replayed, or it would have been
             doomed.append(request)
         for one, kept in self._kept.items():
             if answers <= max_answers and total <= max_bytes and kept.created >= now - age_s:
@@ -197,13 +185,13 @@ class StateStore:
             answers, total = answers - 1, total - kept.size
         return doomed
 
-    def _forget(self, request: Request) -> None:
-        kept = self._kept.pop(request, None)
-        self._bytes -= kept.size if kept else 0
+    def _forget(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            self._bytes -= self._kept.pop(request).size
 
 
 def _own(folder: Path) -> IO[str]:
-    """The folder's lock, held as long as the file is open: two services would each count on their own."""
+    """Lock the folder for as long as the file is open: two services would each count on their own."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")

@@ -1,4 +1,4 @@
-"""What happens to a request before its handler sees it: token, room, size; and while it runs: is the client still there?"""
+"""Checks before a request reaches its handler (token, room in the queue, size), and cancellation when its client leaves."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hero_rl.engines.service.problems import RequestError
+from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.service import RewardService
 from hero_rl.engines.service.settings import MIB
 
 OPEN_PATHS = frozenset({"/healthz"})
-"""Readable without a token."""
+"""Need no token."""
 MAX_DISCARDED_BYTES = 4 * MIB
-"""Of a refused body that are still read, so that the client gets to see why."""
+"""Bytes of a refused body that are still read, so that the client sees why."""
 DISCARD_S = 2.0
 DISCARD_IDLE_S = 0.2
 _logger = logging.getLogger(__name__)
 
 
-class _ClientLeft(Exception):  # nothing went wrong
-    """Nobody waits for the answer any more."""
+class _ClientLeft(Exception):  # no error
+    """The client has hung up."""
 
 
 class _Body:
-    """A request's body as far as it has been read."""
+    """The part of a request's body that has been read."""
 
     def __init__(self, receive: Receive):
         self.receive = receive
@@ -36,7 +36,7 @@ class _Body:
         self.more = True
 
     async def next(self) -> bytes:
-        """The next piece, which is not kept."""
+        """Return the next piece without keeping it."""
         message = await self.receive()
         if message["type"] == "http.disconnect":
             raise _ClientLeft
@@ -44,7 +44,7 @@ class _Body:
         return message.get("body", b"")
 
     async def discard(self) -> None:
-        """Read on for a while: a client that is cut off in the middle of its body seldom sees the answer."""
+        """Read on for a while: a client that is cut off inside its body seldom sees the answer."""
         size = 0
         try:
             async with asyncio.timeout(DISCARD_S):
@@ -54,15 +54,15 @@ class _Body:
             return
 
 
-class Edge:
+class Limits:
     """ASGI middleware around everything else."""
 
     def __init__(self, app: ASGIApp, *, service: RewardService, paths: Collection[str]):
         """Wrap ``app``.
 
         Args:
-            app: what answers.
-            service: whose limits and counters are meant.
+            app: answers what is let through.
+            service: has the limits and counters.
             paths: routes, as labels of metrics.
         """
         self.app, self.service, self.paths = app, service, frozenset(paths)
@@ -87,13 +87,13 @@ class Edge:
         try:
             await self._admit(scope, noting, body)
         except _ClientLeft:
-            status = 499  # what nginx writes into its log for this
+            status = 499  # as in nginx's log
             self.service.metrics.failures.labels("client_left").inc()
         except asyncio.CancelledError:
             if status or not self.service.draining:
                 raise
             await send_error(noting, RequestError("draining", "the service has stopped before the work was done"))
-        except Exception as error:  # raised on, it would cost the client its connection
+        except Exception as error:  # raised, it would cost the client its connection
             _logger.error("a fault in %s %s", scope["method"], scope["path"], exc_info=error)
             self.service.metrics.failures.labels("internal").inc()
             if status:
@@ -104,10 +104,12 @@ class Edge:
             self._count(scope, status, time.perf_counter() - start)
 
     async def _admit(self, scope: Scope, send: Send, body: _Body) -> None:
+        headers = dict(scope["headers"])
         try:
-            self._check_token(scope)
+            if scope["path"] not in OPEN_PATHS:
+                self._check_token(headers.get(b"authorization", b""))
             if scope["method"] not in ("GET", "HEAD"):
-                await self._read(scope, body)
+                await self._read(headers.get(b"content-length", b"0"), body)
         except RequestError as error:
             self.service.metrics.failures.labels(error.kind).inc()
             if error.kind != "too_slow_upload":
@@ -116,21 +118,16 @@ class Edge:
             return
         await self._watch(scope, bytes(body.content), body.receive, send)
 
-    def _check_token(self, scope: Scope) -> None:
+    def _check_token(self, given: bytes) -> None:
         token = self.service.settings.token
-        if token is None or scope["path"] in OPEN_PATHS:
-            return
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        if not hmac.compare_digest(given, b"Bearer " + token.encode()):
+        if token is not None and not hmac.compare_digest(given, b"Bearer " + token.encode()):
             raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
 
-    async def _read(self, scope: Scope, body: _Body) -> None:
+    async def _read(self, length: bytes, body: _Body) -> None:
         settings = self.service.settings
         if self.service.draining:
-            raise RequestError("draining", "the service is stopping", retry_after_s=1)
-        if self.service.gate.full:
-            raise self.service.gate.refusal()
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+            raise RequestError("draining", "the service is stopping", 1)
+        self.service.queue.check()
         self._check_size(int(length) if length.isdigit() else 0, 0)
         try:
             async with asyncio.timeout(settings.body_s):
@@ -149,10 +146,10 @@ class Edge:
                 "too_large", f"the body is larger than {settings.max_body_bytes} bytes; send fewer groups at once"
             )
         if self.held_bytes + more > settings.max_held_bytes:
-            raise RequestError("busy", "the requests under way are as large as is allowed", retry_after_s=1)
+            raise RequestError("busy", "the requests under way are as large as is allowed", 1)
 
     async def _watch(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Answer, unless the client leaves first: then what runs for it is cancelled."""
+        """Answer, or cancel the work if the client leaves first."""
         left = asyncio.ensure_future(_until_left(receive))
         given = False
 
@@ -185,7 +182,7 @@ class Edge:
 
 
 async def send_error(send: Send, error: RequestError, *, close: bool = False) -> None:
-    """Answer with an error, outside of the framework."""
+    """Answer with an error outside of the framework."""
     body = error.body()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
     if close:

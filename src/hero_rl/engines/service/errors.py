@@ -1,4 +1,4 @@
-"""Why the service did not answer as asked: one error type with a code for programs and a sentence for people."""
+"""Errors that the service answers with: a code for programs and a sentence for people."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Problem(NamedTuple):
 
 
 PROBLEMS: Mapping[str, Problem] = {
-    "bad_input": Problem(422, "The request is understood and something in it is wrong."),
+    "bad_input": Problem(422, "Something in the request is wrong; the message says what."),
     "unauthorized": Problem(401, "No bearer token, or the wrong one."),
     "not_found": Problem(404, "Nothing here has that name."),
     "not_allowed": Problem(405, "The path has no such method."),
     "too_slow_upload": Problem(408, "The body did not arrive in time."),
     "state_mismatch": Problem(409, "The run's stored state belongs to another rule."),
     "too_many_runs": Problem(409, "The service keeps no more runs; delete some."),
-    "key_reused": Problem(409, "The idempotency key came before, with another request."),
+    "key_reused": Problem(409, "The idempotency key was used before, with another request."),
     "too_large": Problem(413, "The request is larger, or has more responses, than is allowed."),
     "busy": Problem(429, "The queue is full; come back after Retry-After seconds."),
     "internal": Problem(500, "A fault of the service; its log has the details."),
@@ -36,14 +36,14 @@ PROBLEMS: Mapping[str, Problem] = {
 
 
 class RequestError(HeroError):
-    """A request that gets an error as its answer; ``kind`` is a key of ``PROBLEMS``."""
+    """A request that is answered with an error; ``kind`` is a key of ``PROBLEMS``."""
 
-    def __init__(self, kind: str, message: str, *, retry_after_s: int | None = None):
-        super().__init__(message)
+    def __init__(self, kind: str, message: str, retry_after_s: int | None = None):
+        super().__init__(kind, message, retry_after_s)  # what pickle makes it from
         self.kind, self.message, self.retry_after_s = kind, message, retry_after_s
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _remake, (self.kind, self.message, self.retry_after_s)
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def status(self) -> int:
@@ -52,18 +52,12 @@ class RequestError(HeroError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Beyond content type and length."""
+        """Headers beyond content type and length."""
         if self.retry_after_s is not None:
             return {"Retry-After": str(self.retry_after_s)}
         return {"WWW-Authenticate": "Bearer"} if self.kind == "unauthorized" else {}
 
     def body(self) -> bytes:
-        """The answer: ``{"error": {"type": ..., "message": ...}}``."""
-        error: dict[str, object] = {"type": self.kind, "message": self.message}
-        if self.retry_after_s is not None:
-            error["retry_after_s"] = self.retry_after_s
-        return json.dumps({"error": error}).encode()
-
-
-def _remake(kind: str, message: str, retry_after_s: int | None) -> RequestError:
-    return RequestError(kind, message, retry_after_s=retry_after_s)
+        """Return the answer: ``{"error": {"type": ..., "message": ...}}``."""
+        more = {} if self.retry_after_s is None else {"retry_after_s": self.retry_after_s}
+        return json.dumps({"error": {"type": self.kind, "message": self.message, **more}}).encode()
