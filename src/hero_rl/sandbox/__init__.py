@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats, available_cpus
+from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats, Seconds, Workers, available_cpus
 from hero_rl.sandbox.sandbox import Sandbox
 
-__all__ = ["Outcome", "Plain", "Sandbox", "SandboxSettings", "SandboxStats", "available_cpus"]
+__all__ = ["Outcome", "Plain", "Sandbox", "SandboxSettings", "SandboxStats", "Seconds", "Workers", "available_cpus"]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+
+from annotated_types import Gt, Lt
 
 from hero_rl.errors import InputError
 
 Plain: TypeAlias = "bool | int | float | str | Sequence[Plain] | Mapping[str, Plain] | None"
 """What may cross the process boundary: whatever JSON can say. A tuple arrives as a list."""
+
+Workers: TypeAlias = Annotated[int, Gt(0)] | None
+Seconds: TypeAlias = Annotated[float, Gt(0.0), Lt(math.inf)]
+"""Types of settings; reward files are checked against them, too."""
 
 Kind: TypeAlias = Literal["value", "timeout", "crash", "memory", "error"]
 
@@ -61,10 +68,10 @@ class SandboxStats(NamedTuple):
 class SandboxSettings:
     """How a sandbox runs its checks."""
 
-    workers: int | None = None
+    workers: Workers = None
     """Worker processes. None: one per CPU that this process may use, shared among the ranks of one ``torchrun`` node, and
     at most ``MAX_DEFAULT_WORKERS``."""
-    deadline_s: float = DEFAULT_DEADLINE_S
+    deadline_s: Seconds = DEFAULT_DEADLINE_S
     """Seconds of wall time a check may take from its dispatch to a worker; after that the worker is killed."""
     memory_bytes: int | None = DEFAULT_MEMORY_BYTES
     """Address space of one worker (``RLIMIT_AS``; macOS does not enforce it). None: no limit."""
@@ -76,7 +83,7 @@ class SandboxSettings:
     warm_up: tuple[str, ...] = ()
     """Modules to import (``"package.module"``) or functions to call without arguments (``"package.module:function"``)
     once, before any deadline starts to count; the workers are forks of the process that did."""
-    start_timeout_s: float = 120.0
+    start_timeout_s: Seconds = 120.0
     """Seconds a worker may take to start and to warm up."""
 
     def __post_init__(self) -> None:
@@ -85,13 +92,10 @@ class SandboxSettings:
         Raises:
             InputError: a setting is out of range.
         """
-        for name in ("deadline_s", "start_timeout_s", "recycle_after", "chunk_size"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"sandbox: {name}={getattr(self, name)!r} must be greater than 0")
-        for name in ("workers", "memory_bytes"):
+        for name in ("deadline_s", "start_timeout_s", "recycle_after", "chunk_size", "workers", "memory_bytes"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"sandbox: {name}={value!r} must be greater than 0, or None for the default")
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name}={value!r} must be greater than 0 and finite")
 
 
 def default_workers() -> int:

@@ -65,8 +65,6 @@ class Sandbox:
                 f"sandbox: function={function!r} cannot be imported by a worker: "
                 "give 'package.module:function' of an importable module (not __main__)"
             )
-        if deadline_s is not None and not deadline_s > 0:
-            raise InputError(f"sandbox: deadline_s={deadline_s!r} must be greater than 0")
         calls = [_as_json(one) for one in arguments]
         batch = Batch((function, _as_json(shared)), calls, deadline_s or self.settings.deadline_s)
         self._check_open()

@@ -19,14 +19,16 @@ import numpy as np
 
 from hero_rl.errors import InputError
 from hero_rl.imports import import_object, refuse_settings
-from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
+from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
 from hero_rl.types import VERDICT_VALUES, Rollout, Verdict, Verifier
+from hero_rl.verifiers.sandboxed import SandboxedVerifier
 
 _log = logging.getLogger(__name__)
 DEADLINE_S = 10.0
 MEMORY_BYTES = 4 << 30
 """Of one worker: more than the maths verifier needs, for the function may import what it likes."""
 _CALL = "hero_rl.verifiers.function:call"
+_WARM_UP = "hero_rl.verifiers.function:warm_up"
 
 
 def as_verifier(verifier: Verifier | Callable[..., Any], **settings: Any) -> Verifier:
@@ -48,7 +50,7 @@ def as_verifier(verifier: Verifier | Callable[..., Any], **settings: Any) -> Ver
     return FunctionVerifier(verifier, **settings)
 
 
-class FunctionVerifier(Verifier):
+class FunctionVerifier(SandboxedVerifier):
     """A verifier that asks a function, in worker processes.
 
     True is correct, False incorrect, None an abstention; a ``Verdict`` stands as it is, and 1 and 0 count as True and False.
@@ -56,7 +58,7 @@ class FunctionVerifier(Verifier):
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, deadline_s: float = DEADLINE_S, workers: int | None = None, **settings: Any
+        self, function: Callable[..., Any], *, deadline_s: Seconds = DEADLINE_S, workers: Workers = None, **settings: Any
     ) -> None:
         """Wrap ``function``.
 
@@ -75,33 +77,21 @@ class FunctionVerifier(Verifier):
         self._warned = False
         self._by_batch = first == "rollouts"
         self._payload = _encoded(function, settings)
-        self._remake = functools.partial(FunctionVerifier, function, deadline_s=deadline_s, workers=workers, **settings)
-        self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, memory_bytes=MEMORY_BYTES))
+        sandbox = SandboxSettings(workers=workers, deadline_s=deadline_s, memory_bytes=MEMORY_BYTES, warm_up=(_WARM_UP,))
+        self._open(sandbox, function, **settings)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in order."""
         if not rollouts:
             return []
         groups = [list(rollouts)] if self._by_batch else [[rollout] for rollout in rollouts]
-        calls = [(self._payload, self._by_batch, _bytes(pickle.dumps(group))) for group in groups]
-        outcomes = await self._sandbox.run(_CALL, calls)
+        calls = [(_bytes(pickle.dumps(group)),) for group in groups]
+        outcomes = await self._sandbox.run(_CALL, calls, shared=(self._payload, self._by_batch))
         broken = next((one for one in outcomes if one.kind != "value"), None)
         if broken is not None and not self._warned:
             self._warned = True
             _log.warning("the verifier %r failed on a rollout: %s", self.name, broken.detail or broken.kind)
         return [verdict for group, outcome in zip(groups, outcomes, strict=True) for verdict in _verdicts(outcome, len(group))]
-
-    def warm(self) -> None:
-        """Start all workers now."""
-        self._sandbox.warm()
-
-    def close(self) -> None:
-        """End the workers; safe to call twice."""
-        self._sandbox.close()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the function and its options: the copy starts workers of its own."""
-        return self._remake, ()
 
 
 def _verdicts(outcome: Outcome, rows: int) -> list[Verdict]:
@@ -153,6 +143,11 @@ def call(payload: str, by_batch: bool, data: str) -> list[list[Any]]:
     if len(found) != len(rollouts):
         raise ValueError(f"{len(found)} verdicts for {len(rollouts)} rollouts; return one per rollout")
     return [list(_as_verdict(each)) for each in found]
+
+
+def warm_up() -> None:
+    """Import what a function that is sent by value needs."""
+    import cloudpickle  # noqa: F401
 
 
 async def _awaited(result: Any) -> Any:

@@ -6,15 +6,14 @@ comparison; what the library says is the verdict. Only the time-outs differ: a d
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Sequence
 
-from hero_rl.errors import InputError
-from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
+from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
+from hero_rl.verifiers.sandboxed import SandboxedVerifier
 
 DEFAULT_DEADLINE_S = 3.0
 MAX_RESPONSE_CHARS = 100_000
@@ -23,12 +22,12 @@ _CHECK = "hero_rl.verifiers.compat.math_verify:check"
 _WARM_UP = "hero_rl.verifiers.compat.math_verify:warm_up"
 
 
-class MathVerifyVerifier(Verifier):
-    """What plain math-verify says; a time-out or a crash is a failed abstention.
+class MathVerifyVerifier(SandboxedVerifier):
+    """Returns the verdicts of plain math-verify; a time-out or a crash is a failed abstention.
 
     Args:
         deadline_s: seconds of wall time for one response.
-        workers: worker processes; None: one a CPU.
+        workers: worker processes; None: one per CPU.
 
     Raises:
         MissingDependencyError: math-verify is not installed.
@@ -36,35 +35,19 @@ class MathVerifyVerifier(Verifier):
 
     name = "math_verify"
 
-    def __init__(self, *, deadline_s: float = DEFAULT_DEADLINE_S, workers: int | None = None):
+    def __init__(self, *, deadline_s: Seconds = DEFAULT_DEADLINE_S, workers: Workers = None):
         check_math_verify("the verifier 'math_verify'", stacklevel=3)
-        if not deadline_s > 0:
-            raise InputError(f"verifier 'math_verify': deadline_s={deadline_s!r} must be greater than 0")
-        self.deadline_s = deadline_s
-        self._remake = functools.partial(MathVerifyVerifier, deadline_s=deadline_s, workers=workers)
-        self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,)))
+        self._open(SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,)))
 
     @property
     def identity(self) -> str:
-        """What decides a verdict beside the rollout."""
+        """Everything but the rollout that decides a verdict."""
         code = code_identity("compat/math_verify.py", packages=MATH_PACKAGES)
         return f"math_verify(deadline_s={float(self.deadline_s)}, {code})"
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given."""
         return [_judge(outcome) for outcome in await self._sandbox.run(_CHECK, _payloads(rollouts))]
-
-    def warm(self) -> None:
-        """Start all workers now and wait until they are ready."""
-        self._sandbox.warm()
-
-    def close(self) -> None:
-        """End the workers; safe to call twice."""
-        self._sandbox.close()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickled as its options: the copy starts workers of its own."""
-        return self._remake, ()
 
 
 def _payloads(rollouts: Sequence[Rollout]) -> list[tuple[str, str]]:
@@ -81,7 +64,7 @@ def _judge(outcome: Outcome) -> Verdict:
 
 
 def check(reference: str, response: str) -> str:
-    """What the library finds; runs in a worker."""
+    """Return what the library finds; runs in a worker."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
     if not reference.strip():

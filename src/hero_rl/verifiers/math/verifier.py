@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread, run_sync
-from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings, SandboxStats
-from hero_rl.types import Rollout, Verdict, Verifier
+from hero_rl.sandbox import Outcome, SandboxSettings, SandboxStats, Seconds, Workers
+from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.extract import FoundAnswer
@@ -20,6 +20,7 @@ from hero_rl.verifiers.math.policy import POLICIES, Policy, judge, judge_failure
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.reference import check_reference
 from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, find_pair, pair_of, settle
+from hero_rl.verifiers.sandboxed import SandboxedVerifier
 
 DEFAULT_DEADLINE_S = 3.0
 """Several times what the slowest symbolic comparison of real answers takes on a busy machine (measured: under 0.5 s)."""
@@ -54,7 +55,7 @@ class _Plan(NamedTuple):
     """The pairs for the sandbox, each once."""
 
 
-class MathVerifier(Verifier):
+class MathVerifier(SandboxedVerifier):
     r"""Compares mathematical answers: by rules of its own where they suffice, by math-verify in a killable process elsewhere.
 
     Args:
@@ -63,7 +64,7 @@ class MathVerifier(Verifier):
             reason.
         deadline_s: seconds of wall time that one symbolic comparison may take; past it, the verdict is an abstention with the
             reason ``timeout``, and the process is killed.
-        workers: worker processes; None: one a CPU.
+        workers: worker processes; None: one per CPU.
         use_problem: whether the problem text may decide: rounding asked for, order, a factored form, choices.
 
     Workers start at the first comparison that needs one (``warm`` starts them earlier) and end with ``close``.
@@ -80,22 +81,20 @@ class MathVerifier(Verifier):
         self,
         *,
         policy: Policy = "balanced",
-        deadline_s: float = DEFAULT_DEADLINE_S,
-        workers: int | None = None,
+        deadline_s: Seconds = DEFAULT_DEADLINE_S,
+        workers: Workers = None,
         use_problem: bool = True,
     ):
         if policy not in POLICIES:
             raise InputError(f"verifier 'math': policy={policy!r} is unknown; use one of {', '.join(POLICIES)}")
         check_math_verify("the verifier 'math'", stacklevel=3)
         self.policy: Policy = policy
-        self.deadline_s = deadline_s
         self.use_problem = use_problem
-        self._sandbox = Sandbox(SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,)))
+        sandbox = SandboxSettings(workers=workers, deadline_s=deadline_s, warm_up=(_WARM_UP,))
+        self._open(sandbox, policy=policy, use_problem=use_problem)
         self._closed = False
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        options = {"policy": policy, "deadline_s": deadline_s, "workers": workers, "use_problem": use_problem}
-        self._remake = functools.partial(MathVerifier, **options)
 
     @property
     def identity(self) -> str:
@@ -139,7 +138,7 @@ class MathVerifier(Verifier):
         """
         for reference, answer in ((r"\sqrt{2}", "1.41"), (r"5\text{ cm}", r"50\text{ mm}"), ("x+1", "1+x")):
             compare_pair(Pair(reference, answer))
-        self._sandbox.warm()
+        super().warm()
 
     @property
     def stats(self) -> MathStats:
@@ -151,11 +150,7 @@ class MathVerifier(Verifier):
     def close(self) -> None:
         """End the workers; safe to call twice. A closed verifier cannot be used again."""
         self._closed = True
-        self._sandbox.close()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickled as its options: the copy starts workers of its own."""
-        return self._remake, ()
+        super().close()
 
     def _settled(self, plan: _Plan, policy: Policy) -> list[Verdict]:
         outcomes = run_sync(self._sandbox.run(_COMPARE, plan.waiting)) if plan.waiting else []
