@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hero_rl.attacks.formulas import is_formula
 from hero_rl.attacks.numbers import read_number
@@ -20,18 +19,16 @@ from hero_rl.attacks.wrong import Wrong
 from hero_rl.data.problem_text import draw
 from hero_rl.errors import InputError, SignalError
 from hero_rl.measures import Estimate
-from hero_rl.measures.closed_form import UNKNOWN, share_interval
+from hero_rl.measures.closed_form import share_interval
 from hero_rl.pipeline import too_many_failures
 from hero_rl.report import json_values
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
 
 CHUNK = 512
-KEYS, COPIES = ("tautology", "empty", "placeholder", "everything", "opener", "injection"), (
-    "copied equation", "copied formula", "copied number", "copied problem",
-)  # fmt: skip
+KEYS = ("tautology", "empty", "placeholder", "everything", "opener", "injection")
+COPIES = ("copied equation", "copied formula", "copied number", "copied problem")
 FORMS = ("numbers", "formulas", "others")
 """Of references: plain numbers, formulas with one value, and whatever has parts, relations or words."""
-_OUTCOMES = ("correct", "incorrect", "abstain", "failed")
 
 
 class Accepted(NamedTuple):
@@ -59,9 +56,9 @@ class KindReport(NamedTuple):
     failed: int
     """The verifier broke: a timeout, a crash, a dead endpoint."""
     references: int
-    """How many references it was tried on."""
+    """References it was tried on."""
     fooled: int
-    """On how many of them an attack was accepted."""
+    """References on which an attack was accepted."""
     rate: Estimate
     """Share accepted of those tried, with a 95% interval over problems."""
 
@@ -78,7 +75,7 @@ class Trade(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackReport:
-    """What an attack found."""
+    """The results of an attack."""
 
     verifier: str
     references: int
@@ -88,7 +85,7 @@ class AttackReport:
     """Master keys, copies, perturbations by the form of the reference, and all attacks."""
     accepted: Sequence[Accepted]
     reasons: dict[str, int] = field(default_factory=dict[str, int])
-    """Why it abstained: attacks by reason."""
+    """Abstentions by reason."""
     seconds: float
     labelled: Trade | None = None
 
@@ -126,12 +123,12 @@ def attack(
     """Return how many wrong answers to these problems the verifier accepts.
 
     Args:
-        verifier: who is attacked; it gets ordinary rollouts, some hundred at a time.
+        verifier: gets ordinary rollouts, some hundred at a time.
         targets: problems with their references (``read_targets``).
         labelled: responses with a trusted label, for recall and false positive rate.
         seed: chooses the places and digits that are changed; the same seed gives the same attacks.
         max_failure_rate: largest share of attacks on which the verifier may break.
-        progress: told how many references are done.
+        progress: called with the number of references done.
 
     Raises:
         InputError: no targets.
@@ -140,20 +137,31 @@ def attack(
     if not targets:
         raise InputError("attack: no references; give at least one")
     start = time.perf_counter()
-    tally, done, failures = _Tally(), 0, 0
+    tried: list[tuple[int, str, str]] = []
+    accepted: list[Accepted] = []
+    reasons: Counter[str] = Counter()
+    failures = 0
     pending = ((number, one) for number, target in enumerate(targets) for one in _attacks(target, seed))
     while chunk := list(islice(pending, CHUNK)):
         verdicts = verifier.verify([targets[number].rollout(one.response) for number, one in chunk])
         for (number, one), verdict in zip(chunk, verdicts, strict=True):
-            tally.add(number, targets[number], one, verdict)
-        done += len(chunk)
+            tried.append((number, one.kind, "failed" if verdict.failed else verdict.label))
+            if tried[-1][2] == "correct":
+                accepted.append(Accepted(targets[number], one, verdict))
+            elif tried[-1][2] != "incorrect":
+                reasons[verdict.reason] += 1
         failures += sum(verdict.failed for verdict in verdicts)
         progress("attack", chunk[-1][0] + 1, len(targets))
-        if done >= CHUNK:
-            _check(verifier, failures, done, max_failure_rate)
-    _check(verifier, failures, done, max_failure_rate)
+        if len(tried) >= CHUNK:
+            _check(verifier, failures, len(tried), max_failure_rate)
+    _check(verifier, failures, len(tried), max_failure_rate)
     trade = _trade(verifier, labelled, progress)
-    return tally.report(verifier.name, targets, time.perf_counter() - start, trade)
+    problems = {key: number for number, key in enumerate(dict.fromkeys(one.problem or one.reference for one in targets))}
+    kinds, groups = _by_kind(targets, np.array([problems[one.problem or one.reference] for one in targets]), tried)
+    return AttackReport(
+        verifier=verifier.name, references=len(targets), problems=len(problems), kinds=kinds, groups=groups, accepted=accepted,
+        reasons=dict(reasons.most_common()), seconds=time.perf_counter() - start, labelled=trade,
+    )  # fmt: skip
 
 
 def _attacks(target: Target, seed: int) -> list[Wrong]:
@@ -175,86 +183,47 @@ def _check(verifier: Verifier, failures: int, done: int, max_failure_rate: float
 
 def _trade(verifier: Verifier, labelled: Iterable[tuple[Rollout, bool]], progress: Progress) -> Trade | None:
     rows = iter(labelled)
-    right: list[bool] = []
-    said: list[str] = []
-    problems: list[str] = []
+    found: list[tuple[bool, str, str]] = []
     while chunk := list(islice(rows, CHUNK)):
-        said += [verdict.label for verdict in verifier.verify([rollout for rollout, _ in chunk])]
-        right += [correct for _, correct in chunk]
-        problems += [rollout.problem or rollout.reference for rollout, _ in chunk]
-        progress("labelled", len(said), None)
-    if not said:
+        verdicts = verifier.verify([rollout for rollout, _ in chunk])
+        found += [
+            (right, verdict.label, rollout.problem or rollout.reference)
+            for (rollout, right), verdict in zip(chunk, verdicts, strict=True)
+        ]
+        progress("labelled", len(found), None)
+    if not found:
         return None
-    truth, yes = np.array(right), np.array(said) == "correct"
-    return Trade(
-        int(truth.sum()),
-        int((~truth).sum()),
-        _share(yes, truth, problems),
-        _share(yes, ~truth, problems),
-        said.count("abstain"),
-    )
+    rights, labels, problems = zip(*found, strict=True)
+    truth, yes = np.array(rights), np.array(labels) == "correct"
+    recall, fpr = share_interval(yes, truth, problems), share_interval(yes, ~truth, problems)
+    return Trade(int(truth.sum()), int((~truth).sum()), recall, fpr, labels.count("abstain"))
 
 
-def _share(flags: np.ndarray, among: np.ndarray, clusters: ArrayLike) -> Estimate:
-    return share_interval(flags, among, np.asarray(clusters)) if among.any() else UNKNOWN
+def _by_kind(
+    targets: Sequence[Target], problem_T: np.ndarray, tried: Sequence[tuple[int, str, str]]
+) -> tuple[list[KindReport], list[KindReport]]:
+    """Return a row per kind, and a row per group of kinds, all attacks last."""
+    place, kinds, outcomes = (np.array(column) for column in zip(*tried, strict=True))
+    got = outcomes == "correct"
+
+    def row(label: str, among: np.ndarray) -> KindReport:
+        counts = [int((outcomes[among] == outcome).sum()) for outcome in ("correct", "incorrect", "abstain", "failed")]
+        references, fooled = np.unique(place[among]).size, np.unique(place[among & got]).size
+        return KindReport(label, int(among.sum()), *counts, references, fooled, share_interval(got, among, problem_T[place]))
+
+    seen = dict.fromkeys(kinds.tolist())
+    order = [kind for kind in (*KEYS, *COPIES) if kind in seen] + [kind for kind in seen if kind not in KEYS + COPIES]
+    key, copy = np.isin(kinds, KEYS), np.isin(kinds, COPIES)
+    forms = np.array([_form(one.reference) for one in targets])[place]
+    perturbed = [(f"perturbed {form}", ~key & ~copy & (forms == form)) for form in FORMS if (forms == form).any()]
+    groups = [("master keys", key), ("copies", copy), *perturbed, ("all", np.ones(kinds.size, dtype=np.bool_))]
+    return [row(kind, kinds == kind) for kind in order], [row(name, among) for name, among in groups]
 
 
 def _form(reference: str) -> str:
     if read_number(reference) is not None:
         return "numbers"
     return "formulas" if is_formula(reference) else "others"
-
-
-class _Tally:
-    """Outcomes by attack, as numbers."""
-
-    def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self.targets: list[int] = []
-        self.outcomes: list[int] = []
-        self.accepted: list[Accepted] = []
-        self.reasons: Counter[str] = Counter()
-
-    def add(self, number: int, target: Target, one: Wrong, verdict: Verdict) -> None:
-        outcome = "failed" if verdict.failed else verdict.label
-        self.kinds.append(one.kind)
-        self.targets.append(number)
-        self.outcomes.append(_OUTCOMES.index(outcome))
-        if outcome == "correct":
-            self.accepted.append(Accepted(target, one, verdict))
-        elif outcome != "incorrect":
-            self.reasons[verdict.reason] += 1
-
-    def report(self, name: str, targets: Sequence[Target], seconds: float, trade: Trade | None) -> AttackReport:
-        problems = {key: number for number, key in enumerate(dict.fromkeys(one.problem or one.reference for one in targets))}
-        cluster = np.array([problems[one.problem or one.reference] for one in targets])
-        kinds, place = np.array(self.kinds), np.array(self.targets)
-        outcomes = np.array(self.outcomes)
-
-        def row(label: str, among: np.ndarray) -> KindReport:
-            yes, no, unsure, broken = (int((outcomes[among] == code).sum()) for code in range(len(_OUTCOMES)))
-            got = outcomes == 0
-            tried = int(among.sum())
-            return KindReport(
-                label, tried, yes, no, unsure, broken, np.unique(place[among]).size, np.unique(place[among & got]).size,
-                _share(got, among, cluster[place]),
-            )  # fmt: skip
-
-        known = [*KEYS, *COPIES]
-        rest = [kind for kind in dict.fromkeys(self.kinds) if kind not in known]
-        order = [kind for kind in (*known, *rest) if kind in set(self.kinds)]
-        everything = np.ones(kinds.size, dtype=np.bool_)
-        key, copy = np.isin(kinds, KEYS), np.isin(kinds, COPIES)
-        forms = np.array([_form(one.reference) for one in targets])[place]
-        of_forms = [(f"perturbed {form}", ~key & ~copy & (forms == form)) for form in FORMS if (forms == form).any()]
-        return AttackReport(
-            verifier=name, references=len(targets), problems=len(problems), kinds=[row(kind, kinds == kind) for kind in order],
-            groups=[
-                row("master keys", key), row("copies", copy), *(row(name, among) for name, among in of_forms),
-                row("all", everything),
-            ],
-            accepted=self.accepted, reasons=dict(self.reasons.most_common()), seconds=seconds, labelled=trade,
-        )  # fmt: skip
 
 
 def accepted_row(one: Accepted) -> dict[str, object]:

@@ -25,7 +25,7 @@ RunPath = Annotated[str, Path(pattern=schemas.RUN_ID)]
 
 
 async def service_of(request: Request) -> RewardService:
-    """The service that the application was made for."""  # async, or FastAPI would hand it to a thread
+    """Return the application's service."""  # async, or FastAPI would hand it to a thread
     return request.app.state.service
 
 
@@ -33,12 +33,12 @@ Service = Annotated[RewardService, Depends(service_of)]
 
 
 def deadline_of(request: Request, seconds: float | None, service: RewardService) -> float:
-    """When the answer is due, on the event loop's clock."""
+    """Return when the answer is due, on the event loop's clock."""
     return request.state.arrived + (seconds or service.settings.deadline_s)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's account of what can go wrong, for the statuses named and those that any request may get."""
+    """Return OpenAPI's list of errors: those named and those of any request."""
     result: dict[int | str, dict[str, Any]] = {}
     for status in sorted({401, 405, 408, 413, 422, 429, 500, 503, *statuses}):
         kinds = [f"`{kind}`: {problem.meaning}" for kind, problem in PROBLEMS.items() if problem.status == status]
@@ -58,10 +58,10 @@ async def score_group(
     idempotency_key: Key = None,
     x_deadline_s: DeadlineHeader = None,
 ) -> Response:
-    """Verdict, score, reward, weight and advantage of every response to one prompt.
+    """Return verdict, score, reward, weight and advantage of every response to one prompt.
 
     The group is a batch of its own for the rule's state. A trainer that has several groups at a time sends them to
-    `/v1/score_groups`, so that the run's state moves once a batch.
+    `/v1/score_groups`, so that the run's state moves once per batch.
     """
     return await _score(body, request, service, idempotency_key, x_deadline_s)
 
@@ -71,7 +71,7 @@ async def score_groups(
     body: schemas.ScoreGroups, request: Request, service: Service, idempotency_key: Key = None,
     x_deadline_s: DeadlineHeader = None,
 ) -> Response:  # fmt: skip
-    """As `/v1/score_group`, for many groups that the rule sees as one batch."""
+    """Score many groups, which are one batch for the rule's state."""
     return await _score(body, request, service, idempotency_key, x_deadline_s)
 
 
@@ -88,7 +88,7 @@ async def _score(
 async def verify(
     body: schemas.Verify, request: Request, service: Service, x_deadline_s: DeadlineHeader = None
 ) -> dict[str, list[dict[str, object]]]:
-    """Verdicts alone; the reward model is not asked and no state moves. Failures are rows with `failed: true`."""
+    """Return verdicts alone; no reward model is asked and no state moves. Failures are rows with `failed: true`."""
     batches.check_counts([len(body.responses)], service.settings)
     deadline = deadline_of(request, x_deadline_s or body.deadline_s, service)
     verdicts = await service.verify(batches.rollouts_of(body), deadline)
@@ -97,7 +97,7 @@ async def verify(
 
 @router.get("/runs/{run_id}", responses={200: {"model": schemas.RunState}, **errors(404)}, summary="Read a run's state")
 async def get_run(run_id: RunPath, service: Service) -> dict[str, object]:
-    """What to keep beside a checkpoint."""
+    """Return the state to keep beside a checkpoint."""
     return {"run_id": run_id, "state": await service.run_state(run_id)}
 
 
@@ -110,7 +110,7 @@ async def post_run(run_id: RunPath, body: schemas.RunState, service: Service) ->
 
 @router.delete("/runs/{run_id}", status_code=204, responses=errors(404), summary="Forget a run")
 async def delete_run(run_id: RunPath, service: Service) -> None:
-    """Its state and its kept answers."""
+    """Delete its state and its kept answers."""
     await service.delete_run(run_id)
 
 
@@ -119,7 +119,7 @@ about = APIRouter()
 
 @about.get("/healthz", responses={200: {"model": schemas.Health}, **errors()}, summary="Is the service there?")
 async def healthz(service: Service, response: Response) -> dict[str, object]:
-    """What the service is; 503 while it stops. Needs no token."""
+    """Describe the service; 503 while it stops. Needs no token."""
     response.status_code = 503 if service.draining else 200
     return service.describe()
 
@@ -129,5 +129,5 @@ async def healthz(service: Service, response: Response) -> dict[str, object]:
     response_class=Response, summary="Numbers for Prometheus",
 )  # fmt: skip
 async def metrics(service: Service) -> Response:
-    """Requests, latencies, queue, failures, verdicts, states of runs."""
+    """Return requests, latencies, queue, failures, verdicts, states of runs."""
     return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})

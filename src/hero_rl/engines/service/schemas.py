@@ -1,4 +1,4 @@
-"""What clients send to the service's own endpoints and what they get: one pydantic model each, with an example."""
+"""Requests and answers of the service's own endpoints, a pydantic model each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}$"
 MAX_KEY_CHARS = 200
 MIN_DEADLINE_S, MAX_DEADLINE_S = 0.01, 3600.0
 
-RunId: TypeAlias = Annotated[str, Field(pattern=RUN_ID, description="Which run's state it is: one for each training run.")]
+RunId: TypeAlias = Annotated[str, Field(pattern=RUN_ID, description="Names the state: one per training run.")]
 Seconds: TypeAlias = Annotated[float, Field(ge=MIN_DEADLINE_S, le=MAX_DEADLINE_S, allow_inf_nan=False)]
 Key: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)]
 Bit: TypeAlias = Literal[0, 1]
@@ -57,12 +57,20 @@ class Group(_Closed):
     prompt_id: str | None = Field(None, description="For messages and logs only: what comes in one group is one group.")
 
 
-_COUNTED = Field(True, description="False (evaluation): the state stays as it is, and nothing is stored.")
-_KEY = Field(
-    None,
-    description="A retry with the same key counts once and gets the same answer. The header Idempotency-Key wins over it.",
-)  # fmt: skip
-_DEADLINE = Field(None, description="Seconds from the request's arrival. The header X-Deadline-S wins over it.")
+class _Asked(_Closed):
+    deadline_s: Seconds | None = Field(
+        None, description="Seconds from the request's arrival. The header X-Deadline-S wins over it."
+    )
+
+
+class _Counted(_Asked):
+    run_id: RunId = "default"
+    update: bool = Field(True, description="False (evaluation): the state stays as it is, and nothing is stored.")
+    idempotency_key: Key | None = Field(
+        None,
+        description="A retry with the same key counts once and gets the same answer. The header Idempotency-Key wins over it.",
+    )
+
 
 _GROUP_EXAMPLE: dict[str, Any] = {
     "problem": "What is 1 + 1?",
@@ -74,48 +82,37 @@ _GROUP_EXAMPLE: dict[str, Any] = {
 }
 
 
-class ScoreGroup(Group):
+class ScoreGroup(Group, _Counted):
     """One group, which is a batch of its own for the rule's state."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_GROUP_EXAMPLE]})
 
-    run_id: RunId = "default"
-    update: bool = _COUNTED
-    idempotency_key: Key | None = _KEY
-    deadline_s: Seconds | None = _DEADLINE
 
-
-class ScoreGroups(_Closed):
+class ScoreGroups(_Counted):
     """Some groups, which are one batch for the rule's state: what a trainer samples between two updates."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"run_id": "run-7", "groups": [_GROUP_EXAMPLE]}]})
 
     groups: list[Group] = Field(min_length=1)
-    run_id: RunId = "default"
-    update: bool = _COUNTED
-    idempotency_key: Key | None = _KEY
-    deadline_s: Seconds | None = _DEADLINE
 
 
-class Verify(Group):
+class Verify(Group, _Asked):
     """One problem with responses to verify; no reward model, no rule, no state."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_GROUP_EXAMPLE]})
 
-    deadline_s: Seconds | None = _DEADLINE
-
 
 class VerdictOut(BaseModel):
-    """What the verifier says of one response."""
+    """The verdict on one response."""
 
-    verdict: Bit | None = Field(description="1 correct, 0 incorrect, null: cannot tell.")
+    verdict: Bit | None = Field(description="1 correct, 0 incorrect, null: abstained.")
     reason: str
-    failed: bool = Field(description="The verifier broke, rather than being unable to tell.")
+    failed: bool = Field(description="The verifier broke.")
     learned: bool = Field(description="A model gave the verdict, not a rule.")
 
 
 class DetailedVerdict(VerdictOut):
-    """With what was compared."""
+    """A verdict with what was compared."""
 
     detail: str
 
@@ -125,7 +122,7 @@ class Scored(VerdictOut):
 
     rm_score: float | None
     reward: float | None = Field(description="null: leave the response out of its group.")
-    weight: float = Field(description="The prompt's weight; the advantage has it in, the reward does not.")
+    weight: float = Field(description="The prompt's weight; it is in the advantage and not in the reward.")
     advantage: float
 
 
@@ -143,11 +140,11 @@ class StateOut(BaseModel):
     run_id: str
     rule: str
     scale: str = Field(description="How advantages were normalised: none, group, batch.")
-    sigma_mean: float | None = Field(description="The sigma-bar that was used for this batch; null for rules without.")
+    sigma_mean: float | None = Field(description="The sigma-bar that was used for this batch; null for rules without one.")
     running_mean: float | None = Field(
-        description="sigma-bar after this batch; null before the first, and for a rule whose state is no running mean."
+        description="sigma-bar after this batch; null before the first, and if the rule's state is no running mean."
     )
-    metrics: dict[str, float] = Field(description="What else the rule's state says of itself after this batch, for a log.")
+    metrics: dict[str, float] = Field(description="Other values of the rule's state after this batch, for a log.")
     updates: int = Field(description="Batches that the run has counted.")
 
 
@@ -162,17 +159,17 @@ class ScoreGroupsOut(StateOut):
 
 
 class VerifyOut(BaseModel):
-    """One verdict a response, in the order sent."""
+    """One verdict per response, in the order sent."""
 
     verdicts: list[DetailedVerdict]
 
 
 class RuleState(_Closed):
-    """What `HybridReward.state_dict` gives."""
+    """From `HybridReward.state_dict`."""
 
     version: Literal[2]
     rule: str
-    state: dict[str, JsonValue] = Field(description="As the rule writes it; what it cannot continue from is a 409.")
+    state: dict[str, JsonValue] = Field(description="As the rule writes it; 409 if the rule cannot continue from it.")
 
 
 class RunState(BaseModel):
@@ -192,12 +189,12 @@ class RunState(BaseModel):
         },
     )  # fmt: skip
 
-    run_id: str | None = Field(None, description="For people: the path says which run it is.")
+    run_id: str | None = Field(None, description="Informational; the run is identified by the URL.")
     state: RuleState
 
 
 class ErrorBody(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     type: str = Field(description="A code for programs.")
     message: str = Field(description="A sentence for people.")
@@ -205,13 +202,13 @@ class ErrorBody(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    """Every answer that is no success."""
+    """The answer if there is no success."""
 
     error: ErrorBody
 
 
 class Health(BaseModel):
-    """What this service is, and whether it takes requests."""
+    """The service, and whether it takes requests."""
 
     status: Literal["ok", "draining"]
     version: str
@@ -220,7 +217,7 @@ class Health(BaseModel):
     scale: str
     verifier: str | None
     reward_model: str | None
-    reward: dict[str, Any] | None = Field(default=None, description="The whole reward, as its file would say it.")
+    reward: dict[str, Any] | None = Field(default=None, description="The whole reward, as in a reward file.")
     running: int
     queued: int
     runs: int

@@ -1,4 +1,4 @@
-"""One process that listens, and stops well: no new connections, what runs is finished within a limit, exit code 0."""
+"""Listen, and stop well: no new connections, what runs is finished within a limit, exit code 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, with the signals left to us and a word when it is ready."""
+    """Uvicorn's server with our signal handlers and a callback when it is ready."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]):
         super().__init__(config)
@@ -38,42 +38,23 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0: any free one.
-
-    Raises:
-        InputError: the address cannot be had.
-    """
+    """Return a listening socket, for port 0 on any free one; raises InputError if the address cannot be had."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-            sock.listen(BACKLOG)
-        except OSError:
-            sock.close()
-            raise
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"cannot listen on {host} port {port}: {reason}; choose another --host or --port") from error
-    return sock
 
 
 def url_of(sock: socket.socket) -> str:
-    """Where clients on this machine find it."""
+    """Return the URL for clients on this machine."""
     host, port = sock.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def serve(app: FastAPI, sock: socket.socket, *, on_ready: Callable[[], None], drain_s: float) -> None:
-    """Answer until SIGTERM or SIGINT, then finish what runs; a second signal stops at once.
-
-    Args:
-        app: from ``create_app``.
-        sock: from ``listen``.
-        on_ready: called when requests are answered.
-        drain_s: what runs may take to finish.
-    """
+    """Answer until SIGTERM or SIGINT, then finish what runs within ``drain_s``; a second signal stops at once."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S, backlog=BACKLOG, lifespan="on",
         timeout_graceful_shutdown=max(1, round(drain_s)), ws="none", server_header=False,

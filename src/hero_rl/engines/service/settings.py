@@ -1,4 +1,4 @@
-"""What the service allows: sizes, counts, waiting times."""
+"""Limits of the service: sizes, counts, waiting times."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
-    """Limits of one service. Every one is there so that memory stays bounded whatever clients send."""
+    """Limits of one service, so that memory stays bounded whatever clients send."""
 
     max_running: int = 8
-    """Requests that are worked on at a time."""
+    """Requests that work at a time."""
     max_queued: int = 128
-    """Requests that wait for their turn; further ones get 429 and a time after which to come back."""
+    """Requests that wait; further ones get 429 and a time after which to come back."""
     max_body_bytes: int = 64 * MIB
-    """Of one request; a batch of 256 prompts with 16 responses of 2,000 tokens has about 32 MiB."""
+    """Size of one request; a batch of 256 prompts with 16 responses of 2,000 tokens has about 32 MiB."""
     max_held_bytes: int = 512 * MIB
-    """Of all requests together."""
+    """Size of all requests together."""
     max_group_responses: int = 1024
     """Responses of one group."""
     max_responses: int = 65_536
     """Responses of one request."""
     deadline_s: float = 300.0
-    """Of a request that names none."""
+    """Deadline of a request that names none."""
     body_s: float = 30.0
-    """For a request's body to arrive."""
+    """Time for a request's body to arrive."""
     drain_s: float = 30.0
-    """For what runs to finish after SIGTERM."""
+    """Time for what runs to finish after SIGTERM."""
     max_runs: int = 10_000
     """Runs whose state is kept."""
     max_answers: int = 10_000
     """Answers kept for retries."""
     max_answer_bytes: int = 256 * MIB
-    """All of them together, compressed; the newest one is always kept."""
+    """Size of all kept answers, compressed; the newest one is always kept."""
     answer_age_s: float = 86_400.0
-    """After which a kept answer is forgotten."""
+    """Age at which a kept answer is forgotten."""
     token: str | None = field(default=None, repr=False)
-    """What clients must send as ``Authorization: Bearer TOKEN``; None: nothing."""
+    """Clients must send it as ``Authorization: Bearer TOKEN``; None: no token is needed."""
 
     def __post_init__(self) -> None:
         for one in fields(self):
