@@ -26,7 +26,7 @@ class Target:
     reference: str
     prompt_id: str
     alternatives: tuple[str, ...] = ()
-    """What else is right."""
+    """Other right answers."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Other columns of its row, for verifiers that read them."""
     where: str = ""
@@ -34,7 +34,7 @@ class Target:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it apart from other targets."""
+        """Problem and reference, which tell it apart from other targets."""
         return self.problem, self.reference
 
     def rollout(self, response: str) -> Rollout:

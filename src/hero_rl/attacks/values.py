@@ -1,4 +1,4 @@
-r"""What a formula is worth at a point: how a perturbed formula is shown to differ from the reference.
+r"""The value of a formula at a point, by which a perturbed formula is shown to differ from the reference.
 
 An evaluator of its own, small and strict: a formula that it cannot read has no value, and nothing is claimed of it. It shares
 nothing with the maths verifier, whose mistakes an attack is there to find.

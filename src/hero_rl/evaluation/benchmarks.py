@@ -1,7 +1,7 @@
-"""The paper's benchmarks: where their problems are, and how they are sampled and graded. No problem is part of the project.
+"""The paper's benchmarks: where to get them, and how they are sampled and graded. No problem is part of the project.
 
-What it is not: the paper names benchmarks, not files. Ids, splits and columns below are those in common use; none could be
-downloaded where this was written, so a column is looked for under several names, and a wrong id is one clear error.
+The paper names benchmarks, not files: ids, splits and columns are those in common use. None could be downloaded when this was
+written, so a column may have several names, and a wrong id is one clear error.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _ID = ("prompt_id", "id", "unique_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """Where the problems are, and what the paper does with them."""
+    """The source of a benchmark and the paper's settings."""
 
     title: str
     path: str = ""
-    """Hugging Face id; "" where there is only the user's file."""
+    """Hugging Face id; "" if only the user has the file."""
     config: str | None = None
     split: str = "test"
     revision: str | None = None
-    """A commit; None: not known here, so whatever the hub has. Give one with --revision for numbers that last."""
+    """A commit; None: the newest. Give one with --revision for numbers that last."""
     problem: tuple[str, ...] = _PROBLEM
-    """Names of the column, the first that a row has."""
+    """Names of the column; the first that a row has counts."""
     reference: tuple[str, ...] = _REFERENCE
     rows: int | None = None
-    """How many problems it is known to have; another number is reported."""
+    """Known number of problems; another one is reported."""
     samples: int = 8
-    """Responses a problem: the paper averages pass@1 over 8 seeds on the easy sets and takes one on the hard ones."""
+    """Responses per problem: the paper averages pass@1 over 8 seeds on the easy sets and takes one on the hard ones."""
     grading: Grading = "rules"
     note: str = ""
-    """Why it cannot be taken from the hub as it stands."""
+    """Why it cannot be taken from the hub."""
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -72,7 +72,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 """Row counts: paper.md's protocol and the data sets' cards. AMC is AMC23 with 40 problems (the paper's scores are multiples of
 1/320)."""
 LOCAL = Benchmark(title="local file", reference=(*_REFERENCE, "ground_truth", "final_answer"))
-"""A file without a name in the table."""
+"""A file that is not in the table."""
 
 
 class Problem(NamedTuple):
@@ -81,7 +81,7 @@ class Problem(NamedTuple):
     id: str
     text: str
     references: tuple[str, ...]
-    """A response is correct where it equals any of them."""
+    """A response is correct if it equals any of them."""
 
 
 class ProblemSet(NamedTuple):
@@ -93,11 +93,11 @@ class ProblemSet(NamedTuple):
     """Hugging Face id with configuration and revision, or the file's name."""
     problems: Sequence[Problem]
     known_rows: int | None = None
-    """How many problems the benchmark is known to have; None where only a part was asked for."""
+    """Known number of problems; None if only a part was asked for."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of ids, texts and references: equal ones are the same problems."""
+        """A hash of ids, texts and references."""
         digest = hashlib.sha256()
         for problem in self.problems:
             digest.update(json.dumps([problem.id, problem.text, problem.references]).encode())
@@ -105,11 +105,7 @@ class ProblemSet(NamedTuple):
 
 
 def find_benchmark(spec: str) -> tuple[str, Path | None]:
-    """Name and file of `math500` or `math500=FILE`.
-
-    Raises:
-        InputError: an unknown name, or one whose problems are not on the hub and that comes without a file.
-    """
+    """Read `math500` or `math500=FILE`; raises InputError if the name is unknown, or needs a file."""
     name, equals, file = spec.partition("=")
     if name not in BENCHMARKS:
         raise InputError(f"--benchmark {name}: unknown; choose one of {', '.join(BENCHMARKS)}, or give a file with --data")
@@ -121,13 +117,13 @@ def find_benchmark(spec: str) -> tuple[str, Path | None]:
 
 
 def load_problems(name: str, file: Path | None = None, *, limit: int | None = None, revision: str | None = None) -> ProblemSet:
-    """The problems of a benchmark, from a file or from Hugging Face.
+    """Load the problems of a benchmark from a file or from Hugging Face.
 
     Args:
-        name: a key of ``BENCHMARKS``, or any name where there is a file.
+        name: a key of ``BENCHMARKS``, or any name with a file.
         file: a .jsonl, .jsonl.gz or .parquet file.
         limit: take the first so many.
-        revision: of the data set, in place of the table's.
+        revision: of the data set, instead of the table's.
 
     Raises:
         InputError: no such file or data set, a missing column, two problems of one id, or no problems.
@@ -190,7 +186,7 @@ def _file_rows(file: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 def _hub_rows(benchmark: Benchmark, revision: str | None) -> Iterator[tuple[str, Mapping[str, object]]]:
     datasets = require("datasets", extra="train", purpose="a benchmark from Hugging Face")
-    # five tries of half a minute in all, each of which it reports
+    # it reports each of five tries
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Is one policy better than another? Paired over problems, and only where the two were asked the same in the same way."""
+"""Is one policy better than another? Paired over problems, and only if both were evaluated in the same way."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.evaluation.results import Results, read_results
+from hero_rl.evaluation.results import BenchmarkResult, Results, read_results
 from hero_rl.evaluation.run import differences
 from hero_rl.measures import PairedDifference, holm, paired_difference
 from hero_rl.report import json_values
 from hero_rl.types import FloatArray
 
 MUST_AGREE = ("fingerprint", "samples", "grader", "grader_identity")
-"""Of a benchmark; where its problems came from does not matter when they are the same."""
+"""Settings of a benchmark; the source of its problems does not matter if they are the same."""
 LEVEL = 0.05
 SEPARATOR = "vs"
 
@@ -36,14 +36,14 @@ class Row(NamedTuple):
     difference: PairedDifference
     """Second less first."""
     adjusted_p: float
-    """For the number of benchmarks compared, by Holm; that of an average is not adjusted."""
+    """Holm's for the number of benchmarks compared; that of an average is not adjusted."""
     real: bool | None
-    """Whether the difference is told from chance; None: nothing can be said."""
+    """Whether the difference is statistically significant; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two sides, a run or several runs each."""
+    """Two sides with one run or several runs each."""
 
     first: Sequence[str]
     """Folder and policy of the first side's runs."""
@@ -52,7 +52,7 @@ class Comparison:
     averages: Sequence[Row]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; NaN is null."""
+        """Return JSON values; NaN is null."""
         return {
             "first": list(self.first),
             "second": list(self.second),
@@ -63,11 +63,7 @@ class Comparison:
 
 
 def read_sides(arguments: Sequence[Path]) -> tuple[list[Results], list[Results]]:
-    """The results of `A B`, or of `A1 A2 ... vs B1 B2 ...`.
-
-    Raises:
-        InputError: neither form, a folder twice, or a folder without results.
-    """
+    """Read the results of `A B`, or of `A1 A2 ... vs B1 B2 ...`; raises InputError if they are neither, or repeat a folder."""
     places = [number for number, one in enumerate(arguments) if str(one) == SEPARATOR]
     if len(arguments) == 2 and not places:
         sides = ([arguments[0]], [arguments[1]])
@@ -88,11 +84,11 @@ def read_sides(arguments: Sequence[Path]) -> tuple[list[Results], list[Results]]
 
 
 def compare(first: Sequence[Results], second: Sequence[Results], *, benchmarks: Sequence[str] = ()) -> Comparison:
-    """The comparison, the second side less the first.
+    """Compare two sides, the second less the first.
 
     Args:
         first: one run, or at least two.
-        second: as many kinds as ``first``: one against one, or several against several.
+        second: one run, or at least two; one against one, or several against several.
         benchmarks: names of those to compare; none: all.
 
     Raises:
@@ -107,7 +103,7 @@ def compare(first: Sequence[Results], second: Sequence[Results], *, benchmarks: 
     cells = {name: (_means(first, name, shared[name]), _means(second, name, shared[name])) for name in names}
     found = {name: paired_difference(*cells[name]) for name in names}
     adjusted = holm([found[name].p_value for name in names])
-    rows = [_row(reference, name, cells[name], found[name], p) for name, p in zip(names, adjusted, strict=True)]
+    rows = [_row(reference.benchmarks[name], cells[name], found[name], p) for name, p in zip(names, adjusted, strict=True)]
     return Comparison(
         first=[one.label for one in first], second=[one.label for one in second], rows=rows,
         averages=_averages(reference, names, cells),
@@ -115,7 +111,7 @@ def compare(first: Sequence[Results], second: Sequence[Results], *, benchmarks: 
 
 
 def words(found: Comparison) -> list[str]:
-    """What the numbers say, a sentence a line; the second side is B."""
+    """Return the comparison in sentences; the second side is B."""
     sentences = [_sentence(row) for row in [*found.rows, *found.averages]]
     if len(found.rows) > 1:
         sentences.append(
@@ -148,7 +144,7 @@ def _sentence(row: Row) -> str:
 
 
 def detectable(difference: PairedDifference) -> float:
-    """The true difference that a comparison of this size finds four times in five: 2.8 standard errors."""
+    """Return the true difference that a comparison of this size finds four times in five: 2.8 standard errors."""
     return (1.96 + 0.84) * difference.standard_error
 
 
@@ -171,7 +167,7 @@ def _names(runs: Sequence[Results], asked: Sequence[str]) -> list[str]:
 
 
 def _check(one: Results, other: Results, names: Sequence[str]) -> None:
-    """Raise where two runs were not asked the same in the same way."""
+    """Raise if two runs were not evaluated in the same way."""
     found = differences(_shared(one), _shared(other))
     for name in names:
         first, second = one.benchmarks[name].settings, other.benchmarks[name].settings
@@ -192,26 +188,20 @@ def _shared(results: Results) -> dict[str, Any]:
 
 
 def _shared_problems(runs: Sequence[Results], name: str) -> list[str]:
-    """Ids of the problems to which every run has a response, in the first run's order."""
+    """Return the ids of the problems to which every run has a response, in the first run's order."""
     have = [{p.id for p in run.benchmarks[name].problems if p.verdicts} for run in runs]
     return [p.id for p in runs[0].benchmarks[name].problems if all(p.id in ids for ids in have)]
 
 
 def _means(runs: Sequence[Results], name: str, ids: Sequence[str]) -> FloatArray:
-    """Shape (runs, problems): the share of correct responses."""
-    rows = []
-    for run in runs:
-        means = {p.id: float(np.mean(p.correct)) for p in run.benchmarks[name].problems if p.verdicts}
-        rows.append([means[one] for one in ids])
-    return np.asarray(rows, dtype=np.float64)
+    """Return the share of correct responses, shape (runs, problems)."""
+    means = [{p.id: float(np.mean(p.correct)) for p in run.benchmarks[name].problems if p.verdicts} for run in runs]
+    return np.array([[of_run[one] for one in ids] for of_run in means])
 
 
-def _row(reference: Results, name: str, cells: tuple[FloatArray, FloatArray], found: PairedDifference, adjusted: float) -> Row:
-    benchmark = reference.benchmarks[name]
-    return Row(
-        name, benchmark.title, cells[0].shape[1], benchmark.samples, float(cells[0].mean()), float(cells[1].mean()), found,
-        adjusted, _real(adjusted),
-    )  # fmt: skip
+def _row(of: BenchmarkResult, cells: tuple[FloatArray, FloatArray], found: PairedDifference, adjusted: float) -> Row:
+    first, second = (float(side.mean()) for side in cells)
+    return Row(of.name, of.title, cells[0].shape[1], of.samples, first, second, found, adjusted, _real(adjusted))
 
 
 def _real(p_value: float) -> bool | None:

@@ -21,7 +21,7 @@ NO_VOTE = -1
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """The chance that at least one of k responses is correct, estimated from n: 1 - C(n - c, k) / C(n, k).
+    """Return the probability that one of k responses is correct, estimated from n: 1 - C(n - c, k) / C(n, k).
 
     Unbiased for k up to n; 1 - (1 - c/n)^k, which is sometimes used, is too low.
 
@@ -46,7 +46,7 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 
 
 def maj_at_k(votes: Sequence[int], correct: Sequence[float], k: int, *, seed: int = 0) -> float:
-    """The chance that the most frequent answer among k responses is correct.
+    """Return the probability that the most frequent answer among k responses is correct.
 
     The mean over all subsets of k of the n responses (over ``MAX_SUBSETS`` random ones where there are more). Responses
     without an answer do not vote; a subset without votes is wrong. Where several answers have the most votes, one of them is
@@ -91,7 +91,7 @@ def _majority(votes: Sequence[int], correct: Sequence[float], subset: Sequence[i
 
 
 def sizes(samples: int) -> list[int]:
-    """The k that are reported for n responses: powers of two up to n, and n.
+    """Return the k that are reported for n responses: powers of two up to n, and n.
 
     >>> sizes(8), sizes(6)
     ([1, 2, 4, 8], [1, 2, 4, 6])
@@ -101,11 +101,11 @@ def sizes(samples: int) -> list[int]:
 
 
 def group_answers(responses: Sequence[str]) -> list[int]:
-    r"""For each response the number of its answer, from 0; ``NO_VOTE`` where it has none.
+    r"""Return the number of each response's answer, from 0; ``NO_VOTE`` without one.
 
-    Two answers are one where their texts agree after clean-up (``tidy``) or the verifier's comparison in this process finds
-    them equal without a generous reading. The symbolic comparison in the sandbox is not asked: what only it could merge stays
-    apart, which can split votes and never merges different answers. An answer joins the first one that it equals.
+    Answers are the same if their texts agree after clean-up (``tidy``) or the verifier's comparison in this process finds them
+    equal without a generous reading. The symbolic comparison in the sandbox is not used, which can split votes and never merges
+    different answers. An answer joins the first one that it equals.
 
     >>> group_answers([r"\boxed{1/2}", r"\boxed{0.5}", r"\boxed{3}", ""])
     [0, 0, 1, -1]

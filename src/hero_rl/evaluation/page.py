@@ -18,7 +18,7 @@ from hero_rl.types import FloatArray
 
 HEADER = ("benchmark", "problems", "pass@1", "95% interval", "SE", "pass@k", "maj@k", "no verdict", "cut off", "tokens")
 SHORT_COLUMNS = (0, 1, 2, 3, 5, 6)
-"""Those that fit into a terminal; the warnings below it speak of the others where they matter."""
+"""Columns that fit into a terminal."""
 COMPARE_HEADER = ("benchmark", "problems", "A", "B", "difference", "95% interval", "p", "real?")
 MAX_HISTOGRAMS = 4
 MAX_CHARS = 600
@@ -35,17 +35,17 @@ class Example(NamedTuple):
 
 
 def percent(value: float) -> str:
-    """A share in percent with one decimal; a dash where it is unknown."""
+    """Return a share in percent with one decimal; a dash if it is unknown."""
     return "–" if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def interval(metric: Metric) -> str:
-    """The interval in percent."""
+    """Return the interval in percent."""
     return "–" if math.isnan(metric.low) else f"{100 * metric.low:.1f} to {100 * metric.high:.1f}"
 
 
 def result_rows(results: Results) -> list[list[str]]:
-    """The lines of the table of results, averages last."""
+    """Return the rows of the table of results, averages last."""
     rows = [_result_row(one) for one in results.benchmarks.values()]
     for name, metric in results.averages().items():
         rows.append([name, "", percent(metric.value), interval(metric), percent(metric.standard_error)] + [""] * 5)
@@ -63,7 +63,7 @@ def _result_row(one: BenchmarkResult) -> list[str]:
 
 
 def notes(results: Results) -> list[str]:
-    """What a reader of the numbers should know, a sentence each."""
+    """Return warnings about the numbers."""
     found: list[str] = []
     for one in results.benchmarks.values():
         counts = one.counts
@@ -89,11 +89,7 @@ def notes(results: Results) -> list[str]:
 
 
 def write_page(folder: Path, results: Results, examples: Sequence[Example], *, command: str) -> Path:
-    """The path of the page of an evaluation; figures as PNG and ``numbers.json`` lie beside it.
-
-    Raises:
-        MissingDependencyError: matplotlib or jinja2 is not installed.
-    """
+    """Write the page of an evaluation, figures and ``numbers.json``, and return the path of the page."""
     sampling, prompt = results.settings["sampling"], results.settings["prompt"]
     how = (
         f"Temperature {sampling['temperature']:g}, top-p {sampling['top_p']:g}, at most {sampling['max_tokens']} tokens, seed "
@@ -143,7 +139,7 @@ def _tries(results: Results) -> Section:
 
 
 def _curve(one: BenchmarkResult, kind: str) -> Curve:
-    """One try is a vote of one."""
+    # one try is a vote of one
     values = {k: one.metrics.get(f"{kind}@{k}" if k > 1 else "pass@1") for k in sizes(one.samples)}
     known = {k: metric.value for k, metric in values.items() if metric is not None}
     return Curve(label=one.title, steps=list(known), values_SN=np.array([list(known.values())]))
@@ -181,7 +177,7 @@ def _short(text: str, *, end: bool = False) -> str:
 
 
 def compare_rows(found: Comparison) -> list[list[str]]:
-    """The lines of the table of a comparison."""
+    """Return the rows of the table of a comparison."""
     return [_compare_row(row) for row in [*found.rows, *found.averages]]
 
 
@@ -196,11 +192,7 @@ def _compare_row(row: Row) -> list[str]:
 
 
 def write_comparison(folder: Path, found: Comparison, *, command: str) -> Path:
-    """The path of the page of a comparison.
-
-    Raises:
-        MissingDependencyError: matplotlib or jinja2 is not installed.
-    """
+    """Write the page of a comparison, a figure and ``numbers.json``, and return the path of the page."""
     shown = {
         row.title: (100 * row.difference.value, 100 * row.difference.low, 100 * row.difference.high)
         for row in [*found.rows, *found.averages]

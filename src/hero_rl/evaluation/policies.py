@@ -1,4 +1,4 @@
-"""Which policy is sampled: a folder, a Hugging Face id, a server with the OpenAI interface, or any model that inspect_ai knows.
+"""The policy to sample: a folder, a Hugging Face id, a server with the OpenAI interface, or any model that inspect_ai knows.
 
 ./runs/x/final   ./runs/x   Qwen/Qwen3-4B-Base          transformers, in this process
 http://host:8000   MODEL@http://host:8000/v1            vLLM, SGLang or any other server
@@ -34,7 +34,7 @@ NO_KEY = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """How a problem becomes a prompt."""
+    """The prompt of a problem."""
 
     format: Format
     """``chat``: turns under the model's chat template; ``plain``: bare text that the model continues."""
@@ -44,22 +44,22 @@ class Prompt:
     """The text, or the user turn; ``{problem}`` is replaced."""
 
     def __post_init__(self) -> None:
-        """Check what cannot work."""
+        """Check that the settings agree."""
         if "{problem}" not in self.template:
             raise InputError(f"the prompt template {self.template[:60]!r} has no {{problem}}; write it where the problem goes")
         if self.format == "plain" and self.system:
             raise InputError("plain prompts have no system turn; write the text into the prompt template")
 
     def text(self, problem: str) -> str:
-        """The text, or the user turn. str.replace, not str.format: problems are full of braces."""
+        """Return the text or the user turn; by str.replace and not str.format, as problems are full of braces."""
         return self.template.replace("{problem}", problem)
 
 
 class Policy(NamedTuple):
-    """What a string on the command line names."""
+    """The model that MODEL on the command line names."""
 
     name: str
-    """For people, and how the results call it."""
+    """Name in the results."""
     kind: Kind
     source: str
     """Folder, id, address, or inspect_ai's own name."""
@@ -69,11 +69,7 @@ class Policy(NamedTuple):
 
 
 def find_policy(spec: str) -> Policy:
-    """The policy that the string names; nothing is loaded.
-
-    Raises:
-        InputError: no such folder, no model in it, or a name of which nothing can be made.
-    """
+    """Return the policy that the string names; nothing is loaded. Raises InputError if there is none."""
     if is_url(spec):
         model, urls = address(spec, spec=spec)
         if len(urls) > 1:
@@ -100,8 +96,8 @@ def _folder(spec: str, folder: Path) -> Policy:
     model = folder if (folder / "config.json").is_file() else folder / "final"
     if not (model / "config.json").is_file():
         raise InputError(f"MODEL {spec}: has no config.json; give the folder of a saved transformers model")
-    recipe = next((path for path in (model.parent / "recipe.toml",) if path.is_file() and model.name == "final"), None)
-    return Policy(spec, "local", str(model), trained_with=recipe)
+    recipe = model.parent / "recipe.toml"
+    return Policy(spec, "local", str(model), trained_with=recipe if model.name == "final" and recipe.is_file() else None)
 
 
 def _providers() -> set[str]:
@@ -114,11 +110,11 @@ def _providers() -> set[str]:
 def choose_prompt(
     policy: Policy, *, format: str | None, system: str | None, template: str | None, has_template: bool
 ) -> Prompt:
-    """The prompt: what was asked for, else what the policy was trained with, else the instruction of the paper's recipes.
+    """Return the prompt asked for, else the one that the policy was trained with, else the instruction of the paper's recipes.
 
     Args:
-        policy: its recipe, where `hero train` made it, has the prompt that it was trained with.
-        format: ``chat`` or ``plain``; None: chat where the model has a chat template.
+        policy: if `hero train` made it, its recipe has its prompt.
+        format: ``chat`` or ``plain``; None: chat if the model has a chat template.
         system: None: not asked for.
         template: None: not asked for.
         has_template: whether the tokenizer has a chat template.
@@ -134,16 +130,13 @@ def choose_prompt(
         raise InputError(f"--format chat: the tokenizer of {policy.name} has no chat template; use --format plain")
     chosen = cast(Format, asked)
     if trained is not None:
-        default_system = str(trained.get("system_prompt") or "")
-        default_template = str(trained.get("prompt_template") or "{problem}")
+        usual = (trained.get("system_prompt") or "", trained.get("prompt_template") or "{problem}")
+    elif chosen == "chat":
+        usual = (INSTRUCTION if template is None else "", "{problem}")
     else:
-        default_system = INSTRUCTION if chosen == "chat" and template is None else ""
-        default_template = "{problem}" if chosen == "chat" else PLAIN_TEMPLATE
-    return Prompt(
-        format=chosen,
-        system=default_system if system is None else system,
-        template=default_template if template is None else template,
-    )
+        usual = ("", PLAIN_TEMPLATE)
+    system = str(usual[0]) if system is None else system
+    return Prompt(format=chosen, system=system, template=str(usual[1]) if template is None else template)
 
 
 def _trained_prompt(recipe: Path) -> dict[str, Any]:
@@ -154,12 +147,7 @@ def _trained_prompt(recipe: Path) -> dict[str, Any]:
 
 
 def open_local(policy: Policy, *, batch_size: int, device: str | None, dtype: str | None) -> LocalPolicy:
-    """The policy, loaded with transformers.
-
-    Raises:
-        InputError: it cannot be loaded.
-        MissingDependencyError: torch or transformers is not installed.
-    """
+    """Load the policy with transformers; raises InputError if that fails."""
     require("torch", extra="train", purpose="a policy on this machine")
     require("transformers", extra="train", purpose="a policy on this machine")
     from hero_rl.evaluation.local import load_policy
@@ -168,7 +156,7 @@ def open_local(policy: Policy, *, batch_size: int, device: str | None, dtype: st
 
 
 def find_served_model(policy: Policy) -> str:
-    """The name under which the server has the model; asks it, so that one that is down is found out at once.
+    """Ask the server for the model's name, so that a dead one is noticed at once.
 
     Raises:
         SignalError: the server does not answer, or not as one with the OpenAI interface.
@@ -196,17 +184,13 @@ def find_served_model(policy: Policy) -> str:
 
 
 def base_url(url: str) -> str:
-    """The address with ``/v1`` where it has no path of its own."""
+    """Return the address, with ``/v1`` if it has no path."""
     scheme, _, rest = url.rstrip("/").partition("://")
     return f"{scheme}://{rest}" if "/" in rest else f"{scheme}://{rest}/v1"
 
 
 def inspect_model(policy: Policy, prompt: Prompt, local: LocalPolicy | None, served_model: str | None) -> Model:
-    """The policy as inspect_ai's model.
-
-    Raises:
-        InputError: inspect_ai cannot make it.
-    """
+    """Return the policy as inspect_ai's model; raises InputError if inspect_ai cannot make it."""
     from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.model import get_model
 

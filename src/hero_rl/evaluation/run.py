@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 SETTINGS = "settings.json"
 LOGS = "logs"
 MIN_FAILURES = 16
-"""At least so many responses in a row must fail before the others are given up."""
+"""Fewest failures in a row after which the other responses are given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """One benchmark to run."""
+    """A benchmark to run."""
 
     problems: ProblemSet
     samples: int
-    """Responses a problem."""
+    """Responses per problem."""
     grader: str
-    """Short string of the verifier, for people."""
+    """The verifier's name on the command line."""
     verifier: Verifier
 
     def settings(self) -> dict[str, Any]:
-        """What decides the numbers, beside the policy."""
+        """Return the settings that decide the numbers, apart from the policy."""
         return {
             "source": self.problems.source,
             "problems": len(self.problems.problems),
@@ -64,24 +64,24 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that an evaluation runs."""
+    """All that an evaluation runs."""
 
     model: str
     """Name of the policy."""
     fingerprint: str
-    """Of its weights where they are here, else the name under which it is served."""
+    """A hash of its weights if they are here, else the name under which it is served."""
     prompt: Prompt
     sampling: Sampling
     benchmarks: Sequence[Planned]
     concurrency: int = 32
-    """Responses under way at once; on this machine twice the batch."""
+    """Responses under way at once; for a local policy twice the batch."""
     timeout_s: float = 1800.0
-    """For one try of one response."""
+    """Time for one try of one response."""
     retries: int = 3
     """Further tries of a response that failed."""
 
     def settings(self) -> dict[str, Any]:
-        """As ``settings.json`` has it."""
+        """Return the contents of ``settings.json``."""
         return {
             "model": self.model,
             "fingerprint": self.fingerprint,
@@ -92,11 +92,7 @@ class Plan:
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Nothing, where an evaluation may begin or go on in ``folder``; costs nothing.
-
-    Raises:
-        InputError: the folder has something in it (without ``resume``), or has no evaluation (with it).
-    """
+    """Raise InputError if ``folder`` is not empty or, with ``resume``, if it has no evaluation."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give the evaluation a folder of its own with --output")
     if resume and not (folder / SETTINGS).is_file():
@@ -107,11 +103,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
 
 
 def prepare_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
-    """Write ``settings.json``, or check that it asks for the same.
-
-    Raises:
-        InputError: as ``check_folder``, or the settings differ; the message names those that do.
-    """
+    """Write ``settings.json``, or check that it is the same; raises as ``check_folder``, or names the settings that differ."""
     check_folder(folder, resume=resume)
     settings = json.loads(json.dumps(plan.settings()))
     path = folder / SETTINGS
@@ -132,7 +124,7 @@ def prepare_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the settings that differ.
+    """Return the dotted names of the settings that differ.
 
     >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})
     ['a.c', 'd']
@@ -148,7 +140,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str
 
 
 def sample_and_grade(folder: Path, plan: Plan, model: Model, progress: Progress) -> list[EvalLog]:
-    """The headers of inspect_ai's logs, one a benchmark, after everything that was missing has been sampled.
+    """Sample and grade what is missing, and return the headers of inspect_ai's logs, one per benchmark.
 
     Responses that earlier calls completed are kept, those that failed are tried again. A log with failures has the status
     `error` and all other responses.
@@ -187,7 +179,7 @@ def sample_and_grade(folder: Path, plan: Plan, model: Model, progress: Progress)
 
 
 def kept_responses(folder: Path) -> dict[str, int]:
-    """How many responses of each benchmark earlier calls have completed (those that a crash left in a buffer not counted)."""
+    """Return how many responses per benchmark earlier calls have completed, without those that a crash left in a buffer."""
     if not (folder / LOGS).is_dir():
         return {}
     from inspect_ai.log import list_eval_logs, read_eval_log, read_eval_log_sample_summaries

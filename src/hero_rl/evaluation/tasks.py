@@ -1,4 +1,4 @@
-"""A benchmark as a task of inspect_ai: one sample a problem, one epoch a response, a verifier of ours as the scorer."""
+"""A benchmark as a task of inspect_ai: one sample per problem, one epoch per response, a verifier of ours as the scorer."""
 
 from __future__ import annotations
 
@@ -34,20 +34,17 @@ MAX_SEED = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How responses are sampled.
-
-    Defaults: the paper's. It does not state a length limit for evaluation; the default is that of its training on Qwen3-4B.
-    """
+    """Sampling of responses; the paper's, whose length limit is that of its training on Qwen3-4B (none is stated)."""
 
     temperature: float = 0.6
     top_p: float = 0.95
     max_tokens: int = 8192
     seed: int = 0
-    """Of the run; the seed of a response follows from it, the problem's id and the response's number."""
+    """The seed of a response follows from it, the problem's id and the response's number."""
 
 
 def response_seed(seed: int, problem: str, number: int) -> int:
-    """The seed of one response, in [0, 2^31 - 1)."""
+    """Return the seed of one response, in [0, 2^31 - 1)."""
     digest = hashlib.sha256(f"{seed}/{number}/{problem}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % MAX_SEED
 
@@ -62,25 +59,17 @@ def make_task(
     finished: Callable[[], None],
     give_up_after: int,
 ) -> Task:
-    """The task.
+    """Return the task, with ``samples`` responses per problem.
 
-    Args:
-        problems: the benchmark.
-        prompt: how a problem becomes a prompt.
-        sampling: how responses are sampled.
-        samples: responses a problem: inspect_ai's epochs.
-        verifier: gives the verdicts.
-        finished: called after each response.
-        give_up_after: so many failures in a row, and nothing more is tried.
+    ``finished`` is called after each response; after ``give_up_after`` failures in a row nothing more is tried.
     """
-    config = GenerateConfig(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens)
     return Task(
         name=problems.name,
         dataset=MemoryDataset([_sample(problem, prompt) for problem in problems.problems], name=problems.source),
         solver=sample_response(sampling.seed, give_up_after=give_up_after),
         scorer=graded_by(verifier, finished),
         epochs=Epochs(samples, "mean"),
-        config=config,
+        config=GenerateConfig(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens),
         metadata={"prompt_format": prompt.format, "seed": sampling.seed},
     )
 
@@ -96,10 +85,10 @@ def _sample(problem: Problem, prompt: Prompt) -> Sample:
 
 
 def sample_response(seed: int, *, give_up_after: int) -> Solver:
-    """A solver that samples one response under a seed of its own.
+    """Return a solver that samples one response under a seed of its own.
 
-    After ``give_up_after`` failures in a row the others fail at once: a server that is gone would otherwise cost every response
-    all of its tries.
+    After ``give_up_after`` failures in a row the others fail at once: with a server that is gone every response would otherwise
+    need all of its tries.
     """
     failures = 0
 
@@ -124,7 +113,7 @@ def sample_response(seed: int, *, give_up_after: int) -> Solver:
 
 
 def graded_by(verifier: Verifier, finished: Callable[[], None]) -> Scorer:
-    """The verifier as a scorer of inspect_ai: C, I, or N where it abstains, which counts as not correct."""
+    """Return the verifier as a scorer of inspect_ai: C, I, or N for an abstention, which counts as not correct."""
 
     @scorer(metrics=[accuracy(), stderr()], name=FIELD)
     def make(grader: str) -> Scorer:
@@ -144,7 +133,7 @@ def graded_by(verifier: Verifier, finished: Callable[[], None]) -> Scorer:
 
 
 def response_text(output: ModelOutput) -> str:
-    """The whole response, with what inspect_ai keeps apart as reasoning in front, between ``<think>`` and ``</think>``."""
+    """Return the whole response; reasoning, which inspect_ai keeps apart, comes first, as it was written."""
     if output.empty:
         return ""
     content = output.message.content
@@ -154,18 +143,18 @@ def response_text(output: ModelOutput) -> str:
 
 
 def rollouts_for(problem: str, references: Sequence[str], response: str) -> list[Rollout]:
-    """The response once for each reference."""
+    """Return the response once per reference."""
     return [Rollout(prompt_id="", problem=problem, reference=one, response=response) for one in references]
 
 
 def best(verdicts: Sequence[Verdict]) -> tuple[int, Verdict]:
-    """Place and verdict over several references: correct where it equals one; else an abstention where there is one."""
+    """Return place and verdict over several references: correct if one is equal, else an abstention if there is one."""
     order: dict[Label, int] = {"correct": 0, "abstain": 1, "incorrect": 2}
     return min(enumerate(verdicts), key=lambda one: order[one[1].label])
 
 
 def verdict_of(metadata: Mapping[str, Any] | None) -> Verdict | None:
-    """The verdict that ``graded_by`` wrote into a score; None where there is none."""
+    """Return the verdict that ``graded_by`` wrote into a score; None without one."""
     if not metadata or "label" not in metadata:
         return None
     return Verdict(

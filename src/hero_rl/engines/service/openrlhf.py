@@ -23,23 +23,15 @@ _SPECIAL_AT_END = re.compile(r"(?:\s*(?:<\|[A-Za-z_▁]+\|>|</s>|<eos>|<pad>|<en
 _SCANNED_CHARS = 4096
 
 router = APIRouter()
+_EXAMPLE: dict[str, Any] = {
+    "query": ["1+1=It is \\boxed{2}.</s>", "1+1=It is \\boxed{3}.</s>"], "prompts": ["1+1="] * 2, "labels": ["2"] * 2,
+}  # fmt: skip
 
 
 class GetReward(BaseModel):
     """OpenRLHF's remote reward model: `query` is prompt and response as decoded, special tokens included."""
 
-    model_config = ConfigDict(
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "query": ["1+1=It is \\boxed{2}.</s>", "1+1=It is \\boxed{3}.</s>"],
-                    "prompts": ["1+1="] * 2,
-                    "labels": ["2"] * 2,
-                }
-            ],
-        },
-    )
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     query: list[str] = Field(min_length=1)
     prompts: list[str] | None = None

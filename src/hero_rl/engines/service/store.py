@@ -175,7 +175,7 @@ class StateStore:
         max_answers, max_bytes, age_s = self._limits
         answers, total = len(self._kept) + (request is not None), self._bytes + len(packed)
         doomed: list[Request] = []
-        if request in self._kept:  # too old to be replayed, or it would have been
+        if request and request in self._kept:  # too old to be replayed, or it would have been
             doomed.append(request)
         for one, kept in self._kept.items():
             if answers <= max_answers and total <= max_bytes and kept.created >= now - age_s:
