@@ -17,7 +17,7 @@ import numpy as np
 from hero_lab.study.collect import collect, read_kept
 from hero_lab.study.plan import TablePlan, read_plan
 from hero_lab.study.tables import values_SP
-from hero_rl.measures.crossed import crossed_interval
+from hero_rl.measures import crossed_interval
 
 HERE = Path(__file__).parent
 PLANS = ("situations", "phase")

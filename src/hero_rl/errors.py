@@ -14,6 +14,7 @@ A message has three parts: what was wrong, the value seen, what to do. All are p
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
 
@@ -42,12 +43,12 @@ class SettingsWarning(UserWarning):
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """The imported optional module.
+    """Import an optional module.
 
     Args:
         module: dotted name to import, such as ``"math_verify"``.
         extra: the extra of this distribution that installs it.
-        purpose: what needs it, as the subject of the message: ``"the verifier 'math'"``.
+        purpose: the subject of the message: ``"the verifier 'math'"``.
 
     Raises:
         MissingDependencyError: the module's top-level package is not installed.
@@ -63,6 +64,12 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         ) from error
 
 
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise ``InputError`` unless ``value`` is one of the choices."""
+    if value not in (known := tuple(choices)):
+        raise InputError(f"{name}={value!r} is unknown; choose one of {', '.join(known)}")
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type: what fits into a message of ours."""
+    """Return the first line of an error's message, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

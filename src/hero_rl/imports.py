@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hero_rl.errors import HeroError, InputError, first_line
@@ -78,11 +78,30 @@ def _parameters(value: Callable[..., Any]) -> list[inspect.Parameter]:
         raise InputError(f"{first_line(error)}: its arguments cannot be read; wrap it in a function of your own") from error
 
 
-def refuse_settings(part: str, settings: Mapping[str, Any]) -> None:
-    """Raise where a part that is made already is given settings.
+def build(what: str, value: Any, settings: Mapping[str, Any], wrap: Callable[..., Any]) -> Any:
+    """Return the part that a user's object makes (``is_factory``) or is, with these settings, as ``wrap`` gives it.
 
     Raises:
-        InputError: it is.
+        InputError: it cannot take the settings, or raised an error.
     """
+    try:
+        return wrap(value(**settings)) if is_factory(value) else wrap(value, **settings)
+    except (TypeError, OverflowError) as error:  # text or a list in the place of a number; an integer of hundreds of digits
+        raise InputError(f"{what} cannot take {dict(settings)}: {error}") from error
+    except HeroError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} raised {type(error).__name__}: {first_line(error)}") from error
+
+
+def check_settings(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ``InputError`` where settings are given that ``what`` does not have."""
+    names = tuple(known)
+    if foreign := [name for name in given if name not in names]:
+        raise InputError(f"{what} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(names) or 'none'}")
+
+
+def refuse_settings(part: str, settings: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` where a part that is made already is given settings."""
     if settings:
         raise InputError(f"{part} is made already and takes no settings ({', '.join(settings)})")

@@ -5,11 +5,11 @@ The settings of a part are the keyword arguments of its constructor, so that a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hero_rl.errors import HeroError, InputError, first_line
-from hero_rl.imports import import_object, is_factory, settings_of, types_of
+from hero_rl.errors import InputError
+from hero_rl.imports import build, check_settings, import_object, is_factory, settings_of, types_of
 from hero_rl.part_names import (
     JUDGES,
     PANELS,
@@ -79,13 +79,13 @@ def make_verifier(spec: str, settings: Mapping[str, Any] | None = None) -> Verif
     """
     given = dict(settings or {})
     check_verifier(spec)
-    _refuse(spec, given, verifier_settings(spec))
+    check_settings(spec, given, verifier_settings(spec))
     if spec == "none":
         return None
     if is_import_path(spec, VERIFIERS):
         from hero_rl.verifiers.function import as_verifier
 
-        return _own(spec, given, as_verifier)
+        return build(spec, import_object(spec), given, as_verifier)
     name, argument = split(spec, VERIFIERS)
     if name in JUDGES:
         return _judge(argument, spec, {**given, "format": JUDGES[name]})
@@ -109,11 +109,11 @@ def make_scorer(spec: str, settings: Mapping[str, Any] | None = None) -> Scorer:
     """
     given = dict(settings or {})
     check_scorer(spec)
-    _refuse(spec, given, scorer_settings(spec))
+    check_settings(spec, given, scorer_settings(spec))
     if is_import_path(spec, REWARD_MODELS):
         from hero_rl.scorers.function import as_scorer
 
-        return _own(spec, given, as_scorer)
+        return build(spec, import_object(spec), given, as_scorer)
     name, argument = split(spec, REWARD_MODELS)
     target = import_object(REWARD_MODELS[name].target)
     if name not in REMOTE:
@@ -146,18 +146,6 @@ def _own_kinds(path: str, wrapper: str) -> list[Kind]:
     return [Kind(path)] if is_factory(value) else [Kind(path), Kind(wrapper)]
 
 
-def _own(path: str, settings: dict[str, Any], wrap: Callable[..., Any]) -> Any:
-    value = import_object(path)
-    try:
-        return wrap(value(**settings)) if is_factory(value) else wrap(value, **settings)
-    except TypeError as error:
-        raise InputError(f"{path} cannot take {settings}: {error}") from error
-    except HeroError:
-        raise
-    except Exception as error:  # of somebody's own code
-        raise InputError(f"{path} raised {type(error).__name__}: {first_line(error)}") from error
-
-
 def _judge(argument: str, spec: str, settings: dict[str, Any]) -> Verifier:
     from hero_rl.verifiers.judge import JudgeVerifier, LocalJudge
 
@@ -173,9 +161,3 @@ def _member(spec: str, settings: Mapping[str, Any]) -> Verifier:
     made = make_verifier(spec, {name: value for name, value in settings.items() if name in known})
     assert made is not None  # check_verifier has refused "none"
     return made
-
-
-def _refuse(spec: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    foreign = [name for name in given if name not in known]
-    if foreign:
-        raise InputError(f"{spec} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(known) or 'none'}")

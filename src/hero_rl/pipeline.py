@@ -1,7 +1,7 @@
 """HybridReward: a verifier, a reward model and a rule, with the rule's state.
 
-    rollouts --measure--> Signals        verifier and reward model side by side: the slower one sets the time
-             --batch----> Batch          pure arithmetic, and the one place where the state moves
+    rollouts --measure--> Signals        verifier and reward model side by side
+             --batch----> Batch          pure arithmetic; the state moves
 
 ``batch`` takes rollouts or Signals. Engines with several processes measure their own rollouts and gather the signals, so that
 every process makes the same Batch of whole groups and ends with the same state.
@@ -45,20 +45,20 @@ class Signals(NamedTuple):
     failed: BoolArray
     """Shape (B,): the verifier broke."""
     reasons: tuple[str, ...] = ()
-    """The verifier's code for each verdict; () where it is not known."""
+    """The verifier's code for each verdict; () where unknown."""
     learned: BoolArray | None = None
-    """Shape (B,): a model gave the verdict, yes or no; None where it is not known."""
+    """Shape (B,): a model gave the verdict, yes or no; None where unknown."""
     step_scores: tuple[FloatArray, ...] | None = None
-    """One array a rollout, where the reward model judges steps; None where it does not."""
+    """One array per rollout where the reward model judges steps; else None."""
 
     @classmethod
     def plain(cls, verdicts: FloatArray, scores: FloatArray) -> Signals:
-        """Signals of which no more is known, and none failed."""
+        """Return signals without reasons, of which none failed."""
         return cls(verdicts, scores, np.zeros(verdicts.shape, dtype=np.bool_))
 
     @classmethod
     def of(cls, verdicts: Sequence[Verdict], scores: FloatArray, step_scores: tuple[FloatArray, ...] | None = None) -> Signals:
-        """The arrays of some verdicts, with the scores of the same rollouts."""
+        """Return the arrays of some verdicts, with the scores of the same rollouts."""
         labels, reasons, failed, _, by_model, _ = zip(*verdicts, strict=True) if verdicts else ((),) * 6
         values = np.array([VERDICT_VALUES[label] for label in labels], dtype=np.float64)
         learned = _flags(by_model)
@@ -67,7 +67,7 @@ class Signals(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Whole groups, and all that their signals make of them: what every engine trains with, and what it logs."""
+    """Whole groups with their signals, rewards, weights and advantages: for every engine to train with and to log."""
 
     signals: Signals
     groups: IntArray
@@ -75,19 +75,19 @@ class Batch(NamedTuple):
     rewards: FloatArray
     """Shape (B,); NaN: left out of its group."""
     weights: FloatArray
-    """Shape (B,), of the prompts; multiplied into the advantages already."""
+    """Shape (B,), of the prompts; the advantages include them."""
     advantages: FloatArray
     """Shape (B,), weights included; 0 where there is nothing to compare with."""
     sigma_mean: float
     """The sigma-bar that was used; NaN for rules without weighting."""
     state: RuleState
-    """The rule's after this batch; in evaluation, which moves nothing, the one before it."""
+    """The rule's after this batch; in evaluation the one before it."""
     failure_rate: float
-    """Share of the rows in which a signal that was asked for could not be had."""
+    """Share of the rows with a failed verifier or a missing score."""
 
     @property
     def summary(self) -> dict[str, float]:
-        """The numbers to log: of ``batch_summary``, ``sigma_mean``, the rule's own and ``failure_rate``; NaN where unknown."""
+        """The numbers to log: ``batch_summary``, ``sigma_mean``, the rule's own and ``failure_rate``; NaN where unknown."""
         verdicts, scores = self.signals[:2]
         numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
         return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate}
@@ -103,17 +103,7 @@ def assemble(
     eps: float = 1e-4,
     failure_rate: float = 0.0,
 ) -> Batch:
-    """Return what ``rule`` makes of whole groups. Pure; ``HybridReward.batch`` is this with a state that moves.
-
-    Args:
-        rule: from ``hero_rl.rewards``.
-        signals: of complete groups, in any order.
-        groups: one label per response, or what ``number_groups`` made of them.
-        state: of the rule, before the batch.
-        scale: normalisation of the advantages; None: the rule's own.
-        eps: see ``group_advantages``.
-        failure_rate: as it shall be noted.
-    """
+    """Apply ``rule`` to whole groups. Pure; arguments as in ``HybridReward.batch``, which moves the state."""
     numbered = number_groups(groups)
     rewards, weights, sigma_mean, after = rule.apply(signals.verdicts, signals.scores, numbered, state)
     advantages = group_advantages(rewards, numbered, scale=scale or rule.scale, weights_B=weights, eps=eps)
@@ -121,12 +111,11 @@ def assemble(
 
 
 def too_many_failures(failures: int, rows: int, max_rate: float) -> bool:
-    """Whether more than the share ``max_rate`` of the rows failed, and more than one row among others.
+    """Return True where more than the share ``max_rate`` of the rows failed.
 
-    In a small batch one hostile answer may be more than the share: it costs its own row and not the run.
+    One bad row in a small batch can exceed the share; drop the row, don't fail the run.
     """
-    alone = failures == 1 < rows and max_rate > 0.0
-    return failures > max_rate * rows and not alone
+    return failures > max_rate * rows and not (failures == 1 < rows and max_rate > 0.0)
 
 
 class HybridReward:
@@ -155,16 +144,24 @@ class HybridReward:
         """Put the three together.
 
         Args:
-            verifier: gives verdicts, or a function that does (``as_verifier``); None where the rule needs none.
-            scorer: gives scores, or a function that does (``as_scorer``); None where the rule needs none.
+            verifier: a verifier, or a function (``as_verifier``); None where the rule needs none.
+            scorer: a reward model, or a function (``as_scorer``); None where the rule needs none.
             rule: from ``hero_rl.rewards``, or a function (``as_rule``).
-            max_failure_rate: a batch in which a larger share of rows *failed* (verifier broke, score missing) raises, so that a
-                dead endpoint cannot train a model on nothing.
+            max_failure_rate: a batch raises if a larger share of rows *failed* (verifier broke, score missing), so that no
+                model is trained on a dead endpoint.
 
         Raises:
-            InputError: a signal that the rule needs has nobody to give it.
+            InputError: the rule needs a signal that is not given.
         """
-        rule, verifier, scorer = as_rule(rule), _verifier(verifier), _scorer(scorer)
+        rule = as_rule(rule)
+        if not (verifier is None or isinstance(verifier, Verifier)):
+            from hero_rl.verifiers.function import as_verifier  # here: `import hero_rl` loads no verifier
+
+            verifier = as_verifier(verifier)
+        if not (scorer is None or isinstance(scorer, Scorer)):
+            from hero_rl.scorers.function import as_scorer
+
+            scorer = as_scorer(scorer)
         if verifier is None and rule.needs_verdicts:
             raise InputError(f"the rule {rule.name!r} needs verdicts and verifier is None; give a verifier")
         if scorer is None and rule.needs_scores:
@@ -176,27 +173,32 @@ class HybridReward:
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
-        """The raw signals, verifier and reward model working at the same time. Leaves the state alone.
+        """Return the raw signals; verifier and reward model work at the same time. The state does not move."""
+        return run_sync(self.ameasure(rollouts))
+
+    async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
+        """Return what ``measure`` does, without blocking the event loop.
 
         Raises:
             InputError: verifier or reward model gave more or fewer results than rollouts.
         """
-        return run_sync(self.ameasure(rollouts))
-
-    async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
-        """As ``measure``, without blocking the event loop."""
-        return self._signals(rollouts, *await together(self._averify(rollouts), ascore_with_steps(self.scorer, rollouts)))
+        verdicts, measured = await together(self._averify(rollouts), ascore_with_steps(self.scorer, rollouts))
+        scores, steps = measured if isinstance(measured, StepScores) else (measured, None)
+        scores_B, rows = np.asarray(scores, dtype=np.float64), len(rollouts)
+        if self.verifier is not None and len(verdicts) != rows:
+            name = self.verifier.name
+            raise InputError(f"the verifier {name!r} gave {len(verdicts)} verdicts for {rows} rollouts; one each is due")
+        if self.scorer is not None and scores_B.shape != (rows,):
+            name, shape = self.scorer.name, scores_B.shape
+            raise InputError(f"the reward model {name!r} gave scores of shape {shape} for {rows} rollouts; one each is due")
+        return Signals.of(verdicts, scores_B, steps)
 
     def failures(self, signals: Signals) -> BoolArray:
-        """Shape (B,): where a signal that was asked for could not be had."""
+        """Return which rows have a failed verifier or a missing score, shape (B,)."""
         return signals.failed | np.isnan(signals.scores) if self.scorer is not None else signals.failed
 
     def check_failures(self, signals: Signals) -> float:
-        """The share of failures.
-
-        Raises:
-            SignalError: it is above ``max_failure_rate``, and not a single row among others.
-        """
+        """Return the share of failures; raise ``SignalError`` for too many."""
         failures = self.failures(signals)
         count, rate = int(failures.sum()), float(failures.mean()) if failures.size else 0.0
         if too_many_failures(count, failures.size, self.max_failure_rate):
@@ -216,12 +218,12 @@ class HybridReward:
         eps: float = 1e-4,
         update: bool = True,
     ) -> Batch:
-        """Rewards, weights and advantages of whole groups; the state moves on.
+        """Return rewards, weights and advantages of whole groups; the state moves on.
 
-        Concurrent calls, from tasks or from threads, take turns at the state in the order in which their signals are complete.
+        Concurrent calls, from tasks or threads, update the state in the order in which their signals are complete.
 
         Args:
-            rollouts: what to judge, or the signals of what has been judged; every group complete, in any order.
+            rollouts: rollouts to judge, or their signals; every group complete, in any order.
             groups: one label per response, text or whole numbers; None: the rollouts' ``prompt_id``.
             scale: normalisation of the advantages; None: the rule's own.
             eps: added to the standard deviation that ``scale`` divides by: 1e-4 as TRL, 1e-6 as verl and slime.
@@ -232,30 +234,6 @@ class HybridReward:
             InputError: signals without groups.
         """
         signals = rollouts if isinstance(rollouts, Signals) else self.measure(rollouts)
-        return self._batch(rollouts, signals, groups, scale, eps, update)
-
-    async def abatch(
-        self,
-        rollouts: Sequence[Rollout] | Signals,
-        groups: ArrayLike | None = None,
-        *,
-        scale: Scale | None = None,
-        eps: float = 1e-4,
-        update: bool = True,
-    ) -> Batch:
-        """Return what ``batch`` does, without blocking the event loop."""
-        signals = rollouts if isinstance(rollouts, Signals) else await self.ameasure(rollouts)
-        return self._batch(rollouts, signals, groups, scale, eps, update)
-
-    def _batch(
-        self,
-        rollouts: Sequence[Rollout] | Signals,
-        signals: Signals,
-        groups: ArrayLike | None,
-        scale: Scale | None,
-        eps: float,
-        update: bool,
-    ) -> Batch:
         if groups is None:
             if isinstance(rollouts, Signals):
                 raise InputError("signals do not say which prompt they belong to; give groups, one label per response")
@@ -268,40 +246,31 @@ class HybridReward:
             self.state = made.state
         return made
 
+    async def abatch(
+        self, rollouts: Sequence[Rollout], *, scale: Scale | None = None, eps: float = 1e-4, update: bool = True
+    ) -> Batch:
+        """Return what ``batch`` does, without blocking the event loop."""
+        signals = await self.ameasure(rollouts)
+        return self.batch(signals, [rollout.prompt_id for rollout in rollouts], scale=scale, eps=eps, update=update)
+
     async def _averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
         if self.verifier is None:
             return [Verdict("abstain", "no_verifier")] * len(rollouts)
         return await self.verifier.averify(rollouts)
 
-    def _signals(self, rollouts: Sequence[Rollout], verdicts: list[Verdict], measured: StepScores | ArrayLike) -> Signals:
-        """Both signals, once it is certain that each belongs to its row."""
-        if len(verdicts) != len(rollouts):
-            name = self.verifier.name if self.verifier else "none"
-            raise InputError(
-                f"the verifier {name!r} gave {len(verdicts)} verdicts for {len(rollouts)} rollouts; one each is due"
-            )
-        scores, steps = measured if isinstance(measured, StepScores) else (measured, None)
-        scores_B = np.asarray(scores, dtype=np.float64)
-        if scores_B.shape != (len(rollouts),):
-            name = self.scorer.name if self.scorer else "none"
-            raise InputError(
-                f"the reward model {name!r} gave scores of shape {scores_B.shape} for {len(rollouts)} rollouts; one each is due"
-            )
-        return Signals.of(verdicts, scores_B, steps)
-
     def take_metrics(self) -> dict[str, float]:
-        """What verifier and reward model counted since the last call, by names for a log: who decided, what a cache knew."""
+        """Return what verifier and reward model counted since the last call, by names for a log."""
         found: dict[str, float] = {}
         for part in (self.verifier, self.scorer):
             found |= part.take_metrics() if part is not None else {}
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The state as JSON values, with the rule it belongs to."""
+        """Return the state as JSON values, with the rule it belongs to."""
         return {"version": 2, "rule": self.rule.name, "state": self.state.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``, bit for bit.
+        """Restore a state saved by ``state_dict`` (exact).
 
         Raises:
             InputError: of another version, of another rule, or of settings that are part of its state.
@@ -329,11 +298,11 @@ class HybridReward:
                 self.scorer.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the lock, which cannot cross to another process."""
+        """Leave out the lock, which cannot cross to another process."""
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What ``__getstate__`` gave, with a lock of its own."""
+        """Add a new lock."""
         self.__dict__.update(state, _lock=threading.Lock())
 
     def __enter__(self) -> HybridReward:
@@ -348,23 +317,7 @@ def _flags(values: Sequence[bool]) -> BoolArray:
 
 
 async def ascore_with_steps(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:
-    """The scores, with those of the steps behind them where the reward model has them; NaN without a reward model."""
+    """Return the scores, with those of their steps where the reward model has them; NaN without a reward model."""
     if scorer is None:
         return np.full(len(rollouts), np.nan)
     return await (scorer.ascore_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.ascore(rollouts))
-
-
-def _verifier(part: Verifier | Callable[..., Any] | None) -> Verifier | None:
-    if part is None or isinstance(part, Verifier):
-        return part
-    from hero_rl.verifiers.function import as_verifier  # here: `import hero_rl` loads no verifier
-
-    return as_verifier(part)
-
-
-def _scorer(part: Scorer | Callable[..., Any] | None) -> Scorer | None:
-    if part is None or isinstance(part, Scorer):
-        return part
-    from hero_rl.scorers.function import as_scorer
-
-    return as_scorer(part)

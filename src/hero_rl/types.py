@@ -1,6 +1,6 @@
-"""The vocabulary that every layer shares: a rollout, a verdict, and the two base classes of what judges rollouts.
+"""The types that every layer shares: a rollout, a verdict, and the base classes of verifiers and scorers.
 
-A verifier or scorer has to have a name and one coroutine; whatever else is asked of it is declared here with a default.
+A verifier or scorer needs a name and one coroutine; all optional members are declared here with a default.
 """
 
 from __future__ import annotations
@@ -23,38 +23,37 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with the stage, the rows done and the rows in all (None: not known yet)."""
 
 LEARNED_YES = 0.5
-"""What stands for "correct, says a model" in arrays of verdicts. A code and no credit: rules decide what it is worth."""
+"""The code for "correct, says a model" in arrays of verdicts; rules decide what it is worth."""
 VERDICT_VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain": float("nan")}
 
 
 class Verdict(NamedTuple):
-    """What a verifier says of one response.
+    """A verifier's decision on one response.
 
     Unparseable *response*: incorrect. Unparseable *reference*, timeout, crash, dead endpoint: abstain.
     """
 
     label: Label
     reason: str
-    """A short code in snake_case that a person understands: ``equal``, ``different``, ``no_answer``, ``timeout`` ..."""
+    """A short, readable code in snake_case: ``equal``, ``different``, ``no_answer``, ``timeout`` ..."""
     failed: bool = False
-    """True where the verifier broke (timeout, crash, dead endpoint) rather than being unable to tell. Failures are
-    counted, and too many in a batch raise."""
+    """True where the verifier broke (timeout, crash, dead endpoint). Too many failures in a batch raise."""
     detail: str = ""
-    """What was compared, or the error, for a person who reads the row."""
+    """The answers compared, or the error, for people."""
     learned: bool = False
-    """True where a model gave the verdict (a judge, a learned verifier), which can be argued into a yes; a rule never is."""
+    """True where a model gave the verdict (a judge, a learned verifier), which can be argued into a yes."""
     generous: bool = False
     """True where a rule's "correct" rests on a generous reading: a rounding, a unit left out, another letter."""
 
     @property
     def value(self) -> float:
-        """The form that ``rewards`` takes: 1.0 correct (``LEARNED_YES`` where learned), 0.0 incorrect, NaN abstain."""
+        """The verdict as ``rewards`` takes it: 1.0 correct (``LEARNED_YES`` where learned), 0.0 incorrect, NaN abstain."""
         return LEARNED_YES if self.learned and self.label == "correct" else VERDICT_VALUES[self.label]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """One sampled response with what is needed to judge it. Rows of one ``prompt_id`` are one group."""
+    """One sampled response with its problem and reference. Rows of one ``prompt_id`` are one group."""
 
     prompt_id: str
     problem: str
@@ -75,20 +74,20 @@ class _Judge(ABC):
 
     name: str
     identity: Any = None
-    """Text: everything but the rollout that decides its results, so that they can be cached. None: it has none, and they
-    cannot. An attribute or a property."""
+    """Text that names everything but the rollout that its results depend on, as their key in a cache; an attribute or a
+    property. None: they cannot be cached."""
     columns: tuple[str, ...] = ()
-    """Names of the columns in ``Rollout.extra`` that decide its results, too."""
+    """Names of the columns in ``Rollout.extra`` that its results depend on, too."""
 
     def warm(self) -> None:  # noqa: B027  # optional
-        """Start and load now what would make the first call slow."""
+        """Start workers and load models now rather than in the first call."""
 
     def take_metrics(self) -> dict[str, float]:
         """Return what was counted since the last call, by names for a training log."""
         return {}
 
     def cache_use(self) -> dict[str, dict[str, int | float]]:
-        """Return for each cache in it where the results came from so far, by a name for whose results they are."""
+        """Return the counts of hits and misses so far of each cache in it, by a name for whose results they are."""
         return {}
 
     def close(self) -> None:  # noqa: B027  # optional
@@ -104,7 +103,7 @@ class _Judge(ABC):
 class Verifier(_Judge):
     """Gives one verdict per rollout, in order. It never raises for a bad row: it abstains with a reason.
 
-    A subclass has a ``name`` and ``averify``, which must not block its event loop: work that does goes through
+    A subclass has a ``name`` and ``averify``, which must not block its event loop: blocking work goes through
     ``hero_rl.loop.in_thread``. One object may be used by several threads and event loops at once.
     """
 
@@ -116,16 +115,16 @@ class Verifier(_Judge):
         """Return one verdict per rollout, in the order given."""
 
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """Return what ``averify`` does, and wait for it; also where an event loop is running."""
+        """Return what ``averify`` does, synchronously; also where an event loop is running."""
         return run_sync(self.averify(rollouts))
 
     def decisions(self) -> Mapping[str, int] | None:
-        """Return who decided how many rows, as ``CascadeCounts`` names it; None where there is no cascade."""
+        """Return how many rows each member decided, named as in ``CascadeCounts``; None where there is no cascade."""
         return None
 
 
 class RowVerifier(Verifier):
-    """A verifier that judges each row alone, by a plain function that waits for nothing: ``judge`` is all there is to write."""
+    """A verifier that judges each row alone, by a plain function ``judge`` that does not wait."""
 
     @abstractmethod
     def judge(self, rollout: Rollout, /) -> Verdict:
@@ -136,12 +135,12 @@ class RowVerifier(Verifier):
         return [self.judge(rollout) for rollout in rollouts]
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """Return what ``verify`` does, in a thread: a row that takes long holds up no event loop."""
+        """Return what ``verify`` does, in a thread."""
         return await in_thread(self.verify, rollouts)
 
 
 class Scorer(_Judge):
-    """Gives one real number per rollout, in order: a reward model. NaN: no score could be had.
+    """A reward model: gives one real number per rollout, in order; NaN where missing.
 
     A subclass has a ``name`` and ``ascore``; the rest is as with ``Verifier``.
     """
@@ -151,28 +150,28 @@ class Scorer(_Judge):
         """Return the scores, shape (B,), float64, in the reward model's own units; NaN where missing."""
 
     def score(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Return what ``ascore`` does, and wait for it; also where an event loop is running."""
+        """Return what ``ascore`` does, synchronously; also where an event loop is running."""
         return run_sync(self.ascore(rollouts))
 
 
 class StepScores(NamedTuple):
-    """What a process reward model says of some rollouts, in their order."""
+    """Scores of a process reward model for some rollouts, in their order."""
 
     scores: FloatArray
-    """Shape (B,); the steps of each rollout put together; NaN where missing."""
+    """Shape (B,), over the steps of each rollout; NaN where missing."""
     steps: tuple[FloatArray, ...]
-    """One array a rollout, shape (steps of that rollout,); empty where missing."""
+    """One array per rollout, shape (its steps,); empty where missing."""
 
 
 class StepScorer(Scorer):
-    """A reward model that judges every step of a response and sums that up in the score."""
+    """A reward model that scores every step of a response, and combines them in one score."""
 
     @abstractmethod
     async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """Return the scores and those of the steps behind them."""
+        """Return the scores of the rollouts and of their steps."""
 
     def score_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
-        """Return what ``ascore_steps`` does, and wait for it; also where an event loop is running."""
+        """Return what ``ascore_steps`` does, synchronously; also where an event loop is running."""
         return run_sync(self.ascore_steps(rollouts))
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
@@ -180,5 +179,5 @@ class StepScorer(Scorer):
         return (await self.ascore_steps(rollouts)).scores
 
     def step_ends(self, rollout: Rollout, /) -> IntArray | None:
-        """Return where each step that it scores ends in the response, in characters; None: as ``scorers.steps`` splits."""
+        """Return the end of each step that it scores, in characters of the response; None: as ``scorers.steps`` splits."""
         return None

@@ -25,10 +25,10 @@ from hero_rl.audit.rules import rule_report
 from hero_rl.audit.table import Table
 from hero_rl.data.scoring import score_file
 from hero_rl.engines import slime
-from hero_rl.engines.rows import Row, column_reward, read_rows
 from hero_rl.engines.trl.asynchronous import GroupReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.engines.verl.reward import compute_score
+from hero_rl.engines.wire import Row, column_reward, read_rows
 from hero_rl.pipeline import Batch, HybridReward
 from hero_rl.rewards import hero
 from hero_rl.types import FloatArray, Rollout

@@ -15,7 +15,7 @@ import pytest
 
 from helpers.places import DOCS
 from hero_rl.engines import slime
-from hero_rl.engines.signals import KEYS, to_info
+from hero_rl.engines.wire import KEYS, to_info
 from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.rewards import group_advantages, hero
 from hero_rl.types import Verdict

@@ -14,11 +14,10 @@ import pytest
 
 from helpers import tiny
 from hero_rl.cli import main
-from hero_rl.engines.rows import Row, column_reward, compared, read_rows
-from hero_rl.engines.signals import KEYS, from_infos, to_info
-from hero_rl.engines.steps import StepReader, write_steps
+from hero_rl.contrib.process import StepReader, write_steps
 from hero_rl.engines.verl.reward import compute_score
 from hero_rl.engines.verl.settings import check_config, read_settings, scale_of
+from hero_rl.engines.wire import KEYS, Row, column_reward, compared, from_infos, read_rows, to_info
 from hero_rl.errors import InputError, SignalError
 from hero_rl.rewards import hero, verifier_only
 from hero_rl.types import LEARNED_YES, FloatArray, IntArray, Rollout, Scorer, StepScores, Verdict, Verifier

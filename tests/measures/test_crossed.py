@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs the lab extra")
 
 from hero_rl.errors import InputError
-from hero_rl.measures.crossed import crossed_interval
+from hero_rl.measures import crossed_interval
 
 
 def test_the_numbers_are_those_of_the_hand() -> None:

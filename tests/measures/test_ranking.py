@@ -116,7 +116,7 @@ def test_weighted_share_counts_weights():
 
 @pytest.mark.parametrize(
     ("scores", "labels", "message"),
-    [([1.0, math.nan], [0, 1], "not finite"), ([1.0, 2.0], [0, 2], "neither 0 nor 1"), ([1.0], [0, 1], "one label a score")],
+    [([1.0, math.nan], [0, 1], "not finite"), ([1.0, 2.0], [0, 2], "neither 0 nor 1"), ([1.0], [0, 1], "one label per score")],
 )
 def test_what_cannot_be_measured_is_refused(scores, labels, message):
     with pytest.raises(InputError, match=message):

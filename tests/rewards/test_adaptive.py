@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from hero_rl.errors import InputError
 from hero_rl.rewards import Reliability, check_scale, group_advantages, hero_adaptive, make_rule
-from hero_rl.rewards.groups import Groups
-from hero_rl.rewards.reliability import _auroc_by_group
+from hero_rl.rewards.groups import Groups, group_wins
 from hero_rl.types import LEARNED_YES
 
 NAN = math.nan
@@ -43,9 +42,8 @@ def test_auroc_of_each_prompt_by_hand_with_ties():
     verdicts = np.array([1.0, 0, 0, 0, 0, 0, 1, 0])
     scores = np.array([3.0, 1, 3, 5, 7, 8, 2, 1])
     groups = Groups(np.array([0, 0, 0, 0, 1, 1, 2, 2]), 3)
-    auroc, weight = _auroc_by_group(verdicts, scores, groups)
-    assert auroc[[0, 2]] == pytest.approx([0.5, 1.0])
-    assert weight == pytest.approx([3 / 4, 0.0, 1 / 2])
+    won, pairs = group_wins(verdicts, scores, groups)
+    assert (won.tolist(), pairs.tolist()) == ([1.5, 0.0, 1.0], [3.0, 0.0, 1.0])
 
 
 def test_reliability_is_that_of_right_against_wrong_although_the_verifier_misses_most():

@@ -151,11 +151,11 @@ def test_overlapping_bands_are_refused(verdicts):
 @pytest.mark.parametrize(
     ("scores", "verdicts", "groups", "match"),
     [
-        ([1.0, 2.0], [0.0], [0, 0], "one entry a response"),
+        ([1.0, 2.0], [0.0], [0, 0], "one entry per response"),
         ([1.0], [0.4], [0], "verdict 0.4 at row 0"),
         ([np.inf], [1.0], [0], "score inf at row 0: scores must be finite"),
         ([1e200], [1.0], [0], "scores must be finite"),
-        ([1.0], [1.0], [[0]], "one label a response"),
+        ([1.0], [1.0], [[0]], "one label per response"),
     ],
 )
 def test_bad_input_is_named(scores, verdicts, groups, match):

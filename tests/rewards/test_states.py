@@ -15,10 +15,9 @@ from helpers.tally import Tally, tally
 from hero_rl.audit.rules import rule_report
 from hero_rl.audit.table import Table
 from hero_rl.data import Columns, score_file
-from hero_rl.engines.rows import Row, column_reward, read_rows
 from hero_rl.engines.service.batch import Asked, answer
 from hero_rl.engines.service.metrics import Metrics, labelled
-from hero_rl.engines.signals import to_info
+from hero_rl.engines.wire import Row, column_reward, read_rows, to_info
 from hero_rl.errors import InputError
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero, running_mean

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from hero_rl.engines.signals import to_info
+from hero_rl.engines.wire import to_info
 from hero_rl.types import FloatArray, Verdict
 
 OURS = (

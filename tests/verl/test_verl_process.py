@@ -13,7 +13,7 @@ from here import Response, advantages, config, put, read
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.utils.tensordict_utils import get_tensordict
 
-from hero_rl.engines.steps import write_steps
+from hero_rl.contrib.process import write_steps
 from hero_rl.engines.verl.trainer import HeroSync
 from hero_rl.errors import InputError
 from hero_rl.rewards import group_advantages, process

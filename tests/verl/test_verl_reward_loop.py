@@ -21,7 +21,7 @@ from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 from verl.experimental.reward_loop import RewardLoopManager
 
-from hero_rl.engines.signals import KEYS, from_infos
+from hero_rl.engines.wire import KEYS, from_infos
 from verl import DataProto
 
 pytestmark = pytest.mark.usefixtures("queue")

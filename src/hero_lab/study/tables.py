@@ -1,6 +1,6 @@
 """From results to what is reported: means, paired differences with a verdict, the best of others, and rollouts saved.
 
-Every interval is that of ``hero_rl.measures.crossed``: over seeds and over held-out problems.
+Every interval is that of ``hero_rl.measures.crossed_interval``: over seeds and over held-out problems.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from hero_lab.compare import Result
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis, Metric, TablePlan
-from hero_rl.measures.crossed import crossed_interval
+from hero_rl.measures import crossed_interval
 from hero_rl.measures.intervals import Estimate
 from hero_rl.types import FloatArray
 

@@ -13,9 +13,8 @@
       max_failure_rate: 0.1
       problem_key: problem                 # the key of the metadata with the bare problem
 
-No ``--group-rm``: it forbids evaluation, and the maths is done in the hook, which has the groups anyway. slime is not imported:
-a sample is anything with ``prompt``, ``response``, ``label``, ``reward``, ``index``, ``group_index`` and ``metadata``. Written
-against slime of 2026-08 (miles, its fork, has the same hooks).
+No ``--group-rm``: it forbids evaluation, and the hook has the groups anyway. slime is not imported. Written against slime of
+2026-08 (miles, its fork, has the same hooks).
 """
 
 from __future__ import annotations
@@ -33,9 +32,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import numpy as np
 
 from hero_rl.config import plain, read_table
-from hero_rl.engines.rows import Row, column_reward, read_rows
-from hero_rl.engines.signals import Info, Judges, judge
-from hero_rl.engines.steps import refuse_steps
+from hero_rl.engines.wire import Judges, Row, column_reward, read_rows, refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward
@@ -48,12 +45,12 @@ STATE_FILE = "hero_rl.json"
 """In slime's ``--save`` folder."""
 _OWN: Mapping[str, Any] = {"problem_key": "problem"}
 _NORMALIZED = ("grpo", "gspo", "cispo", "reinforce_plus_plus_baseline")
-"""Estimators for which slime's own hook would centre rewards; the others take rewards as they are."""
+"""Estimators for which slime's own hook centres rewards; the others take rewards unchanged."""
 _BY_STD = ("grpo", "gspo", "cispo")
 
 
 class Sample(Protocol):
-    """What is read of slime's samples."""
+    """The used attributes of slime's samples."""
 
     prompt: str | Sequence[Mapping[str, str]]
     response: str
@@ -68,23 +65,22 @@ Nested: TypeAlias = "Sample | Sequence[Nested]"
 
 
 class PostProcessed(NamedTuple):
-    """What slime unpacks: one entry a sample."""
+    """The lists that slime unpacks, with one entry per sample."""
 
     raw_rewards: list[float]
     """The bare verdicts; for slime's logs."""
     rewards: list[float]
-    """Advantages, weights included; for estimators that take rewards as they are, shaped rewards times weights."""
+    """Advantages, weights included; for estimators that take rewards unchanged, shaped rewards times weights."""
 
 
 async def score(args: object, samples: Nested, **_: object) -> Any:
-    """The raw signals of one sample, or of all in a list of any depth, in the same shape.
+    """Return the raw signals of one sample, or of all in a list of any depth, in the same shape.
 
-    Each is a mapping with the keys of ``engines.signals.KEYS``. slime calls this with one sample, with the samples into which
-    one rollout was split, with a whole group (``--group-rm``), and in evaluation. A sample that has such a mapping already
-    keeps it: it was judged when it was made.
+    Each is a mapping with the keys of ``engines.wire.KEYS``. slime calls this with one sample, with the samples into which
+    one rollout was split, with a whole group (``--group-rm``), and in evaluation. A sample that has such a mapping keeps it.
 
     Args:
-        args: slime's arguments; ``args.hero`` is the table of the module's docstring.
+        args: slime's arguments; ``args.hero`` is the table in this module's docstring.
         samples: a sample, or samples.
 
     Raises:
@@ -97,54 +93,53 @@ async def score(args: object, samples: Nested, **_: object) -> Any:
     settings = _settings(args)
     judges = _judges(json.dumps(settings))
     rollout = _rollout(samples, str(settings.get("problem_key") or _OWN["problem_key"]), judges.scorer is not None)
-    info: Info = await judge(rollout, judges.verifier, judges.scorer)
-    return info
+    return await judges.judge(rollout)
 
 
 def post_process(args: object, samples: Sequence[Nested], **_: object) -> PostProcessed:
-    """Advantages of a whole rollout batch: shaped rewards, normalised as slime's arguments say, times the prompt weights.
+    """Return the advantages of a rollout batch: shaped rewards, normalised by slime's arguments, times the prompt weights.
 
-    ``--disable-rewards-normalization``, ``--disable-grpo-std-normalization`` and ``--advantage-estimator`` mean what they
-    mean in slime, whose own version of this step is replaced. slime divides by the group's standard deviation by default, which
-    undoes HERO's bands: that gives a warning.
+    ``--disable-rewards-normalization``, ``--disable-grpo-std-normalization`` and ``--advantage-estimator`` keep their meaning.
+    slime divides by the group's standard deviation by default, which undoes HERO's bands: that gives a warning.
 
-    A rollout that became several samples counts once in its group; its samples share its advantage. Groups are told by
-    ``group_index``, never by position, so that they may differ in size.
+    A rollout that became several samples counts once in its group; its samples share its advantage. Groups are those of
+    ``group_index``, and may differ in size.
 
-    The state is written to ``args.save`` after each batch and read again by a run that resumes (``args.load``). slime tells
-    this hook nothing of its checkpoints, so a resumed run continues the newest state and not that of its checkpoint.
+    The state is written to ``args.save`` after each batch and read by a run that resumes (``args.load``). slime does not pass
+    its checkpoints to this hook, so a resumed run continues the newest state and not that of its checkpoint.
 
     Args:
         args: slime's arguments.
-        samples: of one rollout batch, flat or nested, with what ``score`` returned in ``sample.reward``.
+        samples: of one rollout batch, flat or nested, with the results of ``score`` in ``sample.reward``.
 
     Raises:
         SignalError: too many signals failed.
         InputError: samples without signals or group.
     """
-    flat = list(_flatten(samples))
-    reward = _reward(args)
-    rows = [_row(number, sample) for number, sample in enumerate(flat)]
+    rows = [_row(number, sample) for number, sample in enumerate(_flatten(samples))]
+    scale, folder = _scale(args), getattr(args, "save", None)
+    reward = _started(json.dumps(_settings(args)), folder, bool(getattr(args, "load", None)), scale or "none")
     found = read_rows(rows)
     if found is None:
         return PostProcessed([], [])
-    scale = _scale(args)
     batch = reward.batch(found.signals, found.groups, scale=scale, eps=1e-6)
     if scale is None:
         batch = batch._replace(advantages=np.nan_to_num(batch.rewards * batch.weights, nan=0.0))
     known = {name: value for name, value in batch.summary.items() if not math.isnan(value)}
     logger.info("hero-rl: %s", ", ".join(f"{name} {value:.4g}" for name, value in known.items()))
-    _save_state(args, reward)
+    if folder and reward.rule.stateful:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_text(Path(folder) / STATE_FILE, json.dumps(reward.state_dict()) + "\n")
     numbers = found.by_row(batch.advantages, padding=0.0)
     return PostProcessed([float(cast(Mapping[str, Any], row.info)["acc"]) for row in rows], numbers.tolist())
 
 
-@lru_cache(maxsize=4)  # one configuration a process; worker processes and connections live as long as it does
+@lru_cache(maxsize=4)  # one configuration per process; worker processes and connections live as long as it does
 def _judges(settings: str) -> Judges:
     return Judges.of(read_table(json.loads(settings), _OWN, only=("verifier", "reward_model"))[0])
 
 
-@lru_cache(maxsize=4)  # the state: one rule a process
+@lru_cache(maxsize=4)  # the state: one rule per process
 def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> HybridReward:
     config, _ = read_table(json.loads(settings), _OWN, only=("rule", "max_failure_rate"))
     refuse_steps(config.rule)
@@ -156,23 +151,9 @@ def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> H
     problem = check_scale(reward.rule, scale)
     if problem is not None:
         problem += " In slime: --disable-grpo-std-normalization."
-        warnings.warn(problem, SettingsWarning, stacklevel=4)
+        warnings.warn(problem, SettingsWarning, stacklevel=3)
         logger.warning("hero-rl: %s", problem)
     return reward
-
-
-def _reward(args: object) -> HybridReward:
-    settings = _settings(args)
-    return _started(
-        json.dumps(settings), getattr(args, "save", None), bool(getattr(args, "load", None)), _scale(args) or "none"
-    )
-
-
-def _save_state(args: object, reward: HybridReward) -> None:
-    folder = getattr(args, "save", None)
-    if folder and reward.rule.stateful:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        write_text(Path(folder) / STATE_FILE, json.dumps(reward.state_dict()) + "\n")
 
 
 def _settings(args: object) -> dict[str, Any]:
@@ -183,7 +164,7 @@ def _settings(args: object) -> dict[str, Any]:
 
 
 def _scale(args: object) -> Scale | None:
-    """How slime's arguments normalise rewards; None: not at all."""
+    """Return the normalisation in slime's arguments; None: rewards stay unchanged."""
     estimator = getattr(args, "advantage_estimator", "grpo")
     if estimator not in _NORMALIZED or not getattr(args, "rewards_normalization", True):
         return None

@@ -1,15 +1,15 @@
-"""How good a score or a verdict is, with intervals: pure functions on numpy arrays.
+"""Statistics of scores and verdicts, with intervals: pure functions on numpy arrays.
 
-What it is not: no reading of files, no plots, no models. A measure takes one weight a row, so that the bootstrap draws whole
-prompts by weighting their rows and never copies data.
+Arguments that all measures share have shape (B,): finite ``scores_B`` and ``values_B``; ``labels_B`` of 0 and 1; ``groups_B``,
+``clusters_B`` and ``cells_B`` of names or numbers; and ``weights_B`` >= 0, how often each row counts, so that the bootstrap
+draws whole prompts and copies no data. ``level`` is the coverage of an interval. An ``InputError`` says which of them is wrong.
 """
 
 from hero_rl.measures.calibration import CalibrationBin, calibration_curve, expected_calibration_error
 from hero_rl.measures.correlation import rank_correlation, within_correlation
-from hero_rl.measures.intervals import Estimate, bootstrap, clustered_standard_error, mean_interval
+from hero_rl.measures.intervals import Estimate, bootstrap, clustered_standard_error, crossed_interval, mean_interval
 from hero_rl.measures.paired import PairedDifference, holm, paired_difference
 from hero_rl.measures.ranking import (
-    PairCounts,
     auroc,
     group_auroc,
     pair_accuracy,
@@ -22,12 +22,12 @@ from hero_rl.measures.ranking import (
 __all__ = [
     "CalibrationBin",
     "Estimate",
-    "PairCounts",
     "PairedDifference",
     "auroc",
     "bootstrap",
     "calibration_curve",
     "clustered_standard_error",
+    "crossed_interval",
     "expected_calibration_error",
     "group_auroc",
     "holm",

@@ -1,4 +1,4 @@
-"""Checked arrays: the one place where the measures look at shapes and values."""
+"""Checks of shapes and values for all measures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Labelled(NamedTuple):
 
 
 def labelled(what: str, scores_B: ArrayLike, labels_B: ArrayLike, weights_B: ArrayLike | None) -> Labelled:
-    """The three arrays, checked.
+    """Return the three arrays, checked.
 
     Raises:
         InputError: different lengths, a score that is not finite, or a label that is not 0 or 1.
@@ -28,28 +28,28 @@ def labelled(what: str, scores_B: ArrayLike, labels_B: ArrayLike, weights_B: Arr
     scores = finite(what, scores_B)
     given = np.asarray(labels_B)
     if given.shape != scores.shape:
-        raise InputError(f"{what}: {given.shape} labels for {scores.shape} scores; give one label a score")
+        raise InputError(f"{what}: {given.shape} labels for {scores.shape} scores; give one label per score")
     if not np.isin(given, (0, 1)).all():
         raise InputError(f"{what}: a label is neither 0 nor 1; leave rows without a label out")
     return Labelled(scores, given.astype(np.bool_), weights(what, weights_B, scores.size))
 
 
 def finite(what: str, values_B: ArrayLike) -> FloatArray:
-    """The values as a flat array.
+    """Return the values as a flat array.
 
     Raises:
         InputError: not one-dimensional, or a value that is not finite.
     """
     values = np.asarray(values_B, dtype=np.float64)
     if values.ndim != 1:
-        raise InputError(f"{what}: expected one number a row, got an array of shape {values.shape}")
+        raise InputError(f"{what}: expected one number per row, got an array of shape {values.shape}")
     if not np.isfinite(values).all():
         raise InputError(f"{what}: {int((~np.isfinite(values)).sum())} values are not finite; leave these rows out")
     return values
 
 
 def weights(what: str, weights_B: ArrayLike | None, rows: int) -> FloatArray:
-    """The weights as a flat array; ones where there are none.
+    """Return the weights as a flat array; ones where there are none.
 
     Raises:
         InputError: another length, or a weight that is negative or not finite.
@@ -63,12 +63,12 @@ def weights(what: str, weights_B: ArrayLike | None, rows: int) -> FloatArray:
 
 
 def numbered(what: str, names_B: ArrayLike, rows: int) -> IntArray:
-    """Groups or clusters as numbers from 0, in the order of their names.
+    """Return groups or clusters as numbers from 0, in the order of their names.
 
     Raises:
         InputError: another length.
     """
     names = np.asarray(names_B)
     if names.shape != (rows,):
-        raise InputError(f"{what}: {names.shape} group names for {rows} rows; give one a row")
+        raise InputError(f"{what}: {names.shape} group names for {rows} rows; give one per row")
     return np.unique(names, return_inverse=True)[1].astype(np.intp)

@@ -16,9 +16,6 @@ from hero_rl.types import FloatArray
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
-MANY_DEGREES = 1000
-
-
 @lru_cache(maxsize=4096)
 def _t_quantile(degrees: int, level: float) -> float:
     """Return the t with P(|T| < t) = level for Student's T, to seven digits or better.
@@ -26,7 +23,7 @@ def _t_quantile(degrees: int, level: float) -> float:
     Reference: Abramowitz & Stegun 26.7.3 and 26.7.4 (finite sums), 26.7.5 (many degrees of freedom).
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
-    if degrees > MANY_DEGREES:
+    if degrees > 1000:
         first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
         return z + first / degrees + second / degrees**2
     low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(degrees)
@@ -48,20 +45,12 @@ def _t_coverage(angle: float, degrees: int) -> float:
 
 
 def share_interval(flags_B: ArrayLike, among_B: ArrayLike, clusters_B: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """The share of the rows in ``among_B`` that have the flag, with Wilson's interval for as many rows as they are worth.
+    """Return the share of the rows in ``among_B`` that have the flag, with Wilson's interval for the effective number of rows.
 
-    Rows of a cluster resemble each other, so n rows are worth n_eff = p (1 - p) / SE^2 of independent ones, SE being the
-    clustered standard error. Where p is 0 or 1 that says nothing, and n_eff is the number of clusters. Unlike the normal
+    n_eff = p (1 - p) / SE^2, SE being the clustered standard error; the number of clusters where p is 0 or 1. Unlike the normal
     interval it stays inside [0, 1] and has a width at 0 and 1.
 
-    Args:
-        flags_B: shape (B,), truth values.
-        among_B: shape (B,), which rows count.
-        clusters_B: shape (B,), names or numbers.
-        level: how often the interval covers.
-
-    Returns:
-        NaN without rows; without an interval for a single cluster.
+    NaN without rows; no interval for a single cluster.
 
     Reference: Dean & Pagano 2015 (modified Wilson interval for complex surveys); Liang & Zeger 1986 for SE.
 
@@ -79,8 +68,7 @@ def share_interval(flags_B: ArrayLike, among_B: ArrayLike, clusters_B: ArrayLike
     sums = np.bincount(index, weights=flags - p)
     variance = clusters / (clusters - 1) * float((sums**2).sum()) / flags.size**2
     worth = p * (1.0 - p) / variance if variance > 0.0 and 0.0 < p < 1.0 else float(clusters)
-    # more than the rows themselves where clusters happen to balance out: nothing to rely on
-    worth = min(worth, float(flags.size))
+    worth = min(worth, float(flags.size))  # more where clusters balance out by chance
     z = _t_quantile(clusters - 1, level)
     centre = (p + z * z / (2 * worth)) / (1 + z * z / worth)
     half = z / (1 + z * z / worth) * math.sqrt(p * (1 - p) / worth + z * z / (4 * worth * worth))
@@ -88,16 +76,9 @@ def share_interval(flags_B: ArrayLike, among_B: ArrayLike, clusters_B: ArrayLike
 
 
 def auroc_interval(scores_B: ArrayLike, labels_B: ArrayLike, clusters_B: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """The AUROC over all rows, with the interval that its structural components give when summed by cluster.
+    """Return the AUROC over all rows, with the interval from its structural components summed by cluster.
 
-    Args:
-        scores_B: shape (B,), finite.
-        labels_B: shape (B,), 0 or 1.
-        clusters_B: shape (B,), names or numbers; correct and incorrect rows may share one.
-        level: how often the interval covers.
-
-    Returns:
-        NaN where a class is absent.
+    Correct and incorrect rows may share a cluster. NaN where a class is absent.
 
     Reference: Obuchowski 1997 (clustered AUROC), DeLong et al. 1988 (structural components).
     """
@@ -120,18 +101,18 @@ def auroc_interval(scores_B: ArrayLike, labels_B: ArrayLike, clusters_B: ArrayLi
 
 
 def mean_of_clusters(values_P: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """The mean of one number a cluster, NaN left out, with Student's interval."""
+    """Return the mean of one number per cluster, NaN left out, with Student's interval."""
     values = np.asarray(values_P, dtype=np.float64)
     known = values[~np.isnan(values)]
+    mean = float(known.mean()) if known.size else float("nan")
     if known.size < 2:
-        return Estimate(float(known.mean()) if known.size else float("nan"), float("nan"), float("nan"))
-    mean = float(known.mean())
+        return Estimate(mean, float("nan"), float("nan"))
     half = _t_quantile(known.size - 1, level) * float(known.std(ddof=1)) / math.sqrt(known.size)
     return Estimate(mean, mean - half, mean + half)
 
 
 def _share_below(sorted_other: FloatArray, values: FloatArray) -> FloatArray:
-    """For each value the share of the others below it, ties counted half."""
+    """Return for each value the share of the others below it, ties counted half."""
     below = np.searchsorted(sorted_other, values, "left")
     not_above = np.searchsorted(sorted_other, values, "right")
     return (below + not_above) / (2.0 * sorted_other.size)

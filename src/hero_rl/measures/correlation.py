@@ -1,4 +1,4 @@
-"""Does a score follow something that it should not, such as length?"""
+"""Correlations of a score with something that it should not follow, such as length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hero_rl.types import FloatArray
 
 
 def rank_correlation(x_B: ArrayLike, y_B: ArrayLike, *, weights_B: ArrayLike | None = None) -> float:
-    """Spearman's correlation, ties at their middle rank; NaN where either side is constant.
+    """Return Spearman's correlation, ties at their middle rank; NaN where either side is constant.
 
     >>> round(rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]), 6)
     1.0
@@ -21,16 +21,11 @@ def rank_correlation(x_B: ArrayLike, y_B: ArrayLike, *, weights_B: ArrayLike | N
 
 
 def within_correlation(x_B: ArrayLike, y_B: ArrayLike, cells_B: ArrayLike, *, weights_B: ArrayLike | None = None) -> float:
-    """Pearson's correlation of what is left of both when the mean of each cell is taken off; NaN where nothing is.
+    """Return Pearson's correlation after subtracting the mean of each cell from both; NaN where a rest is constant.
 
     With cells of one prompt and one verdict, it says whether the longer of two responses *of equal verdict to the same prompt*
     gets the higher score: that harder prompts have longer responses and lower scores is no bias.
-
-    Args:
-        x_B: shape (B,), finite.
-        y_B: shape (B,), finite.
-        cells_B: shape (B,), names or numbers.
-        weights_B: shape (B,), at least 0, equal inside a cell.
+    Weights are equal inside a cell.
     """
     x, y = finite("within_correlation", x_B), finite("within_correlation", y_B)
     weight = weights("within_correlation", weights_B, x.size)

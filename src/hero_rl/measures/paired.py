@@ -1,4 +1,4 @@
-"""Is one side better than the other on the same problems? A difference with its interval and its p-value."""
+"""The difference of two sides on the same problems, with its interval and its p-value."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class PairedDifference(NamedTuple):
     low: float
     high: float
     p_value: float
-    """Two-sided: how often as large a difference would show if there were none."""
+    """Two-sided."""
     standard_error: float
 
 
 def paired_difference(
     first_RP: ArrayLike, second_RP: ArrayLike, *, strata_P: ArrayLike | None = None, level: float = 0.95
 ) -> PairedDifference:
-    """The difference in the mean over problems, with Student's interval.
+    """Return the difference in the mean over problems, with Student's interval.
 
     With one run a side it is the paired t-test over problems (for 0/1 values, close to McNemar's test). With several runs
     (training seeds) a side, runs are a second source of chance: the variance is the one over problems plus the one over runs
@@ -41,7 +41,7 @@ def paired_difference(
         second_RP: shape (R2, P) or (P,), the same problems in the same order.
         strata_P: shape (P,), names or numbers: the mean is taken inside each stratum (benchmark) and then over strata, each
             counting the same. None: one stratum.
-        level: how often the interval covers.
+        level: coverage of the interval.
 
     Returns:
         Without an interval and a p-value (NaN) for fewer than two problems. Where every problem differs by the same amount
@@ -86,9 +86,7 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values, adjusted for their number: those below 0.05 hold together with 95% confidence.
-
-    NaN stays NaN and does not count.
+    """Return the p-values adjusted for their number; NaN stays NaN and does not count.
 
     Reference: Holm 1979.
 
@@ -111,7 +109,7 @@ def _runs(side: str, values: ArrayLike) -> FloatArray:
 
 
 def _pull(values_RP: FloatArray, strata_P: IntArray, weight_P: FloatArray) -> FloatArray:
-    """What each cell adds to the mean of its side, less what the average cell of its stratum adds."""
+    """Return the contribution of each cell to the mean of its side, less that of the average cell of its stratum."""
     sizes = np.bincount(strata_P)
     means = np.bincount(strata_P, weights=values_RP.mean(axis=0)) / sizes
     return weight_P * (values_RP - means[strata_P]) / len(values_RP)

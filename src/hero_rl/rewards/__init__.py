@@ -1,45 +1,36 @@
-"""THE METHOD: verdicts and scores in, rewards and weights out. Pure functions on numpy arrays, float64, nothing else.
+"""THE METHOD: verdicts and scores in, rewards and weights out. Pure functions on float64 numpy arrays.
 
-No I/O, no clock, no randomness, no torch. Groups are ragged and in any order. What it is not: it neither verifies nor scores
-nor trains; see ``verifiers``, ``scorers`` and ``engines``.
+No I/O, no clock, no randomness, no torch. Arguments that all functions share have shape (B,): ``verdicts_B`` of 1 correct,
+0 incorrect, NaN abstain and ``LEARNED_YES`` a model says correct; ``scores_B`` of the reward model, NaN missing; ``groups_B``,
+prompt labels in any order (groups are ragged); ``weights_B``, the weight of each response's prompt; ``advantages_B``.
 """
 
 from hero_rl.rewards.adaptive import hero_adaptive
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
-from hero_rl.rewards.baselines import Normalize, gdpo, naive_sum, prof, rm_only, verifier_only
-from hero_rl.rewards.catalogue import RULES, make_rule, rule_settings
+from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards.catalogue import RULES, as_rule, make_rule, rule_settings
 from hero_rl.rewards.diagnostics import batch_summary
-from hero_rl.rewards.function import as_rule
 from hero_rl.rewards.groups import number_groups
-from hero_rl.rewards.hybrid import check_scale, gated, hero
-from hero_rl.rewards.normalize import Dense, Singleton, check_bands, stratified_normalize
+from hero_rl.rewards.hybrid import check_scale, gated, hero, process
+from hero_rl.rewards.normalize import stratified_normalize
 from hero_rl.rewards.reliability import Reliability
-from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
-from hero_rl.rewards.steps import NO_STEPS, StepAdvantages, Steps, StepShaping, spread_over_tokens, step_advantages
-from hero_rl.rewards.stepwise import process
+from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, StepShaping
 from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
 
 __all__ = [
     "APPENDIX",
     "MAIN_TEXT",
-    "NO_STEPS",
     "RULES",
     "SCALES",
-    "Dense",
-    "Normalize",
     "Reliability",
     "RewardRule",
     "RuleOutput",
     "RuleState",
     "RunningMean",
     "Scale",
-    "Singleton",
-    "StepAdvantages",
     "StepShaping",
-    "Steps",
     "as_rule",
     "batch_summary",
-    "check_bands",
     "check_scale",
     "difficulty_weight",
     "gated",
@@ -55,8 +46,6 @@ __all__ = [
     "rm_only",
     "rule_settings",
     "running_mean",
-    "spread_over_tokens",
-    "step_advantages",
     "stratified_normalize",
     "verifier_only",
 ]

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, check_choice
 from hero_rl.rewards.groups import Groups, group_moments, index_groups
 from hero_rl.types import FloatArray
 
@@ -23,7 +23,7 @@ def group_advantages(
     weights_B: ArrayLike | None = None,
     eps: float = 1e-4,
 ) -> FloatArray:
-    """Shape (B,): how much better each response is than its prompt's average, times the prompt's weight.
+    """Return how much better each response is than its prompt's average, times the prompt's weight; shape (B,).
 
         none     A = w (r - mean_group r)
         group    A = w (r - mean_group r) / (std_group r + eps)       GRPO
@@ -46,10 +46,10 @@ def group_advantages(
     >>> group_advantages([1.0, 0.0, 0.0, 1.0], ["a", "a", "b", "b"], weights_B=[2.0, 2.0, 1.0, 1.0]).tolist()
     [1.0, -1.0, -0.5, 0.5]
     """
-    rewards = np.asarray(rewards_B, dtype=np.float64)
-    groups = index_groups(groups_B)
+    check_choice("scale", scale, SCALES)
+    rewards, groups = np.asarray(rewards_B, dtype=np.float64), index_groups(groups_B)
     if rewards.shape != groups.index_B.shape:
-        raise InputError(f"rewards {rewards.shape} and groups {groups.index_B.shape} must have one entry a response")
+        raise InputError(f"rewards {rewards.shape} and groups {groups.index_B.shape} must have one entry per response")
     advantages = _from_own_group(rewards, groups)
     moments = group_moments(advantages, groups, ddof=1)
     advantages -= moments.mean_P[groups.index_B]
@@ -59,22 +59,20 @@ def group_advantages(
     elif scale == "batch":
         known = rewards[~np.isnan(rewards)]
         advantages /= (float(known.std(ddof=1)) if known.size > 1 else 0.0) + eps
-    elif scale != "none":
-        raise InputError(f"scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
     advantages[np.isnan(advantages)] = 0.0
     if weights_B is not None:
         weights = np.asarray(weights_B, dtype=np.float64)
         if weights.shape != rewards.shape:
-            raise InputError(f"weights {weights.shape} and rewards {rewards.shape} must have one entry a response")
+            raise InputError(f"weights {weights.shape} and rewards {rewards.shape} must have one entry per response")
         advantages *= weights
     return advantages
 
 
 def _from_own_group(rewards: FloatArray, groups: Groups) -> FloatArray:
-    """Shape (B,): rewards less one reward of their own group.
+    """Return rewards less one reward of their own group.
 
-    Advantages are what they were, but where all rewards of a group are equal they are 0 and not the rounding error of a mean
-    (the mean of three times -0.05 is not -0.05), which ``group`` would blow up to full size.
+    So equal rewards give 0 and not the rounding error of a mean (the mean of three times -0.05 is not -0.05), which ``group``
+    would blow up to full size.
     """
     one_P = np.zeros(groups.size)
     known = ~np.isnan(rewards)

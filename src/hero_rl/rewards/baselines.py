@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, check_choice
 from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, check_learned_credit, unweighted
 from hero_rl.types import FloatArray
@@ -16,7 +16,7 @@ Normalize: TypeAlias = Literal["none", "zscore", "minmax"]
 
 
 def verifier_only(*, learned_credit: float = 1.0) -> RewardRule:
-    """The 0/1 verdict as the reward; an abstention counts as 0.
+    """Return the rule whose reward is the 0/1 verdict; an abstention counts as 0.
 
     Args:
         learned_credit: the reward of a response that only a model calls correct, in [0, 1].
@@ -28,32 +28,32 @@ def verifier_only(*, learned_credit: float = 1.0) -> RewardRule:
     """
     check_learned_credit(learned_credit)
     return RewardRule(
-        name="verifier_only", settings={"learned_credit": learned_credit}, scale="group", needs_verdicts=True,
-        needs_scores=False, apply_checked=_apply_verifier_only, learned_credit=learned_credit,
+        name="verifier_only", settings={"learned_credit": learned_credit}, scale="group", needs_scores=False,
+        apply_checked=_apply_verifier_only, learned_credit=learned_credit,
     )  # fmt: skip
 
 
-def _apply_verifier_only(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RuleState) -> RuleOutput:
-    return unweighted(verdicts.copy(), state)  # rewards of their own: the verdicts may be the caller's array
+def _apply_verifier_only(verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState) -> RuleOutput:
+    return unweighted(verdicts_B.copy(), state)  # a copy: the verdicts may be the caller's array
 
 
 def rm_only(*, normalize: Normalize = "none") -> RewardRule:
-    """The reward model's score as the reward; a missing score leaves the response out.
+    """Return the rule whose reward is the reward model's score; a missing score leaves the response out.
 
     Args:
         normalize: ``"none"`` raw, ``"zscore"`` over the batch, ``"minmax"`` to [0, 1] within each prompt.
 
     Reference: the RM-only baseline of HERO (arXiv 2510.07242), section 4.
     """
-    _check_normalize(normalize)
+    check_choice("normalize", normalize, get_args(Normalize))
     return RewardRule(
-        name="rm_only", settings={"normalize": normalize}, scale="group", needs_verdicts=False, needs_scores=True,
+        name="rm_only", settings={"normalize": normalize}, scale="group", needs_verdicts=False,
         apply_checked=partial(_apply_naive_sum, rule_weight=0.0, normalize=normalize),
     )  # fmt: skip
 
 
 def naive_sum(*, rule_weight: float = 0.5, normalize: Normalize = "none", learned_credit: float = 1.0) -> RewardRule:
-    """rule_weight * verdict + (1 - rule_weight) * score: the blend that HERO is meant to beat.
+    """Return the rule rule_weight * verdict + (1 - rule_weight) * score: the blend that HERO is meant to beat.
 
     Args:
         rule_weight: in [0, 1]. The paper tries 0.1, 0.5 and 0.9.
@@ -65,32 +65,25 @@ def naive_sum(*, rule_weight: float = 0.5, normalize: Normalize = "none", learne
 
     Reference: HERO (arXiv 2510.07242), Table 9.
     """
-    _check_normalize(normalize)
+    check_choice("normalize", normalize, get_args(Normalize))
     if not 0.0 <= rule_weight <= 1.0:
         raise InputError(f"rule_weight={rule_weight:g} must lie in [0, 1]: it is the share of the verdict in the sum")
     check_learned_credit(learned_credit)
     apply = partial(_apply_naive_sum, rule_weight=rule_weight, normalize=normalize)
+    settings = {**apply.keywords, "learned_credit": learned_credit}
     return RewardRule(
-        name="naive_sum", settings={**apply.keywords, "learned_credit": learned_credit}, scale="group", needs_verdicts=True,
-        needs_scores=True, apply_checked=apply, learned_credit=learned_credit,
+        name="naive_sum", settings=settings, scale="group", apply_checked=apply, learned_credit=learned_credit
     )  # fmt: skip
 
 
 def _apply_naive_sum(
-    verdicts: FloatArray,
-    scores: FloatArray,
-    groups: Groups,
-    state: RuleState,
-    *,
-    rule_weight: float,
-    normalize: Normalize,
+    verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState, *, rule_weight: float, normalize: Normalize
 ) -> RuleOutput:
-    dense = _normalized(scores, groups, normalize)
-    return unweighted(rule_weight * verdicts + (1.0 - rule_weight) * dense, state)
+    return unweighted(rule_weight * verdicts_B + (1.0 - rule_weight) * _normalized(scores_B, groups, normalize), state)
 
 
 def gdpo(*, verdict_weight: float = 1.0, score_weight: float = 1.0, eps: float = 1e-4) -> RewardRule:
-    """Verdict and score each standardised within the prompt, then summed; the engine standardises over the batch.
+    """Return the rule that standardises verdict and score within the prompt and sums; engines standardise over the batch.
 
     Args:
         verdict_weight: of the standardised verdict.
@@ -100,19 +93,12 @@ def gdpo(*, verdict_weight: float = 1.0, score_weight: float = 1.0, eps: float =
     Reference: GDPO (arXiv 2601.05242).
     """
     apply = partial(_apply_gdpo, verdict_weight=verdict_weight, score_weight=score_weight, eps=eps)
-    return RewardRule(
-        name="gdpo",
-        settings=apply.keywords,
-        scale="batch",
-        needs_verdicts=True,
-        needs_scores=True,
-        apply_checked=apply,
-    )
+    return RewardRule(name="gdpo", settings=apply.keywords, scale="batch", apply_checked=apply)
 
 
 def _apply_gdpo(
-    verdicts: FloatArray,
-    scores: FloatArray,
+    verdicts_B: FloatArray,
+    scores_B: FloatArray,
     groups: Groups,
     state: RuleState,
     *,
@@ -120,16 +106,16 @@ def _apply_gdpo(
     score_weight: float,
     eps: float,
 ) -> RuleOutput:
-    total = np.zeros_like(scores)
-    for weight, signal in ((verdict_weight, verdicts), (score_weight, scores)):
-        moments = group_moments(signal, groups, ddof=1)
+    total_B = np.zeros_like(scores_B)
+    for weight, signal_B in ((verdict_weight, verdicts_B), (score_weight, scores_B)):
+        moments = group_moments(signal_B, groups, ddof=1)
         spread_P = np.nan_to_num(moments.std_P, nan=0.0) + eps
-        total += weight * np.nan_to_num((signal - moments.mean_P[groups.index_B]) / spread_P[groups.index_B], nan=0.0)
-    return unweighted(total, state)
+        total_B += weight * np.nan_to_num((signal_B - moments.mean_P[groups.index_B]) / spread_P[groups.index_B], nan=0.0)
+    return unweighted(total_B, state)
 
 
 def prof(*, keep: float = 0.5) -> RewardRule:
-    """The verdict as the reward, on the responses whose score agrees with it best; the others are left out.
+    """Return the rule whose reward is the verdict, on the responses whose score agrees with it best; others are left out.
 
     Of each prompt's n responses about ``keep * n`` stay, as evenly split between correct and incorrect as the prompt allows:
     the correct ones with the highest scores and the incorrect ones with the lowest. The score never enters the reward.
@@ -145,47 +131,37 @@ def prof(*, keep: float = 0.5) -> RewardRule:
     """
     if not 0.0 < keep <= 1.0:
         raise InputError(f"keep={keep:g} must lie in (0, 1]: it is the share of responses that stay")
-    return RewardRule(
-        name="prof", settings={"keep": keep}, scale="group", needs_verdicts=True, needs_scores=True,
-        apply_checked=partial(_apply_prof, keep=keep),
-    )  # fmt: skip
+    return RewardRule(name="prof", settings={"keep": keep}, scale="group", apply_checked=partial(_apply_prof, keep=keep))
 
 
-def _apply_prof(verdicts: FloatArray, scores: FloatArray, groups: Groups, state: RuleState, *, keep: float) -> RuleOutput:
-    correct = verdicts == 1.0
-    correct_P = group_sum(correct.astype(np.float64), groups)
+def _apply_prof(verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState, *, keep: float) -> RuleOutput:
+    correct_B = verdicts_B == 1.0
+    correct_P = group_sum(correct_B.astype(np.float64), groups)
     size_P = np.bincount(groups.index_B, minlength=groups.size)
     kept_P = np.maximum(1.0, np.rint(keep * size_P))
     kept_correct_P = np.clip(np.rint(kept_P / 2), kept_P - (size_P - correct_P), correct_P)
-    consistency = np.where(correct, scores, -scores)
-    consistency[np.isnan(scores)] = -np.inf  # nothing speaks for the response: the first to go
+    consistency_B = np.where(correct_B, scores_B, -scores_B)
+    consistency_B[np.isnan(scores_B)] = -np.inf  # without a score: the first to go
 
-    stratum = groups.index_B * 2 + correct
-    order = np.lexsort((-consistency, stratum))
-    sorted_stratum = stratum[order]
-    first = np.r_[0, np.flatnonzero(np.diff(sorted_stratum)) + 1] if order.size else np.zeros(0, dtype=np.intp)
-    run_length = np.diff(np.r_[first, order.size])
-    rank = np.empty(order.size)
-    rank[order] = np.arange(order.size) - np.repeat(first, run_length)
-    quota_P = np.where(correct, kept_correct_P[groups.index_B], (kept_P - kept_correct_P)[groups.index_B])
-    return unweighted(np.where(rank < quota_P, correct.astype(np.float64), np.nan), state)
+    stratum_B = groups.index_B * 2 + correct_B
+    order = np.lexsort((-consistency_B, stratum_B))
+    size_S = np.bincount(stratum_B)
+    rank_B = np.empty(order.size)
+    rank_B[order] = np.arange(order.size) - np.repeat(np.cumsum(size_S) - size_S, size_S)
+    quota_B = np.where(correct_B, kept_correct_P[groups.index_B], (kept_P - kept_correct_P)[groups.index_B])
+    return unweighted(np.where(rank_B < quota_B, correct_B.astype(np.float64), np.nan), state)
 
 
-def _check_normalize(normalize: str) -> None:
-    if normalize not in ("none", "zscore", "minmax"):
-        raise InputError(f"normalize={normalize!r} is unknown; choose 'none', 'zscore' or 'minmax'")
-
-
-def _normalized(scores: FloatArray, groups: Groups, normalize: Normalize) -> FloatArray:
-    """Shape (B,): scores raw, standardised over the batch, or stretched to [0, 1] within each prompt (tied: 1/2)."""
+def _normalized(scores_B: FloatArray, groups: Groups, normalize: Normalize) -> FloatArray:
+    """Return scores raw, standardised over the batch, or stretched to [0, 1] within each prompt (tied: 1/2)."""
     if normalize == "none":
-        return scores
-    known = scores[~np.isnan(scores)]
+        return scores_B
+    known = scores_B[~np.isnan(scores_B)]
     if normalize == "zscore":
         spread = float(known.std()) if known.size else 0.0
-        return (scores - (known.mean() if known.size else 0.0)) / (spread if spread > 0.0 else 1.0)
-    low_P, high_P = group_min_max(scores, groups)
+        return (scores_B - (known.mean() if known.size else 0.0)) / (spread if spread > 0.0 else 1.0)
+    low_P, high_P = group_min_max(scores_B, groups)
     with np.errstate(invalid="ignore"):
-        range_P = high_P - low_P
-    stretched = (scores - low_P[groups.index_B]) / np.where(range_P > 0.0, range_P, 1.0)[groups.index_B]
-    return np.where((range_P > 0.0)[groups.index_B] | np.isnan(scores), stretched, 0.5)
+        range_B = (high_P - low_P)[groups.index_B]
+    stretched_B = (scores_B - low_P[groups.index_B]) / np.where(range_B > 0.0, range_B, 1.0)
+    return np.where((range_B > 0.0) | np.isnan(scores_B), stretched_B, 0.5)

@@ -1,4 +1,4 @@
-"""What a rule did to a batch, in a few numbers: the same ones for every engine, command and report."""
+"""A shaped batch in a few numbers: the same for every engine, command and report."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ TIED = 1e-9
 
 
 class GroupShares(NamedTuple):
-    """Prompts by what the verifier says of their responses, an abstention counting as incorrect; and which of them teach."""
+    """Shares of the prompts by their verdicts, an abstention counting as incorrect."""
 
     prompts: int
     mixed: float
-    """Share of the prompts with correct and incorrect responses: the only ones a verifier alone learns from."""
+    """With correct and incorrect responses: the only prompts with a gradient under the verifier alone."""
     all_correct: float
     all_wrong: float
     zero_gradient: float
-    """Share of the prompts without any advantage under the rule used."""
+    """Without any advantage under the rule used."""
 
     @property
     def zero_gradient_verifier(self) -> float:
-        """Share of the prompts that teach nothing when the verdict alone is the reward."""
+        """Share of the prompts without a gradient under the verifier alone."""
         return self.all_correct + self.all_wrong
 
 
 class Strata(NamedTuple):
-    """Which responses are of which kind, each of shape (B,): by the verdicts of their prompt, and by their own."""
+    """Masks of shape (B,): responses by the verdicts of their prompt, and by their own."""
 
     mixed_correct: BoolArray
     mixed_incorrect: BoolArray
@@ -41,7 +41,7 @@ class Strata(NamedTuple):
 
 
 def split_strata(verdicts_B: FloatArray, groups: Groups) -> Strata:
-    """The strata of some responses."""
+    """Return the strata of some responses."""
     correct = verdicts_B > 0.0
     correct_P = np.bincount(groups.index_B, weights=correct, minlength=groups.size)
     size_P = np.bincount(groups.index_B, minlength=groups.size)
@@ -64,24 +64,19 @@ def group_shares(verdicts_B: FloatArray, advantages_B: FloatArray, groups: Group
 def batch_summary(
     verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike, advantages_B: ArrayLike, weights_B: ArrayLike
 ) -> dict[str, float]:
-    """Shares, means and signal strengths of one shaped batch; NaN where nothing is there to average.
+    """Return shares, means and signal strengths of one shaped batch; NaN for a mean of nothing.
 
-    Args:
-        verdicts_B: shape (B,), 1, 0, ``LEARNED_YES`` or NaN (abstained: for the strata as incorrect).
-        scores_B: shape (B,), NaN where missing.
-        groups_B: shape (B,), prompt labels.
-        advantages_B: shape (B,), as the policy is updated with (weights included).
-        weights_B: shape (B,), prompt weights.
+    ``advantages_B`` include the weights; an abstention is incorrect in the strata.
 
     Returns:
         ``groups_mixed``, ``groups_all_correct``, ``groups_all_incorrect``: shares of the prompts, summing to 1. The last two
-            are the share that gives no gradient under the verifier alone. ``groups_zero_gradient``: under the rule.
-        ``correct``, ``correct_learned``, ``abstained``, ``score_missing``: shares of the responses. The first holds the
+            give no gradient under the verifier alone. ``groups_zero_gradient``: under the rule.
+        ``correct``, ``correct_learned``, ``abstained``, ``score_missing``: shares of the responses. The first includes the
             second, the responses that only a model calls correct.
         ``score_correct``, ``score_incorrect``: mean score per stratum.
         ``advantage_correct``, ``advantage_incorrect``: mean |advantage| per stratum.
-        ``advantage_uniform``, ``advantage_mixed``: mean |advantage| in prompts with one verdict and with both. The first is
-            reward-model opinion alone.
+        ``advantage_uniform``, ``advantage_mixed``: mean |advantage| in prompts with one verdict (from the reward model alone)
+            and with both.
         ``advantage_share_uniform``: share of the summed |advantage| that comes from prompts with one verdict.
         ``weight_mean``, ``weight_min``, ``weight_max``: of the prompt weights.
     """

@@ -28,10 +28,7 @@ class Groups(NamedTuple):
 
 
 def index_groups(groups_B: ArrayLike | Groups) -> Groups:
-    """Group numbers 0 .. P-1 for arbitrary group labels.
-
-    Args:
-        groups_B: shape (B,), one label a response: integers or strings, in any order; or what this function made of them.
+    """Return group numbers 0 .. P-1 for labels, integers or strings in any order; the result of an earlier call unchanged.
 
     Raises:
         InputError: not one-dimensional, or labels of kinds that cannot be sorted together.
@@ -40,7 +37,7 @@ def index_groups(groups_B: ArrayLike | Groups) -> Groups:
         return groups_B
     labels_B = np.asarray(groups_B)
     if labels_B.ndim != 1:
-        raise InputError(f"groups must be one label a response, got an array of shape {labels_B.shape}; flatten it first")
+        raise InputError(f"groups must be one label per response, got an array of shape {labels_B.shape}; flatten it first")
     if labels_B.size == 0:
         return Groups(np.zeros(0, dtype=np.intp), 0)
     if np.issubdtype(labels_B.dtype, np.integer):
@@ -53,12 +50,9 @@ def index_groups(groups_B: ArrayLike | Groups) -> Groups:
 
 
 def number_groups(groups_B: ArrayLike | Groups) -> Groups:
-    """As ``index_groups``; labels that are text are numbered in the order in which they come.
+    """Return what ``index_groups`` does, with text numbered in the order of its first appearance.
 
-    Engines name prompts at random, and the order in which groups are summed up is the last digit of a sum.
-
-    Raises:
-        InputError: as ``index_groups``.
+    Engines name prompts at random, and the order of groups decides the last digit of a sum.
     """
     if isinstance(groups_B, Groups):
         return groups_B
@@ -71,7 +65,7 @@ def number_groups(groups_B: ArrayLike | Groups) -> Groups:
 
 
 def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
-    """As ``index_groups``; a lookup table instead of a sort, where the labels are dense enough for one."""
+    """Return what ``index_groups`` does, by a lookup table instead of a sort where the labels are dense enough."""
     low, high = int(labels_B.min()), int(labels_B.max())
     if high - low > 4 * labels_B.size:
         _, index_B = np.unique(labels_B, return_inverse=True)
@@ -88,12 +82,12 @@ def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
 
 
 def group_sum(values_B: FloatArray, groups: Groups) -> FloatArray:
-    """Shape (P,), the sum of each group."""
+    """Return the sum of each group, shape (P,)."""
     return np.bincount(groups.index_B, weights=values_B, minlength=groups.size).astype(np.float64, copy=False)
 
 
 def group_min_max(values_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
-    """Shapes (P,) and (P,): the smallest and the largest known value of each group; +inf and -inf where there is none."""
+    """Return the smallest and the largest known value of each group, shape (P,) each; +inf and -inf where there is none."""
     low_P, high_P = np.full(groups.size, np.inf), np.full(groups.size, -np.inf)
     np.fmin.at(low_P, groups.index_B, values_B)
     np.fmax.at(high_P, groups.index_B, values_B)
@@ -112,15 +106,13 @@ class GroupMoments(NamedTuple):
 
 
 def group_moments(values_B: FloatArray, groups: Groups, *, ddof: int = 0) -> GroupMoments:
-    """Mean and standard deviation of each group, NaN values left out.
+    """Return mean and standard deviation of each group, NaN values left out.
 
     Two passes (mean, then deviations), so that a large common offset does not swallow a small spread.
     """
     known_B = ~np.isnan(values_B)
     everything_known = bool(known_B.all())
-    count_P = np.bincount(groups.index_B, weights=None if everything_known else known_B, minlength=groups.size).astype(
-        np.float64
-    )
+    count_P = np.bincount(groups.index_B, None if everything_known else known_B, groups.size).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_P = group_sum(values_B if everything_known else np.where(known_B, values_B, 0.0), groups) / count_P
         deviation_B = mean_P[groups.index_B]
@@ -132,19 +124,29 @@ def group_moments(values_B: FloatArray, groups: Groups, *, ddof: int = 0) -> Gro
     return GroupMoments(mean_P, std_P, count_P)
 
 
+def group_wins(labels_B: FloatArray, scores_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
+    """Return how many pairs of a 1 and a 0 in each group the 1 wins by its score (a tie: half), and all pairs; (P,) each."""
+    order = np.lexsort((scores_B, groups.index_B))
+    index, ordered = groups.index_B[order], scores_B[order]
+    new_group = np.r_[True, index[1:] != index[:-1]]
+    starts = np.flatnonzero(new_group | np.r_[True, ordered[1:] != ordered[:-1]])
+    place = np.arange(index.size) - np.flatnonzero(new_group)[np.cumsum(new_group) - 1]
+    length = np.diff(np.r_[starts, index.size])
+    rank = np.repeat(place[starts] + (length + 1) / 2.0, length)  # tied scores share the middle of their ranks
+    ones_P = group_sum(labels_B, groups)
+    wins_P = np.bincount(index, rank * labels_B[order], groups.size) - ones_P * (ones_P + 1.0) / 2.0
+    return wins_P, ones_P * (np.bincount(groups.index_B, minlength=groups.size) - ones_P)
+
+
 def check_signals(
     verdicts_B: ArrayLike, scores_B: ArrayLike, groups_B: ArrayLike | Groups
 ) -> tuple[FloatArray, FloatArray, Groups]:
-    """The three inputs of every rule as arrays, checked once.
-
-    Raises:
-        InputError: shapes differ, an impossible verdict, or a score that is infinite or beyond ``MAX_MAGNITUDE``.
-    """
+    """Return the three inputs of every rule as arrays; raise ``InputError`` for other shapes or impossible values."""
     verdicts, scores = np.asarray(verdicts_B, dtype=np.float64), np.asarray(scores_B, dtype=np.float64)
     groups = index_groups(groups_B)
     if not (verdicts.shape == scores.shape == groups.index_B.shape):
         raise InputError(
-            f"verdicts {verdicts.shape}, scores {scores.shape} and groups {groups.index_B.shape} must have one entry a response"
+            f"verdicts {verdicts.shape}, scores {scores.shape} and groups {groups.index_B.shape}: give one entry per response"
         )
     odd = ~((verdicts == 0.0) | (verdicts == 1.0) | (verdicts == LEARNED_YES) | np.isnan(verdicts))
     if odd.any():

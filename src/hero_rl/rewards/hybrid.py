@@ -1,17 +1,19 @@
-"""HERO itself (Eq. 3-5) with the paper's ablations, and its cautious cousin ``gated``."""
+"""HERO itself (Eq. 3-5) with the paper's ablations, its cautious cousin ``gated``, and ``process``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hero_rl.errors import BandOverlapError, InputError
+from hero_rl.errors import BandOverlapError, check_choice
 from hero_rl.rewards.advantages import Scale
 from hero_rl.rewards.groups import Groups, group_min_max, group_moments
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, check_strata, normalize_checked
-from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, check_learned_credit, unweighted
+from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, StepShaping, StepSignal, check_learned_credit, unweighted
 from hero_rl.rewards.weights import RunningMean, difficulty_weight, running_mean
 from hero_rl.types import FloatArray
 
@@ -38,7 +40,7 @@ def hero(
     sigma: Sigma = "raw",
     drop: Drop = "none",
 ) -> RewardRule:
-    """Hybrid ensemble reward: stratified normalisation and variance-aware weighting.
+    """Return the rule of HERO: stratified normalisation and variance-aware weighting.
 
     Args:
         alpha: half-width of the band around 0. The paper: 0.05 on verifiable data, 0.1 on mixed and hard-to-verify data.
@@ -52,8 +54,8 @@ def hero(
         weighting: False: all weights 1, the ablation of the paper's Table 4.
         decay: of sigma-bar, see ``RunningMean``.
         tie_tolerance: a stratum whose scores span less than this share of sigma-bar counts as tied.
-        learned_credit: around what the band of the responses lies that only a model calls correct. 1: they share the band of
-            the correct ones. Below: a band of their own with half-width beta, between the other two.
+        learned_credit: centre of the band of responses that only a model calls correct. 1: they share the band of the correct
+            ones. Below: a band of their own with half-width beta, between the other two.
         weight_on: what the prompt weight multiplies. ``"reward"`` is Eq. 5 to the letter, which cancels under group std.
         sigma: the spread that decides the weight: of the raw scores, or of the rewards after Eq. 3.
         drop: prompts that are left out, as DAPO (arXiv 2503.14476) filters prompts without variance: ``"verdicts"``: all
@@ -74,16 +76,20 @@ def hero(
     start = running_mean(decay)
     _check_learned_band(learned_credit, alpha, beta)
     for name, value, choices in (("weight_on", weight_on, WeightOn), ("sigma", sigma, Sigma), ("drop", drop, Drop)):
-        if value not in get_args(choices):
-            raise InputError(f"{name}={value!r} is unknown; choose one of {', '.join(get_args(choices))}")
+        check_choice(name, value, get_args(choices))
+    bands = {"alpha": alpha, "beta": beta, "eps": eps, "singleton": singleton, "dense": dense}
+    weights = {"w_min": w_min, "w_max": w_max, "k": k}
+    choices = {"tie_tolerance": tie_tolerance, "weight_on": weight_on, "sigma": sigma, "drop": drop}
     apply = partial(
-        _apply_hero, alpha=alpha, beta=beta, w_min=w_min, w_max=w_max, k=k, eps=eps, singleton=singleton, dense=dense,
-        weighting=weighting, tie_tolerance=tie_tolerance, weight_on=weight_on, sigma=sigma, drop=drop,
+        _apply_hero, normalize=partial(normalize_checked, **bands),
+        weigh=partial(difficulty_weight, **weights) if weighting else None, **choices,
     )  # fmt: skip
     return RewardRule(
-        name="hero", settings={**apply.keywords, "decay": decay, "learned_credit": learned_credit}, scale="none",
-        needs_verdicts=True, needs_scores=weighting or dense != "none", apply_checked=apply, start=start, stateful=True,
-        learned_credit=learned_credit,
+        name="hero", scale="none", needs_scores=weighting or dense != "none", apply_checked=apply, start=start, stateful=True,
+        learned_credit=learned_credit, settings={
+            "alpha": alpha, "beta": beta, **weights, "eps": eps, "singleton": singleton, "dense": dense,
+            "weighting": weighting, **choices, "decay": decay, "learned_credit": learned_credit,
+        },
     )  # fmt: skip
 
 
@@ -98,60 +104,50 @@ def _check_learned_band(learned_credit: float, alpha: float, beta: float) -> Non
 
 
 def _apply_hero(
-    verdicts: FloatArray,
-    scores: FloatArray,
+    verdicts_B: FloatArray,
+    scores_B: FloatArray,
     groups: Groups,
     state: RuleState,
     *,
-    alpha: float,
-    beta: float,
-    w_min: float,
-    w_max: float,
-    k: float,
-    eps: float,
-    singleton: Singleton,
-    dense: Dense,
-    weighting: bool,
+    normalize: Callable[..., FloatArray],
+    weigh: Callable[..., FloatArray] | None,
     tie_tolerance: float,
     weight_on: WeightOn,
     sigma: Sigma,
     drop: Drop,
 ) -> RuleOutput:
-    assert isinstance(state, RunningMean)  # the type of ``start``, which ``RewardRule.apply`` has checked
-    spread_P = _spread(scores, groups)
+    assert isinstance(state, RunningMean)
+    spread_P = _spread(scores_B, groups)
     after = state.update(spread_P)
-    # Ties are a matter of raw scores; where sigma-bar is one of rewards, this batch has to say how far scores spread.
+    # ties are defined on raw scores; where sigma-bar is of rewards, the spread of raw scores is that of this batch alone
     before = state if sigma == "raw" else state._replace(total=0.0, weight=0.0, updates=0)
     unit = before.value if before.updates else before.update(spread_P).value
-    rewards = normalize_checked(
-        scores, verdicts, groups, alpha=alpha, beta=beta, eps=eps, singleton=singleton, dense=dense,
-        tie_tolerance=tie_tolerance * float(np.nan_to_num(unit)),
-    )  # fmt: skip
+    rewards_B = normalize(scores_B, verdicts_B, groups, tie_tolerance=tie_tolerance * float(np.nan_to_num(unit)))
     if sigma == "calibrated":
-        spread_P = _spread(rewards, groups)
+        spread_P = _spread(rewards_B, groups)
         after = state.update(spread_P)
     sigma_mean = state.value if state.updates else after.value
-    weights_P = difficulty_weight(spread_P, sigma_mean, w_min=w_min, w_max=w_max, k=k) if weighting else np.ones(groups.size)
-    weights = weights_P[groups.index_B]
+    weights_P = weigh(spread_P, sigma_mean) if weigh else np.ones(groups.size)
+    weights_B = weights_P[groups.index_B]
     if weight_on == "reward":
-        rewards, weights = weights * rewards, np.ones_like(rewards)
+        rewards_B, weights_B = weights_B * rewards_B, np.ones_like(rewards_B)
     if drop != "none":
-        low_P, high_P = group_min_max(verdicts if drop == "verdicts" else rewards, groups)
-        rewards = np.where((low_P == high_P)[groups.index_B], np.nan, rewards)
-    return RuleOutput(rewards, weights, sigma_mean, after)
+        low_P, high_P = group_min_max(verdicts_B if drop == "verdicts" else rewards_B, groups)
+        rewards_B = np.where((low_P == high_P)[groups.index_B], np.nan, rewards_B)
+    return RuleOutput(rewards_B, weights_B, sigma_mean, after)
 
 
-def _spread(values: FloatArray, groups: Groups) -> FloatArray:
-    """Shape (P,), the population standard deviation of each group; NaN with fewer than two values: one has no spread.
+def _spread(values_B: FloatArray, groups: Groups) -> FloatArray:
+    """Return the population standard deviation of each group, shape (P,); NaN with fewer than two values.
 
     The paper says neither which standard deviation sigma of Eq. 4 is nor whether of raw scores.
     """
-    moments = group_moments(values, groups)
+    moments = group_moments(values_B, groups)
     return np.where(moments.count_P < 2.0, np.nan, moments.std_P)
 
 
 def gated(*, alpha: float = 0.05, beta: float = 0.05, eps: float = 1e-6, tie_tolerance: float = 1e-6) -> RewardRule:
-    """The bare verdict where a prompt's verdicts differ; HERO's bands only where all are equal.
+    """Return the rule that gives the bare verdict where a prompt's verdicts differ, and HERO's bands where all are equal.
 
     Args:
         alpha: half-width of the band of an all-incorrect prompt.
@@ -164,45 +160,85 @@ def gated(*, alpha: float = 0.05, beta: float = 0.05, eps: float = 1e-6, tie_tol
     """
     check_bands(alpha, beta)
     check_strata(eps=eps, singleton="center", dense="both", tie_tolerance=tie_tolerance)
-    apply = partial(_apply_gated, alpha=alpha, beta=beta, eps=eps, tie_tolerance=tie_tolerance)
-    return RewardRule(
-        name="gated",
-        settings=apply.keywords,
-        scale="none",
-        needs_verdicts=True,
-        needs_scores=True,
-        apply_checked=apply,
-    )
+    settings = {"alpha": alpha, "beta": beta, "eps": eps, "tie_tolerance": tie_tolerance}
+    normalize = partial(normalize_checked, singleton="center", dense="both", **settings)
+    apply = partial(_apply_gated, normalize=normalize)
+    return RewardRule(name="gated", settings=settings, scale="none", apply_checked=apply)
 
 
 def _apply_gated(
-    verdicts: FloatArray,
-    scores: FloatArray,
-    groups: Groups,
-    state: RuleState,
-    *,
-    alpha: float,
-    beta: float,
-    eps: float,
-    tie_tolerance: float,
+    verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState, *, normalize: Callable[..., FloatArray]
 ) -> RuleOutput:
-    low_P, high_P = group_min_max(verdicts, groups)
-    banded = normalize_checked(
-        scores,
-        verdicts,
-        groups,
-        alpha=alpha,
-        beta=beta,
-        eps=eps,
-        singleton="center",
-        dense="both",
-        tie_tolerance=tie_tolerance,
-    )
-    return unweighted(np.where((low_P == high_P)[groups.index_B], banded, verdicts), state)
+    low_P, high_P = group_min_max(verdicts_B, groups)
+    banded_B = normalize(scores_B, verdicts_B, groups)
+    return unweighted(np.where((low_P == high_P)[groups.index_B], banded_B, verdicts_B), state)
+
+
+def process(
+    *,
+    gamma: float = 0.1,
+    signal: StepSignal = "level",
+    step_tie_tolerance: float = 1e-6,
+    alpha: float = 0.05,
+    beta: float = 0.05,
+    w_min: float = 0.4,
+    w_max: float = 3.0,
+    k: float = 6.0,
+    eps: float = 1e-6,
+    singleton: Singleton = "floor",
+    dense: Dense = "both",
+    weighting: bool = True,
+    decay: float | None = 0.9,
+    tie_tolerance: float = 1e-4,
+    learned_credit: float = 1.0,
+) -> RewardRule:
+    """Return HERO with the advantages of a response's tokens shaped by the scores of its steps.
+
+    Rewards and weights are ``hero``'s to the bit; ``contrib.process.step_advantages`` has the shaping and its proof. It takes
+    a process reward model (a ``StepScorer``) and an engine with an advantage per token: ``HeroTrainer``, verl. Any other rule
+    can be shaped in the same way: ``dataclasses.replace(rule, steps=StepShaping(gamma=0.1))``.
+
+    Args:
+        gamma: the largest distance between the advantages of a stratum's best and worst step, in units of reward;
+            alpha + beta + 2 gamma < 1. 0: ``hero``.
+        signal: ``"level"`` or ``"change"``, see ``StepShaping``.
+        step_tie_tolerance: of ``StepShaping``, in units of step scores.
+        alpha: this and all others as in ``hero``.
+        beta: see ``hero``.
+        w_min: see ``hero``.
+        w_max: see ``hero``.
+        k: see ``hero``.
+        eps: see ``hero``.
+        singleton: see ``hero``.
+        dense: see ``hero``.
+        weighting: see ``hero``.
+        decay: see ``hero``.
+        tie_tolerance: see ``hero``.
+        learned_credit: see ``hero``.
+
+    Raises:
+        InputError: as ``hero`` and ``StepShaping``.
+        BandOverlapError: alpha + beta + 2 gamma >= 1.
+
+    Reference: ours; the paper's section on limits asks for process-level supervision.
+    """
+    rule = hero(
+        alpha=alpha, beta=beta, w_min=w_min, w_max=w_max, k=k, eps=eps, singleton=singleton, dense=dense,
+        weighting=weighting, decay=decay, tie_tolerance=tie_tolerance, learned_credit=learned_credit,
+    )  # fmt: skip
+    steps = StepShaping(gamma=gamma, signal=signal, tie_tolerance=step_tie_tolerance)
+    if alpha + beta + 2.0 * gamma >= 1.0:
+        raise BandOverlapError(
+            f"alpha={alpha:g}, beta={beta:g} and gamma={gamma:g} let a step of a correct response fall below one of an "
+            f"incorrect response ({1 - beta - gamma:g} and {alpha + gamma:g}); need alpha + beta + 2 gamma < 1"
+        )
+    own = {"gamma": gamma, "signal": signal, "step_tie_tolerance": step_tie_tolerance}
+    asked = {name: value for name, value in rule.settings.items() if name not in ("weight_on", "sigma", "drop")}  # not here
+    return replace(rule, name="process", settings={**own, **asked}, steps=steps, needs_scores=rule.needs_scores or gamma > 0.0)
 
 
 def check_scale(rule: RewardRule, scale: Scale) -> str | None:
-    """What is wrong with normalising this rule's advantages by ``scale``, for a warning; None where nothing is."""
+    """Return a warning where normalising this rule's advantages by ``scale`` undoes it; else None."""
     if rule.name in ("hero", "hero_adaptive", "gated", "process") and scale == "group":
         return (
             f"{rule.name} with scale='group': where all verdicts of a prompt are equal, dividing by the group's standard "

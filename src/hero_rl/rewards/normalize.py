@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.errors import BandOverlapError, InputError
+from hero_rl.errors import BandOverlapError, InputError, check_choice
 from hero_rl.rewards.groups import Groups, check_signals, group_min_max
 from hero_rl.types import FloatArray
 
@@ -19,12 +19,11 @@ _SMALLEST_RANGE = float(np.finfo(np.float64).tiny)
 
 
 def check_bands(alpha: float, beta: float) -> None:
-    """Nothing; raises unless the band around 0 lies strictly below the band around 1.
+    """Raise unless alpha + beta < 1, so that the bands cannot overlap. The paper allows up to 1 each.
 
     Raises:
         InputError: alpha or beta outside [0, 1].
-        BandOverlapError: alpha + beta >= 1, where an incorrect response could outrank a correct one. The paper allows
-            up to 1 each.
+        BandOverlapError: alpha + beta >= 1.
     """
     for name, half_width in (("alpha", alpha), ("beta", beta)):
         if not 0.0 <= half_width <= 1.0:
@@ -37,15 +36,9 @@ def check_bands(alpha: float, beta: float) -> None:
 
 
 def check_strata(*, eps: float, singleton: str, dense: str, tie_tolerance: float) -> None:
-    """Nothing; raises where one of these options of ``stratified_normalize`` is none.
-
-    Raises:
-        InputError: an unknown choice, or a negative (or NaN) eps or tolerance.
-    """
-    if singleton not in get_args(Singleton):
-        raise InputError(f"singleton={singleton!r} is unknown; choose one of {', '.join(get_args(Singleton))}")
-    if dense not in get_args(Dense):
-        raise InputError(f"dense={dense!r} is unknown; choose one of {', '.join(get_args(Dense))}")
+    """Raise ``InputError`` for an unknown choice, or a negative (or NaN) eps or tolerance."""
+    check_choice("singleton", singleton, get_args(Singleton))
+    check_choice("dense", dense, get_args(Dense))
     for name, value in (("eps", eps), ("tie_tolerance", tie_tolerance)):
         if not value >= 0.0:
             raise InputError(f"{name}={value:g} must not be negative")
@@ -63,7 +56,7 @@ def stratified_normalize(
     dense: Dense = "both",
     tie_tolerance: float = 1e-6,
 ) -> FloatArray:
-    """Shape (B,): reward-model scores rescaled by min-max inside the band of their verdict.
+    """Rescale reward-model scores by min-max inside the band of their verdict, shape (B,).
 
     For each prompt and each verdict v, over the responses of that prompt with that verdict (a *stratum*)::
 
@@ -74,16 +67,15 @@ def stratified_normalize(
     so that every correct response of a prompt ranks above every incorrect one.
 
     Args:
-        scores_B: shape (B,), reward-model scores in any unit; NaN where missing: such a response gets the centre of its
-            band (its verdict alone speaks) and does not touch the band of the others.
-        verdicts_B: shape (B,), 1 correct, 0 incorrect, NaN abstain, ``LEARNED_YES`` a learned correct; an abstention counts as
-            incorrect and a learned correct as correct.
+        scores_B: shape (B,), reward-model scores in any unit; NaN (missing): the response gets the centre of its band and has
+            no part in min and max.
+        verdicts_B: shape (B,), 1 correct, 0 incorrect, NaN abstain (counts as incorrect), ``LEARNED_YES`` (counts as correct).
         groups_B: shape (B,), prompt label of each response, in any order.
         alpha: half-width of the band around 0, in [0, 1]. The paper: 0.05 on verifiable data, 0.1 on mixed and hard.
         beta: half-width of the band around 1, likewise.
         eps: guards the division, in score units. Not given in the paper.
-        singleton: where a stratum without spread goes (one member, or all tied): ``"floor"`` (z = 0, what the formula
-            says literally: a lone correct response gets 1 - beta) or ``"center"`` (z = 1/2: the verdict itself).
+        singleton: z of a stratum without spread (one member, or all tied): ``"floor"`` (0, as the formula has it: a lone
+            correct response gets 1 - beta) or ``"center"`` (1/2: the verdict itself).
         dense: which strata use the scores at all (the ablation of the paper's Fig. 2a); the others get the bare verdict.
         tie_tolerance: a stratum whose scores span no more than this, in score units, counts as tied. Min-max stretches
             any difference to the full band, so without it rounding noise would be ranked with full strength.
@@ -108,8 +100,8 @@ def stratified_normalize(
 
 
 def normalize_checked(
-    scores: FloatArray,
-    centers: FloatArray,
+    scores_B: FloatArray,
+    centers_B: FloatArray,
     groups: Groups,
     *,
     alpha: float,
@@ -119,26 +111,26 @@ def normalize_checked(
     dense: Dense,
     tie_tolerance: float,
 ) -> FloatArray:
-    """``stratified_normalize`` for arrays that ``check_signals`` has passed.
+    """Return ``stratified_normalize`` of arrays that ``check_signals`` has passed.
 
-    ``centers`` has shape (B,): around what each response's band lies. 0 incorrect, 1 correct, and one value in between that
-    makes a third stratum, with the half-width of the correct ones.
+    ``centers_B`` are the centres of the bands: 0 incorrect, 1 correct, and one value in between for a third stratum, with the
+    half-width of the correct ones.
     """
-    correct = centers > 0.0
+    correct_B = centers_B > 0.0
     stratum_B = groups.index_B * 3
-    stratum_B += correct
-    stratum_B += centers == 1.0
-    low_S, high_S = group_min_max(scores, Groups(stratum_B, groups.size * 3))
+    stratum_B += correct_B
+    stratum_B += centers_B == 1.0
+    low_S, high_S = group_min_max(scores_B, Groups(stratum_B, groups.size * 3))
     with np.errstate(invalid="ignore"):  # an empty stratum is inf - inf; no response reads it
         range_S = high_S - low_S
     scale_S = 1.0 / np.where(range_S > max(tie_tolerance, _SMALLEST_RANGE), range_S + eps, np.inf)  # 0 where tied: z = 0
-    z = scores - low_S[stratum_B]  # and on in place: files of ten million responses are normalised at once
-    z *= scale_S[stratum_B]
+    z_B = scores_B - low_S[stratum_B]  # and on in place: files of ten million responses are normalised at once
+    z_B *= scale_S[stratum_B]
     if singleton == "center":
-        z[scale_S[stratum_B] == 0.0] = 0.5
-    z[np.isnan(scores)] = 0.5
-    z *= 2.0
-    z -= 1.0
-    z *= np.where(correct, beta if dense in ("both", "correct") else 0.0, alpha if dense in ("both", "incorrect") else 0.0)
-    z += centers
-    return z
+        z_B[scale_S[stratum_B] == 0.0] = 0.5
+    z_B[np.isnan(scores_B)] = 0.5
+    z_B *= 2.0
+    z_B -= 1.0
+    z_B *= np.where(correct_B, beta if dense in ("both", "correct") else 0.0, alpha if dense in ("both", "incorrect") else 0.0)
+    z_B += centers_B
+    return z_B

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,30 +13,21 @@ from numpy.typing import ArrayLike
 from hero_rl.errors import InputError
 from hero_rl.types import FloatArray
 
-
-class WeightSettings(TypedDict):
-    """The three constants of Eq. 4."""
-
-    w_min: float
-    w_max: float
-    k: float
-
-
-APPENDIX: WeightSettings = {"w_min": 0.4, "w_max": 3.0, "k": 6.0}
+APPENDIX = {"w_min": 0.4, "w_max": 3.0, "k": 6.0}
 """The paper's Appendix A.1 ("we fix"): the default here."""
-MAIN_TEXT: WeightSettings = {"w_min": 0.5, "w_max": 2.0, "k": 5.0}
+MAIN_TEXT = {"w_min": 0.5, "w_max": 2.0, "k": 5.0}
 """The paper's section 3.2 ("unless otherwise stated"): contradicts the appendix."""
 
 
 def difficulty_weight(
     sigma_P: ArrayLike, sigma_mean: float, *, w_min: float = 0.4, w_max: float = 3.0, k: float = 6.0
 ) -> FloatArray:
-    """The weight of each prompt, in (w_min, w_max), rising with the spread of its reward-model scores.
+    """Return the weight of each prompt, in (w_min, w_max), rising with the spread of its reward-model scores.
 
         w(sigma) = w_min + (w_max - w_min) / (1 + exp(-k (sigma - sigma_mean)))
 
-    A prompt of average spread gets (w_min + w_max) / 2 (1.7 with the defaults, not 1). sigma is the one quantity of the
-    method that depends on the unit of the scores: a reward model in large units turns the sigmoid into a two-level gate.
+    A prompt of average spread gets (w_min + w_max) / 2 (1.7 with the defaults, not 1). sigma depends on the unit of the
+    scores: a reward model in large units turns the sigmoid into a two-level gate.
 
     Args:
         sigma_P: spread of each prompt, any shape; NaN (no score known) counts as average.
@@ -65,8 +56,8 @@ def difficulty_weight(
 class RunningMean(NamedTuple):
     """sigma-bar of Eq. 4: an immutable running mean over batches.
 
-    ``decay`` in (0, 1): exponential moving average of the batch means, corrected for its start, so that after the first batch
-    the value *is* that batch's mean and the first few batches count alike. ``decay=None``: the plain mean of everything seen.
+    ``decay`` in (0, 1): exponential moving average of the batch means, corrected for its start: after the first batch the
+    value *is* that batch's mean. ``decay=None``: the plain mean of everything seen.
 
     Departs from the paper: "running mean" is all it says; rule, start and update time are ours. A rule reads the value from
     *before* the batch (frozen within a batch); for the very first batch that is the batch's own mean.
@@ -86,58 +77,52 @@ class RunningMean(NamedTuple):
         return self.total / self.weight if self.weight > 0.0 else math.nan
 
     def update(self, values: ArrayLike) -> RunningMean:
-        """The mean after one more batch; NaN values are left out, an empty batch changes nothing."""
+        """Return the mean after one more batch; NaN values are left out, an empty batch changes nothing."""
         array = np.asarray(values, dtype=np.float64).ravel()
         known = array[~np.isnan(array)]
         if known.size == 0:
             return self
         if self.decay is None:
-            return self._replace(
-                total=self.total + float(known.sum()), weight=self.weight + known.size, updates=self.updates + 1
-            )
-        return self._replace(
-            total=self.decay * self.total + float(known.mean()),
-            weight=self.decay * self.weight + 1.0,
-            updates=self.updates + 1,
-        )
+            return RunningMean(None, self.total + float(known.sum()), self.weight + known.size, self.updates + 1)
+        total, weight = self.decay * self.total + float(known.mean()), self.decay * self.weight + 1.0
+        return RunningMean(self.decay, total, weight, self.updates + 1)
 
     def state_dict(self) -> dict[str, float | int | None]:
-        """The state as JSON values; floats survive JSON bit for bit."""
+        """Return the state as JSON values (exact)."""
         return {"version": 1, **self._asdict()}
 
     def restore(self, state: Mapping[str, Any], /) -> RunningMean:
-        """Restore a state saved by ``state_dict`` (exact).
-
-        Raises:
-            InputError: keys missing, unknown, of another version, values that no running mean has, or another decay.
-        """
-        fields = dict(state)
-        if fields.pop("version", None) != 1 or set(fields) != set(self._fields):
-            raise InputError(f"not the state of a running mean of version 1: {state!r}; was it written by another release?")
-        decay, total, weight, updates = (fields[name] for name in self._fields)
-        numbers = all(map(_is_number, (total, weight, updates))) and (decay is None or _is_number(decay))
-        if not numbers or weight < 0 or updates < 0 or updates != int(updates):
+        """Restore a state saved by ``state_dict`` (exact); raise ``InputError`` for others, and for another decay."""
+        decay, total, weight, updates = read_state("a running mean", self._fields, state, optional="decay")
+        if weight < 0 or updates < 0 or updates != int(updates):
             raise InputError(f"not the state of a running mean, which has numbers, weight and updates >= 0: {state!r}")
         if decay != self.decay:
             raise InputError(f"this state decays by {decay}, the rule by {self.decay}; resume with the same decay")
         return RunningMean(decay, float(total), float(weight), int(updates))
 
     def metrics(self) -> dict[str, float]:
-        """Nothing: its value is logged as ``sigma_mean``."""
+        """Return no numbers: the value is logged as ``sigma_mean``."""
         return {}
 
 
-def _is_number(value: object) -> bool:
-    """Whether it is a number that a float can hold: JSON knows longer ones, and true and false."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def read_state(what: str, fields: Sequence[str], state: Mapping[str, Any], *, optional: str = "") -> list[Any]:
+    """Return the values of a saved state of version 1, in the order of ``fields``: finite numbers; ``optional`` may be None.
+
+    Raises:
+        InputError: keys missing or unknown, another version, or another value.
+    """
+    if state.get("version") != 1 or set(state) != {"version", *fields}:
+        raise InputError(f"not the state of {what} of version 1: {state!r}; was it written by another release?")
+    for name in fields:
+        value = state[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        if not number and (name != optional or value is not None):
+            raise InputError(f"not the state of {what}, which has finite numbers: {name}={value!r}")
+    return [state[name] for name in fields]
 
 
 def running_mean(decay: float | None = 0.9) -> RunningMean:
-    """An empty running mean.
-
-    Raises:
-        InputError: decay outside (0, 1) and not None.
-    """
+    """Return an empty running mean; raise ``InputError`` for a decay outside (0, 1) that is not None."""
     if decay is not None and not 0.0 < decay < 1.0:
         raise InputError(f"decay={decay:g} must lie in (0, 1), or be None for the plain mean")
     return RunningMean(decay)

@@ -17,12 +17,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from helpers import tiny
-from hero_rl.engines.steps import StepReader, ends_of, refuse_steps, write_steps
+from hero_rl.contrib.process import NO_STEPS, StepReader, ends_of, write_steps
 from hero_rl.engines.trl.asynchronous import GroupReward
 from hero_rl.engines.trl.trainer import HeroTrainer
+from hero_rl.engines.wire import refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import NO_STEPS, RewardRule, StepShaping, group_advantages, hero, process, rm_only
+from hero_rl.rewards import RewardRule, StepShaping, group_advantages, hero, process, rm_only
 from hero_rl.scorers.steps import step_ends
 from hero_rl.types import FloatArray, IntArray, Rollout, StepScorer, StepScores
 

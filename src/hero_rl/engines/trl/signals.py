@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.types import Rollout, Verdict
 
 if TYPE_CHECKING:
-    from hero_rl.engines.trl.steps import LocalSteps
+    from hero_rl.contrib.process import LocalSteps
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 
@@ -21,37 +21,37 @@ COLUMNS = ("shaped", "verdict", "rm_score", "failure")
 """The reward columns of a ``HeroTrainer``, in order. TRL sums them with weights 1, 0, 0, 0."""
 
 RAISED = 2.0
-"""In the column ``failure``: the row's process has no signals at all, because verifier or reward model raised an error."""
+"""In the column ``failure``: verifier or reward model raised an error in the row's process, which has no signals."""
 
 
 class LocalSignals:
     """TRL reward functions for the raw signals of this process's rows.
 
-    TRL calls its reward functions one after the other on the same rows, and each may return one number a row. So the first
-    one (``verdict``) measures both signals at the same time, and the other two hand out what it kept. ``shaped`` is only a
-    place: its values need whole groups, which exist after the gather.
+    TRL calls its reward functions one after the other on the same rows, for one number per row each. So ``verdict`` measures
+    both signals at the same time, and the next two return their parts. ``shaped`` needs whole groups, which exist after the
+    gather, where the trainer fills it in.
 
-    An error is kept too and travels through the gather as ``RAISED``: raised here, it would leave the other processes waiting
-    for this one's rows until the process group times out.
+    An error becomes ``RAISED`` and is raised after the gather: here, it would leave the other processes waiting for this one's
+    rows until the process group times out.
     """
 
     def __init__(
         self, reward: HybridReward, eos_token_ids: Callable[[], Sequence[int]], *, steps: LocalSteps | None = None
     ) -> None:
-        """Measure with ``reward``; ``eos_token_ids`` tells which tokens end a completion; ``steps`` hears of step scores."""
+        """Measure with ``reward``; ``eos_token_ids`` returns the tokens that end a completion; ``steps`` reads step scores."""
         self.reward, self.eos_token_ids, self.steps = reward, eos_token_ids, steps
         self._signals: Signals | None = None
-        self._rollouts_kept: list[Rollout] = []
+        self._rollouts: list[Rollout] = []
         self.error: Exception | None = None
-        """What measuring the last batch raised; the trainer raises it on every process."""
+        """The error of the last batch; the trainer raises it on every process."""
 
     @property
     def functions(self) -> list[Callable[..., list[float]]]:
-        """The reward functions in the order of ``COLUMNS``, but ``verdict`` runs before ``shaped`` needs it."""
+        """The reward functions in the order of ``COLUMNS``."""
         return [self.shaped, self.verdict, self.rm_score, self.failure]
 
     def shaped(self, prompts: Sequence[Prompt], **_: Any) -> list[float]:
-        """A place for the shaped reward; filled by the trainer."""
+        """Return a place for the shaped rewards."""
         return [0.0] * len(prompts)
 
     def verdict(
@@ -62,12 +62,13 @@ class LocalSignals:
         log_extra: Callable[[str, list[Any]], None],
         **columns: Any,
     ) -> list[float]:
-        """1, 0 or NaN (abstain) a row."""
+        """Return 1, 0 or NaN (abstain) per row."""
         self.error = None
         try:
-            rollouts = self._rollouts(prompts, completions, completion_ids, columns)
+            ends, needs_reference = self.eos_token_ids(), self.reward.verifier is not None
+            rollouts = to_rollouts(prompts, completions, completion_ids, columns, ends, needs_reference=needs_reference)
             self._signals = self.reward.measure(rollouts)
-            self._rollouts_kept = rollouts
+            self._rollouts = rollouts
             if self.steps is not None:
                 self.steps.read(rollouts, self._signals, completion_ids)
         except Exception as error:  # noqa: BLE001  # raised by the trainer, once every process knows
@@ -80,11 +81,11 @@ class LocalSignals:
         return values
 
     def rm_score(self, prompts: Sequence[Prompt], **_: Any) -> list[float]:
-        """The raw score a row; NaN where missing."""
+        """Return the raw score per row; NaN where missing."""
         return self._kept(prompts).scores.tolist()
 
     def failure(self, prompts: Sequence[Prompt], **_: Any) -> list[float]:
-        """1 where a signal could not be had because something broke, else 0; ``RAISED`` everywhere after an error."""
+        """Return 1 where a signal failed, else 0; ``RAISED`` everywhere after an error."""
         if self.error is not None:
             return [RAISED] * len(prompts)
         return self.reward.failures(self._kept(prompts)).astype(np.float64).tolist()
@@ -93,21 +94,7 @@ class LocalSignals:
     def measured(self) -> tuple[list[Rollout], Signals]:
         """This process's rollouts of the last batch, and their signals."""
         assert self._signals is not None
-        return self._rollouts_kept, self._signals
-
-    def _rollouts(
-        self,
-        prompts: Sequence[Prompt],
-        completions: Sequence[Prompt],
-        completion_ids: Sequence[Sequence[int]],
-        columns: Mapping[str, Any],
-    ) -> list[Rollout]:
-        ends = set(self.eos_token_ids())
-        return [
-            to_rollout(prompt, completion, {name: values[row] for name, values in columns.items() if isinstance(values, list)},
-                       finished=bool(ids) and ids[-1] in ends, needs_reference=self.reward.verifier is not None)
-            for row, (prompt, completion, ids) in enumerate(zip(prompts, completions, completion_ids, strict=True))
-        ]  # fmt: skip
+        return self._rollouts, self._signals
 
     def _kept(self, prompts: Sequence[Prompt]) -> Signals:
         if self._signals is None or len(self._signals.verdicts) != len(prompts):
@@ -118,14 +105,14 @@ class LocalSignals:
 
 
 class Report(NamedTuple):
-    """A process's error, in plain values that every process can read."""
+    """A process's error in plain values, for the other processes."""
 
     kind: type[HeroError]
     text: str
 
 
 def report_error(error: Exception | None) -> Report | None:
-    """What the other processes are told of an error; None for none."""
+    """Return the report of an error; None for none."""
     if error is None:
         return None
     if isinstance(error, HeroError):
@@ -135,15 +122,29 @@ def report_error(error: Exception | None) -> Report | None:
 
 
 def common_error(reports: Sequence[Report | None]) -> HeroError:
-    """The one error that every process raises.
-
-    Args:
-        reports: one a process, in the order of their ranks; not all None.
-    """
+    """Return the error that every process raises, from one report per rank, not all None."""
     broken = [(rank, report) for rank, report in enumerate(reports) if report is not None]
     rank, first = broken[0]
     others = f" (and {len(broken) - 1} more processes)" if len(broken) > 1 else ""
     return first.kind(f"process {rank} of {len(reports)}{others}: {first.text}")
+
+
+def to_rollouts(
+    prompts: Sequence[Prompt],
+    completions: Sequence[Prompt],
+    completion_ids: Sequence[Sequence[int]],
+    columns: Mapping[str, Any],
+    ends: Collection[int],
+    *,
+    needs_reference: bool,
+) -> list[Rollout]:
+    """Return the rows of a TRL batch as rollouts; ``ends`` are the tokens that end a completion."""
+    rows = enumerate(zip(prompts, completions, completion_ids, strict=True))
+    return [
+        to_rollout(prompt, completion, {name: values[row] for name, values in columns.items() if isinstance(values, list)},
+                   finished=bool(ids) and ids[-1] in ends, needs_reference=needs_reference)
+        for row, (prompt, completion, ids) in rows
+    ]  # fmt: skip
 
 
 def to_rollout(
@@ -154,15 +155,15 @@ def to_rollout(
     finished: bool | None = None,
     needs_reference: bool = True,
 ) -> Rollout:
-    """One row of a TRL batch as a rollout.
+    """Return one row of a TRL batch as a rollout.
 
     Args:
         prompt: text, or a conversation.
         completion: text, or the messages that the policy added.
-        row: the other columns of the dataset row. ``problem`` (the bare problem text) is taken from the prompt where it is
-            absent: the text itself, or the last user turn. The rest ends in ``Rollout.extra``.
+        row: the other columns of the dataset row. Without ``problem`` (the bare problem text), the problem is the prompt's
+            text or its last user turn. The rest becomes ``Rollout.extra``.
         finished: whether the policy ended the completion itself.
-        needs_reference: False: the row may do without ``reference``, for there is no verifier to read it.
+        needs_reference: False: the row needs no ``reference``, because there is no verifier.
 
     Raises:
         InputError: no reference.
@@ -189,7 +190,7 @@ def to_rollout(
 
 
 def no_reference(columns: Iterable[str], *, where: str) -> str:
-    """The message for data without references."""
+    """Return the message for data without references."""
     known = sorted(columns)
     what = "a row with an empty (null) 'reference'" if "reference" in known else "no column 'reference'"
     return (
@@ -203,7 +204,7 @@ def _assistant_text(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """The text of a turn, whose content is a string, a list of blocks (some of them images), or null (a bare tool call)."""
+    """Return the text of a turn, whose content is a string, a list of blocks (some of them images), or null (a tool call)."""
     content = message.get("content") or ""
     if isinstance(content, str):
         return content

@@ -6,8 +6,8 @@ Two methods are extended, and both call ``super()``:
     _generate_and_score_completions    the advantages are those of the batch (TRL's own, times the prompt weights), and step
                                        scores may shape those of tokens
 
-Both are private to TRL, so TRL is pinned to one minor release and a test checks their signatures. What this is not: a copy of
-any TRL method. Losses, KL, generation, logging and checkpoints are TRL's own.
+Both are private to TRL, so TRL is pinned to one minor release and a test checks their signatures. Losses, KL, generation,
+logging and checkpoints are TRL's own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 
-from hero_rl.engines.steps import shape_steps
 from hero_rl.engines.trl.signals import COLUMNS, RAISED, LocalSignals, Report, common_error, no_reference, report_error
-from hero_rl.engines.trl.steps import LocalSteps
 from hero_rl.errors import HeroError, InputError, SettingsWarning
 from hero_rl.pipeline import Batch, HybridReward, Signals
-from hero_rl.rewards import Scale, Steps, check_scale, spread_over_tokens
+from hero_rl.rewards import Scale, check_scale
 from hero_rl.types import IntArray, Rollout
 
 logger = logging.getLogger(__name__)
@@ -45,26 +43,25 @@ class HeroTrainer(GRPOTrainer):
     The dataset needs the columns ``prompt`` (text or conversation) and ``reference``; ``problem`` is optional; every other
     column reaches verifier and reward model in ``Rollout.extra``.
 
-    Logged beside TRL's own metrics, under ``hero/``: ``Batch.summary`` and, of the main process alone, what a cascade or a
-    cache counted. A rule that shapes steps adds ``steps_shaped`` and ``steps_size`` (``steps.shape_steps``), and everything
-    else, the table included, speaks of the advantages of responses. The completions table has the raw ``verdict``, ``reason``
-    and ``rm_score`` of every row.
+    Logged beside TRL's own metrics, under ``hero/``: ``Batch.summary`` and, of the main process alone, the counts of a cascade
+    or a cache. A rule that shapes steps adds the numbers of ``contrib.process.shape_steps``; all else, the table included, is
+    about the advantages of responses. The completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
 
-    The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it bit for bit. It
-    is computed from gathered rows, so it is the same on every process. Evaluation reads it and never feeds it.
+    The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it exactly. It is
+    computed from gathered rows, so it is the same on every process. Evaluation reads it and never changes it.
 
     Reference: HERO (arXiv 2510.07242). Departs from the paper: weights multiply advantages, not rewards.
     """
 
     def __init__(self, model: Any, reward: HybridReward, args: GRPOConfig | None = None, **kwargs: Any) -> None:
-        """As ``GRPOTrainer``, with one ``reward`` in place of its reward functions.
+        """Make a ``GRPOTrainer`` with one ``reward`` in place of its reward functions.
 
         Args:
-            model: what ``GRPOTrainer`` takes: a model, its id, or a path.
+            model: a model, its id, or a path, as in ``GRPOTrainer``.
             reward: verifier, reward model and rule. The caller closes it.
             args: TRL's configuration; by default one with the rule's own normalisation. ``scale_rewards="group"``, TRL's own
                 default, undoes HERO's bands and gives a ``SettingsWarning``.
-            kwargs: everything else goes to ``GRPOTrainer`` as it is (``train_dataset``, ``processing_class``, ...).
+            kwargs: passed to ``GRPOTrainer`` (``train_dataset``, ``processing_class``, ...).
 
         Raises:
             InputError: ``reward_funcs`` or ``reward_weights`` given, an aggregation that takes the reward columns apart, an
@@ -77,10 +74,14 @@ class HeroTrainer(GRPOTrainer):
             _check_data({name: kwargs.get(name) for name in ("train_dataset", "eval_dataset")})
         self.reward = reward
         self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
-        """Called with this process's rollouts and their raw signals in every training batch; never in evaluation."""
+        """Called with this process's rollouts and their raw signals in every training batch."""
         self._batch: Batch | None = None
-        self._local_steps = None if reward.rule.steps is None else LocalSteps(reward, lambda: self._tokenizer)
-        self._steps: list[Steps] = []
+        self._local_steps = None
+        if reward.rule.steps is not None:
+            from hero_rl.contrib.process import LocalSteps
+
+            self._local_steps = LocalSteps(reward, lambda: self._tokenizer)
+        self._steps: list[Any] = []
         self._signals = signals = LocalSignals(reward, lambda: self.eos_token_ids, steps=self._local_steps)
         super().__init__(model=model, reward_funcs=cast(list[RewardFunc], signals.functions), args=args, **kwargs)
         if len(self.reward_funcs) != len(COLUMNS):
@@ -88,20 +89,20 @@ class HeroTrainer(GRPOTrainer):
                 f"the environment brings a reward of its own ({', '.join(self.reward_func_names[len(COLUMNS) :])}.get_reward), "
                 "which would bypass the rule; remove that method and judge the completion in a Verifier"
             )
-        # Here and not in args: the caller's configuration stays as it is and can serve another trainer.
+        # here and not in args: the caller's configuration can serve another trainer
         self.reward_weights = torch.tensor([1.0] + [0.0] * (len(COLUMNS) - 1))
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
     ) -> torch.Tensor:
-        """Shape (all rows, 4): the columns of ``COLUMNS``, gathered over processes, with the shaped reward filled in."""
+        """Return the columns of ``COLUMNS``, gathered over processes, with the shaped reward filled in, shape (rows, 4)."""
         columns = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         # in this order: Apple GPUs have no float64
         _, verdicts, scores, failures = columns.cpu().double().numpy().T
         if (failures == RAISED).any():
             self._raise_everywhere()
         if self._local_steps is not None:
-            self._steps = cast("list[Steps]", gather_object(self._local_steps.rows))
+            self._steps = cast(list[Any], gather_object(self._local_steps.rows))
         self._continue_state()
         self._batch = self.reward.batch(
             Signals(verdicts, scores, failures > 0.0),
@@ -120,7 +121,7 @@ class HeroTrainer(GRPOTrainer):
         return columns
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """TRL's batch with the advantages of ours; shape (B, T) where the rule shapes steps, else (B,)."""
+        """Return TRL's batch with our advantages, shape (B, T) where the rule shapes steps, else (B,)."""
         output = super()._generate_and_score_completions(inputs)
         assert self._batch is not None
         rank = self.accelerator.process_index
@@ -128,15 +129,14 @@ class HeroTrainer(GRPOTrainer):
         advantages = self._batch.advantages[mine]
         self._log_batch(self._batch)
         if self._local_steps is not None:
-            found, numbers = shape_steps(self.reward.rule, self._batch, self._steps)
-            self._log(numbers)
             width = output["completion_ids"].shape[1]
-            advantages = spread_over_tokens(advantages, found.steps[mine], self._steps[mine], width=width)
+            advantages, numbers = self._local_steps.shape(self._batch, self._steps, mine, width)
+            self._log(numbers)
         output["advantages"] = torch.as_tensor(advantages, dtype=output["advantages"].dtype).to(output["advantages"].device)
         return output
 
     def _raise_everywhere(self) -> NoReturn:
-        """Raise what verifier or reward model raised on some process; every process comes here, for all saw the same rows."""
+        """Raise the error of verifier or reward model on all processes; all saw the same rows and come here."""
         error = self._signals.error
         if self.accelerator.num_processes == 1:
             assert error is not None
@@ -148,20 +148,20 @@ class HeroTrainer(GRPOTrainer):
 
     @property
     def _training(self) -> bool:
-        """True: this batch updates the policy. False: evaluation."""
+        """False in evaluation."""
         return cast(torch.nn.Module, self.model).training
 
     @property
     def _stored(self) -> dict[str, Any]:
-        """What checkpoints keep of the trainer state as it is; transformers annotates it as a list and holds a dict."""
+        """The part of the trainer state that checkpoints keep unchanged; transformers calls it a list and holds a dict."""
         return cast(dict[str, Any], self.state.stateful_callbacks)
 
     def _groups(self, rows: int) -> IntArray:
-        """Shape (rows,), the group of each gathered row: by position, for the same prompt may stand in a batch twice."""
+        """Return the group of each gathered row, shape (rows,): by position, because a prompt may be in a batch twice."""
         return np.arange(rows) // cast(int, self.num_generations if self._training else self.num_generations_eval)
 
     def _continue_state(self) -> None:
-        """Take the rule's state from the trainer state, where a resumed checkpoint has put it."""
+        """Restore the rule's state from the trainer state of a resumed checkpoint."""
         stored = self._stored.get(STATE_KEY)
         if stored is not None:
             self.reward.load_state_dict(stored)
@@ -172,7 +172,7 @@ class HeroTrainer(GRPOTrainer):
             )
 
     def _log_batch(self, batch: Batch) -> None:
-        """Metrics of the whole batch, the same on every process; and the table's advantages as they are used."""
+        """Log the metrics of the whole batch, the same on every process, and put our advantages into the table."""
         self._log(batch.summary | self.reward.take_metrics())
         # The table keeps the last rows of one generation batch: fewer than a large evaluation batch, more than a small one.
         table = self._logs["advantages"]
@@ -190,7 +190,7 @@ class HeroTrainer(GRPOTrainer):
 
 
 def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridReward) -> None:
-    """Refuse what would bypass the rule; warn of what would undo it."""
+    """Refuse settings that would bypass the rule; warn of those that would undo it."""
     if "reward_funcs" in kwargs:
         raise InputError("HeroTrainer takes one `reward`, not `reward_funcs`; put your signals into a Verifier and a Scorer")
     if args.reward_weights is not None:
@@ -205,29 +205,25 @@ def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridRewar
         )
     if args.remove_unused_columns:
         raise InputError("remove_unused_columns=True would drop the column 'reference'; leave it at False")
-    problem = check_scale(reward.rule, cast(Scale, args.scale_rewards))
-    if problem is not None:
-        warnings.warn(problem, SettingsWarning, stacklevel=3)
+    problems = [check_scale(reward.rule, cast(Scale, args.scale_rewards))]
     if reward.rule.steps is not None and args.importance_sampling_level == "sequence":
-        warnings.warn(
+        problems.append(
             "importance_sampling_level='sequence' has one ratio for all tokens of a response, which takes the differences "
-            f"between its steps out of the gradient again: gamma={reward.rule.steps.gamma:g} has no effect. Use 'token'",
-            SettingsWarning,
-            stacklevel=3,
+            f"between its steps out of the gradient again: gamma={reward.rule.steps.gamma:g} has no effect. Use 'token'"
         )
     cycle = cast(int, args.steps_per_generation) * args.num_iterations / args.gradient_accumulation_steps
     if args.save_strategy == "steps" and reward.rule.stateful and cycle > 1 and args.save_steps % cycle:
-        warnings.warn(
+        problems.append(
             f"save_steps={args.save_steps} is no multiple of the {cycle:g} optimizer steps that one generation serves: a "
             "checkpoint in mid-cycle makes TRL generate that batch again on resume, which feeds it to the rule's state twice. "
-            "Use a multiple",
-            SettingsWarning,
-            stacklevel=3,
+            "Use a multiple"
         )
+    for problem in filter(None, problems):
+        warnings.warn(problem, SettingsWarning, stacklevel=3)
 
 
 def _check_data(datasets: Mapping[str, Any]) -> None:
-    """Refuse data without references now, rather than in the middle of a run."""
+    """Refuse data without references."""
     for name, data in datasets.items():
         if isinstance(data, Mapping):
             _check_data({f"{name}[{key!r}]": part for key, part in data.items()})

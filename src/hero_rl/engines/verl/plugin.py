@@ -1,7 +1,7 @@
-"""What verl loads in each of its processes through the entry point ``verl.plugins``: registers the trainer modes.
+"""Register the trainer modes in each of verl's processes; loaded through the entry point ``verl.plugins``.
 
-verl reports a plugin that cannot be loaded at debug level only, and then says that the trainer mode is unknown. So the reason
-is logged here, as an error, before verl gets to hide it.
+verl logs why a plugin cannot be loaded at debug level only, and then says that the trainer mode is unknown. So the reason is
+logged here, as an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A launch script and a configuration for verl: the paper's settings, ready to be edited.
+"""A launch script and a configuration for verl: the paper's settings, ready to edit.
 
 Plain text with a comment wherever the paper is silent; verl's own configuration fills in the rest. Problems become the rows
-that verl trains on here as well, so that prompt and bare problem (which the reward model needs) are both in them.
+that verl trains on, with both the prompt and the bare problem, which the reward model needs.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from hero_rl.data import jsonl, parquet
-from hero_rl.data.rollouts import check_readable, place
+from hero_rl.data.rollouts import place, read_records
 from hero_rl.errors import InputError, require
 from hero_rl.files import replacing, write_text
 from hero_rl.rewards import make_rule
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
-_PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+_CHAT_TEMPLATE = """\
+    # Silent: the prompt format. A base model made from Llama, whose tokenizer has no chat template: bare text.
+    custom_chat_template: "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+"""
 FILES = ("hero.yaml", "run.sh", "reward_model.sh")
 REGIMES: Mapping[str, float] = {"verifiable": 0.05, "hard": 0.1, "mixed": 0.1}
 """Half-width of HERO's bands for each training set of the paper."""
@@ -31,7 +33,7 @@ REGIMES: Mapping[str, float] = {"verifiable": 0.05, "hard": 0.1, "mixed": 0.1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One of the paper's two policies, and what of its settings depends on it."""
+    """One of the paper's two policies, with the settings that depend on it."""
 
     title: str
     path: str
@@ -39,7 +41,7 @@ class Policy:
     max_response: int
     kl_coef: float
     chat: bool
-    """False: a base model without a chat template, prompted with bare text."""
+    """False: a base model without a chat template."""
     reward_model_length: int
 
 
@@ -57,7 +59,7 @@ POLICIES: Mapping[str, Policy] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerlRecipe:
-    """What to write."""
+    """The options of ``hero recipe verl``."""
 
     model: str
     regime: str
@@ -72,7 +74,7 @@ class VerlRecipe:
 
 
 def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
-    """The files written to ``folder``: configuration, two scripts, and data where problems are given.
+    """Write a configuration, two scripts and, where problems are given, data to ``folder``; return their paths.
 
     Raises:
         InputError: an unknown model, regime or rule; a problem file that cannot be used; a folder that is not empty.
@@ -85,7 +87,8 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     values = _values(recipe, policy, band)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; give a new one")
-    data = {name: _rows(path, name, policy) for name, path in _sources(recipe).items()}
+    given = {"train": recipe.problems, "validation": recipe.validation}
+    data = {name: _rows(path, name, policy) for name, path in given.items() if path is not None}
 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -93,7 +96,7 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     try:
         for name in FILES:
             text = (resources.files("hero_rl") / "recipes" / "verl" / name).read_text(encoding="utf-8")
-            write_text(partial / name, _fill(text, values))
+            write_text(partial / name, _Capitals(text).safe_substitute(values))
             (partial / name).chmod(0o755 if name.endswith(".sh") else 0o644)
         for name, rows in data.items():
             _write_parquet(partial / f"{name}.parquet", rows)
@@ -121,11 +124,11 @@ def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
         "REGIME": recipe.regime,
         "RULE": rule.name,
         "RULE_TABLE": "\n".join(f"    {name}: {json.dumps(value)}" for name, value in table.items()),
-        # What suits the rule: GDPO's source standardises over the batch, which verl does in this estimator.
+        # GDPO's source standardises over the batch, which verl does in this estimator
         "ESTIMATOR": "reinforce_plus_plus_baseline" if rule.scale == "batch" else "grpo",
         "BY_STD": _yaml(rule.scale == "group"),
         "POLICY": _yaml(recipe.policy_path or policy.path),
-        "CHAT_TEMPLATE": "" if policy.chat else _chat_template(),
+        "CHAT_TEMPLATE": "" if policy.chat else _CHAT_TEMPLATE,
         "N": str(policy.n),
         "MAX_RESPONSE": str(policy.max_response),
         "MAX_TOKENS": str(2 * longest),
@@ -141,43 +144,29 @@ def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
     }
 
 
-def _chat_template() -> str:
-    return (
-        "    # Silent: the prompt format. A base model made from Llama, whose tokenizer has no chat template: bare text.\n"
-        f"    custom_chat_template: {_yaml(_PLAIN)}\n"
-    )
-
-
 def _yaml(value: object) -> str:
-    """A value as YAML reads it: JSON is YAML."""
+    """Return a value as YAML reads it: JSON is YAML."""
     return json.dumps(value, ensure_ascii=False)
 
 
 class _Capitals(Template):
-    """``$NAME`` in capitals only: the scripts have variables of their own, in small letters."""
+    """Fills in ``$NAME`` in capitals only: the scripts have variables of their own, in small letters."""
 
     idpattern = "[A-Z_]+"
     flags = re.NOFLAG  # Template's default would ignore the case
     braceidpattern = "(?!)"
 
 
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    return _Capitals(text).safe_substitute(values)
-
-
-def _sources(recipe: VerlRecipe) -> dict[str, Path]:
-    given = {"train": recipe.problems, "validation": recipe.validation}
-    return {name: path for name, path in given.items() if path is not None}
-
-
 def _rows(path: Path, split: str, policy: Policy) -> list[dict[str, Any]]:
-    """Problems as verl's data set reads them."""
+    """Return problems as verl's data set reads them."""
     rows = []
-    for number, (where, values) in enumerate(_problems(path)):
+    for number, record in enumerate(read_records(path)):
+        values = record.values
         for name in ("problem", "reference"):
             if not isinstance(values.get(name), str) or not str(values[name]).strip():
                 raise InputError(
-                    f"{where}: {name!r} is {values.get(name)!r}; each row needs the texts 'problem' and 'reference'"
+                    f"{place(path, record.number)}: {name!r} is {values.get(name)!r}; each row needs the texts 'problem' and "
+                    "'reference'"
                 )
         problem, reference = str(values["problem"]), str(values["reference"])
         rows.append(
@@ -189,26 +178,14 @@ def _rows(path: Path, split: str, policy: Policy) -> list[dict[str, Any]]:
                 "extra_info": {"index": number, "split": split, "problem": problem},
             }
         )
-    if not rows:
-        raise InputError(f"{path}: there is no problem in it")
     return rows
 
 
 def _prompt(problem: str, policy: Policy) -> list[dict[str, str]]:
     if policy.chat:
-        # The instruction as a system turn, so that the user turn stays the bare problem.
+        # the instruction as a system turn, so that the user turn is the bare problem
         return [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": problem}]
     return [{"role": "user", "content": f"{problem}\n{INSTRUCTION}\nSolution: "}]
-
-
-def _problems(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    check_readable(path)
-    if path.suffix == ".parquet":
-        for number, values in parquet.read_rows(path):
-            yield place(path, number), values
-        return
-    for number, text in jsonl.read_lines(path):
-        yield place(path, number), jsonl.parse_line(text, place(path, number))
 
 
 def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
     reward.custom_reward_function.path=pkg://hero_rl.engines.verl.reward
     reward.custom_reward_function.reward_kwargs.hero=${hero}
 
-It returns both raw signals and shapes nothing: a worker sees one response, and the members of a group go to different workers.
+It returns both raw signals unshaped, because the members of a group go to different workers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from hero_rl.config import plain, read_table
-from hero_rl.engines.signals import Info, Judges, judge
 from hero_rl.engines.verl.settings import OWN
+from hero_rl.engines.wire import Info, Judges
 from hero_rl.errors import InputError
 from hero_rl.parts import verifier_settings
 from hero_rl.toml_layers import Layer
@@ -37,22 +37,22 @@ async def compute_score(
     reward_model_tokenizer: object = None,
     hero: Mapping[str, Any] | None = None,
 ) -> Info:
-    """Verdict and raw score of one response, under the same keys for every response (``engines.signals.KEYS``).
+    """Return verdict and raw score of one response, under the same keys for every response (``engines.wire.KEYS``).
 
     ``score`` and ``acc`` are the bare verdict, so that verl's validation and ``algorithm.filter_groups.metric=acc`` see the
-    pure verifier. A signal that could not be had is marked (``failed``, ``rm_ok``) and raises nothing here; the trainer
-    counts the marks and stops the run when there are too many.
+    pure verifier. A signal that fails is marked (``failed``, ``rm_ok``); the trainer counts the marks and stops the run when
+    there are too many.
 
     Args:
         data_source: verl's name of the data set.
         solution_str: the response, decoded without special tokens.
         ground_truth: the reference answer: text, a number, or a list with one of these.
         extra_info: the row's ``extra_info``. ``hero.problem_key`` in it (or ``question``) is the bare problem, which the reward
-            model needs; everything reaches verifier and reward model in ``Rollout.extra``.
+            model needs; all of it becomes ``Rollout.extra``.
         reward_router_address: of verl's own reward-model servers, where ``reward.reward_model.enable`` is set.
         reward_model_tokenizer: given by verl beside the address; not used: servers apply templates themselves.
-        hero: the table ``hero`` of verl's configuration (``settings``). Its reward model may go without a name where verl
-            serves the model. Without the table: the maths verifier and no reward model.
+        hero: the table ``hero`` of verl's configuration (``settings``). Its reward model needs no name where verl serves the
+            model. Without the table: the maths verifier and no reward model.
 
     Raises:
         InputError: wrong settings or rows, which every response would meet.
@@ -62,7 +62,7 @@ async def compute_score(
     judges = _judges(json.dumps(plain(table), sort_keys=True), reward_router_address)
     problem_key = str(table.get("problem_key") or OWN["problem_key"])
     rollout = _rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, judges.scorer is not None)
-    return await judge(rollout, judges.verifier, judges.scorer)
+    return await judges.judge(rollout)
 
 
 @functools.lru_cache(maxsize=4)  # a worker has one configuration; its processes and connections live as long as it does

@@ -1,4 +1,4 @@
-"""The table ``hero`` in verl's configuration, and what elsewhere in that configuration would undo the rule.
+"""The table ``hero`` in verl's configuration, and checks of verl's settings that would undo the rule.
 
     hero:
       reward: reward.toml                             # a reward file; what follows is stronger
@@ -11,14 +11,13 @@
 
 Reward workers get the same table: reward.custom_reward_function.reward_kwargs.hero=${hero}
 
-Works on plain mappings: nothing of verl or its configuration library is imported.
+Works on plain mappings; verl is not imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hero_rl.config import read_table
 from hero_rl.config_checks import combined, name_in
@@ -27,46 +26,38 @@ from hero_rl.part_names import REMOTE
 from hero_rl.rewards import RewardRule, Scale, check_scale
 
 GROUP_STD = ("grpo_vectorized", "grpo_passk")
-"""Estimators that always divide by the group's standard deviation: V1 does not hand them ``norm_adv_by_std_in_grpo``."""
+"""Estimators that always divide by the group's standard deviation: V1 does not pass them ``norm_adv_by_std_in_grpo``."""
 BATCH_STD = ("gae", "reinforce_plus_plus", "reinforce_plus_plus_baseline")
 """Estimators that whiten advantages over the batch."""
 UNGROUPED = ("gae", "reinforce_plus_plus")
 """Estimators without a baseline from the group: for them a lone response has an advantage."""
-
-
 OWN: Mapping[str, Any] = {"problem_key": "problem", "allow_group_std": False}
 """Keys of the table that no other engine has, with their defaults."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeroSettings:
-    """The table ``hero``, as far as the trainer needs it."""
+class HeroSettings(NamedTuple):
+    """The trainer's part of the table ``hero``."""
 
     rule: RewardRule
-    max_failure_rate: float = 0.1
-    allow_group_std: bool = False
-    reward_model: str = ""
-    """The name of the reward model, where the table or its file says one."""
+    max_failure_rate: float
+    allow_group_std: bool
+    reward_model: str
+    """Its name in the table or its file; else ""."""
 
 
 def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
-    """The settings in the table ``hero``; HERO with its defaults where there is none.
+    """Return the settings in the table ``hero``; HERO with its defaults where there is none.
 
     Raises:
         InputError: an unknown key, rule or argument.
     """
     config, own = read_table(table, OWN, only=("rule", "max_failure_rate"))
     model = name_in(combined([[layer] for layer in config.layers]), "reward_model")
-    return HeroSettings(
-        rule=config.rule,
-        max_failure_rate=config.max_failure_rate,
-        allow_group_std=bool(own["allow_group_std"]),
-        reward_model=str(model or ""),
-    )
+    return HeroSettings(config.rule, config.max_failure_rate, bool(own["allow_group_std"]), str(model or ""))
 
 
 def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:
-    """Warnings about settings of verl that work against the rule.
+    """Return warnings about settings of verl that work against the rule.
 
     Args:
         config: verl's whole configuration as plain mappings.
@@ -76,11 +67,7 @@ def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
         InputError: a setting under which the rule cannot work, or whose damage is certain.
     """
     _check_reward_path(config)
-    warnings = [
-        *_check_estimator(config, settings),
-        *_check_filter(config, settings.rule),
-        *_check_steps(config, settings),
-    ]
+    warnings = _check_estimator(config, settings) + _check_filter(config, settings.rule) + _check_steps(config, settings)
     n = _at(config, "actor_rollout_ref.rollout.n")
     if isinstance(n, int) and n < 2:
         raise InputError(
@@ -91,7 +78,7 @@ def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
 
 
 def scale_of(config: Mapping[str, Any]) -> Scale:
-    """The normalisation of advantages that verl's configuration asks for."""
+    """Return the normalisation of advantages that verl's configuration asks for."""
     estimator = estimator_of(config)
     if estimator in GROUP_STD:
         return "group"
@@ -102,7 +89,7 @@ def scale_of(config: Mapping[str, Any]) -> Scale:
 
 
 def estimator_of(config: Mapping[str, Any]) -> str:
-    """The name of the advantage estimator."""
+    """Return the name of the advantage estimator."""
     value = _at(config, "algorithm.adv_estimator")
     return str(getattr(value, "value", value))
 
@@ -171,7 +158,7 @@ def _check_steps(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
 
 
 def _check_reward_path(config: Mapping[str, Any]) -> None:
-    """Refuse paths on which the two signals would not arrive."""
+    """Raise ``InputError`` for settings under which the two signals would not arrive."""
     if not _at(config, "reward.custom_reward_function.path"):
         raise InputError(
             "reward.custom_reward_function.path is not set, so no reward function returns both signals; set "

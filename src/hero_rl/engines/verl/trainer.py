@@ -4,12 +4,12 @@ Three methods of verl's V1 trainers are extended, and all call ``super()``:
 
     _compute_advantage    before: raw signals -> shaped rewards of whole groups; after: advantages times prompt weights, and
                           shared out over a response's tokens where the rule shapes steps
-    _save_checkpoint      the rule's state goes beside verl's own
-    _load_checkpoint      and comes back
+    _save_checkpoint      the rule's state is saved beside verl's own
+    _load_checkpoint      and restored
 
-All three are private to verl, so it is pinned to one minor release and a test checks them. What this is not: a copy of any verl
-method. GRPO, RLOO, Dr. GRPO, KL, rollout correction, filtering and validation are verl's own. All of it runs in the one process
-that drives the training, so there is one state and nothing to synchronise.
+All three are private to verl, so it is pinned to one minor release and a test checks them. GRPO, RLOO, Dr. GRPO, KL, rollout
+correction, filtering and validation are verl's own. All of it runs in the one process that drives the training, so there is one
+state.
 """
 
 # verl, Ray and their kind are in an environment of their own (`make test-verl`), which the type checker does not see.
@@ -40,9 +40,8 @@ from verl.trainer.ppo.v1 import (
 )
 from verl.utils import tensordict_utils
 
-from hero_rl.engines.rows import Rollouts, Row, column_reward, compared, read_rows
-from hero_rl.engines.steps import StepReader, shape_steps
 from hero_rl.engines.verl.settings import UNGROUPED, check_config, estimator_of, read_settings
+from hero_rl.engines.wire import Rollouts, Row, column_reward, compared, read_rows
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
 from hero_rl.pipeline import Batch, HybridReward
@@ -56,18 +55,17 @@ STATE_FILE = "hero_rl.json"
 class HeroMixin(PPOTrainer):
     """Shapes rewards between verl's reward workers and its advantage estimator.
 
-    Logged beside verl's own metrics, under ``hero/``: the numbers of ``Batch.summary`` that are known. verl's
-    ``critic/score`` and ``critic/rewards`` are the shaped rewards. Validation is not touched: ``val-core/.../acc`` is the
-    verifier.
+    Logged beside verl's own metrics, under ``hero/``: the known numbers of ``Batch.summary``. verl's ``critic/score`` and
+    ``critic/rewards`` are the shaped rewards. Validation is unchanged: ``val-core/.../acc`` is the verifier.
 
     Reference: HERO (arXiv 2510.07242). Departs from the paper: weights multiply advantages, not rewards.
     """
 
     base_mode: ClassVar[str]
-    """The mode of verl that is extended."""
+    """The extended mode of verl."""
 
     def __init__(self, config: DictConfig) -> None:
-        """As verl's trainer, with the table ``hero`` (see ``settings``) in its configuration.
+        """Take verl's configuration with the table ``hero`` (see ``settings``).
 
         Raises:
             InputError: settings under which the rule cannot work.
@@ -79,13 +77,13 @@ class HeroMixin(PPOTrainer):
             logger.warning("hero-rl: %s", problem)  # Ray shows logs of its actors, and not always their warnings
         self.hero: HybridReward = column_reward(settings.rule, max_failure_rate=settings.max_failure_rate)
         self._grouped = estimator_of(values) not in UNGROUPED
-        self._reader: StepReader | None = None
+        self._reader: Any = None
         with open_dict(config):  # verl compares this name with those of its own modes
             config.trainer.v1.trainer_mode = self.base_mode
         super().__init__(config)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        """The advantages that verl computes from shaped rewards, times the prompt weights.
+        """Put verl's advantages of shaped rewards, times the prompt weights, into the queue.
 
         Raises:
             SignalError: too many signals failed.
@@ -113,7 +111,7 @@ class HeroMixin(PPOTrainer):
         return output
 
     def _weigh(self, batch: KVBatchMeta, found: Rollouts, made: Batch) -> list[torch.Tensor]:
-        """The advantages in the queue times the prompt weights: one tensor a row, shape (tokens of the response,)."""
+        """Return the advantages in the queue times the prompt weights: one tensor per row, shape (tokens,)."""
         # verl gives a response without a rival its whole reward as its advantage; compared with nothing, it has none.
         counts = compared(made.rewards, made.groups) if self._grouped else ~np.isnan(made.rewards)
         factors = found.by_row(np.where(counts, made.weights, 0.0), padding=1.0)
@@ -121,7 +119,7 @@ class HeroMixin(PPOTrainer):
         return [row * factor for row, factor in zip(rows, factors.tolist(), strict=True)]
 
     def _shape_steps(self, batch: KVBatchMeta, found: Rollouts, made: Batch, weighted: list[torch.Tensor]) -> dict[str, float]:
-        """Add to ``weighted``, in place, by how much the advantage of each step differs from its response's; the metrics.
+        """Add the difference of each step's advantage from its response's to ``weighted``, in place; return the metrics.
 
         Raises:
             InputError: the reward model gives no step scores.
@@ -131,13 +129,14 @@ class HeroMixin(PPOTrainer):
                 f"the rule {self.hero.rule.name!r} shapes the advantages of steps, and no response of the batch has step "
                 "scores: hero.reward_model.name must name a process reward model, such as process:PATH"
             )
-        if self._reader is None:
-            self._reader = StepReader.of(self.tokenizer)  # verl has none yet when the trainer is made
+        from hero_rl.contrib.process import StepReader, shape_steps
+
+        reader = self._reader = self._reader or StepReader.of(self.tokenizer)  # verl has none yet when the trainer is made
         data = tq.kv_batch_get(batch.keys, batch.partition_id, select_fields=["responses", "response_mask"])
         responses, masks = data["responses"].unbind(), data["response_mask"].unbind()
         steps = [
-            # tokens that the policy did not write (a tool's) have no advantage to share
-            self._reader.read_written(written if bool(masks[row].all()) else "", responses[row].tolist())
+            # tokens that the policy did not write (a tool's) have no advantage
+            reader.read_written(written if bool(masks[row].all()) else "", responses[row].tolist())
             for row, written in zip(found.final.tolist(), found.steps, strict=True)
         ]
         shaped, numbers = shape_steps(self.hero.rule, made, steps)
@@ -194,13 +193,13 @@ class HeroColocateAsync(HeroMixin, PPOTrainerColocateAsync):
 
 @register_trainer("hero_separate_async")
 class HeroSeparateAsync(HeroMixin, PPOTrainerSeparateAsync):
-    """verl's ``separate_async`` with shaped rewards. The rule's state moves once a mini-batch, as rewards are shaped."""
+    """verl's ``separate_async`` with shaped rewards. The rule's state moves once per mini-batch."""
 
     base_mode = "separate_async"
 
 
 def _is_padding(batch: KVBatchMeta) -> np.ndarray:
-    """Shape (R,): the rows that verl added to fill the batch; they hold a copy of the first row's signals."""
+    """Return the rows that verl added to fill the batch, shape (R,); they hold a copy of the first row's signals."""
     return np.array([bool(tag.get("is_padding", False)) for tag in batch.tags], dtype=bool)
 
 
@@ -214,7 +213,7 @@ def _rows(batch: KVBatchMeta, uids: list[str], extra_fields: list[Any]) -> list[
 
 
 def _on_last_token(rm_scores: torch.Tensor, rewards_R: np.ndarray) -> torch.Tensor:
-    """The shaped rewards where verl keeps a reward; what is left out or padding gets 0."""
+    """Return the shaped rewards where verl keeps a reward; 0 where left out or padding."""
     rows = []
     for row, reward in zip(rm_scores.unbind(), np.nan_to_num(rewards_R, nan=0.0).tolist(), strict=True):
         filled = torch.zeros_like(row)
@@ -224,7 +223,7 @@ def _on_last_token(rm_scores: torch.Tensor, rewards_R: np.ndarray) -> torch.Tens
 
 
 def _set_apart(uids: list[str], alone: np.ndarray) -> list[str]:
-    """Prompt ids in which every response that was left out is a group of its own, so that no baseline contains it."""
+    """Return prompt ids in which each response left out is a group of its own, so that no baseline contains it."""
     return [f"{uid}-left-out-{uuid.uuid4().hex}" if out else uid for uid, out in zip(uids, alone, strict=True)]
 
 

@@ -1,7 +1,7 @@
 """From the steps of a response, which are text, to advantages of the tokens that the policy wrote. No torch, no engine.
 
-The policy's tokens need not be those that a tokenizer would make of its text, so the text is never encoded again: what counts
-is how much of it each token adds when the tokens are decoded.
+A tokenizer might split the text into other tokens than the policy's, so the text is never encoded again: tokens are placed by
+the text that each adds when decoded.
 """
 
 from __future__ import annotations
@@ -15,32 +15,31 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from hero_rl.contrib.process.advantages import NO_STEPS, StepAdvantages, Steps, spread_over_tokens, step_advantages
 from hero_rl.errors import InputError
-from hero_rl.pipeline import Batch
-from hero_rl.rewards import NO_STEPS, RewardRule, StepAdvantages, Steps, step_advantages
+from hero_rl.pipeline import Batch, HybridReward, Signals
+from hero_rl.rewards import RewardRule
 from hero_rl.scorers.steps import step_ends
 from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer
 
 Decode: TypeAlias = Callable[[Sequence[int]], str]
-"""Token ids to text without special tokens: what the response was made with."""
+"""Token ids to text without special tokens."""
 
 
 class Tokenizer(Protocol):
-    """What is used of a tokenizer of transformers."""
+    """The used part of a tokenizer of transformers."""
 
-    def decode(self, token_ids: Any, *, skip_special_tokens: bool = ...) -> Any:
-        """Ids to text."""
-        ...
+    decode: Callable[..., Any]
 
     def __call__(self, text: Any, *, add_special_tokens: bool = ...) -> Any:
-        """Text to ``{"input_ids": [...]}``."""
+        """Return ``{"input_ids": [...]}``."""
         ...
 
 
 def ends_of(scorer: Scorer, rollout: Rollout) -> IntArray:
-    """Shape (steps,): where in ``Rollout.response``, in characters, each step ends that this scorer scores.
+    """Return the ends of the steps that a scorer scores, in characters of ``Rollout.response``, shape (steps,).
 
-    Scorers that do not say are taken to split as ``scorers.steps.split_steps`` does.
+    A scorer without ``step_ends`` splits as ``scorers.steps.split_steps``.
     """
     own = scorer.step_ends(rollout) if isinstance(scorer, StepScorer) else None
     return step_ends(rollout) if own is None else own
@@ -49,17 +48,15 @@ def ends_of(scorer: Scorer, rollout: Rollout) -> IntArray:
 class StepReader:
     """Finds the tokens of each step of a response.
 
-    Where there are more or fewer steps than scores, and where the response is not what its tokens decode to (a tool's output
-    in between, a parsed message), nothing is known: ``NO_STEPS``.
+    Returns ``NO_STEPS`` where the numbers of steps and scores differ, and where the tokens do not decode to the response (a
+    tool's output in between, a parsed message).
     """
 
     def __init__(self, decode: Decode, *, anchor: Sequence[int] = ()) -> None:
-        """Read with this tokenizer.
+        """Read with ``decode`` of the policy's tokenizer.
 
-        Args:
-            decode: of the policy's tokenizer.
-            anchor: tokens of any plain text, such as "a". Some tokenizers drop a space at the beginning of a text, and with
-                something before it a token shows what it adds.
+        ``anchor``: tokens of any plain text, such as "a", to decode other tokens behind: some tokenizers drop a space at the
+        beginning of a text.
         """
         self._decode, self._anchor = decode, list(anchor)
         self._before = decode(self._anchor) if self._anchor else ""
@@ -67,7 +64,7 @@ class StepReader:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> StepReader:
-        """With a tokenizer of transformers."""
+        """Return a reader for a tokenizer of transformers."""
 
         def decode(token_ids: Sequence[int]) -> str:
             return tokenizer.decode(list(token_ids), skip_special_tokens=True)
@@ -75,15 +72,14 @@ class StepReader:
         return cls(decode, anchor=tokenizer("a", add_special_tokens=False)["input_ids"])
 
     def read(self, response: str, scores_S: FloatArray, ends_S: IntArray, token_ids: Sequence[int]) -> Steps:
-        """The steps of one response.
+        """Return the steps of one response.
 
-        A token belongs to the step in which it begins; special tokens at the end, such as the one that ends the response, and
-        whatever else follows belong to the last.
+        A token belongs to the step in which it begins; whatever follows the last step, such as an end token, belongs to it.
 
         Args:
             response: the text that was scored.
-            scores_S: shape (S,), of its steps.
-            ends_S: shape (S,), where each ends in the text, in characters.
+            scores_S: of its steps.
+            ends_S: where each step ends in the text, in characters.
             token_ids: the response's tokens, special ones included, without padding.
         """
         if len(scores_S) == 0 or not token_ids or len(ends_S) != len(scores_S):
@@ -95,7 +91,7 @@ class StepReader:
         return Steps(np.asarray(scores_S, dtype=np.float64), np.diff(np.maximum.accumulate(counts_S), prepend=0))
 
     def read_written(self, written: str, token_ids: Sequence[int]) -> Steps:
-        """The steps that ``write_steps`` wrote, where these tokens decode to the text that it had; else ``NO_STEPS``."""
+        """Return the steps from ``write_steps`` if these tokens decode to the text that it had; else ``NO_STEPS``."""
         found = json.loads(written) if written else None
         if not found or not found["scores"] or not token_ids:
             return NO_STEPS
@@ -106,7 +102,7 @@ class StepReader:
         return self.read(text, scores_S, np.array(found["ends"], dtype=np.intp), token_ids)
 
     def _counts(self, token_ids: Sequence[int], text: str, ends_S: IntArray) -> IntArray | None:
-        """Shape (S,): how many tokens it takes to reach the end of each step; None where the tokens do not give this text."""
+        """Return how many tokens it takes to reach the end of each step, shape (S,); None if they do not decode to ``text``."""
         pieces = [self._decode(token_ids[:1]), *map(self._piece, token_ids[1:])]
         if "".join(pieces) == text:
             reached_T = np.cumsum([len(piece) for piece in pieces])
@@ -123,22 +119,16 @@ class StepReader:
         return np.minimum(np.array(places, dtype=np.intp) + 1, len(token_ids))
 
     def _piece(self, token_id: int) -> str:
-        """What a token adds to a text."""
         if token_id not in self._pieces:
             self._pieces[token_id] = self._decode([*self._anchor, token_id])[len(self._before) :]
         return self._pieces[token_id]
 
 
 def write_steps(response: str, scores_S: FloatArray, ends_S: IntArray) -> str:
-    """Step scores as text, for engines that carry plain values from where a response is scored to where it is trained on.
+    """Return step scores as JSON, for engines that carry plain values between processes.
 
-    Args:
-        response: the text that was scored; a checksum of it goes along.
-        scores_S: shape (S,); NaN missing. Shape (0,): the reward model had none for this response.
-        ends_S: shape (S,), where each step ends in the text, in characters; of another length, nothing is written.
-
-    Returns:
-        JSON, never "": that is a reward model without step scores.
+    Never "", which stands for a reward model without step scores. A checksum of ``response`` goes along. ``ends_S`` are the
+    ends of the steps in characters of the text; if their number is not that of the scores, there are no scores.
     """
     if len(scores_S) != len(ends_S):
         scores_S, ends_S = np.zeros(0), np.zeros(0, dtype=np.intp)
@@ -151,15 +141,10 @@ def _checksum(text: str) -> int:
 
 
 def shape_steps(rule: RewardRule, batch: Batch, steps_B: Sequence[Steps]) -> tuple[StepAdvantages, dict[str, float]]:
-    """The advantages of a batch's steps as the rule asks for them (``rewards.step_advantages``), and two numbers for a log.
+    """Return the advantages of a batch's steps under ``rule.steps``, and two numbers to log.
 
-    The numbers: ``steps_shaped``, the share of responses whose steps differ in their advantage, and ``steps_size``, the mean
-    over all tokens that belong to a step of how far a token's advantage is from its response's.
-
-    Args:
-        rule: has ``steps``.
-        batch: what the rule made of the responses.
-        steps_B: one entry a response.
+    ``steps_shaped`` is the share of responses whose steps differ in their advantage; ``steps_size`` the mean over all tokens
+    of steps of the distance between a token's advantage and its response's.
     """
     assert rule.steps is not None
     kept = np.where(np.isnan(batch.rewards), np.nan, batch.advantages)
@@ -177,14 +162,41 @@ def shape_steps(rule: RewardRule, batch: Batch, steps_B: Sequence[Steps]) -> tup
     return found, {"steps_shaped": float(found.shaped.mean()), "steps_size": moved / tokens if tokens else 0.0}
 
 
-def refuse_steps(rule: RewardRule) -> None:
-    """Raise where a rule shapes the advantages of tokens and the engine has one per response.
+class LocalSteps:
+    """The steps of one process's rows, for an engine that gathers rows over processes: ``HeroTrainer``."""
 
-    Raises:
-        InputError: it does.
-    """
-    if rule.steps is not None:
+    def __init__(self, reward: HybridReward, tokenizer: Callable[[], Tokenizer]) -> None:
+        """Read with ``tokenizer()``, which is first called when there are rows: TRL finds it late.
+
+        Raises:
+            InputError: the reward model gives no step scores.
+        """
+        self._reward, self._tokenizer = reward, tokenizer
+        self._scorer()
+        self._reader: StepReader | None = None
+        self.rows: list[Steps] = []
+        """Of the last batch."""
+
+    def read(self, rollouts: Sequence[Rollout], signals: Signals, token_ids: Sequence[Sequence[int]]) -> None:
+        """Keep the steps of these rows."""
+        scorer = self._scorer()  # it may have been replaced during the run
+        reader = self._reader = self._reader or StepReader.of(self._tokenizer())
+        scores = signals.step_scores or (NO_STEPS.scores,) * len(rollouts)
+        self.rows = [
+            reader.read(rollout.response, scores_S, ends_of(scorer, rollout), ids)
+            for rollout, scores_S, ids in zip(rollouts, scores, token_ids, strict=True)
+        ]
+
+    def shape(self, batch: Batch, steps_B: Sequence[Steps], mine: slice, width: int) -> tuple[FloatArray, dict[str, float]]:
+        """Return the advantages of the tokens of rows ``mine``, shape (rows, width), and the numbers of ``shape_steps``."""
+        found, numbers = shape_steps(self._reward.rule, batch, steps_B)
+        return spread_over_tokens(batch.advantages[mine], found.steps[mine], steps_B[mine], width=width), numbers
+
+    def _scorer(self) -> StepScorer:
+        scorer, rule = self._reward.scorer, self._reward.rule
+        if isinstance(scorer, StepScorer):
+            return scorer
         raise InputError(
-            f"the rule {rule.name!r} shapes the advantages of tokens, and here each response has one; use it with HeroTrainer "
-            "(`hero train`) or verl, or take 'hero', whose rewards are the same"
+            f"the rule {rule.name!r} shapes the advantages of steps, and the reward model {scorer and scorer.name!r} scores "
+            "none; give a process reward model (ProcessScorer; in recipes: reward_model.name = 'process:PATH')"
         )

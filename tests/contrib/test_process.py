@@ -10,18 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hero_rl.contrib.process import NO_STEPS, Steps, spread_over_tokens, step_advantages
 from hero_rl.errors import BandOverlapError, InputError
 from hero_rl.rewards import (
-    NO_STEPS,
-    Steps,
     StepShaping,
     group_advantages,
     hero,
     make_rule,
     process,
     rm_only,
-    spread_over_tokens,
-    step_advantages,
 )
 from hero_rl.types import LEARNED_YES, FloatArray
 

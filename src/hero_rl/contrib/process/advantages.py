@@ -1,65 +1,34 @@
-"""Step scores as advantages of steps: centred in the response, bounded in its stratum, so that the outcome keeps its say.
+"""Step scores as advantages of steps: centred in the response and bounded in its stratum, so that the outcome decides.
 
     A_is = A_i + c (z_is - mean_i z)          for the tokens of step s of response i
 
-The rule that asks for it is ``process``. What it is not: no text and no tokens, only how many tokens a step has.
+Knows no text and no tokens, only how many tokens a step has.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError
+from hero_rl.rewards import StepShaping
 from hero_rl.rewards.groups import MAX_MAGNITUDE, Groups, check_signals, group_min_max, group_moments, group_sum, index_groups
 from hero_rl.types import LEARNED_YES, BoolArray, FloatArray, IntArray
-
-StepSignal: TypeAlias = Literal["level", "change"]
 
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepShaping:
-    """How step scores become advantages of steps."""
-
-    gamma: float = 0.1
-    """How far apart the advantages of a stratum's best and worst step may lie, in units of reward."""
-    signal: StepSignal = "level"
-    """``"level"``: the step's score. ``"change"``: by how much it differs from the step before, for scores that say whether
-    everything *so far* is right, where all that follows a mistake has a low level."""
-    tie_tolerance: float = 1e-6
-    """A stratum whose steps span no more than this, in score units, is not shaped."""
-
-    def __post_init__(self) -> None:
-        """Check ranges and names.
-
-        Raises:
-            InputError: gamma outside [0, 1/2), a negative tolerance, or an unknown signal.
-        """
-        if not 0.0 <= self.gamma < 0.5:
-            raise InputError(
-                f"gamma={self.gamma:g} must lie in [0, 1/2): a correct and an incorrect response are 1 apart, and the steps "
-                "of either move by up to gamma"
-            )
-        if not self.tie_tolerance >= 0.0:
-            raise InputError(f"tie_tolerance={self.tie_tolerance:g} must not be negative")
-        if self.signal not in get_args(StepSignal):
-            raise InputError(f"signal={self.signal!r} is unknown; choose one of {', '.join(get_args(StepSignal))}")
-
-
 class Steps(NamedTuple):
-    """The steps of one response; both arrays empty where nothing is known of them."""
+    """The steps of one response; both arrays empty where they are unknown."""
 
     scores: FloatArray
     """Shape (S,), in the reward model's own units."""
     lengths: IntArray
-    """Shape (S,), tokens of each step; together all tokens of the response."""
+    """Shape (S,), tokens of each step; their sum is all tokens of the response."""
 
 
 NO_STEPS = Steps(np.zeros(0), np.zeros(0, dtype=np.intp))
@@ -69,13 +38,13 @@ class StepAdvantages(NamedTuple):
     """The advantages of the steps of some responses."""
 
     steps: tuple[FloatArray, ...]
-    """One array a response, shape (S_i,)."""
+    """One array per response, shape (S_i,)."""
     shaped: BoolArray
     """Shape (B,): False where every step has the advantage of the response."""
 
 
 class _Flat(NamedTuple):
-    """The steps of all usable responses one after the other, N in all."""
+    """The N steps of all usable responses, one after the other."""
 
     response_N: IntArray
     values_N: FloatArray
@@ -92,9 +61,9 @@ def step_advantages(
     weights_B: ArrayLike | None = None,
     learned_credit: float = 1.0,
 ) -> StepAdvantages:
-    """The advantage of every step: the response's own, and how good the step is among those of the same prompt and verdict.
+    """Return the advantage of every step: the response's own, moved by how good the step is in its stratum.
 
-    With the steps of all responses of one prompt and one verdict (a *stratum*), n_is tokens each::
+    Over the steps of all responses of one prompt and one verdict (a *stratum*), n_is tokens each::
 
         z_is = (s_is - min s) / (max s - min s)                      in [0, 1]
         u_is = z_is - sum_s n_is z_is / sum_s n_is                   in (-1, 1)
@@ -103,41 +72,33 @@ def step_advantages(
     w is the prompt's weight and d the least distance between the advantages A of this stratum and those of the strata of the
     same prompt above and below it; a prompt with one verdict has no d.
 
-    *The response keeps its advantage.* The token-weighted mean of u is 0, so that of A_is is A_i: a response is pushed as much
-    as before, whatever its number of steps, and steps cannot be farmed. Only where in the response the push acts is new.
+    *The response keeps its advantage.* The token-weighted mean of u is 0, so that of A_is is A_i: steps cannot be farmed.
 
-    *No step of a better verdict falls below a step of a worse one.* z lies in [0, 1] and a mean of z that includes a step's
-    own z lies strictly between, so abs(u) < 1. A step of the upper stratum has more than A_i - c, one of the lower less than
-    A_j + c, and A_i - A_j >= d >= 2 c. HERO's bands leave d >= w (1 - alpha - beta) with advantages that are centred only, so
-    d / 2 never binds, and c = gamma w throughout, if::
+    *No step of a better verdict falls below a step of a worse one.* abs(u) < 1, so a step of the upper stratum has more than
+    A_i - c, one of the lower less than A_j + c, and A_i - A_j >= d >= 2 c. HERO's bands leave d >= w (1 - alpha - beta) with
+    advantages that are centred only, so that c = gamma w throughout if alpha + beta + 2 gamma < 1. Where advantages were
+    divided by a standard deviation, or a rule ranks a worse verdict higher, d / 2 keeps the order that there is (d > 0), and
+    nothing is shaped elsewhere.
 
-        alpha + beta + 2 gamma < 1
-
-    Divided by a standard deviation, advantages are in other units than w, and a rule may rank a worse verdict above a better
-    one: then d / 2 holds the order where there is one (d > 0), and elsewhere nothing is shaped.
-
-    A response keeps its bare advantage where it has no steps, a step score that is not finite, or no tokens; where its stratum
-    is tied (``tie_tolerance``), which one step alone is; and where it has been left out (advantage NaN). It has then no part
-    in min and max either. A step without tokens has none.
+    A response keeps its bare advantage, and has no part in min and max, where it has no steps, a step score that is not
+    finite, or no tokens; where its stratum is tied (``tie_tolerance``; a single step is); and where it was left out (advantage
+    NaN). A step without tokens has no part in them either.
 
     Args:
-        advantages_B: shape (B,), of the responses, weights included, as ``group_advantages`` gives them; NaN: left out of its
-            group, returned as 0.
+        advantages_B: of the responses, weights included, from ``group_advantages``; NaN: left out of its group, returned as 0.
         steps_B: the steps of each response.
-        verdicts_B: shape (B,), 1 correct, 0 incorrect, NaN abstain, ``LEARNED_YES`` a learned correct; an abstention counts as
-            incorrect.
-        groups_B: shape (B,), prompt label of each response, in any order; every group whole.
+        verdicts_B: an abstention counts as incorrect.
+        groups_B: every group whole.
         shaping: gamma and the rest.
-        weights_B: shape (B,), the prompts' weights; None: all 1.
-        learned_credit: the rule's; learned verdicts are a stratum of their own unless it is 0 or 1.
+        weights_B: None: all 1.
+        learned_credit: as in the rule. Unless 0 or 1, learned verdicts form a third stratum.
 
     Raises:
         InputError: shapes differ, an impossible verdict, an infinite advantage, or scores and lengths of unequal number.
 
     Reference: HERO (arXiv 2510.07242) names process-level supervision as future work; this is ours. PROF (arXiv 2509.03403)
-    warns of step scores blended with outcomes, which are then hacked, and lets them choose among responses instead; here they
-    only share out what the outcome gives. Dr. GRPO (arXiv 2503.20783): no division by a spread but where bounded. "change":
-    Rewarding Progress (arXiv 2410.08146).
+    warns of step scores blended with outcomes, which are then hacked; here they only share out what the outcome gives.
+    Dr. GRPO (arXiv 2503.20783): no division by a spread but where bounded. "change": Rewarding Progress (arXiv 2410.08146).
 
     >>> steps = [Steps(np.array([0.9, 0.1]), np.array([1, 1])), Steps(np.array([0.5]), np.array([2]))]
     >>> [a.round(3).tolist() for a in step_advantages([0.2, -0.2], steps, [1, 1], [0, 0], StepShaping(gamma=0.1)).steps]
@@ -172,13 +133,7 @@ def step_advantages(
 def spread_over_tokens(
     advantages_B: ArrayLike, step_advantages_B: Sequence[FloatArray], steps_B: Sequence[Steps], *, width: int
 ) -> FloatArray:
-    """Shape (B, width): the advantage of every token; the response's own where it has no steps, and behind its end.
-
-    Args:
-        advantages_B: shape (B,), of the responses.
-        step_advantages_B: of their steps, as ``step_advantages`` gives them.
-        steps_B: the steps, whose lengths say which tokens are theirs.
-        width: tokens of the longest response, or more.
+    """Return the advantage of every token, shape (B, width); the response's own where it has no steps, and behind its end.
 
     Raises:
         InputError: a response has more tokens than ``width``.
@@ -196,7 +151,7 @@ def spread_over_tokens(
 
 
 def _strata(verdicts: FloatArray, groups: Groups, learned_credit: float) -> Groups:
-    """Numbered by prompt, and within a prompt from the worst verdict to the best."""
+    """Return the strata, numbered by prompt, and within a prompt from the worst verdict to the best."""
     level_B = np.where(verdicts == LEARNED_YES, learned_credit, np.nan_to_num(verdicts, nan=0.0))
     rank_B = np.where(level_B == 0.0, 0, np.where(level_B == 1.0, 2, 1))
     return Groups(groups.index_B * 3 + rank_B, groups.size * 3)
@@ -225,7 +180,7 @@ def _flatten(steps_B: Sequence[Steps], kept: BoolArray) -> _Flat:
 
 
 def _changes(flat: _Flat, groups: Groups) -> _Flat:
-    """Each step's score less the one before; a first step's less the mean of the prompt's first steps."""
+    """Return each step's score less the one before; a first step's less the mean of the prompt's first steps."""
     first_N = np.r_[True, np.diff(flat.response_N) > 0][: flat.response_N.size]
     prompt_N = groups.index_B[flat.response_N]
     start_P = group_moments(flat.values_N[first_N], Groups(prompt_N[first_N], groups.size)).mean_P
@@ -234,7 +189,7 @@ def _changes(flat: _Flat, groups: Groups) -> _Flat:
 
 
 def _room(outcome: FloatArray, kept: BoolArray, groups: Groups, strata: Groups) -> FloatArray:
-    """Shape (B,): half the distance to the nearest stratum of the same prompt; infinite where there is none."""
+    """Return half the distance to the nearest stratum of the same prompt, shape (B,); infinite where there is none."""
     room_B = np.full(outcome.size, math.inf)
     rows = np.flatnonzero(kept)
     if rows.size == 0:
@@ -250,7 +205,7 @@ def _room(outcome: FloatArray, kept: BoolArray, groups: Groups, strata: Groups) 
 
 
 def _centred(flat: _Flat, strata: Groups, tie_tolerance: float) -> FloatArray:
-    """Shape (N,), the u of ``step_advantages``; 0 in a tied stratum."""
+    """Return u of ``step_advantages``, shape (N,); 0 in a tied stratum."""
     with_tokens = flat.lengths_N > 0.0
     stratum_N = strata.index_B[flat.response_N]
     low_S, high_S = group_min_max(flat.values_N[with_tokens], Groups(stratum_N[with_tokens], strata.size))
