@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_rl.measures import Estimate, mean_interval
-from hero_rl.measures.closed_form import mean_of_clusters
+from hero_rl.measures import Estimate, mean_interval, mean_of_clusters
 from hero_rl.types import FloatArray
 
 Result: TypeAlias = Mapping[str, Any]

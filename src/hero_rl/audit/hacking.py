@@ -8,8 +8,7 @@ import numpy as np
 
 from hero_rl.audit.reward_models import auroc_of_groups
 from hero_rl.audit.table import Table
-from hero_rl.measures import Estimate
-from hero_rl.measures.closed_form import mean_of_clusters
+from hero_rl.measures import Estimate, mean_of_clusters
 from hero_rl.types import FloatArray, IntArray
 
 POINTS = 30

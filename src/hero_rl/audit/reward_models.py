@@ -7,8 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from hero_rl.audit.table import Table
-from hero_rl.measures import CalibrationBin, Estimate, pair_counts, within_correlation
-from hero_rl.measures.closed_form import UNKNOWN, auroc_interval, mean_of_clusters
+from hero_rl.measures import (
+    UNKNOWN,
+    CalibrationBin,
+    Estimate,
+    auroc_interval,
+    mean_of_clusters,
+    pair_counts,
+    within_correlation,
+)
 from hero_rl.rewards.groups import Groups, group_moments
 from hero_rl.types import BoolArray, FloatArray, IntArray
 

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hero_rl.audit.table import Table
-from hero_rl.measures import Estimate
-from hero_rl.measures.closed_form import share_interval
+from hero_rl.measures import Estimate, share_interval
 
 
 class VerifierReport(NamedTuple):

@@ -14,8 +14,7 @@ import numpy as np
 from hero_rl.errors import InputError
 from hero_rl.evaluation.metrics import maj_at_k, pass_at_k, sizes
 from hero_rl.files import write_text
-from hero_rl.measures import Estimate, bootstrap, clustered_standard_error
-from hero_rl.measures.closed_form import share_interval
+from hero_rl.measures import Estimate, bootstrap, clustered_standard_error, share_interval
 from hero_rl.report import json_values
 from hero_rl.types import FloatArray
 

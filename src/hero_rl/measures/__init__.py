@@ -7,7 +7,17 @@ draws whole prompts and copies no data. ``level`` is the coverage of an interval
 
 from hero_rl.measures.calibration import CalibrationBin, calibration_curve, expected_calibration_error
 from hero_rl.measures.correlation import rank_correlation, within_correlation
-from hero_rl.measures.intervals import Estimate, bootstrap, clustered_standard_error, crossed_interval, mean_interval
+from hero_rl.measures.intervals import (
+    UNKNOWN,
+    Estimate,
+    auroc_interval,
+    bootstrap,
+    clustered_standard_error,
+    crossed_interval,
+    mean_interval,
+    mean_of_clusters,
+    share_interval,
+)
 from hero_rl.measures.paired import PairedDifference, holm, paired_difference
 from hero_rl.measures.ranking import (
     auroc,
@@ -20,10 +30,12 @@ from hero_rl.measures.ranking import (
 )
 
 __all__ = [
+    "UNKNOWN",
     "CalibrationBin",
     "Estimate",
     "PairedDifference",
     "auroc",
+    "auroc_interval",
     "bootstrap",
     "calibration_curve",
     "clustered_standard_error",
@@ -32,11 +44,13 @@ __all__ = [
     "group_auroc",
     "holm",
     "mean_interval",
+    "mean_of_clusters",
     "pair_accuracy",
     "pair_counts",
     "paired_difference",
     "rank_correlation",
     "recall_at_fpr",
+    "share_interval",
     "threshold_at_fpr",
     "weighted_share",
     "within_correlation",

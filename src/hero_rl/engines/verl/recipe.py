@@ -31,30 +31,17 @@ REGIMES: Mapping[str, float] = {"verifiable": 0.05, "hard": 0.1, "mixed": 0.1}
 """Half-width of HERO's bands for each training set of the paper."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """One of the paper's two policies, with the settings that depend on it."""
-
-    title: str
-    path: str
-    n: int
-    max_response: int
-    kl_coef: float
-    chat: bool
-    """False: a base model without a chat template."""
-    reward_model_length: int
-
-
-POLICIES: Mapping[str, Policy] = {
-    "qwen3-4b": Policy(
-        title="Qwen3-4B-Base", path="Qwen/Qwen3-4B-Base", n=8, max_response=8192, kl_coef=0.0, chat=True,
-        reward_model_length=10240,
-    ),
-    "octothinker-8b": Policy(
-        title="OctoThinker-8B-Hybrid-Base", path="OctoThinker/OctoThinker-8B-Hybrid-Base", n=16, max_response=4096,
-        kl_coef=0.001, chat=False, reward_model_length=6144,
-    ),
+POLICIES: Mapping[str, Mapping[str, Any]] = {
+    "qwen3-4b": {
+        "TITLE": "Qwen3-4B-Base", "POLICY": "Qwen/Qwen3-4B-Base", "N": 8, "MAX_RESPONSE": 8192, "KL_COEF": 0.0,
+        "RM_LENGTH": 10240, "CHAT_TEMPLATE": "",
+    },
+    "octothinker-8b": {
+        "TITLE": "OctoThinker-8B-Hybrid-Base", "POLICY": "OctoThinker/OctoThinker-8B-Hybrid-Base", "N": 16,
+        "MAX_RESPONSE": 4096, "KL_COEF": 0.001, "RM_LENGTH": 6144, "CHAT_TEMPLATE": _CHAT_TEMPLATE,
+    },
 }  # fmt: skip
+"""The paper's two policies, with the values in the templates that depend on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +75,7 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; give a new one")
     given = {"train": recipe.problems, "validation": recipe.validation}
-    data = {name: _rows(path, name, policy) for name, path in given.items() if path is not None}
+    data = {name: _rows(path, name, chat=not policy["CHAT_TEMPLATE"]) for name, path in given.items() if path is not None}
 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -109,7 +96,7 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     return [folder / name for name in (*FILES, *(f"{name}.parquet" for name in data))]
 
 
-def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
+def _values(recipe: VerlRecipe, policy: Mapping[str, Any], band: float) -> dict[str, Any]:
     rule = make_rule(recipe.rule, {"alpha": band, "beta": band} if recipe.rule in ("hero", "gated") else {})
     if rule.steps is not None:
         raise InputError(
@@ -118,26 +105,20 @@ def _values(recipe: VerlRecipe, policy: Policy, band: float) -> dict[str, str]:
         )
     table = {"name": rule.name, **rule.settings}
     validates = recipe.validation is not None
-    longest = 1024 + policy.max_response
     return {
-        "TITLE": policy.title,
+        **policy,
         "REGIME": recipe.regime,
         "RULE": rule.name,
         "RULE_TABLE": "\n".join(f"    {name}: {json.dumps(value)}" for name, value in table.items()),
         # GDPO's source standardises over the batch, which verl does in this estimator
         "ESTIMATOR": "reinforce_plus_plus_baseline" if rule.scale == "batch" else "grpo",
         "BY_STD": _yaml(rule.scale == "group"),
-        "POLICY": _yaml(recipe.policy_path or policy.path),
-        "CHAT_TEMPLATE": "" if policy.chat else _CHAT_TEMPLATE,
-        "N": str(policy.n),
-        "MAX_RESPONSE": str(policy.max_response),
-        "MAX_TOKENS": str(2 * longest),
-        "USE_KL": _yaml(policy.kl_coef > 0.0),
-        "KL_COEF": str(policy.kl_coef),
+        "POLICY": _yaml(recipe.policy_path or policy["POLICY"]),
+        "MAX_TOKENS": 2 * (1024 + policy["MAX_RESPONSE"]),
+        "USE_KL": _yaml(policy["KL_COEF"] > 0.0),
         "REWARD_MODEL": _yaml(f"vllm:nvidia/AceMath-7B-RM@{','.join(recipe.reward_model_urls)}"),
-        "RM_LENGTH": str(policy.reward_model_length),
-        "NODES": str(recipe.nodes),
-        "GPUS": str(recipe.gpus_per_node),
+        "NODES": recipe.nodes,
+        "GPUS": recipe.gpus_per_node,
         "TEST_FREQ": "3" if validates else "-1",
         "VALIDATE": _yaml(validates),
         "NAME": f"{recipe.model}-{recipe.regime}-{rule.name}",
@@ -157,7 +138,7 @@ class _Capitals(Template):
     braceidpattern = "(?!)"
 
 
-def _rows(path: Path, split: str, policy: Policy) -> list[dict[str, Any]]:
+def _rows(path: Path, split: str, *, chat: bool) -> list[dict[str, Any]]:
     """Return problems as verl's data set reads them."""
     rows = []
     for number, record in enumerate(read_records(path)):
@@ -169,23 +150,20 @@ def _rows(path: Path, split: str, policy: Policy) -> list[dict[str, Any]]:
                     "'reference'"
                 )
         problem, reference = str(values["problem"]), str(values["reference"])
+        # with a chat template the instruction is a system turn, so that the user turn is the bare problem
+        prompt = [{"role": "user", "content": problem if chat else f"{problem}\n{INSTRUCTION}\nSolution: "}]
+        if chat:
+            prompt.insert(0, {"role": "system", "content": INSTRUCTION})
         rows.append(
             {
                 "data_source": f"hero/{split}",
-                "prompt": _prompt(problem, policy),
+                "prompt": prompt,
                 "ability": "math",
                 "reward_model": {"style": "rule", "ground_truth": reference},
                 "extra_info": {"index": number, "split": split, "problem": problem},
             }
         )
     return rows
-
-
-def _prompt(problem: str, policy: Policy) -> list[dict[str, str]]:
-    if policy.chat:
-        # the instruction as a system turn, so that the user turn is the bare problem
-        return [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": problem}]
-    return [{"role": "user", "content": f"{problem}\n{INSTRUCTION}\nSolution: "}]
 
 
 def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
