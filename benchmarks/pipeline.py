@@ -41,14 +41,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 
-from hero_rl.cache import Cache
+from hero_rl.cache import Cache, CachedScorer, CachedVerifier
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero
 from hero_rl.scorers import LocalScorer
-from hero_rl.scorers.cached import CachedScorer
 from hero_rl.types import FloatArray, Rollout, Scorer, Verdict, Verifier
 from hero_rl.verifiers import MathVerifier, MathVerifyVerifier
-from hero_rl.verifiers.cached import CachedVerifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -14,9 +14,8 @@ from helpers import contract, process_models, tiny
 from helpers.contract import HURRIED_S, LASTING, PROMISES, SCORES_ONLY, Case
 from helpers.servers import EOS, Faults, chat_text, running, score_of
 from helpers.service import save_reward_model, serving
-from hero_rl.cache import Cache
+from hero_rl.cache import Cache, CachedScorer
 from hero_rl.scorers import ColumnScorer, LocalScorer
-from hero_rl.scorers.cached import CachedScorer
 from hero_rl.scorers.dialects import DIALECTS
 from hero_rl.scorers.process import ProcessScorer
 from hero_rl.scorers.remote import RemoteScorer

@@ -15,7 +15,7 @@ import pytest
 from helpers import contract, tiny
 from helpers.contract import HURRIED_S, LASTING, PROMISES, Case, Value
 from helpers.servers import Faults, running
-from hero_rl.cache import Cache
+from hero_rl.cache import Cache, CachedVerifier
 from hero_rl.types import Rollout, Scorer, Verdict, Verifier
 from hero_rl.verifiers import (
     ByField,
@@ -26,7 +26,6 @@ from hero_rl.verifiers import (
     MathVerifier,
     MathVerifyVerifier,
 )
-from hero_rl.verifiers.cached import CachedVerifier
 from hero_rl.verifiers.cascade import Cascade
 from hero_rl.verifiers.judge import FORMATS, JudgeVerifier, LocalJudge, RemoteJudge
 from hero_rl.verifiers.learned import FORMAT, SETTINGS_FILE, LearnedVerifier

@@ -214,7 +214,7 @@ def test_closing_closes_both_parts():
 
 
 def test_a_column_that_is_absent_or_no_number_is_named():
-    with pytest.raises(InputError, match="column 'score' .* other columns are: rm"):
+    with pytest.raises(InputError, match="column 'score'; its extra columns: rm"):
         ColumnScorer("score").score(group())
     rollout = Rollout(prompt_id="p7", problem="", reference="", response="", extra={"rm": "high"})
     with pytest.raises(InputError, match="column 'rm' of prompt 'p7' holds 'high'"):

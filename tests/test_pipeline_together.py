@@ -13,14 +13,12 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from helpers import tiny
-from hero_rl.cache import Cache
+from hero_rl.cache import Cache, CachedScorer, CachedVerifier
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import hero
 from hero_rl.scorers import LocalScorer
-from hero_rl.scorers.cached import CachedScorer
 from hero_rl.types import FloatArray, Rollout, Scorer, Verdict
 from hero_rl.verifiers import ExactVerifier
-from hero_rl.verifiers.cached import CachedVerifier
 from hero_rl.verifiers.function import FunctionVerifier
 
 DEADLINE_S = 1.5

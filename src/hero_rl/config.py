@@ -106,7 +106,7 @@ class RewardConfig(NamedTuple):
         cache = _open_cache(self.reward_model.get("cache"))
         if cache is None or scorer.identity is None:
             return scorer
-        from hero_rl.scorers.cached import CachedScorer
+        from hero_rl.cache import CachedScorer
 
         return CachedScorer(scorer, cache)
 
@@ -317,6 +317,6 @@ def _open_cache(path: str | None) -> Any:
 def _keep_verdicts(verifier: Verifier, cache: Any) -> Verifier:
     if cache is None or verifier.identity is None:
         return verifier
-    from hero_rl.verifiers.cached import CachedVerifier
+    from hero_rl.cache import CachedVerifier
 
     return CachedVerifier(verifier, cache)

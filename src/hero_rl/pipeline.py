@@ -32,6 +32,7 @@ from hero_rl.types import (
     StepScores,
     Verdict,
     Verifier,
+    one_each,
 )
 
 
@@ -185,9 +186,8 @@ class HybridReward:
         verdicts, measured = await together(self._averify(rollouts), ascore_with_steps(self.scorer, rollouts))
         scores, steps = measured if isinstance(measured, StepScores) else (measured, None)
         scores_B, rows = np.asarray(scores, dtype=np.float64), len(rollouts)
-        if self.verifier is not None and len(verdicts) != rows:
-            name = self.verifier.name
-            raise InputError(f"the verifier {name!r} gave {len(verdicts)} verdicts for {rows} rollouts; one each is due")
+        if self.verifier is not None:
+            one_each(self.verifier.name, verdicts, rollouts)
         if self.scorer is not None and scores_B.shape != (rows,):
             name, shape = self.scorer.name, scores_B.shape
             raise InputError(f"the reward model {name!r} gave scores of shape {shape} for {rows} rollouts; one each is due")

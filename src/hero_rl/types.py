@@ -6,13 +6,14 @@ A verifier or scorer needs a name and one coroutine; all optional members are de
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hero_rl.errors import InputError
 from hero_rl.loop import in_thread, run_sync
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -67,6 +68,20 @@ class Rollout:
     steps: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Every other column of the row; ``column:NAME`` verifiers and scorers read it."""
+
+
+def read_column(rollout: Rollout, column: str, reader: str) -> Any:
+    """Return the value of a column of ``extra``.
+
+    Raises:
+        InputError: there is none; the message names ``reader``, such as "verifier 'column:x'".
+    """
+    if column not in rollout.extra:
+        columns = ", ".join(sorted(map(str, rollout.extra))) or "none"
+        raise InputError(
+            f"{reader}: the row of prompt_id {rollout.prompt_id!r} has no column {column!r}; its extra columns: {columns}"
+        )
+    return rollout.extra[column]
 
 
 class _Judge(ABC):
@@ -137,6 +152,17 @@ class RowVerifier(Verifier):
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return what ``verify`` does, in a thread."""
         return await in_thread(self.verify, rollouts)
+
+
+def one_each(name: str, verdicts: list[Verdict], rollouts: Sized) -> list[Verdict]:
+    """Return the verdicts that the verifier ``name`` gave.
+
+    Raises:
+        InputError: there is not one per rollout.
+    """
+    if len(verdicts) != len(rollouts):
+        raise InputError(f"the verifier {name!r} gave {len(verdicts)} verdicts for {len(rollouts)} rollouts; one each is due")
+    return verdicts
 
 
 class Scorer(_Judge):

@@ -14,14 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hero_rl.cache import Cache, RolloutKey, digest
+from hero_rl.cache import Cache, CachedScorer, CachedStepScorer, CachedVerifier, RolloutKey, digest
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
 from hero_rl.scorers import ColumnScorer
-from hero_rl.scorers.cached import CachedScorer, CachedStepScorer
 from hero_rl.types import FloatArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
 from hero_rl.verifiers import ColumnVerifier, ExactVerifier, HendrycksVerifier, MathVerifier, MathVerifyVerifier
-from hero_rl.verifiers.cached import CachedVerifier
 
 any_text = st.text(st.characters(codec=None), max_size=8)  # lone surrogates included
 values = st.recursive(

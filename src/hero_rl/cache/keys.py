@@ -1,4 +1,4 @@
-"""The name under which a result is kept: a hash of who computed it and of everything it was computed from.
+"""Keys and identities: a result is kept under a hash of who computed it and of everything it was computed from.
 
 Two different inputs never share a key: every value is written with its type and its length before it is hashed. Text goes in
 as UTF-8 that lets lone surrogates pass, so that odd Unicode is neither refused nor mixed up.
@@ -6,9 +6,12 @@ as UTF-8 that lets lone surrogates pass, so that odd Unicode is neither refused 
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.metadata
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -17,10 +20,13 @@ from hero_rl.types import Rollout, Scorer, Verifier
 
 KEY_FORMAT = 1
 """Part of every key: raise it when the same inputs should no longer find what was stored before."""
+MATH_PACKAGES = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy", "mpmath", "pint")
+"""Distributions under the maths verifiers; verdicts change with the ANTLR runtime, for one."""
+_VERIFIERS = Path(__file__).parents[1] / "verifiers"
 
 
 class RolloutKey:
-    """Gives the key of what one verifier or reward model says of a rollout.
+    """Makes the keys of the results of one verifier or reward model.
 
     Everything in the rollout counts but ``prompt_id``, which is only a label, and of ``extra`` all columns but those that the
     verifier or reward model says it reads.
@@ -33,13 +39,13 @@ class RolloutKey:
     """
 
     def __init__(self, kind: str, identity: str, columns: Sequence[str] = ()) -> None:
-        """Keys of results of one kind, such as ``"score"``, by one model that reads these columns of ``extra``."""
+        """Take the kind of the results, such as ``"score"``, and the columns of ``extra`` that decide them."""
         self._made_of = kind, identity, tuple(columns)
         self._columns = tuple(columns)
         self._begin = hashlib.sha256(_encode((KEY_FORMAT, kind, identity)))
 
     def __call__(self, rollout: Rollout) -> bytes | None:
-        """32 bytes; None for a rollout that holds something other than text, numbers, lists and mappings of them."""
+        """Return 32 bytes; None for a rollout that holds something other than text, numbers, lists and mappings of them."""
         fields = (
             rollout.problem, rollout.messages, rollout.reference, rollout.response, rollout.finished, rollout.steps,
         )  # fmt: skip
@@ -53,12 +59,12 @@ class RolloutKey:
         return key.digest()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickled as what it was made of: the beginning of a hash cannot cross to another process."""
+        """Return what remakes it: the beginning of a hash cannot be pickled."""
         return RolloutKey, self._made_of
 
 
 def digest(*values: object) -> bytes:
-    """32 bytes that are the same for equal values in every process, and in practice for no others.
+    """Return 32 bytes that are the same for equal values in every process, and in practice for no others.
 
     Raises:
         TypeError: a value that is neither text, number, None, list nor mapping.
@@ -67,7 +73,7 @@ def digest(*values: object) -> bytes:
 
 
 def check_identity(what: str, part: Verifier | Scorer) -> str:
-    """The identity of a verifier or a reward model.
+    """Return the identity of a verifier or a reward model.
 
     Raises:
         InputError: it has none, so that nobody could tell whether a stored result is still its own.
@@ -80,6 +86,31 @@ def check_identity(what: str, part: Verifier | Scorer) -> str:
             "the cache, or give it an 'identity'"
         )
     return identity
+
+
+@functools.cache
+def code_identity(*sources: str, packages: tuple[str, ...] = ()) -> str:
+    """Return a text that changes whenever these sources or packages do; a version number is not enough between releases.
+
+    Args:
+        sources: files and folders of ``hero_rl.verifiers``, such as ``"exact.py"`` or ``"math"``.
+        packages: distributions whose versions count.
+    """
+    content = hashlib.sha256()
+    for source in sources:
+        path = _VERIFIERS / source
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            # an installation without sources has the version below, and nothing more exact
+            content.update(file.name.encode() + (file.read_bytes() if file.is_file() else b""))
+    versions = [f"{name}={_version(name)}" for name in ("hero-rl", *packages)]
+    return ", ".join([f"code={content.hexdigest()[:16]}", *versions])
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def _encode(value: object) -> bytes:

@@ -55,7 +55,7 @@ class MemoStats(NamedTuple):
         return 1.0 - self.computed / self.rows if self.rows else 0.0
 
     def since(self, earlier: MemoStats) -> MemoStats:
-        """What was added after ``earlier``."""
+        """Return the difference to ``earlier``."""
         return MemoStats(*(now - then for now, then in zip(self, earlier, strict=True)))
 
     def use(self) -> dict[str, int | float]:

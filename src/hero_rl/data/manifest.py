@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from hero_rl.verifiers.fingerprint import MATH_PACKAGES
+from hero_rl.cache import MATH_PACKAGES
 
 _CHUNK_BYTES = 2**20
 READERS = ("datasets", "pyarrow", "huggingface_hub")

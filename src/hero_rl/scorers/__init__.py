@@ -1,6 +1,6 @@
 """Reward models: one real number a rollout. Torch and the HTTP client load when a scorer that needs them is made, not here."""
 
-from hero_rl.scorers.cached import CachedScorer
+from hero_rl.cache import CachedScorer
 from hero_rl.scorers.column import ColumnScorer
 from hero_rl.scorers.local import LocalScorer
 from hero_rl.scorers.process import ProcessScorer

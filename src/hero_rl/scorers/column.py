@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.types import FloatArray, Rollout, Scorer
+from hero_rl.types import FloatArray, Rollout, Scorer, read_column
 
 
 class ColumnScorer(Scorer):
@@ -32,13 +32,7 @@ class ColumnScorer(Scorer):
         return np.array([self._value(rollout) for rollout in rollouts], dtype=np.float64)
 
     def _value(self, rollout: Rollout) -> float:
-        if self.column not in rollout.extra:
-            known = ", ".join(sorted(rollout.extra)) or "none"
-            raise InputError(
-                f"column {self.column!r} (reward model {self.name!r}) is absent from a row of prompt {rollout.prompt_id!r}; "
-                f"its other columns are: {known}"
-            )
-        value = rollout.extra[self.column]
+        value = read_column(rollout, self.column, f"reward model {self.name!r}")
         if value is None:
             return math.nan
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hero_rl.cache import CachedVerifier
 from hero_rl.verifiers.by import ByField
-from hero_rl.verifiers.cached import CachedVerifier
 from hero_rl.verifiers.cascade import Cascade
 from hero_rl.verifiers.choice import ChoiceVerifier
 from hero_rl.verifiers.column import ColumnVerifier

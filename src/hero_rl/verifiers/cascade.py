@@ -13,16 +13,14 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from hero_rl.cache import digest
-from hero_rl.cache.keys import RolloutKey
+from hero_rl.cache import RolloutKey, code_identity, digest
 from hero_rl.errors import HeroError, InputError, SettingsWarning
 from hero_rl.loop import in_thread
-from hero_rl.types import Label, Rollout, Verdict, Verifier
+from hero_rl.types import Label, Rollout, Verdict, Verifier, one_each
 from hero_rl.verifiers.choice import ChoiceVerifier
-from hero_rl.verifiers.fingerprint import code_identity, columns_of
+from hero_rl.verifiers.combined import CombinedVerifier
 from hero_rl.verifiers.math.extract import find_answer
 from hero_rl.verifiers.math.verifier import MathVerifier
 
@@ -65,15 +63,15 @@ class CascadeCounts(NamedTuple):
     """Rows that would have been asked about, but for the budget; they are counted above, too."""
 
     def plus(self, other: CascadeCounts) -> CascadeCounts:
-        """The sum."""
+        """Return the sum."""
         return CascadeCounts(*(one + two for one, two in zip(self, other, strict=True)))
 
     def since(self, earlier: CascadeCounts) -> CascadeCounts:
-        """What was added after ``earlier``."""
+        """Return the difference to ``earlier``."""
         return CascadeCounts(*(now - then for now, then in zip(self, earlier, strict=True)))
 
     def shares(self) -> dict[str, float]:
-        """Each count as a share of the rows, in [0, 1], by names for a log; ``questions`` as it is."""
+        """Return each count as a share of the rows, in [0, 1], by names for a log; ``questions`` as it is."""
         rows = max(self.rows, 1)
         shares = {
             f"cascade/{name}": count / rows for name, count in self._asdict().items() if name not in ("rows", "questions")
@@ -99,8 +97,8 @@ class _Plan(NamedTuple):
     """Rows that are not, for want of budget."""
 
 
-class Cascade(Verifier):
-    """The verdicts of the first verifier, and those of the second where the first leaves something open.
+class Cascade(CombinedVerifier):
+    """Returns the verdicts of the first verifier, and those of the second where the first leaves something open.
 
     A "correct" of the first is final, unless ``ask="generous"`` has it examined. Where the second decides, the reason is
     ``learned_`` and the second's reason, and the verdict is marked as learned. Where it was asked in vain, the first
@@ -154,12 +152,11 @@ class Cascade(Verifier):
                 stacklevel=2,
             )
         self.first, self.second, self.ask, self.budget, self.send = first, second, ask, budget, send
+        self._combine(f"{first.name}+{second.name}", (first, second))
         self.ask_failed, self.never_ask, self.learned = ask_failed, frozenset(never_ask), learned
-        self.name = f"{first.name}+{second.name}"
-        self.columns = columns_of(first, second)
-        self._key = RolloutKey("question", "", columns_of(second))
+        self._key = RolloutKey("question", "", second.columns)
         self._lock = threading.Lock()
-        self._counts = self._reported = self._last = CascadeCounts()
+        self._counts = self._reported = CascadeCounts()
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given."""
@@ -168,7 +165,7 @@ class Cascade(Verifier):
 
     @property
     def identity(self) -> str | None:
-        """What decides the verdict of a row.
+        """Everything but the rollout that decides a verdict.
 
         None where one of the two has none, or a budget lets the rest of the batch decide: put the cache around ``second``.
         """
@@ -184,13 +181,8 @@ class Cascade(Verifier):
         """Since this was made."""
         return self._counts
 
-    @property
-    def last_counts(self) -> CascadeCounts:
-        """Of the batch that was finished last."""
-        return self._last
-
     def take_metrics(self) -> dict[str, float]:
-        """Shares of the rows since the last call, for a training log; and what caches before the two counted."""
+        """Return shares of the rows since the last call, for a training log, and what caches before the two counted."""
         with self._lock:
             counts, self._reported = self._counts.since(self._reported), self._counts
         found = counts.shares()
@@ -207,42 +199,31 @@ class Cascade(Verifier):
         second = {"fallback" if name == "verifier" else name: use for name, use in self.second.cache_use().items()}
         return self.first.cache_use() | second
 
-    def warm(self) -> None:
-        """Warm both."""
-        self.first.warm()
-        self.second.warm()
-
-    def close(self) -> None:
-        """Close both, the second although the first refuses; safe to call twice."""
-        with ExitStack() as stack:
-            stack.callback(self.second.close)
-            stack.callback(self.first.close)
-
     def __getstate__(self) -> dict[str, Any]:
-        """All but the lock, which cannot cross to another process."""
+        """Leave the lock out, which cannot cross to another process."""
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """What ``__getstate__`` gave."""
+        """Add a lock of its own."""
         vars(self).update(state, _lock=threading.Lock())
 
     def _plan(self, rollouts: Sequence[Rollout], firsts: list[Verdict]) -> _Plan:
-        _check_length(self.first, firsts, rollouts)
+        one_each(self.first.name, firsts, rollouts)
         rows = [row for row, verdict in enumerate(firsts) if self._wants(verdict)]
         asked = {row: self._question(rollouts[row]) for row in rows}
         names = self._names(asked)
         groups = {row: digest(str(rollouts[row].prompt_id), str(rollouts[row].problem)) for row in rows}
         chosen = _choose({row: (groups[row], names[row]) for row in rows}, self.budget)
         order: dict[bytes, int] = {}
+        questions: list[Rollout] = []
+        places: dict[int, int] = {}
         for row in rows:
-            if names[row] in chosen:
-                order.setdefault(names[row], len(order))
-        questions: dict[int, Rollout] = {}
-        for row in rows:
-            if names[row] in order:
-                questions.setdefault(order[names[row]], asked[row])
-        places = {row: order[names[row]] for row in rows if names[row] in order}
-        return _Plan(firsts, list(questions.values()), places, frozenset(rows) - places.keys())
+            if (name := names[row]) in chosen:
+                if name not in order:
+                    order[name] = len(order)
+                    questions.append(asked[row])
+                places[row] = order[name]
+        return _Plan(firsts, questions, places, frozenset(rows) - places.keys())
 
     def _wants(self, verdict: Verdict) -> bool:
         asked = verdict.label in _ASKED[self.ask] or (self.ask == "generous" and verdict.generous)
@@ -258,7 +239,7 @@ class Cascade(Verifier):
         return dataclasses.replace(rollout, response=boxed if readable else answer, steps=())
 
     def _names(self, asked: dict[int, Rollout]) -> dict[int, bytes]:
-        """The same name for rows to which the second has to say the same."""
+        """Return the same name for rows to which the second has to say the same."""
         keys = {row: self._key(question) or digest(row) for row, question in asked.items()}
         if self._tells_apart():
             return keys
@@ -269,14 +250,14 @@ class Cascade(Verifier):
         return keys
 
     def _tells_apart(self) -> bool:
-        """Whether equal questions get equal answers from the second: whether it has an identity."""
+        """Return whether equal questions get equal answers from the second: whether it has an identity."""
         try:
             return self.second.identity is not None
         except HeroError:  # it has one, and the server that knows it does not answer
             return True
 
     def _merge(self, plan: _Plan, seconds: list[Verdict]) -> list[Verdict]:
-        _check_length(self.second, seconds, plan.questions)
+        one_each(self.second.name, seconds, plan.questions)
         verdicts = list(plan.firsts)
         for row, place in plan.places.items():
             verdicts[row] = self._decide(plan.firsts[row], seconds[place])
@@ -308,14 +289,14 @@ class Cascade(Verifier):
         }  # fmt: skip
         batch = CascadeCounts(**counts)
         with self._lock:
-            self._counts, self._last = self._counts.plus(batch), batch
+            self._counts = self._counts.plus(batch)
         _logger.info("%s: %s", self.name, batch)
 
 
 def _choose(wanted: dict[int, tuple[bytes, bytes]], budget: int | None) -> frozenset[bytes]:
-    """The questions that are asked, given each row's group and question.
+    """Return the questions that are asked, given each row's group and question.
 
-    Groups take turns, each with one question a turn. Who is first is decided by a hash that all of the batch goes into: the
+    Groups take turns, each with one question per turn. Who is first is decided by a hash that all of the batch goes into: the
     same batch in another order asks the same, and another batch draws anew. A question of several groups takes the turn of one.
     """
     if budget is None:
@@ -334,10 +315,3 @@ def _choose(wanted: dict[int, tuple[bytes, bytes]], budget: int | None) -> froze
             if len(chosen) < budget and turn < len(line):
                 chosen.add(line[turn])
     return frozenset(chosen)
-
-
-def _check_length(verifier: Verifier, verdicts: Sequence[Verdict], rollouts: Sequence[Rollout]) -> None:
-    if len(verdicts) != len(rollouts):
-        raise InputError(
-            f"the verifier {verifier.name!r} gave {len(verdicts)} verdicts for {len(rollouts)} rollouts; one each is due"
-        )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from hero_rl.cache import MATH_PACKAGES, code_identity
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, RowVerifier, Verdict
-from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.choices import Named, Same, compare_choices, name_options
 from hero_rl.verifiers.math.clean import clean

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.types import Rollout, RowVerifier, Verdict
+from hero_rl.types import Rollout, RowVerifier, Verdict, read_column
 
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 
@@ -33,13 +33,7 @@ class ColumnVerifier(RowVerifier):
             InputError: the row lacks the column, or its value is no label. Unlike a bad response, a bad label is a mistake
                 in the file or in the column's name, and every verdict would be in doubt.
         """
-        if self.column not in rollout.extra:
-            columns = ", ".join(sorted(map(str, rollout.extra))) or "none"
-            raise InputError(
-                f"verifier {self.name!r}: the row of prompt_id {rollout.prompt_id!r} has no column {self.column!r}; "
-                f"its extra columns: {columns}"
-            )
-        value = rollout.extra[self.column]
+        value = read_column(rollout, self.column, f"verifier {self.name!r}")
         if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
             return Verdict("abstain", "no_label")
         if isinstance(value, _NUMBERS) and value in (0, 1):

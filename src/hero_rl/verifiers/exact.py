@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hero_rl.cache import code_identity
 from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, last_boxed
-from hero_rl.verifiers.fingerprint import code_identity
 
 MAX_DETAIL_CHARS = 200
 
@@ -21,7 +21,7 @@ class ExactVerifier(RowVerifier):
 
     @property
     def identity(self) -> str:
-        """What decides a verdict beside the rollout."""
+        """Everything but the rollout that decides a verdict."""
         return f"exact({code_identity('exact.py', 'boxes.py')})"
 
     def judge(self, rollout: Rollout, /) -> Verdict:

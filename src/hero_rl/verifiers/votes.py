@@ -13,17 +13,17 @@ learned where it would be another without the learned votes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import NamedTuple, TypeAlias
 
+from hero_rl.cache import code_identity
 from hero_rl.errors import InputError
 from hero_rl.loop import together
-from hero_rl.types import Label, Rollout, Verdict, Verifier
-from hero_rl.verifiers.fingerprint import code_identity, columns_of
+from hero_rl.types import Label, Rollout, Verdict, Verifier, one_each
+from hero_rl.verifiers.combined import CombinedVerifier
 
 
 class Decision(NamedTuple):
-    """What some votes come to."""
+    """The label that some votes come to, and why."""
 
     label: Label
     reason: str
@@ -45,7 +45,7 @@ class _Majority(NamedTuple):
 
 
 def any_of(*verifiers: Verifier) -> Panel:
-    """A verifier that says correct where any of these does, and incorrect only where all do.
+    """Return a verifier that says correct where any of these does, and incorrect only where all do.
 
     Raises:
         InputError: fewer than two verifiers.
@@ -54,7 +54,7 @@ def any_of(*verifiers: Verifier) -> Panel:
 
 
 def all_of(*verifiers: Verifier) -> Panel:
-    """A verifier that says correct only where all of these do, and incorrect where any does.
+    """Return a verifier that says correct only where all of these do, and incorrect where any does.
 
     Raises:
         InputError: fewer than two verifiers.
@@ -63,7 +63,7 @@ def all_of(*verifiers: Verifier) -> Panel:
 
 
 def majority(*verifiers: Verifier, quorum: int | None = None) -> Panel:
-    """A verifier that says what more than half of those say that do not abstain.
+    """Return a verifier that says what more than half of those say that do not abstain.
 
     Args:
         verifiers: two or more; with an even number ties are possible, and abstain.
@@ -78,7 +78,7 @@ def majority(*verifiers: Verifier, quorum: int | None = None) -> Panel:
     return Panel("majority" if quorum == len(verifiers) // 2 + 1 else f"majority{quorum}", _Majority(quorum), verifiers)
 
 
-class Panel(Verifier):
+class Panel(CombinedVerifier):
     """Several verifiers at the same time, and the verdict that their votes come to. Made by the functions of this module."""
 
     def __init__(self, kind: str, count: Count, verifiers: Sequence[Verifier]) -> None:
@@ -94,42 +94,21 @@ class Panel(Verifier):
         """
         if len(verifiers) < 2:
             raise InputError(f"{kind} needs two verifiers or more, and has {len(verifiers)}")
-        self.verifiers = tuple(verifiers)
-        self.kind = kind
-        self.columns = columns_of(*verifiers)
-        self.learned = any(verifier.learned for verifier in verifiers)
-        self.name = f"{kind}({', '.join(verifier.name for verifier in verifiers)})"
-        self._decide = count
+        self._combine(f"{kind}({', '.join(verifier.name for verifier in verifiers)})", verifiers)
+        self.verifiers, self.kind, self._decide = tuple(verifiers), kind, count
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given; takes as long as the slowest of the verifiers."""
-        return self._verdicts(rollouts, await together(*(verifier.averify(rollouts) for verifier in self.verifiers)))
+        ballots = await together(*(verifier.averify(rollouts) for verifier in self.verifiers))
+        for verifier, verdicts in zip(self.verifiers, ballots, strict=True):
+            one_each(verifier.name, verdicts, rollouts)
+        return [self._verdict(votes) for votes in zip(*ballots, strict=True)]
 
     @property
     def identity(self) -> str | None:
-        """What decides the verdict of a row; None where one of the verifiers has none."""
+        """Everything but the rollout that decides a verdict; None where one of the verifiers has no identity."""
         parts = [verifier.identity for verifier in self.verifiers]
         return None if None in parts else f"{self.kind}({'; '.join(parts)}; {code_identity('votes.py')})"
-
-    def warm(self) -> None:
-        """Warm all."""
-        for verifier in self.verifiers:
-            verifier.warm()
-
-    def close(self) -> None:
-        """Close all, the others although one refuses; safe to call twice."""
-        with ExitStack() as stack:
-            for verifier in self.verifiers:
-                stack.callback(verifier.close)
-
-    def _verdicts(self, rollouts: Sequence[Rollout], ballots: Sequence[list[Verdict]]) -> list[Verdict]:
-        for verifier, verdicts in zip(self.verifiers, ballots, strict=True):
-            if len(verdicts) != len(rollouts):
-                raise InputError(
-                    f"the verifier {verifier.name!r} gave {len(verdicts)} verdicts for {len(rollouts)} rollouts; one each is "
-                    "due"
-                )
-        return [self._verdict(votes) for votes in zip(*ballots, strict=True)]
 
     def _verdict(self, votes: Sequence[Verdict]) -> Verdict:
         decided = self._decide([_label(vote) for vote in votes])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
+from hero_rl.cache import code_identity
 from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS
-from hero_rl.verifiers.fingerprint import code_identity
 
 MAX_DETAIL_CHARS = 200
 _REMOVED = ("\\left", "\\right", "^{\\circ}", "^\\circ", "\\$")

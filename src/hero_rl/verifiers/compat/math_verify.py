@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from hero_rl.cache import MATH_PACKAGES, code_identity
 from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
 from hero_rl.types import Rollout, Verdict
-from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.sandboxed import SandboxedVerifier
 

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hero_rl.cache import MATH_PACKAGES, code_identity
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread, run_sync
 from hero_rl.sandbox import Outcome, SandboxSettings, SandboxStats, Seconds, Workers
 from hero_rl.types import Rollout, Verdict
-from hero_rl.verifiers.fingerprint import MATH_PACKAGES, code_identity
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.extract import FoundAnswer
 from hero_rl.verifiers.math.fields import COLUMNS, read_fields
