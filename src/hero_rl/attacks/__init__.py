@@ -13,7 +13,7 @@ from hero_rl.attacks.page import write_attack
 from hero_rl.attacks.perturb import wrong_answers
 from hero_rl.attacks.run import Accepted, AttackReport, KindReport, Trade, accepted_row, attack
 from hero_rl.attacks.targets import Target, labelled_rollouts, read_targets
-from hero_rl.attacks.wrong import Wrong
+from hero_rl.attacks.text import Wrong
 
 __all__ = [
     "Accepted",

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hero_rl.attacks.numbers import Number
-from hero_rl.attacks.text import Context, squeezed, tidy
-from hero_rl.attacks.wrong import BARE, Wrong
+from hero_rl.attacks.text import BARE, Context, Wrong, squeezed, tidy
 
 _UNITS = (
     ("km", ("km", "kilomet")),

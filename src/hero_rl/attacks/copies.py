@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 
 from hero_rl.attacks.numbers import far_apart, read_number
-from hero_rl.attacks.text import Context, letters_of, math_spans, squeezed, tidy
+from hero_rl.attacks.text import BARE, Context, Wrong, letters_of, math_spans, squeezed, tidy
 from hero_rl.attacks.values import provably_different, same_value
-from hero_rl.attacks.wrong import BARE, Wrong
 
 MOST = 4
 """Copies of each kind per problem."""

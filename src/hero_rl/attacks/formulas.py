@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hero_rl.attacks.text import Context, in_order, letters_of, tidy
+from hero_rl.attacks.text import Context, Wrong, in_order, letters_of, tidy
 from hero_rl.attacks.values import provably_different, value_at
-from hero_rl.attacks.wrong import Wrong
 
 MAX_CHARS = 300
 _NOT_ONE_VALUE = re.compile(

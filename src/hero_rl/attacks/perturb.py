@@ -12,9 +12,8 @@ from hero_rl.attacks.formulas import formula_changes, free_letters, is_formula
 from hero_rl.attacks.keys import master_keys
 from hero_rl.attacks.numbers import Number, changed_values, far_apart, read_number
 from hero_rl.attacks.structures import structure_changes
-from hero_rl.attacks.text import Context, context_of, letters_of, split_top, tidy
+from hero_rl.attacks.text import Context, Wrong, context_of, letters_of, split_top, tidy
 from hero_rl.attacks.values import provably_different, value_at
-from hero_rl.attacks.wrong import Wrong
 
 MAX_REFERENCE_CHARS = 400
 _PLAUSIBLE = ("off by one", "scaled", "elements", "equation", "relation", "negation", "choice", "sign")

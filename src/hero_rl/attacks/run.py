@@ -15,7 +15,7 @@ from hero_rl.attacks.formulas import is_formula
 from hero_rl.attacks.numbers import read_number
 from hero_rl.attacks.perturb import wrong_answers
 from hero_rl.attacks.targets import Target
-from hero_rl.attacks.wrong import Wrong
+from hero_rl.attacks.text import Wrong
 from hero_rl.data.problem_text import draw
 from hero_rl.errors import InputError, SignalError
 from hero_rl.measures import Estimate, share_interval

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from hero_rl.attacks.formulas import formula_changes, free_letters, is_formula
 from hero_rl.attacks.numbers import far_apart, read_number
-from hero_rl.attacks.text import Context, in_order, letters_of, split_top, squeezed, tidy
+from hero_rl.attacks.text import Context, Wrong, in_order, letters_of, split_top, squeezed, tidy
 from hero_rl.attacks.values import same_value
-from hero_rl.attacks.wrong import Wrong
 
 _RELATIONS = {"<": ">", ">": "<", "\\leq": "\\geq", "\\geq": "\\leq", "\\le": "\\ge", "\\ge": "\\le", "≤": "≥", "≥": "≤"}
 _STRICT = {"<": "\\leq ", ">": "\\geq ", "\\leq": "<", "\\geq": ">", "\\le": "<", "\\ge": ">", "≤": "<", "≥": ">"}

@@ -1,4 +1,4 @@
-r"""References and problems as text: tidied, split at commas outside brackets, and the mathematics between dollar signs."""
+r"""Wrong answers, references and problems as text: tidied, split at commas outside brackets, formulas between dollar signs."""
 
 from __future__ import annotations
 
@@ -128,3 +128,25 @@ def context_of(problem: str, hints: str = "") -> Context:
     letters = frozenset[str]().union(*(letters_of(span) for span in math_spans(problem)))
     letters |= frozenset(re.findall(r"(?<![A-Za-z'])[A-Za-z](?![A-Za-z'])", problem))
     return Context(problem, letters, _APPROXIMATE.search(problem) is not None, hints)
+
+
+class Wrong(NamedTuple):
+    """A claim that is wrong for a reference."""
+
+    kind: str
+    """Its family, such as ``sign`` or ``copied number``: what rates are given by."""
+    name: str
+    """One in the family, such as ``doubled``."""
+    answer: str
+    """The claim, as it would stand in a box; of an attack that is a whole response, the response."""
+    template: str = "The answer is \\boxed{{{answer}}}."
+    """The response around it."""
+
+    @property
+    def response(self) -> str:
+        """The response that makes the claim."""
+        return self.template.format(answer=self.answer)
+
+
+BARE = "{answer}"
+"""The template of an attack that is a whole response."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hero_rl.attacks.page import attack_sections
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.run import Audit
 from hero_rl.report import Section, Table, interval, write_folder
-from hero_rl.report.figures import Histogram, Line, histograms, lines
+from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms
+from hero_rl.types import FloatArray
 
 VERIFIER_HEADER = ("verifier", "recall", "precision", "FPR", "accuracy", "decides", "right when it decides", "rejects wrongly")
 MODEL_HEADER = ("reward model", "AUROC inside prompts", "median", "at least .9", "near chance", "AUROC overall",
@@ -111,10 +113,10 @@ def _reward_model(found: Audit, model: RewardModelReport, number: int) -> list[S
         )
     ]  # fmt: skip
     if len(model.calibration) > 2:
-        tenths = np.array([(one.low + one.high) / 2 for one in model.calibration])
+        tenths = [(one.low + one.high) / 2 for one in model.calibration]
         shares = np.array([one.share for one in model.calibration])
-        title = "share of right responses by score"
-        figure = lines([Line(title=title, x=tenths, y=shares, x_label="score (tenths)", percent=True)])
+        panel = _panel("share of right responses by score", tenths, shares, percent=True)
+        figure = curve_panels([panel], x_label="score (tenths)", across=3, legend=False)
         heading = "Does a higher score mean more often right?"
         sections.append(Section(heading=heading, name=f"calibration-{number + 1}", figure=figure))
     return sections
@@ -153,12 +155,15 @@ def _training(found: Audit) -> list[Section]:
     if not found.trends:
         return []
     shares = ("verifier pass", "accuracy by label")
-    panels = [
-        Line(title=t.name, x=t.steps, y=t.values, x_label="training step", percent=t.name in shares) for t in found.trends
-    ]
+    panels = [_panel(t.name, t.steps.tolist(), t.values, percent=t.name in shares) for t in found.trends]
+    figure = curve_panels(panels, across=3, legend=False)
     rows = [[t.name, interval(t.first), interval(t.last)] for t in found.trends]
     table = Table(header=("over training", "first third of the steps", "last third"), rows=rows)
-    return [Section(heading="Over training", name="training", figure=lines(panels), table=table)]
+    return [Section(heading="Over training", name="training", figure=figure, table=table)]
+
+
+def _panel(title: str, x: Sequence[float], y: FloatArray, *, percent: bool) -> Panel:
+    return Panel(title=title, percent=percent, curves=[Curve(label=title, steps=x, values_SN=y)])
 
 
 def _examples(found: Audit) -> list[Section]:

@@ -22,8 +22,6 @@ COLOURS = ("#2f7ed8", "#d9534f", "#e69f00", "#1a9850", "#8e6bbf", "#7f7f7f", "#1
 """Told apart by most colour-blind readers, and of middling lightness: they stand out from white and from black."""
 NEUTRAL = "#808080"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-ACROSS = 3
-"""Panels in a row of ``lines``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +57,21 @@ class Histogram:
     """Counts on a logarithmic axis."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One pair of axes with one line, which may have gaps (NaN)."""
-
-    title: str
-    x: FloatArray
-    y: FloatArray
-    x_label: str = ""
-    percent: bool = False
-
-
-def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None) -> Figure:
-    """Draw panels that share their legend: the mean over seeds, and the range of the seeds as a band.
+def curve_panels(
+    panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None, legend: bool = True
+) -> Figure:
+    """Draw panels of curves: the mean over seeds, and the range of the seeds as a band.
 
     Args:
         panels: in reading order.
         x_label: of the horizontal axes.
         across: panels in a row; None: all of them.
+        legend: draw one for all panels; without it a single panel fills half of the row.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    columns = min(across or len(panels), len(panels))
+    columns = min(across or len(panels), max(1 if legend else 2, len(panels)))
     rows = -(-len(panels) // columns)
     figure, all_axes = _grid(len(panels), columns, (4.2 * columns, 3.2 * rows + 0.5))
     if rows > 1:
@@ -92,6 +82,8 @@ def curve_panels(panels: Sequence[Panel], *, x_label: str = "training step", acr
         for curve in panel.curves:
             _draw(axes, curve, *style[curve.label])
         dress(axes, panel.title, x_label, percent=panel.percent)
+    if not legend:
+        return figure
     handles = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)), frameon=False,
                   labelcolor=NEUTRAL)  # fmt: skip
@@ -119,16 +111,6 @@ def histograms(panels: Sequence[Histogram]) -> Figure:
         dress(axes, panel.title, panel.x_label)
         if len(known) > 1:
             axes.legend(frameon=False, labelcolor=NEUTRAL, fontsize=9)
-    return figure
-
-
-def lines(panels: Sequence[Line]) -> Figure:
-    """Draw panels with a line each, ``ACROSS`` in a row; raises as ``curve_panels``."""
-    across = min(ACROSS, max(2, len(panels)))  # a single panel as wide as the page would be too loud
-    figure, all_axes = _grid(len(panels), across, (4.2 * across, 3.0 * -(-len(panels) // ACROSS)))
-    for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-        axes.plot(panel.x, panel.y, color=COLOURS[number % len(COLOURS)], marker=MARKERS[0], markersize=4, linewidth=1.8)
-        dress(axes, panel.title, panel.x_label, percent=panel.percent)
     return figure
 
 
