@@ -44,10 +44,7 @@ def main() -> None:
     options = json.loads(sys.argv[1])
     state = options.pop("state", None)
     settings = ServiceSettings(**options)
-    store = StateStore(
-        Path(state) if state else None, max_answers=settings.max_answers, max_answer_bytes=settings.max_answer_bytes,
-        answer_age_s=settings.answer_age_s,
-    )  # fmt: skip
+    store = StateStore(Path(state) if state else None, settings)
     service = RewardService(HybridReward(Sleepy(), ColumnScorer("rm_score"), hero()), store, settings)
     sock = listen("127.0.0.1", 0)
     serve(

@@ -107,9 +107,7 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     judge, scorer = config.make_verifier(), config.make_scorer()
     if judge is not None:
         judge.warm()  # or the first requests wait for the worker processes
-    store = StateStore(
-        state, max_answers=settings.max_answers, max_answer_bytes=settings.max_answer_bytes, answer_age_s=settings.answer_age_s
-    )
+    store = StateStore(state, settings)
     shared = BatchingScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
     reward = HybridReward(judge, shared, config.rule, max_failure_rate=config.max_failure_rate)
     return RewardService(reward, store, settings, description=config.resolved())

@@ -116,7 +116,7 @@ def open_source(name: str, settings: SourceSettings) -> Source:
                 raise InputError(f"{name}: is a file; --{option} {value} is for data sets, leave it out")
         check_readable(path)
         facts = file_facts(path)
-        rows, label = _file_rows(path), settings.like or path.name
+        rows, label = file_rows(path), settings.like or path.name
     else:
         facts = folder_facts(path) if path.is_dir() else {"dataset": layout.dataset or name}
         facts |= {"configs": list(layout.configs), "split": layout.split, "revision": settings.revision}
@@ -145,7 +145,7 @@ def read_benchmark(name: str) -> tuple[dict[str, object], list[BenchmarkProblem]
         rows = _dataset_rows(layout.dataset, layout, facts)
     else:
         check_readable(path)
-        facts, rows = file_facts(path), _file_rows(path)
+        facts, rows = file_facts(path), file_rows(path)
     found: list[BenchmarkProblem] = []
     label = str(facts.get("file") or facts.get("dataset"))
     column = ""
@@ -227,7 +227,8 @@ def _first_of(row: _Row, names: tuple[str, ...], what: str) -> str:
     )
 
 
-def _file_rows(path: Path) -> Iterator[_Row]:
+def file_rows(path: Path) -> Iterator[_Row]:
+    """Yield the rows of a file, each with its place; raises InputError for a broken line."""
     with unchanged(path):
         if path.suffix == ".parquet":
             from hero_rl.data import parquet  # pyarrow is optional

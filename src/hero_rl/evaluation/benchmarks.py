@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.data import jsonl
-from hero_rl.data.rollouts import check_readable, place
+from hero_rl.data.rollouts import check_readable
+from hero_rl.data.sources import file_rows
 from hero_rl.errors import InputError, first_line, require
 
 Grading: TypeAlias = Literal["rules", "judge"]
@@ -131,7 +131,9 @@ def load_problems(name: str, file: Path | None = None, *, limit: int | None = No
     """
     benchmark = BENCHMARKS.get(name, LOCAL)
     revision = revision or benchmark.revision
-    rows = _file_rows(file) if file is not None else _hub_rows(benchmark, revision)
+    if file is not None:
+        check_readable(file)
+    rows = file_rows(file) if file is not None else _hub_rows(benchmark, revision)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for number, (at, row) in enumerate(rows):
@@ -170,18 +172,6 @@ def _pick(at: str, row: Mapping[str, object], names: Sequence[str]) -> object:
         if row.get(name) is not None:
             return row[name]
     raise InputError(f"{at}: none of the columns {', '.join(names)} (this row has: {', '.join(row) or 'none'})")
-
-
-def _file_rows(file: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    check_readable(file)
-    if file.suffix == ".parquet":
-        from hero_rl.data import parquet
-
-        for number, values in parquet.read_rows(file):
-            yield place(file, number), values
-        return
-    for number, text in jsonl.read_lines(file):
-        yield place(file, number), jsonl.parse_line(text, place(file, number))
 
 
 def _hub_rows(benchmark: Benchmark, revision: str | None) -> Iterator[tuple[str, Mapping[str, object]]]:

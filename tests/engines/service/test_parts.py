@@ -6,7 +6,8 @@ import asyncio
 import pickle
 import sqlite3
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from hero_rl.types import FloatArray
 STATE: dict[str, Any] = {"version": 1, "rule": "hero", "sigma_mean": {"updates": 3}}
 
 
-def open_store(folder: Path | None = None, **limits: Any) -> StateStore:
-    return StateStore(folder, **{"max_answers": 100, "max_answer_bytes": 10**6, "answer_age_s": 100.0, **limits})
+def open_store(folder: Path | None = None, *, clock: Callable[[], float] = time.time, **limits: Any) -> StateStore:
+    defaults = {"max_answers": 100, "max_answer_bytes": 10**6, "answer_age_s": 100.0}
+    return StateStore(folder, ServiceSettings(**{**defaults, **limits}), clock=clock)
 
 
 def test_state_and_answer_are_there_after_reopening_or_neither_is(tmp_path: Path) -> None:

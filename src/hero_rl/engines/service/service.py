@@ -28,7 +28,7 @@ from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Request, StateStore
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RuleState, Scale
+from hero_rl.rewards import RuleState
 from hero_rl.types import Rollout, Verdict
 
 T = TypeVar("T")
@@ -57,7 +57,6 @@ class RewardService:
         store: StateStore,
         settings: ServiceSettings,
         *,
-        scale: Scale | None = None,
         description: Mapping[str, Any] | None = None,
     ):
         """Take the parts over; ``close`` closes them.
@@ -66,12 +65,9 @@ class RewardService:
             reward: verifier, reward model and rule; its own state is not used.
             store: keeps the states.
             settings: limits.
-            scale: normalisation of advantages; None: the rule's own.
             description: the reward as a reward file has it, for clients that ask (``RewardConfig.resolved``).
         """
-        self.reward, self.store, self.settings = reward, store, settings
-        self.scale: Scale = scale or reward.rule.scale
-        self.description = description
+        self.reward, self.store, self.settings, self.description = reward, store, settings, description
         self.queue = Queue(settings.max_running, settings.max_queued)
         self.metrics = Metrics(self._gauges)
         self.draining = False
@@ -81,11 +77,7 @@ class RewardService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hero-state")
 
     async def score(self, asked: Asked, deadline: float) -> tuple[bytes, bool]:
-        """Return the answer, and whether it was given before.
-
-        Args:
-            asked: what to score.
-            deadline: on the event loop's clock.
+        """Return the answer, due at ``deadline`` on the event loop's clock, and whether it was given before.
 
         Raises:
             RequestError: no answer; the state is then unchanged.
@@ -191,7 +183,7 @@ class RewardService:
             "version": metadata.version("hero-rl"),
             "rule": self.reward.rule.name,
             "settings": dict(self.reward.rule.settings),
-            "scale": self.scale,
+            "scale": self.reward.rule.scale,
             "verifier": verifier.name if verifier else None,
             "reward_model": scorer.name if scorer else None,
             "reward": self.description,
@@ -272,8 +264,8 @@ class RewardService:
         before: RuleState = reward.state
         try:
             with _typed_errors():
-                batch = reward.batch(signals, asked.groups_B, scale=self.scale, update=asked.update)
-            body = batches.answer(asked, batch, reward.rule.name, self.scale)
+                batch = reward.batch(signals, asked.groups_B, update=asked.update)
+            body = batches.answer(asked, batch, reward.rule.name, reward.rule.scale)
             if asked.request or reward.state != before:
                 state = reward.state_dict()
                 self.store.commit(asked.run_id, state, request=asked.request, digest=asked.digest, body=body)

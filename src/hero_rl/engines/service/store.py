@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from hero_rl.engines.service.errors import RequestError
+from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.errors import InputError
 
 FILE = "service.sqlite3"
@@ -48,29 +49,13 @@ class _Kept(NamedTuple):
 class StateStore:
     """One folder with one owner. All methods but ``digest`` belong to the thread that changes states."""
 
-    def __init__(
-        self,
-        folder: Path | None,
-        *,
-        max_answers: int,
-        max_answer_bytes: int,
-        answer_age_s: float,
-        clock: Callable[[], float] = time.time,
-    ):
-        """Open or make the file.
-
-        Args:
-            folder: for the file; None: nothing outlives the process.
-            max_answers: most answers kept.
-            max_answer_bytes: most bytes of answers kept, compressed.
-            answer_age_s: age at which an answer is forgotten.
-            clock: seconds since the epoch.
+    def __init__(self, folder: Path | None, settings: ServiceSettings, *, clock: Callable[[], float] = time.time):
+        """Open or make the file; without a ``folder`` nothing outlives the process.
 
         Raises:
             InputError: the folder cannot be made or read, is in use, or is of another version.
         """
-        self._limits = (max_answers, max_answer_bytes, answer_age_s)
-        self._clock = clock
+        self._settings, self._clock = settings, clock
         self._lock = _own(folder) if folder else None
         try:
             self._db = sqlite3.connect(folder / FILE if folder else ":memory:", isolation_level=None, check_same_thread=False)
@@ -84,7 +69,7 @@ class StateStore:
     def digest(self, request: Request) -> str | None:
         """Return the digest of the request with this key, if its answer is kept; safe from any thread."""
         kept = self._kept.get(request)
-        return kept.digest if kept and kept.created >= self._clock() - self._limits[2] else None
+        return kept.digest if kept and kept.created >= self._clock() - self._settings.answer_age_s else None
 
     def answer(self, request: Request) -> bytes | None:
         """Return the kept answer."""
@@ -172,13 +157,13 @@ class StateStore:
 
     def _doomed(self, now: float, packed: bytes, request: Request | None) -> list[Request]:
         """Return the oldest answers, as many as must go."""
-        max_answers, max_bytes, age_s = self._limits
+        limits = self._settings
         answers, total = len(self._kept) + (request is not None), self._bytes + len(packed)
-        doomed: list[Request] = []
-        if request and request in self._kept:  # too old to be replayed, or it would have been
-            doomed.append(request)
+        # a kept answer to this request is too old to be replayed, or it would have been
+        doomed = [request] if request and request in self._kept else []
         for one, kept in self._kept.items():
-            if answers <= max_answers and total <= max_bytes and kept.created >= now - age_s:
+            fits = answers <= limits.max_answers and total <= limits.max_answer_bytes
+            if fits and kept.created >= now - limits.answer_age_s:
                 break
             if one != request:
                 doomed.append(one)
