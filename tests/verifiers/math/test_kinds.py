@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hero_rl.verifiers.math.bases import read_numeral
 from hero_rl.verifiers.math.chemistry import read_reaction, read_shells
-from hero_rl.verifiers.math.commas import has_decimal_commas
+from hero_rl.verifiers.math.numerals import read_numeral
+from hero_rl.verifiers.math.sought import has_decimal_commas
 from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.times import read_date, read_time
 

@@ -16,10 +16,10 @@ from hero_rl.verifiers.math.evaluate import TooLarge, Undefined, evaluate, fast,
 from hero_rl.verifiers.math.extract import extract_answer
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.intervals import compare_regions
-from hero_rl.verifiers.math.numbers import is_rounding, written_decimal
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.reading import read
 from hero_rl.verifiers.math.regions import read_region
+from hero_rl.verifiers.math.rounding import is_rounding, written_decimal
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_list, split_qualifier
 from hero_rl.verifiers.math.syntax import parse

@@ -6,7 +6,8 @@ import pytest
 
 from hero_rl.verifiers.math import compare
 from hero_rl.verifiers.math.stages import Pair, compare_pair
-from hero_rl.verifiers.math.words import keyword_of, number_in_words, same_statement, without_lead_in
+from hero_rl.verifiers.math.statements import same_statement
+from hero_rl.verifiers.math.words import keyword_of, number_in_words, without_lead_in
 
 
 def relation(reference: str, answer: str, problem: str = "") -> str:

@@ -6,9 +6,10 @@ r"""The text directly around a box: it has to be harmless, a label, a unit, a fu
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from hero_rl.verifiers.math.caseless import Caseless, is_idle
 from hero_rl.verifiers.math.formulas import FORMULA
+from hero_rl.verifiers.math.sentences import is_idle
 
 _WINDOW = 600
 """So much of a text is looked at before and behind a box."""
@@ -45,17 +46,17 @@ _BEHIND = re.compile(
     r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)"
     r"(?![A-Za-z]))"
 )
-_EXACT_ONLY = Caseless(
+_EXACT_ONLY = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
     r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
     r"bounded (?:by|above by|below by))|different from|close to|near|nearly|almost|is (?:over|under|above|below)|"
     r"between [^.\n]{1,20} and)\s*(?:a |an |the |is )?" + _OPEN + "$"
 )
-_EXTREME = Caseless(
+_EXTREME = re.compile(
     r"\b(?:m(?:ax|in)\w*|least|most|great\w+|small\w+|larg\w+|few\w+|high\w+|low\w+|bound\w*|more|less|than|exceed\w*|close\w*|"
     r"nearly|almost|old\w*|inequalit\w+)\b"
 )
-_CHANGED = Caseless(
+_CHANGED = re.compile(
     r"\b(?:twice|thrice|double|triple|half|minus|plus|times|negative|(?:one|two|three)[- ](?:half|thirds?|quarters?|"
     r"fourths?|fifths?)|"
     r"the (?:square|cube|reciprocal|inverse|opposite|negative|complement|square root|cube root|factorial|absolute value|double|"
@@ -66,7 +67,7 @@ _CHANGED = Caseless(
     r"my) (?:\w+ )?answer\s*(?:is|=|equals|:)\s*"
     + _OPEN + _LABEL + r"$|\banswer (?:plus|minus|times|divided by|squared|cubed|doubled)\b[^.\n]{0,30}$"
 )  # fmt: skip
-_DISOWNED_BEFORE = Caseless(
+_DISOWNED_BEFORE = re.compile(
     r"(?:\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|"
     r"nor|without|unlike|except(?: for)?|excluding|"
     r"other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
@@ -92,7 +93,7 @@ _NOT_A_SOLUTION = (
     r"acceptable|admissible|true|in the (?:domain|range|interval))|"
     r"a (?:mistake|guess|trap)|too (?:large|small|big|high|low)|outside)"
 )
-_DISOWNED_AFTER = Caseless(
+_DISOWNED_AFTER = re.compile(
     r"[\s$*_})\]\\]*\?|[\s$*_})\]\\]*(?:→|->|=>|⇒)\s*[$\\\d]|[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|"
     r"[\s$.,;*_})\]\\]*(?:(?:which|that|this|it|but(?: this| that| it)?)\s+)?(?:is|was|are|would be|must be|can be|"
     r"has to be|should be|"
@@ -103,20 +104,20 @@ _DISOWNED_AFTER = Caseless(
     r"(?:satisf|work|hold|solve|fit|count|lie|belong|fulfil|meet|qualif|make sense|give)|"
     r"cannot (?:work|hold|be)|fails?\b|violates?\b|contradicts?\b|forgets?\b|ignores?\b|neglects?\b|overlooks?\b|misses\b)"
 )  # fmt: skip
-_WOULD_BE = Caseless(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$")
+_WOULD_BE = re.compile(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$")
 _SCALE = re.compile(
     r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|percent|"
     r"per cent|percentage)\b)",
     re.IGNORECASE,
 )
-_WORD_BEHIND = Caseless(
+_WORD_BEHIND = re.compile(
     r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths|tenths|hundredths|"
     r"thousandths|score)\b(?! (?:points?|goals?))|"
     r"(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|mod(?:ulo)?|"
     r"choose)\s+[$\\({]*(?:\d|[nkx]\b)|"
     r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)"
 )
-_COMPARED_BEHIND = Caseless(
+_COMPARED_BEHIND = re.compile(
     r"[\s$*_})\]\\~]*(?:(?:more|less|fewer|greater|larger|smaller) than\b|at (?:most|least)\b|"
     r"is an? (?:\w+ )?(?:upper|lower) bound\b)"
 )
@@ -176,10 +177,10 @@ def is_struck(text: str) -> bool:
 
 def is_disowned(text: str, start: int, end: int) -> bool:
     r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``\boxed{5} is extraneous``."""
-    before, behind = text[max(0, start - 120) : start], text[end : end + 120]
-    if not is_idle(behind) and (_DISOWNED_AFTER.match(behind) or (_IF_BEHIND.match(behind) and _WOULD_BE.found(before))):
+    before, behind = text[max(0, start - 120) : start].lower(), text[end : end + 120].lower()
+    if not is_idle(behind) and (_DISOWNED_AFTER.match(behind) or (_IF_BEHIND.match(behind) and _WOULD_BE.search(before))):
         return True
-    return _DISOWNED_BEFORE.found(before)
+    return _DISOWNED_BEFORE.search(before) is not None
 
 
 def also_said(text: str, content: str, end: int) -> list[str]:
@@ -208,12 +209,12 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
     before, behind = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW]
     first = _SENTENCE_START.match(before)
     sentence = before[first.end() :] if first else before
-    if _in_formula(text, start, end, problem) or _is_enclosed(sentence) or _CHANGED.found(sentence):
+    if _in_formula(text, start, end, problem) or _is_enclosed(sentence) or _CHANGED.search(sentence.lower()):
         return True
     sign = len(before.rstrip()) - _SIGN
-    if _BEFORE.search(before, max(0, sign)) and not (_BOUNDED.search(before, max(0, sign)) and _EXTREME.found(problem)):
+    if _BEFORE.search(before, max(0, sign)) and not (_BOUNDED.search(before, max(0, sign)) and _asks_extreme(problem)):
         return True
-    if _EXACT_ONLY.found(sentence) and not _EXTREME.found(problem):
+    if _EXACT_ONLY.search(sentence.lower()) and not _asks_extreme(problem):
         return True
     if _JOINED.search(sentence) and _OTHER_BEFORE.search(sentence):
         return True
@@ -222,10 +223,15 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
     return not is_idle(behind) and _is_changed_behind(behind, problem)
 
 
+@lru_cache(maxsize=1024)
+def _asks_extreme(problem: str) -> bool:
+    return _EXTREME.search(problem.lower()) is not None
+
+
 def _is_changed_behind(behind: str, problem: str) -> bool:
-    if _WORD_BEHIND.match(behind) or _BEHIND.match(behind) or _OTHER_BEHIND.match(behind):
+    if _WORD_BEHIND.match(behind.lower()) or _BEHIND.match(behind) or _OTHER_BEHIND.match(behind):
         return True
-    if _COMPARED_BEHIND.match(behind) and not _EXTREME.found(problem):
+    if _COMPARED_BEHIND.match(behind.lower()) and not _asks_extreme(problem):
         return True
     return (condition := _IF_BEHIND.match(behind)) is not None and _is_case(condition, problem)
 
@@ -261,7 +267,7 @@ def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
         return True
     row = _WRAPPED.sub(" ", _ROW.split(before)[-1])
     if re.search(r"[^\s{}.*(\[]", row) is not None and not _LABELLED.search(row):
-        return not (_BOUNDED.search(row) and _EXTREME.found(problem)) or _goes_on(behind)
+        return not (_BOUNDED.search(row) and _asks_extreme(problem)) or _goes_on(behind)
     return _goes_on(behind)
 
 

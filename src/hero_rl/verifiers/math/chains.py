@@ -3,7 +3,7 @@ r"""Do the sides of a chain, ``a = b = c`` or ``a \approx b``, agree? A chain th
 from __future__ import annotations
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise
-from hero_rl.verifiers.math.numbers import is_coarse_rounding, is_rounding, written_decimal
+from hero_rl.verifiers.math.rounding import is_coarse_rounding, is_rounding, written_decimal
 from hero_rl.verifiers.math.sampling import compare_trees
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable

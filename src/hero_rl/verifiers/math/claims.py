@@ -11,9 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.caseless import Caseless, is_idle
 from hero_rl.verifiers.math.formulas import masked
-from hero_rl.verifiers.math.sentences import stated_at_start, stated_in
+from hero_rl.verifiers.math.sentences import is_idle, stated_at_start, stated_in
 
 Source: TypeAlias = Literal["box", "boxes", "tag", "hashes", "phrase", "sentence", "whole", "none"]
 
@@ -97,7 +96,7 @@ _NAMED_OPTION = re.compile(
     r"\b(?:choose|select|pick)\s{1,3}(?:option |choice |answer )?[*_]{0,2}\(?((?-i:[A-HJ]))[*_)]{0,3}(?=[.,!\n]|\s*$)",
     re.IGNORECASE,
 )
-_NOT_AN_ANSWER = Caseless(
+_NOT_AN_ANSWER = re.compile(
     r"(?:(?:\w+ )?not\b|(?:the |my )?(?:final |correct )?answer\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|"
     r"in the form|in (?:simplest|terms|units|its)|as follows|"
     r"given\b|below\b|"
@@ -107,7 +106,7 @@ _NOT_AN_ANSWER = Caseless(
     r"a (?:number|positive)|"
     r"to (?:the|be)\b|verified\b|confirmed\b|as\b|then\b)"
 )
-_HYPOTHETICAL = Caseless(
+_HYPOTHETICAL = re.compile(
     r"\b(?:(?:half|twice|thrice|double|triple|than|bound (?:for|on)|in|(?<!value )(?<!form )of) (?:the|my|our)|"
     r"(?:text)?book['’]s|(?:student|teacher|friend)['’]s|"
     r"previous|earlier|old|initial|(?:his|my|our) first) (?:correct |right |final )?$|"
@@ -132,7 +131,7 @@ _CLAUSE_END = re.compile(
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|Mrs|Dr|sq|[A-Z])|\b[A-J])$")
 
-_RETRACTION = Caseless(
+_RETRACTION = re.compile(
     r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|"
     r"edit(?:ed)?:|but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|"
     r"includ|exclud)\w*|"
@@ -154,18 +153,18 @@ _RETRACTION = Caseless(
     r"(?:corrected|revised|updated|amended) (?:answer|value|result)\b|"
     r"(?:contradict\w*|no such (?:number|value|solution)s? exists?))"
 )
-_TURN = Caseless(
+_TURN = re.compile(
     r"(?:^|[.!?\n]\s*|^[\s$.,;*_})\]\\–—-]*)(?:(?:oh,? )?wait\b|no[,.!:]|no\s+(?:it|the answer)|actually,?\s|hmm+\b|but wait|"
     r"or rather|rather,|instead,|"
     r"hold on|however, (?:the|this) (?:answer|result))"
 )
-_WRONG_AFTER = Caseless(
+_WRONG_AFTER = re.compile(
     r"\s*[–—(-]+\s*(?:wrong|incorrect|false|mistaken|not (?:really|true|correct|right|my|our))\b|"
     r"[\s$.,;*_})\]\\]*(?:is|was|are|would be|cannot be|can't be)\s+(?:\w+\s+){0,2}(?:wrong|incorrect|false|mistaken|"
     r"impossible|"
     r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
 )
-_HEDGE = Caseless(
+_HEDGE = re.compile(
     r"\bor else\b|\bequally (?:possible|likely|plausible|valid|good)\b|^[\s$.,;*_})\]\\]*or (?:yes|no|true|false)\b|"
     r"\b(?:i am|i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|"
     r"certain|confident)|unsure|uncertain)|"
@@ -180,7 +179,7 @@ _HEDGE = Caseless(
     r"otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[a-j]\b)|"
     r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)"
 )
-_SECOND_THOUGHT = Caseless(
+_SECOND_THOUGHT = re.compile(
     r"[$\s]*\s\$?-?\d|[$\s]*;\s*if\b|\s*(?:vs\.?|versus)\s|\s+(?:is|was)\s|"
     r"\s*,\s*[\"'](?:answer|alt|other|option|result)\w*[\"']\s*:|"
     r"[$\s]*(?:oder|ou(?: bien)?|o|или|或者?|または|또는|hoặc|lub|oppure|か)\s*[$\\(]*-?\d|\s*(?:ではな|じゃな|가 아)|"
@@ -197,7 +196,7 @@ _SECOND_THOUGHT = Caseless(
     re.DOTALL,
 )
 """What makes a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
-_RESTORED = Caseless(
+_RESTORED = re.compile(
     r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|"
     r"holds)\b"
 )
@@ -257,7 +256,7 @@ def _titled_claim(text: str, start: int, _boxes: frozenset[int]) -> Claim | None
 
 def _phrase_claim(pattern: re.Pattern[str], text: str, at: int, boxes: frozenset[int]) -> Claim | None:
     match = pattern.match(text, at)
-    if match is None or _HYPOTHETICAL.search(text[max(0, at - 60) : at]):
+    if match is None or _HYPOTHETICAL.search(text[max(0, at - 60) : at].lower()):
         return None
     if boxes and (lead := _TO_BOX.match(text, match.end())) and lead.end() in boxes:
         return Claim("", "", at, lead.end() + 1, "phrase")
@@ -303,10 +302,10 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
     letter = _lettered(whole)
     if letter is not None and rest[len(whole) : len(whole) + 1] != "?":
         return Claim(*letter, start, end, "phrase")
-    if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told):
+    if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told.lower()):
         return None
     stated = stated_at_start(whole)
-    if stated is not None and _SECOND_THOUGHT.match(whole[stated.end :]):
+    if stated is not None and _SECOND_THOUGHT.match(whole[stated.end :].lower()):
         return Claim(told, told, start, end, "phrase")
     if stated is not None:
         only_that = not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
@@ -328,7 +327,7 @@ def _lettered(whole: str) -> tuple[str, str] | None:
     explained = letter in "BCDEFGHJ" and re.match(r"\s+(?:but|not|is|because|since|as)\b", behind)
     if re.match(r"\s+[a-z]|\s*[-+=*/^<>(]", behind) and not explained:
         return None
-    if _TWO_LETTERS.match(behind) or _SECOND_THOUGHT.match(behind):
+    if _TWO_LETTERS.match(behind) or _SECOND_THOUGHT.match(behind.lower()):
         return whole.strip(), whole.strip()
     content = "" if _NEW_SENTENCE.match(behind) else behind.strip(" .*_):")
     has_content = content and re.match(r"[.:)]", whole[match.end(1) :].lstrip("*_"))
@@ -356,7 +355,7 @@ def value_end(text: str, claim: Claim) -> int:
 
 def taken_back(text: str, at: int) -> int:
     """Where after ``at`` a text takes back what it claimed before; -1 where it does not."""
-    tail = text[at : at + _MAX_TAIL_CHARS]
+    tail = text[at : at + _MAX_TAIL_CHARS].lower()
     if is_idle(tail):
         return -1
     found = _WRONG_AFTER.match(tail) or _RETRACTION.search(tail)
@@ -371,5 +370,5 @@ def taken_back(text: str, at: int) -> int:
 
 def is_hedged(text: str, at: int) -> bool:
     """Whether a text, after ``at``, doubts what it claimed before, or offers another answer beside it."""
-    tail = text[at : at + 400]
-    return not is_idle(tail) and _HEDGE.found(tail)
+    tail = text[at : at + 400].lower()
+    return not is_idle(tail) and _HEDGE.search(tail) is not None

@@ -9,8 +9,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from hero_rl.verifiers.math.notation import function_name
-from hero_rl.verifiers.math.spellings import is_plain_formula, respelled
+from hero_rl.verifiers.math.notation import WORDS, function_name
 
 _CONTROL = {"\x0c": r"\f", "\x08": r"\b", "\x0b": r"\v", "\x07": r"\a"}
 _BROKEN_TAB = re.compile(r"\t(?=(?:ext|imes|heta|an|au|frac|riangle)(?:[^A-Za-z]|bf|it|rm|$))")
@@ -94,13 +93,8 @@ _PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percentage(?! *points?)
 _E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
 _SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|hundred|thousand|million|billion|trillion)\b(\s*\})?")
 _SCALES = {
-    "dozen": "12",
-    "hundred": "10^{2}",
-    "thousand": "10^{3}",
-    "million": "10^{6}",
-    "billion": "10^{9}",
-    "trillion": "10^{12}",
-}
+    "dozen": "12", "hundred": "10^{2}", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}",
+}  # fmt: skip
 _UNIT_VECTOR = re.compile(
     r"\\(?:mathbf|vec|hat|boldsymbol|overrightarrow|bm)\s*\{?\s*(?:\\(?:hat|mathbf|vec)\s*\{?\s*)?(?:([ijk])|\\([ij])math)(?![A-Za-z])\s*(?:\}\s*){0,2}"
 )
@@ -127,6 +121,16 @@ _CLOSING = {"(": ")", "[": "]"}
 _CIRCLED_RUN = re.compile(r"[\u2460-\u2473](?:[\s,，、和及与]*[\u2460-\u2473])+")
 _CIRCLED = re.compile(r"[\u2460-\u2473]")
 _BRACKETED_LABELS = re.compile(r"\(\d{1,2}\)(?:[\s,]*(?:\\text\{)?(?:\s*and\b)?\s*\}?[\s,]*\(\d{1,2}\))*")
+
+_TIMES_TEN = re.compile(r"(?<=\d)\s+[xX]\s+(?=10\s*\^)|(?<=\d\.\d)\s?[xX]\s?(?=10\s*\^)")
+_EXTREME = re.compile(r"\\(max|min|gcd|lcm)\s*(?:\\\{|\{\s*\\\{)([^{}\\]{1,60})(?:\\\}\s*\}|\\\})")
+_INTEGRATION_CONSTANT = re.compile(r"(?<=[+])\s*(?:\\text\{\s*)?(?:const(?:ant)?|Konst(?:ante)?)(?![A-Za-z])\.?\s*\}?\s*$")
+_CIS = re.compile(
+    r"(?:\\text\{\s*cis\s*\}|\\cis(?![A-Za-z])|(?<![A-Za-z\\])cis(?![a-z]))\s*"
+    r"(\([^()]{1,40}\)|\{[^{}]{1,40}\}|\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}|-?[\d.]*(?:\\pi|\d|\\theta)(?:/\d+)?(?:\s*\^\\circ)?)"
+)
+_ROW = re.compile(r"\[\s*((?:\{?-?\d+(?:\.\d+)?\}?\s+){1,7}\{?-?\d+(?:\.\d+)?\}?)\s*\](?=\s*\^)")
+_COMMAND_OR_NAME = re.compile(r"\\[A-Za-z]+|[A-Za-z]+")
 
 
 def with_labels_alike(raw: tuple[str, str], cleaned: tuple[str, str]) -> tuple[str, str]:
@@ -161,7 +165,7 @@ def clean(text: str) -> str:
         text = _E_NOTATION.sub(r"\\times 10^{\1}", text)
     if "per" in text:
         text = _PER_CENT.sub(r"\\%", text)
-    text = respelled(_SCALE.sub(_scale, _without_separators(_trim(text))))
+    text = _respelled(_SCALE.sub(_scale, _without_separators(_trim(text))))
     return " ".join(text.split())
 
 
@@ -269,7 +273,7 @@ def _text_or_math(match: re.Match[str]) -> str:
         return content or " "
     if not re.search(r"[A-Za-z]{2}|%", content) and re.search(r"[\d(]", content):
         return f" {content} "
-    if is_plain_formula(content):
+    if _is_plain_formula(content):
         return f" {content} "
     counted = _NUMBER_THEN_WORDS.fullmatch(content)
     return f" {counted[1]} \x00{{{counted[2]}}}" if counted else f" \x00{{{content}}}"
@@ -297,3 +301,28 @@ def _trim(text: str) -> str:
 def _without_separators(text: str) -> str:
     text = _THOUSANDS.sub(lambda match: match.group(1) + match.group(2).replace(",", ""), text)
     return _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)
+
+
+def _respelled(text: str) -> str:
+    r"""Return a text that is cleaned otherwise with ``3.2 x 10^-5``, ``2 cis 60°``, ``+ const`` in the usual spelling."""
+    text = _TIMES_TEN.sub(r"\\times ", text)
+    if "[" in text:
+        text = _ROW.sub(lambda match: f"[{','.join(match[1].split())}]", text)
+    text = _EXTREME.sub(r"\\\1(\2)", text)
+    if "onst" in text and not re.search(r"(?<![A-Za-z\\])C(?![A-Za-z])", text):
+        text = _INTEGRATION_CONSTANT.sub("C", text)
+    return _CIS.sub(_polar, text) if "cis" in text else text
+
+
+def _polar(match: re.Match[str]) -> str:
+    angle = match[1].strip().removeprefix("(").removesuffix(")") if match[1].startswith("(") else match[1]
+    return rf"(\cos({angle})+i\sin({angle}))"
+
+
+def _is_plain_formula(text: str) -> bool:
+    """Return whether text is a formula with no word in it but names of functions and single letters: ``1/2 - sqrt(3)/4``."""
+    if not re.search(r"[-+*/^=(]|\d\s*\\?[A-Za-z]", text):
+        return False
+    names = _COMMAND_OR_NAME.findall(text)
+    known = all(name.startswith("\\") or len(name) == 1 or name in WORDS for name in names)
+    return known and any(len(name) > 1 for name in names) and re.search(r"(?<![A-Za-z\\])[a-zA-Z] [a-zA-Z]\b", text) is None

@@ -16,9 +16,9 @@ from itertools import islice
 from hero_rl.verifiers.math.arbitrary import constants_of
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, fast, symbols, walk
 from hero_rl.verifiers.math.findings import EQUAL, Finding
-from hero_rl.verifiers.math.numbers import written_decimal
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
+from hero_rl.verifiers.math.rounding import written_decimal
 from hero_rl.verifiers.math.sampling import rename
 from hero_rl.verifiers.math.syntax import Node, number
 from hero_rl.verifiers.math.values import constant

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise
+from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, lifted, precise
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node, counter, number, substitute, variables, walk
 
@@ -161,12 +161,8 @@ def _equal(x: Value | None, y: Value | None) -> bool:
     if isinstance(x, Fraction) and isinstance(y, Fraction):
         return x == y
     context = precise()
-    gap = _lifted(x) - _lifted(y)
-    return bool(gap == 0 or context.mag(gap) < context.mag(_lifted(x)) - _AGREES_BITS)
-
-
-def _lifted(value: Value) -> Value:
-    return precise().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+    gap = lifted(x) - lifted(y)
+    return bool(gap == 0 or context.mag(gap) < context.mag(lifted(x)) - _AGREES_BITS)
 
 
 def _value(tree: Node, at: int, names: frozenset[str], *, whole: bool = False) -> Value | None:

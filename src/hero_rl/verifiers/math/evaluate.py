@@ -56,6 +56,11 @@ def precise() -> Any:
     return digits_of(DIGITS)
 
 
+def lifted(value: Value) -> Value:
+    """Return a fraction as a number of ``precise()``; any other number as it is."""
+    return precise().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+
+
 @cache
 def fast() -> Any:
     """The context of machine numbers."""

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
-from hero_rl.verifiers.math.caseless import Caseless
 from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back, value_end
-from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
 from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
+from hero_rl.verifiers.math.words import count_words
 
 MAX_BARE_CHARS = 300
 NEAR_CHARS = 300
@@ -44,7 +43,7 @@ _RESTATED = re.compile(
     r"or simply|or,? in decimals?|=|\\approx|≈|approximately|also known as|or about)\b[\w\s,]{0,30}[$\\(\[\s]*",
     re.IGNORECASE,
 )
-_IN_CASES = Caseless(r"^[^.!?\n]*(?:\b(?:if|or|either|otherwise|case)\b|;)[^.!?\n]*$")
+_IN_CASES = re.compile(r"^[^.!?\n]*(?:\b(?:if|or|either|otherwise|case)\b|;)[^.!?\n]*$")
 _THOUGHT_END = re.compile(r"</(?:think(?:ing)?|reasoning|scratchpad)>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 _THOUGHT = re.compile(r"<(?:think(?:ing)?|reasoning|scratchpad)>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE)
 _NEXT_TURN = re.compile(r"\n(?:\#{1,4} ?)?\*{0,2}(?:Question|Problem|Q|Human|User|Exercise)\*{0,2} ?\d{0,3} ?[:.]")
@@ -61,7 +60,7 @@ _SENTENCE = re.compile(
     r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|"
     r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
 )
-_FILLER = Caseless(
+_FILLER = re.compile(
     r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|hope this|good luck|thank|equality (?:holds|"
     r"occurs)|"
     r"this (?:matches|confirms|completes|is consistent|agrees|approach|shows|demonstrates|function is|means that the|"
@@ -69,7 +68,7 @@ _FILLER = Caseless(
     r"(?:minimum|maximum|bound|value|happens|occurs)?\s?(?:is )?(?:achieved|attained|reached|when))|"
     r"we (?:can|have) (?:verif|check|confirm)|(?:that|it) is (?:the|our|my) (?:final )?answer)"
 )
-_SPOKEN = Caseless(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s")
+_SPOKEN = re.compile(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s")
 _CONCLUDED = re.compile(
     r"[,;]\s*(?:and )?(?:so|hence|thus|therefore|we get|which gives)\b(?=[^\n]*\d)|"
     r"\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|"
@@ -80,7 +79,7 @@ _LAST_LINE = re.compile(r"(?P<name>[A-Za-z])[^\n]*=[^\n]*\n\s*(?P=name)\s*=[^\n=
 """Steps of one line, ``F = ma = 12``, or of two, of which the last has the value."""
 _LINES = re.compile(r"(?:([A-Za-z])\s*=\s*[-\d./]+\s*\n\s*(?!\1)){1,5}[A-Za-z]\s*=\s*[-\d./]+")
 _MIN_CHARS = 15
-_ADVERSE = Caseless(
+_ADVERSE = re.compile(
     r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b|^\W*(?:then|now|after that|afterwards)\b"
 )
 
@@ -176,7 +175,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         if letter is None and taken_back(text[: last.start], boxed.end) < 0:
             also.append(boxed.text)
     elif boxes and len(claims) > 1 and claims[-2].source == "box" and superseded(text, *claims[-2][2:4], problem) < 0:
-        if _RESTATED.fullmatch(between) or (len(between) <= _NEAR_CHARS and _IN_CASES.search(between)):
+        if _RESTATED.fullmatch(between) or (len(between) <= _NEAR_CHARS and _IN_CASES.search(between.lower())):
             also.append(claims[-2].text)
     elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
         also.append(claims[-2].bare)
@@ -274,7 +273,7 @@ def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
     if _LINES.fullmatch(stripped):
         return _as_it_stands(", ".join(line.strip() for line in stripped.splitlines()))
     worked_out = _CHAIN.search(stripped) is not None or _LAST_LINE.search(stripped) is not None
-    if words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped) and not _CONCLUDED.search(stripped):
+    if count_words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped.lower()) and not _CONCLUDED.search(stripped):
         return _as_it_stands(stripped)
     found = last_sentence(stripped, problem)
     return found if found is not None and found.text else _as_it_stands(stripped)
@@ -291,7 +290,7 @@ def last_sentence(text: str, problem: str) -> FoundAnswer | None:
     for number, sentence in enumerate(_sentences_from_end(text)):
         if number >= _MAX_SENTENCES:
             break
-        if _FILLER.match(sentence):
+        if _FILLER.match(sentence.lower()):
             continue
         stated = stated_in(sentence, problem)
         if stated is not None and stated != UNCLEAR:
@@ -300,7 +299,7 @@ def last_sentence(text: str, problem: str) -> FoundAnswer | None:
             return _as_found(stated, rough=is_rough(sentence, stated.start, stated.end))
         unclear = unclear or stated == UNCLEAR
         if (
-            _ADVERSE.search(sentence)
+            _ADVERSE.search(sentence.lower())
             or taken_back(sentence, 0) >= 0
             or is_hedged(sentence, 0)
             or sentence.rstrip().endswith("?")

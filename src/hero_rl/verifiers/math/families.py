@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.domains import INTEGERS, WHOLE_LETTERS, Domain
-from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise
+from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, lifted, precise
 from hero_rl.verifiers.math.family_text import read_family
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, equal, unsure
 from hero_rl.verifiers.math.members import Family, Member, is_trigonometric
@@ -270,19 +270,15 @@ def _strided(member: Member, domain: Domain, stride: int, remainders: Sequence[i
 
 def _at(member: Member, step: int) -> Value:
     value = evaluate(member.tree, {member.letter: Fraction(step)} if member.letter else {}, precise())
-    if getattr(value, "imag", 0) != 0:
+    if value.imag != 0:
         raise Undefined("not real")
-    return value
-
-
-def _lifted(value: Value) -> Value:
-    return precise().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else precise().mpf(value)
+    return value.real  # of a complex number of mpmath, which has no order
 
 
 def _close(a: Value, b: Value) -> bool:
     if isinstance(a, (Fraction, int)) and isinstance(b, (Fraction, int)):
         return a == b
-    a, b = _lifted(a), _lifted(b)
+    a, b = lifted(a), lifted(b)
     return bool(abs(a - b) <= _AGREES * max(abs(a), abs(b), 1))
 
 
@@ -297,7 +293,7 @@ def _same_numbers(a: Sequence[Progression], b: Sequence[Progression], of: Family
         return "equal"
     exact = all(isinstance(one, Fraction) for one in (*ends, period))
     if not exact:
-        ends, period = [_lifted(end) for end in ends], _lifted(period)
+        ends, period = [lifted(end) for end in ends], lifted(period)
     margin = period * Fraction(17, 16) if exact else period * 1.0625
     low, high = min(ends) - margin, max(ends) + margin
     here, there = _elements(a, low, high, of), _elements(b, low, high, to)
@@ -323,13 +319,13 @@ def _common_period(periods: Sequence[Value]) -> Value | None:
         if ratio is None:
             return None
         common = Fraction(math.lcm(common.numerator, ratio.numerator), math.gcd(common.denominator, ratio.denominator))
-    return first * common if isinstance(first, Fraction) else first * _lifted(common)
+    return first * common if isinstance(first, Fraction) else first * lifted(common)
 
 
 def _ratio(a: Value, b: Value) -> Fraction | None:
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return a / b
-    quotient = _lifted(a) / _lifted(b)
+    quotient = lifted(a) / lifted(b)
     nearest = Fraction(float(quotient)).limit_denominator(2_000)
     return nearest if nearest > 0 and _close(quotient, nearest) else None
 
@@ -350,7 +346,7 @@ def _elements(parts: Sequence[Progression], low: Value, high: Value, family: Fam
             return None
         found += [one.start + k * one.period for k in (range(first, last + 1) if upward else range(last, first - 1, -1))]
     if any(not isinstance(one, Fraction) for one in found):
-        found = [_lifted(one) for one in found]
+        found = [lifted(one) for one in found]
     found = [one for one in found if _belongs(one, family)]
     found.sort()
     return [one for at, one in enumerate(found) if at == 0 or not _close(one, found[at - 1])]

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from math import lcm
 
-from hero_rl.verifiers.math.domains import Domain, as_integers, both, counted_domains, read_domains
+from hero_rl.verifiers.math.domains import INTEGERS, Domain, as_integers, both, counted_domains, read_domains
 from hero_rl.verifiers.math.evaluate import symbols
-from hero_rl.verifiers.math.members import Family, Member, every
-from hero_rl.verifiers.math.number_phrases import read_number_phrase
+from hero_rl.verifiers.math.members import HIDDEN, Family, Member, every
 from hero_rl.verifiers.math.sampling import expand_signs
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.words import TEXT, number_in_words
 
 _MAX_CHARS = 400
 _PARAMETERS = frozenset("abcdhijklmnpqrstuvNKM")
@@ -72,7 +73,7 @@ def _read(text: str) -> Family | None:
     form = _OF_THE_FORM.match(text) or _SUCH_THAT.match(text)
     if form is None:
         text = _SOLUTIONS.sub("", text)
-        worded = read_number_phrase(text)
+        worded = _phrase(text)
         return worded if worded is not None else _listed(_unbuilt(text), Family(()))
     sign = form["noun"].lower()
     low = Fraction(1) if sign.startswith("positive") else Fraction(0) if sign.startswith("non") else None
@@ -192,7 +193,7 @@ def _is_bare_domain(part: str) -> bool:
 
 def _one(part: str, label: str) -> Family | None:
     """One element of a list."""
-    worded = read_number_phrase(part)
+    worded = _phrase(part)
     if worded is not None:
         return worded
     hole = re.fullmatch(r"([A-Za-z])\s*\\ne\s*(-?\d{1,9})", part)
@@ -259,3 +260,99 @@ def _with_domain(member: Member, domains: dict[str, Domain]) -> Member:
     if member.letter in domains and member.domain is None:
         return member._replace(domain=as_integers(member.letter, domains[member.letter]))
     return member
+
+
+# ------------------------------------------------------------------------------------------- sets of integers in words
+
+_LEAD = re.compile(
+    r"^(?:(?:all|any|every|each|exactly|precisely|only|the|are|is)\s+)*(?:(?:values? of|those)\s+)?"
+    r"(?:(?:integers?|numbers?|values?)\s+)?(?:(?!a\s)([A-Za-z])\s+)?"
+    r"(?:(?:must be|can be|such that|that|is|are|for which|where|with|being)\s+)*"
+    r"(?:(?!a\s)([A-Za-z])\s+(?:is|are)\s+)?(?:(?:all|any|every|an?|the|which are)\s+)*"
+)
+_SIGN = {"positive": Domain(low=Fraction(1)), "negative": Domain(high=Fraction(-1)), "nonnegative": Domain(low=Fraction(0))}
+_INCLUDED = ("at least", "at most", r"\le", r"\ge")
+_PARITY_FIRST = re.compile(r"^(odd|even) (positive|negative|natural|non-?negative)(?= )")
+_MAX_REST = 20
+_COUNT = r"(\d{1,9}|two|three|four|five|six|seven|eight|nine|ten|twelve)"
+_PHRASE = re.compile(
+    r"(?P<sign>positive|natural|negative|non-?negative)?\s*(?P<parity>odd|even)?\s*"
+    r"(?:(?P<noun>integers?|numbers?|whole numbers?|natural numbers?)|(?P<prime>primes?(?: numbers?)?)|"
+    rf"(?P<multiple>(?:integer )?multiples? of {_COUNT}(?: (?P<either>or) {_COUNT})?)|"
+    rf"(?P<power>(?:perfect )?powers? of {_COUNT})|"
+    r"(?P<square>(?:perfect )?squares?(?: numbers?)?|square numbers?)|(?P<cube>(?:perfect )?cubes?))?"
+    rf"\s*(?P<divisible>(?:that are )?(?P<never>not )?divisible by {_COUNT}(?: (?P<joint>and|or)(?: by)? {_COUNT})?)?"
+    r"(?:\s+(?P<name>[A-Za-z]))?"
+    r"(?:\s*(?:with\s+)?(?:(?P=name)|[A-Za-z])?\s*"
+    r"(?P<bound>greater than or equal to|at least|greater than|larger than|more than|less than|at most|\\ge|\\le|>|<)"
+    r"\s*(?P<end>-?\d{1,9}))?"
+    r"(?:\s*,?\s*(?:except|excluding|other than|different from|but not|not equal to)(?: for)?"
+    r"\s+(?P<without>-?\d{1,9}(?:\s*(?:,|and|or)\s*-?\d{1,9})*))?"
+)
+
+
+def _phrase(text: str) -> Family | None:
+    """``all odd integers``, ``multiples of 2 or 3``, ``n is prime``; None for anything else."""
+    plain = " ".join(TEXT.sub(r" \1 ", text).replace("{", " ").replace("}", " ").lower().split())
+    if not re.search(r"[a-z]{3}", plain) or len(plain) > 120:
+        return None
+    lead = _LEAD.match(plain)
+    assert lead is not None
+    phrase = _PARITY_FIRST.sub(r"\2 \1", plain[lead.end() :].strip())
+    match = _PHRASE.fullmatch(phrase)
+    if match is None:
+        return None
+    label = lead[1] or lead[2] or match["name"] or ""
+    kinds = [match[kind] for kind in ("noun", "prime", "multiple", "power", "square", "cube", "divisible")]
+    if not any(kinds) and not (match["parity"] and label):
+        return None
+    members = _worded_members(match)
+    if members is None:
+        return None
+    bounds = both(_SIGN.get((match["sign"] or "").replace("-", ""), Domain()), _bound(match["bound"], match["end"]))
+    without = tuple(Fraction(one) for one in re.findall(r"-?\d+", match["without"] or ""))
+    return Family(members, label, certain=True, low=bounds.low, high=bounds.high, without=without)
+
+
+def _bound(relation: str | None, end: str) -> Domain:
+    if relation is None:
+        return Domain()
+    upper, included = relation in ("at most", r"\le", "less than", "<"), "equal" in relation or relation in _INCLUDED
+    value = Fraction(end) + (0 if included else -1 if upper else 1)
+    return Domain(high=value) if upper else Domain(low=value)
+
+
+def _worded_members(match: re.Match[str]) -> tuple[Member, ...] | None:
+    whole = "integer" in (match["noun"] or "") and match["sign"] != "natural"
+    natural = match["sign"] == "natural" or "natural" in (match["noun"] or "")
+    domain = INTEGERS if whole or match["sign"] == "negative" or (match["sign"] and not natural) else None
+    hidden = Node("sym", (), None, HIDDEN)
+    counts = [
+        _count(one) for one in re.findall(rf"\b{_COUNT}\b", match["multiple"] or match["divisible"] or match["power"] or "")
+    ]
+    kind = match["prime"] or match["multiple"] or match["power"] or match["square"] or match["cube"]
+    narrowed = match["parity"] and (match["square"] or match["cube"])
+    if 0 in counts or (match["parity"] and counts) or narrowed or (kind and match["divisible"]):
+        return None
+    if match["prime"]:
+        return None if match["parity"] == "even" else (Member(hidden, HIDDEN, Domain("P", parity=match["parity"] or "")),)
+    if match["power"]:
+        return (Member(Node("pow", (number(counts[0]), hidden)), HIDDEN, Domain("Z", Fraction(0))),) if counts[0] > 1 else None
+    if match["square"] or match["cube"]:
+        return (Member(Node("pow", (hidden, number(2 if match["square"] else 3))), HIDDEN, None),)
+    if match["never"]:
+        single = len(counts) == 1 and counts[0] <= _MAX_REST
+        return tuple(every(counts[0], number(rest), domain) for rest in range(1, counts[0])) if single else None
+    if counts:
+        counts = [lcm(*counts)] if match["joint"] == "and" else counts
+        return tuple(every(count, number(0), domain) for count in counts)
+    if match["parity"]:
+        return (every(2, number(int(match["parity"] == "odd")), domain),)
+    if natural:
+        return (every(1, number(0), Domain("Z", Fraction(0), natural=True)),)
+    return (every(1, number(0), domain),) if "integer" in (match["noun"] or "") else None
+
+
+def _count(text: str) -> int:
+    value = number_in_words(text) if text.isalpha() else Fraction(text)
+    return int(value or 0)

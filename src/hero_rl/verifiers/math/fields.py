@@ -12,9 +12,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+from hero_rl.verifiers.math.choices import options_of_field
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.findings import Finding, unsure
-from hero_rl.verifiers.math.options import options_of_field
 from hero_rl.verifiers.math.problem import Hints, Tolerance, read_problem
 from hero_rl.verifiers.math.reading import read
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from hero_rl.verifiers.math.options import options_in_question
+from hero_rl.verifiers.math.choices import options_in_question
 from hero_rl.verifiers.math.sought import asks_in_order
 
 MAX_PROBLEM_CHARS = 20_000

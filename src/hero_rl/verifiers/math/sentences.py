@@ -10,10 +10,11 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from hero_rl.verifiers.math.caseless import Caseless
 from hero_rl.verifiers.math.formulas import TOKEN, Run, formulas
+from hero_rl.verifiers.math.words import NUMBER_WORD
 
 MAX_SENTENCE_CHARS = 1_500
+_IDLE = " \t\n\r$.,;:})]\\"
 _MAX_NOUNS = 4
 
 
@@ -63,7 +64,7 @@ _ADVERBS = (
     r"clearly|going to be|seen to be|either|both|all|equals?|be|is|are|thought to be|certainly|definitely|probably|likely|"
     r"simplified to|computed to be|always|option|choice|letter|really|a|an|of|in)\b[\s:,]*)*"
 )
-_COPULA = Caseless(
+_COPULA = re.compile(
     r"(?:\b(?:is|are|was|were|be|been|equals?|equal to|becom(?:es?|ing)|gives?(?: (?:us|you))?|gave|gets?|getting|got|"
     r"obtain(?:s|ed)?|yields?|total(?:s|ing)?(?: of)?|comes? (?:out )?to|amounts? to|adds? up to|sums? to|simplif(?:y|"
     r"ies) to|"
@@ -80,7 +81,7 @@ _SUBORDINATE = re.compile(
     r"as (?=\$|\\|[A-Za-z] ?=|it|we|the)|once|to (?:achieve|make|get|reach|have|ensure|reduce|satisfy|cover))\b",
     re.IGNORECASE,
 )
-_MARKER = Caseless(
+_MARKER = re.compile(
     r"\b(?:therefore|thus|hence|so|consequently|accordingly|conclu\w+|finally|in total|altogether|in summary|in all|overall|"
     r"we (?:get|have|find|obtain|see|conclude)|as a result|which means|this (?:means|gives|shows)|it follows|total|"
     r"ultimately|"
@@ -91,7 +92,7 @@ _CONCLUDES = re.compile(
     r"(?:[,;]\s*(?:and )?|\band )(?:so|therefore|thus|hence|meaning|giving|yielding|which (?:gives|means|is|equals|yields))\b",
     re.I,
 )
-_NO_CLAIM = Caseless(
+_NO_CLAIM = re.compile(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
     r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
     r"refuse|nobody|no one|(?:cannot|can not) be that|"
@@ -104,7 +105,7 @@ _NO_CLAIM = Caseless(
     r"^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|case \d+|we (?:need to|must|should|now|"
     r"will (?:now|use|find)))\b"
 )
-_DENIED_BEFORE = Caseless(
+_DENIED_BEFORE = re.compile(
     r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
     r"(?:\bне|\bnicht|\bpas|\bnon)\s+|不是\s*|"
     r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|"
@@ -112,7 +113,7 @@ _DENIED_BEFORE = Caseless(
     r"modulo|in base|prime to|minus|negative|"
     r"except(?: for| when| if| at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
 )
-_DENIED_AFTER = Caseless(
+_DENIED_AFTER = re.compile(
     r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|\s*in (?:the|this|our) (?:list|table)\b|"
     r"[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
     r"ruled out|too)"
@@ -164,13 +165,16 @@ _VERDICT = re.compile(
     r"\b(?:statement|claim|assertion|proposition|conjecture) is (?:therefore |thus |indeed )?[*_]{0,2}(true|false)[*_.!\s]*$",
     re.IGNORECASE,
 )
-_NUMBER_WORD = re.compile(
-    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
-    r"seventeen|eighteen|"
-    r"nineteen|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:-(?:one|two|three|four|five|six|seven|eight|"
-    r"nine))?)\b",
-    re.IGNORECASE,
-)
+_NUMBER_WORD = re.compile(NUMBER_WORD, re.IGNORECASE)
+
+
+def is_idle(text: str) -> bool:
+    r"""Return whether a text has nothing but the ends of formulas and sentences.
+
+    >>> is_idle("$.  "), is_idle(r"\)."), is_idle("$ cm")
+    (True, True, False)
+    """
+    return not text.strip(_IDLE)
 
 
 def stated_at_start(text: str) -> Stated | None:
@@ -209,10 +213,8 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
         told = (another["word"] or another["more"]).lower().split()[0]
         if told not in problem.lower():
             return None
-    doubtful = _NO_CLAIM.search(_words_only(sentence, runs))
-    if (doubtful and not (none and doubtful.group()[:6].lower() in ("contra", "imposs"))) or (
-        denied and len(denied) == len(runs)
-    ):
+    doubtful = _NO_CLAIM.search(_words_only(sentence, runs).lower())
+    if (doubtful and not (none and doubtful.group()[:6] in ("contra", "imposs"))) or (denied and len(denied) == len(runs)):
         return None
     runs = [run for run in runs if run not in denied]
     if not runs:
@@ -220,7 +222,7 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
     if none:
         text = "0" if _COUNTS.search(problem) else none["none"]
         return Stated(text, text, none.start("none"), none.end())
-    return _chosen(sentence, runs, problem, marked or _MARKER.search(sentence) is not None)
+    return _chosen(sentence, runs, problem, marked or _MARKER.search(sentence.lower()) is not None)
 
 
 def _chosen(sentence: str, runs: list[Run], problem: str, concludes: bool) -> Stated | None:
@@ -309,11 +311,11 @@ def _are_two_answers(sentence: str, one: Run, other: Run) -> bool:
 
 
 def _follows_is(sentence: str, run: Run) -> bool:
-    return _COPULA.search(sentence[max(0, run.start - 120) : run.start]) is not None
+    return _COPULA.search(sentence[max(0, run.start - 120) : run.start].lower()) is not None
 
 
 def _is_denied(sentence: str, run: Run) -> bool:
-    before, after = sentence[max(0, run.start - 30) : run.start], sentence[run.end : run.end + 60]
+    before, after = sentence[max(0, run.start - 30) : run.start].lower(), sentence[run.end : run.end + 60].lower()
     return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
 
 
@@ -353,7 +355,7 @@ def _in_words(sentence: str) -> Stated | None:
         return Stated(verdict[1], verdict[1], verdict.start(1), verdict.end(1))
     for match in _NUMBER_WORD.finditer(sentence):
         rest = sentence[match.end() :]
-        before = sentence[max(0, match.start() - 120) : match.start()]
+        before = sentence[max(0, match.start() - 120) : match.start()].lower()
         if (_COPULA.search(before) or _DOES.search(before) or _COUNTED.search(before)) and not re.match(
             r"\s+(?:of|after|by|side)\b", rest
         ):

@@ -1,9 +1,13 @@
-r"""What a question asks for by name, ``Find $x+y$``, ``the area and the perimeter``; whether a label names another thing."""
+r"""What a question asks for by name, ``Find $x+y$``, ``the area and the perimeter``; what it says of remainders and commas."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+
+from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.split import relation_chain
+from hero_rl.verifiers.math.words import words_in
 
 MAX_CHARS = 2_000
 _ASKS = re.compile(
@@ -123,3 +127,75 @@ def squeezed(text: str) -> str:
 
 def _kinds(text: str) -> frozenset[int]:
     return frozenset(_CLASS[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _CLASS)
+
+
+# ------------------------------------------------------------------------------------------- remainders, decimal commas
+
+_ASKS_REMAINDER = re.compile(
+    r"\bremainder|\bresidue|\b(?:last|final|units?|ones)\b[^.?]{0,12}\bdigits?\b|\bmod|余数|末", re.IGNORECASE
+)
+_LAST_DIGITS = re.compile(r"\blast (two|three|four|2|3|4) digits|\b(?:last|units?|ones|final) digit\b", re.IGNORECASE)
+_POWERS = {"two": 100, "2": 100, "three": 1_000, "3": 1_000, "four": 10_000, "4": 10_000, "": 10}
+_MODULUS = re.compile(r"\s*\(?\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*\)?$")
+_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d+)(?![\d,])")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
+_FOREIGN_WORDS = words_in(
+    """der die das und ist wie viele eine mit von berechne bestimme le la les est combien calculer une des quelle quel el los
+    cuántos calcula cuál una por che quanti calcolare della qual quantos calcule uma"""
+)
+_FOREIGN_TASKS = words_in(
+    """calculez calculer déterminez déterminer trouvez trouver arrondir arrondissez arrondi combien résoudre résolvez berechne
+    berechnen bestimme bestimmen wieviel wieviele runde gerundet löse calcolare determinare arrotondare quanti"""
+)
+"""Words of French, German and Italian that no English question has; in Spanish many countries write points."""
+
+
+def remainder(answer: str, problem: str) -> str | None:
+    r"""Return the remainder that a cleaned congruence states; None where the question asks for no such remainder.
+
+    >>> remainder(r"7^{100} \equiv 1 \text{mod 5}", "Find the remainder when $7^{100}$ is divided by $5$.")
+    '1'
+    """
+    modulus = _MODULUS.search(answer) if r"\text{" in answer and _ASKS_REMAINDER.search(problem) else None
+    if modulus is None or not _is_modulus_of(int(modulus[1]), problem):
+        return None
+    chain = relation_chain(answer[: modulus.start()])
+    first, stated = chain.sides[0], chain.sides[-1].strip()
+    if not re.fullmatch(r"\d{1,9}", stated) or int(stated) >= int(modulus[1]):
+        return None
+    if not chain.relations:
+        return stated
+    bare, question = (re.sub(r"[\s{}]", "", text) for text in (first, clean(problem)))
+    known = bare in question or re.fullmatch("[A-Za-z]", first) is not None
+    return stated if known and set(chain.relations) <= {r"\equiv", "="} and chain.relations[-1] == r"\equiv" else None
+
+
+def _is_modulus_of(modulus: int, problem: str) -> bool:
+    """Return whether a question asks for remainders by this number."""
+    if last := _LAST_DIGITS.search(problem):
+        return _POWERS[(last[1] or "").lower()] == modulus
+    return re.search(rf"(?<![\d.^]){modulus}(?!\d|\.\d)", problem.replace(",", "")) is not None
+
+
+def with_decimal_points(reference: str, answer: str, problem: str) -> tuple[str, str] | None:
+    """Return both texts with decimal points for decimal commas; None where there are none, or nothing says that they are such.
+
+    The question's language says so, or its words; without a question a reference such as ``0,25`` does.
+    """
+    if "," not in reference and "," not in answer:
+        return None
+    if not (has_decimal_commas(problem) if problem else re.fullmatch(r"-?0,\d{2,}", reference) and "," not in answer):
+        return None
+    one, other = (
+        text if text.startswith("(") and ";" not in text else _COMMA.sub(r"\1.\2", text) for text in (reference, answer)
+    )
+    return (one, other) if (one, other) != (reference, answer) else None
+
+
+@lru_cache(maxsize=1024)
+def has_decimal_commas(problem: str) -> bool:
+    """Return whether a question is in a language that writes decimal commas, or says that it does."""
+    if "decimal comma" in problem.lower() or len(_CYRILLIC.findall(problem[:2000])) >= 10:
+        return True
+    words = re.findall(r"[^\W\d_]+", problem[:2000].lower())
+    return len(_FOREIGN_WORDS.intersection(words)) >= 3 or not _FOREIGN_TASKS.isdisjoint(words)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
 from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out
-from hero_rl.verifiers.math.doubt import words
 from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, FoundAnswer, extract_answer
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
@@ -24,6 +23,7 @@ from hero_rl.verifiers.math.literal import literal_relation, tidy
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.typed import compare_typed
+from hero_rl.verifiers.math.words import count_words
 
 _APART = re.compile(r"\}[\s$\\\])]{0,10}\n[ \t]*\n[\s$\\\[(]{0,10}\\boxed")
 _MAY_BE_ROUGH = re.compile(
@@ -144,7 +144,7 @@ def _as_stated(found: FoundAnswer, expected: str, response: object) -> str:
     """The answer with or without the nouns of its sentence: with them only where the reference has words too."""
     if found.source == "sentence" and isinstance(response, str) and _reads_alike(response, expected):
         return response
-    return found.text if not found.bare or words(expected) or r"\text" in expected else found.bare
+    return found.text if not found.bare or count_words(expected) or r"\text" in expected else found.bare
 
 
 def _reads_alike(one: str, other: str) -> bool:

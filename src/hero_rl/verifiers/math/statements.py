@@ -1,4 +1,4 @@
-r"""Statements: those that begin with quantifiers, and those in words of which one says no more than the other and the question.
+r"""Statements: with quantifiers, in words, numbered, and lists in words.
 
 "Which clock is right more often: a slow one or a stopped one?" is answered by "A stopped clock is right more often" and by
 "stopped" alike; a word that the question offers beside others, or one that it has not, has to be in both.
@@ -7,19 +7,15 @@ r"""Statements: those that begin with quantifiers, and those in words of which o
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 from hero_rl.verifiers.math.findings import EQUAL, Finding
-from hero_rl.verifiers.math.words import COMPARING, LOADED
+from hero_rl.verifiers.math.words import COMPARING, LOADED, NEGATIONS, SMALL_NUMBERS, TEXT, singular, words_in
 
 MAX_CHARS = 200
 MAX_PROBLEM_CHARS = 2_000
-
-
-def words_in(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
-
+MAX_WORDS = 60
 
 _QUANTIFIER = re.compile(
     r"\\(?:forall|exists)(?![A-Za-z])|\b(?:for (?:all|every|each|any)|(?:there )?(?:exists?|is|are)(?: an?| some)?)\b",
@@ -32,9 +28,6 @@ _STARTS = re.compile(
 _SUCH_THAT = re.compile(
     r"\b(?:such that|with|we have|it holds that|so that|satisfying|s\.?t\.?)(?![a-z])|[,:;]|\\mid(?![A-Za-z])|\\quad"
 )
-_DRESSING = re.compile(r"\\text\s*\{([^{}]*)\}")
-_SET = re.compile(r"(?<=\\in)([RNZQC])(?![A-Za-z])")
-
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _NAME = re.compile(r"(?<![.?!:] )(?<!^)\b([A-Z][a-z]{2,})\b")
 _FUNCTION_WORDS = words_in(
@@ -42,8 +35,21 @@ _FUNCTION_WORDS = words_in(
     in on of at to for by from with as which who whom whose what when where how one ones so"""
 )
 _OFFERED = re.compile(r"([^.?!:;()]{1,120}?),?\s+or\s+([^.?!;()]{1,120})")
-_UNLIKE = LOADED | COMPARING - frozenset(("more", "less", "most", "least", "over", "out", "up", "down", "at", "point"))
-_HARMLESS = frozenset(("was", "were", "would", "will"))
+_UNLIKE = (LOADED | COMPARING - words_in("more less most least over out up down at point")) - words_in("was were would will")
+_WINS = dict.fromkeys(("wins", "winning", "winner"), "win")
+_SILENT = words_in("a an the is are was were be it its that this there will would so does do did has have and")
+_ONE_FORM = {
+    "converges": "convergent", "converge": "convergent", "converging": "convergent", "diverges": "divergent",
+    "diverge": "divergent", "diverging": "divergent", "increases": "increasing", "decreases": "decreasing",
+}  # fmt: skip
+_OPPOSITES = {"convergent": "divergent", "divergent": "convergent"}
+_SUBJECTS = words_in("serie sequence integral function relation system statement condition answer limit equation graph curve")
+"""What a short statement is about: the question says it, and one of two statements may leave it out."""
+_WORD_OR_SIGN = re.compile(r"\\[A-Za-z]+|[^\W\d_]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[^\s\w.,;:\"“”?]|_")
+_ORDER = re.compile(
+    r"\b(?:order|first|second|third|last|before|after|respectively|rank|win\w*|then|steps?|sequence|correspond\w*|each|match\w*)\b",
+    re.IGNORECASE,
+)
 
 
 def compare_quantified(reference: str, answer: str) -> Finding | None:
@@ -58,11 +64,56 @@ def compare_quantified(reference: str, answer: str) -> Finding | None:
 
 
 def _in_signs(text: str) -> str:
-    plain = _DRESSING.sub(r" \1 ", text)
+    plain = TEXT.sub(r" \1 ", text)
     plain = _QUANTIFIER.sub(lambda found: r"\forall " if re.match(r"\\forall|for", found.group(), re.I) else r"\exists ", plain)
     plain = re.sub(r"\\mathbb\s*\{?\s*([RNZQC])\s*\}?", r"\1", _SUCH_THAT.sub(" ", plain))
     plain = re.sub(r"\b(?:real numbers?|integers?|numbers?)\b", " ", plain)
     return re.sub(r"[\s$.()]", "", plain.replace(r"\geq", r"\ge").replace(r"\leq", r"\le"))
+
+
+def same_statement(reference: str, answer: str) -> bool:
+    r"""Return whether two texts say the same in the same words: articles apart, each word, number, sign and operator counts.
+
+    >>> same_statement("The series converges", r"\text{convergent}"), same_statement("at most n-1", "at most n+1")
+    (True, False)
+    """
+    expected, given = _statement(reference), _statement(answer)
+    if expected == given:
+        return bool(expected)
+    here, there = (tuple(word for word in words if word not in _SUBJECTS) for words in (expected, given))
+    return bool(here) and here == there and (len(here) == len(expected) or len(there) == len(given))
+
+
+def same_list(reference: str, answer: str, problem: str) -> bool:
+    """Return whether two texts list the same things in words, where nothing in the question speaks of an order.
+
+    >>> same_list("red, blue", "blue and red", "Which colours?"), same_list("Ann, Ben", "Ben, Ann", "Who was first, who last?")
+    (True, False)
+    """
+    here, there = _listed(reference), _listed(answer)
+    return len(here) > 1 and here == there and bool(problem) and not _ORDER.search(problem)
+
+
+def _listed(text: str) -> frozenset[tuple[str, ...]]:
+    """Return the things that a text lists; none where something in it is no plain word."""
+    parts = [_statement(part) for part in re.split(r",|;|\band\b", TEXT.sub(r" \1 ", text)) if part.strip(" .")]
+    plain = all(part and all(word.isalpha() and len(word) > 1 and word not in LOADED for word in part) for part in parts)
+    return frozenset(parts) if plain else frozenset()
+
+
+def _statement(text: str) -> tuple[str, ...]:
+    plain = TEXT.sub(r" \1 ", text).replace("’", "'")
+    found = _WORD_OR_SIGN.findall(re.sub(r"^\s*A (?=[a-z]{4,}(?<!s)\b)", "", plain))
+    if len(found) > MAX_WORDS:
+        return ()
+    kept = 2 if re.search(r"[_^]\{?\d", plain) else 1  # in SO_4 the case of a letter tells elements apart
+    words = [word if len(word) <= kept or word.startswith("\\") else word.lower() for word in found]
+    words = [NEGATIONS.get(word) or _ONE_FORM.get(word) or str(SMALL_NUMBERS.get(word, word)) for word in words]
+    words = [singular(word) for word in words if word not in _SILENT]
+    for at in range(len(words) - 1, 0, -1):
+        if words[at - 1] == "not" and words[at] in _OPPOSITES:
+            words[at - 1 : at + 1] = [_OPPOSITES[words[at]]]
+    return tuple(words)
 
 
 def says_no_more(reference: str, answer: str, problem: str) -> bool:
@@ -74,40 +125,39 @@ def says_no_more(reference: str, answer: str, problem: str) -> bool:
     >>> says_no_more("A stopped clock is right more often", "clock", question)
     False
     """
-    expected, given = _content(reference), _content(answer)
-    if expected is None or given is None or not expected or not given:
+    expected, given = (_stems(_plain(text)) for text in (reference, answer))
+    shorter, longer = sorted((frozenset(expected), frozenset(given)), key=len)
+    if not shorter or not shorter <= longer:
         return False
-    shorter, longer = (expected, given) if len(expected) <= len(given) else (given, expected)
-    rest = longer - shorter
+    rest, asked = longer - shorter, _asked(problem)
+    if not rest <= asked or not rest.isdisjoint(_UNLIKE):
+        return False
     if not shorter.isdisjoint(("yes", "no")) and not rest.isdisjoint(("true", "correct", "right", "false", "wrong")):
         return False
-    if not shorter <= longer or not rest <= _words_of(problem) or not rest.isdisjoint(_UNLIKE - _HARMLESS):
-        return False
     if not rest:
-        return _order(reference) == _order(answer)
+        return expected == given
     offered = _offered(problem)
     if offered:
         chosen = [{at for at, words in enumerate(offered) if words & text} for text in (shorter, longer)]
         return len(chosen[0]) == 1 and chosen[0] == chosen[1]
-    return not shorter <= _words_of(problem)
+    return not shorter <= asked
 
 
-def _content(text: str) -> frozenset[str] | None:
-    """Return the words of a text that say something; None where it has anything else."""
-    plain = _DRESSING.sub(r" \1 ", text).replace("’", "'")
-    if len(plain) > MAX_CHARS or not plain.isascii() or re.search(r"[\d\\$=<>^+*/(){}\[\]-]", plain):
-        return None
-    words = [_stem(word) for word in _WORD.findall(plain.lower()) if word not in _FUNCTION_WORDS]
-    return frozenset(words)
+def _plain(text: str) -> str:
+    """Return a short text of nothing but words, in lower case; "" for any other text."""
+    plain = TEXT.sub(r" \1 ", text).replace("’", "'")
+    odd = len(plain) > MAX_CHARS or not plain.isascii() or re.search(r"[\d\\$=<>^+*/(){}\[\]-]", plain)
+    return "" if odd else plain.lower()
 
 
-def _order(text: str) -> list[str]:
-    return [_stem(word) for word in _WORD.findall(_DRESSING.sub(r" \1 ", text).lower()) if word not in _FUNCTION_WORDS]
+def _stems(text: str, silent: Collection[str] = _FUNCTION_WORDS) -> list[str]:
+    """Return the words of a text that say something, in the singular."""
+    return [_WINS.get(word) or singular(word) for word in _WORD.findall(text) if word not in silent]
 
 
 @lru_cache(maxsize=512)
-def _words_of(problem: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in _WORD.findall(problem[-MAX_PROBLEM_CHARS:].lower()))
+def _asked(problem: str) -> frozenset[str]:
+    return frozenset(_stems(problem[-MAX_PROBLEM_CHARS:].lower(), ()))
 
 
 @lru_cache(maxsize=512)
@@ -117,17 +167,8 @@ def _offered(problem: str) -> tuple[frozenset[str], ...]:
     question = text[max(text.rfind(". ", 0, -1), text.rfind(": ", 0, -1), -1) + 1 :]
     found = _OFFERED.search(question)
     if found is not None:
-        parts = [*found[1].split(","), found[2]]
-        words = [
-            frozenset(_stem(word) for word in _WORD.findall(part.lower()) if word not in _FUNCTION_WORDS) for part in parts
-        ]
+        words = [frozenset(_stems(part.lower())) for part in (*found[1].split(","), found[2])]
         own = [part - frozenset().union(*(other for other in words if other is not part)) for part in words]
         return tuple(part for part in own if part)
     names = dict.fromkeys(name.lower() for name in _NAME.findall(text))
-    return tuple(frozenset((_stem(name),)) for name in names) if re.search(r"\bwho\b|\bwhom\b|\bwhose\b", text.lower()) else ()
-
-
-def _stem(word: str) -> str:
-    if word in ("wins", "winning", "winner"):
-        return "win"
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return tuple(frozenset(_stems(name, ())) for name in names) if re.search(r"\bwho(?:m|se)?\b", text.lower()) else ()

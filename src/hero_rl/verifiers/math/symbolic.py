@@ -10,7 +10,8 @@ import re
 from typing import Any, Literal, TypeAlias
 
 from hero_rl.verifiers.math.discriminate import decoys_of_text
-from hero_rl.verifiers.math.doubt import carries_unit, is_prose, may_be_one_number
+from hero_rl.verifiers.math.rounding import may_be_one_number
+from hero_rl.verifiers.math.words import count_words
 
 Finding: TypeAlias = Literal[
     "equal",
@@ -40,6 +41,11 @@ _LIMIT = re.compile(r"\\lim\s*_\s*\{[^{}]*\}")
 _FOREIGN = re.compile(r"[|#&;$\[\]\"?@~]|\^\s*\{?\s*\*|\\to(?![A-Za-z])")
 _DIFFERENTIAL = re.compile(r"\bd([a-z])\b")
 _LETTER = re.compile(r"[A-Za-z]")
+_NUMERIC = re.compile(
+    r"\\(?:[dtc]?frac|sqrt|pi|cdot|times|div|left|right|ln|log|exp|sin|cos|tan|pm|mp|displaystyle)(?![A-Za-z])|\\[,;:! ()\[\]]"
+    r"|(?<![A-Za-z])[ei](?![A-Za-z])|π"
+)
+_UNIT = re.compile(r"[^\W\d_]|[%°$€£¥′″]")
 _MARKED_AS_MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\fbox")
 
 
@@ -140,6 +146,17 @@ def _differs_relatively(reference: str, answer: str, expected: Any, given: Any) 
     if a is None or b is None or a == b:
         return False
     return a == 0 or b == 0 or abs(complex(a / b) - 1) > _ROUNDING
+
+
+def carries_unit(text: str) -> bool:
+    """Return whether a number's source has anything beside the number: letters, a percent, degree or currency sign."""
+    return _UNIT.search(_NUMERIC.sub("", text.strip().strip("$"))) is not None
+
+
+def is_prose(text: str) -> bool:
+    """Return whether a text is words rather than mathematics: a parser would read its letters as a product of variables."""
+    count = count_words(text)
+    return count >= 2 or (count == 1 and not re.search(r"[\d\\=<>^+*/]", text))
 
 
 def _number(expression: Any) -> Any:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from hero_rl.verifiers.math.bases import compare_numerals
 from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.commas import with_decimal_points
 from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, is_to_work_out
 from hero_rl.verifiers.math.discriminate import are_one_number, decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
@@ -21,6 +19,7 @@ from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different
 from hero_rl.verifiers.math.intervals import Region, compare_regions, has_symbolic_ends, whole_ends
 from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed, with_constant_renamed
 from hero_rl.verifiers.math.matrices import multiple_of_identity
+from hero_rl.verifiers.math.numerals import compare_numerals
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
 from hero_rl.verifiers.math.problem import Hints, integer_letters
@@ -28,14 +27,14 @@ from hero_rl.verifiers.math.quantities import with_asked_unit
 from hero_rl.verifiers.math.ratios import compare_ratios
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_letters, read_region, region_letters
-from hero_rl.verifiers.math.remainders import remainder
 from hero_rl.verifiers.math.sequences import all_of, compare_sequences
+from hero_rl.verifiers.math.sought import remainder, with_decimal_points
 from hero_rl.verifiers.math.split import relation_chain, split_list
-from hero_rl.verifiers.math.statements import compare_quantified, says_no_more
+from hero_rl.verifiers.math.statements import compare_quantified, same_list, same_statement, says_no_more
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_list, same_statement, same_word
+from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_word
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TO_WORK_OUT = re.compile(r"[-+*^=!(]|\\(?!frac\{\d+\}\{\d+\}$)[a-z]|(?<=\d)/(?=\d+\D)")

@@ -9,11 +9,18 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from hero_rl.verifiers.math.arbitrary import same_family
-from hero_rl.verifiers.math.doubt import CLOSE
 from hero_rl.verifiers.math.evaluate import DIGITS, Undefined, Value, precise, symbols, walk
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
-from hero_rl.verifiers.math.numbers import MIN_DIGITS, Decimal, is_coarse_rounding, is_rounding, rounds_to_step, written_decimal
 from hero_rl.verifiers.math.problem import Hints, Tolerance
+from hero_rl.verifiers.math.rounding import (
+    CLOSE,
+    MIN_DIGITS,
+    Decimal,
+    is_coarse_rounding,
+    is_rounding,
+    rounds_to_step,
+    written_decimal,
+)
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, measured, rename, substitute
 from hero_rl.verifiers.math.syntax import Node, parse
 

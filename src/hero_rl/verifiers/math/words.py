@@ -1,4 +1,4 @@
-"""Answers in words: yes and no, none and infinitely many, number words and ordinals, and other text."""
+"""Answers in words: yes and no, none and infinitely many, number words and ordinals; what may stand around an answer."""
 
 from __future__ import annotations
 
@@ -6,63 +6,53 @@ import re
 from fractions import Fraction
 
 
-def _words(text: str) -> frozenset[str]:
+def words_in(text: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
-_TEXT = re.compile(r"\\text\{([^{}]*)\}")
-_SAME: dict[str, tuple[str, ...]] = {
-    "yes": ("yes", "true", "it is true", "correct", "是", "是的", "对", "正确", "да", "oui", "ja", "sí"),
-    "no": ("no", "false", "it is false", "not true", "否", "不是", "不对", "错误", "不正确", "нет", "non", "nein"),
-    "none": (
-        "none", "no solution", "no solutions", "no real solution", "no real solutions", "there are no solutions",
-        "there is no solution",
-        "no integer solutions", "no such numbers", "no such number", "no such integers", "no such integer", "no answer exists",
-        "no such function", "no such functions", "no such functions exist", "no such function exists", "empty set",
-        "the empty set",
-        r"\emptyset", r"\{\}", r"\{ \}", "does not exist", "doesn't exist", "dne", "do not exist", "none exist",
-        "no solutions exist",
-        "no such integers exist", "no such numbers exist", "there are none", "not exist", "no such n", "no such n exist",
-        "no real roots", "impossible", "not possible", "it is impossible", "it is not possible", "inconsistent",
-        "无解", "不存在", "无实数解", "无实根", "нет решений", "keine lösung", "aucune solution", "sin solución",
-    ),
-    "sufficient and necessary": (
-        "necessary and sufficient", "sufficient and necessary", "necessary and sufficient condition",
-        "a necessary and sufficient condition", "sufficient and necessary condition", "充要条件", "充分必要条件", "充要",
-        "充分且必要条件",
-    ),
-    "sufficient only": (
-        "sufficient but not necessary", "sufficient but not necessary condition", "a sufficient but not necessary condition",
-        "a sufficient but not a necessary condition", "sufficient and not necessary", "充分不必要条件", "充分而不必要条件",
-        "充分非必要条件", "充分不必要",
-    ),
-    "necessary only": (
-        "necessary but not sufficient", "necessary but not sufficient condition", "a necessary but not sufficient condition",
-        "a necessary but not a sufficient condition", "necessary and not sufficient", "必要不充分条件", "必要而不充分条件",
-        "必要非充分条件", "必要不充分",
-    ),
-    "neither sufficient nor necessary": (
-        "neither sufficient nor necessary", "neither necessary nor sufficient",
-        "neither a sufficient nor a necessary condition",
-        "neither sufficient nor necessary condition", "既不充分也不必要条件", "既非充分也非必要条件",
-    ),
-    "undefined": ("undefined", "not defined", "indeterminate"),
-    "infinitely many": ("infinitely many", "infinite", "infinitely many solutions", "infinite solutions",
-    "there are infinitely many", "无穷多", "无数", "无穷多个", "无数个"),
-    "neither": ("neither", "neither even nor odd", "neither odd nor even", "neither function"),
-    "even": ("even", "even function", "an even function", "even number", "even numbers", "偶函数", "偶数"),
-    "odd": ("odd", "odd function", "an odd function", "odd number", "odd numbers", "奇函数", "奇数"),
-}  # fmt: skip
-_CLOSED_CLASSES = (
-    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"],
-)
-_SAME.update({word: (word,) for words in _CLOSED_CLASSES for word in words})
+TEXT = re.compile(r"\\text\{([^{}]*)\}")
+_PHRASES = {
+    "yes": "yes|true|it is true|correct|是|是的|对|正确|да|oui|ja|sí",
+    "no": "no|false|it is false|not true|否|不是|不对|错误|不正确|нет|non|nein",
+    "none": r"none|empty set|the empty set|\emptyset|\{\}|\{ \}|does not exist|doesn't exist|dne|do not exist|none exist|"
+    "there are none|not exist|impossible|not possible|it is impossible|it is not possible|inconsistent|无解|不存在|"
+    "无实数解|无实根|нет решений|keine lösung|aucune solution|sin solución",
+    "sufficient and necessary": "necessary and sufficient|sufficient and necessary|充要条件|充分必要条件|充要|充分且必要条件",
+    "sufficient only": "sufficient but not necessary|sufficient but not a necessary|sufficient and not necessary|"
+    "充分不必要条件|充分而不必要条件|充分非必要条件|充分不必要",
+    "necessary only": "necessary but not sufficient|necessary but not a sufficient|necessary and not sufficient|必要不充分条件|"
+    "必要而不充分条件|必要非充分条件|必要不充分",
+    "neither sufficient nor necessary": "neither sufficient nor necessary|neither necessary nor sufficient|"
+    "neither a sufficient nor a necessary|既不充分也不必要条件|既非充分也非必要条件",
+    "undefined": "undefined|not defined|indeterminate",
+    "infinitely many": "infinite|infinite solutions|无穷多|无数|无穷多个|无数个",
+    "neither": "neither|neither even nor odd|neither odd nor even",
+    "even": "even|偶函数|偶数",
+    "odd": "odd|奇函数|奇数",
+}
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_CANONICAL = {phrase: name for name, phrases in _PHRASES.items() for phrase in phrases.split("|")}
+_CANONICAL |= {word: word for word in DAYS + MONTHS}
+_KIND = re.compile(r"(?:an? )?(.+?)(?: (?:condition|function|numbers?))?")
 EXCLUSIVE: tuple[frozenset[str], ...] = (
     frozenset(("yes", "no")),
     frozenset(("sufficient and necessary", "sufficient only", "necessary only", "neither sufficient nor necessary")),
-    frozenset(("even", "odd", "neither")),
-    *(frozenset(words) for words in _CLOSED_CLASSES),
+    frozenset(("even", "odd", "neither")), frozenset(DAYS), frozenset(MONTHS),
 )  # fmt: skip
 """Words of which at most one is true."""
 _NO_SUCH = re.compile(
@@ -72,45 +62,31 @@ _NO_SUCH = re.compile(
     r"(?: (?:is|are))? inconsistent"
 )
 _ENDLESS = re.compile(r"(?:there (?:is|are|exist) )?(?:infinitely many|an infinite number of)(?: \w+){0,3}")
-_CANONICAL = {spelling: name for name, spellings in _SAME.items() for spelling in spellings}
-_UNITS = {word: value for value, word in enumerate(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])}  # fmt: skip
-_TENS = {
-    word: 10 * value
-    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
-}
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+_TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+NUMBER_WORD = rf"(?:zero|{_ONES}|{_TEENS}|(?:{_TENS})(?:-(?:{_ONES}))?)\b"
+SMALL_NUMBERS = {word: value for value, word in enumerate(f"zero|{_ONES}|{_TEENS}".split("|"))}
+_ROUND_NUMBERS = {word: 10 * value for value, word in enumerate(_TENS.split("|"), 2)}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_ORDINALS = {
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
-    "tenth": 10,
-    "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14, "fifteenth": 15, "sixteenth": 16, "seventeenth": 17,
-    "eighteenth": 18, "nineteenth": 19, "twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100,
-}  # fmt: skip
+_ORDINALS = (
+    {f"{word}th": value for word, value in SMALL_NUMBERS.items() if value > 3}
+    | {f"{word[:-1]}ieth": value for word, value in _ROUND_NUMBERS.items()}
+    | {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12, "hundredth": 100}
+)
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4}
 _DIGIT_ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^?\{?\s*(?:st|nd|rd|th)(?![a-z])\s*\}?)\s*(.*)")
 _CHINESE_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
-_SILENT = _words("a an the is are was were be it its that this there will would so does do did has have and")
-_NEGATIONS: dict[str, str] = dict.fromkeys(
-    ("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not"
-)
-_ONE_FORM = {
-    "converges": "convergent", "converge": "convergent", "converging": "convergent", "diverges": "divergent",
-    "diverge": "divergent", "diverging": "divergent", "false": "false", "increases": "increasing", "decreases": "decreasing",
-}  # fmt: skip
-_OPPOSITES = {"convergent": "divergent", "divergent": "convergent"}
-_SUBJECTS = _words("series sequence integral function relation system statement condition answer limit equation graph curve")
-"""What a short statement is about: the question says it, and one of two statements may leave it out."""
-_WORD_OR_SIGN = re.compile(r"\\[A-Za-z]+|[^\W\d_]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[^\s\w.,;:\"“”?]|_")
+NEGATIONS = dict.fromkeys(("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not")
 _SPOKEN_FIRST = re.compile(r"\W*(?:yes|no)\s*(?:[,.;:!—–-]|\b(?:because|since|it|they)\b)", re.IGNORECASE)
-_TAKES_BACK = _words("yes no but only unless if except maybe however doubt")
-_DENIES = _words(
+_TAKES_BACK = words_in("yes no but only unless if except maybe however doubt")
+_DENIES = words_in(
     """not never none neither nor cannot without false untrue incorrect wrong impossible invalid fails fail contradiction
     undecidable unknown unlikely"""
 )
-_AFFIRMS = _words("true correct right possible valid indeed holds always")
-_SAYS_NO_MORE = _words(
+_AFFIRMS = words_in("true correct right possible valid indeed holds always")
+_SAYS_NO_MORE = words_in(
     """no none not do does doesn't exist exists such there is are solution solutions root roots answer answers value values
     possible real for here the an any valid set empty infinitely infinite many number of them"""
 )
@@ -118,8 +94,8 @@ _SAYS_NO_MORE = _words(
 _INTEGERS = re.compile(r"\bintegers?\b|\bintegral\b|\bwhole\b|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]", re.IGNORECASE)
 _COMPLEX = re.compile(r"\bcomplex\b|\bimaginary\b|mathbb\s*\{?C", re.IGNORECASE)
 _LIMIT = re.compile(r"\blimits?\b|\\lim|\bderivative|\bdifferentiable", re.IGNORECASE)
-_ANY_NUMBER = _words("a an the any all every each must be is are it n number numbers integer integers function")
-LOADED = _words(
+_ANY_NUMBER = words_in("a an the any all every each must be is are it n number numbers integer integers function")
+LOADED = words_in(
     """not no never none nor neither without except wrong incorrect false untrue isn't ain't invalid fake minus plus times
     negative opposite inverse reciprocal half halves third fourth fifth sixth seventh eighth ninth tenth quarter hundredth
     thousandth squared cubed cube root double twice triple thrice doubled factorial mod modulo base power percent percentage
@@ -129,7 +105,7 @@ LOADED = _words(
     was were should would could"""
 )
 """Words that change a number beside them, or take it back: never left out."""
-COMPARING = _words(
+COMPARING = words_in(
     """more less fewer least most than over under above below up down out square point pair greater larger smaller
     before after ago later earlier older younger at bigger"""
 )
@@ -150,18 +126,14 @@ _ANOTHER_VALUE = re.compile(
     r"(?: of .*)? (?:is|are|equals)"
 )
 _CHINESE_LEAD_IN = re.compile(r"^(?:所以|因此|故|即)?(?:最终|最后)?(?:的)?(?:答案|结果|答)\s*(?:是|为|[:：])\s*")
-MAX_WORDS = 60
-
-
-_ORDER = re.compile(
-    r"\b(?:order|first|second|third|last|before|after|respectively|rank|win\w*|then|steps?|sequence|correspond\w*|each|match\w*)\b",
-    re.IGNORECASE,
-)
+_FUNCTIONS = words_in("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp max min gcd lcm mod det")
+_BARE_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
+_MARKED_WORDS = re.compile(r"\\(?:begin|end|text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*\{[^{}]*\}")
 
 
 def plain_words(text: str) -> str:
     r"""The text in lower case, without ``\text``, punctuation and quotation marks."""
-    text = _TEXT.sub(r" \1 ", text)
+    text = TEXT.sub(r" \1 ", text)
     return " ".join(re.sub(r"[\"“”`*]|[.,;:!?](?=\s|$)", " ", text).lower().split())
 
 
@@ -172,7 +144,11 @@ def known_word(text: str) -> str | None:
         return _CANONICAL[plain]
     if _ENDLESS.fullmatch(plain):
         return "infinitely many"
-    return "none" if _NO_SUCH.fullmatch(plain) else None
+    if _NO_SUCH.fullmatch(plain):
+        return "none"
+    noun = _KIND.fullmatch(plain)
+    name = _CANONICAL.get(noun[1]) if noun else None
+    return name if any(name in names for names in EXCLUSIVE[1:3]) else None
 
 
 def same_word(reference: str, answer: str, problem: str) -> bool:
@@ -196,7 +172,7 @@ def _is_said(word: str, problem: str, such: bool) -> bool:
     """Return whether a word of a phrase names what the question asks for; ``such`` refers to it."""
     if word.startswith("integer"):
         return such or _INTEGERS.search(problem) is not None
-    stem = _plural(word)
+    stem = singular(word)
     if stem in ("number", "function", "triple", "pair", "triangle", "arrangement", "constraint", "condition", "equation",
                 "system", "inconsistent", "impossible", "dne", "n", "it", "k", "x"):  # fmt: skip
         return True
@@ -211,8 +187,8 @@ def keyword_of(text: str) -> str | None:
     """
     words = plain_words(text).split()
     if words and words[0] in ("yes", "no"):
-        plain = _SPOKEN_FIRST.match(_TEXT.sub(r" \1 ", text)) is not None or len(words) == 1
-        rest = [_NEGATIONS.get(word, word) for word in words[1:]]
+        plain = _SPOKEN_FIRST.match(TEXT.sub(r" \1 ", text)) is not None or len(words) == 1
+        rest = [NEGATIONS.get(word, word) for word in words[1:]]
         return words[0] if plain and _TAKES_BACK.isdisjoint(rest) and not _is_contrary(words[0], rest) else None
     if len(words) > 2 and words[-3].startswith("number") and words[-2] == "of":
         words = words[:-2]
@@ -272,8 +248,8 @@ def _cardinal(words: list[str]) -> int | None:
     total, current, seen = 0, 0, False
     for index, word in enumerate(words):
         last = index == len(words) - 1
-        if word in _UNITS or word in _TENS:
-            current += _UNITS.get(word, _TENS.get(word, 0))
+        if word in SMALL_NUMBERS or word in _ROUND_NUMBERS:
+            current += SMALL_NUMBERS.get(word, _ROUND_NUMBERS.get(word, 0))
         elif last and word in _ORDINALS:
             current = current * 100 if word == "hundredth" and current else current + _ORDINALS[word]
         elif word == "hundred" and current:
@@ -286,55 +262,14 @@ def _cardinal(words: list[str]) -> int | None:
     return total + current if seen else None
 
 
-def same_statement(reference: str, answer: str) -> bool:
-    r"""Whether two texts say the same in the same words: articles apart, each word, number, sign and operator counts.
-
-    >>> same_statement("The series converges", r"\text{convergent}"), same_statement("at most n-1", "at most n+1")
-    (True, False)
-    """
-    expected, given = _statement(reference), _statement(answer)
-    if expected == given:
-        return bool(expected)
-    here, there = (tuple(word for word in words if word not in _SUBJECTS) for words in (expected, given))
-    return bool(here) and here == there and (len(here) == len(expected) or len(there) == len(given))
+def singular(word: str) -> str:
+    """Return a word without its plural ``s``."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
-def same_list(reference: str, answer: str, problem: str) -> bool:
-    """Return whether two texts list the same things in words, where nothing in the question speaks of an order.
-
-    >>> same_list("red, blue", "blue and red", "Which colours?"), same_list("Ann, Ben", "Ben, Ann", "Who was first, who last?")
-    (True, False)
-    """
-    here, there = _listed(reference), _listed(answer)
-    return len(here) > 1 and here == there and bool(problem) and not _ORDER.search(problem)
-
-
-def _listed(text: str) -> frozenset[tuple[str, ...]]:
-    """Return the things that a text lists; none where something in it is no plain word."""
-    parts = [_statement(part) for part in re.split(r",|;|\band\b", _TEXT.sub(r" \1 ", text)) if part.strip(" .")]
-    plain = all(part and all(word.isalpha() and len(word) > 1 and word not in LOADED for word in part) for part in parts)
-    return frozenset(parts) if plain else frozenset()
-
-
-def _statement(text: str) -> tuple[str, ...]:
-    plain = _TEXT.sub(r" \1 ", text).replace("’", "'")
-    plain = re.sub(r"^\s*A (?=[a-z]{4,}(?<!s)\b)", "", plain)
-    found = _WORD_OR_SIGN.findall(plain)
-    if len(found) > MAX_WORDS:
-        return ()
-    formula = re.search(r"[_^]\{?\d", plain) is not None  # in SO_4 the case of a letter tells elements apart
-    kept = 2 if formula else 1
-    words = [word if len(word) <= kept or word.startswith("\\") else word.lower() for word in found]
-    words = [_NEGATIONS.get(word) or _ONE_FORM.get(word) or (str(_UNITS[word]) if word in _UNITS else word) for word in words]
-    words = [_plural(word) for word in words if word not in _SILENT]
-    for at in range(len(words) - 1, 0, -1):
-        if words[at - 1] == "not" and words[at] in _OPPOSITES:
-            words[at - 1 : at + 1] = [_OPPOSITES[words[at]]]
-    return tuple(words)
-
-
-def _plural(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "ies")) else word
+def count_words(text: str) -> int:
+    r"""Return how many bare words of a language a text has; functions, environments and ``\text{...}`` are none."""
+    return sum(word.lower() not in _FUNCTIONS for word in _BARE_WORD.findall(_MARKED_WORDS.sub(" ", text)))
 
 
 def without_lead_in(text: str) -> str:
