@@ -12,10 +12,9 @@ _MAX_LAYERS = 3
 _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BOX_NAMES = (r"\boxed", r"\fbox", r"\framebox")
 _ANY_BOX = re.compile(
-    r"(?P<open>\\(?:boxed|fbox|framebox)\s*(?:\[[^\[\]{}]{0,20}\]\s*){0,2}\{)"
-    r"|\\(?:boxed|fbox)\s*(?P<bare>-?\d+(?:[.,/]\d+)*\s?%?|\\frac\s*(?:\d\s*\d|\{\d+\}\s*\{\d+\})|\\(?:pi|infty)|"
-    r"[A-Za-z](?![A-Za-z]))"
-    r"|\\.|[{}]",
+    r"(?P<open>\\(?:boxed|fbox|framebox)\s*(?:\[[^\[\]{}]{0,20}\]\s*){0,2}\{)|\\(?:boxed|"
+    r"fbox)\s*(?P<bare>-?\d+(?:[.,/]\d+)*\s?%?|\\frac\s*(?:\d\s*\d|\{\d+\}\s*\{\d+\})|\\(?:pi|infty)|[A-Za-z](?![A-Za-z]))|\\.|"
+    r"[{}]",
     re.DOTALL,
 )
 

@@ -1,39 +1,68 @@
-r"""Functions and what they are applied to: ``\sin 2x``, ``\log_2(x)``, ``\max\{a, b\}``, lists with dots."""
+r"""Functions and notations of counting: ``\sin 2x``, ``\log_2(x)``, ``\max\{a, b\}``, ``n!``, ``C_n^k``, sums and products."""
 
 from __future__ import annotations
 
-from hero_rl.verifiers.math.counting import Counting, as_sequences
+from collections import defaultdict
+from collections.abc import Callable
+from fractions import Fraction
+
+from hero_rl.verifiers.math.cursor import Cursor
 from hero_rl.verifiers.math.ellipsis import fold_dots, is_dots
 from hero_rl.verifiers.math.notation import INVERSE, OF_SEVERAL, function_name
-from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.tree import Node, number
+from hero_rl.verifiers.math.numerals import literal
+from hero_rl.verifiers.math.tokens import Token, Unreadable
+from hero_rl.verifiers.math.tree import Node, counter, number, substitute, variables, walk
 
 PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
+_CHOICES = {"C": "binom", "P": "perm", "A": "perm"}
+_SIZES = frozenset("nmNM")
+_PARTS = frozenset("kmrjipl")
 
 
 def is_multiplied(sign: str | None) -> bool:
-    """Whether a sign means a product."""
+    """Return whether a sign means a product."""
     return sign in ("*", r"\cdot", r"\times", r"\ast")
 
 
 def is_divided(sign: str | None) -> bool:
-    """Whether a sign means a quotient."""
+    """Return whether a sign means a quotient."""
     return sign in ("/", r"\div")
 
 
 def times(left: Node, right: Node) -> Node:
-    """A product of any number of factors."""
+    """Return a product of any number of factors."""
     return Node("mul", (*left.args, right)) if left.op == "mul" else Node("mul", (left, right))
 
 
-class Application(Counting):
-    """The rules for functions; arithmetic is left to the whole grammar."""
+class Application(Cursor):
+    """The rules for functions and counting; arithmetic is left to the whole grammar."""
+
+    def __init__(self, tokens: list[Token]):
+        super().__init__(tokens)
+        self._bars = 0
+        self.bound: set[str] = set()
+        """Letters that count the terms of a sum or product: they mean nothing outside it."""
+
+    def sum(self) -> Node:
+        """Read a sum, of any terms."""
+        raise NotImplementedError
+
+    def _product(self) -> Node:
+        raise NotImplementedError
+
+    def _juxtaposed(self) -> Node:
+        raise NotImplementedError
+
+    def _script(self) -> Node:
+        raise NotImplementedError
 
     def _power(self) -> Node:
         raise NotImplementedError
 
     def _starts_factor(self) -> bool:
         raise NotImplementedError
+
+    # --------------------------------------------------------------------------------------- functions
 
     def _function(self, name: str) -> Node:
         power: Node | None = None
@@ -55,7 +84,7 @@ class Application(Counting):
         return tree if power is None else Node("pow", (tree, power))
 
     def _base_of_logarithm(self) -> Node:
-        r"""``\log_2 x``; in ``\log_35`` the base is 3."""
+        r"""Read the base of ``\log_2 x``; in ``\log_35`` it is 3."""
         if self._kind() == "number" and self._kind(1) not in ("number", "letter") and self.peek(1) not in ("(", "{", "|", "["):
             starts_argument = self._kind(1) == "command" and not is_multiplied(self.peek(1)) and not is_divided(self.peek(1))
             if not starts_argument:
@@ -66,8 +95,7 @@ class Application(Counting):
         opening = self.peek() or ""
         if opening in ("(", "{", "[") or (opening == r"\{" and name in OF_SEVERAL):
             return self._arguments(opening, name)
-        if self.peek() == "-":
-            self._take()
+        if self._accept("-"):
             self._descend()
             tree = Node("neg", self._function_argument(name))
             self._depth -= 1
@@ -88,17 +116,180 @@ class Application(Counting):
             args.append(self.sum())
         self._bars = bars
         self._expect(PAIRS[opening])
-        if len(args) > 1 and name not in OF_SEVERAL:
-            raise Unreadable("syntax")
-        if self.peek() == "^" and opening == "{":
+        if (len(args) > 1 and name not in OF_SEVERAL) or (self.peek() == "^" and opening == "{"):
             raise Unreadable("syntax")
         return tuple(args)
 
     def _continues_argument(self) -> bool:
-        """Whether the next factor still belongs to ``sin 2x``: not another function, nor a bracket."""
+        """Return whether the next factor still belongs to ``sin 2x``: not another function, nor a bracket."""
         text = self.peek() or ""
         return function_name(text[1:]) is None and text not in ("(", "[", r"\ldots", r"\sum", r"\prod")
 
     def _folded(self, operation: str, terms: list[Node]) -> Node:
-        r"""Terms with ``\ldots`` among them, as one node."""
-        return fold_dots(operation, as_sequences(terms))
+        r"""Return terms with ``\ldots`` among them as one node; names that differ only in subscripts are of one sequence."""
+        subscripts: defaultdict[str, set[str]] = defaultdict(set)
+        for node in (node for term in terms for node in walk(term) if node.op == "sym" and "_" in node.name):
+            base, _, subscript = node.name.partition("_")
+            subscripts[base].add(subscript)
+        bases = {base for base, found in subscripts.items() if len(found) > 1}
+        return fold_dots(operation, [_with_terms(term, bases) for term in terms])
+
+    # --------------------------------------------------------------------------------------- factorials, choices
+
+    def _factorial_name(self) -> str:
+        self._expect("!")
+        if self.peek() != "!":
+            return "factorial"
+        if self._spaced() or self.peek(1) == "!":
+            raise Unreadable("repeated_factorial")
+        self._take()
+        return "doublefactorial"
+
+    def _counted(self, value: Fraction) -> Node | None:
+        """Read the rest of ``10C3`` after its first number; None for everything else."""
+        name = _CHOICES.get(self.peek() or "") if self.peek() != "A" else None
+        if name is None or self._kind(1) != "number" or self._spaced() or self._spaced(1):
+            return None
+        self._take()
+        return Node("fn", (number(value), number(literal(self._take().text))), name=name)
+
+    def _choice(self, letter: str) -> Node | None:
+        """Read what follows a letter of ``C_n^k``, ``C(n,k)``, ``A_{10}^{3}``; None where the letter is a name of its own."""
+        sign = self.peek()
+        if letter not in _CHOICES or sign not in ("(", "_", "^") or (sign == "(" and letter == "A"):
+            return None
+        begin, depth = self._at, self._depth
+        try:
+            found = self._choice_in_brackets(letter) if sign == "(" else self._choice_with_scripts(letter)
+        except Unreadable:
+            found = None
+        if found is None:
+            self._at, self._depth = begin, depth
+        return found
+
+    def _choice_in_brackets(self, letter: str) -> Node | None:
+        self._expect("(")
+        top = self.sum()
+        self._expect(",")
+        bottom = self.sum()
+        self._expect(")")
+        clear = letter == "C" or _may_be_choice(top, bottom)
+        return Node("fn", (top, bottom), name=_CHOICES[letter]) if clear else None
+
+    def _choice_with_scripts(self, letter: str) -> Node | None:
+        first = self._take().text
+        scripts = {first: self._script()}
+        second = "^" if first == "_" else "_"
+        self._expect(second)
+        scripts[second] = self._script()
+        clear = (letter == "C" and first == "_") or _may_be_choice(scripts["_"], scripts["^"])
+        return Node("fn", (scripts["_"], scripts["^"]), name=_CHOICES[letter]) if clear else None
+
+    def _choice_with_scripts_first(self) -> Node | None:
+        r"""Read ``{}_{n}C_{k}`` and ``^nP_k``; None for everything else."""
+        empty = self.peek() == "{" and self.peek(1) == "}"
+        if not empty and self.peek() not in ("_", "^"):
+            return None
+        self._at += 2 * empty
+        if self.peek() not in ("_", "^"):
+            raise Unreadable("syntax")
+        self._take()
+        top = self._script()
+        name = _CHOICES.get(self._take().text)
+        self._expect("_")
+        if name is None:
+            raise Unreadable("syntax")
+        return Node("fn", (top, self._script()), name=name)
+
+    # --------------------------------------------------------------------------------------- sums and products
+
+    def _sum_sign(self) -> Node:
+        letter, first, last = self._limits()
+        return self._range("sum", letter, first, last, self._product())
+
+    def _product_sign(self) -> Node:
+        letter, first, last = self._limits()
+        body = self._juxtaposed()
+        if self.peek() in ("*", "/", r"\cdot", r"\times", r"\div"):
+            raise Unreadable("where_the_product_ends")
+        return self._range("prod", letter, first, last, body)
+
+    def _limits(self) -> tuple[str, Node, Node]:
+        """Read the counting letter, its first and its last value."""
+        letter, first, last = "", None, None
+        for _ in range(2):
+            if self._accept("_"):
+                self._expect("{")
+                letter = self._take().text
+                self._expect("=")
+                first = self.sum()
+                self._expect("}")
+            elif self._accept("^"):
+                last = self._script()
+        if not letter.isalpha() or first is None or last is None or last == Node("const", (), None, "infty"):
+            raise Unreadable("limits_of_a_sum")
+        return letter, first, last
+
+    def _range(self, operation: str, letter: str, first: Node, last: Node, body: Node) -> Node:
+        if _mentions(first, letter) or _mentions(last, letter):
+            raise Unreadable("limits_of_a_sum")
+        self.bound.add(letter)
+        body = _map_names(body, lambda name: _term_counted_by(name, letter))
+        level = 1 + max((int(node.value or 0) for node in walk(body) if node.op == "range"), default=0)
+        return Node("range", (first, last, substitute(body, letter, counter(level))), Fraction(level), operation)
+
+
+def _mentions(tree: Node, letter: str) -> bool:
+    """Return whether a letter stands in a tree, also ``i`` or ``e``."""
+    return any(node.op == "sym" and node.name == letter for node in walk(tree))
+
+
+def _may_be_choice(top: Node, bottom: Node) -> bool:
+    """Return whether two scripts can be the sizes of a set and of its subsets: numbers in that order, or the usual letters."""
+    if top.value is not None and bottom.value is not None:
+        return top.value.denominator == bottom.value.denominator == 1 and top.value >= max(bottom.value, 3)
+    return _SIZES >= variables(top) != frozenset() and bool(variables(bottom)) and variables(bottom) <= _PARTS | _SIZES
+
+
+# ------------------------------------------------------------------------------------------- terms of sequences
+
+
+def index_sequences(*trees: Node) -> tuple[Node, ...]:
+    """Return the trees with each ``a_n`` as a term of a sequence, where one of them has terms of that sequence."""
+    bases = {node.name for tree in trees for node in walk(tree) if node.op == "seq"}
+    return tuple(_with_terms(tree, bases) for tree in trees) if bases else trees
+
+
+def _with_terms(tree: Node, bases: set[str]) -> Node:
+    return _map_names(tree, lambda name: _term(name) if name.partition("_")[0] in bases else None)
+
+
+def _map_names(tree: Node, change: Callable[[str], Node | None]) -> Node:
+    if tree.op == "sym":
+        return change(tree.name) or tree
+    return tree._replace(args=tuple(_map_names(arg, change) for arg in tree.args)) if tree.args else tree
+
+
+def _term_counted_by(name: str, letter: str) -> Node | None:
+    """Return ``a_k`` as a term of a sequence, where its index depends on this letter."""
+    term = _term(name) if letter in name.partition("_")[2] else None
+    return term if term is not None and _mentions(term, letter) else None
+
+
+def _term(name: str) -> Node | None:
+    """Return ``a_{2k+1}`` or ``a_{ij}`` as a term of a sequence; None where the subscript is no index.
+
+    Raises:
+        Unreadable: letters and digits stand side by side, a product or two indices.
+    """
+    from hero_rl.verifiers.math.syntax import parse
+
+    base, _, subscript = name.partition("_")
+    if not subscript or not base:
+        return None
+    if subscript.isalpha() and subscript.islower():
+        return Node("seq", tuple(Node("sym", (), None, letter) for letter in subscript), None, base)
+    indices = tuple(parse(part) for part in subscript.split(","))
+    if any(node.op == "mul" and all(arg.op == "sym" for arg in node.args) for index in indices for node in walk(index)):
+        raise Unreadable("two_indices_or_a_product")
+    return Node("seq", indices, None, base)

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from hero_rl.verifiers.math.formulas import FORMULA
 from hero_rl.verifiers.math.sentences import is_idle
+from hero_rl.verifiers.math.words import words_in
 
 _WINDOW = 600
 """So much of a text is looked at before and behind a box."""
@@ -24,9 +25,8 @@ _SPACING = re.compile(
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|mathit|rm|bf)\s*\{([^{}]*)\}")
 _WRAPPER = re.compile(
     r"(?:^|[^\\A-Za-z}^_])$|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|boldsymbol|bm|underline|bf|rm|large|Large|"
-    r"huge|Huge|displaystyle|mathsf|mathtt|emph|fbox|framebox|boxed|ensuremath|center|section\*?|subsection\*?|"
-    r"paragraph|tag\*?)\s*$|"
-    r"\\(?:color|textcolor|colorbox|begin)\s*\{[^{}]*\}\s*$|\\(?:color|textcolor|colorbox|begin)\s*$"
+    r"huge|Huge|displaystyle|mathsf|mathtt|emph|fbox|framebox|boxed|ensuremath|center|section\*?|subsection\*?|paragraph|"
+    r"tag\*?)\s*$|\\(?:color|textcolor|colorbox|begin)\s*\{[^{}]*\}\s*$|\\(?:color|textcolor|colorbox|begin)\s*$"
 )
 _ROW = re.compile(
     r"\\\\(?:\[[^\]]*\])?|&|\n|[,;](?![^()\[\]]*[)\]])|\\q?quad|\\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow|to|"
@@ -43,8 +43,7 @@ _BEFORE = re.compile(
 )
 _BEHIND = re.compile(
     r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"
-    r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)"
-    r"(?![A-Za-z]))"
+    r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)(?![A-Za-z]))"
 )
 _EXACT_ONLY = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
@@ -57,47 +56,39 @@ _EXTREME = re.compile(
     r"nearly|almost|old\w*|inequalit\w+)\b"
 )
 _CHANGED = re.compile(
-    r"\b(?:twice|thrice|double|triple|half|minus|plus|times|negative|(?:one|two|three)[- ](?:half|thirds?|quarters?|"
-    r"fourths?|fifths?)|"
-    r"the (?:square|cube|reciprocal|inverse|opposite|negative|complement|square root|cube root|factorial|absolute value|double|"
-    r"triple|sum|difference|product|quotient|remainder)|square root|cube root|root|multiples?|factors?|powers?|"
-    r"divisors?|percent)"
-    r"(?: of)?\s*(?:the )?" + _OPEN + _LABEL + "$|"
+    r"\b(?:twice|thrice|double|triple|half|minus|plus|times|negative|(?:one|two|three)[- ](?:half|thirds?|quarters?|fourths?|"
+    r"fifths?)|the (?:square|cube|reciprocal|inverse|opposite|negative|complement|square root|cube root|factorial|"
+    r"absolute value|double|triple|sum|difference|product|quotient|remainder)|square root|cube root|root|multiples?|factors?|"
+    r"powers?|divisors?|percent)(?: of)?\s*(?:the )?" + _OPEN + _LABEL + "$|"
     r"\b(?:twice|thrice|double|triple|half|(?<!value )(?<!form )(?<!statement )of) (?:the|our|"
     r"my) (?:\w+ )?answer\s*(?:is|=|equals|:)\s*"
     + _OPEN + _LABEL + r"$|\banswer (?:plus|minus|times|divided by|squared|cubed|doubled)\b[^.\n]{0,30}$"
 )  # fmt: skip
 _DISOWNED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|"
-    r"nor|without|unlike|except(?: for)?|excluding|"
-    r"other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|exclud(?:e|es|ed)|"
-    r"eliminat(?:e|es|ed)|dismiss(?:es|ed)?|throw out|disregard(?:s|ed)?)\s+"
-    r"(?:(?:equal to|equal|be|just|simply|write|say|put|choose|answer with|the|that|value|solution|root|answer|option|"
-    r"case|possibility|it is)\s+){0,4}|"
-    r"\bif (?:the |my |our )?(?:answer|value|result|number)\s+(?:were|was|is)\s+|"
-    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|extraneous|invalid|rejected|flawed|misleading)(?:ly)?\s+"
-    r"(?:(?:final|first|initial|common)\s+)?(?:answers?|solutions?|roots?|values?|choices?|results?|guess(?:es)?|"
-    r"responses?|options?)?"
-    r"[^.,;:\n]{0,30}?(?:\s*(?:is|are|was|were|would be|:|=|gives?|of)\s*)|"
-    r"\b(?:mistake|error|trap|misconception|temptation|my (?:first|initial) (?:guess|thought|try|attempt))\s*(?:is|"
-    r"was|would be|:)\s+[^.,;:\n]{0,30}|"
-    r"\b(?:someone|somebody|people|many|most|some|others|one (?:might|may|could)|you (?:might|may|could)|he|she|they|"
-    r"students?)\b"
-    r"[^.\n]{0,40}\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|believes?|assumes?|"
-    r"suggests?)\s+(?:that\s+)?(?:(?:it|the answer) (?:is|was|should be|would be)\s+)?)" + _OPEN + _LABEL + "$|~~\\s*$"
+    r"(?:\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|nor|"
+    r"without|unlike|except(?: for)?|excluding|other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|"
+    r"discard(?:s|ed|ing)?|exclud(?:e|es|ed)|eliminat(?:e|es|ed)|dismiss(?:es|ed)?|throw out|disregard(?:s|"
+    r"ed)?)\s+(?:(?:equal to|equal|be|just|simply|write|say|put|choose|answer with|the|that|value|solution|root|answer|option|"
+    r"case|possibility|it is)\s+){0,4}|\bif (?:the |my |our )?(?:answer|value|result|number)\s+(?:were|was|is)\s+|\b(?:wrong|"
+    r"incorrect|mistaken|false|erroneous|naive|tempting|extraneous|invalid|rejected|flawed|misleading)(?:ly)?\s+(?:(?:final|"
+    r"first|initial|common)\s+)?(?:answers?|solutions?|roots?|values?|choices?|results?|guess(?:es)?|responses?|"
+    r"options?)?[^.,;:\n]{0,30}?(?:\s*(?:is|are|was|were|would be|:|=|gives?|of)\s*)|\b(?:mistake|error|trap|misconception|"
+    r"temptation|my (?:first|initial) (?:guess|thought|try|attempt))\s*(?:is|was|would be|:)\s+[^.,;:\n]{0,30}|\b(?:someone|"
+    r"somebody|people|many|most|some|others|one (?:might|may|could)|you (?:might|may|could)|he|she|they|"
+    r"students?)\b[^.\n]{0,40}\b(?:claims?|says?|said|thinks?|thought|claimed|guess(?:es|ed)?|answers?|answered|argues?|"
+    r"believes?|assumes?|suggests?)\s+(?:that\s+)?(?:(?:it|the answer) (?:is|was|should be|"
+    r"would be)\s+)?)" + _OPEN + _LABEL + "$|~~\\s*$"
 )  # fmt: skip
 _NOT_A_SOLUTION = (
-    r"(?:wrong|incorrect|false|mistaken|impossible|extraneous|rejected|discarded|excluded|eliminated|ruled out|"
-    r"invalid|inadmissible|"
-    r"spurious|irrelevant|not (?:a |an |the )?(?:\w+ )?(?:correct|right|answer|possible|valid|solution|root|allowed|"
-    r"acceptable|admissible|true|in the (?:domain|range|interval))|"
-    r"a (?:mistake|guess|trap)|too (?:large|small|big|high|low)|outside)"
+    r"(?:wrong|incorrect|false|mistaken|impossible|extraneous|rejected|discarded|excluded|eliminated|ruled out|invalid|"
+    r"inadmissible|spurious|irrelevant|not (?:a |an |the )?(?:\w+ )?(?:correct|right|answer|possible|valid|solution|root|"
+    r"allowed|acceptable|admissible|true|in the (?:domain|range|interval))|a (?:mistake|guess|trap)|too (?:large|small|big|"
+    r"high|low)|outside)"
 )
 _DISOWNED_AFTER = re.compile(
-    r"[\s$*_})\]\\]*\?|[\s$*_})\]\\]*(?:→|->|=>|⇒)\s*[$\\\d]|[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|"
-    r"[\s$.,;*_})\]\\]*(?:(?:which|that|this|it|but(?: this| that| it)?)\s+)?(?:is|was|are|would be|must be|can be|"
-    r"has to be|should be|"
-    r"cannot be|can't be)\s+(?:\w+\s+){0,2}?" + _NOT_A_SOLUTION + r"\b|"
+    r"[\s$*_})\]\\]*\?|[\s$*_})\]\\]*(?:→|->|=>|⇒)\s*[$\\\d]|[\s$.,;:*_})\]\\]*(?:[❌✗✘×🚫]|~~)|[\s$.,;*_})\]\\]*(?:(?:which|"
+    r"that|this|it|but(?: this| that| it)?)\s+)?(?:is|was|are|would be|must be|can be|has to be|should be|cannot be|"
+    r"can't be)\s+(?:\w+\s+){0,2}?" + _NOT_A_SOLUTION + r"\b|"
     r"[\s$.,;:*_})\]\\]*[(\[–—-]?\s*(?:\\text\{\s*\(?)?(?:rejected|reject|extraneous|wrong|incorrect|invalid|discard(?:ed)?|"
     r"not (?:valid|a solution|allowed|possible|accepted))\b|"
     r"[\s$*_})\]\\]*(?:,?\s*(?:which|but (?:this|that|it))\s+)?(?:(?:does|do|did|can|could|would)(?:\s*not|n['’]t)\s+"
@@ -111,11 +102,10 @@ _SCALE = re.compile(
     re.IGNORECASE,
 )
 _WORD_BEHIND = re.compile(
-    r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths|tenths|hundredths|"
-    r"thousandths|score)\b(?! (?:points?|goals?))|"
-    r"(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|mod(?:ulo)?|"
-    r"choose)\s+[$\\({]*(?:\d|[nkx]\b)|"
-    r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|(?:otherwise|unless|only if)\b)"
+    r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths|tenths|hundredths|thousandths|"
+    r"score)\b(?! (?:points?|goals?))|(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|"
+    r"mod(?:ulo)?|choose)\s+[$\\({]*(?:\d|[nkx]\b)|(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|"
+    r"(?:otherwise|unless|only if)\b)"
 )
 _COMPARED_BEHIND = re.compile(
     r"[\s$*_})\]\\~]*(?:(?:more|less|fewer|greater|larger|smaller) than\b|at (?:most|least)\b|"
@@ -143,40 +133,24 @@ _CASE = re.compile(
 _IF_BEHIND = re.compile(
     r"[\s$*_})\]\\,]*(?:\\text\{)?\s*(?P<if>(?:if|when|unless|provided|assuming)\b[^.\n]{1,80})", re.IGNORECASE
 )
-_CONDITION_WORDS = frozenset(
-    (
-        "if",
-        "when",
-        "for",
-        "the",
-        "is",
-        "are",
-        "we",
-        "of",
-        "a",
-        "an",
-        "and",
-        "to",
-        "in",
-        "has",
-        "have",
-        "be",
-        "then",
-        "all",
-        "there",
-    )
-)
+_CONDITION_WORDS = words_in("if when for the is are we of a an and to in has have be then all there")
 _SENTENCE_START = re.compile(r".*(?:[.!?。]['\"”*_)]*\s|\n)", re.DOTALL)
+_EQUAL_BEHIND = re.compile(r"[\s\\,;}]*=\s*([^$\n=]{1,80}?)\s*(?=\\\)|\\\]|\$|\n|=|\\\\|\.\s|\.?$|\\end)")
+_ROW_END = re.compile(r"\\\\|\n\s*&?\s*[A-Z\\]|\\end|\\tag|\\text|\\q?quad|&")
+_OPERATOR = re.compile(
+    r"[\^!_+*/<>|\d(√×÷±−-]|\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?|pi|sqrt|d?frac|cup|cap|sin|cos|"
+    r"ln|log|implies|Rightarrow)(?![A-Za-z])|[a-z](?![A-Za-z])"
+)
 _STRUCK = re.compile(r"\\(?:[bx]?cancel|sout|st|xout|hcancel)(?![A-Za-z])|~~")
 
 
 def is_struck(text: str) -> bool:
-    r"""Whether a part of an answer is crossed out: ``\cancel{B}``."""
+    r"""Return whether a part of an answer is crossed out: ``\cancel{B}``."""
     return _STRUCK.search(text) is not None
 
 
 def is_disowned(text: str, start: int, end: int) -> bool:
-    r"""Whether a box is not what the text claims: ``it is not \boxed{5}``, ``\boxed{5} is extraneous``."""
+    r"""Return whether a box is not what the text claims: ``it is not \boxed{5}``, ``\boxed{5} is extraneous``."""
     before, behind = text[max(0, start - 120) : start].lower(), text[end : end + 120].lower()
     if not is_idle(behind) and (_DISOWNED_AFTER.match(behind) or (_IF_BEHIND.match(behind) and _WOULD_BE.search(before))):
         return True
@@ -184,20 +158,18 @@ def is_disowned(text: str, start: int, end: int) -> bool:
 
 
 def also_said(text: str, content: str, end: int) -> list[str]:
-    r"""What the words behind a box make of it, ``5 million``, ``5\%``, and what it is set equal to."""
+    r"""Return what the words behind a box make of it, ``5 million``, ``5\%``, and what it is set equal to."""
     tail = text[end : end + 120]
     found: list[str] = []
-    if is_idle(tail):
-        return found
     if scale := _SCALE.match(tail):
         found.append(f"{content}\\%" if scale["word"] in ("%", r"\%") else f"{content} {scale['word']}")
-    if equal := re.match(r"[\s\\,;}]*=\s*([^$\n=]{1,80}?)\s*(?=\\\)|\\\]|\$|\n|=|\\\\|\.\s|\.?$|\\end)", tail):
+    if equal := _EQUAL_BEHIND.match(tail):
         found.append(equal[1].strip(" .,"))
     return found
 
 
 def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
-    r"""Whether a box is a part of something larger: a formula, a comparison, a list, a case.
+    r"""Return whether a box is a part of something larger: a formula, a comparison, a list, a case.
 
     Args:
         text: the whole text.
@@ -211,16 +183,14 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
     sentence = before[first.end() :] if first else before
     if _in_formula(text, start, end, problem) or _is_enclosed(sentence) or _CHANGED.search(sentence.lower()):
         return True
-    sign = len(before.rstrip()) - _SIGN
-    if _BEFORE.search(before, max(0, sign)) and not (_BOUNDED.search(before, max(0, sign)) and _asks_extreme(problem)):
+    sign = max(0, len(before.rstrip()) - _SIGN)
+    if _BEFORE.search(before, sign) and not (_BOUNDED.search(before, sign) and _asks_extreme(problem)):
         return True
     if _EXACT_ONLY.search(sentence.lower()) and not _asks_extreme(problem):
         return True
     if _JOINED.search(sentence) and _OTHER_BEFORE.search(sentence):
         return True
-    if (case := _CASE.search(sentence)) and _is_case(case, problem):
-        return True
-    return not is_idle(behind) and _is_changed_behind(behind, problem)
+    return _is_case(_CASE.search(sentence), problem) or (not is_idle(behind) and _is_changed_behind(behind, problem))
 
 
 @lru_cache(maxsize=1024)
@@ -231,26 +201,24 @@ def _asks_extreme(problem: str) -> bool:
 def _is_changed_behind(behind: str, problem: str) -> bool:
     if _WORD_BEHIND.match(behind.lower()) or _BEHIND.match(behind) or _OTHER_BEHIND.match(behind):
         return True
-    if _COMPARED_BEHIND.match(behind.lower()) and not _asks_extreme(problem):
-        return True
-    return (condition := _IF_BEHIND.match(behind)) is not None and _is_case(condition, problem)
+    compared = _COMPARED_BEHIND.match(behind.lower()) and not _asks_extreme(problem)
+    return bool(compared) or _is_case(_IF_BEHIND.match(behind), problem)
 
 
-def _is_case(match: re.Match[str], problem: str) -> bool:
-    """Whether a condition is one that the question does not state."""
-    condition = match["if"] or ""
-    known = set(re.findall(r"\w+", problem.lower()))
-    words = [word for word in re.findall(r"\w+", condition.lower()) if word not in _CONDITION_WORDS]
-    return (
-        not condition
-        or not words
-        or (bool(re.search(r"\b(?:even|odd|positive|negative|prime)\b", condition)) and not known.issuperset(words))
-    )
+def _is_case(match: re.Match[str] | None, problem: str) -> bool:
+    """Return whether there is a condition, and one that the question does not state."""
+    if match is None:
+        return False
+    condition = (match["if"] or "").lower()
+    words = set(re.findall(r"\w+", condition)) - _CONDITION_WORDS
+    special = re.search(r"\b(?:even|odd|positive|negative|prime)\b", condition)
+    return not words or (special is not None and not words.issubset(re.findall(r"\w+", problem.lower())))
 
 
 def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
-    """Whether a formula goes on before or behind a box, a label apart."""
-    if _is_alone(text, start, end):
+    """Return whether a formula goes on before or behind a box, a label apart."""
+    around = text[max(0, start - 8) : start].rstrip()[-2:], text[end : end + 8].lstrip(" \n.")[:2]
+    if around in ((r"\(", r"\)"), (r"\[", r"\]")):  # it is the whole of a formula
         return False
     begin = max(text.rfind("\n\n", max(0, start - 2_000), start), start - 2_000, 0)
     window = text[begin : end + 1_000]
@@ -260,41 +228,23 @@ def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
     if _PARTS.search(window, formula.start(), start - begin):
         return True
     size = 1 if formula.group()[0] == "$" and formula.group()[1] != "$" else 2
-    before = _plain(window[formula.start() + size : start - begin])
+    before = _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", window[formula.start() + size : start - begin]))
     behind = window[end - begin : formula.end() - size]
     opened = before.rfind("(") if before.count("(") > before.count(")") else -1
     if opened >= 0 and "," in before[opened:] + behind.partition(")")[0]:
         return True
     row = _WRAPPED.sub(" ", _ROW.split(before)[-1])
-    if re.search(r"[^\s{}.*(\[]", row) is not None and not _LABELLED.search(row):
-        return not (_BOUNDED.search(row) and _asks_extreme(problem)) or _goes_on(behind)
-    return _goes_on(behind)
-
-
-def _is_alone(text: str, start: int, end: int) -> bool:
-    r"""Whether a box is the whole of a formula: ``\[ \boxed{5} \]``."""
-    before, behind = text[max(0, start - 8) : start].rstrip()[-2:], text[end : end + 8].lstrip(" \n.")[:2]
-    return (before, behind) in ((r"\(", r"\)"), (r"\[", r"\]"))
-
-
-def _plain(text: str) -> str:
-    return _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", text))
+    bare = re.search(r"[^\s{}.*(\[]", row) is None or _LABELLED.search(row) is not None
+    return (not bare and not (_BOUNDED.search(row) and _asks_extreme(problem))) or _goes_on(behind)
 
 
 def _goes_on(behind: str) -> bool:
-    rest = re.split(r"\\\\|\n\s*&?\s*[A-Z\\]|\\end|\\tag|\\text|\\q?quad|&", behind, maxsplit=1)[0]
-    rest = _SPACING.sub(" ", rest).strip(" .,;:{}\n)]")
-    return re.match(
-        r"[\^!_+*/<>|\d(√×÷±−-]|\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?|pi|sqrt|d?frac|cup|cap|sin|cos|"
-        r"ln|log|implies|Rightarrow)(?![A-Za-z])|[a-z](?![A-Za-z])",
-        rest,
-    ) is not None and not re.match(r"\^\{?\s*\\circ|\^\{?[23]|\([^()\d]*\)|[mgsLh]\b", rest)
+    rest = _SPACING.sub(" ", _ROW_END.split(behind, maxsplit=1)[0]).strip(" .,;:{}\n)]")
+    return _OPERATOR.match(rest) is not None and not re.match(r"\^\{?\s*\\circ|\^\{?[23]|\([^()\d]*\)|[mgsLh]\b", rest)
 
 
 def _is_enclosed(sentence: str) -> bool:
-    r"""Whether a box stands in the argument of a command that changes it: ``\frac{1}{\boxed{5}}``, ``\cancel{\boxed{5}}``."""
-    if "{" not in sentence:
-        return False
+    r"""Return whether a box stands in the argument of a command that changes it, ``\frac{1}{\boxed{5}}``."""
     depth = 0
     for match in reversed(list(re.finditer(r"(?<!\\)[{}]", sentence))):
         depth += 1 if match.group() == "}" else -1

@@ -6,18 +6,13 @@ import re
 from functools import lru_cache
 
 from hero_rl.verifiers.math.units import EMPTY, SIZES, Unit, factor, measure_name, read_unit
-from hero_rl.verifiers.math.words import COMPARING, LOADED
+from hero_rl.verifiers.math.words import COMPARING, LOADED, singular, words_in
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_FUNCTION_WORDS = _words(
+_FUNCTION_WORDS = words_in(
     """the a an of in on for from to by with each every all per these those such that there their his her its is are can be
     different distinct possible total many exactly only in both it this which who have has"""
 )
-_COUNTED = _words(
+_COUNTED = words_in(
     """way solution student person people child boy girl man men woman women child children friend player team member page book
     apple orange banana egg cookie candy candie marble ball coin card ticket car bus bike toy pencil pen box boxe bag bottle cup
     plate chair table room house tree flower dog cat bird fish animal horse cow sheep chicken side edge vertex vertice
@@ -27,11 +22,14 @@ _COUNTED = _words(
     bead stone clip crayon balloon cake pizza cupcake question problem word letter sentence function outcome choice possibility
     possibilitie tuple triplet ordered region intersection matche"""
 )
-_ALWAYS_COUNTED = _words("way solution possibility possibilitie outcome choice value number integer element item person people")
+_ALWAYS_COUNTED = words_in(
+    "way solution possibility possibilitie outcome choice value number integer element item person people"
+)
 _COUNTERS = frozenset("本个人次种只条张元头棵辆台件支块名位层页题组颗朵盒箱袋瓶杯间座艘架份双对")
 _MONEY = re.compile(
     r"\\\$|\bdollar|\bcents?\b|\bprice|\bcosts?\b|\bmoney\b|\bpa(?:y|id)\b|\bearn|\bspen[dt]|\bprofit|\bsalar|\bworth\b|"
-    r"\brevenue|\bincome|\bsell|\bsold\b|\bbuy|\bbought\b|\bsav(?:e|ed|ings)\b|\bfees?\b|\binvest|\bbill\b|[€£¥₹元]|\beuro|\brupee|\bRs\b|\byuan\b|\byen\b",
+    r"\brevenue|\bincome|\bsell|\bsold\b|\bbuy|\bbought\b|\bsav(?:e|ed|ings)\b|\bfees?\b|\binvest|\bbill\b|[€£¥₹元]|\beuro|"
+    r"\brupee|\bRs\b|\byuan\b|\byen\b",
     re.IGNORECASE,
 )
 _ANGLE = re.compile(
@@ -50,10 +48,9 @@ _FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL | re.IGNORECASE)
 _SUM_OF_MONEY = re.compile(r"(?<![\\$])\$\d[\d,]*(?:\.\d\d)?[,.]? (?=[a-z]{2,} )", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.?!。？])\s+|\n+")
 _PERCENT = re.compile(
-    r"\b(?:what|which|find|determine|calculate|compute|give|state|express|write|estimate)\b[^.?!]{0,60}?"
-    r"(?:\bpercent|\bper cent|\b(?:interest|growth|tax|inflation|discount|annual) rate\b)|"
-    r"\b(?:as|in|nearest|how many)\s+(?:an?\s+|the\s+)?(?:[a-z]+\s+){0,3}percent|\bin\s+\(?\\?%|\(\s*(?:in\s+)?\\?%\s*\)|"
-    r"\b(?:what|nearest|as an?)\s+\$?\\?%|"
+    r"\b(?:what|which|find|determine|calculate|compute|give|state|express|write|estimate)\b[^.?!]{0,60}?(?:\bpercent|"
+    r"\bper cent|\b(?:interest|growth|tax|inflation|discount|annual) rate\b)|\b(?:as|in|nearest|how many)\s+(?:an?\s+|"
+    r"the\s+)?(?:[a-z]+\s+){0,3}percent|\bin\s+\(?\\?%|\(\s*(?:in\s+)?\\?%\s*\)|\b(?:what|nearest|as an?)\s+\$?\\?%|"
     r"\bpercent(?:age)?s?\s+(?:of|by|that|change|increase|decrease|is|are|error|profit|loss|yield|composition)\b[^.!]*\?|百分",
     re.IGNORECASE,
 )
@@ -69,17 +66,14 @@ _EXPONENT = re.compile(r"\}?\s*\^\s*\{?\s*(-?\d)\s*\}?")
 _RUN = re.compile(r"(?:square |cubic )?[^\W\d_]+(?:\^-?\d)?(?:(?: ?/ ?| per )[^\W\d_]+(?:\^-?\d)?){0,3}(?: squared| cubed)?")
 _UPRIGHT = re.compile(r"\\(?:mathrm|text|textrm)\s*\{([^{}]{1,40})\}")
 _LONE_UNIT = re.compile(r"\d\s*\$?\s*([mgsNJWVAKCLhFT])(?![\w({^_])")
-_NO_MENTION = frozenset(
-    ("in", "at", "as", "a", "am", "an", "to", "be", "do", "second", "are", "us", "or", "h", "point", "pt", "he", "has", "turn",
-     "turns")
-)  # fmt: skip
+_NO_MENTION = words_in("in at as a am an to be do second are us or h point pt he has turn turns")
 """Words that are rarely units: "at point A", "he has Ann's", "turns around"."""
 _HOW_MANY = re.compile(
     r"\b(?:how (?:many|much|far)|number of|what)\s+((?:(?!(?:are|is|do|does|did|will|would|can|could|has|have|had|were|"
     r"was|than|should|must|and|or)\b)[A-Za-z]+\s*){1,6})",
     re.IGNORECASE,
 )
-_GROUPS = _words("pair dozen group set pack box bag team row stack bunch carton crate case")
+_GROUPS = words_in("pair dozen group set pack box bag team row stack bunch carton crate case")
 _ERA = re.compile(r"b ?c(?: ?e)?")
 _SIZES = (
     (re.compile(r"\barea\b", re.IGNORECASE), 2), (re.compile(r"\bvolume\b", re.IGNORECASE), 3),
@@ -88,7 +82,7 @@ _SIZES = (
 
 
 def says_something(unit: Unit, problem: str = "") -> bool:
-    """Whether words after a number change it or take it back: ``squared``, ``is wrong``, ``out of 20``."""
+    """Return whether words after a number change it or take it back: ``squared``, ``is wrong``, ``out of 20``."""
     modulus = re.fullmatch(r"mod (\w{1,12})", unit.name)
     if modulus and re.search(rf"mod(?:ulo|\W)\W{{0,9}}{modulus[1]}\b", problem):
         return False
@@ -104,7 +98,7 @@ def says_something(unit: Unit, problem: str = "") -> bool:
 
 @lru_cache(maxsize=4096)
 def may_be_added(unit: Unit, problem: str) -> bool:
-    """Whether an answer may have a unit or words that its reference has not: the question has them, or they say nothing."""
+    """Return whether an answer may have a unit or words that its reference lacks: the question has them or they say nothing."""
     question = _question(problem)
     if unit.kind == "currency":
         return not problem or _MONEY.search(question) is not None or _SUM_OF_MONEY.search(problem) is not None
@@ -128,11 +122,9 @@ def _may_be_size(unit: Unit, problem: str) -> bool:
 
 
 def _question(problem: str) -> str:
-    """The last two sentences of a problem that say anything."""
-    sentences = [
-        part for part in _SENTENCE.split(_FIGURE.sub(" ", problem).strip()) if len(part.split()) > 1 or not part.isascii()
-    ]
-    return " ".join(sentences[-2:])
+    """Return the last two sentences of a problem that say anything."""
+    parts = _SENTENCE.split(_FIGURE.sub(" ", problem).strip())
+    return " ".join([part for part in parts if len(part.split()) > 1 or not part.isascii()][-2:])
 
 
 def _is_noun_of(name: str, problem: str) -> bool:
@@ -141,8 +133,6 @@ def _is_noun_of(name: str, problem: str) -> bool:
     if name in EMPTY:
         return True
     words = name.split()
-    lowered = problem.lower()
-    in_problem = {_stem(word) for word in _WORD.findall(lowered)}
     if any(word in LOADED or not _WORD.fullmatch(word) for word in words):
         return False
     asked = _counted_nouns(problem)
@@ -153,16 +143,17 @@ def _is_noun_of(name: str, problem: str) -> bool:
     if all(word in _COUNTERS or (not word.isascii() and word in problem) for word in words):
         return True
     closed = _ALWAYS_COUNTED if problem else _COUNTED
-    known = [word in closed or _stem(word) in in_problem for word in words]
-    fine = all(yes or word in _FUNCTION_WORDS for yes, word in zip(known, words, strict=True))
-    return fine and any(yes and word not in _FUNCTION_WORDS and len(word) > 2 for yes, word in zip(known, words, strict=True))
+    in_problem = {singular(word) for word in _WORD.findall(problem.lower())}
+    telling = [word for word in words if word not in _FUNCTION_WORDS]
+    known = all(word in closed or singular(word) in in_problem for word in telling)
+    return known and any(len(word) > 2 for word in telling)
 
 
 @lru_cache(maxsize=1024)
 def _counted_nouns(problem: str) -> tuple[tuple[str, ...], ...]:
     """Return the words after each "how many" and its like in the question, up to a verb or a comparison."""
     found = [match[1].lower() for match in _HOW_MANY.finditer(_question(problem))]
-    return tuple(tuple(_stem(word) for word in _WORD.findall(one)) for one in found)
+    return tuple(tuple(singular(word) for word in _WORD.findall(one)) for one in found)
 
 
 def _is_counted(words: list[str], asked: tuple[tuple[str, ...], ...]) -> bool:
@@ -170,10 +161,6 @@ def _is_counted(words: list[str], asked: tuple[tuple[str, ...], ...]) -> bool:
     head = words[words.index("of") - 1] if "of" in words[1:] else words[-1]
     things = [word for one in asked for word in one if word in _COUNTED or word == head]
     return not things or head in things or head in _ALWAYS_COUNTED or head not in _COUNTED | _GROUPS
-
-
-def _stem(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def _is_unit_of(unit: Unit, problem: str) -> bool:
@@ -196,7 +183,7 @@ def _is_unit_of(unit: Unit, problem: str) -> bool:
 
 
 def _asks_size(name: str, problem: str) -> bool:
-    """Whether a question asks for a time or a distance: a part of ``miles per hour`` may then be its unit."""
+    """Return whether a question asks for a time or a distance: a part of ``miles per hour`` may then be its unit."""
     question = _question(problem).lower()
     if re.search(r"how long|how much time|what time", question):
         return _same_dimension(name, "second")
@@ -210,7 +197,7 @@ def _same_dimension(name: str, other: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _mentioned(problem: str) -> frozenset[str]:
-    """The units of measure that a text has: a lone one by its name, powers and quotients (``cm^2``, ``m/s``) as a whole."""
+    """Return the units of measure in a text: a lone one by its name, powers and quotients (``cm^2``, ``m/s``) as a whole."""
     found = {name for text in _LONE_UNIT.findall(problem) if (name := measure_name(text))}
     upright = {text.strip(" ~") for text in _UPRIGHT.findall(problem)}
     for match in _RUN.finditer(_plain(problem)):
@@ -230,14 +217,14 @@ def _plain(problem: str) -> str:
 
 
 def asked_unit(problem: str, like: Unit) -> Unit | None:
-    """The unit that a question asks for, of the dimension of another one; None where it names none."""
+    """Return the unit that a question asks for, of the dimension of another one; None where it names none."""
     alike = [unit for unit in asked_units(problem) if unit.kind == like.kind and factor(unit, like) is not None]
     return alike[-1] if alike else None
 
 
 @lru_cache(maxsize=1024)
 def asked_units(problem: str) -> tuple[Unit, ...]:
-    """The units of measure and of money that a question asks for: ``how many metres``, ``in km/h``."""
+    """Return the units of measure and of money that a question asks for: ``how many metres``, ``in km/h``."""
     found: list[Unit] = []
     for match in _ASKED.finditer(_plain(problem)):
         words = match[1].split()
@@ -251,5 +238,5 @@ def asked_units(problem: str) -> tuple[Unit, ...]:
 
 @lru_cache(maxsize=1024)
 def asks_percent(problem: str) -> bool:
-    """Whether a question asks for a percentage."""
+    """Return whether a question asks for a percentage."""
     return _PERCENT.search(problem) is not None

@@ -76,8 +76,7 @@ _TITLE_BEFORE = re.compile(
 _TITLE_AFTER = re.compile(r"[a-zA-Z]{6,10}[.:]?[ \t]{0,3}(?:\*\*|\}|\n)[\s*_:]{0,40}")
 _LETTER = re.compile(
     r"[\s*_\"“`$(\[{\\]*(?:text(?:bf)?\{)?(?:(?:option|choice|letter|therefore|thus|hence|then|clearly|"
-    r"indeed)\s+)?[*_(]*([A-J])[)\]*_}$]*(?=[\s.:,;!*\"”`]|"
-    r"$)",
+    r"indeed)\s+)?[*_(]*([A-J])[)\]*_}$]*(?=[\s.:,;!*\"”`]|$)",
     re.IGNORECASE,
 )
 _TWO_LETTERS = re.compile(r"[:.)]?\s*(?:or\b|and\b|&|,|/|\||not\b)\s*[(*]*[A-J]\b|[?\s]+[(*]*[A-J][)*?.\s]*$")
@@ -90,94 +89,71 @@ _OPTION_WORDS = (
 )  # fmt: skip
 _NAMED_OPTION = re.compile(
     r"\b(?:option|choice|answer|statement)\s{0,3}[*_]{0,2}\(?((?-i:[A-J]))\)?[*_]{0,2}\s*(?:is|must be|"
-    r"would be)\s+(?:the\s+)?"
-    r"(?:correct|right|best|answer|true)\b|"
-    r"(?<=[Ss]o )(?:it is|it must be) \(?((?-i:[B-HJ]))\)?(?=[.,!;\n]|\s*$)|"
-    r"\b(?:choose|select|pick)\s{1,3}(?:option |choice |answer )?[*_]{0,2}\(?((?-i:[A-HJ]))[*_)]{0,3}(?=[.,!\n]|\s*$)",
+    r"would be)\s+(?:the\s+)?(?:correct|right|best|answer|true)\b|(?<=[Ss]o )(?:it is|"
+    r"it must be) \(?((?-i:[B-HJ]))\)?(?=[.,!;\n]|\s*$)|\b(?:choose|select|pick)\s{1,3}(?:option |choice |"
+    r"answer )?[*_]{0,2}\(?((?-i:[A-HJ]))[*_)]{0,3}(?=[.,!\n]|\s*$)",
     re.IGNORECASE,
 )
 _NOT_AN_ANSWER = re.compile(
-    r"(?:(?:\w+ )?not\b|(?:the |my )?(?:final |correct )?answer\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|"
-    r"in the form|in (?:simplest|terms|units|its)|as follows|"
-    r"given\b|below\b|"
-    r"above\b|obtained\b|found\b|unique\b|already\b|expressed\b|rounded\b|simplified\b|clear\b|known\b|unknown\b|"
-    r"indeed (?:correct|right)|"
-    r"consistent\b|reasonable\b|supposed\b|expected\b|based\b|because\b|derived\b|independent\b|therefore\W*$|that\b|"
-    r"a (?:number|positive)|"
-    r"to (?:the|be)\b|verified\b|confirmed\b|as\b|then\b)"
+    r"(?:(?:\w+ )?not\b|(?:the |my )?(?:final |correct )?answer\b|n't\b|correct\b|right\b|wrong\b|incorrect\b|in the form|"
+    r"in (?:simplest|terms|units|its)|as follows|given\b|below\b|above\b|obtained\b|found\b|unique\b|already\b|expressed\b|"
+    r"rounded\b|simplified\b|clear\b|known\b|unknown\b|indeed (?:correct|right)|consistent\b|reasonable\b|supposed\b|"
+    r"expected\b|based\b|because\b|derived\b|independent\b|therefore\W*$|that\b|a (?:number|positive)|to (?:the|be)\b|"
+    r"verified\b|confirmed\b|as\b|then\b)"
 )
 _HYPOTHETICAL = re.compile(
     r"\b(?:(?:half|twice|thrice|double|triple|than|bound (?:for|on)|in|(?<!value )(?<!form )of) (?:the|my|our)|"
-    r"(?:text)?book['’]s|(?:student|teacher|friend)['’]s|"
-    r"previous|earlier|old|initial|(?:his|my|our) first) (?:correct |right |final )?$|"
-    r"\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|"
-    r"(?:not|n't|never|hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|"
-    r"says?|said|claims?|"
-    r"claimed|"
-    r"expect\w*|wish|not|isn't|cannot|can't|someone|would|"
-    r"(?:cannot|can't|can not) be|(?:refuse|hesitate|decline) to \w+|"
-    r"(?:nobody|no one|would) (?:\w+ )?say)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*"
-    r"(?:correct |right |final |real |naive |wrong |first )?$|"
-    r"\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid|second|third|next|backup|other|alternative)"
-    r"(?: final| first| best)? $"
+    r"(?:text)?book['’]s|(?:student|teacher|friend)['’]s|previous|earlier|old|initial|(?:his|my|our) first) (?:correct |right |"
+    r"final )?$|\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|(?:not|n't|never|"
+    r"hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|says?|said|claims?|claimed|"
+    r"expect\w*|wish|not|isn't|cannot|can't|someone|would|(?:cannot|can't|can not) be|(?:refuse|hesitate|decline) to \w+|"
+    r"(?:nobody|no one|would) (?:\w+ )?say)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*(?:correct |right |"
+    r"final |real |naive |wrong |first )?$|\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid|"
+    r"second|third|next|backup|other|alternative)(?: final| first| best)? $"
 )
 _CLAUSE_END = re.compile(
-    r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|"
-    r",\s+(?=(?:which|since|because|as|so|where|not|making|meaning|i\.e|but|when|if|altogether|in total|and (?:hence|so|"
-    r"thus|the|we|it|this|that))\b)|"
-    r"\s+(?=(?:because|since|which|as (?:required|desired|we))\b)|\s+\((?=(?:since|because|as|which|where|see)\b)|"
-    r"\s[-–—]+\s(?=[A-Za-z]{2})",
+    r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|,\s+(?=(?:which|since|because|as|so|where|not|making|"
+    r"meaning|i\.e|but|when|if|altogether|in total|and (?:hence|so|thus|the|we|it|this|that))\b)|\s+(?=(?:because|since|which|"
+    r"as (?:required|desired|we))\b)|\s+\((?=(?:since|because|as|which|where|see)\b)|\s[-–—]+\s(?=[A-Za-z]{2})",
     re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|Mrs|Dr|sq|[A-Z])|\b[A-J])$")
 
 _RETRACTION = re.compile(
-    r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|"
-    r"edit(?:ed)?:|but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|"
-    r"includ|exclud)\w*|"
-    r"on second thou?ght|hold on|oops|"
-    r"i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|error)|misread|miscalculated|"
-    r"forgot|must correct|need to correct|need to (?:redo|re-?check))|sorry\b|my (?:mistake|bad)|"
-    r"(?:that|this|it|which|answer|result|value|above|calculation|box|previous\w*|claim)\s*(?:'s|is|was|must be|seems|"
-    r"looks|cannot be|"
-    r"can't be|can not be|isn't|is not|wasn't|was not)\s+(?:(?:clearly|definitely|certainly|actually|obviously|also|"
-    r"probably|surely|just|"
-    r"all|not|still|in fact|of course|simply|quite)\s+)*(?:wrong|incorrect|right\b(?<=not right)|correct\b(?<=not correct)|"
-    r"correct\b(?<=n't correct)|right\b(?<=n't right)|true\b(?<=not true)|mistaken?|a mistake|an error|impossible|false|"
-    r"invalid|"
-    r"the answer\b(?<=not the answer)|my answer\b(?<=not my answer))|"
-    r"ignore (?:that|the above|the previous|this|the box|the answer|it)|i lied\b|(?:was|is) (?:only |just )?a joke\b|"
-    r"(?:it|that|this|which|answer|value|result) should (?:have been|instead be|actually be|really be|rather be)\b|"
-    r"(?:now i (?:see|get|find|have|realize)|instead,?) (?:that )?(?:it|the \w+) (?:should|must|is)\b|"
-    r"(?:corrected|revised|updated):|"
-    r"(?:corrected|revised|updated|amended) (?:answer|value|result)\b|"
-    r"(?:contradict\w*|no such (?:number|value|solution)s? exists?))"
+    r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|edit(?:ed)?:|"
+    r"but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|includ|exclud)\w*|"
+    r"on second thou?ght|hold on|oops|i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|"
+    r"error)|misread|miscalculated|forgot|must correct|need to correct|need to (?:redo|re-?check))|sorry\b|my (?:mistake|bad)|"
+    r"(?:that|this|it|which|answer|result|value|above|calculation|box|previous\w*|claim)\s*(?:'s|is|was|must be|seems|looks|"
+    r"cannot be|can't be|can not be|isn't|is not|wasn't|was not)\s+(?:(?:clearly|definitely|certainly|actually|obviously|also|"
+    r"probably|surely|just|all|not|still|in fact|of course|simply|quite)\s+)*(?:wrong|incorrect|right\b(?<=not right)|"
+    r"correct\b(?<=not correct)|correct\b(?<=n't correct)|right\b(?<=n't right)|true\b(?<=not true)|mistaken?|a mistake|"
+    r"an error|impossible|false|invalid|the answer\b(?<=not the answer)|my answer\b(?<=not my answer))|ignore (?:that|"
+    r"the above|the previous|this|the box|the answer|it)|i lied\b|(?:was|is) (?:only |just )?a joke\b|(?:it|that|this|which|"
+    r"answer|value|result) should (?:have been|instead be|actually be|really be|rather be)\b|(?:now i (?:see|get|find|have|"
+    r"realize)|instead,?) (?:that )?(?:it|the \w+) (?:should|must|is)\b|(?:corrected|revised|updated):|(?:corrected|revised|"
+    r"updated|amended) (?:answer|value|result)\b|(?:contradict\w*|no such (?:number|value|solution)s? exists?))"
 )
 _TURN = re.compile(
     r"(?:^|[.!?\n]\s*|^[\s$.,;*_})\]\\–—-]*)(?:(?:oh,? )?wait\b|no[,.!:]|no\s+(?:it|the answer)|actually,?\s|hmm+\b|but wait|"
-    r"or rather|rather,|instead,|"
-    r"hold on|however, (?:the|this) (?:answer|result))"
+    r"or rather|rather,|instead,|hold on|however, (?:the|this) (?:answer|result))"
 )
 _WRONG_AFTER = re.compile(
-    r"\s*[–—(-]+\s*(?:wrong|incorrect|false|mistaken|not (?:really|true|correct|right|my|our))\b|"
-    r"[\s$.,;*_})\]\\]*(?:is|was|are|would be|cannot be|can't be)\s+(?:\w+\s+){0,2}(?:wrong|incorrect|false|mistaken|"
-    r"impossible|"
-    r"not (?:correct|right|the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
+    r"\s*[–—(-]+\s*(?:wrong|incorrect|false|mistaken|not (?:really|true|correct|right|my|our))\b|[\s$.,;*_})\]\\]*(?:is|was|"
+    r"are|would be|cannot be|can't be)\s+(?:\w+\s+){0,2}(?:wrong|incorrect|false|mistaken|impossible|not (?:correct|right|"
+    r"the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
 )
 _HEDGE = re.compile(
-    r"\bor else\b|\bequally (?:possible|likely|plausible|valid|good)\b|^[\s$.,;*_})\]\\]*or (?:yes|no|true|false)\b|"
-    r"\b(?:i am|i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|"
-    r"certain|confident)|unsure|uncertain)|"
-    r"\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"
-    r"i don't (?:really )?know|i do not know|i could be wrong|i may be wrong|"
-    r"i might be wrong|no idea)\b|\b(?:or|but)\s+(?:maybe|perhaps|possibly|it (?:could|might|may)(?: also)? be|(?:could|"
-    r"might|may) (?:also )?be)\b|"
-    r"\b(?:another|the other|a second|a further|one more) (?:\w+ )?(?:solution|answer|root|value)\s*(?:is|would be|=)|"
-    r"\b(?:is|are) also (?:an? |the )?(?:\w+ )?(?:solutions?|answers?|roots?)\b|"
-    r"\b(?:another|the other|one) (?:possible|possibility|candidate|option is)\b|"
-    r"\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|alternatively|"
-    r"otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[a-j]\b)|"
-    r"^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|or (?:rather|better)\b)"
+    r"\bor else\b|\bequally (?:possible|likely|plausible|valid|good)\b|^[\s$.,;*_})\]\\]*or (?:yes|no|true|false)\b|\b(?:i am|"
+    r"i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|certain|confident)|"
+    r"unsure|uncertain)|\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"
+    r"i don't (?:really )?know|i do not know|i could be wrong|i may be wrong|i might be wrong|no idea)\b|\b(?:or|"
+    r"but)\s+(?:maybe|perhaps|possibly|it (?:could|might|may)(?: also)? be|(?:could|might|may) (?:also )?be)\b|\b(?:another|"
+    r"the other|a second|a further|one more) (?:\w+ )?(?:solution|answer|root|value)\s*(?:is|would be|=)|\b(?:is|"
+    r"are) also (?:an? |the )?(?:\w+ )?(?:solutions?|answers?|roots?)\b|\b(?:another|the other|one) (?:possible|possibility|"
+    r"candidate|option is)\b|\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|"
+    r"alternatively|otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[a-j]\b)|^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|"
+    r"or (?:rather|better)\b)"
 )
 _SECOND_THOUGHT = re.compile(
     r"[$\s]*\s\$?-?\d|[$\s]*;\s*if\b|\s*(?:vs\.?|versus)\s|\s+(?:is|was)\s|"
@@ -197,13 +173,12 @@ _SECOND_THOUGHT = re.compile(
 )
 """What makes a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
 _RESTORED = re.compile(
-    r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|"
-    r"holds)\b"
+    r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|holds)\b"
 )
 
 
 def marked_claims(text: str, begin: int = 0, boxes: frozenset[int] = frozenset()) -> list[Claim]:
-    """The claims by tag, ``####``, phrase, heading or named option from a place on, in the order of the text.
+    """Return the claims by tag, ``####``, phrase, heading or named option from a place on, in the order of the text.
 
     A phrase that leads to one of the boxes, given by their beginnings, is that box's claim, and its value is not read.
     """
@@ -213,10 +188,9 @@ def marked_claims(text: str, begin: int = 0, boxes: frozenset[int] = frozenset()
         for _ in range(MAX_PHRASES):
             if at < 0:
                 break
-            if at not in claims and (
-                claim := next((one for read in readers if (one := read(text, at, boxes)) is not None), None)
-            ):
-                claims[at] = claim
+            found = next((one for read in readers if (one := read(text, at, boxes)) is not None), None)
+            if found is not None:
+                claims.setdefault(at, found)
             at = text.rfind(word, begin, at)
     return [claims[at] for at in sorted(claims)]
 
@@ -239,19 +213,15 @@ def _hashes_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
 
 
 def _titled_claim(text: str, start: int, _boxes: frozenset[int]) -> Claim | None:
-    """What stands under a heading: a value, or one sentence that states it; more than that is read from its end."""
+    """Return what stands under a heading: a value, or one sentence that states it; more than that is read from its end."""
     after = _TITLE_AFTER.match(text, start)
     if after is None or not _TITLE_BEFORE.search(text[max(0, start - 40) : start]):
         return None
-    at = after.end()
-    claim = read_claim(text, at, start)
-    rest = text[at : at + _MAX_CLAIM_CHARS]
-    begins = _LETTER.match(rest) is not None or stated_at_start(rest) is not None
-    return (
-        claim
-        if claim is not None and (begins or not re.search(r"[\d$\\]", text[claim.end : claim.end + _MAX_TAIL_CHARS]))
-        else None
-    )
+    rest = text[after.end() : after.end() + _MAX_CLAIM_CHARS]
+    claim = read_claim(text, after.end(), start)
+    if claim is None or _LETTER.match(rest) or stated_at_start(rest):
+        return claim
+    return None if re.search(r"[\d$\\]", text[claim.end : claim.end + _MAX_TAIL_CHARS]) else claim
 
 
 def _phrase_claim(pattern: re.Pattern[str], text: str, at: int, boxes: frozenset[int]) -> Claim | None:
@@ -274,52 +244,53 @@ def _option_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
 _Reader: TypeAlias = Callable[[str, int, frozenset[int]], Claim | None]
 
 
-def _marks() -> list[tuple[str, list[_Reader]]]:
-    """Return the words that may begin a claim, each with what reads it, the first that succeeds first."""
-    found: dict[str, list[_Reader]] = {}
-    for words, read in (
-        (("<answer>", "<ANSWER>", "<Answer>"), _tagged_claim),
-        (("####",), _hashes_claim),
-        (_TITLE_WORDS, _titled_claim),
-        *((words, partial(_phrase_claim, pattern)) for words, pattern in _PHRASES),
-        (_OPTION_WORDS, _option_claim),
-    ):
-        for word in words:
-            found.setdefault(word, []).append(read)
-    return list(found.items())
-
-
-_MARKS = _marks()
+_READERS: tuple[tuple[tuple[str, ...], _Reader], ...] = (
+    (("<answer>", "<ANSWER>", "<Answer>"), _tagged_claim),
+    (("####",), _hashes_claim),
+    (_TITLE_WORDS, _titled_claim),
+    *((words, partial(_phrase_claim, pattern)) for words, pattern in _PHRASES),
+    (_OPTION_WORDS, _option_claim),
+)
+_MARKS = [
+    (word, [read for words, read in _READERS if word in words])
+    for word in dict.fromkeys(word for words, _ in _READERS for word in words)
+]
+"""The words that may begin a claim, each with what reads it, the first that succeeds first."""
 _ASCII_MARKS = [(word, readers) for word, readers in _MARKS if word.isascii()]
 
 
 def read_claim(text: str, at: int, start: int) -> Claim | None:
-    """The claim that stands behind a mark which begins at ``start`` and ends at ``at``."""
+    """Return the claim that stands behind a mark which begins at ``start`` and ends at ``at``."""
     rest = text[at : at + _MAX_CLAIM_CHARS]
     whole = rest[: _clause_end(rest)]
     told = whole.strip(' \t\n*_`"“”').removesuffix(".")
-    end = at + len(whole)
+    asked = rest[len(whole) : len(whole) + 1] == "?"
+
+    def claim(text: str, bare: str) -> Claim:
+        return Claim(text, bare, start, at + len(whole), "phrase")
+
     letter = _lettered(whole)
-    if letter is not None and rest[len(whole) : len(whole) + 1] != "?":
-        return Claim(*letter, start, end, "phrase")
-    if rest[len(whole) : len(whole) + 1] == "?" or not told or _NOT_AN_ANSWER.match(told.lower()):
+    if letter is not None and not asked:
+        return claim(*letter)
+    if asked or not told or _NOT_AN_ANSWER.match(told.lower()):
         return None
     stated = stated_at_start(whole)
-    if stated is not None and _SECOND_THOUGHT.match(whole[stated.end :].lower()):
-        return Claim(told, told, start, end, "phrase")
     if stated is not None:
-        only_that = not _has_words(whole[stated.end :]) and not re.match(r"[A-Za-z]{2}", told)
-        return Claim(told if only_that else stated.text, stated.bare, start, end, "phrase")
+        behind = whole[stated.end :]
+        if _SECOND_THOUGHT.match(behind.lower()):
+            return claim(told, told)
+        wordy = re.search(r"[A-Za-z]{2}", re.sub(r"\\[A-Za-z]+|\\text\{[^{}]*\}", "", behind)) or re.match(r"[A-Za-z]{2}", told)
+        return claim(stated.text if wordy else told, stated.bare)
     if re.search(r"\bif\b[^\n]*\belse\b", whole):
-        return Claim(told, told, start, end, "phrase")
+        return claim(told, told)
     inner = stated_in(whole, marked=True)
     if inner is not None and inner.text and (len(whole.split()) > 3 or not whole.isascii()):
-        return Claim(inner.text, inner.bare, start, end, "phrase")
-    return Claim(told, told, start, end, "phrase") if len(told.split()) <= _MAX_WORDS else None
+        return claim(inner.text, inner.bare)
+    return claim(told, told) if len(told.split()) <= _MAX_WORDS else None
 
 
 def _lettered(whole: str) -> tuple[str, str] | None:
-    """The option that a claim begins with, with its text and without: ``**B. 12**``; a hedge is left whole."""
+    """Return the option that a claim begins with, with its text and without: ``**B. 12**``; a hedge is left whole."""
     match = _LETTER.match(whole)
     if match is None:
         return None
@@ -334,10 +305,6 @@ def _lettered(whole: str) -> tuple[str, str] | None:
     return (f"{letter}. {content}" if has_content else letter), letter
 
 
-def _has_words(text: str) -> bool:
-    return re.search(r"[A-Za-z]{2}", re.sub(r"\\[A-Za-z]+|\\text\{[^{}]*\}", "", text)) is not None
-
-
 def _clause_end(text: str) -> int:
     begin = len(text) - len(text.lstrip(" \t\n*_#:"))
     for match in _CLAUSE_END.finditer(masked(text), begin):
@@ -348,27 +315,24 @@ def _clause_end(text: str) -> int:
 
 
 def value_end(text: str, claim: Claim) -> int:
-    """Where the value of a claim ends, which may have more words behind it: ``the answer is 5, I suppose``."""
+    """Return where the value of a claim ends, which may have more words behind it: ``the answer is 5, I suppose``."""
     at = text.find(claim.bare, claim.start, claim.end)
     return at + len(claim.bare) if at >= 0 else claim.end
 
 
 def taken_back(text: str, at: int) -> int:
-    """Where after ``at`` a text takes back what it claimed before; -1 where it does not."""
+    """Return where after ``at`` a text takes back what it claimed before; -1 where it does not."""
     tail = text[at : at + _MAX_TAIL_CHARS].lower()
     if is_idle(tail):
         return -1
     found = _WRONG_AFTER.match(tail) or _RETRACTION.search(tail)
-    turn = _TURN.search(tail)
-    places = [match.end() for match in (found, turn) if match is not None]
-    if not places:
-        return -1
-    if found is None and _RESTORED.search(tail[places[0] :]):
+    places = [match.end() for match in (found, _TURN.search(tail)) if match is not None]
+    if not places or (found is None and _RESTORED.search(tail[places[0] :])):
         return -1
     return at + min(places)
 
 
 def is_hedged(text: str, at: int) -> bool:
-    """Whether a text, after ``at``, doubts what it claimed before, or offers another answer beside it."""
+    """Return whether a text, after ``at``, doubts what it claimed before, or offers another answer beside it."""
     tail = text[at : at + 400].lower()
     return not is_idle(tail) and _HEDGE.search(tail) is not None

@@ -21,12 +21,14 @@ _REWRITE = re.compile(
     r"(.{1,60}?)(?=\s+(?:as|in|to|into)\b|[.?!](?:\s|$)|$)",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
 _QUOTIENT = re.compile(r"\\frac\{\d+\}\{\d+\}|\d+/\d+")
 _UNWORKED = re.compile(
     r"\\(?:gcd|lcm|lim|i*int|sum|prod|lfloor|lceil|det|max|min|operatorname|sin|cos|tan|cot|sec|csc)(?![A-Za-z])|\\text\{\s*(?:gcd|lcm)"
 )
 _ARITHMETIC = re.compile(r"[\d.\s(){}]+(?:(?:[-+*]|\\cdot|\\times)[\d.\s(){}]+)+")
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{?(\w+)\}?\s*\{?(\w+)\}?")
 _UNDRESSED = re.compile(r"\\(?:text|mathrm)|[{}\s$~\\]")
 _FORMULA = re.compile(r"\$\$?([^$]{2,200})\$\$?|\\\((.{2,200}?)\\\)|\\\[(.{2,200}?)\\\]", re.DOTALL)
 
@@ -65,8 +67,7 @@ def is_to_work_out(reference: str, answer: str, problem: str) -> bool:
     quotient = reference.isdecimal() and _QUOTIENT.fullmatch(answer) is not None
     if not quotient and (_PLAIN_NUMBER.fullmatch(answer) or not _ARITHMETIC.fullmatch(answer)):
         return _UNWORKED.search(answer.rpartition("=")[2]) is not None
-    given = set(re.findall(r"\d+(?:\.\d+)?", problem[-MAX_PROBLEM_CHARS:]))
-    return given.issuperset(re.findall(r"\d+(?:\.\d+)?", answer))
+    return set(_NUMBER.findall(problem[-MAX_PROBLEM_CHARS:])).issuperset(_NUMBER.findall(answer))
 
 
 @lru_cache(maxsize=1024)
@@ -75,9 +76,7 @@ def _to_rewrite(problem: str) -> frozenset[str]:
 
 
 def _plain(text: str) -> str:
-    return (
-        _UNDRESSED.sub("", re.sub(r"\\[dt]?frac\s*\{?(\w+)\}?\s*\{?(\w+)\}?", r"\1/\2", text)).replace("(", "").replace(")", "")
-    )
+    return re.sub("[()]", "", _UNDRESSED.sub("", _FRACTION.sub(r"\1/\2", text)))
 
 
 def is_given(answer: str, unit: Unit | None, problem: str) -> bool:
@@ -91,27 +90,22 @@ def is_given(answer: str, unit: Unit | None, problem: str) -> bool:
         return False
     if unit is None:  # a letter that may be one: 250 g
         return _UNDRESSED.sub("", answer) in _UNDRESSED.sub("", problem)
-    for match in re.finditer(rf"(?<![\d.]){re.escape(number.group())}(?![\d]|\.\d)", problem[-MAX_PROBLEM_CHARS:]):
-        behind = problem[match.end() : match.end() + _UNIT_CHARS]
-        if unit.kind == "degree":
-            if re.match(r"\s*(?:\^?\s*\{?\s*\\circ|°|degrees?)", behind):
-                return True
-            continue
-        if unit.name and any(_is_unit(text, unit) for text in _units_at_start(behind)):
+    found = re.finditer(rf"(?<![\d.]){re.escape(number.group())}(?![\d]|\.\d)", problem[-MAX_PROBLEM_CHARS:])
+    behind = [problem[match.end() : match.end() + _UNIT_CHARS] for match in found]
+    if unit.kind == "degree":
+        return any(re.match(r"\s*(?:\^?\s*\{?\s*\\circ|°|degrees?)", text) for text in behind)
+    return bool(unit.name) and any(_begins_with(text, unit) for text in behind)
+
+
+def _begins_with(text: str, unit: Unit) -> bool:
+    """Return whether the first word, or the first two or three, are the unit."""
+    words = re.sub(r"\\(?:text|mathrm|textrm|rm)\s*\{|[${}~\\]", " ", text).lstrip("- ").split()
+    for count in (3, 2, 1):
+        first = " ".join(words[:count]).rstrip(".,;:?!)")
+        other = read_unit(first) if first and len(words) >= count else None
+        if other and (other.name == unit.name or (other.kind == unit.kind != "noun" and factor(other, unit) == 1)):
             return True
     return False
-
-
-def _units_at_start(text: str) -> list[str]:
-    """Return what a unit behind a number may be: its first word, or two or three."""
-    plain = " ".join(re.sub(r"\\(?:text|mathrm|textrm|rm)\s*\{|[${}~\\]", " ", text).split()).lstrip("- ")
-    words = plain.split(" ")
-    return [" ".join(words[:count]).rstrip(".,;:?!)") for count in (3, 2, 1) if len(words) >= count]
-
-
-def _is_unit(text: str, unit: Unit) -> bool:
-    other = read_unit(text) if text else None
-    return other is not None and (other.name == unit.name or (other.kind == unit.kind != "noun" and factor(other, unit) == 1))
 
 
 @lru_cache(maxsize=512)
@@ -119,8 +113,7 @@ def _expressions(problem: str) -> frozenset[Node]:
     """Return the expressions in the formulas of a question, their parts included."""
     found: set[Node] = set()
     for match in list(_FORMULA.finditer(problem))[:MAX_FORMULAS]:
-        formula = next(part for part in match.groups() if part is not None)
-        for side in relation_chain(clean(formula)).sides:
+        for side in relation_chain(clean(match[1] or match[2] or match[3])).sides:
             try:
                 found.update(walk(_ordered(parse(side))))
             except Unreadable:

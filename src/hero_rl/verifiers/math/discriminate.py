@@ -101,44 +101,33 @@ def decoys_of_text(text: str) -> list[str]:
     """
     found: list[str] = []
     numbers = list(_NUMBER.finditer(text))
-    for match in (numbers[:1] + numbers[-1:]) if len(numbers) > 1 else numbers:
+    for match in (*numbers[:1], *numbers[1:][-1:]):
         found.append(text[: match.start()] + str(int(float(match.group())) + 1) + text[match.end() :])
-    letter = re.search(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text)
-    if letter is not None:
-        other = "q" if letter.group() != "q" else "p"
-        found.append(text[: letter.start()] + other + text[letter.end() :])
-    for old, new in ((r"\infty", "7"), ("+", "-"), ("-", "+")):
-        if old in text:
-            found.append(text.replace(old, new, 1))
-            break
-    return found
+    if letter := re.search(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text):
+        found.append(f"{text[: letter.start()]}{'p' if letter.group() == 'q' else 'q'}{text[letter.end() :]}")
+    exchanged = [text.replace(old, new, 1) for old, new in ((r"\infty", "7"), ("+", "-"), ("-", "+")) if old in text]
+    return found + exchanged[:1]
 
 
 # ------------------------------------------------------------------------------------------- values
 
 
 def _other_trees(tree: Node, hints: Hints) -> Iterator[Node]:
-    several = any(node.op in ("pm", "mp") for node in walk(tree))
-    for decoy in _near_misses(tree, hints):
-        if several or _surely_differ(tree, decoy):
-            yield decoy
+    if any(node.op in ("pm", "mp") for node in walk(tree)):
+        yield Node("add", (tree, number(1)))
+    else:
+        yield from (decoy for decoy in _near_misses(tree, hints) if _surely_differ(tree, decoy))
 
 
 def _near_misses(tree: Node, hints: Hints) -> Iterator[Node]:
     names = symbols(tree)
-    if any(node.op in ("pm", "mp") for node in walk(tree)):
-        yield Node("add", (tree, number(1)))
-        return
     if not names:
-        yield _shifted_constant(tree)
-        yield Node("neg", (tree,))
-        yield Node("mul", (number(2), tree))
+        yield from (_shifted_constant(tree), Node("neg", (tree,)), Node("mul", (number(2), tree)))
         return
     constants = set(constants_of(tree, hints, known=True))
     if constants:
-        variables = sorted(names - constants)
-        if variables:
-            yield Node("add", (tree, Node("pow", (Node("sym", (), None, variables[0]), number(7)))))
+        for variable in sorted(names - constants)[:1]:
+            yield Node("add", (tree, Node("pow", (Node("sym", (), None, variable), number(7)))))
         return
     yield Node("add", (tree, number(1)))
     yield Node("mul", (number(2), tree))
@@ -150,15 +139,13 @@ def _near_misses(tree: Node, hints: Hints) -> Iterator[Node]:
 
 def _shifted_constant(tree: Node) -> Node:
     """Return a constant a little off, in the same notation: what a rounding cannot explain."""
-    written = written_decimal(tree)
-    if written is None:
+    if written_decimal(tree) is None:
         return Node("add", (tree, number(1)))
     if tree.op != "num" or tree.value is None:
         return Node("mul", (number(Fraction(11, 10)), tree))
     shift = 1 if abs(tree.value) < 100 else abs(tree.value) // 10
-    places = len(tree.name.partition(".")[2])
     value = tree.value + shift
-    return Node("num", (), value, f"{float(value):.{places}f}")
+    return Node("num", (), value, f"{float(value):.{len(tree.name.partition('.')[2])}f}")
 
 
 def _other_equations(reading: Reading) -> Iterator[Reading]:
@@ -181,16 +168,12 @@ def _other_letters(tree: Node, names: frozenset[str]) -> Iterator[Node]:
 
 def _other_operators(tree: Node) -> Iterator[Node]:
     """Yield the tree with the sign of one term turned, and with one exponent raised."""
-    for node in walk(tree):
-        if node.op == "add" and len(node.args) >= 2:
-            last = node.args[-1]
-            turned = last.args[0] if last.op == "neg" else Node("neg", (last,))
-            yield _with(tree, node, node._replace(args=(*node.args[:-1], turned)))
-            break
-    for node in walk(tree):
-        if node.op == "pow":
-            yield _with(tree, node, node._replace(args=(node.args[0], Node("add", (node.args[1], number(1))))))
-            break
+    for node in islice((node for node in walk(tree) if node.op == "add" and len(node.args) >= 2), 1):
+        last = node.args[-1]
+        turned = last.args[0] if last.op == "neg" else Node("neg", (last,))
+        yield _with(tree, node, node._replace(args=(*node.args[:-1], turned)))
+    for node in islice((node for node in walk(tree) if node.op == "pow"), 1):
+        yield _with(tree, node, node._replace(args=(node.args[0], Node("add", (node.args[1], number(1))))))
 
 
 def _with(tree: Node, old: Node, new: Node) -> Node:
@@ -235,18 +218,18 @@ def _other_texts(reading: Reading) -> Iterator[str]:
 
 
 def _other_elements(reading: Reading, hints: Hints) -> Iterator[Reading]:
-    items = reading.items
+    items, reading = reading.items, reading._replace(text=f"decoy of {reading.text}")
     for index, item in list(enumerate(items))[:_ELEMENTS]:
-        if not _stands_alone(items, index):
-            continue
-        for decoy in islice(_decoys(item, hints), _PER_ELEMENT):
-            yield reading._replace(items=(*items[:index], decoy, *items[index + 1 :]), text=f"decoy of {reading.text}")
+        if _stands_alone(items, index):
+            for decoy in islice(_decoys(item, hints), _PER_ELEMENT):
+                yield reading._replace(items=(*items[:index], decoy, *items[index + 1 :]))
     if reading.kind in ("list", "set"):
-        yield reading._replace(items=(*items, Reading("value", "7919", tree=number(7919))), text=f"decoy of {reading.text}")
+        yield reading._replace(items=(*items, Reading("value", "7919", tree=number(7919))))
         if len(items) > 1 and _stands_alone(items, len(items) - 1):
-            yield reading._replace(items=items[:-1], text=f"decoy of {reading.text}")
-    if reading.kind == "tuple" and len(items) > 1:
-        yield from _reversed(reading)
+            yield reading._replace(items=items[:-1])
+    first, last = items[0].tree, items[-1].tree
+    if reading.kind == "tuple" and len(items) > 1 and first and last and _surely_differ(first, last):
+        yield reading._replace(items=(items[-1], *items[1:-1], items[0]))
 
 
 def _stands_alone(items: Sequence[Reading], index: int) -> bool:
@@ -256,9 +239,3 @@ def _stands_alone(items: Sequence[Reading], index: int) -> bool:
     if own is None:
         return items[index] not in rest
     return all(item.tree is not None and r"\pm" not in item.text and _surely_differ(own, item.tree) for item in rest)
-
-
-def _reversed(reading: Reading) -> Iterator[Reading]:
-    first, last = reading.items[0], reading.items[-1]
-    if first.tree is not None and last.tree is not None and _surely_differ(first.tree, last.tree):
-        yield reading._replace(items=(last, *reading.items[1:-1], first), text=f"decoy of {reading.text}")

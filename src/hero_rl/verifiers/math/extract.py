@@ -5,27 +5,28 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
 from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back, value_end
 from hero_rl.verifiers.math.formulas import masked
-from hero_rl.verifiers.math.sentences import UNCLEAR, Stated, stated_in
+from hero_rl.verifiers.math.sentences import UNCLEAR, stated_in
 from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
 from hero_rl.verifiers.math.words import count_words
 
 MAX_BARE_CHARS = 300
+"""A response without any mark is taken to *be* the answer up to this length; of a longer one the last sentence is read."""
 NEAR_CHARS = 300
 """Of a text before its last box, so much is searched for other claims."""
-"""A response without any mark is taken to *be* the answer up to this length; of a longer one the last sentence is read."""
 MAX_JOINED_BOXES = 20
 MAX_BOXES = 100
 """Of more boxes only the last ones are read."""
 _END_CHARS = 4_000
 """Sentences are read in so much of a response's end."""
 _MAX_SENTENCES = 4
+_MAX_SENTENCE_CHARS = 300
 _NEAR_CHARS = 150
 """Two boxes further apart than this are not parts of one answer, unless labels say so."""
 
@@ -57,28 +58,26 @@ _COMMENT_FIRST = re.compile(r"[ \t]*%[^\n]*")
 _END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
 _SENTENCE = re.compile(
     r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|\n(?<!:\n)(?<! is\n)(?<! are\n)(?<! get\n)(?<! have\n)(?:\s*\n|"
-    r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|"
-    r"(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
+    r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"
 )
 _FILLER = re.compile(
-    r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|hope this|good luck|thank|equality (?:holds|"
-    r"occurs)|"
+    r"[\s*_#]*(?:i hope|let me know|feel free|please|if you (?:have|need)|hope this|good luck|thank|equality (?:holds|occurs)|"
     r"this (?:matches|confirms|completes|is consistent|agrees|approach|shows|demonstrates|function is|means that the|"
-    r"result (?:is|holds)|"
-    r"(?:minimum|maximum|bound|value|happens|occurs)?\s?(?:is )?(?:achieved|attained|reached|when))|"
+    r"result (?:is|holds)|(?:minimum|maximum|bound|value|happens|occurs)?\s?(?:is )?(?:achieved|attained|reached|when))|"
     r"we (?:can|have) (?:verif|check|confirm)|(?:that|it) is (?:the|our|my) (?:final )?answer)"
 )
 _SPOKEN = re.compile(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s")
 _CONCLUDED = re.compile(
-    r"[,;]\s*(?:and )?(?:so|hence|thus|therefore|we get|which gives)\b(?=[^\n]*\d)|"
-    r"\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|"
-    r"原式\s*\$?\s*="
+    r"[,;]\s*(?:and )?(?:so|hence|thus|therefore|we get|which gives)\b(?=[^\n]*\d)|\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|"
+    r"So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|原式\s*\$?\s*="
 )
 _CHAIN = re.compile(r"=(?![^=]*(?:\b(?:and|or)\b|[,;\n]\s*[A-Za-z]\w*\s*=))[^=]*=")
 _LAST_LINE = re.compile(r"(?P<name>[A-Za-z])[^\n]*=[^\n]*\n\s*(?P=name)\s*=[^\n=]*$")
 """Steps of one line, ``F = ma = 12``, or of two, of which the last has the value."""
 _LINES = re.compile(r"(?:([A-Za-z])\s*=\s*[-\d./]+\s*\n\s*(?!\1)){1,5}[A-Za-z]\s*=\s*[-\d./]+")
+_SENTENCE_END = re.compile(r"[.!?\n](?=\s|$)")
 _MIN_CHARS = 15
+_BOXED = ("box", "boxes")
 _ADVERSE = re.compile(
     r"\b(?:but|however|although|yet to|still need|next|unless|except|remains to)\b|^\W*(?:then|now|after that|afterwards)\b"
 )
@@ -101,10 +100,11 @@ class FoundAnswer(NamedTuple):
 
 
 NOTHING = FoundAnswer("", "none")
+UNCLEAR_CLAIM = NOTHING._replace(doubt="claim_unclear")
 
 
 def find_answer(response: str) -> str:
-    """The text of ``extract_answer``."""
+    """Return the text of ``extract_answer``."""
     return extract_answer(response).text
 
 
@@ -127,90 +127,31 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         text = ("\n" if first else "") + _COMMENT.sub("\n", text[first.end() :] if first else text)
     boxes, cut_off = find_boxes(text)
     boxes = boxes[-MAX_BOXES:]
-    near = max(0, boxes[-1].start - NEAR_CHARS) if boxes else 0
-    claims = marked_claims(text, near, frozenset(box.start for box in boxes))
-    if disowned := [box for box in boxes if is_disowned(text, box.start, box.end)]:
-        claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
-    claims = _with_boxes(text, [box for box in boxes if box not in disowned], claims)
-    claims = [
-        claim
-        for claim in claims
-        if claim.source == "phrase" or not is_sample(text, claim.start, value_end(text, claim), problem)
-    ]
+    claims = _all_claims(text, boxes, problem)
     if claims and claims[0].source in ("phrase", "hashes") and (before := _before_turn(text, claims[0], problem)):
         return before
-    turn = _next_turn(text, claims)
-    if turn >= 0:
-        text, claims = text[:turn], [claim for claim in claims if claim.end <= turn]
-        cut_off = cut_off if cut_off < turn else -1
-    if not claims and boxes and not any(box.content for box in boxes):
-        return NOTHING
+    if claims and (turn := _NEXT_TURN.search(text, claims[0].end)):  # a base model goes on with another question
+        text, claims = text[: turn.start()], [claim for claim in claims if claim.end <= turn.start()]
+        cut_off = cut_off if cut_off < turn.start() else -1
+    if not claims and not boxes:
+        return _unmarked(text, problem, cut_off)
     if not claims:
-        return _restated(_next_sentence(text, boxes[-1].end), problem) if boxes else _unmarked(text, problem, cut_off)
+        behind = _SENTENCE_END.search(text, boxes[-1].end)
+        boxed = any(box.content for box in boxes)
+        return _restated(text[behind.end() :] if behind else "", problem) if boxed else NOTHING
     last = claims[-1]
-    if last.start <= cut_off < last.end:
-        return FoundAnswer("", "none", doubt="claim_unclear")
-    if cut_off > last.end and not text[cut_off:].replace(" ", "").startswith("\\boxed{" + last.text.replace(" ", "")):
-        return FoundAnswer("", "none", doubt="claim_unclear")
+    repeats = text[cut_off:].replace(" ", "").startswith("\\boxed{" + last.text.replace(" ", ""))
+    if last.start <= cut_off < last.end or (cut_off > last.end and not repeats):
+        return UNCLEAR_CLAIM
     return _settled(text, claims, problem)
 
 
-def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
-    last = claims[-1]
-    end = value_end(text, last)
-    at = max(taken_back(text, last.end), superseded(text, last.start, end, problem))
-    if at >= 0:
-        return _restated(text[at:], problem)
-    boxes = last.source in ("box", "boxes")
-    if is_struck(last.text) or (boxes and is_changed(text, last.start, last.end, problem)):
-        return FoundAnswer("", "none", doubt="claim_unclear")
-    between = text[claims[-2].end : last.start] if len(claims) > 1 else ""
-    doubted = is_hedged(text, end) or (0 < len(between) <= _NEAR_CHARS and is_hedged(between, 0))
-    if doubted or is_guess(text, last.start, end, problem) or has_another_behind(text, last.end, last.text):
-        return FoundAnswer("", "none", doubt="hedged")
-    also = also_said(text, last.text, last.end) if boxes else []
-    boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in ("box", "boxes")), None)
-    if not boxes and boxed is not None:
-        letter = re.fullmatch(r"[A-J]", last.bare)
-        if letter is None and taken_back(text[: last.start], boxed.end) < 0:
-            also.append(boxed.text)
-    elif boxes and len(claims) > 1 and claims[-2].source == "box" and superseded(text, *claims[-2][2:4], problem) < 0:
-        if _RESTATED.fullmatch(between) or (len(between) <= _NEAR_CHARS and _IN_CASES.search(between.lower())):
-            also.append(claims[-2].text)
-    elif len(claims) > 1 and _side_by_side(text, claims[-2], last):
-        also.append(claims[-2].bare)
-    if check := _RECHECKED.search(text, last.end):
-        again = last_sentence(text[check.end() :], problem)
-        also += [again.bare or again.text] if again is not None and again.text else []
-    bare = last.bare if last.bare != last.text else ""
-    also = [one for one in also if one not in (last.text, last.bare)]
-    return FoundAnswer(last.text, last.source, bare, tuple(also), rough=is_rough(text, last.start, end))
-
-
-def _restated(text: str, problem: str) -> FoundAnswer:
-    """The new claim after one that was taken back."""
-    again = last_sentence(text, problem)
-    return again if again is not None and again.text else FoundAnswer("", "none", doubt="retracted")
-
-
-def _next_sentence(text: str, at: int) -> str:
-    found = re.compile(r"[.!?\n](?=\s|$)").search(text, at)
-    return text[found.end() :] if found else ""
-
-
-def _side_by_side(text: str, one: Claim, other: Claim) -> bool:
-    """Whether a second "the answer is" follows a first at once, without a word of correction."""
-    between = text[one.end : other.start]
-    return (
-        one.source == other.source == "phrase"
-        and len(between.split()) <= 3
-        and not re.search(r"[A-Za-z]{4}", between)
-        and taken_back(text[: other.start], one.end) < 0
-    )
-
-
-def _with_boxes(text: str, boxes: list[Box], claims: list[Claim]) -> list[Claim]:
-    """All claims in order. What is said around a box, as in "the answer is" and a box, is the box's claim."""
+def _all_claims(text: str, boxes: list[Box], problem: str) -> list[Claim]:
+    """Return all claims in order. What is said around a box, as in "the answer is" and a box, is the box's claim."""
+    claims = marked_claims(text, max(0, boxes[-1].start - NEAR_CHARS) if boxes else 0, frozenset(box.start for box in boxes))
+    disowned = [box for box in boxes if is_disowned(text, box.start, box.end)]
+    claims = [one for one in claims if not any(one.start <= box.start < one.end for box in disowned)]
+    boxes = [box for box in boxes if box not in disowned]
     starts = [box.start for box in boxes]
     alone: list[Claim] = []
     for claim in claims:
@@ -218,11 +159,60 @@ def _with_boxes(text: str, boxes: list[Box], claims: list[Claim]) -> list[Claim]
         inside = before > 0 and claim.start < boxes[before - 1].end
         if not inside and before == bisect_left(starts, claim.end):
             alone.append(claim)
-    return sorted(runs_of_boxes(text, boxes) + alone, key=lambda claim: claim.start)
+    return [
+        claim
+        for claim in sorted(runs_of_boxes(text, boxes) + alone, key=lambda claim: claim.start)
+        if claim.source == "phrase" or not is_sample(text, claim.start, value_end(text, claim), problem)
+    ]
+
+
+def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
+    last, former = claims[-1], claims[-2] if len(claims) > 1 else None
+    end = value_end(text, last)
+    at = max(taken_back(text, last.end), superseded(text, last.start, end, problem))
+    if at >= 0:
+        return _restated(text[at:], problem)
+    in_box = last.source in _BOXED
+    if is_struck(last.text) or (in_box and is_changed(text, last.start, last.end, problem)):
+        return UNCLEAR_CLAIM
+    between = text[former.end : last.start] if former else ""
+    near = len(between) <= _NEAR_CHARS
+    doubted = is_hedged(text, end) or (between != "" and near and is_hedged(between, 0))
+    if doubted or is_guess(text, last.start, end, problem) or has_another_behind(text, last.end, last.text):
+        return NOTHING._replace(doubt="hedged")
+    also = also_said(text, last.text, last.end) if in_box else []
+    boxed = next((claim for claim in reversed(claims[:-1]) if claim.source in _BOXED), None)
+    if not in_box and boxed is not None:
+        if not re.fullmatch(r"[A-J]", last.bare) and taken_back(text[: last.start], boxed.end) < 0:
+            also.append(boxed.text)
+    elif former and in_box and former.source == "box" and superseded(text, former.start, former.end, problem) < 0:
+        if _RESTATED.fullmatch(between) or (near and _IN_CASES.search(between.lower())):
+            also.append(former.text)
+    elif former and _side_by_side(text, former, last):
+        also.append(former.bare)
+    check = _RECHECKED.search(text, last.end)
+    again = last_sentence(text[check.end() :], problem) if check else None
+    also += [again.bare or again.text] if again is not None and again.text else []
+    also = [one for one in also if one not in (last.text, last.bare)]
+    bare = last.bare if last.bare != last.text else ""
+    return FoundAnswer(last.text, last.source, bare, tuple(also), rough=is_rough(text, last.start, end))
+
+
+def _restated(text: str, problem: str) -> FoundAnswer:
+    """Return the new claim after one that was taken back."""
+    again = last_sentence(text, problem)
+    return again if again is not None and again.text else NOTHING._replace(doubt="retracted")
+
+
+def _side_by_side(text: str, one: Claim, other: Claim) -> bool:
+    """Return whether a second "the answer is" follows a first at once, without a word of correction."""
+    between = text[one.end : other.start]
+    close = one.source == other.source == "phrase" and len(between.split()) <= 3 and not re.search(r"[A-Za-z]{4}", between)
+    return close and taken_back(text[: other.start], one.end) < 0
 
 
 def runs_of_boxes(text: str, boxes: list[Box]) -> list[Claim]:
-    """Boxes that are parts of one answer joined, each different content once; the others one by one."""
+    """Return boxes that are parts of one answer joined, each different content once; the others one by one."""
     runs: list[list[Box]] = []
     for box in boxes:
         if runs and len(runs[-1]) < MAX_JOINED_BOXES and _belong_together(text, runs[-1][-1], box):
@@ -244,93 +234,65 @@ def _belong_together(text: str, one: Box, other: Box) -> bool:
     before = text[max(0, one.start - _NEAR_CHARS) : one.start]
     if _PART.search(between) and _PART.search(before):
         return True
-    if len(between) > _NEAR_CHARS or _SENTENCE_BREAK.search(between):
-        return False
-    return re.search(r"\band\b|\bwhile\b", between) is not None and _PART.search(before + between) is not None
-
-
-def _next_turn(text: str, claims: list[Claim]) -> int:
-    """Where a base model, after its claim, goes on with another question; -1: nowhere."""
-    if not claims:
-        return -1
-    match = _NEXT_TURN.search(text, claims[0].end)
-    return match.start() if match else -1
+    joined = len(between) <= _NEAR_CHARS and not _SENTENCE_BREAK.search(between) and re.search(r"\band\b|\bwhile\b", between)
+    return bool(joined) and _PART.search(before + between) is not None
 
 
 def _before_turn(text: str, claim: Claim, problem: str) -> FoundAnswer | None:
-    """What a base model states before it goes on with a question of its own, which the first claim answers."""
+    """Return what a base model states before it goes on with a question of its own, which the first claim answers."""
     match = _NEXT_TURN.search(text, 0, claim.start)
-    found = _unmarked(text[: match.start()], problem, -1) if match and match.start() > _MIN_CHARS else None
-    return found if found is not None and found.text and found.source == "sentence" else None
+    found = _unmarked(text[: match.start()], problem, -1) if match and match.start() > _MIN_CHARS else NOTHING
+    return found if found.text and found.source == "sentence" else None
 
 
 def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
     stripped = text.strip()
-    if cut_off >= 0 or not stripped:
-        return NOTHING if len(stripped) > MAX_BARE_CHARS or not stripped else _as_it_stands(stripped)
     if len(stripped) > MAX_BARE_CHARS:
-        return last_sentence(stripped[-_END_CHARS:], problem) or NOTHING
+        return NOTHING if cut_off >= 0 else last_sentence(stripped, problem) or NOTHING
+    whole = FoundAnswer(stripped, "whole" if stripped else "none", rough=is_rough(stripped, 0, len(stripped)))
+    if cut_off >= 0 or not stripped:
+        return whole
     if _LINES.fullmatch(stripped):
-        return _as_it_stands(", ".join(line.strip() for line in stripped.splitlines()))
-    worked_out = _CHAIN.search(stripped) is not None or _LAST_LINE.search(stripped) is not None
-    if count_words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped.lower()) and not _CONCLUDED.search(stripped):
-        return _as_it_stands(stripped)
+        return whole._replace(text=", ".join(line.strip() for line in stripped.splitlines()))
+    worked_out = _CHAIN.search(stripped) or _LAST_LINE.search(stripped) or _CONCLUDED.search(stripped)
+    if count_words(stripped) < 3 and not worked_out and not _SPOKEN.match(stripped.lower()):
+        return whole
     found = last_sentence(stripped, problem)
-    return found if found is not None and found.text else _as_it_stands(stripped)
-
-
-def _as_it_stands(text: str) -> FoundAnswer:
-    return FoundAnswer(text, "whole", rough=is_rough(text, 0, len(text)))
+    return found if found is not None and found.text else whole
 
 
 def last_sentence(text: str, problem: str) -> FoundAnswer | None:
-    """What the last sentence states, or one shortly before it that no later one puts in doubt."""
-    text = text[-_END_CHARS:].rstrip()
+    """Return what the last sentence states, or one shortly before it that no later one puts in doubt."""
     unclear = False
-    for number, sentence in enumerate(_sentences_from_end(text)):
-        if number >= _MAX_SENTENCES:
-            break
+    for sentence in islice(_sentences_from_end(text[-_END_CHARS:].rstrip()), _MAX_SENTENCES):
         if _FILLER.match(sentence.lower()):
             continue
         stated = stated_in(sentence, problem)
         if stated is not None and stated != UNCLEAR:
             if taken_back(sentence, stated.end) >= 0:
-                return FoundAnswer("", "none", doubt="retracted")
-            return _as_found(stated, rough=is_rough(sentence, stated.start, stated.end))
+                return NOTHING._replace(doubt="retracted")
+            said, bare = stated.text.strip(), stated.bare.strip()
+            rough = is_rough(sentence, stated.start, stated.end)
+            return FoundAnswer(said, "sentence", bare if bare != said else "", rough=rough)
         unclear = unclear or stated == UNCLEAR
-        if (
-            _ADVERSE.search(sentence.lower())
-            or taken_back(sentence, 0) >= 0
-            or is_hedged(sentence, 0)
-            or sentence.rstrip().endswith("?")
-        ):
+        adverse = _ADVERSE.search(sentence.lower()) or taken_back(sentence, 0) >= 0 or is_hedged(sentence, 0)
+        if adverse or sentence.rstrip().endswith("?") or len(sentence) > _MAX_SENTENCE_CHARS:
             break
-        if len(sentence) > 300:
-            break
-    return FoundAnswer("", "none", doubt="claim_unclear") if unclear else None
-
-
-def _as_found(stated: Stated, *, rough: bool) -> FoundAnswer:
-    text, bare = stated.text.strip(), stated.bare.strip()
-    return FoundAnswer(text, "sentence", bare if bare != text else "", rough=rough)
+    return UNCLEAR_CLAIM if unclear else None
 
 
 def _sentences_from_end(text: str) -> Iterator[str]:
-    ends = [match.end() for match in _SENTENCE.finditer(masked(text))]
-    bounds = [0, *ends, len(text)]
+    bounds = [0, *(match.end() for match in _SENTENCE.finditer(masked(text))), len(text)]
     for begin, stop in reversed(list(pairwise(bounds))):
         if re.search(r"\w", sentence := text[begin:stop].strip()):
             yield sentence
 
 
 def _answering(text: str) -> str:
-    """What is meant for the reader: after the last thought, and before one that is still open."""
+    """Return what is meant for the reader: after the last thought, and before one that is still open."""
     if "<" not in text and "◁" not in text and "k]" not in text.lower():
         return text
-    end = 0
-    for match in _THOUGHT_END.finditer(text):
-        end = match.end()
-    text = text[end:]
+    text = text[max((match.end() for match in _THOUGHT_END.finditer(text)), default=0) :]
     for over in (_THOUGHT.search(text), _END_TOKEN.search(text)):
         if over and (text[: over.start()].strip() or over.re is _THOUGHT):
             text = text[: over.start()]

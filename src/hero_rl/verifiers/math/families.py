@@ -28,6 +28,7 @@ SetRelation: TypeAlias = Literal["equal", "different", "unknown"]
 MAX_ELEMENTS = 3_000
 """Of one family in the window."""
 MAX_MEMBERS = 24
+_MAX_IMAGES = 4
 _AGREES = 1e-35
 _AMBIENT = re.compile(
     r"\b(positive|negative|non-?negative|natural)\s+(?:odd\s+|even\s+)?(?:integers?|numbers?|whole numbers?)?"
@@ -36,6 +37,7 @@ _AMBIENT = re.compile(
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?:[A-Za-z]{1,3}\s*=)?(?:[-+*/^(){}.,\d\s]|\\(?:frac|sqrt|pi|cdot|times|%|\$)(?![A-Za-z]))*", re.ASCII)
+_FROM_ZERO, _FROM_ONE = Domain("Z", Fraction(0)), Domain("Z", Fraction(1))
 _ALL = re.compile(r"\b(?:all|every|each|which|integers?|solve|solutions?|values?)\b", re.IGNORECASE)
 
 
@@ -49,17 +51,14 @@ class Progression(NamedTuple):
 
 
 def compare_families(reference: str, answer: str, problem: str, hints: Hints) -> Finding | None:
-    """How two cleaned texts relate as families of numbers; None where they are not both, or neither is for certain."""
-    if _has_no_letters(reference) and _has_no_letters(answer):
+    """Compare two cleaned texts as families of numbers; return None where they are not both, or neither is for certain."""
+    # the reading that may tell that there is no family goes first
+    first, second = (reference, answer) if _has_no_letters(answer) else (answer, reference)
+    one = None if _has_no_letters(first) else read_family(first)
+    other = read_family(second) if one is not None and (one.has_parameter or not _has_no_letters(second)) else None
+    if one is None or other is None or not (one.has_parameter or other.has_parameter):
         return None
-    if _has_no_letters(answer):  # the reading that may tell that there is no family goes first
-        a = read_family(reference)
-        b = read_family(answer) if a is not None and a.has_parameter else None
-    else:
-        b = read_family(answer)
-        a = read_family(reference) if b is not None and (b.has_parameter or not _has_no_letters(reference)) else None
-    if a is None or b is None or not (a.has_parameter or b.has_parameter):
-        return None
+    a, b = (one, other) if first is reference else (other, one)
     if (a.label and b.label and a.label != b.label) or len(a.members) > MAX_MEMBERS or len(b.members) > MAX_MEMBERS:
         return None
     used = hints.letters
@@ -84,13 +83,13 @@ def _has_no_letters(text: str) -> bool:
 
 
 def _is_counting_letter(a: Family, b: Family) -> bool:
-    r"""Whether one side is ``n \ge 3``, with a letter for integers, and the other speaks of integers."""
+    r"""Return whether one side is ``n \ge 3``, with a letter for integers, and the other speaks of integers."""
     inequality, other = (a, b) if a.of_integers else (b, a)
     return inequality.label in WHOLE_LETTERS and other.certain and not other.of_integers
 
 
 def _is_sought(family: Family, used: frozenset[str], problem: str) -> bool:
-    """Whether ``n = 3k`` answers a question for all n, which does not use the letter k."""
+    """Return whether ``n = 3k`` answers a question for all n, which does not use the letter k."""
     return (
         family.has_parameter
         and family.label in used
@@ -100,21 +99,19 @@ def _is_sought(family: Family, used: frozenset[str], problem: str) -> bool:
 
 
 def _is_free(family: Family, used: frozenset[str]) -> bool:
-    """Whether each parameter is the answer's own: the question does not use its letter, or its domain is said."""
+    """Return whether each parameter is the answer's own: the question does not use its letter, or its domain is said."""
     return all(member.letter not in used or member.domain is not None for member in family.members)
 
 
 def _ambient(problem: str, label: str) -> Domain | None:
-    """What the question says about the numbers sought: ``find all positive integers n``."""
+    """Return what the question says about the numbers sought: ``find all positive integers n``."""
     found: dict[str, str] = {}
     for match in _AMBIENT.finditer(problem):
-        found.setdefault(match[2] or "", (match[1] or match[3]).lower().replace("-", ""))
+        found.setdefault(match[2] or "", (match[1] or match[3]).lower())
     word = found.get(label) or found.get("") or (next(iter(found.values())) if len(found) == 1 and not label else None)
-    if word is None:
-        return None
-    return {"positive": Domain("Z", Fraction(1)), "negative": Domain("Z", None, False, Fraction(-1))}.get(
-        word, Domain("Z", Fraction(0), natural=word == "natural")
-    )
+    if word in ("positive", "negative", None):
+        return {"positive": _FROM_ONE, "negative": Domain("Z", high=Fraction(-1))}.get(word or "")
+    return Domain("Z", Fraction(0), natural=word == "natural")
 
 
 def _bounded_by(family: Family, ambient: Domain | None) -> Family:
@@ -155,10 +152,6 @@ def _settle(a: Family, b: Family, *, given: bool) -> Finding:
     return unsure("undecided") if "unknown" in relations else DIFFERENT
 
 
-_FROM_ZERO = Domain("Z", Fraction(0))
-_FROM_ONE = Domain("Z", Fraction(1))
-
-
 def _with_naturals(a: Family, b: Family) -> Finding:
     relations: list[SetRelation] = [_compare(_naturals(a, begin), _naturals(b, begin)) for begin in (0, 1)]
     if relations[0] == relations[1]:
@@ -181,20 +174,19 @@ def _closed(family: Family, domain: Domain) -> Family:
 
 
 def _naturals(family: Family, begin: int) -> Family:
-    members = tuple(
-        one._replace(domain=one.domain._replace(natural=False, low=Fraction(begin)))
-        if one.domain is not None and one.domain.natural
-        else one
-        for one in family.members
-    )
-    return family._replace(members=members)
+    def settled(member: Member) -> Member:
+        if member.domain is None or not member.domain.natural:
+            return member
+        return member._replace(domain=member.domain._replace(natural=False, low=Fraction(begin)))
+
+    return family._replace(members=tuple(settled(member) for member in family.members))
 
 
 # ------------------------------------------------------------------------------------------- sets
 
 
 def _compare(a: Family, b: Family) -> SetRelation:
-    """How two families relate whose domains are all said."""
+    """Compare two families whose domains are all said."""
     (here, images), (there, others) = _parts(a), _parts(b)
     if images is None or others is None:
         return "unknown"
@@ -202,22 +194,12 @@ def _compare(a: Family, b: Family) -> SetRelation:
     if not images and not others:
         return plain
     if bool(images) != bool(others):
-        return "different" if not _is_endless(here if others else there) else "unknown"
-    if (a.low, a.high, a.without) != (b.low, b.high, b.without):
+        return "unknown" if any(one.period != 0 for one in (here if others else there)) else "different"
+    if (a.low, a.high, a.without, len(images)) != (b.low, b.high, b.without, len(others)) or len(images) > _MAX_IMAGES:
         return "unknown"
-    if len(images) != len(others):
-        return "unknown"
-    paired = any(
-        all(_same_image(one, other) for one, other in zip(images, order, strict=True))
-        for order in itertools.permutations(others[:4])
-    )
-    if paired:
+    if any(all(map(_same_image, images, order)) for order in itertools.permutations(others)):
         return plain
     return "different" if plain == "equal" and len(images) == 1 and images[0].domain == others[0].domain else "unknown"
-
-
-def _is_endless(parts: Sequence[Progression]) -> bool:
-    return any(one.period != 0 for one in parts)
 
 
 def _parts(family: Family) -> tuple[list[Progression], list[Member] | None]:
@@ -228,7 +210,7 @@ def _parts(family: Family) -> tuple[list[Progression], list[Member] | None]:
         found = _progressions(member)
         if found is not None:
             progressions += found
-        elif member.letter and member.domain is not None and (member.domain.base in ("Z", "P")):
+        elif member.letter and member.domain is not None and member.domain.base in ("Z", "P"):
             images.append(member)
         else:
             return progressions, None
@@ -283,7 +265,7 @@ def _close(a: Value, b: Value) -> bool:
 
 
 def _same_numbers(a: Sequence[Progression], b: Sequence[Progression], of: Family, to: Family) -> SetRelation:
-    """Whether two unions of progressions are the same set of numbers."""
+    """Return whether two unions of progressions are the same set of numbers."""
     period = _common_period([one.period for one in (*a, *b) if one.period != 0])
     if period is None:
         return "unknown"
@@ -361,15 +343,13 @@ def _belongs(value: Value, family: Family) -> bool:
 
 
 def _same_image(a: Member, b: Member) -> bool:
-    """Whether two members that are no progressions are one: ``2^k`` from 0 on, and ``2^{k-1}`` from 1 on."""
+    """Return whether two members that are no progressions are one: ``2^k`` from 0 on, and ``2^{k-1}`` from 1 on."""
     x, y = a.domain, b.domain
     if x is None or y is None or (x.base, x.parity, x.nonzero) != (y.base, y.parity, y.nonzero) or x.values or y.values:
         return False
     tree, other = rename(a.tree, {a.letter: "n"}), rename(b.tree, {b.letter: "n"})
     if x.base == "P" or x.low is None or y.low is None or x.high is not None or y.high is not None or x.parity:
         return x == y and compare_trees(tree, other) == "equal"
-    shifted = [
-        substitute(one, "n", Node("add", (Node("sym", (), None, "n"), number(low))))
-        for one, low in ((tree, x.low), (other, y.low))
-    ]
-    return compare_trees(*shifted) == "equal"
+    name = Node("sym", (), None, "n")
+    one, two = (substitute(each, "n", Node("add", (name, number(low)))) for each, low in ((tree, x.low), (other, y.low)))
+    return compare_trees(one, two) == "equal"

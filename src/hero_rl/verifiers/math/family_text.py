@@ -40,11 +40,10 @@ _TRAILING_MOD = re.compile(r"\(?\s*\\text\{\s*mod\s*\}\s*\{?\s*(\d+)\s*\}?\s*\)?
 _MOD = re.compile(r"\(?\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*\)?$")
 _MOD_OF = re.compile(r"^([A-Za-z])\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*(?:=|\\equiv)\s*(-?\d{1,9})$")
 _CONGRUENT = re.compile(
-    r"^(?:\\text\{)?\s*(?:(?:all|any|every|the|those)\s+)?(?:(?:integers?|numbers?)\s*\}?\s*)?"
-    r"(?:(?:\\text\{\s*)?(?:that are|which are)\s+)?(?P<letter>(?<![A-Za-z\\])[A-Za-z](?=[\s\\]))?"
-    r"\s*(?:\\text\{\s*)?(?:(?:that )?(?:is|are|must be)\s+)?"
-    r"congruent to\s*\}?\s*(?P<rests>-?\d{1,4}(?:[\s,{}]|\\text|and|or|\d{1,4})*?)\s*(?:\\text\{\s*)?\(?(?:modulo|mod)\s*\}?\s*"
-    r"(?P<modulus>\d{1,9})\s*\}?\)?$",
+    r"^(?:\\text\{)?\s*(?:(?:all|any|every|the|those)\s+)?(?:(?:integers?|numbers?)\s*\}?\s*)?(?:(?:\\text\{\s*)?(?:that are|"
+    r"which are)\s+)?(?P<letter>(?<![A-Za-z\\])[A-Za-z](?=[\s\\]))?\s*(?:\\text\{\s*)?(?:(?:that )?(?:is|are|"
+    r"must be)\s+)?congruent to\s*\}?\s*(?P<rests>-?\d{1,4}(?:[\s,{}]|\\text|and|or|\d{1,4})*?)\s*(?:\\text\{\s*)?\(?(?:modulo|"
+    r"mod)\s*\}?\s*(?P<modulus>\d{1,9})\s*\}?\)?$",
     re.IGNORECASE,
 )
 _NOT_CONGRUENT = re.compile(
@@ -265,10 +264,9 @@ def _with_domain(member: Member, domains: dict[str, Domain]) -> Member:
 # ------------------------------------------------------------------------------------------- sets of integers in words
 
 _LEAD = re.compile(
-    r"^(?:(?:all|any|every|each|exactly|precisely|only|the|are|is)\s+)*(?:(?:values? of|those)\s+)?"
-    r"(?:(?:integers?|numbers?|values?)\s+)?(?:(?!a\s)([A-Za-z])\s+)?"
-    r"(?:(?:must be|can be|such that|that|is|are|for which|where|with|being)\s+)*"
-    r"(?:(?!a\s)([A-Za-z])\s+(?:is|are)\s+)?(?:(?:all|any|every|an?|the|which are)\s+)*"
+    r"^(?:(?:all|any|every|each|exactly|precisely|only|the|are|is)\s+)*(?:(?:values? of|those)\s+)?(?:(?:integers?|numbers?|"
+    r"values?)\s+)?(?:(?!a\s)([A-Za-z])\s+)?(?:(?:must be|can be|such that|that|is|are|for which|where|with|"
+    r"being)\s+)*(?:(?!a\s)([A-Za-z])\s+(?:is|are)\s+)?(?:(?:all|any|every|an?|the|which are)\s+)*"
 )
 _SIGN = {"positive": Domain(low=Fraction(1)), "negative": Domain(high=Fraction(-1)), "nonnegative": Domain(low=Fraction(0))}
 _INCLUDED = ("at least", "at most", r"\le", r"\ge")
@@ -282,12 +280,9 @@ _PHRASE = re.compile(
     rf"(?P<power>(?:perfect )?powers? of {_COUNT})|"
     r"(?P<square>(?:perfect )?squares?(?: numbers?)?|square numbers?)|(?P<cube>(?:perfect )?cubes?))?"
     rf"\s*(?P<divisible>(?:that are )?(?P<never>not )?divisible by {_COUNT}(?: (?P<joint>and|or)(?: by)? {_COUNT})?)?"
-    r"(?:\s+(?P<name>[A-Za-z]))?"
-    r"(?:\s*(?:with\s+)?(?:(?P=name)|[A-Za-z])?\s*"
-    r"(?P<bound>greater than or equal to|at least|greater than|larger than|more than|less than|at most|\\ge|\\le|>|<)"
-    r"\s*(?P<end>-?\d{1,9}))?"
-    r"(?:\s*,?\s*(?:except|excluding|other than|different from|but not|not equal to)(?: for)?"
-    r"\s+(?P<without>-?\d{1,9}(?:\s*(?:,|and|or)\s*-?\d{1,9})*))?"
+    r"(?:\s+(?P<name>[A-Za-z]))?(?:\s*(?:with\s+)?(?:(?P=name)|[A-Za-z])?\s*(?P<bound>greater than or equal to|at least|"
+    r"greater than|larger than|more than|less than|at most|\\ge|\\le|>|<)\s*(?P<end>-?\d{1,9}))?(?:\s*,?\s*(?:except|excluding|"
+    r"other than|different from|but not|not equal to)(?: for)?\s+(?P<without>-?\d{1,9}(?:\s*(?:,|and|or)\s*-?\d{1,9})*))?"
 )
 
 

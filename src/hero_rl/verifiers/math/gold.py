@@ -10,9 +10,8 @@ from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, FoundAnswer, extract_
 from hero_rl.verifiers.math.words import number_in_words
 
 _OR = re.compile(
-    r"^(?P<one>.{1,400}?)\s*(?:\\text\s*\{\s*)?\(\s*(?:\\text\s*\{)?\s*(?:(?:or|i\.e\.,?|that is,?|equivalently|=|"
-    r"\\approx|≈|approx\.?|approximately)\s*\}?\s*)?"
-    r"(?P<other>[^()]{1,100}(?:\([^()]*\)[^()]{0,50})?)\)\s*\}?\s*$",
+    r"^(?P<one>.{1,400}?)\s*(?:\\text\s*\{\s*)?\(\s*(?:\\text\s*\{)?\s*(?:(?:or|i\.e\.,?|that is,?|equivalently|=|\\approx|≈|"
+    r"approx\.?|approximately)\s*\}?\s*)?(?P<other>[^()]{1,100}(?:\([^()]*\)[^()]{0,50})?)\)\s*\}?\s*$",
     re.DOTALL,
 )
 _EXPLICIT_OR = re.compile(r"\(\s*(?:\\text\s*\{)?\s*(?:or|i\.e\.|that is|equivalently|=|\\approx|≈|approx)", re.IGNORECASE)

@@ -30,8 +30,8 @@ def is_label(text: str) -> bool:
     ):
         return True
     if re.fullmatch(
-        r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
-        r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
+        r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|"
+        r"d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
         text,
     ):
         return True

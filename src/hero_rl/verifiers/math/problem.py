@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.math.choices import options_in_question
 from hero_rl.verifiers.math.sought import asks_in_order
+from hero_rl.verifiers.math.words import words_in
 
 MAX_PROBLEM_CHARS = 20_000
 
@@ -20,6 +21,12 @@ class Tolerance(NamedTuple):
     size: Fraction
     relative: bool
     """As a share of the reference; False: in its own units."""
+
+
+def _says(pattern: str) -> cached_property[bool]:
+    """Return a property: whether the question has the pattern, in any case."""
+    found = re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    return cached_property(lambda hints: found.search(hints.text) is not None)
 
 
 class Hints:
@@ -55,57 +62,17 @@ class Hints:
     @cached_property
     def approximate(self) -> bool:
         """An approximate value is asked for or used in the text."""
-        return self.rounding is not None or self._says(_APPROXIMATE)
-
-    @cached_property
-    def exact(self) -> bool:
-        """An exact value, a common fraction or simplest radical form is asked for."""
-        return self._says(_EXACT)
+        return self.rounding is not None or self._about
 
     @cached_property
     def ordered(self) -> bool:
         """The order of several answers matters."""
-        return self._says(_ORDERED) or self._says(_PARTS) or asks_in_order(self.text)
-
-    @cached_property
-    def multiple(self) -> bool:
-        """Repeated elements count: roots with multiplicity, multisets."""
-        return self._says(_MULTIPLE)
-
-    @cached_property
-    def several(self) -> bool:
-        """Roots or solutions are asked for: square brackets then enclose a list."""
-        return self._says(_SEVERAL)
-
-    @cached_property
-    def whole(self) -> bool:
-        """Integers are asked about."""
-        return self._says(_WHOLE)
-
-    @cached_property
-    def factored(self) -> bool:
-        """A factored form is asked for."""
-        return self._says(_FACTORED)
-
-    @cached_property
-    def expanded(self) -> bool:
-        """An expanded form is asked for."""
-        return self._says(_EXPANDED)
+        return self._in_order or self._in_parts or asks_in_order(self.text)
 
     @cached_property
     def monotonic(self) -> bool:
         """Intervals of increase or decrease: authors disagree whether their ends belong to them."""
-        return self._says(_MONOTONIC) and not self._says(_OF_PARAMETER)
-
-    @cached_property
-    def general(self) -> bool:
-        """An antiderivative or the general solution of a differential equation is asked for: constants may be arbitrary."""
-        return self._says(_GENERAL)
-
-    @cached_property
-    def positive(self) -> bool:
-        """Its letters stand for lengths, masses and the like, or are said to be positive."""
-        return self._says(_POSITIVE)
+        return self._on_intervals and not self._of_parameter
 
     @cached_property
     def letters(self) -> frozenset[str]:
@@ -113,23 +80,65 @@ class Hints:
         return letters_of(self.text)
 
     @cached_property
-    def segments(self) -> bool:
-        """Sides or segments are asked about, which are named by their ends in either order."""
-        return self._says(_SEGMENTS)
-
-    @cached_property
     def choices(self) -> Mapping[str, str]:
         """Letters of a multiple-choice question and what they stand for."""
         return options_in_question(self.text)
 
-    def _says(self, pattern: re.Pattern[str]) -> bool:
-        return pattern.search(self.text) is not None
+    exact = _says(
+        r"\bexact\b|common fraction|simplest (?:radical )?form|simplified (?:radical|fraction|radical form)|"
+        r"in terms of \$?\\?pi|in lowest terms|reduced fraction|radical form|as a (?:simplified )?fraction|"
+        r"as (?:a )?mixed number|frac\{[mpa]\}\{[nqb]\}"
+    )
+    """An exact value, a common fraction or simplest radical form is asked for."""
+    multiple = _says(r"multiplicit|multiset|\brepeat|\bmedian\b|\bdata set\b|\bsequence\b")
+    """Repeated elements count: roots with multiplicity, multisets."""
+    several = _says(r"\b(?:roots|solutions|zeros|zeroes|eigenvalues|critical (?:points|numbers))\b")
+    """Roots or solutions are asked for: square brackets then enclose a list."""
+    whole = _says(r"\bintegers?\b|\bintegral\b|\bwhole numbers?|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]")
+    """Integers are asked about."""
+    factored = _says(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of")
+    """A factored form is asked for."""
+    expanded = _says(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^")
+    """An expanded form is asked for."""
+    general = _says(
+        r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
+        r"\ball\b[^.?]{0,40}\bfunctions\b|[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}"
+    )
+    """An antiderivative or the general solution of a differential equation is asked for: constants may be arbitrary."""
+    positive = _says(
+        r"\bpositive\b|> ?0\b|\\(?:gt|mathbb\{R\}\^\+)|\b(?:lengths?|sides?|radius|radii|mass(?:es)?|distances?|semi-ax[ei]s|"
+        r"natural number|height|speed|area)\b"
+    )
+    """Its letters stand for lengths, masses and the like, or are said to be positive."""
+    segments = _says(r"\b(?:segment|side|edge|chord|diagonal|altitude)s?\b")
+    """Sides or segments are asked about, which are named by their ends in either order."""
+    _about = _says(
+        r"approximat|\bestimate|roughly|≈|\\approx|round(?:ed)?\b|nearest|decimal places|significant (?:figures|digits)|"
+        r"\buse\b[^.]{0,20}\\?pi\b|\btake\b[^.]{0,20}\\?pi|3\.14|22/7"
+    )
+    _in_order = _says(
+        r"\brespectively\b|(?:list|give|write|enter|state|arrange|order|sort|rank)\w*\b[^.?]{0,60}\bin (?:increasing|"
+        r"decreasing|ascending|descending|alphabetical|numerical|the correct|that|this) order|\bordered list\b|\b(?:list|give|"
+        r"write|enter|arrange|order|sort|rank)\w*\b[^.?]{0,80}\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|"
+        r"\bin (?:which|what) order\b|\brank (?:the|these|them)\b|\border (?:the|these)\b|from [a-z]+est to [a-z]+est"
+    )
+    _in_parts = _says(r"(?-i:\((?:a|i)\)\s+[A-Za-z].*\((?:b|ii)\)\s+[A-Za-z])")
+    _on_intervals = _says(
+        r"\bintervals?\b[^.?]{0,60}(?:\bin|\bde)creas|(?:in|de)creasing (?:interval|on which)|"
+        r"monotonic(?:ally)?(?: \w+)? intervals?|"
+        r"\bintervals? of (?:mono|in|de|con)|where[^.?]{0,40}\b(?:(?:in|de)creas|concav|convex)|单调(?:递[增减])?区间"
+    )
+    _of_parameter = _says(
+        r"取值范围|\b(?:range|values?)(?: of values)? (?:of|for) (?:the )?(?:(?:real|parameter|constant|number|numbers) )*"
+        r"\$?\\?(?:[a-wyz]|lambda|mu|alpha)(?![a-z])|\bfor (?:which|what)(?: [a-z]{3,}){0,4} \$?(?:[a-wyz]|\\lambda)(?![a-z])"
+    )
+    """A parameter is sought, and whether its range has its ends is no convention."""
 
 
 _PLACES: tuple[tuple[str, Fraction], ...] = (
     (r"\bwhole|\binteger|\bunits?\b", Fraction(1)), (r"tenth|one decimal|1 decimal", Fraction(1, 10)),
-    (r"hundredth|two decimal|2 decimal|cent\b|penny", Fraction(1, 100)), (r"thousandth|three decimal|3 decimal", Fraction(1,
-    1000)),
+    (r"hundredth|two decimal|2 decimal|cent\b|penny", Fraction(1, 100)),
+    (r"thousandth|three decimal|3 decimal", Fraction(1, 1000)),
     (r"ten[- ]thousandth|four decimal|4 decimal", Fraction(1, 10_000)), (r"ten\b", Fraction(10)), (r"hundred\b", Fraction(100)),
     (r"thousand\b", Fraction(1000)),
 )  # fmt: skip
@@ -139,57 +148,6 @@ _ROUND = re.compile(
     re.IGNORECASE,
 )
 _PLACE_WORDS = re.compile(r"nearest|decimal|round|place|digit", re.IGNORECASE)
-_APPROXIMATE = re.compile(
-    r"approximat|\bestimate|roughly|≈|\\approx|round(?:ed)?\b|nearest|decimal places|significant (?:figures|digits)|"
-    r"\buse\b[^.]{0,20}\\?pi\b"
-    r"|\btake\b[^.]{0,20}\\?pi|3\.14|22/7",
-    re.IGNORECASE,
-)
-_EXACT = re.compile(
-    r"\bexact\b|common fraction|simplest (?:radical )?form|simplified (?:radical|fraction|radical form)|in terms of \$?\\?pi|"
-    r"in lowest terms|reduced fraction|radical form|as a (?:simplified )?fraction|as (?:a )?mixed number|"
-    r"frac\{[mpa]\}\{[nqb]\}",
-    re.IGNORECASE,
-)
-_ORDERED = re.compile(
-    r"\brespectively\b|(?:list|give|write|enter|state|arrange|order|sort|rank)\w*\b[^.?]{0,60}\bin (?:increasing|decreasing|"
-    r"ascending|descending|"
-    r"alphabetical|numerical|the correct|that|this) order|\bordered list\b|\b(?:list|give|write|enter|arrange|order|sort|"
-    r"rank)\w*\b[^.?]{0,80}"
-    r"\bfrom (?:least|smallest|lowest|greatest|largest|highest)\b|"
-    r"\bin (?:which|what) order\b|\brank (?:the|these|them)\b|\border (?:the|these)\b|"
-    r"from [a-z]+est to [a-z]+est",
-    re.IGNORECASE,
-)
-_MULTIPLE = re.compile(r"multiplicit|multiset|\brepeat|\bmedian\b|\bdata set\b|\bsequence\b", re.IGNORECASE)
-_SEVERAL = re.compile(r"\b(?:roots|solutions|zeros|zeroes|eigenvalues|critical (?:points|numbers))\b", re.IGNORECASE)
-_WHOLE = re.compile(r"\bintegers?\b|\bintegral\b|\bwhole numbers?|\bnatural\b|\bprimes?\b|mathbb\s*\{?[ZN]", re.IGNORECASE)
-_PARTS = re.compile(r"\((?:a|i)\)\s+[A-Za-z].*\((?:b|ii)\)\s+[A-Za-z]", re.DOTALL)
-_FACTORED = re.compile(r"\bfactor(?:ed|ize|ise|ization|ise[d]?)?\b(?! of)|factored form|as a product of", re.IGNORECASE)
-_EXPANDED = re.compile(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^", re.IGNORECASE)
-_MONOTONIC = re.compile(
-    r"\bintervals?\b[^.?]{0,60}(?:\bin|\bde)creas|(?:in|de)creasing (?:interval|on which)|"
-    r"monotonic(?:ally)?(?: \w+)? intervals?|"
-    r"\bintervals? of (?:mono|in|de|con)|where[^.?]{0,40}\b(?:(?:in|de)creas|concav|convex)|单调(?:递[增减])?区间",
-    re.IGNORECASE,
-)
-_OF_PARAMETER = re.compile(
-    r"取值范围|\b(?:range|values?)(?: of values)? (?:of|for) (?:the )?(?:(?:real|parameter|constant|number|numbers) )*"
-    r"\$?\\?(?:[a-wyz]|lambda|mu|alpha)(?![a-z])|\bfor (?:which|what)(?: [a-z]{3,}){0,4} \$?(?:[a-wyz]|\\lambda)(?![a-z])",
-    re.IGNORECASE,
-)
-"""A parameter is sought, and whether its range has its ends is no convention."""
-_GENERAL = re.compile(
-    r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
-    r"\ball\b[^.?]{0,40}\bfunctions\b|"
-    r"[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}",
-    re.IGNORECASE,
-)
-_POSITIVE = re.compile(
-    r"\bpositive\b|> ?0\b|\\(?:gt|mathbb\{R\}\^\+)|\b(?:lengths?|sides?|radius|radii|mass(?:es)?|distances?|semi-ax[ei]s|"
-    r"natural number|height|speed|area)\b",
-    re.IGNORECASE,
-)
 _FORMULA = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _COMMAND = re.compile(r"\\(?:text|mathrm|operatorname|begin|end)\s*\{[^{}]*\}|\\([A-Za-z]+)")
 _LETTER = re.compile(r"[A-Za-z]")
@@ -197,21 +155,19 @@ _BARE_NAME = re.compile(
     r"(?<![A-Za-z\\])[a-z](?=th\b)|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|(?<=[\d)^_=+*/(-])[A-Za-z]{1,3}(?![A-Za-z])|(?<![A-Za-z])[A-Za-z]{1,3}(?=[\^_=(])"
 )
 _ARTICLES = re.compile(r"(?<![A-Za-z$\\^_=+*/(-])(?:a|A|I)(?= [A-Za-z]{2})")
-_GREEK = frozenset(
-    ("alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "omega",
-    "Delta", "Omega", "Sigma", "Phi", "Theta", "Lambda", "ell")
-)  # fmt: skip
+_GREEK = words_in(
+    """alpha beta gamma delta epsilon theta lambda mu nu rho sigma tau phi omega Delta Omega Sigma Phi Theta Lambda ell"""
+)
 _INTEGER_LETTER = re.compile(
     r"\b(?:[Ii]ntegers?|[Nn]atural (?:numbers?|values?)|[Ww]hole numbers?|[Pp]rimes?)[\s$\\(]{0,4}([a-zA-Z])(?![A-Za-z])"
     r"(?<!\ba)|(?<![A-Za-z\\(])([a-zA-Z])(?:\\\))?[\s$]{0,3}(?:(?:is|be|denotes?) an? (?:[a-z]+ )?(?:integer|natural number|"
     r"whole number)\b|(?:\\in|∈)\s*\\?(?:mathbb)?\s*\{?\s*[ZNℤℕ])"
 )
-_SEGMENTS = re.compile(r"\b(?:segment|side|edge|chord|diagonal|altitude)s?\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=2048)
 def read_problem(text: str) -> Hints:
-    """What a problem's text says about its answer; an empty text says nothing."""
+    """Return what a problem's text says about its answer; an empty text says nothing."""
     text = text[-MAX_PROBLEM_CHARS:]
     return Hints(text if text.strip() else "")
 
@@ -249,11 +205,5 @@ def _rounding(text: str) -> Fraction | None:
     lowered = text.lower()
     if not any(word in lowered for word in ("round", "nearest", "decimal", "place", "digit")):
         return None
-    for match in _ROUND.finditer(text):
-        phrase = match.group()
-        if not _PLACE_WORDS.search(phrase):
-            continue
-        for place, step in reversed(_PLACES):
-            if re.search(place, phrase, re.IGNORECASE):
-                return step
-    return None
+    phrases = [match.group().lower() for match in _ROUND.finditer(text) if _PLACE_WORDS.search(match.group())]
+    return next((step for phrase in phrases for place, step in reversed(_PLACES) if re.search(place, phrase)), None)

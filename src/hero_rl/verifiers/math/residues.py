@@ -6,6 +6,7 @@ every pair that is not made from the primes themselves.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from hero_rl.verifiers.math.evaluate import TooLarge, Undefined, evaluate, precise
@@ -16,7 +17,7 @@ _MAX_FACTORIAL = 20_000
 
 
 def same_residues(a: Node, b: Node) -> bool | None:
-    """Whether two constants are equal modulo each prime; None where one is not built from rational operations alone."""
+    """Return whether two constants are equal modulo each prime; None where one is not built from rational operations alone."""
     try:
         return all(_residue(a, prime) == _residue(b, prime) for prime in _PRIMES)
     except (Undefined, ZeroDivisionError, ValueError):
@@ -26,22 +27,19 @@ def same_residues(a: Node, b: Node) -> bool | None:
 def _residue(tree: Node, prime: int) -> int:
     if tree.op == "num" and tree.value is not None:
         return _quotient(tree.value.numerator, tree.value.denominator, prime)
-    if tree.op == "add":
-        return sum(_residue(arg, prime) for arg in tree.args) % prime
-    if tree.op == "neg":
-        return -_residue(tree.args[0], prime) % prime
-    if tree.op == "mul":
-        product = 1
-        for arg in tree.args:
-            product = product * _residue(arg, prime) % prime
-        return product
-    if tree.op == "div":
-        return _quotient(_residue(tree.args[0], prime), _residue(tree.args[1], prime), prime)
-    if tree.op == "pow":
-        return _power(tree.args[0], tree.args[1], prime)
     if tree.op == "fn" and tree.name == "factorial":
-        return _factorial(_whole(tree.args[0]), prime)
-    raise Undefined(f"no residue of {tree.op}")
+        return _factorial(_whole(tree.args[0])) % prime
+    if tree.op == "pow":
+        bottom, exponent = _residue(tree.args[0], prime), _exponent(tree.args[1], prime - 1)
+        if bottom == 0:
+            raise Undefined("a power of zero")
+        return pow(bottom, exponent, prime)
+    if tree.op not in ("add", "neg", "mul", "div"):
+        raise Undefined(f"no residue of {tree.op}")
+    args = [_residue(arg, prime) for arg in tree.args]
+    if tree.op == "div":
+        return _quotient(*args, prime)
+    return (sum(args) if tree.op == "add" else -args[0] if tree.op == "neg" else math.prod(args)) % prime
 
 
 def _quotient(top: int, bottom: int, prime: int) -> int:
@@ -50,21 +48,14 @@ def _quotient(top: int, bottom: int, prime: int) -> int:
     return top * pow(bottom, -1, prime) % prime
 
 
-def _power(base: Node, exponent: Node, prime: int) -> int:
-    bottom, power = _residue(base, prime), _exponent(exponent, prime - 1)
-    if bottom == 0:
-        raise Undefined("a power of zero")
-    return pow(bottom, power, prime)
-
-
 def _exponent(tree: Node, modulus: int) -> int:
-    """A whole exponent modulo the order of the group, a tower of powers included."""
-    if tree.op == "pow":
-        base, exponent = _whole(tree.args[0]), _whole(tree.args[1])
-        if exponent < 0:
-            raise Undefined("an exponent that is not whole")
-        return pow(base, exponent, modulus)
-    return _whole(tree) % modulus
+    """Return a whole exponent modulo the order of the group, a tower of powers included."""
+    if tree.op != "pow":
+        return _whole(tree) % modulus
+    base, exponent = _whole(tree.args[0]), _whole(tree.args[1])
+    if exponent < 0:
+        raise Undefined("an exponent that is not whole")
+    return pow(base, exponent, modulus)
 
 
 def _whole(tree: Node) -> int:
@@ -76,12 +67,7 @@ def _whole(tree: Node) -> int:
     return int(value)
 
 
-def _factorial(n: int, prime: int) -> int:
-    if n < 0:
-        raise Undefined("the factorial of a negative integer")
-    if n > _MAX_FACTORIAL:
-        raise TooLarge("a factorial of a large number")
-    product = 1
-    for factor in range(2, n + 1):
-        product = product * factor % prime
-    return product
+def _factorial(n: int) -> int:
+    if not 0 <= n <= _MAX_FACTORIAL:
+        raise Undefined("the factorial of a negative or a large number")
+    return math.factorial(n)

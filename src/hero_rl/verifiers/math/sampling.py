@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.counting import index_sequences
+from hero_rl.verifiers.math.application import index_sequences
 from hero_rl.verifiers.math.evaluate import (
     DIGITS,
     Measured,

@@ -33,34 +33,26 @@ UNCLEAR = Stated("", "")
 """Several values are stated, and nothing tells which of them is meant."""
 
 _UNIT = re.compile(
-    r"\s*-?(?:(?:\\text|\\mathrm)?\{?\s*)?(?:(?:(?:square|sq\.?|cubic|cu\.?)\s+)?(?:percent(?:age points)?|per ?cent|%|"
-    r"\\%|°|degrees?|radians?|"
-    r"dollars?|cents?|euros?|pounds?|yen|yuan|rupees?|units?|"
-    r"(?:kilo|centi|milli|deci|micro|nano)?(?:met(?:er|re)s?|lit(?:er|re)s?|grams?|watts?|joules?|newtons?|volts?|hertz|"
-    r"pascals?|seconds?)|"
-    r"km|cm|mm|dm|nm|m|kg|mg|g|ml|mL|L|ft|in(?!\s+\w)|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|"
-    r"acres?|hectares?|"
-    r"tons?|tonnes?|"
-    r"ounces?|gallons?|quarts?|pints?|cups?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|secs?|moles?|"
-    r"[Kk]elvin|Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|squared|cubed|"
-    r"thirds?|halves|half|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|factorial|"
-    r"times(?=\s+[\d$\\])|"
-    r"(?:or|and) (?:more|less|fewer|above|below|greater|higher|lower|over|under|smaller|larger|a half)|out of \d+|"
-    r"below zero|at most|at least|negative|a\.?m\.?|p\.?m\.?)"
-    r"(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\b(?:of|by|to)\s+(?:\\?\$|\\\()?\d\S*|"
-    r"\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
+    r"\s*-?(?:(?:\\text|\\mathrm)?\{?\s*)?(?:(?:(?:square|sq\.?|cubic|cu\.?)\s+)?(?:percent(?:age points)?|per ?cent|%|\\%|°|"
+    r"degrees?|radians?|dollars?|cents?|euros?|pounds?|yen|yuan|rupees?|units?|(?:kilo|centi|milli|deci|micro|"
+    r"nano)?(?:met(?:er|re)s?|lit(?:er|re)s?|grams?|watts?|joules?|newtons?|volts?|hertz|pascals?|seconds?)|km|cm|mm|dm|nm|m|"
+    r"kg|mg|g|ml|mL|L|ft|in(?!\s+\w)|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|acres?|hectares?|tons?|tonnes?|"
+    r"ounces?|gallons?|quarts?|pints?|cups?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|secs?|moles?|[Kk]elvin|"
+    r"Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|squared|cubed|thirds?|halves|half|quarters?|fourths?|"
+    r"fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|factorial|times(?=\s+[\d$\\])|(?:or|and) (?:more|less|"
+    r"fewer|above|below|greater|higher|lower|over|under|smaller|larger|a half)|out of \d+|below zero|at most|at least|negative|"
+    r"a\.?m\.?|p\.?m\.?)(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\b(?:of|by|"
+    r"to)\s+(?:\\?\$|\\\()?\d\S*|\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
 )
 _BOUND = re.compile(
-    r"(?:\b(?:at (?:least|most)|(?:more|less|fewer|greater|larger|smaller|higher|lower) than(?: or equal to)?|over|"
-    r"under|above|"
+    r"(?:\b(?:at (?:least|most)|(?:more|less|fewer|greater|larger|smaller|higher|lower) than(?: or equal to)?|over|under|above|"
     r"below|(?<!add )(?<!adds )(?<!adding )up to|no (?:more|less|fewer) than|between|from)\s*[*_]*)$",
     re.IGNORECASE,
 )
 _ADVERBS = (
     r"(?:(?:therefore|thus|hence|then|indeed|simply|just|only|also|exactly|precisely|approximately|about|around|roughly|"
-    r"equal to|given by|found to be|calculated to be|the (?:number|value|set|fraction|integer|expression|function|"
-    r"equation|point|"
-    r"ordered (?:pair|triple)|interval|angle|matrix|vector|polynomial)|a total of|now|still|actually|in fact|as follows|"
+    r"equal to|given by|found to be|calculated to be|the (?:number|value|set|fraction|integer|expression|function|equation|"
+    r"point|ordered (?:pair|triple)|interval|angle|matrix|vector|polynomial)|a total of|now|still|actually|in fact|as follows|"
     r"clearly|going to be|seen to be|either|both|all|equals?|be|is|are|thought to be|certainly|definitely|probably|likely|"
     r"simplified to|computed to be|always|option|choice|letter|really|a|an|of|in)\b[\s:,]*)*"
 )
@@ -75,6 +67,8 @@ _COPULA = re.compile(
     + _ADVERBS
     + r"[\s*_(\"“]*$"
 )
+_LEAD = re.compile(r"[\s*_:(\"“]*" + _ADVERBS + r"[\s*_(\"“]*", re.IGNORECASE)
+_SO = re.compile(r"[,;]\s*(?:and )?\w+(?: \w+)?,?[\s$\\(*_]*")
 _SUBORDINATE = re.compile(
     r"\b(?:when|if|where|since|because|given|while|whereas|whose|with|assuming|after|before|unless|so that|"
     r"using|by|from|out of|instead of|rather than|compared|than|until|"
@@ -83,10 +77,9 @@ _SUBORDINATE = re.compile(
 )
 _MARKER = re.compile(
     r"\b(?:therefore|thus|hence|so|consequently|accordingly|conclu\w+|finally|in total|altogether|in summary|in all|overall|"
-    r"we (?:get|have|find|obtain|see|conclude)|as a result|which means|this (?:means|gives|shows)|it follows|total|"
-    r"ultimately|"
-    r"i get|i find|i obtain|will|would|must|needs? to|final|result|sum|value|"
-    r"in the end|to sum up|this leaves|left)\b|[∴⇒]|\\therefore|\\implies|因此|所以|故|答|共|总|donc|also|daher|por lo tanto"
+    r"we (?:get|have|find|obtain|see|conclude)|as a result|which means|this (?:means|gives|shows)|it follows|total|ultimately|"
+    r"i get|i find|i obtain|will|would|must|needs? to|final|result|sum|value|in the end|to sum up|this leaves|left)\b|[∴⇒]|"
+    r"\\therefore|\\implies|因此|所以|故|答|共|总|donc|also|daher|por lo tanto"
 )
 _CONCLUDES = re.compile(
     r"(?:[,;]\s*(?:and )?|\band )(?:so|therefore|thus|hence|meaning|giving|yielding|which (?:gives|means|is|equals|yields))\b",
@@ -94,35 +87,28 @@ _CONCLUDES = re.compile(
 )
 _NO_CLAIM = re.compile(
     r"\b(?:wrong|incorrect|impossible|contradict\w*|mistaken?|guess\w*|maybe|perhaps|possibly|unsure|not sure|don't know|"
-    r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|"
-    r"refuse|nobody|no one|(?:cannot|can not) be that|"
-    r"answer to (?:an?|another|some)\b|answer (?:plus|minus|times|squared|cubed)|"
-    r"step \d+|either|not possible|misunderst\w*|we assumed|"
-    r"(?:previous|earlier|old|initial|my first) (?:result|answer|value|estimate) (?:is|was)|"
-    r"(?:half|twice|thrice|double|opposite|reciprocal|negative|digits?|bound|less|more|square)"
-    r" (?:of |than |in |for |on )?(?:the|my|our) (?:\w+ )?(?:answer|result)|answer to the (?:previous|earlier|other|last)|"
-    r"(?:(?:not|n't) (?:true|the case)|false|untrue) that)\b|"
-    r"^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|case \d+|we (?:need to|must|should|now|"
-    r"will (?:now|use|find)))\b"
+    r"do not know|cannot be determined|can't (?:be|determine)|cannot determine|might be|could be|may be|unclear|refuse|nobody|"
+    r"no one|(?:cannot|can not) be that|answer to (?:an?|another|some)\b|answer (?:plus|minus|times|squared|cubed)|step \d+|"
+    r"either|not possible|misunderst\w*|we assumed|(?:previous|earlier|old|initial|my first) (?:result|answer|value|"
+    r"estimate) (?:is|was)|(?:half|twice|thrice|double|opposite|reciprocal|negative|digits?|bound|less|more|square) (?:of |"
+    r"than |in |for |on )?(?:the|my|our) (?:\w+ )?(?:answer|result)|answer to the (?:previous|earlier|other|last)|(?:(?:not|"
+    r"n't) (?:true|the case)|false|untrue) that)\b|^\W*(?:let us|let's|let me|let|next|now|suppose|assume|consider|try|"
+    r"case \d+|we (?:need to|must|should|now|will (?:now|use|find)))\b"
 )
 _DENIED_BEFORE = re.compile(
-    r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
-    r"(?:\bне|\bnicht|\bpas|\bnon)\s+|不是\s*|"
-    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|"
-    r"(?:cubes?|squares?|roots?|reciprocal|factorial|logarithm|inverse|opposite|successor|predecessor) of|"
-    r"modulo|in base|prime to|minus|negative|"
-    r"except(?: for| when| if| at)?|excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
+    r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|(?:\bне|\bnicht|\bpas|\bnon)\s+|不是\s*|"
+    r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|(?:cubes?|squares?|roots?|reciprocal|factorial|logarithm|"
+    r"inverse|opposite|successor|predecessor) of|modulo|in base|prime to|minus|negative|except(?: for| when| if| at)?|"
+    r"excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
 )
 _DENIED_AFTER = re.compile(
     r"[*_)\"”]*\s*(?:is|are|was|were|can|could|does|do|would)(?:n't|\s*not)\b|\s*in (?:the|this|our) (?:list|table)\b|"
-    r"[*_)\"”]*\s*(?:is|was|are) (?:excluded|"
-    r"ruled out|too)"
+    r"[*_)\"”]*\s*(?:is|was|are) (?:excluded|ruled out|too)"
 )  # fmt: skip
 _ANOTHER_VALUE = re.compile(
-    r"\b(?P<word>twice|thrice|double|triple|half)\s(?:of\s)?(?:the|that|this|our|its|his|her|their|[$\\]*[a-z]\b)[^.,;:=]{0,40}?"
-    r"\b(?:is|are|equals|was)\b|[\d}$)]\s*(?P<more>(?:more|less|fewer|greater|larger|smaller|older|younger|longer|shorter|"
-    r"times (?:as|"
-    r"more|larger|bigger|greater|smaller|less|that|the))\b)",
+    r"\b(?P<word>twice|thrice|double|triple|half)\s(?:of\s)?(?:the|that|this|our|its|his|her|their|"
+    r"[$\\]*[a-z]\b)[^.,;:=]{0,40}?\b(?:is|are|equals|was)\b|[\d}$)]\s*(?P<more>(?:more|less|fewer|greater|larger|smaller|"
+    r"older|younger|longer|shorter|times (?:as|more|larger|bigger|greater|smaller|less|that|the))\b)",
     re.IGNORECASE,
 )
 """A value that belongs to something else: ``twice the number is 6``, ``3 more than Ben``."""
@@ -133,10 +119,10 @@ _HAS_VERB = re.compile(
 _LONE_LETTER = re.compile(r"[\s*_(\\{\[\"“`$]*(?:\\text(?:bf)?\{\s*\(?)?([A-J])[)}\]\"”`$*_.:\s]*")
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__|\\(?:mathbf|textbf|underline)\{([^{}\n]{1,200})\}")
 _RELATION = re.compile(r"(?<![<>!\\:])=")
+_TOLD_WITHIN = re.compile(rf"{_RELATION.pattern}|\\(?:approx|in)(?![A-Za-z])|≈")
 _NONE = re.compile(
-    r"\bno (?:such |real |integer |positive |other )*(?:solutions?|roots?|(?:integers?|numbers?|values?|functions?|"
-    r"primes?|pairs?|triples?)"
-    r"(?= exists?\b))|\binfinitely many\b|\bdoes not exist\b",
+    r"\bno (?:such |real |integer |positive |other )*(?:solutions?|roots?|(?:integers?|numbers?|values?|functions?|primes?|"
+    r"pairs?|triples?)(?= exists?\b))|\binfinitely many\b|\bdoes not exist\b",
     re.IGNORECASE,
 )
 _COUNTS = re.compile(r"\bhow many\b|\bnumber of\b", re.IGNORECASE)
@@ -178,21 +164,19 @@ def is_idle(text: str) -> bool:
 
 
 def stated_at_start(text: str) -> Stated | None:
-    """The value that a text begins with, as after "the answer is"; None where it begins with words."""
-    skipped = re.match(r"[\s*_:(\"“]*" + _ADVERBS + r"[\s*_(\"“]*", text, re.IGNORECASE)
+    """Return the value that a text begins with, as after "the answer is"; None where it begins with words."""
+    skipped = _LEAD.match(text)
     at = skipped.end() if skipped else 0
     opened = re.search(r"[(]\s*$", text[:at])  # a bracket of the value itself, as in "(2, 3)"
     at = opened.start() if opened else at
-    for run in formulas(text[: at + MAX_SENTENCE_CHARS]):
-        if run.start < at and run.end > at:
-            return _as_stated(text, run)
-        if run.start >= at:
-            return _as_stated(text, run) if not text[at : run.start].strip(" \t\n*_") else None
-    return None
+    run = next((run for run in formulas(text[: at + MAX_SENTENCE_CHARS]) if run.end > at), None)
+    if run is None or (run.start >= at and text[at : run.start].strip(" \t\n*_")):
+        return None
+    return _as_stated(text, run)
 
 
 def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stated | None:
-    """The value that a sentence states; None where it states none, ``UNCLEAR`` where it may be one of several.
+    """Return the value that a sentence states; None where it states none, ``UNCLEAR`` where it may be one of several.
 
     Args:
         sentence: one sentence.
@@ -201,34 +185,40 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
     """
     sentence = sentence[-MAX_SENTENCE_CHARS:]
     if letter := _LONE_LETTER.fullmatch(sentence):
-        return Stated(letter[1], letter[1], 0, len(sentence))
+        return _found(letter[1], letter.span())
     if sentence.rstrip().endswith("?") or _is_open(sentence):
         return None
     if option := _OPTION_IS_RIGHT.match(sentence):
-        return Stated(option[1], option[1], 0, len(sentence))
+        return _found(option[1], (0, len(sentence)))
     runs = [run for run in formulas(sentence) if _is_value(sentence, run)]
-    denied = [run for run in runs if _is_denied(sentence, run)]
     none = _NONE_FOLLOWS.search(sentence, runs[-1].end) if runs and not _NONE.search(problem) else None
     if another := _ANOTHER_VALUE.search(sentence, runs[-1].start - 80 if runs and runs[-1].start > 80 else 0):
         told = (another["word"] or another["more"]).lower().split()[0]
         if told not in problem.lower():
             return None
-    doubtful = _NO_CLAIM.search(_words_only(sentence, runs).lower())
-    if (doubtful and not (none and doubtful.group()[:6] in ("contra", "imposs"))) or (denied and len(denied) == len(runs)):
+    words = sentence
+    for run in reversed([run for run in runs if run.has_math]):
+        words = f"{words[: run.start]} {words[run.end :]}"
+    doubtful = _NO_CLAIM.search(words.lower())
+    standing = [run for run in runs if not _is_denied(sentence, run)]
+    if (doubtful and not (none and doubtful.group()[:6] in ("contra", "imposs"))) or (runs and not standing):
         return None
-    runs = [run for run in runs if run not in denied]
     if not runs:
         return _in_words(sentence)
     if none:
-        text = "0" if _COUNTS.search(problem) else none["none"]
-        return Stated(text, text, none.start("none"), none.end())
-    return _chosen(sentence, runs, problem, marked or _MARKER.search(sentence.lower()) is not None)
+        return _found("0" if _COUNTS.search(problem) else none["none"], none.span("none"))
+    return _chosen(sentence, standing, problem, marked or _MARKER.search(sentence.lower()) is not None)
+
+
+def _found(text: str, span: tuple[int, int]) -> Stated:
+    return Stated(text, text, *span)
 
 
 def _chosen(sentence: str, runs: list[Run], problem: str, concludes: bool) -> Stated | None:
-    bold = [run for run in runs if _in_bold(sentence, run)]
-    if bold and len({_key(sentence, run) for run in bold}) == 1:
-        return _as_stated(sentence, bold[-1])
+    bold = [match.span() for match in _BOLD.finditer(sentence)]
+    in_bold = [run for run in runs if any(start <= run.start and run.end <= stop for start, stop in bold)]
+    if len({_key(sentence, run) for run in in_bold}) == 1:
+        return _as_stated(sentence, in_bold[-1])
     concluded = _behind_conclusion(sentence, runs)
     if not concluded:
         return UNCLEAR
@@ -241,53 +231,53 @@ def _chosen(sentence: str, runs: list[Run], problem: str, concludes: bool) -> St
         return _as_stated(sentence, told[-1])
     if not main and any(_IF.match(sentence, begin) for begin, _ in aside):
         return UNCLEAR
-    if not concludes and len(runs) == 1 and not aside and _DOES.search(sentence[: runs[0].start]):
-        return _only_new(sentence, runs, problem)
-    if not concludes and (len(sentence.split()) > 3 or _HAS_VERB.match(sentence[: runs[0].start])):
+    before = sentence[: runs[0].start]
+    does = len(runs) == 1 and not aside and _DOES.search(before)
+    if not concludes and not does and (len(sentence.split()) > 3 or _HAS_VERB.match(before)):
         return None
-    return _only_new(sentence, main or concluded, problem)
+    return _only_new(sentence, runs if does and not concludes else main or concluded, problem)
 
 
 def _behind_conclusion(sentence: str, runs: list[Run]) -> list[Run]:
-    """The values behind ", so": all where nothing is told there or before, none where only something before it is told."""
+    """Return the values behind ", so": all where nothing is told there or before, none where something before it is told."""
     last = max((match.start() for match in _CONCLUDES.finditer(sentence)), default=-1)
     after = [run for run in runs if run.start > last >= 0]
     if not after or len(after) == len(runs):
         return runs
-    if any(_is_told(sentence, run) for run in after) or _ends_with(sentence, last, after):
+    # nothing stands behind ", so" but one value: "4 triangles of area 4 each, so 16"
+    alone = (
+        len(after) == 1 and _SO.fullmatch(sentence, last, after[0].start) and not re.search(r"\w{3}", sentence[after[0].end :])
+    )
+    if alone or any(_is_told(sentence, run) for run in after):
         return after
     return [] if any(_is_told(sentence, run) for run in runs) else runs
 
 
-def _ends_with(sentence: str, begin: int, after: list[Run]) -> bool:
-    """Return whether nothing stands behind ", so" but one value: ``4 triangles of area 4 each, so 16``."""
-    between = sentence[begin : after[0].start]
-    return (
-        len(after) == 1
-        and re.fullmatch(r"[,;]\s*(?:and )?\w+(?: \w+)?,?[\s$\\(*_]*", between) is not None
-        and (re.search(r"\w{3}", sentence[after[0].end :]) is None)
-    )
-
-
 def _only_new(sentence: str, runs: list[Run], problem: str) -> Stated:
-    """The one value among several that the question does not give."""
+    """Return the one value among several that the question does not give."""
     if len({_key(sentence, run) for run in runs}) > 1 and problem:
-        runs = [run for run in runs if not _occurs(sentence[run.start : run.end], problem)] or runs
+        given = problem.replace(",", "")
+        runs = [run for run in runs if not _occurs(sentence[run.start : run.end], given)] or runs
     return _as_stated(sentence, runs[-1]) if len({_key(sentence, run) for run in runs}) == 1 else UNCLEAR
 
 
+def _occurs(value: str, problem: str) -> bool:
+    digits = re.sub(r"[^\d./]", "", value).strip(".")
+    return bool(digits) and re.search(rf"(?<![\d.]){re.escape(digits)}(?![\d]|\.\d)", problem) is not None
+
+
 def _is_open(sentence: str) -> bool:
-    """Whether a formula is cut off: the response ended before its end."""
+    """Return whether a formula is cut off: the response ended before its end."""
     if sentence.count("{") > sentence.count("}"):
         return True
-    if "\\(" not in sentence and "\\[" not in sentence and "\\b" not in sentence:
+    if not any(begin in sentence for begin in ("\\(", "\\[", "\\b")):
         return False
     rest = TOKEN.sub(lambda token: "" if token.lastgroup in ("math", "inline", "env", "number") else token.group(), sentence)
-    return r"\(" in rest or r"\[" in rest or r"\begin" in rest
+    return any(begin in rest for begin in (r"\(", r"\[", r"\begin"))
 
 
 def _is_value(sentence: str, run: Run) -> bool:
-    """Not a mere name, as in "triangle $ABC$" or "for all $n$", unless it stands where a value is told."""
+    """Return whether a formula is no mere name, as in "triangle $ABC$", unless it stands where a value is told."""
     text = sentence[run.start : run.end]
     if re.search(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|mathbb)|[=∞π½¼¾⅓⅔]", text):
         return not re.fullmatch(r"[$\\(\[\s]*[A-Za-z]_\{?\d\}?[$\\)\]\s]*", text) or _is_told(sentence, run)
@@ -295,14 +285,12 @@ def _is_value(sentence: str, run: Run) -> bool:
 
 
 def _is_told(sentence: str, run: Run) -> bool:
-    """Whether something says "is", "equals" or "=" just before or within a formula."""
-    if _follows_is(sentence, run):
-        return True
-    return re.search(rf"{_RELATION.pattern}|\\(?:approx|in)(?![A-Za-z])|≈", sentence[run.start : run.end]) is not None
+    """Return whether something says "is", "equals" or "=" just before or within a formula."""
+    return _follows_is(sentence, run) or _TOLD_WITHIN.search(sentence[run.start : run.end]) is not None
 
 
 def _are_two_answers(sentence: str, one: Run, other: Run) -> bool:
-    """Whether two values are told side by side: ``Ann is 12 and Bob is 15``."""
+    """Return whether two values are told side by side: ``Ann is 12 and Bob is 15``."""
     between = sentence[one.end : other.start]
     if re.match(r"[^,;]{0,20},\s*(?:and )?(?:which|that is|i\.e\.|or)\b(?!\s+(?:if|when|is not|isn't))", between):
         return False  # the second is the first, worked out
@@ -320,62 +308,40 @@ def _is_denied(sentence: str, run: Run) -> bool:
 
 
 def _subordinate(sentence: str) -> list[tuple[int, int]]:
-    """Where clauses are that say something beside the point: from "when", "since", ... to the next comma."""
-    found = []
-    for match in _SUBORDINATE.finditer(sentence):
-        comma = re.search(r"[,;](?=\s)", sentence[match.end() :])
-        found.append((match.start(), match.end() + comma.start() if comma else len(sentence)))
-    return found
-
-
-def _in_bold(sentence: str, run: Run) -> bool:
-    return any(match.start() <= run.start and run.end <= match.end() for match in _BOLD.finditer(sentence))
-
-
-def _words_only(sentence: str, runs: list[Run]) -> str:
-    for run in reversed(runs):
-        if run.has_math:
-            sentence = f"{sentence[: run.start]} {sentence[run.end :]}"
-    return sentence
+    """Return where clauses are that say something beside the point: from "when", "since", ... to the next comma."""
+    commas = [match.start() for match in re.finditer(r"[,;](?=\s)", sentence)]
+    begins = [match.span() for match in _SUBORDINATE.finditer(sentence)]
+    return [(begin, next((comma for comma in commas if comma >= end), len(sentence))) for begin, end in begins]
 
 
 def _key(sentence: str, run: Run) -> str:
     return re.sub(r"[\s$\\()\[\]{},*_]|text|mathrm", "", sentence[run.start : run.end])
 
 
-def _occurs(value: str, problem: str) -> bool:
-    digits = re.sub(r"[^\d./]", "", value).strip(".")
-    return bool(digits) and re.search(rf"(?<![\d.]){re.escape(digits)}(?![\d]|\.\d)", problem.replace(",", "")) is not None
-
-
 def _in_words(sentence: str) -> Stated | None:
     if none := _NONE.search(sentence):
-        return Stated(none.group(), none.group(), none.start(), none.end())
+        return _found(none.group(), none.span())
     if verdict := _VERDICT.search(sentence):
-        return Stated(verdict[1], verdict[1], verdict.start(1), verdict.end(1))
+        return _found(verdict[1], verdict.span(1))
     for match in _NUMBER_WORD.finditer(sentence):
-        rest = sentence[match.end() :]
         before = sentence[max(0, match.start() - 120) : match.start()].lower()
-        if (_COPULA.search(before) or _DOES.search(before) or _COUNTED.search(before)) and not re.match(
-            r"\s+(?:of|after|by|side)\b", rest
-        ):
-            return Stated(match.group(), match.group(), match.start(), match.end())
+        told = _COPULA.search(before) or _DOES.search(before) or _COUNTED.search(before)
+        if told and not re.match(r"\s+(?:of|after|by|side)\b", sentence[match.end() :]):
+            return _found(match.group(), match.span())
     return None
 
 
 def _as_stated(sentence: str, run: Run) -> Stated:
     bounded = _BOUND.search(sentence[max(0, run.start - 40) : run.start])
-    text = _last_side(sentence[run.start : run.end])
     lead = f"{bounded.group().strip('*_ ')} " if bounded else ""
-    end = run.end
-    bold = re.match(r"[*_]{1,2}(?=\s)", sentence[end:])
-    end = bold.end() + end if bold else end
+    bold = re.match(r"[*_]{1,2}(?=\s)", sentence[run.end :])
+    end = run.end + bold.end() if bold else run.end
     units = ""
     while (unit := _UNIT.match(sentence, end)) is not None and unit.end() > end:
-        units += sentence[end : unit.end()].replace("-", " ", 1) if sentence[end] == "-" else sentence[end : unit.end()]
+        units += re.sub("^-", " ", unit.group())
         end = unit.end()
     nouns = re.match(rf"(?:\s+[A-Za-z]+(?:-[A-Za-z]+)*){{1,{_MAX_NOUNS}}}(?=[\s*_]*(?:[.,;!)]|$))", sentence[end:])
-    bare = f"{lead}{text}{units}".rstrip(" *_")
+    bare = f"{lead}{_last_side(sentence[run.start : run.end])}{units}".rstrip(" *_")
     return Stated(f"{bare}{nouns.group()}" if nouns else bare, bare, run.start, end)
 
 

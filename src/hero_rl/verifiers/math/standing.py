@@ -83,9 +83,8 @@ _ROUGH_BEFORE = re.compile(
 _APPROXIMATELY = re.compile(r"\bapproximately\s*" + _OPEN + "$", re.IGNORECASE)
 """Before a box it is a habit of speech; elsewhere it doubts an exact value."""
 _ROUGH_INSIDE = re.compile(
-    r"\b(?:about|roughly|around|approximately|circa|ungefähr|etwa|environ|casi|"
-    r"(?:vicinity|region|neighbou?rhood) of)\b[\s}*_$\\(]*-?\d|\d[\s}*_$\\),]*(?:-?ish\b|"
-    r"or so\b|more or less\b|give or take\b|or thereabouts\b)|"
+    r"\b(?:about|roughly|around|approximately|circa|ungefähr|etwa|environ|casi|(?:vicinity|region|"
+    r"neighbou?rhood) of)\b[\s}*_$\\(]*-?\d|\d[\s}*_$\\),]*(?:-?ish\b|or so\b|more or less\b|give or take\b|or thereabouts\b)|"
     r"(?:около|примерно|约|約)\s*-?\d|\{\s*(?:\\approx(?![a-z])|\\sim(?![a-z])|≈|~)\s*-?\d",
     re.IGNORECASE,
 )
@@ -95,37 +94,26 @@ _ROUGH_BEHIND = re.compile(
     re.IGNORECASE,
 )
 
-_SAMPLE_SIGNS = (
-    "e.g",
-    "e. g",
-    "ample",
-    "instance",
-    "such as",
-    "like",
-    "ormat",
-    "emplate",
-    "lacehold",
-    "your ",
-    "illustr",
-    "in this ",
-)
+
+def _has(text: str, signs: str) -> bool:
+    """Return whether a text has one of the signs without which a pattern cannot match: looking for them is quicker."""
+    return any(sign in text for sign in signs.split("|"))
+
+
+_SAMPLE_SIGNS = "e.g|e. g|ample|instance|such as|like|ormat|emplate|lacehold|your |illustr|in this "
 _FORMER_SIGNS = (
-    "former", "earl", "previous", "old", "first", "initial", "original", "prior", "preced", "outdated", "before", "corrected",
-    "revised", "updated", "amended", "changed", "replaced", "superseded",
-)  # fmt: skip
+    "former|earl|previous|old|first|initial|original|prior|preced|outdated|before|corrected|revised|updated|amended|changed|"
+    "replaced|superseded"
+)
 _GUESS_SIGNS = (
-    "maybe", "perhaps", "possibly", "presumabl", "something", "somewhere", "plus or minus", "guess", "suppose", "who knows",
-    "could", "might", " may ", "probably",
-    "dummy", "placeholder", "filler", "default", "random", "arbitrary", "as a test",
-    "solve", "unable", "failed", "can", "vielleicht", "peut-", "quiz", "tal vez", "forse", "возможно", "可能",
-)  # fmt: skip
+    "maybe|perhaps|possibly|presumabl|something|somewhere|plus or minus|guess|suppose|who knows|could|might| may |probably|"
+    "dummy|placeholder|filler|default|random|arbitrary|as a test|solve|unable|failed|can|vielleicht|peut-|quiz|tal vez|forse|"
+    "возможно|可能"
+)
 _ROUGH_SIGNS = (
-    "roughly", "about", "around", "circa", "more or less", " or so", "ish", "or take", "hood of", "vicinity", "region of",
-    "thereabouts", "approximately",
-    "ungef", "etwa", "environ", "casi", "около", "примерно", "约", "約", "\\approx", "\\sim", "≈",
-    "{~",
-)  # fmt: skip
-"""Pieces of text without which the patterns cannot match; looking for them is quicker."""
+    r"roughly|about|around|circa|more or less| or so|ish|or take|hood of|vicinity|region of|thereabouts|approximately|ungef|"
+    r"etwa|environ|casi|около|примерно|约|約|\approx|\sim|≈|{~"
+)
 
 
 def is_sample(text: str, start: int, end: int, problem: str) -> bool:
@@ -188,10 +176,6 @@ def is_rough(text: str, start: int, end: int) -> bool:
         or _ROUGH_INSIDE.search(inside) is not None
         or _ROUGH_BEHIND.match(behind) is not None
     )
-
-
-def _has(text: str, signs: tuple[str, ...]) -> bool:
-    return any(sign in text for sign in signs)
 
 
 def _last_sentence(text: str) -> str:

@@ -56,10 +56,9 @@ EXCLUSIVE: tuple[frozenset[str], ...] = (
 )  # fmt: skip
 """Words of which at most one is true."""
 _NO_SUCH = re.compile(
-    r"(?:there (?:is|are|exists?|exist) )?no (?:\w+ ){0,2}(?:solutions?|roots?|answers?|values?|"
-    r"arrangements?|integers?|numbers?|functions?|triples?|pairs?|triangles?|such (?:\w+ )?\w+)"
-    r"(?: (?:exists?|for \w+|here|is possible|are possible))?|(?:the )?(?:constraints?|conditions?|equations?|system)"
-    r"(?: (?:is|are))? inconsistent"
+    r"(?:there (?:is|are|exists?|exist) )?no (?:\w+ ){0,2}(?:solutions?|roots?|answers?|values?|arrangements?|integers?|"
+    r"numbers?|functions?|triples?|pairs?|triangles?|such (?:\w+ )?\w+)(?: (?:exists?|for \w+|here|is possible|are possible))?|"
+    r"(?:the )?(?:constraints?|conditions?|equations?|system)(?: (?:is|are))? inconsistent"
 )
 _ENDLESS = re.compile(r"(?:there (?:is|are|exist) )?(?:infinitely many|an infinite number of)(?: \w+){0,3}")
 _ONES = "one|two|three|four|five|six|seven|eight|nine"
@@ -111,19 +110,16 @@ COMPARING = words_in(
 )
 """Words that change a number, unless the question has the very phrase: ``how many more marbles``."""
 _LEAD_IN = re.compile(
-    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|so|thus|"
-    r"therefore|hence|[a-zA-Z] is|we (?:get|have)|there (?:is|are)|"
-    r"it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|equals?|either|both)\b"
-    r"\s*\}?\s*(?=\S)",
+    r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|so|thus|therefore|hence|"
+    r"[a-zA-Z] is|we (?:get|have)|there (?:is|are)|it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|"
+    r"equals?|either|both)\b\s*\}?\s*(?=\S)",
     re.IGNORECASE,
 )
 _ANOTHER_VALUE = re.compile(
-    r"\b(?:not|no|never|wrong|incorrect|false|invalid|fake|except|without|instead|twice|double|triple|half|"
-    r"rejected|excluded|extraneous|previous|earlier|my first|answer (?:plus|minus|times|squared|cubed)|"
-    r"(?:simpler|easier|similar|related|different) (?:question|problem|case)|"
-    r"(?:second|third)[ -]\w+(?:st|most))\b|\b(?:of|for|than|in) (?:the|my) answer\b|"
-    r"^\s*(?:the|an?) (?:square|cube|reciprocal|inverse|opposite|negative|complement|logarithm)"
-    r"(?: of .*)? (?:is|are|equals)"
+    r"\b(?:not|no|never|wrong|incorrect|false|invalid|fake|except|without|instead|twice|double|triple|half|rejected|excluded|"
+    r"extraneous|previous|earlier|my first|answer (?:plus|minus|times|squared|cubed)|(?:simpler|easier|similar|related|"
+    r"different) (?:question|problem|case)|(?:second|third)[ -]\w+(?:st|most))\b|\b(?:of|for|than|in) (?:the|my) answer\b|"
+    r"^\s*(?:the|an?) (?:square|cube|reciprocal|inverse|opposite|negative|complement|logarithm)(?: of .*)? (?:is|are|equals)"
 )
 _CHINESE_LEAD_IN = re.compile(r"^(?:所以|因此|故|即)?(?:最终|最后)?(?:的)?(?:答案|结果|答)\s*(?:是|为|[:：])\s*")
 _FUNCTIONS = words_in("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp max min gcd lcm mod det")
