@@ -32,7 +32,7 @@ class Box(NamedTuple):
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last complete ``\boxed{...}`` or ``\fbox{...}``, stripped; None where there is none.
+    r"""Return the content of the last complete ``\boxed{...}`` or ``\fbox{...}``, stripped; None where there is none.
 
     Braces are matched (``\{`` and ``\}`` are not braces). A box that is never closed, as in a response that was cut off,
     does not count. Of boxes inside one another the outermost is taken, and what it wraps is unwrapped. Takes time

@@ -50,6 +50,8 @@ FAMILIES_EQUAL = [
     ("", r"n \text{ is not divisible by } 3", r"n \equiv \pm 1 \pmod 3"),
     ("", r"\text{all integers } m \text{ such that } m \equiv 2 \pmod 5", r"m=5k+2"),
     ("", r"x=\frac{\pi}{3}+k\pi, k \in \mathbf{Z}", r"x=\frac{\pi}{3}+n\pi \quad n \in \mathbb{Z}"),
+    ("", r"x = \pi k + (\sqrt{-4})^2, k\in\mathbb{Z}", r"x=\pi k-4, k\in\mathbb{Z}"),  # real, by way of complex numbers
+    ("", r"x=k\pi, k\in\mathbb{Z}", r"\arccos(2) - \arccos(2) + k\pi, k\in\mathbb{Z}"),
     (POSITIVE, r"n=4k", r"n \equiv 0 \pmod 4"),
     (POSITIVE, r"n=4k", r"n=4m, m\in\mathbb{Z}^+"),
     ("Find all positive integers n for which the board can be tiled.", r"n=1, n\ge 4", r"n \ne 2, 3"),
@@ -58,6 +60,8 @@ FAMILIES_EQUAL = [
 FAMILIES_NOT_EQUAL = [
     (SINE, r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{N}"),
     (SINE, r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{R}"),
+    ("", r"x = \pi k + (\sqrt{-4})^2, k\in\mathbb{Z}", r"x=\pi k+4, k\in\mathbb{Z}"),
+    ("", r"x=k\pi, k\in\mathbb{Z}", r"\arcsin(2) + k\pi, k\in\mathbb{Z}"),
     (SINE, r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"x=\frac{\pi}{4}+2k\pi, k\in\mathbb{Z}"),
     (SINE, r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"x=-\frac{\pi}{4}+k\pi, k\in\mathbb{Z}"),
     (SINE, r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"x=\frac{\pi}{4}+\frac{k\pi}{2}, k\in\mathbb{Z}"),

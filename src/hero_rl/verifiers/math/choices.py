@@ -229,7 +229,7 @@ class _Options:
 
 
 def _by_letters(plain: str, known: frozenset[str], *, certain: bool) -> Named | None:
-    """``certain``: it is known that the question has these options."""
+    """Return ``certain``: it is known that the question has these options."""
     if match := _ONE.fullmatch(plain):
         letter = match[1].upper()
         small = match[1] != letter
@@ -251,7 +251,7 @@ def _is_hedge(plain: str, known: frozenset[str]) -> bool:
 
 
 def _own_option(reference: str) -> dict[str, str]:
-    """The option that a reference such as ``B. 12`` gives itself."""
+    """Return the option that a reference such as ``B. 12`` gives itself."""
     plain = _plain(reference)
     mark = _BEGINS.match(plain)
     rest = plain[mark.end() :].strip() if mark else ""
@@ -261,7 +261,7 @@ def _own_option(reference: str) -> dict[str, str]:
 
 
 def _key(text: str) -> str:
-    r"""What two texts have in common that are the same but for case, punctuation and ``\text``."""
+    r"""Return a text without case, punctuation and ``\text``, for comparing."""
     plain = _plain(text)
     if _MATHS.search(plain):
         return plain.replace(" ", "")

@@ -143,7 +143,7 @@ def with_labels_alike(raw: tuple[str, str], cleaned: tuple[str, str]) -> tuple[s
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    r"""The text in one spelling: see the module.
+    r"""Return the text in one spelling: see the module.
 
     >>> clean(r"$\dfrac{1}{2}\,\mathrm{cm}$.")
     '\\frac{1}{2} \\text{cm}'
@@ -165,12 +165,13 @@ def clean(text: str) -> str:
         text = _E_NOTATION.sub(r"\\times 10^{\1}", text)
     if "per" in text:
         text = _PER_CENT.sub(r"\\%", text)
-    text = _respelled(_SCALE.sub(_scale, _without_separators(_trim(text))))
+    text = _THOUSANDS.sub(lambda match: match.group().replace(",", ""), _trim(text))
+    text = _respelled(_SCALE.sub(_scale, _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)))
     return " ".join(text.split())
 
 
 def _without_layout(text: str) -> str:
-    """The text without commands that only say how it looks, and each other command by its usual name."""
+    """Return the text without commands that only say how it looks, and each other command by its usual name."""
     text = _THOUSANDS_BRACED.sub("", text)
     text = _SIZED_DOT.sub("", _NEGATIVE_SPACE.sub("", text))
     text = _POWERS_OF_UNITS.sub(lambda match: re.sub(r"\^\s*\{\s*(-?\d)\s*\}", r"^\1", match.group()), text)
@@ -254,7 +255,7 @@ def _unwrap(text: str) -> str:
 
 
 def _upright(text: str) -> str:
-    r"""The text with each upright letter, ``\mathrm{K}``, as a unit where it stands after a number or a unit."""
+    r"""Return the text with each upright letter, ``\mathrm{K}``, as a unit where it stands after a number or a unit."""
     done, *rest = text.split("\x01")
     for part in rest:
         content, _, after = part[1:].partition("}")
@@ -265,7 +266,9 @@ def _upright(text: str) -> str:
 
 def _text_or_math(match: re.Match[str]) -> str:
     content = match.group(1).strip()
-    if content == "det" or function_name(content, operator=_is_operator(content, match)):
+    # a word is an operator by its command, or a short one by the argument after it
+    applied = _SHORT_FUNCTION.fullmatch(content) and _ARGUMENT.match(match.string, match.end())
+    if content == "det" or function_name(content, operator="operatorname" in match.group() or bool(applied)):
         return f"\\{content} "
     if (len(content) > 1 or match.group().startswith(r"\mathrm")) and _UPRIGHT_UNITS.fullmatch(content):
         return f"\x01{{{content}}}"
@@ -279,12 +282,6 @@ def _text_or_math(match: re.Match[str]) -> str:
     return f" {counted[1]} \x00{{{counted[2]}}}" if counted else f" \x00{{{content}}}"
 
 
-def _is_operator(content: str, match: re.Match[str]) -> bool:
-    """Whether a word is marked as an operator: by its command, or a short one by the argument after it."""
-    applied = _SHORT_FUNCTION.fullmatch(content) and _ARGUMENT.match(match.string, match.end())
-    return "operatorname" in match.group() or bool(applied)
-
-
 def _scale(match: re.Match[str]) -> str:
     opened = match[1] if match[1] and not match[3] else ""
     closed = match[3] if match[3] and not match[1] else ""
@@ -296,11 +293,6 @@ def _trim(text: str) -> str:
     while text and (text[-1] in ".,;:" or text.endswith(r"\\")) and not text.endswith(r"\ldots"):
         text = text[:-2].rstrip() if text.endswith(r"\\") else text[:-1].rstrip()
     return _ALTOGETHER.sub("", text) or text
-
-
-def _without_separators(text: str) -> str:
-    text = _THOUSANDS.sub(lambda match: match.group(1) + match.group(2).replace(",", ""), text)
-    return _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)
 
 
 def _respelled(text: str) -> str:

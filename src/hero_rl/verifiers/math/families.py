@@ -64,10 +64,11 @@ def compare_families(reference: str, answer: str, problem: str, hints: Hints) ->
     used = hints.letters
     ambient = _ambient(problem, a.label or b.label)
     generous = (a.of_integers or b.of_integers) and ambient is None
-    if generous and not _is_counting_letter(a, b):
-        return None
-    if not all(_is_free(one, used) for one in (a, b)):
-        return None
+    inequality, counted = (a, b) if a.of_integers else (b, a)
+    if generous and not (inequality.label in WHOLE_LETTERS and counted.certain and not counted.of_integers):
+        return None  # one side is no n >= 3 with a letter for integers, or the other does not speak of integers
+    if any(member.letter in used and member.domain is None for member in a.members + b.members):
+        return None  # a parameter is the question's own
     said = any(one.certain or one.of_integers for one in (a, b)) and not generous
     if not said and not generous and not any(is_trigonometric(one) or _is_sought(one, used, problem) for one in (a, b)):
         return None
@@ -82,12 +83,6 @@ def _has_no_letters(text: str) -> bool:
     return _NUMBERS.fullmatch(text) is not None
 
 
-def _is_counting_letter(a: Family, b: Family) -> bool:
-    r"""Return whether one side is ``n \ge 3``, with a letter for integers, and the other speaks of integers."""
-    inequality, other = (a, b) if a.of_integers else (b, a)
-    return inequality.label in WHOLE_LETTERS and other.certain and not other.of_integers
-
-
 def _is_sought(family: Family, used: frozenset[str], problem: str) -> bool:
     """Return whether ``n = 3k`` answers a question for all n, which does not use the letter k."""
     return (
@@ -96,11 +91,6 @@ def _is_sought(family: Family, used: frozenset[str], problem: str) -> bool:
         and family.letters <= frozenset("jklmn") - used
         and _ALL.search(problem) is not None
     )
-
-
-def _is_free(family: Family, used: frozenset[str]) -> bool:
-    """Return whether each parameter is the answer's own: the question does not use its letter, or its domain is said."""
-    return all(member.letter not in used or member.domain is not None for member in family.members)
 
 
 def _ambient(problem: str, label: str) -> Domain | None:
@@ -203,7 +193,7 @@ def _compare(a: Family, b: Family) -> SetRelation:
 
 
 def _parts(family: Family) -> tuple[list[Progression], list[Member] | None]:
-    """The progressions of a family, and its members that are none."""
+    """Return the progressions of a family, and its members that are none."""
     progressions: list[Progression] = []
     images: list[Member] = []
     for member in family.members:
@@ -234,7 +224,7 @@ def _progressions(member: Member) -> list[Progression] | None:
 
 
 def _strided(member: Member, domain: Domain, stride: int, remainders: Sequence[int]) -> list[Progression] | None:
-    """The progressions of a member for the parameters with these remainders; None where one is no progression."""
+    """Return the progressions of a member for the parameters with these remainders; None where one is no progression."""
     found: list[Progression] = []
     for remainder in remainders:
         heights = [_at(member, remainder + stride * step) for step in (0, 1, 2, 3, 11)]
@@ -269,7 +259,8 @@ def _same_numbers(a: Sequence[Progression], b: Sequence[Progression], of: Family
     period = _common_period([one.period for one in (*a, *b) if one.period != 0])
     if period is None:
         return "unknown"
-    ends = [end for one in (*a, *b) for end in _ends(one)]
+    ends = [one.start + k * one.period for one in (*a, *b) for k in (one.low, one.high) if k is not None]
+    ends += [one.start for one in (*a, *b) if one.low is None and one.high is None]
     ends += [one for one in (of.low, of.high, to.low, to.high, *of.without, *to.without) if one is not None]
     if not ends:
         return "equal"
@@ -285,13 +276,8 @@ def _same_numbers(a: Sequence[Progression], b: Sequence[Progression], of: Family
     return "equal" if same else "different"
 
 
-def _ends(one: Progression) -> list[Value]:
-    ends = [one.start + k * one.period for k in (one.low, one.high) if k is not None]
-    return ends or [one.start]
-
-
 def _common_period(periods: Sequence[Value]) -> Value | None:
-    """A number that all periods divide; None where there is none in reach."""
+    """Return a number that all periods divide; None where there is none in reach."""
     if not periods:
         return Fraction(1)
     first = abs(periods[0])
@@ -313,7 +299,7 @@ def _ratio(a: Value, b: Value) -> Fraction | None:
 
 
 def _elements(parts: Sequence[Progression], low: Value, high: Value, family: Family) -> list[Value] | None:
-    """The distinct numbers of a window in order; None where they are too many."""
+    """Return the distinct numbers of a window in order; None where they are too many."""
     found: list[Value] = []
     for one in parts:
         if one.period == 0:

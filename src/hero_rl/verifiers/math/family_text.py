@@ -16,7 +16,7 @@ from hero_rl.verifiers.math.sampling import expand_signs
 from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.words import TEXT, number_in_words
+from hero_rl.verifiers.math.words import SMALL_NUMBERS, TEXT
 
 _MAX_CHARS = 400
 _PARAMETERS = frozenset("abcdhijklmnpqrstuvNKM")
@@ -54,7 +54,7 @@ _DIVIDES = re.compile(r"^(\d{1,9})\s*\|\s*([A-Za-z])$")
 
 @lru_cache(maxsize=2048)
 def read_family(text: str) -> Family | None:
-    r"""The family that a cleaned text describes; None for other texts. A plain list of numbers is one without parameters.
+    r"""Return the family that a cleaned text describes; None for others. A list of numbers is one without parameters.
 
     >>> read_family(r"n \equiv 1 \text{mod 4}").has_parameter
     True
@@ -80,7 +80,7 @@ def _read(text: str) -> Family | None:
 
 
 def _listed(text: str, family: Family) -> Family | None:
-    """The elements of a list added to a family, and what is said of their letters."""
+    """Return the elements of a list added to a family, and what is said of their letters."""
     counted = _counted(text)
     if counted is not None:
         return counted
@@ -103,7 +103,7 @@ def _listed(text: str, family: Family) -> Family | None:
 
 
 def _counted(text: str) -> Family | None:
-    r"""``2, 4, 6, \ldots``: three numbers or more with equal steps, and so on."""
+    r"""Return ``2, 4, 6, \ldots``: three numbers or more with equal steps, and so on."""
     terms = [term for term in split_at(text, ",") if term]
     if len(terms) < 4 or terms[-1] != r"\ldots" or not all(re.fullmatch(r"-?\d{1,9}", term) for term in terms[:-1]):
         return None
@@ -133,7 +133,12 @@ def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
         counted = as_integers(family.label, bounds)
         family = family._replace(of_integers=bounds.base != "Z", certain=family.certain or bounds.base == "Z")
         members, bounds = (*members, every(1, number(0), counted)), Domain()
-    members = tuple(_with_domain(one, domains) for one in members)
+    members = tuple(
+        one._replace(domain=as_integers(one.letter, domains[one.letter]))
+        if one.letter in domains and one.domain is None
+        else one
+        for one in members
+    )
     if any(name not in {one.letter for one in members} for name in domains):
         return None
     certain = family.certain or any(one.letter and one.domain is not None for one in members)
@@ -141,7 +146,7 @@ def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
 
 
 def _bounded(family: Family, bounds: Domain) -> Family | None:
-    r"""The family with what is said of its numbers themselves: ``n \ge 5``."""
+    r"""Return the family with what is said of its numbers themselves: ``n \ge 5``."""
     if bounds.base not in ("", "Z") or bounds.parity or bounds.values or bounds.nonzero:
         return family if bounds == Domain("R") else None
     bounds = as_integers(family.label, bounds)
@@ -150,7 +155,7 @@ def _bounded(family: Family, bounds: Domain) -> Family | None:
 
 
 def _unbuilt(text: str) -> str:
-    r"""``\{2k+1 | k \in \mathbb{Z}\}`` without its braces: statement and condition side by side."""
+    r"""Return ``\{2k+1 | k \in \mathbb{Z}\}`` without its braces: statement and condition side by side."""
     label = _LABEL.match(text)
     rest = text[label.end() :] if label else text
     enclosed = brackets(rest)
@@ -170,11 +175,11 @@ def _unbuilt(text: str) -> str:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The elements of a list, a qualifier at the end of one as an element of its own; a modulus distributed."""
+    """Return the elements of a list, a qualifier at the end of one as an element of its own; a modulus distributed."""
     parts: list[str] = []
     for part in split_list(re.sub(r",\s*\}", "},", text)):
         core, qualifier, is_domain = split_qualifier(part)
-        if qualifier and is_domain and core and not _is_bare_domain(part):
+        if qualifier and is_domain and core and not read_domains(part):
             parts += [core, qualifier]
         else:
             parts.append(part)
@@ -186,12 +191,8 @@ def _parts(text: str) -> Iterator[str]:
         yield f"{label.group()} {part}" if label and at and _MOD.search(part) and r"\equiv" not in part else part
 
 
-def _is_bare_domain(part: str) -> bool:
-    return bool(read_domains(part))
-
-
 def _one(part: str, label: str) -> Family | None:
-    """One element of a list."""
+    """Return one element of a list."""
     worded = _phrase(part)
     if worded is not None:
         return worded
@@ -255,12 +256,6 @@ def _residues(label: str, trees: list[Node], modulus: int) -> Family | None:
     return Family(tuple(every(modulus, tree) for tree in trees), label, certain=True)
 
 
-def _with_domain(member: Member, domains: dict[str, Domain]) -> Member:
-    if member.letter in domains and member.domain is None:
-        return member._replace(domain=as_integers(member.letter, domains[member.letter]))
-    return member
-
-
 # ------------------------------------------------------------------------------------------- sets of integers in words
 
 _LEAD = re.compile(
@@ -287,7 +282,7 @@ _PHRASE = re.compile(
 
 
 def _phrase(text: str) -> Family | None:
-    """``all odd integers``, ``multiples of 2 or 3``, ``n is prime``; None for anything else."""
+    """Return ``all odd integers``, ``multiples of 2 or 3``, ``n is prime``; None for anything else."""
     plain = " ".join(TEXT.sub(r" \1 ", text).replace("{", " ").replace("}", " ").lower().split())
     if not re.search(r"[a-z]{3}", plain) or len(plain) > 120:
         return None
@@ -322,9 +317,8 @@ def _worded_members(match: re.Match[str]) -> tuple[Member, ...] | None:
     natural = match["sign"] == "natural" or "natural" in (match["noun"] or "")
     domain = INTEGERS if whole or match["sign"] == "negative" or (match["sign"] and not natural) else None
     hidden = Node("sym", (), None, HIDDEN)
-    counts = [
-        _count(one) for one in re.findall(rf"\b{_COUNT}\b", match["multiple"] or match["divisible"] or match["power"] or "")
-    ]
+    counted = re.findall(rf"\b{_COUNT}\b", match["multiple"] or match["divisible"] or match["power"] or "")
+    counts = [SMALL_NUMBERS[one] if one.isalpha() else int(one) for one in counted]
     kind = match["prime"] or match["multiple"] or match["power"] or match["square"] or match["cube"]
     narrowed = match["parity"] and (match["square"] or match["cube"])
     if 0 in counts or (match["parity"] and counts) or narrowed or (kind and match["divisible"]):
@@ -346,8 +340,3 @@ def _worded_members(match: re.Match[str]) -> tuple[Member, ...] | None:
     if natural:
         return (every(1, number(0), Domain("Z", Fraction(0), natural=True)),)
     return (every(1, number(0), domain),) if "integer" in (match["noun"] or "") else None
-
-
-def _count(text: str) -> int:
-    value = number_in_words(text) if text.isalpha() else Fraction(text)
-    return int(value or 0)

@@ -1,4 +1,4 @@
-"""What a comparison finds: equal, different or unsure, and why. Shared by all stages."""
+"""The finding of a comparison: equal, different or unsure, and why. Shared by all stages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ DIFFERENT = Finding("different", "different")
 
 
 def equal(reason: str) -> Finding:
-    """Equal under a generous reading."""
+    """Return "equal", under a generous reading."""
     return Finding("equal", reason, lenient=True)
 
 
 def different(reason: str) -> Finding:
-    """Different in kind."""
+    """Return "different", in kind."""
     return Finding("different", reason, lenient=True)
 
 
 def unsure(reason: str) -> Finding:
-    """Cannot tell."""
+    """Return "unsure": one cannot tell."""
     return Finding("unsure", reason)

@@ -15,6 +15,8 @@ _OR = re.compile(
     re.DOTALL,
 )
 _EXPLICIT_OR = re.compile(r"\(\s*(?:\\text\s*\{)?\s*(?:or|i\.e\.|that is|equivalently|=|\\approx|≈|approx)", re.IGNORECASE)
+_PRINTED_LIST = re.compile(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*\s*\]")
+"""A list of strings as Python prints it, ``['1', '2']``."""
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2,}|[()\[\]{},;!])")
 _SINGLE = re.compile(r"(?<!\\)\\(?![\\])")
 _UNIT_TEXT = r"\\(?:text|mathrm|mathbf|textrm)\s*\{[^{}]{1,30}\}(?:\s*\^\s*\{?-?\d\}?)?"
@@ -26,13 +28,12 @@ def extract_reference(reference: str) -> FoundAnswer:
 
     Commands escaped twice, ``\\frac``, are repaired. A reference ``3/4 (or 0.75)`` has its alternatives in ``also``.
     """
-    text = _listed(undouble(reference.strip().replace("\x08oxed", "\\boxed")))
-    boxes, _ = find_boxes(text)
-    if boxes:
-        runs = runs_of_boxes(text, boxes)
-        if runs:
-            unit = _UNIT_BEHIND.match(text, runs[-1].end) if len(runs) == 1 else None
-            return _with_alternatives(f"{runs[-1].text}{' ' + unit[1].strip() if unit else ''}", runs[-1].source)
+    text = undouble(reference.strip().replace("\x08oxed", "\\boxed"))
+    if _PRINTED_LIST.fullmatch(text):
+        text = ", ".join(one or other for one, other in re.findall(r"'([^']*)'|\"([^\"]*)\"", text))
+    if runs := runs_of_boxes(text, find_boxes(text)[0]):
+        unit = _UNIT_BEHIND.match(text, runs[-1].end) if len(runs) == 1 else None
+        return _with_alternatives(f"{runs[-1].text}{' ' + unit[1].strip() if unit else ''}", runs[-1].source)
     marked = [claim for claim in marked_claims(text) if claim.source in ("tag", "hashes")] if "#" in text or "<" in text else []
     if marked:
         return _with_alternatives(marked[-1].text, marked[-1].source)
@@ -45,15 +46,8 @@ def extract_reference(reference: str) -> FoundAnswer:
     return _with_alternatives(text, "whole")
 
 
-def _listed(text: str) -> str:
-    """A list of strings as Python prints it, ``['1', '2']``, as its elements."""
-    if not re.fullmatch(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*\s*\]", text):
-        return text
-    return ", ".join(one or other for one, other in re.findall(r"'([^']*)'|\"([^\"]*)\"", text))
-
-
 def undouble(text: str) -> str:
-    r"""The text with ``\\frac`` for ``\frac`` repaired: where every command has two backslashes."""
+    r"""Return the text with ``\\frac`` for ``\frac`` repaired: where every command has two backslashes."""
     if "\\\\" not in text or not _DOUBLED.search(text):
         return text
     single = _SINGLE.search(re.sub(r"\\\\", "", text))
@@ -68,7 +62,7 @@ def _with_alternatives(text: str, source: Source) -> FoundAnswer:
 
 
 def alternatives(text: str) -> tuple[str, ...]:
-    r"""The forms of one value that a text offers: ``3/4 (or 0.75)``, ``12 (twelve)``; else the text alone."""
+    r"""Return the forms of one value that a text offers: ``3/4 (or 0.75)``, ``12 (twelve)``; else the text alone."""
     match = _OR.match(text)
     if match is None or not re.search(r"\w", match["one"]):
         return (text,)

@@ -24,8 +24,10 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
         return unsure("function_or_number")
     argument = arguments(b.label) if is_function_label(a.label) and is_function_label(b.label) else ()
     finding = compare_values(a, _with_argument(b, argument, arguments(a.label)), hints)
-    if finding.reason == "letters_differ" and argument and not hints.given and _differ_in_a_constant(a, b):
-        return equal("equal_renamed")
+    if finding.reason == "letters_differ" and argument and not hints.given:
+        differ = all_symbols(a) ^ all_symbols(b)
+        if len(differ) == 2 and differ <= _CONSTANTS:
+            return equal("equal_renamed")  # cx and kx
     if finding.relation == "equal":
         if a.label and b.label:
             return finding if labels_agree(a.label, b.label, hints.letters) else unsure("labels_differ")
@@ -35,11 +37,6 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
         equations = compare_equations(a, b, hints)
         return finding if equations.reason in ("not_comparable", "variables_differ") else equations
     return finding
-
-
-def _differ_in_a_constant(a: Reading, b: Reading) -> bool:
-    """Return whether two functions differ in one letter that usually stands for any constant: ``cx`` and ``kx``."""
-    return len(differ := all_symbols(a) ^ all_symbols(b)) == 2 and _CONSTANTS.issuperset(differ)
 
 
 def _is_number(reading: Reading) -> bool:
@@ -54,7 +51,7 @@ def _with_argument(reading: Reading, old: Sequence[str], new: Sequence[str]) -> 
 
 
 def with_bound_renamed(a: Reading, b: Reading) -> tuple[Reading, Reading]:
-    """One parameter letter for both of two families of tuples, where each has exactly one of its own."""
+    """Return one parameter letter for both of two families of tuples, where each has exactly one of its own."""
     here, there = all_symbols(a), all_symbols(b)
     only_here, only_there = sorted(here - there), sorted(there - here)
     free = frozenset("nmkjlrstcCxaK")

@@ -7,9 +7,14 @@ import re
 from hero_rl.verifiers.math.split import brackets, split_list
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.words import TEXT, words_in
 
 FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
-_TEXT_LABEL = re.compile(r"^(?:\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*)$")
+_NAMED = re.compile(
+    r"\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*|[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}|"
+    r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
+    r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}"
+)
 _MARKS = re.compile(
     r"\\(?:text|mathrm|overline|widehat|vec|triangle|angle|measuredangle)(?![A-Za-z])|[{}|$\s]|\^\\circ|\bm(?=\\angle)"
 )
@@ -18,22 +23,12 @@ _NUMBER = re.compile(r"_?\d+$")
 _SEGMENT = re.compile(r"[A-Z]{2}")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
-_FILLERS = frozenset(("the", "a", "an", "is", "value", "of", "answer", "total", "final"))
+_FILLERS = words_in("the a an is value of answer total final")
 
 
 def is_label(text: str) -> bool:
-    r"""Whether a text names a value: ``x``, ``f(x)``, ``\angle ABC``, ``(x, y)``, ``Area``."""
-    if (
-        FUNCTION_LABEL.match(text)
-        or _TEXT_LABEL.match(text)
-        or re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}", text)
-    ):
-        return True
-    if re.fullmatch(
-        r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|"
-        r"d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}",
-        text,
-    ):
+    r"""Return whether a text names a value: ``x``, ``f(x)``, ``\angle ABC``, ``(x, y)``, ``Area``."""
+    if FUNCTION_LABEL.match(text) or _NAMED.fullmatch(text):
         return True
     enclosed = brackets(text)
     if enclosed is not None and enclosed[0] == "(":
@@ -75,12 +70,8 @@ def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) ->
 
 def is_function_label(label: str) -> bool:
     """Return whether a label is a function of letters, as ``f(x)`` or ``g(s,t)``."""
-    inner = label.partition("(")[2].removesuffix(")").strip()
-    return (
-        label[:1].isalpha()
-        and bool(inner)
-        and all(len(part.strip()) == 1 and part.strip().isalpha() for part in inner.split(","))
-    )
+    letters = arguments(label)
+    return label[:1].isalpha() and bool(letters) and all(len(one) == 1 and one.isalpha() for one in letters)
 
 
 def arguments(label: str) -> tuple[str, ...]:
@@ -100,15 +91,11 @@ def _plain(label: str) -> str:
 def _words_agree(one: str, other: str) -> bool:
     """Return whether a word and its initial, a word and its short form, or two phrases of the same words stand there."""
     a, b = sorted((_words(one), _words(other)), key=lambda words: sum(map(len, words)))
-    if not a or not b:
-        return False
-    if set(a) == set(b):
-        return True
-    return len(a) == 1 and len(a[0]) == 1 and len(b[0]) > 2 and b[0].startswith(a[0]) and len(b) == 1
+    initial = len(a) == len(b) == 1 and len(a[0]) == 1 and len(b[0]) > 2 and b[0].startswith(a[0])
+    return bool(a and b) and (set(a) == set(b) or initial)
 
 
 def _words(label: str) -> list[str]:
-    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", label).strip().lower()
-    if not _OF_WORDS.fullmatch(text):
-        return []
-    return [_SHORT_FOR.get(word, word) for word in text.split() if word not in _FILLERS]
+    text = TEXT.sub(r" \1 ", label).strip().lower()
+    words = text.split() if _OF_WORDS.fullmatch(text) else []
+    return [_SHORT_FOR.get(word, word) for word in words if word not in _FILLERS]

@@ -29,7 +29,7 @@ _FRACTION = re.compile(r"([+-]?)(?:\\frac\{([+-]?\d{1,40})\}\{(\d{1,40})\}|(\d{1
 
 
 def tidy(text: str) -> str:
-    r"""The text without math delimiters, spacing, sizing, font commands and a full stop at the end.
+    r"""Return the text without math delimiters, spacing, sizing, font commands and a full stop at the end.
 
     >>> tidy(r"$\dfrac 12 \, \text{cm}$.")
     '\\frac{1}{2}cm'
@@ -48,7 +48,7 @@ def tidy(text: str) -> str:
 
 
 def literal_relation(reference: str, answer: str) -> LiteralRelation | None:
-    """``equal``: the same text or the same plain number. ``different``: two integers that differ. None: cannot tell.
+    """Return ``equal``: the same text or the same plain number. ``different``: two integers that differ. None: cannot tell.
 
     Integers that differ by a factor of 100 may be one number in two units, and are left to the next stage.
     """
@@ -65,19 +65,14 @@ def literal_relation(reference: str, answer: str) -> LiteralRelation | None:
 
 
 def plain_number(text: str) -> Fraction | None:
-    """The value of an integer, a decimal or a simple fraction, exactly; None for anything else."""
+    """Return the value of an integer, a decimal or a simple fraction, exactly; None for anything else."""
     if match := _DECIMAL.fullmatch(text):
-        sign, whole, decimals = match.groups()
-        if not whole and not decimals:
-            return None
-        digits = int(f"{sign}{whole}{decimals or ''}")
-        return Fraction(digits, 10 ** len(decimals)) if decimals else Fraction(digits)
-    if match := _FRACTION.fullmatch(text):
-        sign, top, bottom, top_inline, bottom_inline = match.groups()
-        denominator = int(bottom or bottom_inline)
-        if denominator:
-            return Fraction(int(top or top_inline), denominator) * (-1 if sign == "-" else 1)
-    return None
+        sign, whole, decimals = match.groups("")
+        return Fraction(int(f"{sign}{whole}{decimals}"), 10 ** len(decimals)) if whole or decimals else None
+    match = _FRACTION.fullmatch(text)
+    if match is None or not int(match[3] or match[5]):
+        return None
+    return Fraction(int(match[2] or match[4]), int(match[3] or match[5])) * (-1 if match[1] == "-" else 1)
 
 
 def _undelimited(text: str) -> str:

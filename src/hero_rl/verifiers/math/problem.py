@@ -1,4 +1,4 @@
-"""What the question says about its answer: rounding, order, form, choices. Text only; nothing is solved."""
+"""Hints in the question about its answer: rounding, order, form, choices. Text only; nothing is solved."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _says(pattern: str) -> cached_property[bool]:
 
 
 class Hints:
-    """What the problem text decides about comparing: each thing is worked out when it is first asked for.
+    """Hints of a question about comparing answers, each worked out when it is first asked for.
 
     An empty text says nothing. Whatever is passed by keyword is known, and not looked for in the text.
     """

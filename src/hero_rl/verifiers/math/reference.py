@@ -19,7 +19,7 @@ from hero_rl.verifiers.math.values import constant
 
 
 def check_reference(reference: object, hints: Hints) -> Stage:
-    """Whether an equal answer would be found equal: ``equal``, or ``unsure`` with what stands in the way."""
+    """Return whether an equal answer would be found equal: ``equal``, or ``unsure`` with what stands in the way."""
     found = extract_reference("" if reference is None else str(reference))
     text = found.text.strip()
     if found.doubt or not agree(text, found.also):

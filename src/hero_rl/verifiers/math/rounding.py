@@ -35,7 +35,7 @@ class Decimal(NamedTuple):
 
 
 def written_decimal(tree: Node) -> Decimal | None:
-    r"""The decimal that a tree spells: ``0.25``, ``-1.50``, ``6.02 \times 10^{23}``, ``12.5\\%``; None for other trees."""
+    r"""Return the decimal that a tree spells: ``0.25``, ``-1.50``, ``6.02 \times 10^{23}``; None for other trees."""
     if tree.op == "num":
         if "." not in tree.name or tree.value is None:
             return None
@@ -73,7 +73,9 @@ def is_rounding(reference: Node, answer: Node, expected: Value, given: Value) ->
         tie_cut = abs(fine) - abs(coarse.value) == coarse.step / 2  # 2.25 is rounded to 2.3
         return a.step != b.step and coarse.digits >= MIN_DIGITS and coarse.rounds(fine) and not tie_cut
     coarse, exact, other = (a, given, answer) if a is not None else (b, expected, reference)
-    if coarse is None or coarse.digits < MIN_DIGITS or _is_integer(other):
+    bare = other.args[0] if other.op == "neg" else other
+    integer = bare.op == "num" and bare.value is not None and bare.value.denominator == 1
+    if coarse is None or coarse.digits < MIN_DIGITS or integer:
         return False
     return coarse.rounds(exact) or _cuts_to(exact, coarse) or _last_digit_off(exact, coarse)
 
@@ -108,11 +110,6 @@ def may_be_one_number(ratio: complex, *, integers: bool) -> bool:
         return True
     factors = ((100.0, 1e-9), (0.01, 1e-9), (180 / math.pi, CLOSE), (math.pi / 180, CLOSE))
     return any(math.isclose(abs(ratio), factor, rel_tol=near) for factor, near in factors)
-
-
-def _is_integer(tree: Node) -> bool:
-    inner = tree.args[0] if tree.op == "neg" else tree
-    return inner.op == "num" and inner.value is not None and inner.value.denominator == 1
 
 
 def _relatively_near(x: Value, y: Value) -> bool:

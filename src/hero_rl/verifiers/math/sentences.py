@@ -346,7 +346,7 @@ def _as_stated(sentence: str, run: Run) -> Stated:
 
 
 def _last_side(text: str) -> str:
-    r"""Of a chain ``P = 2(a+b) = 16`` its ends, ``P = 16``, or the last alone where the first is no name.
+    r"""Return the ends of a chain ``P = 2(a+b) = 16``, or its last side alone where the first is no name.
 
     A chain of numbers is left whole: whether its sides agree is for the comparison to say.
     """

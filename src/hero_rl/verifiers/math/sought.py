@@ -1,4 +1,4 @@
-r"""What a question asks for by name, ``Find $x+y$``, ``the area and the perimeter``; what it says of remainders and commas."""
+r"""The things that a question asks for by name, ``Find $x+y$``, ``the area and the perimeter``; its remainders and commas."""
 
 from __future__ import annotations
 
@@ -106,12 +106,11 @@ def asks_in_order(problem: str) -> bool:
     asked = [_CONDITION.sub("", match["what"]) for match in _ASKS.finditer(text)]
     if any(_NEXT_TERMS.search(part) for part in asked):
         return True
-    return any(re.search(r"\band\b", part) and (len(_kinds(part) - _EXTREMES) > 1 or _lists_symbols(part)) for part in asked)
-
-
-def _lists_symbols(part: str) -> bool:
-    parts = [one.strip() for one in _BETWEEN.split(_VALUE_OF.sub("", part)) if one.strip()]
-    return len(parts) > 1 and all(map(_is_symbolic, parts))
+    for part in (part for part in asked if re.search(r"\band\b", part)):
+        listed = [one for one in _BETWEEN.split(_VALUE_OF.sub("", part)) if one.strip()]
+        if len(_kinds(part) - _EXTREMES) > 1 or (len(listed) > 1 and all(map(_is_symbolic, listed))):
+            return True
+    return False
 
 
 def _is_symbolic(part: str) -> bool:

@@ -22,6 +22,7 @@ _ASKS_TIME = re.compile(
     re.IGNORECASE,
 )
 _DURATION = re.compile(r"\bhow (?:long|much time|many hours)\b|\bduration\b|\bh+:mm\b|\btime (?:needed|taken|required)\b", re.I)
+_RATIO = re.compile(r"\d{1,2}\s*:\s*\d{2}")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})|(?:(\d{4})年)?(\d{1,2})月(\d{1,2})[日号]")
 
 
@@ -55,7 +56,7 @@ def compare_moments(reference: str, answer: str, problem: str) -> Finding | None
     if any(days):
         return _compare_dates(*days)
     pairs = [(text, read_time(text)) for text in (reference, answer)]
-    sure = any(time is not None and (time.half_known or not _is_ratio(text)) for text, time in pairs)
+    sure = any(time is not None and (time.half_known or not _RATIO.fullmatch(_plain(text))) for text, time in pairs)
     if any(time is None and r"\text" in text for text, time in pairs):
         return None  # 5 pm may be picometres
     expected, given = pairs[0][1], pairs[1][1]
@@ -63,18 +64,11 @@ def compare_moments(reference: str, answer: str, problem: str) -> Finding | None
         return None
     finding = _compare_times(expected, given)
     half_left_out = expected is not None and given is not None and expected.hour != given.hour
-    if finding.relation == "equal" and half_left_out and (_DURATION.search(problem) or not _says_half(answer, problem)):
+    # 1:30 may be meant by "1:30 pm", or by 13:30 where a time of day is asked for
+    half_said = re.search("[a-z]", _plain(answer)) or _ASKS_TIME.search(problem)
+    if finding.relation == "equal" and half_left_out and (_DURATION.search(problem) or not half_said):
         return unsure("part_left_out")
     return finding
-
-
-def _says_half(answer: str, problem: str) -> bool:
-    """Return whether 1:30 may be meant by an answer such as ``1:30 pm``, or ``13:30`` where a time of day is asked for."""
-    return re.search("[a-z]", _plain(answer)) is not None or _ASKS_TIME.search(problem) is not None
-
-
-def _is_ratio(text: str) -> bool:
-    return re.fullmatch(r"\d{1,2}\s*:\s*\d{2}", _plain(text)) is not None
 
 
 @lru_cache(maxsize=1024)

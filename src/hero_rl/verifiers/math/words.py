@@ -128,13 +128,13 @@ _MARKED_WORDS = re.compile(r"\\(?:begin|end|text|textbf|textit|mathrm|mathbf|mbo
 
 
 def plain_words(text: str) -> str:
-    r"""The text in lower case, without ``\text``, punctuation and quotation marks."""
+    r"""Return the text in lower case, without ``\text``, punctuation and quotation marks."""
     text = TEXT.sub(r" \1 ", text)
     return " ".join(re.sub(r"[\"“”`*]|[.,;:!?](?=\s|$)", " ", text).lower().split())
 
 
 def known_word(text: str) -> str | None:
-    """The name of a set phrase: ``yes``, ``none``, ``infinitely many`` and so on; None for anything else."""
+    """Return the name of a set phrase: ``yes``, ``none``, ``infinitely many`` and so on; None for anything else."""
     plain = plain_words(text) if len(text) < 80 else ""
     if plain in _CANONICAL:
         return _CANONICAL[plain]
@@ -176,7 +176,7 @@ def _is_said(word: str, problem: str, such: bool) -> bool:
 
 
 def keyword_of(text: str) -> str | None:
-    """The one of ``yes``, ``no``, ``even`` and ``odd`` that a longer statement turns on; None where it is not that plain.
+    """Return which of yes, no, even and odd a longer statement turns on; None where it is not that plain.
 
     >>> keyword_of("Yes, it is possible"), keyword_of("any even number"), keyword_of("not even")
     ('yes', 'even', None)
@@ -185,21 +185,17 @@ def keyword_of(text: str) -> str | None:
     if words and words[0] in ("yes", "no"):
         plain = _SPOKEN_FIRST.match(TEXT.sub(r" \1 ", text)) is not None or len(words) == 1
         rest = [NEGATIONS.get(word, word) for word in words[1:]]
-        return words[0] if plain and _TAKES_BACK.isdisjoint(rest) and not _is_contrary(words[0], rest) else None
+        denials = [one for one in rest if one in _DENIES or one.endswith("n't")]
+        contrary = denials if words[0] == "yes" else len(denials) > 1 or (not denials and not _AFFIRMS.isdisjoint(rest))
+        return words[0] if plain and _TAKES_BACK.isdisjoint(rest) and not contrary else None
     if len(words) > 2 and words[-3].startswith("number") and words[-2] == "of":
         words = words[:-2]
     found = [word for word in words if word in ("even", "odd")]
     return found[0] if len(found) == 1 and _ANY_NUMBER.issuperset(set(words) - set(found)) else None
 
 
-def _is_contrary(word: str, rest: list[str]) -> bool:
-    """Return whether what follows yes or no may say the contrary: ``yes, it is not``, ``no, it is true``."""
-    denials = [one for one in rest if one in _DENIES or one.endswith("n't")]
-    return bool(denials) if word == "yes" else len(denials) > 1 or (not denials and not _AFFIRMS.isdisjoint(rest))
-
-
 def number_in_words(text: str) -> Fraction | None:
-    """The number that words spell, ordinals and simple fractions included.
+    """Return the number that words spell, ordinals and simple fractions included.
 
     >>> number_in_words("twenty-one"), number_in_words("15th"), number_in_words("two thirds")
     (Fraction(21, 1), Fraction(15, 1), Fraction(2, 3))
@@ -224,7 +220,7 @@ def number_in_words(text: str) -> Fraction | None:
 
 
 def _chinese_number(text: str) -> Fraction | None:
-    """``三十一`` as 31 and ``三分之一`` as a third; None for anything else."""
+    """Return ``三十一`` as 31 and ``三分之一`` as a third; None for anything else."""
     bottom, parts, top = text.partition("分之")
     if parts:
         values = _chinese_number(top), _chinese_number(bottom)
@@ -269,19 +265,14 @@ def count_words(text: str) -> int:
 
 
 def without_lead_in(text: str) -> str:
-    """The text without words at its start that only lead to the answer: ``The total is``, ``it is``, ``about``.
+    """Return the text without words at its start that only lead to the answer: ``The total is``, ``it is``, ``about``.
 
     >>> without_lead_in("The total is 12"), without_lead_in("the wrong answer is 12")
     ('12', 'the wrong answer is 12')
     """
     for _ in range(2):
         match = _LEAD_IN.match(text) or _CHINESE_LEAD_IN.match(text)
-        if match is None or not _changes_nothing(match.group()):
+        if match is None or _ANOTHER_VALUE.search(re.sub(r"\\text\{|\}", " ", match.group().lower())):
             break
         text = text[match.end() :]
     return text
-
-
-def _changes_nothing(lead_in: str) -> bool:
-    words = re.sub(r"\\text\{|\}", " ", lead_in.lower())
-    return _ANOTHER_VALUE.search(words) is None
