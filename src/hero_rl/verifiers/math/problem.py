@@ -26,7 +26,11 @@ class Tolerance(NamedTuple):
 def _says(pattern: str) -> cached_property[bool]:
     """Return a property: whether the question has the pattern, in any case."""
     found = re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    return cached_property(lambda hints: found.search(hints.text) is not None)
+
+    def says(hints: Hints) -> bool:
+        return found.search(hints.text) is not None
+
+    return cached_property(says)
 
 
 class Hints:

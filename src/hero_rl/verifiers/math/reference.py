@@ -12,7 +12,7 @@ from hero_rl.verifiers.math.literal import plain_number, tidy
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import read_region
-from hero_rl.verifiers.math.sampling import compare_trees, expand_signs
+from hero_rl.verifiers.math.sampling import expand_signs
 from hero_rl.verifiers.math.sequences import all_of
 from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS, Stage, agree
 from hero_rl.verifiers.math.values import constant
@@ -46,13 +46,5 @@ def _check(reading: Reading) -> Finding:
         return all_of([_check(item) for item in reading.items])
     if reading.tree is None:
         return unsure("reference_unreadable")
-    return all_of([_check_tree(reading._replace(tree=tree)) for tree in expand_signs(reading.tree)])
-
-
-def _check_tree(reading: Reading) -> Finding:
-    tree = reading.tree
-    if tree is None:
-        return unsure("reference_unreadable")
-    if not symbols(tree):
-        return EQUAL if constant(tree) is not None else unsure("undecided")
-    return EQUAL if compare_trees(tree, tree) == "equal" else unsure("undecided")
+    known = all(symbols(tree) or constant(tree) is not None for tree in expand_signs(reading.tree))
+    return EQUAL if known else unsure("undecided")
