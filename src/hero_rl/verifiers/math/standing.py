@@ -95,22 +95,22 @@ _ROUGH_BEHIND = re.compile(
 )
 
 
-def _has(text: str, signs: str) -> bool:
-    """Return whether a text has one of the signs without which a pattern cannot match: looking for them is quicker."""
-    return any(sign in text for sign in signs.split("|"))
+def _signs(text: str) -> tuple[str, ...]:
+    """Return pieces of text without which a pattern cannot match: looking for them is quicker."""
+    return tuple(text.split("|"))
 
 
-_SAMPLE_SIGNS = "e.g|e. g|ample|instance|such as|like|ormat|emplate|lacehold|your |illustr|in this "
-_FORMER_SIGNS = (
+_SAMPLE_SIGNS = _signs("e.g|e. g|ample|instance|such as|like|ormat|emplate|lacehold|your |illustr|in this ")
+_FORMER_SIGNS = _signs(
     "former|earl|previous|old|first|initial|original|prior|preced|outdated|before|corrected|revised|updated|amended|changed|"
     "replaced|superseded"
 )
-_GUESS_SIGNS = (
+_GUESS_SIGNS = _signs(
     "maybe|perhaps|possibly|presumabl|something|somewhere|plus or minus|guess|suppose|who knows|could|might| may |probably|"
     "dummy|placeholder|filler|default|random|arbitrary|as a test|solve|unable|failed|can|vielleicht|peut-|quiz|tal vez|forse|"
     "возможно|可能"
 )
-_ROUGH_SIGNS = (
+_ROUGH_SIGNS = _signs(
     r"roughly|about|around|circa|more or less| or so|ish|or take|hood of|vicinity|region of|thereabouts|approximately|ungef|"
     r"etwa|environ|casi|около|примерно|约|約|\approx|\sim|≈|{~"
 )
@@ -176,6 +176,10 @@ def is_rough(text: str, start: int, end: int) -> bool:
         or _ROUGH_INSIDE.search(inside) is not None
         or _ROUGH_BEHIND.match(behind) is not None
     )
+
+
+def _has(text: str, signs: tuple[str, ...]) -> bool:
+    return any(sign in text for sign in signs)
 
 
 def _last_sentence(text: str) -> str:
