@@ -227,9 +227,10 @@ def _other_elements(reading: Reading, hints: Hints) -> Iterator[Reading]:
         yield reading._replace(items=(*items, Reading("value", "7919", tree=number(7919))))
         if len(items) > 1 and _stands_alone(items, len(items) - 1):
             yield reading._replace(items=items[:-1])
-    first, last = items[0].tree, items[-1].tree
-    if reading.kind == "tuple" and len(items) > 1 and first and last and _surely_differ(first, last):
-        yield reading._replace(items=(items[-1], *items[1:-1], items[0]))
+    if reading.kind == "tuple" and len(items) > 1:
+        first, last = items[0].tree, items[-1].tree
+        if first and last and _surely_differ(first, last):
+            yield reading._replace(items=(items[-1], *items[1:-1], items[0]))
 
 
 def _stands_alone(items: Sequence[Reading], index: int) -> bool:

@@ -38,7 +38,7 @@ def _residue(tree: Node, prime: int) -> int:
         raise Undefined(f"no residue of {tree.op}")
     args = [_residue(arg, prime) for arg in tree.args]
     if tree.op == "div":
-        return _quotient(*args, prime)
+        return _quotient(args[0], args[1], prime)
     return (sum(args) if tree.op == "add" else -args[0] if tree.op == "neg" else math.prod(args)) % prime
 
 

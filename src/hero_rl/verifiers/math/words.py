@@ -77,7 +77,9 @@ _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4}
 _DIGIT_ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^?\{?\s*(?:st|nd|rd|th)(?![a-z])\s*\}?)\s*(.*)")
 _CHINESE_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
-NEGATIONS = dict.fromkeys(("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not")
+NEGATIONS: dict[str, str] = dict.fromkeys(
+    ("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not"
+)
 _SPOKEN_FIRST = re.compile(r"\W*(?:yes|no)\s*(?:[,.;:!—–-]|\b(?:because|since|it|they)\b)", re.IGNORECASE)
 _TAKES_BACK = words_in("yes no but only unless if except maybe however doubt")
 _DENIES = words_in(
