@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError
 from hero_rl.measures.arrays import Labelled, labelled, numbered, weights
-from hero_rl.rewards.groups import Groups, group_wins
+from hero_rl.rewards.groups import Groups, group_sum, group_wins
 from hero_rl.types import FloatArray, IntArray
 
 
@@ -114,7 +114,8 @@ def _allowed(
 def _by_score(rows: Labelled) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the different scores from low to high, and the weights of the correct and incorrect rows at each."""
     scores, place = np.unique(rows.scores, return_inverse=True)
-    positive, negative = (np.bincount(place, weights=rows.weights * own) for own in (rows.labels, ~rows.labels))
+    groups = Groups(place.astype(np.intp, copy=False), scores.size)
+    positive, negative = (group_sum(rows.weights * own, groups) for own in (rows.labels, ~rows.labels))
     return scores, positive, negative
 
 

@@ -16,7 +16,7 @@ Works on plain mappings; verl is not imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hero_rl.config import read_table
@@ -67,7 +67,7 @@ def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
         InputError: a setting under which the rule cannot work, or whose damage is certain.
     """
     _check_reward_path(config)
-    warnings = _check_estimator(config, settings) + _check_filter(config, settings.rule) + _check_steps(config, settings)
+    warnings = [*_check_estimator(config, settings), *_check_filter(config, settings.rule), *_check_steps(config, settings)]
     n = _at(config, "actor_rollout_ref.rollout.n")
     if isinstance(n, int) and n < 2:
         raise InputError(
@@ -94,7 +94,7 @@ def estimator_of(config: Mapping[str, Any]) -> str:
     return str(getattr(value, "value", value))
 
 
-def _check_estimator(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:
+def _check_estimator(config: Mapping[str, Any], settings: HeroSettings) -> Iterator[str]:
     estimator = estimator_of(config)
     if estimator == "gdpo":
         raise InputError(
@@ -103,41 +103,38 @@ def _check_estimator(config: Mapping[str, Any], settings: HeroSettings) -> list[
         )
     problem = check_scale(settings.rule, scale_of(config))
     if problem is None:
-        return []
+        return
     if estimator == "grpo":
         problem += " In verl: algorithm.norm_adv_by_std_in_grpo=False (verl's default is True)."
     else:
         problem += (
-            f" In verl: algorithm.adv_estimator=grpo with norm_adv_by_std_in_grpo=False, or rloo, instead of {estimator}."
+            f" In verl: algorithm.adv_estimator=rloo, or grpo with norm_adv_by_std_in_grpo=False, instead of {estimator}."
         )
     if not settings.allow_group_std:
         raise InputError(problem + " To run it all the same, for a comparison: hero.allow_group_std=True.")
-    return [problem]
+    yield problem
 
 
-def _check_filter(config: Mapping[str, Any], rule: RewardRule) -> list[str]:
+def _check_filter(config: Mapping[str, Any], rule: RewardRule) -> Iterator[str]:
     if not _at(config, "algorithm.filter_groups.enable"):
-        return []
-    warnings: list[str] = []
+        return
     metric = _at(config, "algorithm.filter_groups.metric")
     if metric not in ("acc", "reward", "score"):
-        warnings.append(
+        yield (
             f"algorithm.filter_groups.metric={metric}: filter on the verdict (acc); raw scores of a reward model are never all "
             "equal"
         )
     if rule.needs_scores and rule.needs_verdicts:
-        warnings.append(
+        yield (
             "algorithm.filter_groups drops the prompts whose verdicts are all equal, which are those where "
             f"{rule.name} learns from the reward model; leave it off unless that is what you want"
         )
-    return warnings
 
 
-def _check_steps(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:
-    """Return warnings of what would leave a rule that shapes steps without them."""
+def _check_steps(config: Mapping[str, Any], settings: HeroSettings) -> Iterator[str]:
     rule = settings.rule
     if rule.steps is None:
-        return []
+        return
     estimator = estimator_of(config)
     if estimator in UNGROUPED:
         raise InputError(
@@ -150,11 +147,10 @@ def _check_steps(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
             "scores none: name a process reward model that each worker loads, such as hero.reward_model.name=process:PATH"
         )
     if _at(config, "actor_rollout_ref.actor.policy_loss.loss_mode") == "gspo":
-        return [
-            "actor_rollout_ref.actor.policy_loss.loss_mode=gspo has one ratio a response, which takes the difference between "
+        yield (
+            "actor_rollout_ref.actor.policy_loss.loss_mode=gspo has one ratio per response, which takes the difference between "
             f"its steps out of the gradient again: gamma={rule.steps.gamma:g} has no effect. Use vanilla"
-        ]
-    return []
+        )
 
 
 def _check_reward_path(config: Mapping[str, Any]) -> None:
@@ -181,7 +177,5 @@ def _check_reward_path(config: Mapping[str, Any]) -> None:
 def _at(config: Mapping[str, Any], path: str) -> Any:
     value: Any = config
     for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value
