@@ -98,11 +98,11 @@ def padded_forward(scorer: LocalScorer, rollouts: Sequence[Rollout]) -> tuple[Fl
     import torch
 
     texts = [rollout.problem + rollout.response for rollout in rollouts]
-    inputs = scorer._tokenizer(
+    inputs = scorer.local.tokenizer(
         text=texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False,
     )  # fmt: skip
     with torch.inference_mode():
-        scores = scorer._model(**inputs).logits[:, 0]
+        scores = scorer.local.model(**inputs).logits[:, 0]
     return scores.double().numpy(), int(inputs["attention_mask"].sum()), inputs["input_ids"].numel()
 
 
@@ -212,9 +212,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         files[name] = compare(scorer, batches, options.rounds)
     report = {
         "command": "python benchmarks/scorer.py " + " ".join(sys.argv[1:]), "targets": TARGETS,
-        "parameters": sum(weight.numel() for weight in scorer._model.parameters()), "hidden": options.hidden,
+        "parameters": sum(weight.numel() for weight in scorer.local.model.parameters()), "hidden": options.hidden,
         "layers": options.layers, "rows_per_batch": ROWS, "rounds": options.rounds,
-        "token_budget": scorer._limits.tokens, "files": files,
+        "token_budget": scorer._classifier.limits.tokens, "files": files,
         "peak_growth_bytes": memory(options) if sys.platform == "linux" else None,
         "versions": {
             "trl": trl.__version__, "torch": torch.__version__, "transformers": transformers.__version__,

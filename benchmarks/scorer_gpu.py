@@ -94,8 +94,9 @@ def measure_gpu() -> dict[str, Any]:
     """The card's limit, and each model against it."""
     import torch
 
-    from hero_rl.scorers.local import BATCH_SIZE, MAX_TOKENS_PER_BATCH
-    from hero_rl.scorers.local_forward import Forward, Limits
+    from hero_rl.models.batching import BATCH_SIZE
+    from hero_rl.models.classifier import Classifier, Limits
+    from hero_rl.models.local import MAX_TOKENS_PER_BATCH
 
     limit = matmul_flops()
     rng = np.random.default_rng(0)
@@ -107,21 +108,21 @@ def measure_gpu() -> dict[str, Any]:
     rows = [rng.integers(1, 151_936, length, dtype=np.int32) for length in lengths]
     for name, shape in SHAPES.items():
         model = build_model(shape)
-        forward = Forward(model, pad_id=0)  # pyright: ignore[reportArgumentType]
-        forward.causal  # noqa: B018  # the trial is not part of the time
         limits = Limits(BATCH_SIZE, MAX_TOKENS_PER_BATCH)
+        classifier = Classifier(model, limits, pad_id=0, share=False)  # pyright: ignore[reportArgumentType]
+        classifier.causal  # noqa: B018  # the trial is not part of the time
         torch.cuda.reset_peak_memory_stats()
 
-        def score(forward: Forward = forward, limits: Limits = limits) -> Any:
-            return forward.run(rows, list(range(ROWS)), list(range(ROWS)), limits, share=False)
+        def score(classifier: Classifier = classifier) -> Any:
+            return classifier.run(rows, range(ROWS), max_length=LONGEST)
 
-        elapsed, work = seconds(score, 3), score()[1]
+        elapsed, work = seconds(score, 3), classifier.last_work
         report["models"][name] = {
             "tokens_per_s": work.real_tokens / elapsed, "mfu": needed_flops(model, shape, lengths) / elapsed / limit,
             "real_tokens": work.real_tokens / work.computed_tokens, "forwards": work.forwards,
             "peak_bytes": torch.cuda.max_memory_allocated(),
         }  # fmt: skip
-        del model, forward, score
+        del model, classifier, score
         torch.cuda.empty_cache()
     return report
 

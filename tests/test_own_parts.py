@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,18 @@ def test_a_reward_model_that_ends_the_program_is_an_error_and_no_hang() -> None:
             as_scorer(model, deadline_s=5).score([rollout("a")])
     with pytest.raises(InputError, match="one number per rollout"):
         as_scorer(lambda rollouts: [10**400]).score([rollout("a")])
+
+
+def test_a_coroutine_function_that_blocks_is_given_up_at_its_deadline() -> None:
+    async def blocks(rollouts: list[Rollout]) -> list[float]:
+        if rollouts[0].response == "slow":
+            time.sleep(5)
+        return [1.0]
+
+    model = as_scorer(blocks, deadline_s=0.2)
+    with pytest.raises(SignalError, match=r"no scores for 1 rollouts within 0.2 s"):
+        model.score([rollout("slow")])
+    assert ColumnScorer("rm").score([rollout("a", rm=2.0)]).tolist() == [2.0]  # the loop of everybody else is free
 
 
 def test_an_object_whose_call_is_a_coroutine_is_awaited_and_gets_a_list_of_its_own() -> None:

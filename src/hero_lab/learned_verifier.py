@@ -37,8 +37,9 @@ from hero_rl.errors import require
 from hero_rl.learning.thresholds import choose_thresholds
 from hero_rl.loop import in_thread
 from hero_rl.measures import auroc, recall_at_fpr
+from hero_rl.models.fingerprints import folder_fingerprint
 from hero_rl.types import FloatArray, Rollout, Verdict, Verifier
-from hero_rl.verifiers.learned import Thresholds, fingerprint
+from hero_rl.verifiers.learned import Thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -352,4 +353,4 @@ def load_learned_verifier(folder: Path) -> EquivalenceVerifier:
     network = new_network(LearnedVerifierSettings(**size), seed=0)
     network.load_state_dict(load_file(folder / _WEIGHTS))
     limits = Thresholds(facts["accept_above"], facts["reject_below"])
-    return EquivalenceVerifier(network, limits, identity=f"lab-learned:{fingerprint(folder)}:{limits!r}")
+    return EquivalenceVerifier(network, limits, identity=f"lab-learned:{folder_fingerprint(folder)}:{limits!r}")

@@ -15,11 +15,12 @@ from helpers import tiny  # noqa: E402
 from hero_rl.errors import InputError  # noqa: E402
 from hero_rl.evaluation.local import LocalPolicy, Request  # noqa: E402
 from hero_rl.evaluation.policies import choose_prompt, find_policy  # noqa: E402
+from hero_rl.models.local import LocalModel  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def policy() -> LocalPolicy:
-    return LocalPolicy("tiny", tiny.model(), tiny.tokenizer(), batch_size=64)
+    return LocalPolicy(LocalModel("tiny", tiny.model(), tiny.tokenizer(), from_source=False), batch_size=64)
 
 
 def request(
@@ -40,7 +41,7 @@ def test_tokens_are_drawn_with_the_probabilities_of_temperature_and_top_p(policy
     """Against softmax(logits / T), cut at top-p, computed here."""
     ids = policy.encode([{"content": "7+5="}], plain=True)
     with torch.no_grad():
-        logits = policy._model(torch.tensor([ids])).logits[0, -1] / 0.6
+        logits = policy.local.model(torch.tensor([ids])).logits[0, -1] / 0.6
     p = torch.softmax(logits, 0).numpy().astype(np.float64)
     order = np.argsort(-p)
     kept = order[: int(np.searchsorted(np.cumsum(p[order]), 0.7)) + 1]
@@ -64,12 +65,12 @@ def test_temperature_zero_is_the_likeliest_token_whatever_the_seed(policy: Local
 
 def test_it_says_whether_a_response_ended() -> None:
     model = tiny.model()
-    ends = LocalPolicy("ends", model, tiny.tokenizer(), batch_size=4)
-    ends._stops = sorted(range(0, len(tiny.ALPHABET)))  # nearly every token ends a response
+    ends = LocalPolicy(LocalModel("ends", model, tiny.tokenizer(), from_source=False), batch_size=4)
+    ends.generator.stops = sorted(range(0, len(tiny.ALPHABET)))  # nearly every token ends a response
     found = ends.sample([request(ends, "1", seed, tokens=20) for seed in range(4)])
     assert all(one.finished and one.tokens < 20 for one in found)
-    never = LocalPolicy("never", model, tiny.tokenizer(), batch_size=4)
-    never._stops = []
+    never = LocalPolicy(LocalModel("never", model, tiny.tokenizer(), from_source=False), batch_size=4)
+    never.generator.stops = []
     assert [(one.finished, one.tokens) for one in never.sample([request(never, "1", 0, tokens=7)])] == [(False, 7)]
 
 
@@ -80,7 +81,7 @@ def test_a_chat_template_brings_its_special_tokens_itself() -> None:
     from tokenizers.processors import TemplateProcessing
 
     tokenizer._tokenizer.post_processor = TemplateProcessing(single="<eos> $A", special_tokens=[("<eos>", 1)])
-    made = LocalPolicy("bos", tiny.model(), tokenizer, batch_size=1)
+    made = LocalPolicy(LocalModel("bos", tiny.model(), tokenizer, from_source=False), batch_size=1)
     assert made.encode([{"role": "user", "content": "a"}], plain=False).count(1) == 1
     assert made.encode([{"role": "user", "content": "a"}], plain=True).count(1) == 1  # bare text gets the tokenizer's own
 

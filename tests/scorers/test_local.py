@@ -199,7 +199,7 @@ def test_end_of_sequence_follows_the_option(eos: str, finished: bool | None, end
     scorer = LocalScorer(build_model(), tokenizer=build_tokenizer(chat=chat), eos=eos)
     row = Rollout(prompt_id="p", problem="1+1=", reference="2", response="2", finished=finished)
     assert (scorer.encode(row)[-1] == 2) == ends
-    text = scorer._tokenizer.decode(scorer.encode(row))
+    text = scorer.local.tokenizer.decode(scorer.encode(row))
     body = "<|u|>1+1=<end><|a|>2" if chat else "1+1=2"
     assert text.replace(" ", "") == body + ("<end>" if ends else "")
 
@@ -273,8 +273,8 @@ def test_a_padding_id_outside_the_vocabulary_is_replaced() -> None:
 
 def test_dtype_is_the_checkpoints_unless_asked_for(tmp_path: Path) -> None:
     save(tmp_path, build_model().to(torch.bfloat16), build_tokenizer())
-    assert LocalScorer(tmp_path)._model.dtype == torch.bfloat16
-    assert LocalScorer(tmp_path, dtype="float32")._model.dtype == torch.float32
+    assert LocalScorer(tmp_path).local.model.dtype == torch.bfloat16
+    assert LocalScorer(tmp_path, dtype="float32").local.model.dtype == torch.float32
 
 
 def refused(message: str, *args: object, **options: object) -> None:

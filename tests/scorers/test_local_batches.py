@@ -18,8 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from helpers.places import SHARED, TESTS
 from helpers.strategies import examples
 from hero_rl.errors import InputError
+from hero_rl.models.batching import SharedPrefix, micro_batches, rounds, shared_prefixes
 from hero_rl.scorers import LocalScorer
-from hero_rl.scorers.batching import SharedPrefix, micro_batches, rounds, shared_prefixes
 from hero_rl.types import Rollout
 
 DATA = SHARED
@@ -250,8 +250,8 @@ def test_at_least_95_percent_of_the_tokens_are_real_on_responses_of_real_length(
 
 PEAK = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from test_scorers_local_batches import DECODER, build, build_tokenizer, groups
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/scorers"]
+from test_local_batches import DECODER, build, build_tokenizer, groups
 from hero_rl.scorers import LocalScorer
 wide = {**DECODER, "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 1}
 few, many = (groups(prompts=n, responses=5, longest=200) for n in (8, 80))

@@ -115,9 +115,9 @@ def test_the_identity_is_that_of_the_weights_in_memory(folder: Path, tmp_path: P
 
 def test_the_commit_of_a_hub_id_stands_for_its_weights_and_is_what_a_copy_loads(folder: Path) -> None:
     scorer = LocalScorer(folder)
-    scorer._model.config._commit_hash = "c0ffee"  # as transformers notes it for a model from the hub
+    scorer.local.model.config._commit_hash = "c0ffee"  # as transformers notes it for a model from the hub
     assert '"weights": "commit c0ffee"' in scorer.identity
-    assert scorer.__reduce__()[1][0]["revision"] == "c0ffee"
+    assert scorer.__reduce__()[0].keywords["revision"] == "c0ffee"
 
 
 SCORE_A_PICKLE = "import pickle, sys; s, rows = pickle.load(sys.stdin.buffer); print(s.identity); print(s.score(rows).tolist())"
@@ -149,7 +149,7 @@ def test_a_cancelled_ascore_stops_early_and_leaves_the_scorer_usable(folder: Pat
 
     async def cancel() -> None:
         task = asyncio.create_task(scorer.ascore(rows))
-        while not scorer._lock.locked():
+        while not scorer.local.lock.locked():
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         task.cancel()
@@ -189,15 +189,15 @@ def test_a_row_that_cannot_be_scored_is_missing_and_alone(folder: Path, text: st
 
 def test_half_precision_runs_in_float32_on_a_cpu_unless_asked_otherwise(tmp_path: Path) -> None:
     save(tmp_path, build_model().to(torch.float16), build_tokenizer())
-    assert LocalScorer(tmp_path, device="cpu")._model.dtype == torch.float32
-    assert LocalScorer(tmp_path, device="cpu", dtype="auto")._model.dtype == torch.float16
-    assert LocalScorer(tmp_path, device="cpu", dtype="bfloat16")._model.dtype == torch.bfloat16
+    assert LocalScorer(tmp_path, device="cpu").local.model.dtype == torch.float32
+    assert LocalScorer(tmp_path, device="cpu", dtype="auto").local.model.dtype == torch.float16
+    assert LocalScorer(tmp_path, device="cpu", dtype="bfloat16").local.model.dtype == torch.bfloat16
 
 
 def test_ordinary_forwards_keep_no_cache(folder: Path) -> None:
     scorer = LocalScorer(folder, share_prefix=False)
     seen: list[object] = []
-    scorer._model.register_forward_hook(lambda module, inputs, output: seen.append(output.past_key_values))
+    scorer.local.model.register_forward_hook(lambda module, inputs, output: seen.append(output.past_key_values))
     scorer.score(rollouts())
     assert seen
     assert set(seen) == {None}

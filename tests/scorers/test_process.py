@@ -406,7 +406,7 @@ def test_a_cancelled_call_stops_early_and_leaves_the_scorer_usable(folders: dict
         nonlocal passes
         passes += 1
 
-    handle = scorer._model.whole.register_forward_hook(count)
+    handle = scorer.local.whole.register_forward_hook(count)
 
     async def cancelled() -> None:
         task = asyncio.create_task(scorer.ascore(rollouts(23) * 40))

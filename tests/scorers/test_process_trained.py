@@ -94,7 +94,7 @@ def test_right_steps_rank_above_wrong_ones_never_seen(scorer: ProcessScorer) -> 
     steps, truth = np.concatenate(scorer.score_steps(rows).steps), np.concatenate(labels)
     assert auroc(steps[truth], steps[~truth]) > FLOOR
     torch.manual_seed(0)
-    untrained = ProcessScorer(LlamaForTokenClassification(scorer._model.whole.config), tokenizer=build_tokenizer())  # pyright: ignore
+    untrained = ProcessScorer(LlamaForTokenClassification(scorer.local.whole.config), tokenizer=build_tokenizer())  # pyright: ignore
     steps = np.concatenate(untrained.score_steps(rows).steps)
     assert auroc(steps[truth], steps[~truth]) < 0.7, "without training there is nothing to find"
 
@@ -106,5 +106,5 @@ def test_responses_without_a_mistake_rank_above_those_with_one(scorer: ProcessSc
     spoilt = [respond(right, held_out, np.random.default_rng([4, n])) for n in range(80)]
     spoilt = [row for row, labels in spoilt if not labels.all()]
     for aggregate in ("min", "product", "mean"):
-        again = ProcessScorer(scorer._model.whole, tokenizer=build_tokenizer(), aggregate=aggregate)  # pyright: ignore
+        again = ProcessScorer(scorer.local.whole, tokenizer=build_tokenizer(), aggregate=aggregate)  # pyright: ignore
         assert auroc(again.score(clean), again.score(spoilt)) > FLOOR, aggregate

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
-from hero_rl.pretrained import check_source, load_tokenizer
+from hero_rl.models.loading import check_source
+from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
 
 if TYPE_CHECKING:

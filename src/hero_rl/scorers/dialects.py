@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hero_rl.http import JSON
-from hero_rl.scorers.readings import Reading
 
 
 class WrongShapeError(ValueError):
     """A reply that is not what this kind of server answers; the message says what it was."""
+
+
+class Reading(NamedTuple):
+    """One rollout as it goes to a server: as text, with its token ids where they are known, or as a conversation."""
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+    messages: tuple[Mapping[str, str], ...] = ()
+    """Not empty: the server applies its own chat template."""
+    add_special_tokens: bool = True
+    """Whether the server has to add what its tokenizer puts around a text (BOS); a chat template has put it there itself."""
+    closed: bool = True
+    """Whether the response has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +37,12 @@ class Dialect:
     """(rows, model name, raw) -> what is posted. ``raw=False`` asks for what the server would give unasked: the squashed
     score, where it has one."""
     read: Callable[[JSON, int], list[float | None]]
-    """(reply, rows) -> one number a row, None where it is none. Raises WrongShapeError."""
-    tokens: Callable[[JSON], int | None]
+    """(reply, rows) -> one number per row, None where it is none. Raises WrongShapeError."""
+    tokens: Callable[[JSON], int | None] = lambda _: None
     """How many tokens the server read, over all rows of the reply; None: it does not say."""
     has_raw: bool = False
     """Whether the request says that raw scores are wanted."""
     takes_messages: bool = False
-    takes_ids: bool = False
     takes_special: bool = False
     """Whether the request says if the server adds special tokens."""
     closes: bool = False
@@ -78,10 +90,10 @@ def _only(value: object, what: str) -> object:
         raise WrongShapeError(f"{what} is {_shape(value)} and not a list of one number")
     if len(value) != 1:
         raise WrongShapeError(
-            f"{what} has {len(value)} numbers; a reward model has one output (num_labels=1), and one score a text, not a token"
+            f"{what} has {len(value)} numbers; a reward model has one output (num_labels=1) and one score per text, not token"
         )
     if isinstance(value[0], list):
-        raise WrongShapeError(f"{what} has one score a token; a sequence classifier has one a text")
+        raise WrongShapeError(f"{what} has one score per token; expected one per text (is this a token classifier?)")
     return value[0]
 
 
@@ -95,7 +107,7 @@ def _vllm_payload(rows: Sequence[Reading], model: str | None, raw: bool) -> dict
     payload: dict[str, object] = {"use_activation": not raw}
     if model is not None:
         payload["model"] = model
-    if rows[0].messages:  # one conversation a request is all that the protocol has
+    if rows[0].messages:  # the protocol has one conversation per request
         payload |= {"messages": list(rows[0].messages), "add_special_tokens": False}
         return payload if rows[0].closed else payload | {"continue_final_message": True}
     return payload | {"input": [row.text for row in rows], "add_special_tokens": rows[0].add_special_tokens}
@@ -176,11 +188,6 @@ def _openrlhf_read(reply: JSON, rows: int) -> list[float | None]:
     return [reward if ok else None for reward, ok in zip(rewards, told, strict=True)]
 
 
-def _untold(reply: JSON) -> int | None:
-    del reply
-    return None
-
-
 _START_VLLM = "vllm serve MODEL --runner pooling --convert classify"
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
@@ -196,14 +203,14 @@ DIALECTS: dict[str, Dialect] = {
         ),
         Dialect(
             name="sglang", path="/classify", payload=_sglang_payload, read=_sglang_read, tokens=_sglang_tokens,
-            takes_ids=True, models_path="/v1/models", start="python -m sglang.launch_server --model-path MODEL --is-embedding",
+            models_path="/v1/models", start="python -m sglang.launch_server --model-path MODEL --is-embedding",
         ),
         Dialect(
-            name="tei", path="/predict", payload=_tei_payload, read=_tei_read, tokens=_untold, has_raw=True,
+            name="tei", path="/predict", payload=_tei_payload, read=_tei_read, has_raw=True,
             models_path="/info", start="text-embeddings-router --model-id MODEL",
         ),
         Dialect(
-            name="openrlhf", path="/get_reward", payload=_openrlhf_payload, read=_openrlhf_read, tokens=_untold, closes=True,
+            name="openrlhf", path="/get_reward", payload=_openrlhf_payload, read=_openrlhf_read, closes=True,
             start="python -m openrlhf.cli.serve_rm",
         ),
     )

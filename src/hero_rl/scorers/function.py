@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -64,7 +68,9 @@ class FunctionScorer(Scorer):
         try:
             async with asyncio.timeout(self.deadline_s):
                 if _is_coroutine_function(self.function):
-                    result = await self.function(list(rollouts), **self.settings)
+                    # on another loop: a function that blocks must not hold up this deadline
+                    call = asyncio.run_coroutine_threadsafe(self._await(rollouts), _loop_of(os.getpid()))
+                    result = await asyncio.wrap_future(call)
                 else:
                     result = await in_thread(self._call, rollouts)
         except TimeoutError:
@@ -72,17 +78,15 @@ class FunctionScorer(Scorer):
                 f"the reward model {self.name!r} gave no scores for {len(rollouts)} rollouts within {self.deadline_s:g} s "
                 "(reward_model.deadline_s)"
             ) from None
-        except HeroError:
-            raise
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # the last two would end the loop that this runs on
-            raise SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}") from error
         return self._checked(result, len(rollouts))
 
     def _call(self, rollouts: Sequence[Rollout]) -> Any:
-        try:
+        with _raised_by(self.name):
             return self.function(list(rollouts), **self.settings)
-        except StopIteration as error:  # no future takes it
-            raise RuntimeError("StopIteration") from error
+
+    async def _await(self, rollouts: Sequence[Rollout]) -> Any:
+        with _raised_by(self.name):
+            return await self.function(list(rollouts), **self.settings)
 
     def _checked(self, result: Any, rows: int) -> FloatArray:
         try:
@@ -99,5 +103,23 @@ class FunctionScorer(Scorer):
         return scores
 
 
+@contextmanager
+def _raised_by(name: str) -> Iterator[None]:
+    try:
+        yield
+    except HeroError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # the last two would end the loop that this runs on
+        raise SignalError(f"the reward model {name!r} raised {type(error).__name__}: {error}") from error
+
+
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+@functools.cache
+def _loop_of(process: int) -> asyncio.AbstractEventLoop:
+    """Return the loop on which a process runs coroutine functions; connections that they keep open stay usable on it."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name=f"hero-function-{process}", daemon=True).start()
+    return loop

@@ -1,39 +1,33 @@
-"""A reward model on this machine: a transformers sequence classifier with one output.
-
-The text that is scored has to be the text the reward model was trained on, token for token. ``encode`` therefore follows
-TRL's RewardTrainer: the chat template where the tokenizer has one; otherwise problem + response and the end-of-sequence token.
-What it is not: no quantisation, no sharding of one model over several GPUs, no server (see ``remote`` reward models for that).
-"""
+"""A reward model on this machine: a transformers sequence classifier with one output."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
+import shutil
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hero_rl.errors import InputError, require
-from hero_rl.loop import in_thread
-from hero_rl.pretrained import load_tokenizer, on_its_gpu
-from hero_rl.scorers.local_text import Eos, Template, make_encoder
+from hero_rl.errors import InputError, first_line, require
+from hero_rl.models.batching import BATCH_SIZE
+from hero_rl.models.loading import require_transformers
+from hero_rl.models.local import LocalModel, check_positive, name_of, open_model, stoppable
+from hero_rl.models.tokenizing import TokenIds
+from hero_rl.scorers.text import Eos, Template, make_form
 from hero_rl.types import FloatArray, Rollout, Scorer
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from hero_rl.scorers.batching import TokenIds
-    from hero_rl.scorers.local_forward import Work
+    from hero_rl.models.classifier import Work
 
-BATCH_SIZE = 512
-MAX_TOKENS_PER_BATCH = 32_768
-"""On a GPU; a 7B model in bfloat16 needs about 4 GB of activations for them."""
-MAX_TOKENS_PER_BATCH_CPU = 8_192
-"""Larger batches are no faster on a CPU: their activations leave its caches."""
+_ENCODED_AT_A_TIME = 256
 
 _logger = logging.getLogger(__name__)
 
@@ -101,130 +95,97 @@ class LocalScorer(Scorer):
             MissingDependencyError: torch or transformers is not installed.
         """
         arguments = {key: value for key, value in locals().items() if key != "self"}
-        require("torch", extra="train", purpose="the reward model 'local'")
-        require("transformers", extra="train", purpose="the reward model 'local'")
-        _check_options(arguments)
-        from hero_rl.scorers import local_loading as loading
-        from hero_rl.scorers.local_forward import Forward, Limits, Work
+        require_transformers("the reward model 'local'")
+        from hero_rl.models.classifier import Classifier, Limits, check_outputs, settle_padding
 
-        loads = {"revision": revision, "trust_remote_code": trust_remote_code}
-        if isinstance(model, str | os.PathLike):
-            source = os.path.expanduser(model)
-            self.name = f"local:{source}"
-            self._model = loading.load_model(source, device=device, dtype=dtype, **loads)
-            tokenizer = source if tokenizer is None else tokenizer
-        else:
-            self.name = f"local:{type(model).__name__}"
-            if tokenizer is None:
-                raise InputError(f"{self.name}: a loaded reward model needs its tokenizer; give tokenizer=...")
-            loading.check_outputs(self.name, model.config)
-            self._model = model if device is None else model.to(device)  # pyright: ignore[reportArgumentType]
-        self._tokenizer = (
-            load_tokenizer(self.name, os.path.expanduser(tokenizer), **loads)
-            if isinstance(tokenizer, str | os.PathLike)
-            else tokenizer
-        )
+        if template not in (None, "chat", "plain"):
+            raise InputError(f"template={template!r} is unknown; choose 'chat' or 'plain', or leave it out")
         self._arguments = arguments
-        self._pad_id = loading.settle_padding(self.name, self._tokenizer, self._model.config)
-        self._encoder = make_encoder(self.name, self._tokenizer, template=template, system_prompt=system_prompt, eos=eos)
-        self.template: Template = self._encoder.template
-        self.max_length = loading.settle_length(self.name, self._tokenizer, self._model, max_length)
-        compiled = loading.compile_model(self.name, self._model) if compile else None
-        self._share = share_prefix and not compile
-        self._forward = Forward(self._model, pad_id=self._pad_id, compiled=compiled)
-        on_cpu = next(self._model.parameters()).device.type == "cpu"
-        budget = max_tokens_per_batch or (MAX_TOKENS_PER_BATCH_CPU if on_cpu else MAX_TOKENS_PER_BATCH)
-        self._limits = Limits(batch_size, budget, loading.settle_boundary(self._model))
-        self._own_weights: str | None = None
-        self._lock = threading.Lock()
-        self.last_work: Work = Work(0, 0, 0, 0)
+        self.name = f"local:{name_of(model)}"
+        check_positive(self.name, batch_size=batch_size, max_tokens_per_batch=max_tokens_per_batch, max_length=max_length)
+        self.local: LocalModel = open_model(
+            model, "AutoModelForSequenceClassification", name=self.name, tokenizer=tokenizer, device=device, dtype=dtype,
+            of_what="a reward model (sequence classification), or a language model without a reward head",
+            fast=True, check=check_outputs, revision=revision, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        self.form = make_form(self.name, self.local.tokenizer, template=template, system_prompt=system_prompt, eos=eos)
+        self._pad_id = settle_padding(self.name, self.local.tokenizer, self.local.model.config)
+        self.max_length = self.local.max_length(max_length)
+        limits = Limits(batch_size, self.local.token_budget(max_tokens_per_batch), self.local.boundary())
+        compiled = _compiled(self.local) if compile else None
+        self._classifier = Classifier(
+            self.local.model, limits, pad_id=self._pad_id, share=share_prefix and not compile, compiled=compiled
+        )
 
     @property
     def identity(self) -> str:
         """A text that is equal for two scorers only if they give equal scores, up to rounding.
 
-        It holds the text options, the type of the numbers, and fingerprints of configuration, tokenizer and weights: the
-        commit of a Hugging Face id, else a sum over every weight as loaded (a copy of a folder is the same model; a file
-        overwritten after loading changes nothing). Weights of a module given by hand may change, so they are summed each time.
-        The device, the batch limits, sharing and compilation are left out: they change rounding only.
+        It holds the text options and ``LocalModel.identity``. The device, the batch limits, sharing and compilation are left
+        out: they change rounding only.
         """
-        from hero_rl.scorers import local_identity as fingerprints
+        form = {"template": self.form.template, "system_prompt": self.form.system_prompt, "eos": self.form.eos}
+        fields = {**self.local.identity(), **form, "max_length": self.max_length, "pad_id": self._pad_id}
+        return "local:" + json.dumps(fields, sort_keys=True)
 
-        return "local:" + json.dumps(
-            {
-                "weights": self._weights(), "config": fingerprints.config_fingerprint(self._model),
-                "tokenizer": fingerprints.tokenizer_fingerprint(self._tokenizer), "template": self.template,
-                "system_prompt": self._encoder.system_prompt, "eos": self._encoder.eos, "max_length": self.max_length,
-                "pad_id": self._pad_id, "dtype": str(self._model.dtype).removeprefix("torch."),
-            },
-            sort_keys=True,
-        )  # fmt: skip
+    @property
+    def last_work(self) -> Work:
+        """What the last call computed."""
+        return self._classifier.last_work
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
         """Return the raw output of the reward head, from a thread that stops after its micro-batch when this is cancelled."""
-        stop = threading.Event()
-        try:
-            return await in_thread(self._score, rollouts, stop)
-        finally:
-            stop.set()
+        return await stoppable(self._score, rollouts)
 
     def encode(self, rollout: Rollout) -> list[int]:
-        """The token ids that the reward model reads for one rollout."""
-        return self._encoder.encode(rollout)
+        """Return the token ids that the reward model reads for one rollout."""
+        return self._encode([rollout])[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._arguments | {"revision": self._commit() or self._arguments["revision"]},)
+        revision = self.local.commit or self._arguments["revision"]
+        return functools.partial(LocalScorer, **self._arguments | {"revision": revision}), ()
 
-    def _score(self, rollouts: Sequence[Rollout], stop: threading.Event | None) -> FloatArray:
-        with self._lock:
-            encoded = self._encoder.encode_all(rollouts, stop=stop)
-            return self._score_encoded(encoded, [rollout.prompt_id for rollout in rollouts], stop)
+    def _score(self, stop: threading.Event, rollouts: Sequence[Rollout]) -> FloatArray:
+        with self.local.in_use():
+            encoded: list[TokenIds] = []
+            for start in range(0, len(rollouts), _ENCODED_AT_A_TIME):
+                if stop.is_set():
+                    return np.full(len(rollouts), np.nan)
+                encoded += self._try_to_encode(rollouts[start : start + _ENCODED_AT_A_TIME])
+            missing = sum(not 0 < len(ids) <= self.max_length for ids in encoded)
+            if missing:
+                _logger.warning(
+                    "%s: %d of %d rows have no score: empty, refused by the chat template, or longer than max_length=%d tokens",
+                    self.name, missing, len(encoded), self.max_length,
+                )  # fmt: skip
+            keys = [rollout.prompt_id for rollout in rollouts]
+            return self._classifier.run(encoded, keys, max_length=self.max_length, stop=stop)
 
-    def _score_encoded(self, encoded: Sequence[TokenIds], keys: Sequence[str], stop: threading.Event | None) -> FloatArray:
-        """The scores of rows of token ids; rows of one key may share a prefix. The caller holds the lock."""
-        fits = [place for place, ids in enumerate(encoded) if 0 < len(ids) <= self.max_length]
-        if len(fits) < len(encoded) and not (stop and stop.is_set()):
-            _logger.warning(
-                "%s: %d of %d rows have no score: empty, refused by the chat template, or longer than max_length=%d tokens",
-                self.name, len(encoded) - len(fits), len(encoded), self.max_length,
-            )  # fmt: skip
-        was_training = self._model.training
-        self._model.eval()
+    def _encode(self, rollouts: Sequence[Rollout]) -> list[list[int]]:
+        texts = [self.form.text(rollout) for rollout in rollouts]
+        encoding = self.local.tokenizer(texts, add_special_tokens=self.form.template == "plain")
+        return cast("list[list[int]]", encoding["input_ids"])
+
+    def _try_to_encode(self, rollouts: Sequence[Rollout]) -> list[TokenIds]:
         try:
-            with on_its_gpu(self._model):
-                scores, self.last_work = self._forward.run(encoded, keys, fits, self._limits, share=self._share, stop=stop)
-        finally:
-            self._model.train(was_training)
-        scores[~np.isfinite(scores)] = np.nan
-        return scores
-
-    def _commit(self) -> str | None:
-        return getattr(self._model.config, "_commit_hash", None) if self._from_source else None
-
-    @property
-    def _from_source(self) -> bool:
-        return isinstance(self._arguments["model"], str | os.PathLike)
-
-    def _weights(self) -> str:
-        from hero_rl.scorers.local_identity import weights_fingerprint
-
-        if commit := self._commit():
-            return f"commit {commit}"
-        if self._own_weights is None or not self._from_source:
-            self._own_weights = weights_fingerprint(self._model)
-        return self._own_weights
+            return [np.asarray(ids, dtype=np.int32) for ids in self._encode(rollouts)]
+        except (ValueError, TypeError) as error:
+            # One odd response must not end a run; a template that refuses every row is caught by max_failure_rate.
+            if len(rollouts) > 1:
+                return [self._try_to_encode([rollout])[0] for rollout in rollouts]
+            who, why = rollouts[0].prompt_id, first_line(error)
+            _logger.warning("%s: a response of prompt %r cannot be encoded: %s", self.name, who, why)
+            return [np.zeros(0, dtype=np.int32)]
 
 
-def _rebuild(arguments: dict[str, Any]) -> LocalScorer:
-    return LocalScorer(**arguments)
+def _compiled(local: LocalModel) -> Callable[..., torch.Tensor]:
+    """Return the model behind torch.compile, for any batch size and length without a new compilation."""
+    import torch
 
-
-def _check_options(options: dict[str, Any]) -> None:
-    template, eos = options["template"], options["eos"]
-    if template not in (None, *get_args(Template)):
-        raise InputError(f"template={template!r} is unknown; choose 'chat' or 'plain', or leave it out")
-    if eos not in get_args(Eos):
-        raise InputError(f"eos={eos!r} is unknown; choose 'always', 'finished' or 'never'")
-    for name in ("batch_size", "max_tokens_per_batch", "max_length"):
-        if options[name] is not None and options[name] < 1:
-            raise InputError(f"{name}={options[name]} must be at least 1")
+    if local.device.type == "cuda":
+        require("triton", extra="train", purpose=f"{local.name} with compile=True on a GPU")
+    elif not any(shutil.which(compiler) for compiler in (os.environ.get("CXX", "g++"), "clang++", "cl")):
+        raise InputError(
+            f"{local.name}: compile=True on a CPU needs a C++ compiler and there is none; install g++, or leave it out"
+        )
+    return torch.compile(local.model, dynamic=True)

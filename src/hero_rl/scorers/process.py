@@ -6,6 +6,7 @@ What it is not: no generative critics, no training (a token classifier is traine
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -16,21 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
-from hero_rl.errors import InputError, first_line, require
-from hero_rl.loop import in_thread
-from hero_rl.pretrained import dtype_of, load_config, load_tokenizer, on_its_gpu
-from hero_rl.scorers.batching import micro_batches
-from hero_rl.scorers.local import BATCH_SIZE, MAX_TOKENS_PER_BATCH, MAX_TOKENS_PER_BATCH_CPU
-from hero_rl.scorers.local_loading import settle_boundary, settle_length
+from hero_rl.errors import InputError, first_line
+from hero_rl.models.batching import BATCH_SIZE, micro_batches
+from hero_rl.models.loading import default_device, load_config, require_transformers
+from hero_rl.models.local import LocalModel, check_positive, name_of, stoppable
+from hero_rl.models.tokenizing import find_tokenizer, padded
 from hero_rl.scorers.step_encoding import STEP_FORMATS, StepEncoder, StepFormat
-from hero_rl.scorers.step_heads import (
-    StepModel,
-    check_reads,
-    has_value_head,
-    load_step_model,
-    log_odds,
-    wrap_step_model,
-)
+from hero_rl.scorers.step_heads import check_reads, has_value_head, load_step_model, log_odds, wrap_step_model
 from hero_rl.scorers.steps import Aggregate, aggregate_steps, check_aggregate, probability, step_ends
 from hero_rl.types import FloatArray, IntArray, Rollout, StepScorer, StepScores
 
@@ -93,97 +86,76 @@ class ProcessScorer(StepScorer):
                 template where one is needed, or an option out of range.
             MissingDependencyError: torch or transformers is not installed.
         """
-        require("torch", extra="train", purpose="the reward model 'process'")
-        require("transformers", extra="train", purpose="the reward model 'process'")
-        self._arguments = {
-            "model": model, "style": style, "aggregate": aggregate, "logit": logit, "tokenizer": tokenizer,
-            "batch_size": batch_size, "max_tokens_per_batch": max_tokens_per_batch, "max_length": max_length,
-            "device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code,
-        }  # fmt: skip
+        arguments = {key: value for key, value in locals().items() if key != "self"}
+        require_transformers("the reward model 'process'")
         check_aggregate(aggregate)
-        _check_options(style, batch_size, max_tokens_per_batch, max_length)
+        self._arguments = arguments
         self.aggregate: Aggregate = aggregate
-        self.logit = logit
+        self.logit, self.batch_size = logit, batch_size
+        self.name = f"process:{name_of(model)}"
+        check_positive(self.name, batch_size=batch_size, max_tokens_per_batch=max_tokens_per_batch, max_length=max_length)
         source = os.path.expanduser(model) if isinstance(model, str | os.PathLike) else None
-        self.name = f"process:{source or type(model).__name__}"
+        hub: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         config: PretrainedConfig = (
-            load_config(self.name, source, revision=revision, trust_remote_code=trust_remote_code)
+            load_config(self.name, source, **hub)
             if source is not None
             else getattr(model, "config", None) or model.pretrained_model.config  # pyright: ignore
         )
-        tokenizer = self._settle_tokenizer(source, tokenizer, revision, trust_remote_code)
-        self.format = _settle_style(self.name, style, source, model, config, tokenizer, revision)
-        self._encoder = StepEncoder(self.name, self.format, tokenizer)
-        self._pad_id = _pad_id(tokenizer, config)
-        self._commit = getattr(config, "_commit_hash", None) if source is not None else None
-        self._from_source = source is not None
-        self._own_weights: str | None = None
-        self._tokenizer = tokenizer
-        self._model = self._settle_model(model, source, config, device, dtype, revision, trust_remote_code)
-        body = cast("PreTrainedModel", self._model.body)
-        self.max_length = settle_length(self.name, tokenizer, body, max_length)
-        self._boundary = settle_boundary(body)
-        on_cpu = next(body.parameters()).device.type == "cpu"
-        self.batch_size = batch_size
-        self.max_tokens_per_batch = max_tokens_per_batch or (MAX_TOKENS_PER_BATCH_CPU if on_cpu else MAX_TOKENS_PER_BATCH)
-        self._lock = threading.Lock()
+        words = find_tokenizer(self.name, source, tokenizer, **hub)
+        self.format = _settle_style(self.name, style, source, model, config, words, revision)
+        self._encoder = StepEncoder(self.name, self.format, words)
+        self._pad_id = _pad_id(words, config)
+        reads = self.format.positive, self._encoder.tokens
+        if source is not None:
+            self._steps = load_step_model(self.name, source, config, self.format.head, *reads, dtype=dtype, **hub)
+        else:
+            self._steps = wrap_step_model(self.name, cast("torch.nn.Module", model), self.format.head, *reads)
+        if source is not None or device is not None:
+            self._steps.whole.to(default_device(device))
+        check_reads(self.name, self._steps, int(getattr(config.get_text_config(), "vocab_size", 1)))
+        body = cast("PreTrainedModel", self._steps.body)
+        self.local = LocalModel(self.name, body, words, from_source=source is not None, whole=self._steps.whole)
+        self.max_length = self.local.max_length(max_length)
+        self.max_tokens_per_batch = self.local.token_budget(max_tokens_per_batch)
 
     @property
     def identity(self) -> str:
         """A text that is equal for two scorers only if they give equal numbers, up to rounding.
 
-        It holds the format, the options that change numbers, and fingerprints of configuration, tokenizer and weights: the
-        commit of a Hugging Face id, else a sum over every weight (each time for a module given by hand, which may change).
+        It holds the format, the options that change numbers, and ``LocalModel.identity``.
         """
-        from hero_rl.scorers.local_identity import config_fingerprint, tokenizer_fingerprint
-
-        return "process:" + json.dumps(
-            {
-                "weights": self._weights(), "config": config_fingerprint(cast("PreTrainedModel", self._model.body)),
-                "tokenizer": tokenizer_fingerprint(self._tokenizer), "format": asdict(self.format),
-                "aggregate": self.aggregate, "logit": self.logit, "max_length": self.max_length,
-                "dtype": str(next(self._model.body.parameters()).dtype).removeprefix("torch."),
-            },
-            sort_keys=True,
-        )  # fmt: skip
+        reading = {"format": asdict(self.format), "aggregate": self.aggregate, "logit": self.logit}
+        fields = {**self.local.identity(), **reading, "max_length": self.max_length}
+        return "process:" + json.dumps(fields, sort_keys=True)
 
     async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
         """Return the scores, and the probability (or log-odds) of every step: of ``Rollout.steps`` where given, else as split.
 
         A thread computes, and stops after its forward pass when this is cancelled.
         """
-        stop = threading.Event()
-        try:
-            return await in_thread(self._score_steps, rollouts, stop)
-        finally:
-            stop.set()
+        return await stoppable(self._score_steps, rollouts)
 
     def step_ends(self, rollout: Rollout, /) -> IntArray:
-        """Shape (steps,): where each step that is scored ends in the response, in characters."""
+        """Return where each step that is scored ends in the response, in characters; shape (steps,)."""
         return step_ends(rollout, every_line=self.format.every_line)
 
     def encode(self, rollout: Rollout) -> tuple[list[int], list[int]]:
-        """The token ids that the model reads for a rollout, and the place of each step's end in them."""
+        """Return the token ids that the model reads for a rollout, and the place of each step's end in them."""
         return self._encoder.encode(rollout)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its arguments: a model that came from a folder or the hub is loaded again there, and not sent."""
-        return _rebuild, (self._arguments | {"revision": self._commit or self._arguments["revision"]},)
+        revision = self.local.commit or self._arguments["revision"]
+        return functools.partial(ProcessScorer, **self._arguments | {"revision": revision}), ()
 
-    def _score_steps(self, rollouts: Sequence[Rollout], stop: threading.Event) -> StepScores:
-        with self._lock, on_its_gpu(self._model.body):
+    def _score_steps(self, stop: threading.Event, rollouts: Sequence[Rollout]) -> StepScores:
+        with self.local.in_use():
             encoded = [([], []) if stop.is_set() else self._encode_or_nothing(rollout) for rollout in rollouts]
-            was_training = self._model.whole.training
-            self._model.whole.eval()
-            try:
-                odds = self._log_odds(encoded, stop)
-            finally:
-                self._model.whole.train(was_training)
+            odds = self._log_odds(encoded, stop)
         scores = np.array([aggregate_steps(steps, self.aggregate, logit=self.logit) for steps in odds], dtype=np.float64)
         return StepScores(scores, tuple(odds if self.logit else map(probability, odds)))
 
     def _log_odds(self, encoded: Sequence[tuple[list[int], list[int]]], stop: threading.Event) -> list[FloatArray]:
-        """The log-odds of each row's steps; none where missing."""
+        """Return the log-odds of each row's steps; none where missing."""
         steps: list[FloatArray] = [np.empty(0) for _ in encoded]
         lengths = [len(ids) for ids, _ in encoded]
         fits = [place for place, length in enumerate(lengths) if 0 < length <= self.max_length]
@@ -193,124 +165,48 @@ class ProcessScorer(StepScorer):
                 "longer than max_length=%d tokens",
                 self.name, len(encoded) - len(fits), len(encoded), self.max_length,
             )  # fmt: skip
-        limit = self._boundary or self.max_length
-        for some in ([place for place in fits if lengths[place] > limit], [place for place in fits if lengths[place] <= limit]):
-            for batch in micro_batches(some, lengths, max_rows=self.batch_size, max_tokens=self.max_tokens_per_batch):
-                if stop.is_set():
-                    return steps
-                for place, odds in zip(batch, self._forward([encoded[place] for place in batch]), strict=True):
-                    # Some of a response's steps would be misleading: one that is not a number makes the response missing.
-                    steps[place] = odds if np.isfinite(odds).all() else np.empty(0)
+        for batch in micro_batches(
+            fits, lengths, max_rows=self.batch_size, max_tokens=self.max_tokens_per_batch, boundary=self.local.boundary()
+        ):
+            if stop.is_set():
+                break
+            for place, odds in zip(batch, self._forward([encoded[place] for place in batch]), strict=True):
+                # Some of a response's steps would be misleading: one that is not a number makes the response missing.
+                steps[place] = odds if np.isfinite(odds).all() else np.empty(0)
         return steps
 
     def _encode_or_nothing(self, rollout: Rollout) -> tuple[list[int], list[int]]:
-        from jinja2 import TemplateError
-
         try:
             return self.encode(rollout)
-        except (ValueError, TypeError, TemplateError) as error:
+        except (ValueError, TypeError) as error:
             # One odd response must not end a run.
-            _logger.warning(
-                "%s: a response of prompt %r cannot be encoded: %s", self.name, rollout.prompt_id, first_line(error)
-            )
+            who, why = rollout.prompt_id, first_line(error)
+            _logger.warning("%s: a response of prompt %r cannot be encoded: %s", self.name, who, why)
             return [], []
 
-    def _weights(self) -> str:
-        from hero_rl.scorers.local_identity import weights_fingerprint
-
-        if self._commit is not None:
-            return f"commit {self._commit}"
-        if self._own_weights is None or not self._from_source:
-            self._own_weights = weights_fingerprint(self._model.whole)
-        return self._own_weights
-
     def _forward(self, batch: Sequence[tuple[list[int], list[int]]]) -> list[FloatArray]:
-        """The log-odds of each row's steps."""
+        """Return the log-odds of each row's steps."""
         import torch
 
-        width = max(len(ids) for ids, _ in batch)
-        ids = torch.full((len(batch), width), self._pad_id, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, (tokens, _) in enumerate(batch):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
+        ids, mask = padded([tokens for tokens, _ in batch], self._pad_id)
         counts = [len(ends) for _, ends in batch]
         rows = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
         columns = torch.tensor([end for _, ends in batch for end in ends])
-        device = next(self._model.body.parameters()).device
-        with torch.inference_mode():
-            odds = log_odds(self._model, *(part.to(device) for part in (ids, mask, rows, columns)))
+        odds = log_odds(self._steps, *(part.to(self.local.device) for part in (ids, mask, rows, columns)))
         flat = odds.to(device="cpu", dtype=torch.float64).numpy()
         return np.split(flat, np.cumsum(counts)[:-1])
 
-    def _settle_tokenizer(
-        self,
-        source: str | None,
-        tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None,
-        revision: str | None,
-        trust_remote_code: bool,
-    ) -> PreTrainedTokenizerBase:
-        tokenizer = source if tokenizer is None else tokenizer
-        if tokenizer is None:
-            raise InputError(f"{self.name}: a loaded reward model needs its tokenizer; give tokenizer=...")
-        if isinstance(tokenizer, str | os.PathLike):
-            path = os.path.expanduser(tokenizer)
-            return load_tokenizer(self.name, path, revision=revision, trust_remote_code=trust_remote_code)
-        return tokenizer
-
-    def _settle_model(
-        self,
-        model: Any,
-        source: str | None,
-        config: PretrainedConfig,
-        device: str | torch.device | None,
-        dtype: str | None,
-        revision: str | None,
-        trust_remote_code: bool,
-    ) -> StepModel:
-        import torch
-
-        positive, tokens = self.format.positive, self._encoder.tokens
-        if source is None:
-            found = wrap_step_model(self.name, model, self.format.head, positive=positive, tokens=tokens)
-            if device is not None:
-                found.whole.to(device)
-        else:
-            found = load_step_model(
-                self.name, source, config, self.format.head, positive=positive, tokens=tokens, dtype=dtype_of(dtype),
-                revision=revision, trust_remote_code=trust_remote_code,
-            )  # fmt: skip
-            found.whole.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        check_reads(self.name, found, int(getattr(config.get_text_config(), "vocab_size", 1)))
-        return found
-
-
-def _rebuild(arguments: dict[str, Any]) -> ProcessScorer:
-    return ProcessScorer(**arguments)
-
-
-def _check_options(style: object, batch_size: int, max_tokens_per_batch: int | None, max_length: int | None) -> None:
-    if not isinstance(style, StepFormat) and style != "auto" and style not in STEP_FORMATS:
-        raise InputError(
-            f"style={style!r} is unknown; choose 'auto', {', '.join(map(repr, STEP_FORMATS))}, or give a StepFormat"
-        )
-    for name, value in (("batch_size", batch_size), ("max_tokens_per_batch", max_tokens_per_batch), ("max_length", max_length)):
-        if value is not None and value < 1:
-            raise InputError(f"{name}={value} must be at least 1")
-
 
 def _settle_style(
-    name: str,
-    style: Style | StepFormat,
-    source: str | None,
-    model: object,
-    config: PretrainedConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    revision: str | None,
-) -> StepFormat:
+    name: str, style: Style | StepFormat, source: str | None, model: object, config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerBase, revision: str | None,
+) -> StepFormat:  # fmt: skip
+    known = ", ".join(map(repr, STEP_FORMATS))
     if isinstance(style, StepFormat):
         return style
     if style != "auto":
+        if style not in STEP_FORMATS:
+            raise InputError(f"style={style!r} is unknown; choose 'auto', {known}, or give a StepFormat")
         return STEP_FORMATS[style]
     qwen = STEP_FORMATS["qwen"]
     kinds = [*(config.architectures or ()), *([] if source else [type(model).__name__])]
@@ -322,14 +218,13 @@ def _settle_style(
         return qwen if qwen.separator in tokenizer.get_vocab() else STEP_FORMATS["trl"]
     seen = ", ".join(kinds) or "no architecture named"
     raise InputError(
-        f"{name}: cannot tell what kind of process reward model this is ({seen}); give style= one of "
-        f"{', '.join(map(repr, STEP_FORMATS))}, or a StepFormat. A language model may be one of the Math-Shepherd kind, or no "
-        "reward model at all"
+        f"{name}: cannot tell what kind of process reward model this is ({seen}); give style= one of {known}, or a StepFormat. "
+        "A language model may be one of the Math-Shepherd kind, or no reward model at all"
     )
 
 
 def _pad_id(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
-    """Any id that the model knows: what is padded is masked, and comes after all that is read."""
+    """Return any id that the model knows: what is padded is masked, and comes after all that is read."""
     for known in (config.get_text_config().pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id):
         if isinstance(known, int) and 0 <= known < config.get_text_config().vocab_size:
             return known

@@ -13,18 +13,17 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 from hero_rl.errors import InputError, SignalError, require
-from hero_rl.http import EndpointPool
+from hero_rl.http import JSON, EndpointError, EndpointPool
 from hero_rl.loop import in_thread
-from hero_rl.pretrained import load_tokenizer
+from hero_rl.models.tokenizing import RefusedByTemplateError, ids_of, load_tokenizer
 from hero_rl.scorers import selftest
-from hero_rl.scorers.dialects import DIALECTS, Dialect
-from hero_rl.scorers.rounds import Failed, Rounds
-from hero_rl.scorers.text import Eos, Form, Reading, RefusedByTemplateError, RemoteTemplate, make_form
+from hero_rl.scorers.dialects import DIALECTS, Dialect, Reading, WrongShapeError
+from hero_rl.scorers.text import Eos, Form, RemoteTemplate, make_form
 from hero_rl.types import FloatArray, Rollout, Scorer
 
 if TYPE_CHECKING:
@@ -35,8 +34,20 @@ DialectName: TypeAlias = Literal["vllm", "vllm-pooling", "sglang", "tei", "openr
 ROWS_PER_REQUEST = 16
 """Small: a server batches over requests by itself, and a request that fails costs no more than its rows."""
 EXAMPLES_KEPT = 3
+WHOLE_SERVER = frozenset({401, 403, 404, 405, 407})
+"""No other row would fare better: neither the key nor the address depends on the text."""
+FRUITLESS_ROUNDS = 2
+"""After so many rounds of splitting without one score, what is wrong is not a row."""
 
 _logger = logging.getLogger(__name__)
+
+
+class Failed(NamedTuple):
+    """Why a row has no score."""
+
+    kind: str
+    """That of ``EndpointError``, or ``not_a_number``, ``not_formed``, ``too_long``."""
+    message: str
 
 
 class RemoteScorer(Scorer):
@@ -82,7 +93,7 @@ class RemoteScorer(Scorer):
             revision: a label of yours for what is served; part of ``identity``. Change it when the weights behind a name do.
             tokenizer: of the reward model (a folder, an id, or loaded). With it the text is formed here, token for token.
             template: ``"chat"``: the tokenizer's chat template over the prompt's messages and the response. ``"messages"``:
-                the server applies its own to the conversation (vLLM; one row a request). ``"plain"``: problem + response.
+                the server applies its own to the conversation (vLLM; one row per request). ``"plain"``: problem + response.
                 None: with a tokenizer, chat if it has a template and plain otherwise; without, messages where the dialect has
                 them.
             system_prompt: as for ``LocalScorer``; not with plain.
@@ -120,10 +131,17 @@ class RemoteScorer(Scorer):
         )  # fmt: skip
         self.name = f"remote:{model or self._pool.urls[0]}"
         self.model, self.revision = model, revision
+        words = _tokenizer(self.name, tokenizer)
+        if self.dialect.closes and eos != "always":
+            raise InputError(
+                f"{self.name}: a server of dialect {dialect!r} closes every text itself; eos={eos!r} cannot be had"
+            )
+        template = _template(self.name, self.dialect, words, template)
         self._form: Form = make_form(
-            self.name, self.dialect, _tokenizer(self.name, tokenizer), template=template, system_prompt=system_prompt, eos=eos,
-            eos_token=eos_token,
+            self.name, words, template=template, system_prompt=system_prompt, eos=eos, eos_token=eos_token,
+            closes=self.dialect.closes,
         )  # fmt: skip
+        self._adds = ("", "") if words is None or self.dialect.takes_special else _around(words)
         if max_length is not None and self._form.tokenizer is None:
             raise InputError(f"{self.name}: max_length counts tokens and needs tokenizer=...")
         self.max_length = max_length
@@ -172,10 +190,8 @@ class RemoteScorer(Scorer):
         """
         if not len(rollouts):
             return np.zeros(0)
-        rounds = await in_thread(self._start, rollouts)
-        while payloads := rounds.payloads():
-            rounds.take(await self._pool.post_all(self.dialect.path, payloads))
-        return self._finish(rounds)
+        served, rows = await in_thread(self._start, rollouts)
+        return self._finish(await self._ask(rows, served))
 
     def close(self) -> None:
         """Close the connections. Safe to call twice; a later batch opens them again."""
@@ -189,41 +205,75 @@ class RemoteScorer(Scorer):
         """Start without connections."""
         vars(self).update(state, _lock=threading.Lock())
 
-    def _start(self, rollouts: Sequence[Rollout]) -> Rounds:
+    def _start(self, rollouts: Sequence[Rollout]) -> tuple[selftest.Served, list[Reading | Failed]]:
         with self._lock:  # of several batches that come at once, one runs the test and the others wait for it
             if self._served is None and self.self_test:
                 self.check()
-            served = self._served = self._served or self._describe()
-        rows = [self._read(rollout) for rollout in rollouts]
-        return Rounds(
-            self.dialect, rows, model=served.model,
-            rows_per_request=min(self.rows_per_request, served.most_rows or self.rows_per_request),
-        )  # fmt: skip
+            self._served = self._served or self._describe()
+        return self._served, [self._read_or_fail(rollout) for rollout in rollouts]
+
+    async def _ask(self, rows: list[Reading | Failed], served: selftest.Served) -> list[float | Failed]:
+        """Return a score or a failure per row; a request that failed is sent again in halves, as one row may be at fault."""
+        found: dict[int, float | Failed] = {place: row for place, row in enumerate(rows) if isinstance(row, Failed)}
+        asked = [place for place in range(len(rows)) if place not in found]
+        size = min(self.rows_per_request, served.most_rows or self.rows_per_request)
+        pending = [asked[start : start + size] for start in range(0, len(asked), size)]
+        fruitless = 0
+        while pending and fruitless < FRUITLESS_ROUNDS:
+            readings = [[row for place in places if isinstance(row := rows[place], Reading)] for places in pending]
+            payloads = [self.dialect.payload(some, served.model, True) for some in readings]
+            outcomes = await self._pool.post_all(self.dialect.path, payloads)
+            halves: list[list[int]] = []
+            scored = len(pending) == 1
+            for places, outcome in zip(pending, outcomes, strict=True):
+                scores = _take(self.dialect, outcome, len(places))
+                if not isinstance(scores, _Refused):
+                    scored = True
+                    found |= zip(places, scores, strict=True)
+                    continue
+                found |= dict.fromkeys(places, scores.why)
+                if scores.depends_on_rows and len(places) > 1:
+                    half = len(places) // 2
+                    halves += [places[:half], places[half:]]
+            pending, fruitless = halves, 0 if scored else fruitless + 1
+        return [found[place] for place in range(len(rows))]
+
+    def _finish(self, found: Sequence[float | Failed]) -> FloatArray:
+        failures = [one for one in found if isinstance(one, Failed)]
+        self.last_failures = dict(Counter(failure.kind for failure in failures))
+        if failures:
+            counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.last_failures.items()))
+            examples = "; ".join(dict.fromkeys(failure.message for failure in failures[: 4 * EXAMPLES_KEPT]))
+            words = f"{self.name}: {len(failures)} of {len(found)} rows have no score ({counts}): {examples[:600]}"
+            if len(failures) > self.max_failure_rate * len(found):
+                raise SignalError(f"{words}. At most max_failure_rate={self.max_failure_rate} of a batch may fail")
+            _logger.warning("%s", words)
+        return np.array([np.nan if isinstance(one, Failed) else one for one in found])
 
     def _probes(self) -> list[Reading]:
         try:
-            return [self._form.read(probe) for probe in selftest.PROBES]
+            return [self._read(probe) for probe in selftest.PROBES]
         except RefusedByTemplateError as error:
             raise InputError(f"{self.name}: one user turn and an answer cannot be formed: {error}") from error
 
     def _describe(self) -> selftest.Served:
         return selftest.describe(self.name, self._pool, self.dialect, self.model)
 
-    def _finish(self, rounds: Rounds) -> FloatArray:
-        scores, failures = rounds.result()
-        self.last_failures = dict(Counter(failure.kind for failure in failures))
-        if failures:
-            counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.last_failures.items()))
-            examples = "; ".join(dict.fromkeys(failure.message for failure in failures[: 4 * EXAMPLES_KEPT]))
-            words = f"{self.name}: {len(failures)} of {len(scores)} rows have no score ({counts}): {examples[:600]}"
-            if len(failures) > self.max_failure_rate * len(scores):
-                raise SignalError(f"{words}. At most max_failure_rate={self.max_failure_rate} of a batch may fail")
-            _logger.warning("%s", words)
-        return scores
+    def _read(self, rollout: Rollout) -> Reading:
+        form, closed = self._form, self._form.closes(rollout)
+        if form.template == "messages":
+            turns = form.conversation(rollout)
+            sent = tuple({key: _sendable(value) for key, value in turn.items()} for turn in turns)
+            return Reading(messages=sent, add_special_tokens=False, closed=closed)
+        text, plain = _sendable(form.text(rollout)), form.template == "plain"
+        ids = None if form.tokenizer is None else tuple(ids_of(form.tokenizer, text, special=plain))
+        if not plain:
+            text = text.removeprefix(self._adds[0]).removesuffix(self._adds[1])
+        return Reading(text=text, ids=ids, add_special_tokens=plain, closed=closed)
 
-    def _read(self, rollout: Rollout) -> Reading | Failed:
+    def _read_or_fail(self, rollout: Rollout) -> Reading | Failed:
         try:
-            reading = self._form.read(rollout)
+            reading = self._read(rollout)
         except RefusedByTemplateError as error:
             return Failed("not_formed", str(error))
         if self.max_length is not None and reading.ids is not None and len(reading.ids) > self.max_length:
@@ -231,6 +281,24 @@ class RemoteScorer(Scorer):
         if not reading.text and not reading.messages:
             return Failed("not_formed", "there is no text")
         return reading
+
+
+class _Refused(NamedTuple):
+    why: Failed
+    depends_on_rows: bool
+    """A part of the request might succeed: a text is too long, or the model breaks on it."""
+
+
+def _take(dialect: Dialect, outcome: JSON | EndpointError, rows: int) -> list[float | Failed] | _Refused:
+    if isinstance(outcome, EndpointError):
+        of_rows = outcome.kind in ("refused", "bad_reply", "server_error") and outcome.status not in WHOLE_SERVER
+        return _Refused(Failed(outcome.kind, str(outcome)), of_rows)
+    try:
+        scores = dialect.read(outcome, rows)
+    except WrongShapeError as error:
+        return _Refused(Failed("bad_reply", str(error)), True)
+    absent = Failed("not_a_number", "the server gave no finite number for the row")
+    return [absent if score is None else score for score in scores]
 
 
 def _base(url: str, dialect: Dialect) -> str:
@@ -243,3 +311,38 @@ def _tokenizer(name: str, tokenizer: str | os.PathLike[str] | PreTrainedTokenize
         return tokenizer
     require("transformers", extra="train", purpose="a tokenizer for the reward model 'remote'")
     return load_tokenizer(name, os.path.expanduser(tokenizer))
+
+
+def _template(
+    name: str, dialect: Dialect, tokenizer: PreTrainedTokenizerBase | None, asked: RemoteTemplate | None
+) -> RemoteTemplate | None:
+    if asked not in (None, *get_args(RemoteTemplate)):
+        raise InputError(f"template={asked!r} is unknown; choose 'chat', 'messages' or 'plain', or leave it out")
+    if asked == "messages" and not dialect.takes_messages:
+        raise InputError(f"{name}: the dialect {dialect.name!r} takes no conversations; give tokenizer=... and template='chat'")
+    if asked is not None or tokenizer is not None:
+        return asked
+    if dialect.takes_messages:
+        return "messages"
+    raise InputError(
+        f"{name}: the dialect {dialect.name!r} takes texts, and how the reward model's text is formed is not known; give "
+        "tokenizer=... (its chat template is then applied here), or template='plain' for problem + response"
+    )
+
+
+def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    """Return the special tokens that a tokenizer adds before and behind any text.
+
+    A server that always adds them would double the ones that a chat template has written.
+    """
+    bare, dressed = ids_of(tokenizer, "a", special=False), ids_of(tokenizer, "a")
+    for start in range(len(dressed) - len(bare) + 1):
+        if dressed[start : start + len(bare)] == bare:
+            before, after = dressed[:start], dressed[start + len(bare) :]
+            return str(tokenizer.decode(before)), str(tokenizer.decode(after))
+    return "", ""
+
+
+def _sendable(text: str) -> str:
+    """Return the text with what no server can read (halves of surrogate pairs) replaced by U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text

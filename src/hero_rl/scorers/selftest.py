@@ -16,8 +16,7 @@ import numpy as np
 from hero_rl.errors import InputError, SignalError
 from hero_rl.http import JSON, EndpointError, EndpointPool
 from hero_rl.loop import run_sync
-from hero_rl.scorers.dialects import DIALECTS, Dialect, WrongShapeError
-from hero_rl.scorers.readings import Reading
+from hero_rl.scorers.dialects import DIALECTS, Dialect, Reading, WrongShapeError
 from hero_rl.types import FloatArray, Rollout
 
 CONSTANT = 1e-6

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from hero_rl.errors import InputError, first_line
+from hero_rl.models.tokenizing import apply_template, ids_of
 from hero_rl.scorers.step_heads import Head
 from hero_rl.scorers.steps import is_numbered, split_steps
+from hero_rl.scorers.text import with_system
 from hero_rl.types import Rollout
 
 if TYPE_CHECKING:
@@ -153,7 +155,7 @@ class StepEncoder:
         return ids + self._closing(ids), ends
 
     def _joined(self, rollout: Rollout, steps: str) -> list[int]:
-        ids = cast("list[int]", self._tokenizer(self._tame(rollout.problem) + self._format.before + steps)["input_ids"])
+        ids = ids_of(self._tokenizer, self._tame(rollout.problem) + self._format.before + steps)
         return ids + self._closing(ids)
 
     def _closing(self, ids: Sequence[int]) -> list[int]:
@@ -165,17 +167,11 @@ class StepEncoder:
             {**turn, "content": self._tame(turn["content"])} if isinstance(turn.get("content"), str) else turn
             for turn in rollout.messages or ({"role": "user", "content": rollout.problem},)
         ]
-        if self._format.system_prompt is not None:
-            system: Mapping[str, str] = {"role": "system", "content": self._format.system_prompt}
-            turns = [system, *(turn for turn in turns if turn.get("role") != "system")]
-        encoding = self._tokenizer.apply_chat_template(
-            [*turns, {"role": "assistant", "content": steps}],  # pyright: ignore[reportArgumentType]
-            tokenize=True, return_dict=True,
-        )  # fmt: skip
-        return cast("list[int]", encoding["input_ids"])  # pyright: ignore[reportArgumentType,reportCallIssue,reportIndexIssue]
+        turns = [*with_system(turns, self._format.system_prompt), {"role": "assistant", "content": steps}]
+        return self._plain(apply_template(self._tokenizer, turns))
 
     def _plain(self, text: str) -> list[int]:
-        return cast("list[int]", self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return ids_of(self._tokenizer, text, special=False)
 
     def _numbered(self, step: str, number: int) -> str:
         prefix = self._format.step_prefix
@@ -214,10 +210,8 @@ class StepEncoder:
         return ids[0]
 
     def _try_out(self) -> None:
-        from jinja2 import TemplateError
-
         probe = Rollout(prompt_id="", problem="1 + 1 = ?", reference="", response="", steps=("1 + 1 = 2.", "The answer is 2."))
         try:
             self.encode(probe)
-        except (ValueError, TemplateError) as error:
+        except ValueError as error:
             raise InputError(f"{self._name}: the tokenizer does not fit this style: {first_line(error)}") from error

@@ -12,6 +12,7 @@ so that softmax over two and sigmoid of one are the same function of it. The hea
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import os
@@ -21,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from hero_rl.errors import InputError, first_line
-from hero_rl.pretrained import load_whole
+from hero_rl.models.loading import load_whole
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PretrainedConfig
 
 Head: TypeAlias = Literal["labels", "value", "tokens"]
 
@@ -56,7 +57,7 @@ class StepModel(NamedTuple):
 def log_odds(
     model: StepModel, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> torch.Tensor:
-    """Shape (steps,), float32: the log-odds at the places (rows, columns) of a padded batch.
+    """Return the log-odds at the places (rows, columns) of a padded batch: shape (steps,), float32.
 
     Args:
         model: the model and its head.
@@ -89,18 +90,10 @@ def log_odds(
 
 
 def load_step_model(
-    name: str,
-    source: str,
-    config: PretrainedConfig,
-    head: Head,
-    *,
-    positive: int,
-    tokens: tuple[int, int] | None,
-    dtype: torch.dtype | str,
-    revision: str | None,
-    trust_remote_code: bool,
-) -> StepModel:
-    """The model of a folder or a Hugging Face id, on the CPU.
+    name: str, source: str, config: PretrainedConfig, head: Head, positive: int, tokens: tuple[int, int] | None, *,
+    dtype: str | None, revision: str | None, trust_remote_code: bool,
+) -> StepModel:  # fmt: skip
+    """Return the model of a folder or a Hugging Face id, on the CPU.
 
     Own heads of a checkpoint (``score.0``/``score.2`` of Qwen2.5-Math-PRM, ``v_head`` of Skywork-o1-Open-PRM) are read from
     its files, so that these models need no code from the checkpoint.
@@ -109,24 +102,22 @@ def load_step_model(
         InputError: the checkpoint has no such head.
     """
     import torch
-    import transformers
 
-    def load(kind: str) -> PreTrainedModel:
-        return _load(
-            name, source, getattr(transformers, kind), config,
-            dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        )  # fmt: skip
-
+    kinds = ", ".join(config.architectures or ()) or "no architecture named"
+    load = functools.partial(
+        load_whole, name, source, of_what=f"a process reward model of this style (the checkpoint is {kinds})", dtype=dtype,
+        config=config, revision=revision, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     if head == "tokens":
-        return wrap_step_model(name, load("AutoModelForCausalLM"), head, positive=positive, tokens=tokens)
+        return wrap_step_model(name, load("AutoModelForCausalLM"), head, positive, tokens)
     if trust_remote_code and "AutoModel" in (getattr(config, "auto_map", None) or {}):
-        return wrap_step_model(name, load("AutoModel"), head, positive=positive, tokens=None)
-    if is_token_classifier(config):
-        return wrap_step_model(name, load("AutoModelForTokenClassification"), head, positive=positive, tokens=None)
+        return wrap_step_model(name, load("AutoModel"), head, positive, None)
+    if any(kind.endswith("ForTokenClassification") for kind in config.architectures or ()):
+        return wrap_step_model(name, load("AutoModelForTokenClassification"), head, positive, None)
     weights = _head_weights(source, _HEAD_KEYS[head], revision)
     if not weights:
         raise InputError(
-            f"{name}: the checkpoint ({_architectures(config)}) has no weights of a step head ({_HEAD_KEYS[head]}*); is it a "
+            f"{name}: the checkpoint ({kinds}) has no weights of a step head ({_HEAD_KEYS[head]}*); is it a "
             "process reward model, or a language model without one? If its head is in code of its own, give "
             "trust_remote_code=True"
         )
@@ -135,10 +126,8 @@ def load_step_model(
     return StepModel(body, built, None, positive, _options(body), torch.nn.ModuleList([body, built]), _OUTPUTS[head])
 
 
-def wrap_step_model(
-    name: str, model: torch.nn.Module, head: Head, *, positive: int, tokens: tuple[int, int] | None
-) -> StepModel:
-    """A module that is already loaded, as it is to be asked.
+def wrap_step_model(name: str, model: torch.nn.Module, head: Head, positive: int, tokens: tuple[int, int] | None) -> StepModel:
+    """Return a module that is already loaded as it is to be asked.
 
     Raises:
         InputError: the module has no head of that kind.
@@ -164,7 +153,7 @@ def wrap_step_model(
 
 
 def check_reads(name: str, model: StepModel, vocabulary: int) -> None:
-    """Nothing, if the model gives what is read from it: one forward pass over three tokens.
+    """Raise unless the model gives what is read from it, by one forward pass over three tokens.
 
     A language model that changes its logits after the head (soft capping, scaling) would be read wrongly, and is refused.
 
@@ -207,11 +196,6 @@ def check_reads(name: str, model: StepModel, vocabulary: int) -> None:
             )
 
 
-def is_token_classifier(config: PretrainedConfig) -> bool:
-    """Whether the checkpoint was saved as a token classifier of transformers."""
-    return any(kind.endswith("ForTokenClassification") for kind in config.architectures or ())
-
-
 def has_value_head(source: str, revision: str | None) -> bool:
     """Whether the checkpoint has a ``v_head``."""
     return bool(_weight_names(source, _HEAD_KEYS["value"], revision))
@@ -227,27 +211,6 @@ def _body(name: str, model: torch.nn.Module) -> torch.nn.Module:
 def _options(body: torch.nn.Module) -> dict[str, bool]:
     # A cache of keys and values, which decoders keep by default, would be memory for nothing.
     return {"use_cache": False} if "use_cache" in inspect.signature(body.forward).parameters else {}
-
-
-def _architectures(config: PretrainedConfig) -> str:
-    return ", ".join(config.architectures or ()) or "no architecture named"
-
-
-def _load(
-    name: str,
-    source: str,
-    kind: type,
-    config: PretrainedConfig,
-    *,
-    dtype: torch.dtype | str,
-    revision: str | None,
-    trust_remote_code: bool,
-) -> PreTrainedModel:
-    what = f"a process reward model of this style (the checkpoint is {_architectures(config)})"
-    return load_whole(
-        name, source, kind, of_what=what, dtype=dtype, config=config, revision=revision or "main",
-        trust_remote_code=trust_remote_code,
-    )  # fmt: skip
 
 
 def _weight_names(source: str, prefix: str, revision: str | None) -> dict[str, Path]:

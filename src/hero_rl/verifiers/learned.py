@@ -7,27 +7,28 @@ The model reads the problem, the reference and the *extracted answer*, never the
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import os
 import re
 import threading
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from hero_rl.errors import InputError, first_line, require
-from hero_rl.loop import in_thread
-from hero_rl.pretrained import default_device, load_tokenizer, load_whole, on_its_gpu
+from hero_rl.errors import InputError, first_line
+from hero_rl.models.fingerprints import folder_fingerprint
+from hero_rl.models.loading import require_transformers
+from hero_rl.models.local import LocalModel, check_positive, open_model, stoppable
+from hero_rl.models.tokenizing import ids_of
 from hero_rl.types import FloatArray, Rollout, Verdict, Verifier
 from hero_rl.verifiers.math.extract import find_answer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 SETTINGS_FILE = "verifier.json"
 """Beside the model: the limits of acceptance and rejection, and how they were chosen."""
@@ -50,7 +51,7 @@ class Thresholds(NamedTuple):
 
 
 def sanitize(text: str, special_tokens: Collection[str] = ()) -> str:
-    r"""The text on one line, without invisible characters and without anything that the tokenizer takes for a special token.
+    r"""Return the text on one line, without invisible characters and without anything that is a special token to the tokenizer.
 
     A field that cannot start a new line cannot pretend to be another field.
 
@@ -65,7 +66,7 @@ def sanitize(text: str, special_tokens: Collection[str] = ()) -> str:
 
 
 def verifier_text(problem: str, reference: str, answer: str, *, special_tokens: Collection[str] = ()) -> str:
-    """What the model reads: three fields, one a line, each sanitised; the answer last.
+    """Return the text that the model reads: three fields, one per line, each sanitised; the answer last.
 
     Args:
         problem: cut to its last ``MAX_PROBLEM_CHARS`` characters.
@@ -79,9 +80,9 @@ def verifier_text(problem: str, reference: str, answer: str, *, special_tokens: 
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, problem: str, reference: str, answer: str) -> list[int]:
-    """The token ids of ``verifier_text``, closed by the end-of-sequence token where the tokenizer has one."""
+    """Return the token ids of ``verifier_text``, closed by the end-of-sequence token where the tokenizer has one."""
     text = verifier_text(problem, reference, answer, special_tokens=tokenizer.all_special_tokens)
-    ids = cast("list[int]", tokenizer(text)["input_ids"])
+    ids = ids_of(tokenizer, text)
     end = cast("int | None", tokenizer.eos_token_id)
     return ids if end is None or (ids and ids[-1] == end) else [*ids, end]
 
@@ -120,23 +121,25 @@ class LearnedVerifier(Verifier):
             InputError: no such folder, not a learned verifier, or an option out of range.
             MissingDependencyError: torch or transformers is not installed.
         """
-        require("torch", extra="train", purpose="the verifier 'learned'")
-        require("transformers", extra="train", purpose="the verifier 'learned'")
+        arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        require_transformers("the verifier 'learned'")
+        from hero_rl.models.classifier import Classifier, Limits
+
+        self._arguments = arguments
         self.path = Path(path).expanduser()
         self.name = f"learned:{path}"
-        self._remake = functools.partial(
-            LearnedVerifier, path, threshold=threshold, margin=margin, max_tokens_per_batch=max_tokens_per_batch,
-            device=device, dtype=dtype,
-        )  # fmt: skip
+        check_positive(self.name, max_tokens_per_batch=max_tokens_per_batch)
         settings = read_settings(self.path)
         self.thresholds = _thresholds(self.name, settings, threshold, margin)
         self.max_length = int(cast("int", settings["max_length"]))
-        if max_tokens_per_batch < 1:
-            raise InputError(f"{self.name}: max_tokens_per_batch={max_tokens_per_batch} must be at least 1")
-        self.max_tokens_per_batch = max_tokens_per_batch
-        self._dtype = dtype
-        self._model, self._tokenizer = _load(self.name, self.path, device, dtype)
-        self._lock = threading.Lock()
+        self.local: LocalModel = open_model(
+            self.path, "AutoModelForSequenceClassification", name=self.name, of_what="a trained classifier", device=device,
+            dtype=dtype, check=_check_outputs,
+        )  # fmt: skip
+        config = self.local.model.config.get_text_config()
+        # one forward pass of a small model is quick: fewer of them are worth some padding
+        limits = Limits(max_tokens_per_batch, max_tokens_per_batch, max_padding=1.0)
+        self._classifier = Classifier(self.local.model, limits, pad_id=int(cast("int", config.pad_token_id)), share=False)
         self._identity = ""
 
     @property
@@ -144,28 +147,30 @@ class LearnedVerifier(Verifier):
         """Everything but the rollout that decides a verdict: the files of the model, the limits, the precision."""
         if not self._identity:
             limits = f"{self.thresholds.accept_above!r},{self.thresholds.reject_below!r}"
-            dtype = str(self._model.dtype).removeprefix("torch.")
-            self._identity = f"learned:{fingerprint(self.path)}:format={FORMAT}:limits={limits}:dtype={dtype}"
+            files = folder_fingerprint(self.path)
+            self._identity = f"learned:{files}:format={FORMAT}:limits={limits}:dtype={self.local.dtype}"
         return self._identity
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """Return one verdict per rollout, in the order given, from a thread."""
-        return await in_thread(self._verdicts, rollouts)
+        """Return one verdict per rollout, in the order given, from a thread that stops when this is cancelled."""
+        return await stoppable(self._verdicts, rollouts)
 
     def logits(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,), the raw output; its sigmoid is the probability of equivalence. NaN where the model is not asked."""
-        return self._logits([self._read(rollout) for rollout in rollouts])
+        """Return the raw output, shape (B,); its sigmoid is the probability of equivalence. NaN: the model is not asked."""
+        return self._logits(threading.Event(), [self._read(rollout) for rollout in rollouts])
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickled as its options: the copy loads the model itself."""
-        return self._remake, ()
+        return functools.partial(LearnedVerifier, **self._arguments), ()
 
-    def _verdicts(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+    def _verdicts(self, stop: threading.Event, rollouts: Sequence[Rollout]) -> list[Verdict]:
         found = [self._read(rollout) for rollout in rollouts]
-        logits = self._logits(found)
-        return [
-            one if isinstance(one, Verdict) else self._judge(logit) for one, logit in zip(found, logits.tolist(), strict=True)
-        ]
+        logits = self._logits(stop, found).tolist()
+        return [one if isinstance(one, Verdict) else self._judge(logit) for one, logit in zip(found, logits, strict=True)]
+
+    def _logits(self, stop: threading.Event, found: Sequence[Verdict | list[int]]) -> FloatArray:
+        encoded = [np.array([] if isinstance(one, Verdict) else one, dtype=np.int32) for one in found]
+        with self.local.in_use():
+            return self._classifier.run(encoded, range(len(encoded)), max_length=self.max_length, stop=stop)
 
     def _read(self, rollout: Rollout) -> Verdict | list[int]:
         """The verdict where the model need not be asked, otherwise what it reads."""
@@ -178,7 +183,7 @@ class LearnedVerifier(Verifier):
             return Verdict("incorrect", "no_answer")
         if len(answer) > MAX_ANSWER_CHARS:
             return Verdict("abstain", "answer_too_long", detail=f"{len(answer)} characters")
-        ids = encode(self._tokenizer, rollout.problem, reference, answer)
+        ids = encode(self.local.tokenizer, rollout.problem, reference, answer)
         if len(ids) > self.max_length:
             return Verdict("abstain", "too_long", detail=f"{len(ids)} tokens of at most {self.max_length}")
         return ids
@@ -193,32 +198,9 @@ class LearnedVerifier(Verifier):
             return Verdict("incorrect", "learned_different", detail=detail, learned=True)
         return Verdict("abstain", "learned_unsure", detail=detail, learned=True)
 
-    def _logits(self, found: Sequence[Verdict | list[int]]) -> FloatArray:
-        encoded = {place: one for place, one in enumerate(found) if not isinstance(one, Verdict)}
-        logits = np.full(len(found), np.nan)
-        with self._lock, on_its_gpu(self._model):
-            for batch in _batches(encoded, self.max_tokens_per_batch):
-                logits[batch] = self._forward([encoded[place] for place in batch])
-        return logits
-
-    def _forward(self, encoded: Sequence[Sequence[int]]) -> FloatArray:
-        import torch
-
-        width = max(len(ids) for ids in encoded)
-        pad = self._model.config.get_text_config().pad_token_id
-        ids = torch.full((len(encoded), width), int(cast("int", pad)), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(encoded):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        device = next(self._model.parameters()).device
-        with torch.inference_mode():
-            logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
-        return logits[:, 0].to(device="cpu", dtype=torch.float64).numpy()
-
 
 def read_settings(folder: Path) -> dict[str, object]:
-    """What is written beside the model.
+    """Return what is written beside the model.
 
     Raises:
         InputError: no such folder, no settings in it, or settings of another format.
@@ -241,28 +223,6 @@ def read_settings(folder: Path) -> dict[str, object]:
     return settings
 
 
-def fingerprint(folder: Path) -> str:
-    """A hash of what decides a model's output: weights, configuration, tokenizer. Reads every byte of them."""
-    digest = hashlib.sha256()
-    names = (
-        "config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "tokenizer.model",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-    )
-    paths = [folder / name for name in names] + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
-    for path in paths:
-        if path.is_file():
-            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-    return digest.hexdigest()[:32]
-
-
 def _thresholds(name: str, settings: dict[str, object], threshold: float | None, margin: float) -> Thresholds:
     if threshold is None:
         if margin:
@@ -276,26 +236,9 @@ def _thresholds(name: str, settings: dict[str, object], threshold: float | None,
     return Thresholds(_logit(threshold + margin), _logit(threshold - margin))
 
 
-def _load(name: str, path: Path, device: str | None, dtype: str | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import AutoModelForSequenceClassification
-
-    tokenizer = load_tokenizer(name, str(path), local_files_only=True)
-    model = load_whole(
-        name, str(path), AutoModelForSequenceClassification, of_what="a trained classifier", dtype=dtype, local_files_only=True
-    )
-    if model.config.num_labels != 1:
-        raise InputError(f"{name}: the model in {path} is no classifier with one output; train it again")
-    return model.to(default_device(device)), tokenizer  # pyright: ignore[reportArgumentType]
-
-
-def _batches(encoded: dict[int, list[int]], max_tokens: int) -> Iterator[list[int]]:
-    """Places in ``encoded``, the longest first, in runs that fit the budget."""
-    order = sorted(encoded, key=lambda place: -len(encoded[place]))
-    start = 0
-    while start < len(order):
-        rows = max(1, max_tokens // len(encoded[order[start]]))
-        yield order[start : start + rows]
-        start += rows
+def _check_outputs(name: str, config: PretrainedConfig) -> None:
+    if config.num_labels != 1:
+        raise InputError(f"{name}: the model is no classifier with one output; train it again")
 
 
 def _sigmoid(logit: float) -> float:

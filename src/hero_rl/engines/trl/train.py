@@ -131,7 +131,8 @@ def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
 
 
 def _tokenizer(loaded: Loaded) -> PreTrainedTokenizerBase:
-    from hero_rl.pretrained import load_config, load_tokenizer
+    from hero_rl.models.loading import load_config
+    from hero_rl.models.tokenizing import load_tokenizer
 
     policy = loaded.recipe.policy
     name = loaded.where("policy", "model")

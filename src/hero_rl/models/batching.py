@@ -7,13 +7,13 @@ tokens (the responses to one prompt) would have them computed once each.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-TokenIds: TypeAlias = NDArray[np.int32]
+from hero_rl.models.tokenizing import TokenIds
 
+BATCH_SIZE = 512
 MAX_PADDING = 0.05
 """Largest share of padding in a micro-batch, so that at least 95% of all computed tokens are real."""
 MIN_PREFIX_TOKENS = 16
@@ -41,15 +41,10 @@ class Round(NamedTuple):
 
 
 def micro_batches(
-    places: Sequence[int],
-    lengths: Sequence[int],
-    *,
-    max_rows: int,
-    max_tokens: int,
-    extra_tokens: int = 0,
-    max_padding: float = MAX_PADDING,
-) -> list[list[int]]:
-    """``places`` in micro-batches, the longest rows first: if memory does not suffice, it fails at once, not an hour later.
+    places: Sequence[int], lengths: Sequence[int], *, max_rows: int, max_tokens: int, extra_tokens: int = 0,
+    max_padding: float = MAX_PADDING, boundary: int | None = None,
+) -> list[list[int]]:  # fmt: skip
+    """Return ``places`` in micro-batches, the longest rows first: where memory does not suffice, it fails at once.
 
     Rows are sorted by length, and a micro-batch takes the next one as long as its padded size stays within ``max_tokens`` and
     its padding within ``max_padding``. Among all cuts of the sorted rows that keep these limits, this has the fewest.
@@ -62,8 +57,9 @@ def micro_batches(
         lengths: tokens of every row.
         max_rows: most rows of a micro-batch.
         max_tokens: most tokens of a micro-batch, padding included; a longer row goes alone.
-        extra_tokens: tokens that each row brings beside its own: those of a cache that it attends to.
-        max_padding: in [0, 1): largest share of padding.
+        extra_tokens: tokens that each row brings beside its own: those of a cache that it attends to, or of its reply.
+        max_padding: in [0, 1]: largest share of padding.
+        boundary: rows longer than this never go with rows that are not.
     """
     batches: list[list[int]] = []
     width = real = 0
@@ -72,7 +68,8 @@ def micro_batches(
         if batches:
             rows = len(batches[-1]) + 1
             fits = rows <= max_rows and rows * (width + extra_tokens) <= max_tokens
-            if fits and real + length >= (1.0 - max_padding) * rows * width:
+            apart = boundary is not None and length <= boundary < width
+            if fits and not apart and real + length >= (1.0 - max_padding) * rows * width:
                 batches[-1].append(place)
                 real += length
                 continue
@@ -84,7 +81,7 @@ def micro_batches(
 def shared_prefixes(
     encoded: Sequence[TokenIds], keys: Sequence[Hashable], places: Sequence[int], *, pad_id: int
 ) -> list[SharedPrefix]:
-    """The groups of ``places`` where computing the first tokens once pays.
+    """Return the groups of ``places`` where computing the first tokens once pays.
 
     The prefix is the longest common beginning of the *full* encodings, so that tokens across the seam of prompt and response
     are as they are without sharing. It ends before the last token that is not ``pad_id`` of every row, because that is where
@@ -113,7 +110,7 @@ def shared_prefixes(
 
 
 def rounds(groups: Sequence[SharedPrefix], *, max_tokens: int) -> list[Round]:
-    """``groups`` in rounds whose caches, padded to the longest, take at most half of ``max_tokens``.
+    """Return ``groups`` in rounds whose caches, padded to the longest, take at most half of ``max_tokens``.
 
     The other half is for the rows. A group whose prefix alone is longer is left out: its rows are better scored whole.
     """

@@ -3,18 +3,18 @@
 The fingerprint covers every weight as it lies in memory, not the files that it came from: it is the same for a copy of the
 folder, for other shards or another file format, and it changes with a single weight. Its price is one pass over the weights
 (integer sums on the device where they are), not a cryptographic hash of gigabytes; it guards against mistakes, not against
-someone who builds a collision. Imports torch.
+someone who builds a collision.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CHUNK = 1 << 22
@@ -22,10 +22,13 @@ _NOT_THE_MODEL = (
     "_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "use_cache", "id2label", "label2id",
 )  # fmt: skip
 """Where a model came from, what the weights' own types say already, and names of labels."""
+_SMALL_FILES = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt",
+)  # fmt: skip
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:
-    """32 hex digits for the names, shapes, types and values of all parameters and saved buffers.
+    """Return 32 hex digits for the names, shapes, types and values of all parameters and saved buffers.
 
     A weighted sum of the bits in 64-bit integers for every four million words: odd weights, so that no change of a single
     word can go unseen. The same on every device.
@@ -38,17 +41,46 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
 
 
 def config_fingerprint(model: PreTrainedModel) -> str:
-    """32 hex digits for the class and the configuration, paths and versions left out."""
+    """Return 32 hex digits for the class and the configuration, paths and versions left out."""
     table = {key: value for key, value in model.config.to_dict().items() if key not in _NOT_THE_MODEL}
     return _digest([type(model).__name__, table])
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """32 hex digits for the vocabulary, the rules, the special tokens and the chat template."""
+    """Return 32 hex digits for the vocabulary, the rules, the special tokens and the chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
     return _digest([type(tokenizer).__name__, rules, special, getattr(tokenizer, "chat_template", None)])
+
+
+def bytes_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return 32 hex digits for the configuration, all weights, the vocabulary and the chat template; hashes every byte."""
+    import torch
+
+    digest = hashlib.sha256(json.dumps(model.config.to_diff_dict(), sort_keys=True, default=str).encode())
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    digest.update(json.dumps([vocabulary, getattr(tokenizer, "chat_template", None)], default=str).encode())
+    return digest.hexdigest()[:32]
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return 32 hex digits for the files that decide a model's output: weights, configuration, tokenizer."""
+    digest = hashlib.sha256()
+    for path in [
+        *(folder / name for name in _SMALL_FILES),
+        *sorted(folder.glob("*.safetensors")),
+        *sorted(folder.glob("*.bin")),
+    ]:
+        if path.is_file():
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+    return digest.hexdigest()[:32]
 
 
 def _digest(value: object) -> str:
@@ -57,6 +89,8 @@ def _digest(value: object) -> str:
 
 
 def _sums(tensor: torch.Tensor) -> list[int]:
+    import torch
+
     raw = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
     if raw.numel() % 4:
         raw = torch.nn.functional.pad(raw, (0, -raw.numel() % 4))

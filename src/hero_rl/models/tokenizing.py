@@ -1,0 +1,96 @@
+"""Tokenizers: found, asked for conversations, and their ids as tensors. Torch and transformers load inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hero_rl.errors import InputError, first_line
+from hero_rl.models.loading import LOADING_ERRORS
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+TokenIds: TypeAlias = NDArray[np.int32]
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+class RefusedByTemplateError(ValueError):
+    """The chat template takes no such conversation."""
+
+
+def load_tokenizer(
+    name: str, source: str, *, revision: str | None = None, trust_remote_code: bool = False, **options: Any
+) -> PreTrainedTokenizerBase:
+    """Return the tokenizer saved beside a model.
+
+    Raises:
+        InputError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    absent = (
+        f"{name}: {source} has no tokenizer that can be loaded; give the one that the model was trained with (tokenizer=...)"
+    )
+    if Path(source).is_dir() and not any((Path(source) / file).is_file() for file in _TOKENIZER_FILES):
+        raise InputError(absent)
+    try:
+        return AutoTokenizer.from_pretrained(
+            source, revision=revision or "main", trust_remote_code=trust_remote_code, **options
+        )
+    except (*LOADING_ERRORS, TypeError) as error:
+        raise InputError(f"{absent}: {first_line(error)}") from error
+
+
+def find_tokenizer(
+    name: str, source: str | None, tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None, **hub: Any
+) -> PreTrainedTokenizerBase:
+    """Return the tokenizer given or named, or else the one beside the model at ``source``.
+
+    Raises:
+        InputError: there is none.
+    """
+    tokenizer = source if tokenizer is None else tokenizer
+    if tokenizer is None:
+        raise InputError(f"{name}: a loaded model needs its tokenizer; give tokenizer=...")
+    return load_tokenizer(name, os.path.expanduser(tokenizer), **hub) if isinstance(tokenizer, str | os.PathLike) else tokenizer
+
+
+def apply_template(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Mapping[str, Any]], **options: Any) -> str:
+    """Return the text that the chat template makes of a conversation.
+
+    Raises:
+        RefusedByTemplateError: it makes none.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(list(turns), tokenize=False, **options))  # pyright: ignore[reportArgumentType]
+    except (ValueError, TypeError, TemplateError) as error:
+        raise RefusedByTemplateError(f"the chat template refuses the conversation: {first_line(error)}") from error
+
+
+def ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = True) -> list[int]:
+    """Return the token ids of a text; ``special``: with what the tokenizer puts around every text, such as BOS."""
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])  # pyright: ignore[reportArgumentType]
+
+
+def padded(rows: Sequence[Sequence[int] | np.ndarray], pad_id: int, *, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and mask (1 where a token is real), both of shape (rows, longest), on the CPU."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    ids = np.full((len(rows), width), pad_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for place, row in enumerate(rows):
+        span = slice(width - len(row), width) if left else slice(len(row))
+        ids[place, span] = row
+        mask[place, span] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
