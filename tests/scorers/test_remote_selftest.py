@@ -121,7 +121,7 @@ def test_a_classifier_of_two_classes_is_refused() -> None:
         RemoteScorer(server.url, dialect="vllm", **PLAIN).check()
 
 
-@pytest.mark.parametrize(("extra", "words"), [(1, "reads 1 more token a text.*doubled BOS"), (-1, "not the tokenizer")])
+@pytest.mark.parametrize(("extra", "words"), [(1, "reads 1 more token per text.*doubled BOS"), (-1, "not the tokenizer")])
 @pytest.mark.parametrize("dialect", ["vllm", "vllm-pooling", "tei"])
 def test_a_doubled_bos_and_another_tokenizer_are_refused(dialect: Any, extra: int, words: str) -> None:
     tokenizer = tiny.tokenizer()

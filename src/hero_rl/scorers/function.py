@@ -7,8 +7,7 @@ import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from hero_rl.loop import in_thread
 from hero_rl.types import FloatArray, Rollout, Scorer
 
 DEADLINE_S = 600.0
+_ERRORS = (Exception, SystemExit, KeyboardInterrupt)
+"""The last two would end the loop or the thread in which they are raised."""
 
 
 def as_scorer(scorer: Scorer | Callable[..., Any], **settings: Any) -> Scorer:
@@ -81,12 +82,23 @@ class FunctionScorer(Scorer):
         return self._checked(result, len(rollouts))
 
     def _call(self, rollouts: Sequence[Rollout]) -> Any:
-        with _raised_by(self.name):
+        try:
             return self.function(list(rollouts), **self.settings)
+        except HeroError:
+            raise
+        except _ERRORS as error:
+            raise self._raised(error) from error
 
     async def _await(self, rollouts: Sequence[Rollout]) -> Any:
-        with _raised_by(self.name):
+        try:
             return await self.function(list(rollouts), **self.settings)
+        except HeroError:
+            raise
+        except _ERRORS as error:
+            raise self._raised(error) from error
+
+    def _raised(self, error: BaseException) -> SignalError:
+        return SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}")
 
     def _checked(self, result: Any, rows: int) -> FloatArray:
         try:
@@ -101,16 +113,6 @@ class FunctionScorer(Scorer):
         if np.isinf(scores).any():
             raise InputError(f"the reward model {self.name!r} gave an infinite score; return NaN where there is none")
         return scores
-
-
-@contextmanager
-def _raised_by(name: str) -> Iterator[None]:
-    try:
-        yield
-    except HeroError:
-        raise
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # the last two would end the loop that this runs on
-        raise SignalError(f"the reward model {name!r} raised {type(error).__name__}: {error}") from error
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the scores of a server can be used at all: asked once, before a run is trained on them.
+"""Check that the scores of a server can be used at all: asked once, before a run is trained on them.
 
 Strict only where certain. Scores that are all alike, no numbers, of another protocol, model or tokenization raise. Scores that
 all lie in [0, 1] raise where the protocol lets us ask for the squashed score as well (vLLM, TEI) and it is the same; elsewhere
@@ -38,6 +38,7 @@ PROBES = tuple(
     )
 )
 """Texts of clearly different quality."""
+_WANTS_A_KEY = "wants a key ({}); give api_key=... (commands: the environment variable HERO_API_KEY)"
 
 _logger = logging.getLogger(__name__)
 
@@ -54,16 +55,10 @@ class Served(NamedTuple):
 
 
 def check(
-    name: str,
-    pool: EndpointPool,
-    dialect: Dialect,
-    probes: Sequence[Reading],
-    *,
-    model: str | None,
-    rows_per_request: int,
+    name: str, pool: EndpointPool, dialect: Dialect, probes: Sequence[Reading], *, model: str | None, rows_per_request: int,
     unit_range: bool,
-) -> Served:
-    """What the replicas serve, after every one that can be reached has passed.
+) -> Served:  # fmt: skip
+    """Return what the replicas serve, after every one that can be reached has passed.
 
     Args:
         name: of the scorer, for messages.
@@ -84,16 +79,13 @@ def check(
         url = replica.urls[0]
         try:
             served = describe(f"{name}: {url}", replica, dialect, model)
-            scores = _check_one(
-                f"{name}: {url}", replica, dialect, probes, served=served,
-                rows=min(rows_per_request, served.most_rows or rows_per_request), unit_range=unit_range,
-            )  # fmt: skip
+            rows = min(rows_per_request, served.most_rows or rows_per_request)
+            server = _Server(f"{name}: {url}", replica, dialect, probes, served.model, rows)
+            passed.append((url, served, server.check(unit_range=unit_range)))
         except SignalError as error:
             unreached.append(str(error))
-            continue
         finally:
             replica.close()
-        passed.append((url, served, scores))
     if not passed:
         raise SignalError("; ".join(unreached))
     for words in unreached:
@@ -103,7 +95,7 @@ def check(
 
 
 def describe(name: str, pool: EndpointPool, dialect: Dialect, model: str | None) -> Served:
-    """What the server says that it serves; only the name asked for where it says nothing.
+    """Return what the server says that it serves; only the name asked for where it says nothing.
 
     Raises:
         InputError: it serves something else, or several models and none was named.
@@ -115,9 +107,7 @@ def describe(name: str, pool: EndpointPool, dialect: Dialect, model: str | None)
         reply = run_sync(pool.get(dialect.models_path))
     except EndpointError as error:
         if error.status in (401, 403):
-            raise InputError(
-                f"{name} wants a key ({error}); give api_key=... (commands: the environment variable HERO_API_KEY)"
-            ) from error
+            raise InputError(f"{name} {_WANTS_A_KEY.format(error)}") from error
         if error.kind in ("refused", "bad_reply"):
             return Served(model)  # behind some gateways only the scores can be asked for
         raise _unreached(name, error) from error
@@ -163,100 +153,134 @@ def _tei_served(name: str, reply: JSON, model: str | None) -> Served:
     )
 
 
-def _check_one(
-    name: str,
-    pool: EndpointPool,
-    dialect: Dialect,
-    probes: Sequence[Reading],
-    *,
-    served: Served,
-    rows: int,
-    unit_range: bool,
-) -> FloatArray:
-    """The probes' scores, which can be used."""
-    scores = _probe(name, pool, dialect, probes, served, rows, raw=True)
-    size = max(1.0, float(np.abs(scores).max()))
-    if float(np.ptp(scores)) <= CONSTANT * size:
-        raise InputError(
-            f"{name} gives the same score, {scores[0]:.6g}, to {len(scores)} clearly different texts: a softmax over one "
-            "output gives 1 to everything, and a normalised embedding 1 or -1. Serve the model as a sequence classifier with "
-            f"one output ({dialect.start}), and ask it for raw scores"
-        )
-    squashed = _squashed(name, pool, dialect, probes, served, rows)
-    if not unit_range and scores.min() >= 0.0 and scores.max() <= 1.0:
-        _check_squashed(name, dialect, scores, squashed)
-    if squashed is not None:
-        _check_sigmoid(name, scores, squashed)
-    _check_tokens(name, pool, dialect, probes)
-    return scores
+class _Server(NamedTuple):
+    """One replica that is being tested."""
 
+    name: str
+    pool: EndpointPool
+    dialect: Dialect
+    probes: Sequence[Reading]
+    model: str | None
+    rows: int
+    """Most texts of one request."""
 
-def _probe(
-    name: str, pool: EndpointPool, dialect: Dialect, probes: Sequence[Reading], served: Served, rows: int, *, raw: bool
-) -> FloatArray:
-    scores: list[float | None] = []
-    for start in range(0, len(probes), rows):
-        chunk = probes[start : start + rows]
-        try:
-            reply = run_sync(pool.post(dialect.path, dialect.payload(chunk, served.model, raw)))
-            scores += dialect.read(reply, len(chunk))
-        except EndpointError as error:
-            if error.kind in ("timeout", "unreachable", "rate_limited", "server_error"):
-                raise _unreached(name, error) from error
-            raise InputError(_explain(name, pool, dialect, error)) from error
-        except WrongShapeError as error:
+    def check(self, *, unit_range: bool) -> FloatArray:
+        """Return the probes' scores; raise where they cannot be used."""
+        scores = self.ask(raw=True)
+        size = max(1.0, float(np.abs(scores).max()))
+        if float(np.ptp(scores)) <= CONSTANT * size:
             raise InputError(
-                f"{name} does not answer as the dialect {dialect.name!r} does: {error}{_looks_like(pool, dialect)}"
-            ) from error
-        _check_token_count(name, chunk, dialect.tokens(reply))
-    numbers = [score for score in scores if score is not None]
-    if len(numbers) < len(scores):
-        raise InputError(
-            f"{name} gives no finite number to {len(scores) - len(numbers)} of {len(scores)} plain texts (NaN, null or a text "
-            "in its place); look at the model on the server: in half precision it may overflow"
-        )
-    return np.array(numbers)
+                f"{self.name} gives the same score, {scores[0]:.6g}, to {len(scores)} clearly different texts: a softmax over "
+                "one output gives 1 to everything, and a normalised embedding 1 or -1. Serve the model as a sequence "
+                f"classifier with one output ({self.dialect.start}), and ask it for raw scores"
+            )
+        squashed = self.squashed()
+        if not unit_range and scores.min() >= 0.0 and scores.max() <= 1.0:
+            self.check_range(scores, squashed)
+        if squashed is not None:
+            self.check_sigmoid(scores, squashed)
+        self.check_tokens()
+        return scores
 
+    def ask(self, *, raw: bool) -> FloatArray:
+        """Return the probes' scores; ``raw=False``: as the server gives them unasked."""
+        scores: list[float | None] = []
+        for start in range(0, len(self.probes), self.rows):
+            chunk = self.probes[start : start + self.rows]
+            try:
+                reply = run_sync(self.pool.post(self.dialect.path, self.dialect.payload(chunk, self.model, raw)))
+                scores += self.dialect.read(reply, len(chunk))
+            except EndpointError as error:
+                if error.kind in ("timeout", "unreachable", "rate_limited", "server_error"):
+                    raise _unreached(self.name, error) from error
+                raise InputError(self.explain(error)) from error
+            except WrongShapeError as error:
+                raise InputError(
+                    f"{self.name} does not answer as the dialect {self.dialect.name!r} does: {error}{self.looks_like()}"
+                ) from error
+            _check_token_count(self.name, chunk, self.dialect.tokens(reply))
+        numbers = [score for score in scores if score is not None]
+        if len(numbers) < len(scores):
+            raise InputError(
+                f"{self.name} gives no finite number to {len(scores) - len(numbers)} of {len(scores)} plain texts (NaN, null "
+                "or a text in its place); look at the model on the server: in half precision it may overflow"
+            )
+        return np.array(numbers)
 
-def _squashed(
-    name: str, pool: EndpointPool, dialect: Dialect, probes: Sequence[Reading], served: Served, rows: int
-) -> FloatArray | None:
-    """The probes' scores as the server gives them unasked; None where there is no such thing, as in ``hero serve``."""
-    if not dialect.has_raw:
-        return None
-    try:
-        return _probe(name, pool, dialect, probes, served, rows, raw=False)
-    except (InputError, SignalError) as error:
-        _logger.debug("activated scores cannot be had for comparison: %s", error)
-        return None
+    def squashed(self) -> FloatArray | None:
+        """Return the probes' scores as the server gives them unasked; None: there is no such thing, as in ``hero serve``."""
+        try:
+            return self.ask(raw=False) if self.dialect.has_raw else None
+        except (InputError, SignalError) as error:
+            _logger.debug("activated scores cannot be had for comparison: %s", error)
+            return None
 
+    def check_range(self, scores: FloatArray, squashed: FloatArray | None) -> None:
+        """Raise or warn: all scores lie in [0, 1]."""
+        low, high = scores.min(), scores.max()
+        seen = f"every score of {len(scores)} clearly different texts lies in [0, 1] ({low:.4g} to {high:.4g})"
+        if squashed is None:
+            _logger.warning(
+                "%s: %s. If the server squashes them (sigmoid, normalisation), serve raw outputs; if they are the model's own, "
+                "unit_range=True says so", self.name, seen,
+            )  # fmt: skip
+        elif _same(scores, squashed):
+            option = "raw_scores=true" if self.dialect.name == "tei" else "use_activation=false"
+            raise InputError(
+                f"{self.name}: {seen}, and they are the same without {option}: the server squashes them whatever it is asked. "
+                "Update it (older ones do not know the option and ignore it), or take the activation out of the model's "
+                "config; if these are the model's own scores, say unit_range=True"
+            )
 
-def _check_squashed(name: str, dialect: Dialect, scores: FloatArray, squashed: FloatArray | None) -> None:
-    seen = f"every score of {len(scores)} clearly different texts lies in [0, 1] ({scores.min():.4g} to {scores.max():.4g})"
-    if squashed is None:
-        _logger.warning(
-            "%s: %s. If the server squashes them (sigmoid, normalisation), serve raw outputs; if they are the model's own, "
-            "unit_range=True says so", name, seen,
-        )  # fmt: skip
-    elif _same(scores, squashed):
-        option = "raw_scores=true" if dialect.name == "tei" else "use_activation=false"
-        raise InputError(
-            f"{name}: {seen}, and they are the same without {option}: the server squashes them whatever it is asked. Update "
-            "it (older ones do not know the option and ignore it), or take the activation out of the model's config; if these "
-            "are the model's own scores, say unit_range=True"
-        )
+    def check_sigmoid(self, scores: FloatArray, squashed: FloatArray) -> None:
+        """Warn where a server that was asked for raw scores left out more of the model than its activation."""
+        expected = 0.5 * (1.0 + np.tanh(0.5 * scores))
+        if not any(_same(squashed, one) for one in (expected, scores, np.ones_like(scores))):
+            _logger.warning(
+                "%s: the raw scores %s do not belong to the activated ones %s: their sigmoid is %s. The model has another "
+                "activation, or the server leaves out a part of the model (vLLM did so with BERT heads); compare with scores "
+                "of the model elsewhere before you train on them", self.name, *(np.round(one, 4).tolist() for one in
+                (scores, squashed, expected)),
+            )  # fmt: skip
 
+    def check_tokens(self) -> None:
+        """Raise where a server whose scores do not say how many tokens were read, but which can be asked, reads others."""
+        if self.dialect.name != "tei" or any(reading.ids is None for reading in self.probes):
+            return
+        texts = {"inputs": [reading.text for reading in self.probes], "add_special_tokens": True}
+        try:
+            reply = run_sync(self.pool.post("/tokenize", texts))
+        except EndpointError as error:
+            _logger.warning("%s: the tokens it reads cannot be checked: %s", self.name, error)
+            return
+        if isinstance(reply, list) and all(isinstance(tokens, list) for tokens in reply):
+            _check_token_count(self.name, self.probes, sum(len(tokens) for tokens in reply if isinstance(tokens, list)))
 
-def _check_sigmoid(name: str, scores: FloatArray, squashed: FloatArray) -> None:
-    """A server that was asked for raw scores may leave out more of the model than its activation."""
-    expected = 0.5 * (1.0 + np.tanh(0.5 * scores))
-    if not (_same(squashed, expected) or _same(squashed, scores) or _same(squashed, np.ones_like(scores))):
-        _logger.warning(
-            "%s: the raw scores %s do not belong to the activated ones %s: their sigmoid is %s. The model has another "
-            "activation, or the server leaves out a part of the model (vLLM did so with BERT heads); compare with scores of "
-            "the model elsewhere before you train on them", name, np.round(scores, 4).tolist(), np.round(squashed, 4).tolist(),
-            np.round(expected, 4).tolist(),
-        )  # fmt: skip
+    def explain(self, error: EndpointError) -> str:
+        """Return what is wrong with a server that refuses the probes."""
+        if error.status in (401, 403):
+            return f"{self.name} {_WANTS_A_KEY.format(error)}"
+        dialect = self.dialect
+        if error.status == 404:
+            words = (
+                f"has no such route or model ({error}). A server of dialect {dialect.name!r} is started with: {dialect.start}"
+            )
+        else:
+            words = f"does not take requests of the dialect {dialect.name!r} ({error})"
+        return f"{self.name} {words}{self.looks_like()}"
+
+    def looks_like(self) -> str:
+        """Return the dialect that the server does speak, as the end of a message."""
+        probe = Reading(text="17 + 25 = 42")
+        for other in DIALECTS.values():
+            if other is self.dialect:
+                continue
+            try:
+                other.read(run_sync(self.pool.post(other.path, other.payload([probe], None, True))), 1)
+            except (EndpointError, WrongShapeError):
+                continue
+            return f". It looks like dialect={other.name!r}"
+        return ""
 
 
 def _same(left: FloatArray, right: FloatArray) -> bool:
@@ -270,27 +294,14 @@ def _check_token_count(name: str, chunk: Sequence[Reading], seen: int | None) ->
     extra = (seen - sum(ours)) / len(chunk)
     if extra > 0 and extra == int(extra):
         raise InputError(
-            f"{name} reads {int(extra)} more token{'s' if extra > 1 else ''} a text than the tokenizer given here makes of it: "
-            "a doubled BOS (or EOS). The chat template writes it and the server's tokenizer adds it once more: set "
+            f"{name} reads {int(extra)} more token{'s' if extra > 1 else ''} per text than the tokenizer given here makes of "
+            "it: a doubled BOS (or EOS). The chat template writes it and the server's tokenizer adds it once more: set "
             "add_bos_token to false in the tokenizer_config.json on the server, or update the server"
         )
     raise InputError(
         f"{name} reads {seen} tokens where the tokenizer given here makes {sum(ours)}: it is not the tokenizer of the model "
         "that is served, or the server cuts texts; give tokenizer=... of that model"
     )
-
-
-def _check_tokens(name: str, pool: EndpointPool, dialect: Dialect, probes: Sequence[Reading]) -> None:
-    """For a dialect whose scores do not say how many tokens were read, but which can be asked."""
-    if dialect.name != "tei" or any(reading.ids is None for reading in probes):
-        return
-    try:
-        reply = run_sync(pool.post("/tokenize", {"inputs": [reading.text for reading in probes], "add_special_tokens": True}))
-    except EndpointError as error:
-        _logger.warning("%s: the tokens it reads cannot be checked: %s", name, error)
-        return
-    if isinstance(reply, list) and all(isinstance(tokens, list) for tokens in reply):
-        _check_token_count(name, probes, sum(len(tokens) for tokens in reply if isinstance(tokens, list)))
 
 
 def _check_agreement(name: str, passed: Sequence[tuple[str, Served, FloatArray]]) -> None:
@@ -304,30 +315,6 @@ def _check_agreement(name: str, passed: Sequence[tuple[str, Served, FloatArray]]
                 f"{name}: {first_url} and {url} score the same text up to {apart:.4g} apart; replicas must serve the same "
                 "model in the same way"
             )
-
-
-def _explain(name: str, pool: EndpointPool, dialect: Dialect, error: EndpointError) -> str:
-    if error.status in (401, 403):
-        return f"{name} wants a key ({error}); give api_key=... (commands: the environment variable HERO_API_KEY)"
-    if error.status == 404:
-        words = f"has no such route or model ({error}). A server of dialect {dialect.name!r} is started with: {dialect.start}"
-    else:
-        words = f"does not take requests of the dialect {dialect.name!r} ({error})"
-    return f"{name} {words}{_looks_like(pool, dialect)}"
-
-
-def _looks_like(pool: EndpointPool, dialect: Dialect) -> str:
-    """The dialect that the server does speak, as the end of a message."""
-    probe = Reading(text="17 + 25 = 42")
-    for other in DIALECTS.values():
-        if other is dialect:
-            continue
-        try:
-            other.read(run_sync(pool.post(other.path, other.payload([probe], None, True))), 1)
-        except (EndpointError, WrongShapeError):
-            continue
-        return f". It looks like dialect={other.name!r}"
-    return ""
 
 
 def _unreached(name: str, error: EndpointError) -> SignalError:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from helpers.judge_attacks import INJECTIONS, MASTER_KEYS
 from hero_rl.verifiers.judge.answers import read_fields
 from hero_rl.verifiers.judge.clean import REMOVED, clean
-from hero_rl.verifiers.judge.contents import lack
+from hero_rl.verifiers.judge.master_keys import missing_answer
 
 DANGEROUS = (
     "final decision", "final judgment", "judgement: correct", "[correct]", r"\boxed", "<|", "[/inst]", "[inst]", "<<sys>>",
@@ -54,7 +54,7 @@ def test_a_master_key_is_refused_without_asking(name: str, send: str) -> None:
     key = MASTER_KEYS[name]
     for response in (key, rf"\boxed{{{key}}}", f"<think>x = 7, so \\boxed{{42}}</think>{key}"):
         fields = read_fields("What is 6*7?", "42", response, send=send, max_chars=2000, special_tokens=())
-        assert lack(fields.answer, fields.reference) in ("empty_answer", "no_answer"), response
+        assert missing_answer(fields.answer, fields.reference) in ("empty_answer", "no_answer"), response
 
 
 @pytest.mark.parametrize(
@@ -74,24 +74,24 @@ def test_a_master_key_is_refused_without_asking(name: str, send: str) -> None:
 )  # fmt: skip
 def test_an_ordinary_answer_is_not_changed_and_not_refused(answer: str) -> None:
     assert clean(answer) == answer
-    assert lack(answer, answer) is None
+    assert missing_answer(answer, answer) is None
     if any(char.isalnum() for char in answer):
-        assert lack(answer, "7") is None
+        assert missing_answer(answer, "7") is None
 
 
 def test_a_reference_without_letters_leaves_symbols_to_the_judge() -> None:
-    assert lack("{}", "{}") is None
-    assert lack("{}", "0") == "empty_answer"
-    assert lack("", "{}") == "empty_answer"
-    assert lack("∞", "7") is None
+    assert missing_answer("{}", "{}") is None
+    assert missing_answer("{}", "0") == "empty_answer"
+    assert missing_answer("", "{}") == "empty_answer"
+    assert missing_answer("∞", "7") is None
 
 
 def test_a_purpose_is_an_answer_and_an_announcement_is_none() -> None:
-    assert lack("To determine the age of fossils", "dating fossils") is None
-    assert lack("By dating the fossils", "dating fossils") is None
-    assert lack("To determine the age of fossils, we date them.", "dating fossils") == "no_answer"
-    assert lack("Let us date the fossils.", "dating fossils") == "no_answer"
-    assert lack("Let us date the fossils.", "Let us date the fossils!") is None
+    assert missing_answer("To determine the age of fossils", "dating fossils") is None
+    assert missing_answer("By dating the fossils", "dating fossils") is None
+    assert missing_answer("To determine the age of fossils, we date them.", "dating fossils") == "no_answer"
+    assert missing_answer("Let us date the fossils.", "dating fossils") == "no_answer"
+    assert missing_answer("Let us date the fossils.", "Let us date the fossils!") is None
 
 
 def test_a_boxed_command_is_taken_out_of_answers_only() -> None:
@@ -197,7 +197,7 @@ def test_any_text_can_be_cleaned_and_sent(text: str) -> None:
     cleaned = clean(text)
     cleaned.encode()
     assert "\u200b" not in cleaned
-    lack(cleaned, "1")
+    missing_answer(cleaned, "1")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import urllib.parse
@@ -58,11 +59,11 @@ class RemoteJudge:
             InputError: an address or an option that cannot be used, or an environment variable that is not set.
             MissingDependencyError: the HTTP library is not installed.
         """
-        self._options: dict[str, object] = {
-            "urls": urls if isinstance(urls, str) else tuple(urls), "model": model, "revision": revision, "api_key": api_key,
-            "api_key_env": api_key_env, "extra_body": dict(extra_body or {}), "concurrency": concurrency,
-            "timeout_s": timeout_s, "total_timeout_s": total_timeout_s, "attempts": attempts,
-        }  # fmt: skip
+        self._remake = functools.partial(
+            RemoteJudge, urls, model=model, revision=revision, api_key=api_key, api_key_env=api_key_env,
+            extra_body=extra_body, concurrency=concurrency, timeout_s=timeout_s, total_timeout_s=total_timeout_s,
+            attempts=attempts,
+        )  # fmt: skip
         self._extra = _checked_extra(extra_body or {})
         self._pool = EndpointPool(
             [_with_version(url) for url in ([urls] if isinstance(urls, str) else urls)],
@@ -92,9 +93,10 @@ class RemoteJudge:
         try:
             model = self._model or self._take_model(await self._pool.get("/models"))
         except EndpointError as error:
-            return [_failure(error)] * len(prompts)
+            return [_outcome(error)] * len(prompts)
+        path = "/chat/completions" if template == "chat" else "/completions"
         payloads = [self._payload(prompt, model, template, max_tokens) for prompt in prompts]
-        return [_outcome(reply) for reply in await self._pool.post_all(_path(template), payloads)]
+        return [_outcome(reply) for reply in await self._pool.post_all(path, payloads)]
 
     def close(self) -> None:
         """Close the connections; safe to call twice. A later question opens them again."""
@@ -102,7 +104,7 @@ class RemoteJudge:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled as its options; the copy opens connections of its own."""
-        return _rebuild, (self._options,)
+        return self._remake, ()
 
     def _payload(self, prompt: str, model: str, template: Template, max_tokens: int) -> dict[str, object]:
         asked: dict[str, object] = (
@@ -119,14 +121,6 @@ class RemoteJudge:
             raise EndpointError("the server lists no model; give its name (model=...)", kind="bad_reply")
         self._model = name
         return name
-
-
-def _rebuild(options: dict[str, object]) -> RemoteJudge:
-    return RemoteJudge(**options)  # pyright: ignore[reportArgumentType]
-
-
-def _path(template: Template) -> str:
-    return "/chat/completions" if template == "chat" else "/completions"
 
 
 def _with_version(url: str) -> str:
@@ -157,13 +151,9 @@ def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:
         raise InputError(f"extra_body cannot be sent as JSON: {error}") from error
 
 
-def _failure(error: EndpointError) -> NoReply:
-    return NoReply(error.kind, str(error))
-
-
 def _outcome(reply: JSON | EndpointError) -> Outcome:
     if isinstance(reply, EndpointError):
-        return _failure(reply)
+        return NoReply(reply.kind, str(reply))
     choices = reply.get("choices") if isinstance(reply, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):

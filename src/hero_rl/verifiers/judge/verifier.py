@@ -6,7 +6,6 @@ cascade), and let no learned yes outrank one of theirs.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -18,8 +17,8 @@ from hero_rl.loop import in_thread
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.judge.answers import Send, read_fields
 from hero_rl.verifiers.judge.backend import JudgeBackend, NoReply, Outcome
-from hero_rl.verifiers.judge.contents import lack
 from hero_rl.verifiers.judge.formats import FormatName, JudgeFormat, Template, find_format, load_prompt
+from hero_rl.verifiers.judge.master_keys import missing_answer
 from hero_rl.verifiers.judge.remote import RemoteJudge
 
 MAX_CHARS = 2_000
@@ -117,11 +116,6 @@ class JudgeVerifier(Verifier):
         self.max_tokens = max_tokens or self._format.max_tokens
         self.template: Template = template or self._format.template
         self.name = f"judge:{format}"
-        options = {
-            "format": format, "send": send, "use_problem": use_problem, "max_chars": max_chars, "max_tokens": max_tokens,
-            "template": template,
-        }  # fmt: skip
-        self._remake = functools.partial(_remade, self._backend, self._prompt.text, options)
 
     @property
     def identity(self) -> str:
@@ -139,8 +133,8 @@ class JudgeVerifier(Verifier):
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given; cancelling it cancels what is under way."""
-        rows = await in_thread(self._plan, rollouts)
-        asked = _distinct(rows)
+        rows = await in_thread(lambda: [self._row(rollout) for rollout in rollouts])
+        asked = list(dict.fromkeys(row.prompt for row in rows if row.verdict is None))
         outcomes = await self._backend.ask(asked, template=self.template, max_tokens=self.max_tokens)
         return self._verdicts(rows, dict(zip(asked, outcomes, strict=True)))
 
@@ -148,16 +142,9 @@ class JudgeVerifier(Verifier):
         """Close the backend; safe to call twice."""
         self._backend.close()
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickled as its options, with the text of the prompt: the file need not be where it is unpickled."""
-        return self._remake, ()
-
     def prompt_for(self, rollout: Rollout) -> str | None:
-        """The prompt that the judge would get, or None where it would not be asked."""
+        """Return the prompt that the judge would get, or None where it would not be asked."""
         return self._row(rollout).prompt or None
-
-    def _plan(self, rollouts: Sequence[Rollout]) -> list[_Row]:
-        return [self._row(rollout) for rollout in rollouts]
 
     def _row(self, rollout: Rollout) -> _Row:
         fields = read_fields(
@@ -171,7 +158,7 @@ class JudgeVerifier(Verifier):
             return _Row(Verdict("abstain", "reference_missing", detail=shown))
         if fields.answer_too_long:
             return _Row(Verdict("incorrect", "answer_too_long", detail=shown))
-        missing = lack(fields.answer, fields.reference)
+        missing = missing_answer(fields.answer, fields.reference)
         if missing is not None:
             return _Row(Verdict("incorrect", missing, detail=shown))
         prompt = self._prompt.fill(problem=fields.problem, reference=fields.reference, answer=fields.answer)
@@ -197,19 +184,6 @@ class JudgeVerifier(Verifier):
         reason = "reply_cut_off" if outcome.cut_off else "unparseable_reply"
         end = " ".join(outcome.text.split())[-_SHOWN_CHARS:]
         return Verdict("abstain", reason, detail=f"{shown} | reply: {end}", learned=True)
-
-
-def _remade(backend: JudgeBackend, prompt_text: str, options: dict[str, object]) -> JudgeVerifier:
-    from hero_rl.verifiers.judge.formats import Prompt
-
-    judge = JudgeVerifier(backend, **options)  # pyright: ignore[reportArgumentType]
-    judge._prompt = Prompt(prompt_text)
-    judge._remake = functools.partial(_remade, backend, prompt_text, options)
-    return judge
-
-
-def _distinct(rows: Sequence[_Row]) -> list[str]:
-    return list(dict.fromkeys(row.prompt for row in rows if row.verdict is None))
 
 
 def _backend(backend: str | Sequence[str] | JudgeBackend, for_address: Mapping[str, object]) -> JudgeBackend:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from hero_rl.verifiers.judge.clean import REMOVED
-
-Lack: TypeAlias = Literal["empty_answer", "no_answer"]
 
 MAX_OPENER_CHARS = 300
 """A longer text has said something after its opening words."""
@@ -44,8 +42,8 @@ _OPENER = re.compile(
 _SAYS_SOMETHING = re.compile(r"[0-9=<>≤≥∞∅$^]|\\[A-Za-z]")
 
 
-def lack(answer: str, reference: str) -> Lack | None:
-    r"""Why no judge need be asked, or None where one must be.
+def missing_answer(answer: str, reference: str) -> Literal["empty_answer", "no_answer"] | None:
+    r"""Return why no judge need be asked, or None where one must be.
 
     ``empty_answer``: not one letter, digit or symbol that stands for a value. ``no_answer``: only praise, or the opening words
     of a solution, such as "Thought process:" or "Let's solve this problem step by step.", and nothing after them. A reference
@@ -55,7 +53,7 @@ def lack(answer: str, reference: str) -> Lack | None:
         answer: cleaned (see ``clean``).
         reference: cleaned.
 
-    >>> lack(":", "5"), lack("Thought process:", "5"), lack("x = 5", "5")
+    >>> missing_answer(":", "5"), missing_answer("Thought process:", "5"), missing_answer("x = 5", "5")
     ('empty_answer', 'no_answer', None)
     """
     if not answer.replace(REMOVED, "").strip():
@@ -77,9 +75,5 @@ def _only_opens(text: str) -> bool:
     if len(text) > MAX_OPENER_CHARS or _SAYS_SOMETHING.search(text):
         return False
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = " ".join("".join(char if _in_a_word(char) else " " for char in folded).split())
+    words = " ".join("".join(char if unicodedata.category(char)[0] in "LNM" else " " for char in folded).split())
     return any(pattern.fullmatch(words) for pattern in (_HEADING, _OPENER, _PRAISE))
-
-
-def _in_a_word(char: str) -> bool:
-    return unicodedata.category(char)[0] in "LNM"
