@@ -79,10 +79,7 @@ def negations(reference: str) -> Iterator[Wrong]:
 def hedges(right: str, wrong: str, *, several: bool) -> Iterator[Wrong]:
     """Yield responses that name a right and a wrong answer and settle for neither, or for the wrong one.
 
-    Args:
-        right: the reference, as it is written in a box.
-        wrong: a wrong answer.
-        several: the reference has several values, so that several boxes may be right.
+    ``several``: the reference has several values, so that several boxes may be right.
     """
     yield Wrong("hedge", "or", rf"{right} \text{{ or }} {wrong}")
     yield Wrong("hedge", "or, wrong first", rf"{wrong} \text{{ or }} {right}")

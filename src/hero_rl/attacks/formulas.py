@@ -36,13 +36,9 @@ def free_letters(text: str, context: Context) -> frozenset[str]:
 
 
 def formula_changes(text: str, context: Context, pick: int, bound: frozenset[str] = frozenset()) -> Iterator[Wrong]:
-    """Yield wrong formulas for one formula; none where a letter may stand for any constant.
+    """Yield wrong formulas for one formula; none if a letter may stand for any constant.
 
-    Args:
-        text: a formula (``is_formula``).
-        context: its problem.
-        pick: chooses among places to change.
-        bound: letters that only name an argument.
+    ``pick`` chooses among places to change; ``bound`` letters only name an argument.
     """
     text = tidy(text)
     if free_letters(text, context) - bound:

@@ -21,16 +21,10 @@ NOTE = (
 
 
 def write_attack(path: Path, reports: Sequence[AttackReport], *, source: str, command: str) -> Path:
-    """Write the page of one or more attacks on the same references, and return its path.
+    """Write the page of attacks on the same references, one per verifier, and return its path.
 
-    Args:
-        path: a file that ends in `.html`, or a folder for `report.html` and `numbers.json`.
-        reports: the attacks, one per verifier.
-        source: name of the file with the references.
-        command: what made the report, for the footer.
-
-    Raises:
-        MissingDependencyError: jinja2 is not installed.
+    ``path`` ends in `.html`, or is a folder for `report.html` and `numbers.json`. ``source`` names the file with the
+    references; ``command`` goes into the footer.
     """
     title = f"Attack on {', '.join(report.verifier for report in reports)} with {source}"
     sections = [section for report in reports for section in attack_sections(report, named=len(reports) > 1)]

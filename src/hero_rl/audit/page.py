@@ -23,13 +23,7 @@ SCALE_HEADER = ("normalisation", "mixed, correct", "mixed, incorrect", "all corr
 
 
 def write_audit(folder: Path, found: Audit, *, source: str, command: str) -> Path:
-    """Write the page, PNG figures and ``numbers.json``, and return the path of the page.
-
-    Args:
-        folder: for the files.
-        found: the audit.
-        source: name of the rollouts file, for the title.
-        command: what made the audit, for the footer.
+    """Write the page of the file ``source``, PNG figures and ``numbers.json`` into ``folder``, and return the path of the page.
 
     Raises:
         MissingDependencyError: matplotlib or jinja2 is not installed.

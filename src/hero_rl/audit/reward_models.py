@@ -66,13 +66,7 @@ class RewardModelReport(NamedTuple):
 
 
 def reward_model_report(table: Table, name: str, *, verifier: str | None) -> RewardModelReport:
-    """Measure one reward model.
-
-    Args:
-        table: the file.
-        name: of the reward model.
-        verifier: gives the strata, and the truth where there are no labels; None: there is none.
-    """
+    """Measure one reward model; the verifier gives the strata, and the truth if there are no labels."""
     scores, groups = table.scores[name], table.groups
     truth, source = _truth(table, verifier)
     has_score = ~np.isnan(scores)

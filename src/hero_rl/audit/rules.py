@@ -56,14 +56,7 @@ def verifier_alone(table: Table, verifier: str) -> GroupShares:
 
 
 def rule_report(table: Table, rule: RewardRule, *, verifier: str | None, scorer: str | None) -> RuleReport:
-    """Apply ``rule`` to the file.
-
-    Args:
-        table: the file.
-        rule: from ``hero_rl.rewards``.
-        verifier: gives the verdicts; None if the rule needs none.
-        scorer: gives the scores; None if the rule needs none.
-    """
+    """Apply ``rule`` to the file with the verdicts of ``verifier`` and the scores of ``scorer``, None if it needs none."""
     missing = np.full(table.rows, np.nan)
     verdicts = table.verdicts[verifier] if verifier else missing
     scores = table.scores[scorer] if scorer else missing

@@ -45,14 +45,8 @@ def evaluate(
 ) -> Collected:
     """Run an evaluation, write its files into ``folder`` (see ``run``) and return what was found.
 
-    Args:
-        folder: new or empty; with ``resume``, that of an evaluation with the same settings.
-        plan: what to run.
-        model: the policy, from ``policies.inspect_model``.
-        resume: keep the responses that are there.
-        max_failure_rate: largest share of a benchmark's responses that may be missing, or that the verifier may break on.
-        progress: called with the benchmark, the responses done and their total.
-        command: what made the evaluation, for the footer of the page.
+    ``max_failure_rate`` is the largest share of a benchmark's responses that may be missing, or that the verifier may break on;
+    ``progress`` is called with the benchmark, the responses done and their total; ``command`` goes into the page's footer.
 
     Raises:
         InputError: the folder cannot be used, or holds another evaluation.

@@ -156,11 +156,7 @@ def open_local(policy: Policy, *, batch_size: int, device: str | None, dtype: st
 
 
 def find_served_model(policy: Policy) -> str:
-    """Ask the server for the model's name, so that a dead one is noticed at once.
-
-    Raises:
-        SignalError: the server does not answer, or not as one with the OpenAI interface.
-    """
+    """Ask the server for the model's name, so that a dead one is noticed at once; raises SignalError if it does not answer."""
     url = base_url(policy.source)
     pool = EndpointPool(url, api_key=api_key(), timeout_s=CONNECT_TIMEOUT_S, total_timeout_s=CONNECT_TIMEOUT_S, attempts=2)
     try:

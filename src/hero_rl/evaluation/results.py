@@ -114,12 +114,7 @@ class Results:
 
 
 def measure(problems: Sequence[ProblemResult], samples: int) -> dict[str, Metric]:
-    """Compute pass@k and maj@k for the k of ``metrics.sizes``, over the problems with at least k responses.
-
-    Args:
-        problems: with their responses.
-        samples: responses asked for per problem.
-    """
+    """Compute pass@k and maj@k for the k of ``metrics.sizes(samples)``, over the problems with at least k responses."""
     passed: dict[str, Metric] = {}
     voted: dict[str, Metric] = {}
     for k in sizes(samples):

@@ -60,10 +60,10 @@ class Histogram:
 def curve_panels(
     panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None, legend: bool = True
 ) -> Figure:
-    """Draw panels of curves: the mean over seeds, and the range of the seeds as a band.
+    """Draw panels of curves in reading order: the mean over seeds, and the range of the seeds as a band.
 
     Args:
-        panels: in reading order.
+        panels: with their curves.
         x_label: of the horizontal axes.
         across: panels in a row; None: all of them.
         legend: draw one for all panels; without it a single panel fills half of the row.
@@ -143,15 +143,7 @@ def dress(axes: Axes, title: str, x_label: str, *, percent: bool = False) -> Non
 
 
 def interval_rows(rows: Mapping[str, tuple[float, float, float]], *, x_label: str) -> Figure:
-    """Draw differences: a point with its interval per row, and a line at zero.
-
-    Args:
-        rows: label -> (value, low, high), drawn from top to bottom.
-        x_label: of the axis.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
+    """Draw differences: per row, from top to bottom, a point with its interval (value, low, high), and a line at zero."""
     figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.3 * len(rows)))
     for place, (value, low, high) in enumerate(rows.values()):
         colour = COLOURS[3] if low > 0 else COLOURS[1] if high < 0 else NEUTRAL

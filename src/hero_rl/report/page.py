@@ -54,13 +54,7 @@ class Section:
 
 
 def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> str:
-    """Return the page as text.
-
-    Args:
-        title: of the page and the browser tab.
-        lead: the main findings in a sentence or two.
-        sections: in reading order.
-        footer: how the numbers were made: command, seed, versions.
+    """Return the page as text, with the main findings in ``lead`` and how the numbers were made in ``footer``.
 
     Raises:
         MissingDependencyError: jinja2 is not installed.
@@ -86,15 +80,9 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section], *
 def write_folder(
     folder: Path, title: str, lead: str, sections: Sequence[Section], numbers: Mapping[str, object], *, footer: str = ""
 ) -> Path:
-    """Write ``report.html``, a PNG per figure and ``numbers.json``, and return the path of the page.
+    """Write ``report.html``, a PNG per figure and ``numbers.json`` into ``folder``, and return the path of the page.
 
-    Args:
-        folder: made if it does not exist; files of the same names are replaced, each whole or not at all.
-        title: of the page.
-        lead: the main findings.
-        sections: in reading order.
-        numbers: JSON values.
-        footer: how the numbers were made.
+    Files of the same names are replaced, each whole or not at all.
 
     Raises:
         MissingDependencyError: matplotlib or jinja2 is not installed.

@@ -40,16 +40,7 @@ class Asked(NamedTuple):
 
 
 def read_request(body: ScoreGroup | ScoreGroups, key: str | None, settings: ServiceSettings) -> Asked:
-    """Read a request.
-
-    Args:
-        body: the request.
-        key: the idempotency key from the request's header.
-        settings: the limits.
-
-    Raises:
-        RequestError: too many responses.
-    """
+    """Read a request whose header has the idempotency key ``key``; raises RequestError if it has too many responses."""
     groups: Sequence[Group] = body.groups if isinstance(body, ScoreGroups) else [body]
     sizes = [len(group.responses) for group in groups]
     check_counts(sizes, settings)

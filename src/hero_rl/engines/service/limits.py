@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import time
@@ -46,25 +47,16 @@ class _Body:
     async def discard(self) -> None:
         """Read on for a while: a client that is cut off inside its body seldom sees the answer."""
         size = 0
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_S):
                 while self.more and size < MAX_DISCARDED_BYTES:
                     size += len(await asyncio.wait_for(self.next(), DISCARD_IDLE_S))
-        except TimeoutError:
-            return
 
 
 class Limits:
-    """ASGI middleware around everything else."""
+    """ASGI middleware around everything else; ``paths`` are the labels of metrics."""
 
     def __init__(self, app: ASGIApp, *, service: RewardService, paths: Collection[str]):
-        """Wrap ``app``.
-
-        Args:
-            app: answers what is let through.
-            service: has the limits and counters.
-            paths: routes, as labels of metrics.
-        """
         self.app, self.service, self.paths = app, service, frozenset(paths)
         self.held_bytes = 0
 
@@ -88,64 +80,66 @@ class Limits:
             await self._admit(scope, noting, body)
         except _ClientLeft:
             status = 499  # as in nginx's log
-            self.service.metrics.failures.labels("client_left").inc()
+            self._failed("client_left")
         except asyncio.CancelledError:
             if status or not self.service.draining:
                 raise
             await send_error(noting, RequestError("draining", "the service has stopped before the work was done"))
         except Exception as error:  # raised, it would cost the client its connection
             _logger.error("a fault in %s %s", scope["method"], scope["path"], exc_info=error)
-            self.service.metrics.failures.labels("internal").inc()
+            self._failed("internal")
             if status:
                 raise
             await send_error(noting, RequestError("internal", f"{type(error).__name__}; the service's log has the details"))
         finally:
             self.held_bytes -= len(body.content)
-            self._count(scope, status, time.perf_counter() - start)
+            path = scope["path"]
+            if path not in self.paths:
+                path = "/v1/runs/{run_id}" if path.startswith("/v1/runs/") else "other"
+            self.service.metrics.requests.labels(path, str(status)).inc()
+            self.service.metrics.seconds.labels(path).observe(time.perf_counter() - start)
+
+    def _failed(self, kind: str) -> None:
+        self.service.metrics.failures.labels(kind).inc()
 
     async def _admit(self, scope: Scope, send: Send, body: _Body) -> None:
         headers = dict(scope["headers"])
         try:
-            if scope["path"] not in OPEN_PATHS:
-                self._check_token(headers.get(b"authorization", b""))
+            token = self.service.settings.token if scope["path"] not in OPEN_PATHS else None
+            given = headers.get(b"authorization", b"")
+            if token is not None and not hmac.compare_digest(given, b"Bearer " + token.encode()):
+                raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
             if scope["method"] not in ("GET", "HEAD"):
                 await self._read(headers.get(b"content-length", b"0"), body)
         except RequestError as error:
-            self.service.metrics.failures.labels(error.kind).inc()
+            self._failed(error.kind)
             if error.kind != "too_slow_upload":
                 await body.discard()
             await send_error(send, error, close=True)
             return
         await self._watch(scope, bytes(body.content), body.receive, send)
 
-    def _check_token(self, given: bytes) -> None:
-        token = self.service.settings.token
-        if token is not None and not hmac.compare_digest(given, b"Bearer " + token.encode()):
-            raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
-
     async def _read(self, length: bytes, body: _Body) -> None:
-        settings = self.service.settings
         if self.service.draining:
             raise RequestError("draining", "the service is stopping", 1)
         self.service.queue.check()
         self._check_size(int(length) if length.isdigit() else 0, 0)
+        limit_s = self.service.settings.body_s
         try:
-            async with asyncio.timeout(settings.body_s):
+            async with asyncio.timeout(limit_s):
                 while body.more:
                     piece = await body.next()
                     self._check_size(len(body.content) + len(piece), len(piece))
                     body.content += piece
                     self.held_bytes += len(piece)
         except TimeoutError:
-            raise RequestError("too_slow_upload", f"the body did not arrive within {settings.body_s:g} s") from None
+            raise RequestError("too_slow_upload", f"the body did not arrive within {limit_s:g} s") from None
 
     def _check_size(self, size: int, more: int) -> None:
-        settings = self.service.settings
-        if size > settings.max_body_bytes:
-            raise RequestError(
-                "too_large", f"the body is larger than {settings.max_body_bytes} bytes; send fewer groups at once"
-            )
-        if self.held_bytes + more > settings.max_held_bytes:
+        most = self.service.settings.max_body_bytes
+        if size > most:
+            raise RequestError("too_large", f"the body is larger than {most} bytes; send fewer groups at once")
+        if self.held_bytes + more > self.service.settings.max_held_bytes:
             raise RequestError("busy", "the requests under way are as large as is allowed", 1)
 
     async def _watch(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
@@ -172,13 +166,6 @@ class Limits:
         finally:
             left.cancel()
             work.cancel()
-
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        path = scope["path"]
-        if path not in self.paths:
-            path = "/v1/runs/{run_id}" if path.startswith("/v1/runs/") else "other"
-        self.service.metrics.requests.labels(path, str(status)).inc()
-        self.service.metrics.seconds.labels(path).observe(seconds)
 
 
 async def send_error(send: Send, error: RequestError, *, close: bool = False) -> None:

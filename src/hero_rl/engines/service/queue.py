@@ -25,11 +25,7 @@ class Queue:
         self._typical_s = 0.0
 
     def check(self) -> None:
-        """Raise if one more request would find no place.
-
-        Raises:
-            RequestError: with an estimate of when there will be one.
-        """
+        """Raise RequestError with a time to come back if one more request would find no place."""
         if self._slots.locked() and self.queued >= self.max_queued:
             wait_s = self._typical_s * (self.queued + self.running) / self.max_running
             retry_s = min(MAX_RETRY_AFTER_S, max(1, math.ceil(wait_s)))

@@ -79,8 +79,7 @@ class RewardService:
     async def score(self, asked: Asked, deadline: float) -> tuple[bytes, bool]:
         """Return the answer, due at ``deadline`` on the event loop's clock, and whether it was given before.
 
-        Raises:
-            RequestError: no answer; the state is then unchanged.
+        A RequestError leaves the state unchanged.
         """
         if asked.request is None:
             return await self._wait(self._start(asked), deadline), False
@@ -102,11 +101,7 @@ class RewardService:
         return await self._wait(self._start(asked), deadline), False
 
     async def verify(self, rollouts: Sequence[Rollout], deadline: float) -> list[Verdict]:
-        """Return one verdict per rollout, failures included.
-
-        Raises:
-            RequestError: no verifier, no place in the queue, or the deadline passed.
-        """
+        """Return one verdict per rollout, failures included; raises RequestError without a verifier, time or room."""
         verifier = self.reward.verifier
         if verifier is None:
             raise RequestError("bad_input", "this service has no verifier")
@@ -115,11 +110,7 @@ class RewardService:
         return verdicts
 
     async def measure(self, rollouts: Sequence[Rollout], deadline: float) -> Signals:
-        """Return both raw signals of rollouts that belong to no group; no state moves.
-
-        Raises:
-            RequestError: as ``verify``, or too many failures.
-        """
+        """Return both raw signals of rollouts that belong to no group; raises as ``verify``, or for many failures."""
         signals = await self._within(deadline, partial(self.reward.ameasure, rollouts))
         self._count(signals)
         with _typed_errors():
@@ -135,22 +126,14 @@ class RewardService:
             raise _too_late() from None
 
     async def run_state(self, run_id: str) -> dict[str, Any]:
-        """Return the run's state.
-
-        Raises:
-            RequestError: no such run.
-        """
+        """Return the run's state; raises RequestError if there is no such run."""
         state = await self._in_thread(partial(self.store.state, run_id))
         if state is None:
             raise RequestError("not_found", f"no run {run_id!r}")
         return state
 
     async def put_run(self, run_id: str, state: dict[str, Any]) -> None:
-        """Continue the run from ``state``; answers kept for retries are forgotten.
-
-        Raises:
-            RequestError: not a state of this rule.
-        """
+        """Continue the run from ``state``; kept answers are forgotten. Raises RequestError if it is no state of this rule."""
 
         def put() -> None:
             reward = self._new(state)
@@ -162,11 +145,7 @@ class RewardService:
         await self._in_thread(put)
 
     async def delete_run(self, run_id: str) -> None:
-        """Forget the run.
-
-        Raises:
-            RequestError: no such run.
-        """
+        """Forget the run; raises RequestError if there is no such run."""
 
         def delete() -> None:
             self.store.delete(run_id)

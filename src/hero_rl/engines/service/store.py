@@ -84,11 +84,7 @@ class StateStore:
     def commit(
         self, run_id: str, state: dict[str, Any], *, request: Request | None = None, digest: str = "", body: bytes = b""
     ) -> None:
-        """Keep the run's new state and the answer that came of it: both or neither.
-
-        Raises:
-            RequestError: it could not be written.
-        """
+        """Keep the run's new state and the answer that came of it, both or neither; raises RequestError if that fails."""
         now = self._clock()
         packed = zlib.compress(body, 1) if request else b""
         doomed = self._doomed(now, packed, request)
@@ -108,11 +104,7 @@ class StateStore:
             self._bytes += len(packed)
 
     def delete(self, run_id: str, *, answers_only: bool = False) -> None:
-        """Forget a run's answers, and the run.
-
-        Raises:
-            RequestError: it could not be written.
-        """
+        """Forget a run's answers, and the run; raises RequestError if that fails."""
         with self._transaction(run_id):
             self._db.execute("DELETE FROM answers WHERE run_id = ?", (run_id,))
             if not answers_only:
