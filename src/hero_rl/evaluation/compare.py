@@ -37,8 +37,11 @@ class Row(NamedTuple):
     """Second less first."""
     adjusted_p: float
     """Holm's for the number of benchmarks compared; that of an average is not adjusted."""
-    real: bool | None
-    """Whether the difference is statistically significant; None: unknown."""
+
+    @property
+    def real(self) -> bool | None:
+        """Whether the difference is statistically significant; None: unknown."""
+        return None if math.isnan(self.adjusted_p) else self.adjusted_p < LEVEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +102,7 @@ def compare(first: Sequence[Results], second: Sequence[Results], *, benchmarks: 
     reference = runs[0]
     for other in runs[1:]:
         _check(reference, other, names)
-    shared = {name: _shared_problems(runs, name) for name in names}
-    cells = {name: (_means(first, name, shared[name]), _means(second, name, shared[name])) for name in names}
+    cells = {name: _cells(first, second, name) for name in names}
     found = {name: paired_difference(*cells[name]) for name in names}
     adjusted = holm([found[name].p_value for name in names])
     rows = [_row(reference.benchmarks[name], cells[name], found[name], p) for name, p in zip(names, adjusted, strict=True)]
@@ -114,8 +116,9 @@ def words(found: Comparison) -> list[str]:
     """Return the comparison in sentences; the second side is B."""
     sentences = [_sentence(row) for row in [*found.rows, *found.averages]]
     if len(found.rows) > 1:
+        odds = round(1 / (1 - (1 - LEVEL) ** len(found.rows)))
         sentences.append(
-            f"p-values are adjusted for {len(found.rows)} benchmarks (Holm): without that, one in {_odds(len(found.rows))} "
+            f"p-values are adjusted for {len(found.rows)} benchmarks (Holm): without that, one in {odds} "
             "such tables would show a difference where there is none."
         )
     if len(found.first) == 1:
@@ -137,19 +140,11 @@ def _sentence(row: Row) -> str:
         return f"{row.title}: B is {better} by {abs(points):.1f} points ({interval}, {p}): a real difference."
     if row.difference.standard_error == 0.0:
         return f"{row.title}: the same on every problem."
+    detectable = (1.96 + 0.84) * row.difference.standard_error  # found four times in five
     return (
         f"{row.title}: {points:+.1f} points ({interval}, {p}): not told from chance. With {row.problems} problems, a true "
-        f"difference of about {100 * detectable(row.difference):.1f} points would usually be seen."
+        f"difference of about {100 * detectable:.1f} points would usually be seen."
     )
-
-
-def detectable(difference: PairedDifference) -> float:
-    """Return the true difference that a comparison of this size finds four times in five: 2.8 standard errors."""
-    return (1.96 + 0.84) * difference.standard_error
-
-
-def _odds(count: int) -> int:
-    return round(1 / (1 - (1 - LEVEL) ** count))
 
 
 def _names(runs: Sequence[Results], asked: Sequence[str]) -> list[str]:
@@ -187,25 +182,17 @@ def _shared(results: Results) -> dict[str, Any]:
     return {"sampling": sampling, "prompt": results.settings["prompt"]}
 
 
-def _shared_problems(runs: Sequence[Results], name: str) -> list[str]:
-    """Return the ids of the problems to which every run has a response, in the first run's order."""
-    have = [{p.id for p in run.benchmarks[name].problems if p.verdicts} for run in runs]
-    return [p.id for p in runs[0].benchmarks[name].problems if all(p.id in ids for ids in have)]
-
-
-def _means(runs: Sequence[Results], name: str, ids: Sequence[str]) -> FloatArray:
-    """Return the share of correct responses, shape (runs, problems)."""
-    means = [{p.id: float(np.mean(p.correct)) for p in run.benchmarks[name].problems if p.verdicts} for run in runs]
-    return np.array([[of_run[one] for one in ids] for of_run in means])
+def _cells(first: Sequence[Results], second: Sequence[Results], name: str) -> tuple[FloatArray, FloatArray]:
+    """Return each side's shares of correct responses, shape (runs, problems), to the problems that all runs answered."""
+    one, other = ([run.benchmarks[name].shares for run in side] for side in (first, second))
+    ids = [identity for identity in one[0] if all(identity in shares for shares in one + other)]
+    rows = [np.array([[shares[identity] for identity in ids] for shares in side]) for side in (one, other)]
+    return rows[0], rows[1]
 
 
 def _row(of: BenchmarkResult, cells: tuple[FloatArray, FloatArray], found: PairedDifference, adjusted: float) -> Row:
     first, second = (float(side.mean()) for side in cells)
-    return Row(of.name, of.title, cells[0].shape[1], of.samples, first, second, found, adjusted, _real(adjusted))
-
-
-def _real(p_value: float) -> bool | None:
-    return None if math.isnan(p_value) else p_value < LEVEL
+    return Row(of.name, of.title, cells[0].shape[1], of.samples, first, second, found, adjusted)
 
 
 def _averages(reference: Results, names: Sequence[str], cells: Mapping[str, tuple[FloatArray, FloatArray]]) -> list[Row]:
@@ -219,7 +206,7 @@ def _averages(reference: Results, names: Sequence[str], cells: Mapping[str, tupl
         found = paired_difference(first, second, strata_P=strata)
         one, other = (float(np.mean([cells[name][side].mean() for name in chosen])) for side in (0, 1))
         title = f"average of {len(chosen)} graded by {kind}"
-        rows.append(Row(title, title, first.shape[1], 0, one, other, found, found.p_value, _real(found.p_value)))
+        rows.append(Row(title, title, first.shape[1], 0, one, other, found, found.p_value))
     return rows
 
 

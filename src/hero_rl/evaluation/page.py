@@ -14,7 +14,6 @@ from hero_rl.evaluation.metrics import sizes
 from hero_rl.evaluation.results import BenchmarkResult, Metric, Results, to_json
 from hero_rl.report import Section, Table, write_folder
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
-from hero_rl.types import FloatArray
 
 HEADER = ("benchmark", "problems", "pass@1", "95% interval", "SE", "pass@k", "maj@k", "no verdict", "cut off", "tokens")
 SHORT_COLUMNS = (0, 1, 2, 3, 5, 6)
@@ -152,7 +151,7 @@ def _difficulty(results: Results) -> list[Section]:
     panels = [
         Histogram(
             title=one.title, x_label="correct share of a problem's responses", limits=(0.0, 1.0), bins=one.samples + 1,
-            values={"": _shares(one)},
+            values={"": np.array(list(one.shares.values()))},
         )
         for one in several
     ]  # fmt: skip
@@ -164,10 +163,6 @@ def _difficulty(results: Results) -> list[Section]:
         panels.append(Histogram(title=title, x_label="answers", values={"": answers}, bins=most, limits=limits))
     caption = "Problems always or never solved say nothing about small differences between policies."
     return [Section(heading="How hard the problems are", name="difficulty", figure=histograms(panels), caption=caption)]
-
-
-def _shares(one: BenchmarkResult) -> FloatArray:
-    return np.asarray([np.mean(problem.correct) for problem in one.problems if problem.verdicts], dtype=np.float64)
 
 
 def _short(text: str, *, end: bool = False) -> str:

@@ -85,6 +85,11 @@ class BenchmarkResult:
         """Responses asked for per problem."""
         return int(self.settings["samples"])
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of correct responses by problem, without problems that have no response."""
+        return {problem.id: float(np.mean(problem.correct)) for problem in self.problems if problem.verdicts}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
