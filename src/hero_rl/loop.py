@@ -12,9 +12,10 @@ import functools
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -80,6 +81,50 @@ async def in_the_background(work: Coroutine[Any, Any, T]) -> T:
     if in_background():
         return await work
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, background()))
+
+
+class Closable(Protocol):
+    """An object that is closed on the background loop."""
+
+    async def close(self) -> None:
+        """Release what it holds; safe to call twice."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class OnLoop(Generic[C]):
+    """An object that lives on the background loop: made at its first use, and anew after ``close`` and in a forked process."""
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self._make = make
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.value: C | None = None
+        """None: not made yet, or closed."""
+
+    def get(self) -> C:
+        """Return the object; on the background loop only."""
+        loop = asyncio.get_running_loop()
+        if self.value is None or self._loop is not loop:
+            _left_behind.append(self.value)  # the parent of a forked process still uses it: it is not ours to close
+            self._loop, self.value = loop, self._make()
+            weakref.finalize(self, _close_soon, loop, self.value).atexit = False
+        return self.value
+
+    def close(self, timeout_s: float) -> None:
+        """Close it, and wait for at most ``timeout_s`` unless the caller is on the loop itself."""
+        value, self.value = self.value, None
+        if value is not None and is_background(self._loop):
+            closed = asyncio.run_coroutine_threadsafe(value.close(), background())
+            if not in_background():
+                with contextlib.suppress(TimeoutError):
+                    closed.result(timeout_s)
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, value: Closable) -> None:
+    if is_background(loop):
+        asyncio.run_coroutine_threadsafe(value.close(), loop)
 
 
 async def together(*works: Awaitable[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What can go wrong with one request, and which of it is worth another try."""
+"""The failures of a request, and which of them are worth another try."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Failure(NamedTuple):
 
 
 def of_status(status: int, body: str, *, retry_after: str | None, location: str | None, secrets: Iterable[str]) -> Failure:
-    """The failure that a reply with a status other than 2xx is.
+    """Return the failure that a reply with a status other than 2xx is.
 
     Args:
         status: the HTTP status.
@@ -79,7 +79,7 @@ def of_status(status: int, body: str, *, retry_after: str | None, location: str 
 
 
 def shorten(text: str, secrets: Iterable[str]) -> str:
-    """One line of at most ``LONGEST_MESSAGE`` characters, without the secrets."""
+    """Return one line of at most ``LONGEST_MESSAGE`` characters, without the secrets."""
     for secret in secrets:
         text = text.replace(secret, "***")
     line = " ".join(text.split())
@@ -87,7 +87,7 @@ def shorten(text: str, secrets: Iterable[str]) -> str:
 
 
 def _server_words(body: str) -> str:
-    """What a server says in its error, out of the usual JSON around it."""
+    """Return what a server says in its error, out of the usual JSON around it."""
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):

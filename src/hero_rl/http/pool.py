@@ -6,18 +6,16 @@ What it is not: no streaming, no cookies, no redirects, no HTTP/2.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import urllib.parse
-import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
 from hero_rl.errors import InputError, require
 from hero_rl.http.failures import EndpointError
 from hero_rl.http.sender import JSON, Sender, Settings
-from hero_rl.loop import in_background, in_the_background, is_background
+from hero_rl.loop import OnLoop, in_the_background
 
-_T = TypeVar("_T")
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -72,7 +70,7 @@ class EndpointPool:
             total_timeout_s=total_timeout_s,
             attempts=attempts,
         )
-        self._start_closed()
+        self._sender = OnLoop(functools.partial(Sender, self._settings))
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -85,7 +83,7 @@ class EndpointPool:
         Raises:
             EndpointError: no usable answer.
         """
-        return await in_the_background(self._run(lambda sender: sender.send("POST", path, payload)))
+        return await in_the_background(self._send("POST", path, payload))
 
     async def get(self, path: str) -> JSON:
         """Return what the server answers at ``path``.
@@ -93,101 +91,47 @@ class EndpointPool:
         Raises:
             EndpointError: no usable answer.
         """
-        return await in_the_background(self._run(lambda sender: sender.send("GET", path)))
+        return await in_the_background(self._send("GET", path))
 
     async def post_all(self, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
-        """One answer, or the error in its place, for every payload, in order. Cancelling the caller cancels the requests."""
-        if not payloads:
-            return []
-        try:
-            return await in_the_background(self._run(lambda sender: _gather(sender, path, payloads)))
-        except EndpointError as error:
-            return [error for _ in payloads]
+        """Return one answer, or the error in its place, per payload, in order. Cancelling it cancels the requests."""
+
+        async def one(payload: Mapping[str, object]) -> JSON | EndpointError:
+            try:
+                return await self._send("POST", path, payload)
+            except EndpointError as error:
+                return error
+
+        async def all_of_them() -> list[JSON | EndpointError]:
+            return await asyncio.gather(*(one(payload) for payload in payloads))
+
+        return await in_the_background(all_of_them())
 
     def each(self) -> list[EndpointPool]:
-        """One pool a replica, with the same settings: for questions that every replica has to answer."""
-        return [self._with_urls((url,)) for url in self._settings.urls]
+        """Return one pool per replica, with the same settings: for questions that every replica has to answer."""
+        return [_remade(dataclasses.replace(self._settings, urls=(url,))) for url in self.urls]
 
     def close(self) -> None:
         """Cancel what is under way and close the connections. Safe to call twice; a later request opens them again."""
-        if self._loop is None or not is_background(self._loop):
-            return  # never opened, or opened by the process that this one was forked from
-        closed = asyncio.run_coroutine_threadsafe(self._shut(), self._loop)
-        if not in_background():
-            with suppress(TimeoutError):
-                closed.result(CLOSE_TIMEOUT_S)
+        self._sender.close(CLOSE_TIMEOUT_S)
 
     def __repr__(self) -> str:
         """Addresses and limits; no headers."""
         return f"EndpointPool({list(self.urls)}, concurrency={self._settings.concurrency})"
 
-    def __getstate__(self) -> Settings:
-        """The settings; connections stay behind."""
-        return self._settings
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return the settings; connections stay behind."""
+        return _remade, (self._settings,)
 
-    def __setstate__(self, state: Settings) -> None:
-        """Start without connections."""
-        self._settings = state
-        self._start_closed()
-
-    def _with_urls(self, urls: tuple[str, ...]) -> EndpointPool:
-        pool = EndpointPool.__new__(EndpointPool)
-        settings = self._settings
-        pool.__setstate__(
-            Settings(
-                urls=urls, headers=settings.headers, concurrency=settings.concurrency, timeout_s=settings.timeout_s,
-                total_timeout_s=settings.total_timeout_s, attempts=settings.attempts,
-            )
-        )  # fmt: skip
-        return pool
-
-    def _start_closed(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._sender: Sender | None = None
-        self._under_way: set[asyncio.Task[Any]] = set()
-
-    async def _run(self, work: Callable[[Sender], Coroutine[Any, Any, _T]]) -> _T:
-        """Send, on the background loop."""
-        task = asyncio.ensure_future(work(self._open()))
-        self._under_way.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            asked = asyncio.current_task()
-            if asked is not None and asked.cancelling():
-                raise
-            message = "the connections were closed while the request was under way"
-            raise EndpointError(message, kind="unreachable") from None
-        finally:
-            self._under_way.discard(task)
-
-    def _open(self) -> Sender:
-        loop = asyncio.get_running_loop()
-        if self._sender is None or self._loop is not loop:
-            if self._sender is not None:
-                _left_behind.append(self._sender)  # of the parent of a forked process: the connections are not ours to close
-            self._loop, self._sender, self._under_way = loop, Sender(self._settings), set()
-            weakref.finalize(self, _close_soon, loop, self._sender).atexit = False
-        return self._sender
-
-    async def _shut(self) -> None:
-        sender, self._sender = self._sender, None
-        tasks = list(self._under_way)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if sender is not None:
-            await sender.close()
+    async def _send(self, method: str, path: str, payload: object = None) -> JSON:
+        return await self._sender.get().send(method, path, payload)
 
 
-async def _gather(sender: Sender, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
-    async def one(payload: Mapping[str, object]) -> JSON | EndpointError:
-        try:
-            return await sender.send("POST", path, payload)
-        except EndpointError as error:
-            return error
-
-    return await asyncio.gather(*(one(payload) for payload in payloads))
+def _remade(settings: Settings) -> EndpointPool:
+    pool = EndpointPool.__new__(EndpointPool)
+    pool._settings = settings
+    pool._sender = OnLoop(functools.partial(Sender, settings))
+    return pool
 
 
 def _check_range(*, concurrency: int, attempts: int, timeout_s: float, total_timeout_s: float) -> None:
@@ -220,11 +164,3 @@ def _checked_headers(api_key: str | None, headers: Mapping[str, str]) -> dict[st
         if not (name + value).isascii() or not (name + value).isprintable():
             raise InputError(f"the value of the header {name!r} (or the api_key) has characters that cannot be sent")
     return checked
-
-
-_left_behind: list[Sender] = []
-
-
-def _close_soon(loop: asyncio.AbstractEventLoop, sender: Sender) -> None:
-    if is_background(loop):
-        asyncio.run_coroutine_threadsafe(sender.close(), loop)

@@ -52,31 +52,47 @@ class Sender:
         # A generator of our own: the global one belongs to the user, who may have seeded it.
         self._random = random.Random()
         self._opening = asyncio.Lock()
+        self._under_way: set[asyncio.Task[object]] = set()
+        self._closed = False
         self._client: httpx2.AsyncClient | None = None
         self._answered_at = float("-inf")
         self._gave_up_at = float("-inf")
         self._last_error: EndpointError | None = None
 
     async def send(self, method: str, path: str, payload: object = None) -> JSON:
-        """The JSON that a replica answers.
+        """Return the JSON that a replica answers.
 
         Raises:
-            EndpointError: no usable answer. A request that waits for its slot while another one gets no answer from any replica
-                for its whole total timeout is given up with it, so that a dead server costs a batch one timeout and not one
-                for every row.
+            EndpointError: no usable answer, or ``close`` came in between. A request that waits for its slot while another one
+                gets no answer from any replica for its whole total timeout is given up with it, so that a dead server costs a
+                batch one timeout and not one per row.
         """
         body = None if payload is None else _body(payload)
-        async with self._opening:  # a client takes a tenth of a second to make: in no request's time, and not the loop's
-            self._client = self._client or await in_thread(self._open_client)
-        submitted = time.monotonic()
-        async with self._slots:
-            if self._last_error is not None and self._gave_up_at > max(submitted, self._answered_at):
-                error = self._last_error
-                raise EndpointError(f"not sent, as an earlier request failed: {error}", kind=error.kind, status=error.status)
-            return await self._send_now(method, path, body)
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._under_way.add(task)
+        try:
+            async with self._opening:  # a client takes a tenth of a second to make: in no request's time, and not the loop's
+                self._client = self._client or await in_thread(self._open_client)
+            submitted = time.monotonic()
+            async with self._slots:
+                if self._last_error is not None and self._gave_up_at > max(submitted, self._answered_at):
+                    error, words = self._last_error, "not sent, as an earlier request failed"
+                    raise EndpointError(f"{words}: {error}", kind=error.kind, status=error.status)
+                return await self._send_now(method, path, body)
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            task.uncancel()
+            message = "the connections were closed while the request was under way"
+            raise EndpointError(message, kind="unreachable") from None
+        finally:
+            self._under_way.discard(task)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Cancel what is under way and close every connection."""
+        self._closed = True
+        for task in list(self._under_way):
+            task.cancel()
         if self._client is not None:
             await self._client.aclose()
 
@@ -109,7 +125,7 @@ class Sender:
                 await asyncio.sleep(wait_s + self._random.uniform(0, PAUSE_SPREAD_S))
             reply = await self._try(replica, method, path, body)
             if not isinstance(reply, Failure):
-                return reply.value
+                return reply
             tries.append(reply)
             failed_on = replica
             elsewhere = any(other.asides == 0 for other in self._replicas if other is not replica)
@@ -125,7 +141,7 @@ class Sender:
             return 0.0
         return self._random.uniform(0, min(FIRST_BACKOFF_S * 2 ** (tries - 1), LONGEST_BACKOFF_S))
 
-    async def _try(self, replica: Replica, method: str, path: str, body: bytes | None) -> _Answer | Failure:
+    async def _try(self, replica: Replica, method: str, path: str, body: bytes | None) -> JSON | Failure:
         replica.in_flight += 1
         replica.sent += 1
         try:
@@ -140,7 +156,7 @@ class Sender:
             self._answered_at = time.monotonic()
         return outcome
 
-    async def _exchange(self, url: str, method: str, body: bytes | None) -> _Answer | Failure:
+    async def _exchange(self, url: str, method: str, body: bytes | None) -> JSON | Failure:
         import httpx2
 
         assert self._client is not None
@@ -164,14 +180,14 @@ class Sender:
             return Failure("bad_reply", f"unreadable reply ({shorten(first_line(error), self._secrets())})")
         return self._read(response)
 
-    def _read(self, response: httpx2.Response) -> _Answer | Failure:
+    def _read(self, response: httpx2.Response) -> JSON | Failure:
         if not response.is_success:
             return of_status(
                 response.status_code, response.text, retry_after=response.headers.get("Retry-After"),
                 location=response.headers.get("Location"), secrets=self._secrets(),
             )  # fmt: skip
         try:
-            return _Answer(cast("JSON", json.loads(response.content)))
+            return cast("JSON", json.loads(response.content))
         except (ValueError, RecursionError):
             words = shorten(response.text, self._secrets()) or "an empty body"
             return Failure("bad_reply", f"the reply is no JSON: {words}", response.status_code)
@@ -199,11 +215,6 @@ class Sender:
     def _error(self, path: str, failure: Failure, tries: int, spent_s: float) -> EndpointError:
         spent = f" (tries: {tries}, in {spent_s:.1f} s)" if tries > 1 else ""
         return EndpointError(f"{path} at {failure.message}{spent}", kind=failure.kind, status=failure.status)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    value: JSON
 
 
 def _body(payload: object) -> bytes:

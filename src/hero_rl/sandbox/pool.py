@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from hero_rl.errors import SignalError, first_line
-from hero_rl.sandbox.outcomes import Kind, Outcome, SandboxSettings, SandboxStats, default_workers
+from hero_rl.sandbox.outcomes import Kind, Outcome, SandboxSettings, default_workers
 from hero_rl.sandbox.process import REPLY_TIMEOUT_S, StartFailed, WarmProcess, Worker
 
 _log = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class _Item(NamedTuple):
 
 
 class Pool:
-    """Queue, workers and counters of a sandbox in one process. All but ``pids`` and ``stats`` runs on the background loop."""
+    """Queue and workers of a sandbox in one process."""
 
-    def __init__(self, settings: SandboxSettings, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._counts: Counter[str] = Counter()
+    def __init__(self, settings: SandboxSettings, counts: Counter[str]) -> None:
         self.closed = False
+        self._counts = counts
+        self._clock = asyncio.get_running_loop().time
         self._settings = settings
         self._wanted = settings.workers or default_workers()
         self._queue: deque[_Item] = deque()
@@ -85,11 +85,6 @@ class Pool:
         """Return the process ids of the warm process and of the workers alive now."""
         warm_process = self._warm_process
         return [] if warm_process is None else [warm_process.pid, *(worker.pid for worker in list(self._alive))]
-
-    def stats(self) -> SandboxStats:
-        """Return the counts so far."""
-        names = ("checks", "timeout", "crash", "memory", "error", "started", "respawns", "recycled")
-        return SandboxStats(*(self._counts[name] for name in names))
 
     async def close(self) -> None:
         """Kill and reap all; what waits gets the outcome ``crash``."""
@@ -186,7 +181,7 @@ class Pool:
         name, shared = function
         await worker.send(f'{{"load":{json.dumps(name)},"shared":{shared}}}')
         with suppress(TimeoutError):
-            line = await worker.line(self.loop.time() + self._settings.start_timeout_s)
+            line = await worker.line(self._clock() + self._settings.start_timeout_s)
             if line:
                 failure = json.loads(line)
                 worker.loaded = None if failure else function
@@ -202,7 +197,7 @@ class Pool:
         deadline_s = items[0].batch.deadline_s
         calls = ",".join(item.batch.calls[item.place] for item in items)
         await worker.send(f'{{"deadline_s":{deadline_s!r},"checks":[{calls}]}}')
-        done, blame, begun = 0, "crash", self.loop.time()
+        done, blame, begun = 0, "crash", self._clock()
         limit = begun + deadline_s
         while done < len(items):
             try:
@@ -211,14 +206,14 @@ class Pool:
                 if worker.killed:
                     break
                 worker.kill()
-                blame, limit = "timeout", self.loop.time() + REPLY_TIMEOUT_S
+                blame, limit = "timeout", self._clock() + REPLY_TIMEOUT_S
                 continue
-            outcome = _outcome(line, done, self.loop.time() - begun)
+            outcome = _outcome(line, done, self._clock() - begun)
             if outcome is None:
                 break
             self._resolve(items[done], outcome)
             worker.checks += 1
-            done, begun = done + 1, self.loop.time()
+            done, begun = done + 1, self._clock()
             if outcome.kind == "memory":
                 worker.kill()
             if worker.killed:
@@ -231,7 +226,7 @@ class Pool:
         if blame and done < len(items) and not self.closed:
             timed_out = blame == "timeout" or exit_code == -signal.SIGALRM
             detail = f"no answer within {deadline_s:g} s" if timed_out else ended
-            self._resolve(items[done], Outcome("timeout" if timed_out else "crash", None, detail, self.loop.time() - begun))
+            self._resolve(items[done], Outcome("timeout" if timed_out else "crash", None, detail, self._clock() - begun))
             done += 1
         if self.closed:
             self._give_up(items[done:], _CLOSED)

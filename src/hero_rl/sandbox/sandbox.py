@@ -6,14 +6,13 @@ memory, holds the interpreter lock or crashes the interpreter.
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import json
-import weakref
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 
 from hero_rl.errors import InputError
-from hero_rl.loop import in_background, in_the_background, is_background, run_sync
+from hero_rl.loop import OnLoop, in_the_background, run_sync
 from hero_rl.sandbox.outcomes import Outcome, Plain, SandboxSettings, SandboxStats
 from hero_rl.sandbox.pool import Batch, Pool
 from hero_rl.sandbox.worker import MAX_MESSAGE_BYTES
@@ -36,7 +35,8 @@ class Sandbox:
     def __init__(self, settings: SandboxSettings | None = None):
         self.settings = settings or SandboxSettings()
         self._closed = False
-        self._pool: Pool | None = None
+        self._counts: Counter[str] = Counter()
+        self._pool = OnLoop(functools.partial(Pool, self.settings, self._counts))
 
     async def run(
         self,
@@ -68,7 +68,7 @@ class Sandbox:
         calls = [_as_json(one) for one in arguments]
         batch = Batch((function, _as_json(shared)), calls, deadline_s or self.settings.deadline_s)
         self._check_open()
-        return await in_the_background(self._run(batch)) if batch.calls else []
+        return await in_the_background(self._run(batch)) if calls else []
 
     def warm(self) -> None:
         """Start all workers now and wait until they are warmed up.
@@ -82,22 +82,18 @@ class Sandbox:
     @property
     def stats(self) -> SandboxStats:
         """Counts so far; ``str()`` of it is one line."""
-        return self._pool.stats() if self._pool else SandboxStats()
+        names = ("checks", "timeout", "crash", "memory", "error", "started", "respawns", "recycled")
+        return SandboxStats(*(self._counts[name] for name in names))
 
     @property
     def worker_pids(self) -> list[int]:
         """Process ids of the process that workers are forked from, and of the workers alive now."""
-        return self._pool.pids() if self._pool else []
+        return self._pool.value.pids() if self._pool.value else []
 
     def close(self) -> None:
         """Kill and reap all workers; safe to call twice. Checks still waiting get the outcome ``crash``."""
         self._closed = True
-        pool = self._pool
-        if pool is not None and is_background(pool.loop):
-            closed = asyncio.run_coroutine_threadsafe(pool.close(), pool.loop)
-            if not in_background():
-                with suppress(TimeoutError):
-                    closed.result(_CLOSE_TIMEOUT_S)
+        self._pool.close(_CLOSE_TIMEOUT_S)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -106,33 +102,15 @@ class Sandbox:
         self.close()
 
     async def _run(self, batch: Batch) -> list[Outcome]:
-        return await self._open().run(batch)
+        self._check_open()
+        return await self._pool.get().run(batch)
 
     async def _warm(self) -> None:
-        await self._open().warm()
+        await self._pool.get().warm()
 
     def _check_open(self) -> None:
         if self._closed:
             raise InputError("this sandbox is closed: make a new one")
-
-    def _open(self) -> Pool:
-        """Return the pool; a forked process, whose background loop is another, gets a new one."""
-        self._check_open()
-        loop = asyncio.get_running_loop()
-        if self._pool is None or self._pool.loop is not loop:
-            if self._pool is not None:
-                _left_behind.append(self._pool)  # of the parent of a forked process: its workers are not ours to close
-            self._pool = Pool(self.settings, loop)
-            weakref.finalize(self, _close_soon, self._pool).atexit = False
-        return self._pool
-
-
-_left_behind: list[Pool] = []
-
-
-def _close_soon(pool: Pool) -> None:
-    if is_background(pool.loop) and not pool.closed:
-        asyncio.run_coroutine_threadsafe(pool.close(), pool.loop)
 
 
 def _as_json(arguments: Sequence[Plain]) -> str:
