@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from hero_rl.attacks.numbers import far_apart, read_number
 from hero_rl.attacks.text import BARE, Context, Wrong, letters_of, math_spans, squeezed, tidy
@@ -21,19 +22,14 @@ def copies(context: Context, references: tuple[str, ...]) -> Iterator[Wrong]:
     """Yield equations, formulas and numbers of the problem that are surely not the reference, and the problem itself."""
     spans = [span for span in math_spans(context.problem) if len(span) <= MAX_CHARS and "[asy]" not in span]
     equations = [span for span in spans if span.count("=") == 1 and not re.search(r"[<>,]|\\[gln]eq?(?![A-Za-z])|\\text", span)]
-    yield from _most(Wrong("copied equation", one, one) for one in equations if _is_unsolved(one, references))
+    yield from islice((Wrong("copied equation", one, one) for one in equations if _is_unsolved(one, references)), MOST)
     formulas = [span for span in spans if not _RELATION.search(span) and len(squeezed(span)) > 2 and read_number(span) is None]
-    yield from _most(Wrong("copied formula", one, one) for one in formulas if _differs(one, references))
+    yield from islice((Wrong("copied formula", one, one) for one in formulas if _differs(one, references)), MOST)
     numbers = list(dict.fromkeys(_NUMBER.findall(context.problem)))
-    yield from _most(Wrong("copied number", one, one) for one in numbers if _is_other(one, context, references))
+    yield from islice((Wrong("copied number", one, one) for one in numbers if _is_other(one, context, references)), MOST)
     problem = context.problem.strip()
     if 20 < len(problem) <= MAX_PROBLEM_CHARS and r"\boxed" not in problem and not _names(problem, references):
         yield Wrong("copied problem", "the problem", problem, BARE)
-
-
-def _most(found: Iterator[Wrong]) -> Iterator[Wrong]:
-    for one, _ in zip(found, range(MOST), strict=False):
-        yield one
 
 
 def _is_unsolved(equation: str, references: tuple[str, ...]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,22 +58,22 @@ def read_targets(path: Path, *, limit: int | None = None, seed: int = 0) -> list
         InputError: a broken row, a row without a reference column, or no reference at all.
     """
     found: dict[tuple[str, str], Target] = {}
-    last: list[tuple[int, tuple[str, str]]] = []  # a heap: the target with the largest number on top, the first to go
     for record in read_records(path):
         target = _target(path, record)
-        if not target.reference.strip() or target.key in found:
-            continue
-        rank = -draw(seed, *target.key) if limit is not None else 0
-        if limit is not None and len(found) == limit:
-            if rank <= last[0][0]:
-                continue
-            del found[heapq.heapreplace(last, (rank, target.key))[1]]
-        elif limit is not None:
-            heapq.heappush(last, (rank, target.key))
-        found[target.key] = target
+        if target.reference.strip():
+            found.setdefault(target.key, target)
+        if limit is not None and len(found) >= 2 * limit:
+            found = _drawn(found, limit, seed)
+    if limit is not None:
+        found = _drawn(found, limit, seed)
     if not found:
         raise InputError(f"{path}: every reference is empty; an attack needs references to perturb")
     return list(found.values())
+
+
+def _drawn(found: dict[tuple[str, str], Target], limit: int, seed: int) -> dict[tuple[str, str], Target]:
+    chosen = set(sorted(found, key=lambda key: draw(seed, *key))[:limit])
+    return {key: target for key, target in found.items() if key in chosen}
 
 
 def labelled_rollouts(path: Path, targets: list[Target], label: str = "correct") -> Iterator[tuple[Rollout, bool]]:
