@@ -106,6 +106,7 @@ def test_recall_at_fpr_of_a_worked_example():
 def test_one_class_alone_has_no_ranking():
     assert math.isnan(auroc([1, 2], [1, 1]))
     assert math.isnan(recall_at_fpr([1, 2], [0, 0], 0.1))
+    assert math.isnan(pair_accuracy(pair_counts([], [], [])))
     assert math.isnan(pair_accuracy(pair_counts([1, 2], [1, 0], ["a", "b"])))
 
 

@@ -40,8 +40,8 @@ def index_groups(groups_B: ArrayLike | Groups) -> Groups:
         raise InputError(f"groups must be one label per response, got an array of shape {labels_B.shape}; flatten it first")
     if labels_B.size == 0:
         return Groups(np.zeros(0, dtype=np.intp), 0)
-    if np.issubdtype(labels_B.dtype, np.integer):
-        return _index_integers(labels_B)
+    if np.issubdtype(labels_B.dtype, np.integer) and int(labels_B.max()) - int(labels_B.min()) <= 4 * labels_B.size:
+        return _index_dense(labels_B)
     try:
         _, index_B = np.unique(labels_B, return_inverse=True)
     except TypeError as error:
@@ -64,12 +64,9 @@ def number_groups(groups_B: ArrayLike | Groups) -> Groups:
     return Groups(index_B, len(numbers))
 
 
-def _index_integers(labels_B: NDArray[np.integer]) -> Groups:
-    """Return what ``index_groups`` does, by a lookup table instead of a sort where the labels are dense enough."""
+def _index_dense(labels_B: NDArray[np.integer]) -> Groups:
+    """Return what ``index_groups`` does, by a lookup table instead of a sort."""
     low, high = int(labels_B.min()), int(labels_B.max())
-    if high - low > 4 * labels_B.size:
-        _, index_B = np.unique(labels_B, return_inverse=True)
-        return Groups(index_B.astype(np.intp, copy=False), int(index_B.max()) + 1)
     # widened first where the type is narrow: in int8, 127 - (-128) is -1
     wide_B = labels_B if labels_B.dtype.itemsize == 8 else labels_B.astype(np.int64)
     offset_B = (wide_B - low).astype(np.intp, copy=False)
@@ -127,11 +124,11 @@ def group_moments(values_B: FloatArray, groups: Groups, *, ddof: int = 0) -> Gro
 def group_wins(labels_B: FloatArray, scores_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
     """Return how many pairs of a 1 and a 0 in each group the 1 wins by its score (a tie: half), and all pairs; (P,) each."""
     order = np.lexsort((scores_B, groups.index_B))
-    index, ordered = groups.index_B[order], scores_B[order]
-    new_group = np.r_[True, index[1:] != index[:-1]]
-    starts = np.flatnonzero(new_group | np.r_[True, ordered[1:] != ordered[:-1]])
+    index = groups.index_B[order]
+    new_group = np.diff(index, prepend=-1) != 0
+    starts = np.flatnonzero(new_group | (np.diff(scores_B[order], prepend=np.nan) != 0.0))
     place = np.arange(index.size) - np.flatnonzero(new_group)[np.cumsum(new_group) - 1]
-    length = np.diff(np.r_[starts, index.size])
+    length = np.diff(starts, append=index.size)
     rank = np.repeat(place[starts] + (length + 1) / 2.0, length)  # tied scores share the middle of their ranks
     ones_P = group_sum(labels_B, groups)
     wins_P = np.bincount(index, rank * labels_B[order], groups.size) - ones_P * (ones_P + 1.0) / 2.0
