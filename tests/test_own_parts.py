@@ -110,6 +110,15 @@ def rollout(response: str, **extra: float) -> Rollout:
     return Rollout(prompt_id="p", problem="1+1", reference="2", response=response, extra=extra)
 
 
+def test_the_deadline_of_a_verifier_function_begins_when_its_module_is_imported(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "heavy_part.py").write_text("import time\ntime.sleep(2.5)\ndef accepts(rollout):\n    return True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import heavy_part
+
+    with as_verifier(heavy_part.accepts, workers=1, deadline_s=2) as verifier:
+        assert [verdict.label for verdict in verifier.verify([rollout("right")] * 2)] == ["correct"] * 2
+
+
 def test_score_takes_three_functions_of_the_current_directory(folder: Path) -> None:
     done = score(folder, "my_rule", "my_verifier", "my_model", "--set", "rule.bonus=0.5", "--set", "reward_model.unit=2")
     assert done.returncode == 0, done.stderr

@@ -51,8 +51,9 @@ class Sandbox:
 
         Args:
             function: what to call, as ``"package.module:function"``; imported in the worker before the clock starts.
-            arguments: the last positional arguments of each call: what JSON can say (a tuple arrives as a list).
-            shared: the first positional arguments of all calls, sent to each worker once.
+            arguments: the positional arguments of each call: what JSON can say (a tuple arrives as a list).
+            shared: where given, ``function`` is called with these once in each worker, before the clock starts, and the calls
+                are of what it returns.
             deadline_s: seconds of wall time for each call, from its dispatch; None: the sandbox's setting.
 
         Raises:

@@ -84,16 +84,15 @@ def _serve(connection: int, stderr: int, warm_process: int) -> NoReturn:
         os.dup2(stderr, output)
     os.close(stderr)
     parent = socket.socket(fileno=connection)
-    function, shared = None, []
+    function = None
     try:
         for line in parent.makefile("rb"):
             message = json.loads(line)
             if "load" in message:
-                function, failure = _load(message["load"])
-                shared = message["shared"]
+                function, failure = _load(message["load"], message["shared"])
                 parent.sendall(_encode(failure))
             elif function is not None:
-                _run_checks(message, function, shared, parent)
+                _run_checks(message, function, parent)
     except BaseException:  # noqa: BLE001 - the process ends here, whatever happens
         traceback.print_exc()
         os._exit(1)
@@ -142,19 +141,20 @@ def _warm_up(names: Sequence[str]) -> str:
     return ""
 
 
-def _load(name: str) -> tuple[Any, str]:
-    """Import a function; return it and "", or None and why that failed."""
+def _load(name: str, shared: list[Any]) -> tuple[Any, str]:
+    """Import a function, or have it make one from ``shared``; return it and "", or None and why that failed."""
     module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute), ""
+        found = getattr(importlib.import_module(module), attribute)
+        return (found(*shared) if shared else found), ""
     except Exception as error:  # noqa: BLE001 - becomes a typed outcome in the parent
         return None, f"{name}: {_describe(error)}"
 
 
-def _run_checks(message: dict[str, Any], function: Callable[..., Any], shared: list[Any], parent: socket.socket) -> None:
+def _run_checks(message: dict[str, Any], function: Callable[..., Any], parent: socket.socket) -> None:
     for index, arguments in enumerate(message["checks"]):
         signal.setitimer(signal.ITIMER_REAL, message["deadline_s"] + SELF_DESTRUCT_GRACE_S)
-        line, out_of_memory = _run_check(index, function, [*shared, *arguments])
+        line, out_of_memory = _run_check(index, function, arguments)
         signal.setitimer(signal.ITIMER_REAL, 0)
         parent.sendall(line)
         if out_of_memory:

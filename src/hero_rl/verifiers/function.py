@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import inspect
 import logging
 import pickle
@@ -27,7 +26,7 @@ _log = logging.getLogger(__name__)
 DEADLINE_S = 10.0
 MEMORY_BYTES = 4 << 30
 """Of one worker: more than the maths verifier needs, for the function may import what it likes."""
-_CALL = "hero_rl.verifiers.function:call"
+_CHECK = "hero_rl.verifiers.function:make_check"
 _WARM_UP = "hero_rl.verifiers.function:warm_up"
 
 
@@ -86,7 +85,7 @@ class FunctionVerifier(SandboxedVerifier):
             return []
         groups = [list(rollouts)] if self._by_batch else [[rollout] for rollout in rollouts]
         calls = [(_bytes(pickle.dumps(group)),) for group in groups]
-        outcomes = await self._sandbox.run(_CALL, calls, shared=(self._payload, self._by_batch))
+        outcomes = await self._sandbox.run(_CHECK, calls, shared=(self._payload, self._by_batch))
         broken = next((one for one in outcomes if one.kind != "value"), None)
         if broken is not None and not self._warned:
             self._warned = True
@@ -122,27 +121,26 @@ def _encoded(function: Callable[..., Any], settings: dict[str, Any]) -> str:
     return f"name:{module}:{name}:" + _bytes(pickle.dumps(settings))
 
 
-@functools.lru_cache(maxsize=8)
-def _decoded(payload: str) -> Callable[..., Any]:
+def make_check(payload: str, by_batch: bool) -> Callable[[str], list[list[Any]]]:
+    """Return the check of some rollouts: their verdicts as plain data. Runs in a worker, where the function is imported now."""
     kind, _, rest = payload.partition(":")
     if kind == "value":
         function, settings = pickle.loads(base64.b64decode(rest))
-        return functools.partial(function, **settings)
-    module, name, settings = rest.split(":")
-    return functools.partial(import_object(f"{module}:{name}"), **pickle.loads(base64.b64decode(settings)))
+    else:
+        module, name, encoded = rest.split(":")
+        function, settings = import_object(f"{module}:{name}"), pickle.loads(base64.b64decode(encoded))
 
+    def check(data: str) -> list[list[Any]]:
+        rollouts: list[Rollout] = pickle.loads(base64.b64decode(data))
+        result = function(rollouts if by_batch else rollouts[0], **settings)
+        if inspect.isawaitable(result):
+            result = asyncio.run(_awaited(result))
+        found = list(result) if by_batch else [result]
+        if len(found) != len(rollouts):
+            raise ValueError(f"{len(found)} verdicts for {len(rollouts)} rollouts; return one per rollout")
+        return [list(_as_verdict(each)) for each in found]
 
-def call(payload: str, by_batch: bool, data: str) -> list[list[Any]]:
-    """Return the verdicts of some rollouts as plain data; runs in a worker."""
-    function = _decoded(payload)
-    rollouts: list[Rollout] = pickle.loads(base64.b64decode(data))
-    result = function(rollouts if by_batch else rollouts[0])
-    if inspect.isawaitable(result):
-        result = asyncio.run(_awaited(result))
-    found = list(result) if by_batch else [result]
-    if len(found) != len(rollouts):
-        raise ValueError(f"{len(found)} verdicts for {len(rollouts)} rollouts; return one per rollout")
-    return [list(_as_verdict(each)) for each in found]
+    return check
 
 
 def warm_up() -> None:
