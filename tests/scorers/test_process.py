@@ -502,7 +502,7 @@ def refused_checkpoints(folder: Path) -> dict[str, tuple[torch.nn.Module, dict[s
         "a bare body": (
             AutoModel.from_config(labels_model().config),
             {"tokenizer": plain, "style": "trl"},
-            "32 outputs a token",
+            "32 outputs per token",
         ),
         "capped logits": (capped, {"tokenizer": plain, "style": "math-shepherd"}, "changes its logits"),
         "hardly capped logits": (hardly, {"tokenizer": plain, "style": "math-shepherd"}, "changes its logits"),

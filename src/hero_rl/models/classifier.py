@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Work:
-    """What a call of ``run`` computed."""
+    """Tokens and forward passes of a call of ``run``."""
 
     real_tokens: int = 0
     computed_tokens: int = 0
@@ -71,7 +71,7 @@ class _HeldLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the prefixes and of the new tokens."""
+        """Return keys and values of the prefixes and of the new tokens."""
         keys, values = cast("torch.Tensor", self.keys), cast("torch.Tensor", self.values)
         return (
             torch.cat([keys.index_select(0, self.which), key_states], dim=-2),

@@ -1,7 +1,7 @@
-"""What a loaded model is, as a short text: equal texts mean equal scores.
+"""Fingerprints of models and tokenizers: equal texts mean equal scores.
 
-The fingerprint covers every weight as it lies in memory, not the files that it came from: it is the same for a copy of the
-folder, for other shards or another file format, and it changes with a single weight. Its price is one pass over the weights
+``weights_fingerprint`` covers every weight as it lies in memory, not the files that it came from: it is the same for a copy of
+the folder, for other shards or another file format, and it changes with a single weight. Its price is one pass over the weights
 (integer sums on the device where they are), not a cryptographic hash of gigabytes; it guards against mistakes, not against
 someone who builds a collision.
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Continuation(NamedTuple):
-    """What follows a prompt."""
+    """The text that follows a prompt."""
 
     text: str
     tokens: int

@@ -130,7 +130,7 @@ class LocalScorer(Scorer):
 
     @property
     def last_work(self) -> Work:
-        """What the last call computed."""
+        """Tokens and forward passes of the last call."""
         return self._classifier.last_work
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:

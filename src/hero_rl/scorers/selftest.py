@@ -44,7 +44,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Served(NamedTuple):
-    """What a server says that it serves."""
+    """The model that a server says it serves."""
 
     model: str | None
     """The name to ask for."""

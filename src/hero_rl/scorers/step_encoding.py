@@ -22,12 +22,12 @@ Text: TypeAlias = Literal["chat", "joined", "pieces"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFormat:
-    """What a process reward model was trained to read, and where."""
+    """The text that a process reward model was trained to read, and where its steps end."""
 
     separator: str
     """Put after every step. The model is read at its (last) token."""
     head: Head
-    """``"labels"``: two outputs a token; ``"value"``: one; ``"tokens"``: two words of a language model's vocabulary."""
+    """``"labels"``: two outputs per token; ``"value"``: one; ``"tokens"``: two words of a language model's vocabulary."""
     text: Text
     """``"chat"``: through the tokenizer's chat template, and ``"joined"``: as one text; there the separator has to be a single
     token. ``"pieces"``: problem, steps and separators are tokenised one by one and put together."""
@@ -51,11 +51,7 @@ class StepFormat:
     """Tokens only: the word that means that it is wrong."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            InputError: an unknown kind of text or head, no separator, or a label that there is not.
-        """
+        """Raise InputError for an unknown kind of text or head, no separator, or a label that there is not."""
         if self.text not in ("chat", "joined", "pieces") or self.head not in ("labels", "value", "tokens"):
             raise InputError(
                 f"StepFormat: text={self.text!r}, head={self.head!r}; choose text 'chat', 'joined' or 'pieces' and head "
@@ -90,7 +86,7 @@ STEP_FORMATS: Mapping[str, StepFormat] = {
 
 
 class StepEncoder:
-    """Rollouts as token ids with the places where steps end.
+    """Turns rollouts into token ids and the places where steps end.
 
     A response is untrusted text: special tokens that it spells out (a policy could write ``<extra_0>`` to have more steps, or
     end its turn and go on as the user) are taken apart with a space before they reach the tokenizer, and so is the separator.
@@ -122,7 +118,7 @@ class StepEncoder:
         self._try_out()
 
     def encode(self, rollout: Rollout) -> tuple[list[int], list[int]]:
-        """Token ids, and the place of each step's end in them, increasing; both empty for a response without text.
+        """Return token ids, and the place of each step's end in them, increasing; both empty for a response without text.
 
         Steps given in ``rollout.steps`` are taken as they are; split ones lose the white space around them.
 
@@ -178,7 +174,7 @@ class StepEncoder:
         return step if not prefix or is_numbered(step) else prefix.format(number=number) + step
 
     def _tame(self, text: str) -> str:
-        """The text without special tokens and without halves of surrogate pairs, which no tokenizer takes."""
+        """Return the text without special tokens and without halves of surrogate pairs, which no tokenizer takes."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         if self._specials is None:
             return text

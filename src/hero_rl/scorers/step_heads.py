@@ -2,8 +2,8 @@
 
 Whatever the head, that number is the log-odds that the step is right:
 
-    labels    two outputs a token (softmax):                positive minus negative logit
-    value     one output a token (sigmoid):                 that output
+    labels    two outputs per token (softmax):              positive minus negative logit
+    value     one output per token (sigmoid):               that output
     tokens    the vocabulary of a language model (softmax   logit of the good token minus that of the bad one
               over two of its tokens):
 
@@ -17,7 +17,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -83,7 +83,7 @@ def log_odds(
             two, bias = list(model.tokens), weights.get("bias")
             picked = torch.nn.functional.linear(hidden, weights["weight"][two], None if bias is None else bias[two]).float()
     if picked.shape[-1] != model.outputs:
-        raise IndexError(f"{picked.shape[-1]} outputs a token, and not {model.outputs}")
+        raise IndexError(f"{picked.shape[-1]} outputs per token, and not {model.outputs}")
     if model.outputs == 1:
         return picked[..., 0]
     return picked[..., model.positive] - picked[..., 1 - model.positive]
@@ -147,7 +147,7 @@ def wrap_step_model(name: str, model: torch.nn.Module, head: Head, positive: int
     if is_language_model or outputs != _OUTPUTS[head]:
         seen = "a language model without a step head" if is_language_model else f"{outputs} outputs (num_labels)"
         raise InputError(
-            f"{name}: {type(model).__name__} has {seen}; a process reward model of this style has {_OUTPUTS[head]} a token"
+            f"{name}: {type(model).__name__} has {seen}; a process reward model of this style has {_OUTPUTS[head]} per token"
         )
     return StepModel(model, None, None, positive, _options(model), model, _OUTPUTS[head])
 
@@ -197,8 +197,8 @@ def check_reads(name: str, model: StepModel, vocabulary: int) -> None:
 
 
 def has_value_head(source: str, revision: str | None) -> bool:
-    """Whether the checkpoint has a ``v_head``."""
-    return bool(_weight_names(source, _HEAD_KEYS["value"], revision))
+    """Return whether the checkpoint has a ``v_head``."""
+    return bool(_head_weights(source, _HEAD_KEYS["value"], revision))
 
 
 def _body(name: str, model: torch.nn.Module) -> torch.nn.Module:
@@ -213,8 +213,8 @@ def _options(body: torch.nn.Module) -> dict[str, bool]:
     return {"use_cache": False} if "use_cache" in inspect.signature(body.forward).parameters else {}
 
 
-def _weight_names(source: str, prefix: str, revision: str | None) -> dict[str, Path]:
-    """Names of the checkpoint's tensors that begin with ``prefix``, each with the file that holds it."""
+def _head_weights(source: str, prefix: str, revision: str | None) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint whose names begin with ``prefix``, in float32, by the rest of their names."""
     from transformers.utils.hub import cached_file
 
     def find(file: str) -> Path | None:
@@ -224,45 +224,38 @@ def _weight_names(source: str, prefix: str, revision: str | None) -> dict[str, P
         )  # fmt: skip
         return None if found is None else Path(found)
 
-    for file in _WEIGHT_FILES:
-        path = find(file)
-        if path is None:
-            continue
-        if path.suffix == ".json":
-            shards: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-            return {key: find(shard) or path.parent / shard for key, shard in shards.items() if key.startswith(prefix)}
-        return {key: path for key in _tensors_of(path) if key.startswith(prefix)}
-    return {}
+    path = next((found for file in _WEIGHT_FILES if (found := find(file))), None)
+    if path is None:
+        return {}
+    if path.suffix != ".json":
+        return _tensors_of(path, prefix)
+    shards: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    weights: dict[str, torch.Tensor] = {}
+    for shard in sorted({shard for key, shard in shards.items() if key.startswith(prefix)}):
+        weights |= _tensors_of(find(shard) or path.parent / shard, prefix)
+    return weights
 
 
-def _tensors_of(path: Path, keys: Sequence[str] | None = None) -> dict[str, torch.Tensor | None]:
-    """The named tensors of a file; without names, all its names, and no values."""
+def _tensors_of(path: Path, prefix: str) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         from safetensors import safe_open
 
         with safe_open(os.fspath(path), framework="pt") as file:
-            return dict.fromkeys(file.keys()) if keys is None else {key: file.get_tensor(key) for key in keys}
+            return {key.removeprefix(prefix): file.get_tensor(key).float() for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
     import torch
 
     loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return dict.fromkeys(loaded) if keys is None else {key: loaded[key] for key in keys}
-
-
-def _head_weights(source: str, prefix: str, revision: str | None) -> dict[str, torch.Tensor]:
-    names = _weight_names(source, prefix, revision)
-    weights: dict[str, torch.Tensor] = {}
-    for path in sorted(set(names.values())):
-        for key, tensor in _tensors_of(path, [key for key, place in names.items() if place == path]).items():
-            if tensor is not None:
-                weights[key.removeprefix(prefix)] = tensor.float().clone()
-    return weights
+    return {key.removeprefix(prefix): value.float() for key, value in loaded.items() if key.startswith(prefix)}
 
 
 def _built_head(name: str, weights: Mapping[str, torch.Tensor], head: Head) -> torch.nn.Module:
     """The linear layers of a head, with ReLU between them, in float32."""
     import torch
 
-    stems = sorted((key.removesuffix("weight") for key in weights if key.endswith("weight")), key=_numbers)
+    stems = sorted(
+        (key.removesuffix("weight") for key in weights if key.endswith("weight")),
+        key=lambda stem: [int(n) for n in re.findall(r"\d+", stem)],
+    )
     layers: list[torch.nn.Module] = []
     known = set()
     for stem in stems:
@@ -276,10 +269,6 @@ def _built_head(name: str, weights: Mapping[str, torch.Tensor], head: Head) -> t
     if unknown or outputs != _OUTPUTS[head]:
         raise InputError(
             f"{name}: the checkpoint's head has {outputs} outputs{' and ' + ', '.join(unknown) if unknown else ''}; this style "
-            f"has {_OUTPUTS[head]} a token"
+            f"has {_OUTPUTS[head]} per token"
         )
     return torch.nn.Sequential(*layers).eval()
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", text)]

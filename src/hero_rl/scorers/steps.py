@@ -25,7 +25,7 @@ _INLINE = re.compile(r"(?<=[ \t])" + _STEP_WORD, re.IGNORECASE)
 
 
 def split_steps(text: str, *, every_line: bool = False) -> tuple[str, ...]:
-    r"""The steps of a response, in order: ``"".join(steps) == text``, so that no character is lost.
+    r"""Return the steps of a response, in order: ``"".join(steps) == text``, so that no character is lost.
 
     The first of these rules that gives two steps or more is taken:
 
@@ -60,14 +60,14 @@ def split_steps(text: str, *, every_line: bool = False) -> tuple[str, ...]:
 
 
 def step_ends(rollout: Rollout, *, every_line: bool = False) -> IntArray:
-    """Shape (steps,): where each step ends in the response, in characters: of ``Rollout.steps`` where given, else as split.
+    """Return where each step ends in the response, in characters: of ``Rollout.steps`` where given, else as split.
 
     Args:
         rollout: the response.
         every_line: as in ``split_steps``.
 
     Returns:
-        The places, not decreasing; none where the steps given are not the response's text in order.
+        Shape (steps,), not decreasing; none where the steps given are not the response's text in order.
 
     >>> step_ends(Rollout(prompt_id="", problem="", reference="", response="1;2", steps=("1;", "2"))).tolist()
     [2, 3]
@@ -85,7 +85,7 @@ def step_ends(rollout: Rollout, *, every_line: bool = False) -> IntArray:
 
 
 def aggregate_steps(log_odds: FloatArray, aggregate: Aggregate, *, logit: bool = False) -> float:
-    """One number for a response from the log-odds that each of its steps is right.
+    """Return one number for a response from the log-odds that each of its steps is right.
 
     With p = 1 / (1 + exp(-log_odds)):
 
@@ -119,22 +119,18 @@ def aggregate_steps(log_odds: FloatArray, aggregate: Aggregate, *, logit: bool =
 
 
 def probability(log_odds: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-log_odds)), without overflow; same shape."""
+    """Return 1 / (1 + exp(-log_odds)), without overflow; same shape."""
     return np.exp(-np.logaddexp(0.0, -log_odds))
 
 
 def check_aggregate(aggregate: str) -> None:
-    """Nothing for a known way to aggregate.
-
-    Raises:
-        InputError: an unknown one.
-    """
+    """Raise InputError for an unknown way to aggregate."""
     if aggregate not in AGGREGATES:
         raise InputError(f"aggregate={aggregate!r} is unknown; choose one of {', '.join(AGGREGATES)}")
 
 
 def is_numbered(step: str) -> bool:
-    """Whether a step begins with "Step 3:" or the like."""
+    """Return whether a step begins with "Step 3:" or the like."""
     return _HEADING.match(step) is not None
 
 
@@ -166,7 +162,7 @@ def _inline_starts(text: str) -> list[int]:
 
 
 def _blocks(text: str) -> list[tuple[int, int]]:
-    """Sorted spans, disjoint, that no step may end in: one pass over the openings and closings, so linear in the text."""
+    """Return sorted spans, disjoint, that no step may end in; one pass over openings and closings, linear in the text."""
     fences = list(_FENCE.finditer(text))
     spans = [(opening.start(), closing.end()) for opening, closing in zip(fences[::2], fences[1::2], strict=False)]
     fenced = list(spans)
@@ -195,6 +191,6 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _inside(place: int, spans: list[tuple[int, int]]) -> bool:
-    """Whether ``place`` is within a span and not at its edge."""
+    """Return whether ``place`` is within a span and not at its edge."""
     before = bisect.bisect_left(spans, (place, -1)) - 1
     return before >= 0 and spans[before][0] < place < spans[before][1]

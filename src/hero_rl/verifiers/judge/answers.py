@@ -1,4 +1,4 @@
-"""What of a response a judge gets to see: its final answer, or its end."""
+"""The part of a response that a judge sees: its final answer, or its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SLACK = 4
 
 
 class Fields(NamedTuple):
-    """What is put into the prompt."""
+    """The texts that are put into the prompt."""
 
     problem: str
     reference: str
@@ -28,7 +28,7 @@ class Fields(NamedTuple):
 def read_fields(
     problem: object, reference: object, response: object, *, send: Send, max_chars: int, special_tokens: tuple[str, ...]
 ) -> Fields:
-    r"""The cleaned fields of one rollout. Anything may be missing or of another type than text; nothing raises.
+    r"""Return the cleaned fields of one rollout. Anything may be missing or of another type than text; nothing raises.
 
     The answer is the final one where it can be found (``\boxed{...}``, ``<answer>``, "the answer is ...", or a response that is
     short). An answer is never cut: what is cut off could be what makes it wrong. Where none is found, or with

@@ -1,4 +1,4 @@
-"""What a judge runs on: something that continues prompts. ``RemoteJudge`` and ``LocalJudge`` are the two that come along."""
+"""``JudgeBackend``: the language model behind a judge. ``RemoteJudge`` and ``LocalJudge`` are two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hero_rl.verifiers.judge.formats import Template
 
 
 class Reply(NamedTuple):
-    """What the model wrote."""
+    """The text that the model wrote."""
 
     text: str
     cut_off: bool = False
@@ -29,7 +29,7 @@ Outcome: TypeAlias = Reply | NoReply
 
 
 class JudgeBackend(Protocol):
-    """A language model that is asked one prompt a row. It never raises for a row: it gives a ``NoReply``."""
+    """A language model that is asked one prompt per row. It never raises for a row: it gives a ``NoReply``."""
 
     name: str
 

@@ -1,4 +1,4 @@
-r"""Making text from outside harmless before a judge reads it.
+r"""Makes text from outside harmless before a judge reads it.
 
 A judge is a language model: whatever stands in an answer, it reads as part of its prompt. Three things are done here.
 Characters that people cannot see are taken out. Everything that has a meaning in a prompt (field tags, headings, chat-template
@@ -54,12 +54,12 @@ _TAG_NAMES = (
 
 
 def _words(text: str) -> str:
-    """A pattern for the words of ``text`` with almost anything between them."""
+    """Return a pattern for the words of ``text`` with almost anything between them."""
     return _W.join(text.split())
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    r"""A pattern in which ``\<`` and ``\>`` are where a word begins and ends.
+    r"""Return a pattern in which ``\<`` and ``\>`` are where a word begins and ends.
 
     Not ``\b``: a model reads "42system", "_system" and "答案system" as two words.
     """
@@ -133,7 +133,7 @@ _PLEAS = tuple(
 
 
 def clean(text: str, *, strictness: Strictness = "answer", extra_markers: Sequence[str] = (), one_line: bool = False) -> str:
-    r"""The text without what cannot be seen and without what would speak to the judge; the rest is unchanged.
+    r"""Return the text without what cannot be seen and without what would speak to the judge; the rest is unchanged.
 
     It goes on until no marker is left; of a text that keeps forming new ones, it returns ``[removed]`` alone. Cleaning twice
     gives the same as cleaning once. Takes time proportional to the text's length; only the first and last 50,000 characters of
@@ -174,7 +174,7 @@ def _cut(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """Without control, format, private, unassigned and blank characters and lone surrogates; unicode spaces are plain ones."""
+    """Return the text without characters that show nothing and lone surrogates; Unicode spaces become plain ones."""
     kept: list[str] = []
     combining = 0
     for char in text:
@@ -207,7 +207,7 @@ class _Folded(NamedTuple):
 
 
 def _folded(text: str) -> _Folded:
-    """Full-width, styled, accented and look-alike letters as plain ones; without accents and the stars of Markdown."""
+    """Return full-width, styled, accented and look-alike letters as plain ones; without accents and the stars of Markdown."""
     if text.isascii() and "*" not in text:
         return _Folded(text, range(len(text)))
     pieces = [(_plain(char), place) for place, char in enumerate(text)]
@@ -237,7 +237,7 @@ def _take_out(text: str, patterns: Iterable[re.Pattern[str]], *, put: str = f" {
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans in order, those that overlap as one."""
+    """Return the spans in order, those that overlap as one."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if joined and start < joined[-1][1]:

@@ -58,7 +58,7 @@ class Prompt:
     text: str
 
     def fill(self, *, problem: str, reference: str, answer: str) -> str:
-        """The prompt for one answer. Places are filled at once: ``{reference}`` inside an answer stays as it is."""
+        """Return the prompt for one answer. Places are filled at once: ``{reference}`` inside an answer stays as it is."""
         fields = {"problem": problem or NO_PROBLEM, "reference": reference, "answer": answer}
         return _PLACEHOLDER.sub(lambda match: fields[match.group(1)], self.text)
 
@@ -69,18 +69,14 @@ class Prompt:
 
 
 def find_format(name: str) -> JudgeFormat:
-    """The format of that name.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the format of that name; raise InputError where there is none."""
     if name not in FORMATS:
         raise InputError(f"format={name!r} is unknown; use one of {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def load_prompt(format_name: str, path: str | os.PathLike[str] | None = None) -> Prompt:
-    """The prompt in a file, or the one that comes with the format.
+    """Return the prompt in a file, or the one that comes with the format.
 
     Raises:
         InputError: the file cannot be read, is no prompt, or lacks a place for the reference or the answer.

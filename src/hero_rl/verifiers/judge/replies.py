@@ -1,6 +1,6 @@
-"""What a judge's reply says: yes, no, invalid, or nothing that can be read.
+"""Reads a judge's reply: yes, no, invalid, or nothing that can be read.
 
-One function a format. Each reads the text after the last ``</think>``; of several verdicts the last one counts.
+One function per format. Each reads the text after the last ``</think>``; of several verdicts the last one counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LETTER_WORDS: dict[str, Decision] = {"CORRECT": "yes", "INCORRECT": "no", "INVA
 
 
 def read_final_decision(reply: str) -> Decision | None:
-    """Of general-verifier and the generic judge: the last ``Final Decision: Yes`` or ``No``; or nothing but that word.
+    """Read general-verifier and the generic judge: the last ``Final Decision: Yes`` or ``No``; or nothing but that word.
 
     >>> read_final_decision("The two are equal. **Final Decision:** Yes")
     'yes'
@@ -40,7 +40,7 @@ def read_final_decision(reply: str) -> Decision | None:
 
 
 def read_letter(reply: str) -> Decision | None:
-    r"""Of CompassVerifier: the last ``\boxed{A}``, ``B`` or ``C``; or ``Final Judgment: A``; or nothing but the letter.
+    r"""Read CompassVerifier: the last ``\boxed{A}``, ``B`` or ``C``; or ``Final Judgment: A``; or nothing but the letter.
 
     >>> read_letter("B"), read_letter(r"Final Judgment: \boxed{C} - REFUSAL"), read_letter("A bat costs 5 cents")
     ('no', 'invalid', None)
@@ -54,7 +54,7 @@ def read_letter(reply: str) -> Decision | None:
 
 
 def read_correct(reply: str) -> Decision | None:
-    """Of xVerify: nothing but ``Correct`` or ``Incorrect``, in brackets or not; or the last one after ``Judgement:``.
+    """Read xVerify: nothing but ``Correct`` or ``Incorrect``, in brackets or not; or the last one after ``Judgement:``.
 
     Words inside a sentence do not count: "Incorrect" contains "correct", and "not correct" says the opposite.
 
@@ -66,7 +66,7 @@ def read_correct(reply: str) -> Decision | None:
 
 
 def read_true(reply: str) -> Decision | None:
-    """Of TinyV: the last ``True`` or ``False`` after ``Answer:``, where its thinking variants put it; or the first word.
+    """Read TinyV: the last ``True`` or ``False`` after ``Answer:``, where its thinking variants put it; or the first word.
 
     >>> read_true("True"), read_true("It is not true")
     ('yes', None)
