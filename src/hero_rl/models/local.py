@@ -160,7 +160,7 @@ def open_model(
         InputError: no such model, none that can be used, or no tokenizer.
     """
     source = os.path.expanduser(model) if isinstance(model, str | os.PathLike) else None
-    config = model.config if not isinstance(model, str | os.PathLike) else load_config(name, str(source), **hub)
+    config = load_config(name, source, **hub) if source is not None else model.config  # pyright: ignore
     if check is not None:
         check(name, config)
     dtype_of(dtype)  # an unknown one is refused before anything large is loaded
@@ -168,7 +168,8 @@ def open_model(
     if source is not None:
         loaded = load_whole(name, source, auto, of_what=of_what, dtype=dtype, config=config, **hub)
         where = default_device(device)
-        loaded.to(where, dtype=_fast_dtype(name, loaded.dtype, where, asked=dtype) if fast else None)  # pyright: ignore
+        settled = {"dtype": _fast_dtype(name, loaded.dtype, where, asked=dtype)} if fast else {}
+        loaded.to(device=where, **settled)  # pyright: ignore
         return LocalModel(name, loaded, words, from_source=True)
     if device is not None:
         model.to(device)  # pyright: ignore
