@@ -74,12 +74,8 @@ def is_interval(text: str, context: Context) -> bool:
     if match is None or len(split_top(match[2])) != 2 or not in_order(match[2]):
         return False
     mixed = (match[1] == "[") != (match[3] == "]")
-    return (
-        mixed
-        or "\\infty" in text
-        or (match[1] == "[" and context.mentions("interval"))
-        or context.mentions("interval notation")
-    )
+    named = context.mentions("interval" if match[1] == "[" else "interval notation")
+    return mixed or "\\infty" in text or named
 
 
 def _interval_changes(text: str) -> Iterator[Wrong]:
@@ -89,14 +85,13 @@ def _interval_changes(text: str) -> Iterator[Wrong]:
     if len(pieces) > 1:
         yield Wrong("elements", "one dropped", r" \cup ".join(pieces[:-1]))
         yield Wrong("elements", "one dropped", r" \cup ".join(pieces[1:]))
-    read = [re.fullmatch(r"([(\[])([^,]+),([^,]+)([)\]])", piece) for piece in pieces]
-    if any(match is None for match in read):
+    read = [match for piece in pieces if (match := re.fullmatch(r"([(\[])([^,]+),([^,]+)([)\]])", piece))]
+    if len(read) < len(pieces):
         return
     for place, match in enumerate(read[:2]):
-        assert match is not None
         left, low, high, right = match[1], match[2].strip(), match[3].strip(), match[4]
         rest = lambda piece, place=place: r" \cup ".join([*pieces[:place], piece, *pieces[place + 1 :]])  # noqa: E731
-        touched = [squeezed(end) for number, other in enumerate(read) if number != place and other for end in other.group(2, 3)]
+        touched = [squeezed(end) for number, other in enumerate(read) if number != place for end in other.group(2, 3)]
         if "infty" not in low and squeezed(low) not in touched:
             yield Wrong("brackets", "the first changed", rest(f"{_TURN[left]}{low}, {high}{right}"))
         if "infty" not in high and squeezed(high) not in touched:
@@ -104,7 +99,7 @@ def _interval_changes(text: str) -> Iterator[Wrong]:
         end = read_number(high)
         if end is not None and len(pieces) == 1:
             yield Wrong("elements", "an end moved", f"{left}{low}, {end.written(end.value + 1)}{right}")
-    if len(pieces) == 1 and read[0] is not None and squeezed(read[0][2]) != squeezed(read[0][3]):
+    if len(pieces) == 1 and squeezed(read[0][2]) != squeezed(read[0][3]):
         yield Wrong("order", "reversed", f"{read[0][1]}{read[0][3].strip()}, {read[0][2].strip()}{read[0][4]}")
 
 
@@ -125,21 +120,15 @@ def _item_changes(items: Items, context: Context, pick: int) -> Iterator[Wrong]:
 
 def _changed_elements(items: Items, context: Context, place: int) -> Iterator[Wrong]:
     parts = items.parts
-    numbers = [read_number(part) for part in parts]
-    if all(number is not None for number in numbers):
-        values = {number.value for number in numbers if number is not None}
-        chosen = numbers[place]
-        assert chosen is not None
-        new = max(values) + 1
+    numbers = [number for part in parts if (number := read_number(part)) is not None]
+    if len(numbers) == len(parts):
+        values, chosen = {number.value for number in numbers}, numbers[place]
         if items.opening != "(":
-            yield Wrong("elements", "one added", items.written((*parts, chosen.written(new))))
+            yield Wrong("elements", "one added", items.written((*parts, chosen.written(max(values) + 1))))
         for name, value in (("one more", chosen.value + 1), ("doubled", 2 * chosen.value), ("sign", -chosen.value)):
-            if value not in values and all(n is None or far_apart(n, value, context) for n in numbers):
-                yield Wrong(
-                    "elements",
-                    f"one changed: {name}",
-                    items.written((*parts[:place], chosen.written(value), *parts[place + 1 :])),
-                )
+            if value not in values and all(far_apart(number, value, context) for number in numbers):
+                changed = (*parts[:place], chosen.written(value), *parts[place + 1 :])
+                yield Wrong("elements", f"one changed: {name}", items.written(changed))
         return
     if is_formula(parts[place]):
         for one in formula_changes(parts[place], context, place):
@@ -180,9 +169,7 @@ def _equation_changes(text: str, context: Context, pick: int) -> Iterator[Wrong]
     bound = letters_of(head["letters"]) if head else frozenset[str]()
     if not head and len(letters_of(left)) > 1 and not letters_of(left) <= context.letters:
         return  # a name of the reference's own
-    if read_number(right) is not None:
-        number = read_number(right)
-        assert number is not None
+    if (number := read_number(right)) is not None:
         for name, value in (("one more", number.value + 1), ("doubled", 2 * number.value), ("the other sign", -number.value)):
             if far_apart(number, value, context):
                 yield Wrong("equation", name, f"{left} = {number.written(value)}")

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 LOGS = "logs"
-MIN_FAILURES = 16
-"""Fewest failures in a row after which the other responses are given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +153,7 @@ def sample_and_grade(folder: Path, plan: Plan, model: Model, progress: Progress)
     from hero_rl.evaluation.tasks import make_task
 
     kept = kept_responses(folder)
-    tasks = [
-        make_task(
-            one.problems, prompt=plan.prompt, sampling=plan.sampling, samples=one.samples, verifier=one.verifier,
-            finished=_counter(one, kept.get(one.problems.name, 0), progress), give_up_after=max(MIN_FAILURES, plan.concurrency),
-        )
-        for one in plan.benchmarks
-    ]  # fmt: skip
+    tasks = [make_task(plan, one, _counter(one, kept.get(one.problems.name, 0), progress)) for one in plan.benchmarks]
     with _quiet():
         _, logs = eval_set(
             tasks, log_dir=str(folder / LOGS), model=model, display="none", retry_attempts=0,

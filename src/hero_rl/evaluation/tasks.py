@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from inspect_ai import Epochs, Task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -22,14 +22,19 @@ from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER, Score, Scorer, Targe
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from hero_rl.errors import SignalError
-from hero_rl.evaluation.benchmarks import Problem, ProblemSet
+from hero_rl.evaluation.benchmarks import Problem
 from hero_rl.evaluation.policies import Prompt
 from hero_rl.types import Label, Rollout, Verdict, Verifier
+
+if TYPE_CHECKING:
+    from hero_rl.evaluation.run import Plan, Planned
 
 FIELD = "verdict"
 """Name of the scorer in inspect_ai's log."""
 VALUES = {"correct": CORRECT, "incorrect": INCORRECT, "abstain": NOANSWER}
 MAX_SEED = 2**31 - 1
+MIN_FAILURES = 16
+"""Fewest failures in a row after which the other responses are given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,28 +54,17 @@ def response_seed(seed: int, problem: str, number: int) -> int:
     return int.from_bytes(digest[:8], "big") % MAX_SEED
 
 
-def make_task(
-    problems: ProblemSet,
-    *,
-    prompt: Prompt,
-    sampling: Sampling,
-    samples: int,
-    verifier: Verifier,
-    finished: Callable[[], None],
-    give_up_after: int,
-) -> Task:
-    """Return the task, with ``samples`` responses per problem.
-
-    ``finished`` is called after each response; after ``give_up_after`` failures in a row nothing more is tried.
-    """
+def make_task(plan: Plan, planned: Planned, finished: Callable[[], None]) -> Task:
+    """Return the task of one benchmark; ``finished`` is called after each response."""
+    problems, sampling = planned.problems, plan.sampling
     return Task(
         name=problems.name,
-        dataset=MemoryDataset([_sample(problem, prompt) for problem in problems.problems], name=problems.source),
-        solver=sample_response(sampling.seed, give_up_after=give_up_after),
-        scorer=graded_by(verifier, finished),
-        epochs=Epochs(samples, "mean"),
+        dataset=MemoryDataset([_sample(problem, plan.prompt) for problem in problems.problems], name=problems.source),
+        solver=sample_response(sampling.seed, give_up_after=max(MIN_FAILURES, plan.concurrency)),
+        scorer=graded_by(planned.verifier, finished),
+        epochs=Epochs(planned.samples, "mean"),
         config=GenerateConfig(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens),
-        metadata={"prompt_format": prompt.format, "seed": sampling.seed},
+        metadata={"prompt_format": plan.prompt.format, "seed": sampling.seed},
     )
 
 
@@ -118,7 +112,8 @@ def graded_by(verifier: Verifier, finished: Callable[[], None]) -> Scorer:
     @scorer(metrics=[accuracy(), stderr()], name=FIELD)
     def make(grader: str) -> Scorer:
         async def score(state: TaskState, target: Target) -> Score:
-            rollouts = rollouts_for(str(state.metadata["problem"]), list(target), response_text(state.output))
+            problem, response = str(state.metadata["problem"]), response_text(state.output)
+            rollouts = [Rollout(prompt_id="", problem=problem, reference=one, response=response) for one in target]
             place, verdict = best(await verifier.averify(rollouts))
             finished()
             return Score(
@@ -140,11 +135,6 @@ def response_text(output: ModelOutput) -> str:
     if isinstance(content, str):
         return content
     return "".join(part.text for part in content if isinstance(part, ContentReasoning | ContentText))
-
-
-def rollouts_for(problem: str, references: Sequence[str], response: str) -> list[Rollout]:
-    """Return the response once per reference."""
-    return [Rollout(prompt_id="", problem=problem, reference=one, response=response) for one in references]
 
 
 def best(verdicts: Sequence[Verdict]) -> tuple[int, Verdict]:

@@ -172,22 +172,15 @@ class RuleState(_Closed):
     state: dict[str, JsonValue] = Field(description="As the rule writes it; 409 if the rule cannot continue from it.")
 
 
-class RunState(BaseModel):
+_STATE_EXAMPLE: dict[str, Any] = {
+    "version": 2, "rule": "hero", "state": {"version": 1, "decay": 0.9, "total": 0.5, "weight": 1.0, "updates": 1},
+}  # fmt: skip
+
+
+class RunState(_Closed):
     """A run's state, to be kept beside a trainer's checkpoint and put back when it resumes."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [{
-                "run_id": "run-7",
-                "state": {
-                    "version": 2, "rule": "hero",
-                    "state": {"version": 1, "decay": 0.9, "total": 0.5, "weight": 1.0, "updates": 1},
-                },
-            }]
-        },
-    )  # fmt: skip
+    model_config = ConfigDict(json_schema_extra={"examples": [{"run_id": "run-7", "state": _STATE_EXAMPLE}]})
 
     run_id: str | None = Field(None, description="Informational; the run is identified by the URL.")
     state: RuleState
