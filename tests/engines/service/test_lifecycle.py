@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import httpx2 as httpx
 import pytest
 
 from helpers.service import COLUMNS, group, serving, sleepy, wait_until
+from hero_rl.engines.service.server import listen
 
 
 def test_kill_9_and_restart_continues_the_running_mean_and_remembers_answers(tmp_path: Path) -> None:
@@ -164,3 +166,8 @@ def test_a_file_that_is_no_state_is_refused_and_kept(tmp_path: Path) -> None:
     done = hero("serve", *COLUMNS, "--port", "0", "--state", tmp_path)
     assert (done.returncode, "cannot be used" in done.stderr) == (2, True)
     assert (tmp_path / "service.sqlite3").read_text().startswith("not a database")
+
+
+def test_a_short_answer_is_sent_at_once_and_not_kept_for_more_to_send() -> None:
+    with listen("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()), server.accept()[0] as connection:
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
