@@ -46,7 +46,7 @@ class LocalModel:
             name: what messages are about.
             model: has the configuration.
             tokenizer: of the model.
-            from_source: it came from a folder or the hub, so that nobody else changes its weights.
+            from_source: it came from a folder or the hub, so nobody else changes its weights.
             whole: ``model`` and what was put on top of it.
         """
         self.name, self.model, self.tokenizer, self.from_source = name, model, tokenizer, from_source

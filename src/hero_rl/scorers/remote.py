@@ -198,7 +198,7 @@ class RemoteScorer(Scorer):
         self._pool.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the lock; the connections stay behind."""
+        """Return everything but the lock; the connections stay behind."""
         return {key: value for key, value in self.__dict__.items() if key != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -302,7 +302,7 @@ def _take(dialect: Dialect, outcome: JSON | EndpointError, rows: int) -> list[fl
 
 
 def _base(url: str, dialect: Dialect) -> str:
-    """The address before the dialect's own path, which people paste along."""
+    """Return the address before the dialect's own path, which people paste along."""
     return url.rstrip("/").removesuffix(dialect.path).removesuffix("/v1")
 
 

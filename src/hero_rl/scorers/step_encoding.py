@@ -93,16 +93,7 @@ class StepEncoder:
     """
 
     def __init__(self, name: str, style: StepFormat, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Settle the ids of separator and words.
-
-        Args:
-            name: what messages are about.
-            style: the format.
-            tokenizer: of the reward model.
-
-        Raises:
-            InputError: the tokenizer lacks what the format needs.
-        """
+        """Settle the ids of separator and words; raise InputError where the tokenizer lacks what the format needs."""
         self._name, self._format, self._tokenizer = name, style, tokenizer
         if style.text == "chat" and not getattr(tokenizer, "chat_template", None):
             raise InputError(f"{name}: this style shows the response in a chat, and the tokenizer has no chat template")

@@ -157,13 +157,8 @@ def check_reads(name: str, model: StepModel, vocabulary: int) -> None:
 
     A language model that changes its logits after the head (soft capping, scaling) would be read wrongly, and is refused.
 
-    Args:
-        name: what the message is about.
-        model: to be checked, on its device.
-        vocabulary: number of token ids.
-
     Raises:
-        InputError: it does not.
+        InputError: it does not give that.
     """
     import torch
 
@@ -249,7 +244,7 @@ def _tensors_of(path: Path, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _built_head(name: str, weights: Mapping[str, torch.Tensor], head: Head) -> torch.nn.Module:
-    """The linear layers of a head, with ReLU between them, in float32."""
+    """Return the linear layers of a head, with ReLU between them, in float32."""
     import torch
 
     stems = sorted(

@@ -72,16 +72,7 @@ def make_form(
     name: str, tokenizer: PreTrainedTokenizerBase | None, *, template: RemoteTemplate | None, system_prompt: str | None,
     eos: Eos, eos_token: str | None = None, closes: bool = False,
 ) -> Form:  # fmt: skip
-    """Return the form that the options ask for.
-
-    Args:
-        name: what messages are about.
-        tokenizer: None: there is none here.
-        template: None: chat if the tokenizer has a template, otherwise plain.
-        system_prompt: not with plain.
-        eos: which responses are closed.
-        eos_token: None: the tokenizer's.
-        closes: whoever reads the text closes it.
+    """Return the form that the options ask for; ``closes``: whoever reads the text closes it.
 
     Raises:
         InputError: an unknown option, or one that the tokenizer cannot give.
