@@ -13,6 +13,7 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from helpers import tiny
+from helpers.endless import patient
 from hero_rl.cache import Cache, CachedScorer, CachedVerifier
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import hero
@@ -32,12 +33,6 @@ class Span(NamedTuple):
 
     start: float
     end: float
-
-
-def patient(rollout: Rollout) -> bool:
-    while "endless" in rollout.response:
-        pass
-    return rollout.response == rollout.reference
 
 
 class TimedVerifier(FunctionVerifier):
@@ -84,7 +79,7 @@ def rows(*answers: str) -> list[Rollout]:
 
 @pytest.fixture(scope="module")
 def parts():
-    verifier = TimedVerifier(lambda rollout: patient(rollout), workers=1, deadline_s=DEADLINE_S)
+    verifier = TimedVerifier(patient, workers=1, deadline_s=DEADLINE_S)
     verifier.warm()
     scorer = TimedScorer(reward_model(), tokenizer=tiny.tokenizer(), template="plain")
     yield verifier, scorer
@@ -143,7 +138,7 @@ def test_cancelling_stops_both_and_leaves_the_verifier_ready() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with Watched(lambda rollout: patient(rollout), workers=1, deadline_s=DEADLINE_S) as verifier:
+    with Watched(patient, workers=1, deadline_s=DEADLINE_S) as verifier:
         verifier.warm()
         asyncio.run(scenario(verifier))
         assert scorer.cancelled
