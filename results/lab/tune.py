@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hero_lab.grid import execute
-from hero_lab.run import versions
-from hero_lab.settings import LabSettings
+from hero_lab.results import versions
+from hero_lab.settings import plan_runs
 
 SEED = 20
 REGIMES = ("hard", "verifiable")
@@ -44,8 +43,7 @@ def main() -> None:
     runs = []
     for kl in KLS:
         for regime in REGIMES:
-            settings = LabSettings(regime=regime, rules=tuple(labels), seeds=(SEED,), kl=kl, out=options.out)
-            runs += [replace(run, curve_every=50, held_out_samples=1) for run in settings.runs()]
+            runs += plan_runs(labels, seeds=(SEED,), regime=regime, kl=kl, curve_every=50, held_out_samples=1)
     scores: dict[tuple[str, float], dict[str, dict[str, float]]] = {}
     for event in execute(runs, out=options.out, jobs=options.jobs):
         if event.kind in ("finished", "reused"):

@@ -1,1 +1,1 @@
-"""The built-in end-to-end run: tiny models trained from scratch on a CPU, one run a reward rule, an exact oracle."""
+"""The built-in experiment: tiny models trained from scratch on a CPU, one run per reward rule, and an exact oracle."""

@@ -6,20 +6,15 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from hero_lab.compare import ArmSummary, summarize, tags
 from hero_lab.presets import ARMS, VERIFIER_ARMS, arm_of
-from hero_lab.settings import LabSettings, RunSettings
+from hero_lab.settings import RunSettings, plan_runs
 from hero_lab.study.command import study
 from hero_lab.study.plan import parse_seeds
 from hero_rl.cli import show
@@ -47,7 +42,7 @@ Rules:  {", ".join(ARMS)}
         gated  my_module:my_rule  hero:alpha=0.2,beta=0.1  naive_sum:scale=group,learning_rate=3e-4,verifier=cascade
 """
 
-PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
+PACKAGES = ("trl", "matplotlib", "jinja2")
 
 LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean
 reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
@@ -87,28 +82,16 @@ def lab(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    settings = LabSettings(
-        regime=regime,  # type: ignore[arg-type]  # LabSettings checks it
-        tier=reward_model_tier,  # type: ignore[arg-type]
-        rules=(*_split_rules(rules), *(arm_of(load_reward(file, signals=False)) for file in reward or [])),
-        seeds=parse_seeds(seeds, "--seeds"),
-        steps=steps,
-        early=max(1, steps // 2),
-        jobs=jobs or available_cpus(),
-        kl=kl,
-        learning_rate=learning_rate,
-        scale=scale,  # type: ignore[arg-type]
-        task=task,  # type: ignore[arg-type]
-        verifier_recall=verifier_recall,
-        verifier_noise=verifier_noise,
-        hackable=hackable,
-        score_noise=score_noise,
-        out=out,
-    )
+    runs = plan_runs(
+        (*_split_rules(rules), *(arm_of(load_reward(file, signals=False)) for file in reward or [])),
+        seeds=parse_seeds(seeds, "--seeds"), regime=regime, tier=reward_model_tier, steps=steps, early=max(1, steps // 2),
+        kl=kl, learning_rate=learning_rate, scale=scale, task=task, verifier_recall=verifier_recall,
+        verifier_noise=verifier_noise, hackable=hackable, score_noise=score_noise,
+    )  # fmt: skip
     show.check_folder("--out", out)
     for package in PACKAGES:  # now, and not after minutes of training
         require(package, extra="lab", purpose="hero lab")
-    results, failures = _run_all(settings)
+    results, failures = _run_all(runs, out, jobs or available_cpus())
     if not results:
         raise HeroError(f"every run failed; the first: {failures[0]}")
     from hero_lab.page import numbers, write_report
@@ -138,84 +121,19 @@ def _split_rules(text: str) -> tuple[str, ...]:
     return tuple(re.split(r"\s+" if ":" in text else r"[\s,]+", text.strip()))
 
 
-def _run_all(settings: LabSettings) -> tuple[list[dict[str, Any]], list[str]]:
-    """Results in the order of the runs, and what became of those that failed."""
+def _run_all(runs: Sequence[RunSettings], out: Path, jobs: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return results in the order of the runs, and what became of those that failed."""
+    from hero_lab.board import Board
     from hero_lab.grid import execute
 
-    runs = settings.runs()
-    board = Board(runs)
+    board = Board(len(runs))
     results: dict[int, dict[str, Any]] = {}
-    failures: list[str] = []
     with board.shown():
-        for event in execute(runs, out=settings.out, jobs=settings.jobs):
-            board.take(event.kind, event.run, event.data)
+        for event in execute(runs, out=out, jobs=jobs):
+            board.take(event)
             if event.kind in ("finished", "reused"):
                 results[runs.index(event.run)] = event.data
-            elif event.kind == "failed":
-                failures.append(f"{event.run.label} of seed {event.run.seed}: {event.data['error']}")
-    return [results[place] for place in sorted(results)], failures
-
-
-@dataclass(slots=True)
-class Board:
-    """The live table: one line a run, and one a seed while its models are made."""
-
-    runs: Sequence[RunSettings]
-    console: Console = field(default_factory=lambda: Console(stderr=True))
-    state: dict[str, str] = field(default_factory=dict[str, str])
-    points: dict[str, dict[str, float]] = field(default_factory=dict[str, "dict[str, float]"])
-
-    def take(self, kind: str, run: RunSettings, data: dict[str, Any]) -> None:
-        """Show an event; where nothing is live, say the ones that matter in a line each."""
-        if kind in ("preparing", "prepared"):
-            what = "training its models" if kind == "preparing" else _facts(data)
-            self._say(f"seed {run.seed}: {what}")
-            return
-        self.state[run.digest] = kind
-        if kind == "progress":
-            self.points[run.digest] = data
-        elif kind in ("finished", "reused"):
-            self.points[run.digest] = data["curve"][-1]
-            self._say(f"{run.label}, seed {run.seed}: {kind}", quiet=self.console.is_terminal)
-        elif kind == "failed":
-            self._say(f"{run.label}, seed {run.seed} FAILED: {data['error']}")
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """The table on stderr for as long as the block runs; nothing but the lines where stderr is no terminal."""
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(get_renderable=self._table, console=self.console, refresh_per_second=2, transient=True):
-            yield
-
-    def _say(self, line: str, *, quiet: bool = False) -> None:
-        if not quiet:
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def _table(self) -> Table:
-        table = Table(title="development prompts", title_justify="left")
-        for name in ("rule", "seed", "state", "step"):
-            table.add_column(name)
-        for name in ("accuracy T=1", "greedy", "verifier says correct", "RM score"):
-            table.add_column(name, justify="right")
-        for run in self.runs:
-            point = self.points.get(run.digest)
-            numbers = [f"{point[name]:.3f}" if point else "" for name in ("accuracy", "greedy", "verifier_pass", "rm_score")]
-            step = f"{int(point['step']) if point else 0}/{run.steps}"
-            table.add_row(run.label, str(run.seed), self.state.get(run.digest, "waiting"), step, *numbers)
-        return table
-
-
-def _facts(data: dict[str, Any]) -> str:
-    model = data["reward_model"]
-    tags = (("verifiable", "V"), ("hard", "H"))
-    areas = [f"{name} {model[f'auroc_pooled_{tag}']:.2f} / {model[f'auroc_within_{tag}']:.2f}" for name, tag in tags]
-    text = f"reward model, AUROC pooled / within prompts: {', '.join(areas)}"
-    learned = data.get("learned_verifier")
-    if learned and learned["recall_H"] is not None:  # None: the starting policy gets nothing right
-        text += f"; learned verifier, hard: recall {learned['recall_H']:.2f} at FPR {learned['fpr_H']:.2f}"
-    return text
+    return [results[place] for place in sorted(results)], board.failures
 
 
 def _print_results(results: Sequence[dict[str, Any]]) -> None:

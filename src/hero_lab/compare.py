@@ -17,7 +17,7 @@ When: TypeAlias = Literal["start", "early", "end"]
 Metric: TypeAlias = Literal["accuracy", "greedy"]
 
 MEASURES = ("accuracy", "greedy", "pass_any", "verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups", "entropy")
-"""Held-out measures that have one number a run."""
+"""Held-out measures that have one number per run."""
 
 
 class ArmSummary(NamedTuple):

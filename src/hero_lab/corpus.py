@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,15 +11,12 @@ from hero_lab.families import CHAIN
 from hero_lab.family import Family, Problem, Rates, Tag
 
 
-class Demonstration:
-    """A prompt, a response to it, and the problem behind it."""
+class Demonstration(NamedTuple):
+    """A response to a problem under a tag."""
 
-    __slots__ = ("problem", "response", "tag")
-
-    def __init__(self, problem: Problem, tag: Tag, response: str) -> None:
-        self.problem = problem
-        self.tag: Tag = tag
-        self.response = response
+    problem: Problem
+    tag: Tag
+    response: str
 
     @property
     def prompt(self) -> str:
@@ -73,3 +71,14 @@ def garbled(rows: Sequence[Demonstration], rng: np.random.Generator, *, family: 
                 text[place:place] = text[max(0, place - cut) : place]
         result.append(Demonstration(row.problem, row.tag, "".join(text)[:longest]))
     return result
+
+
+def spoilt(
+    rows: Sequence[Demonstration], p_mismatched: float, p_garbled: float, rng: np.random.Generator, *, family: Family = CHAIN
+) -> list[Demonstration]:
+    """Return the rows, shuffled, where these shares of the responses are mismatched and garbled."""
+    rows = [rows[i] for i in rng.permutation(len(rows)).tolist()]
+    first = int(len(rows) * p_mismatched)
+    second = first + int(len(rows) * p_garbled)
+    rows = [*mismatched(rows[:first], rng), *garbled(rows[first:second], rng, family=family), *rows[second:]]
+    return [rows[i] for i in rng.permutation(len(rows)).tolist()]

@@ -1,4 +1,4 @@
-"""What is looked at during a run: the learning curve on development prompts, and the held-out prompts a few times."""
+"""Evaluate the policy during a run: on development prompts for the learning curve, on held-out prompts a few times."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hero_lab.evaluate import Yardstick, curve_point, full_evaluation
 from hero_lab.prepare import Prepared
-from hero_lab.results import versions, without_nan, write_json
-from hero_lab.settings import RunSettings, digest, without_later_defaults
+from hero_lab.results import versions, write_json
+from hero_lab.settings import RunSettings, digest
 from hero_lab.task import Item, build_items
 from hero_rl.errors import InputError
+from hero_rl.report import json_values
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,24 +24,10 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Observer:
-    """What is looked at during a run, and when. Looking never changes the run: random states are put back."""
+    """Evaluates the policy where it is due. This never changes the run: random states are put back."""
 
-    def __init__(
-        self,
-        settings: RunSettings,
-        yardstick: Yardstick,
-        report: Report,
-        *,
-        start: Path | None = None,
-    ) -> None:
-        """Evaluate with these; ``report`` hears of every point of the curve.
-
-        Args:
-            settings: of the run.
-            yardstick: what the policy is measured with.
-            report: hears of every point of the curve.
-            start: file that keeps what is seen at step 0; None: it is looked at anew.
-        """
+    def __init__(self, settings: RunSettings, yardstick: Yardstick, report: Report, *, start: Path | None = None) -> None:
+        """Evaluate a run with ``yardstick``; ``report`` hears of the curve, and ``start`` keeps what is seen at step 0."""
         self.settings, self.yardstick, self.report, self.start = settings, yardstick, report, start
         self.curve: list[dict[str, Any]] = []
         self.held_out: dict[str, dict[str, Any]] = {}
@@ -68,13 +55,13 @@ class Observer:
         self.seconds += time.perf_counter() - started
 
     def _first_look(self, policy: PreTrainedModel) -> dict[str, Any]:
-        """What is seen at step 0: from the file, or now and kept there. All rules of a seed start from the same policy."""
+        """The evaluation at step 0, from the file, or made now and kept there: all rules of a seed start from one policy."""
         if self.start is not None and self.start.is_file():
             try:
                 return json.loads(self.start.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise InputError(f"{self.start} cannot be read ({error}); remove it") from error
-        seen = without_nan({"point": self._point(policy), "held_out": self._evaluate(policy)})
+        seen = json_values({"point": self._point(policy), "held_out": self._evaluate(policy)})
         if self.start is not None:
             write_json(self.start, seen)
         return seen
@@ -100,11 +87,9 @@ class Observer:
 
 def start_file(cache: Path, settings: RunSettings, models: Prepared) -> Path:
     """Where the evaluation at step 0 is kept: one file for all that it depends on, of which the rule is no part."""
-    depends_on: list[Any] = [
-        "start", settings.verifier, [folder.name for folder in models.folders], settings.regime, settings.seed,
-        settings.held_out_samples, settings.development_samples, versions(),
-    ]  # fmt: skip
-    knobs = ("verifier_recall", "verifier_noise", "hackable", "score_noise", "held_out_tags")
-    changed = without_later_defaults({name: getattr(settings, name) for name in knobs})
-    depends_on += [changed] if changed else []
+    names = (
+        "verifier", "regime", "seed", "held_out_samples", "development_samples", "verifier_recall", "verifier_noise",
+        "hackable", "score_noise", "held_out_tags",
+    )  # fmt: skip
+    depends_on = [[folder.name for folder in models.folders], [getattr(settings, name) for name in names], versions()]
     return cache / f"start-{settings.regime}-seed{settings.seed}-{digest(depends_on)}.json"

@@ -1,4 +1,4 @@
-"""What a policy can do: sampled and greedy accuracy by the oracle, verifier pass rate, reward-model score."""
+"""Measure a policy: sampled and greedy accuracy by the oracle, verifier pass rate, reward-model score."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Samples(NamedTuple):
 
 
 class Yardstick(NamedTuple):
-    """What a policy is measured with, beside the oracle."""
+    """Reward model and verifiers that a policy is measured with, beside the oracle."""
 
     scorer: Scorer
     """The reward model that training listens to, or would."""
@@ -82,60 +82,53 @@ def mean_entropy(policy: PreTrainedModel, sequences: Tensor, *, prompt_length: i
 def curve_point(
     policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int
 ) -> dict[str, float]:
-    """A few numbers for a learning curve, on development prompts."""
+    """Return a few numbers for a learning curve, on development prompts."""
+    return _look(policy, items, yardstick, count=count, seed=seed).numbers
+
+
+def full_evaluation(
+    policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int
+) -> dict[str, Any]:
+    """Return everything that is reported on one tag's prompts; per-prompt counts of correct responses for paired tests."""
+    samples, greedy, passed_PG, numbers = _look(policy, items, yardstick, count=count, seed=seed)
+    return {
+        **numbers,
+        "prompts": len(items),
+        "samples": count,
+        "accuracy": _with_interval(samples.correct_PG),
+        "greedy": _with_interval(greedy.correct_PG),
+        "pass_any": float((samples.correct_PG.max(axis=1) > 0).mean()),
+        "all_wrong_groups": float((passed_PG.max(axis=1) == 0).mean()),
+        "entropy": mean_entropy(policy, samples.sequences, prompt_length=yardstick.family.prompt_length),
+        "unfinished": float(np.mean([rollout.finished is False for rollout in samples.rollouts])),
+        "correct_P": samples.correct_PG.sum(axis=1).astype(int).tolist(),
+        "greedy_P": greedy.correct_PG[:, 0].astype(int).tolist(),
+        "examples": [rollout.problem + " " + rollout.response for rollout in samples.rollouts[: 6 * count : count]],
+        **({} if yardstick.verifier is None else _verifier_quality(yardstick.verifier, samples)),
+    }
+
+
+class _Look(NamedTuple):
+    samples: Samples
+    greedy: Samples
+    passed_PG: FloatArray
+    """Verdicts of the strict verifier."""
+    numbers: dict[str, float]
+
+
+def _look(policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int) -> _Look:
     samples = sample_items(policy, items, count=count, seed=seed, family=yardstick.family)
     greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
     scores = yardstick.scorer.score(samples.rollouts)
     passed = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)])
-    return {
+    numbers = {
         "accuracy": float(samples.correct_PG.mean()),
         "greedy": float(greedy.correct_PG.mean()),
         "verifier_pass": float(passed.mean()),
         "rm_score": float(scores.mean()) - yardstick.score_mean,
         "rm_auroc_within": within_auroc(scores.reshape(samples.correct_PG.shape), samples.correct_PG),
     }
-
-
-def full_evaluation(
-    policy: PreTrainedModel,
-    items: Sequence[Item],
-    yardstick: Yardstick,
-    *,
-    count: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Everything that is reported, on one tag's prompts; per-prompt numbers of correct responses for paired tests.
-
-    Args:
-        policy: what is evaluated.
-        items: prompts of one tag.
-        yardstick: what it is measured with.
-        count: responses a prompt at temperature 1.
-        seed: of the sampling noise.
-    """
-    samples = sample_items(policy, items, count=count, seed=seed, family=yardstick.family)
-    greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
-    scores = yardstick.scorer.score(samples.rollouts)
-    shape = samples.correct_PG.shape
-    passed_PG = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)]).reshape(shape)
-    own = {} if yardstick.verifier is None else _verifier_quality(yardstick.verifier, samples)
-    return {
-        "prompts": shape[0],
-        "samples": shape[1],
-        "accuracy": _with_interval(samples.correct_PG),
-        "greedy": _with_interval(greedy.correct_PG),
-        "pass_any": float((samples.correct_PG.max(axis=1) > 0).mean()),
-        "verifier_pass": float(passed_PG.mean()),
-        "all_wrong_groups": float((passed_PG.max(axis=1) == 0).mean()),
-        "rm_score": float(scores.mean()) - yardstick.score_mean,
-        "rm_auroc_within": within_auroc(scores.reshape(shape), samples.correct_PG),
-        "entropy": mean_entropy(policy, samples.sequences, prompt_length=yardstick.family.prompt_length),
-        "unfinished": float(np.mean([rollout.finished is False for rollout in samples.rollouts])),
-        "correct_P": samples.correct_PG.sum(axis=1).astype(int).tolist(),
-        "greedy_P": greedy.correct_PG[:, 0].astype(int).tolist(),
-        "examples": [rollout.problem + " " + rollout.response for rollout in samples.rollouts[: 6 * count : count]],
-        **own,
-    }
+    return _Look(samples, greedy, passed.reshape(samples.correct_PG.shape), numbers)
 
 
 def within_auroc(scores_PG: FloatArray, labels_PG: FloatArray) -> float:
@@ -151,16 +144,17 @@ def _with_interval(values_PG: FloatArray) -> dict[str, float]:
 
 
 def _verifier_quality(verifier: Verifier, samples: Samples) -> dict[str, float]:
-    """What a verifier accepts, and how right it is; NaN where there is nothing to be right about."""
+    """Acceptance, precision, recall and false positive rate of a verifier; NaN of nothing."""
     accepted = np.array([verdict.label == "correct" for verdict in verifier.verify(samples.rollouts)])
     correct = samples.correct_PG.ravel() > 0
-
-    def share(flags: np.ndarray) -> float:
-        return float(flags.mean()) if flags.size else float("nan")
-
     return {
         "own_verifier_pass": share(accepted),
         "own_verifier_precision": share(correct[accepted]),
         "own_verifier_recall": share(accepted[correct]),
         "own_verifier_fpr": share(accepted[~correct]),
     }
+
+
+def share(flags: np.ndarray) -> float:
+    """Return the share of true flags; NaN of none."""
+    return float(flags.mean()) if flags.size else float("nan")

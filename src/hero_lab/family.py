@@ -1,4 +1,4 @@
-"""What a task family of the lab is: problems with an exact oracle, several ways to write an answer, and systematic mistakes.
+"""The shape of a task family: problems with an exact oracle, several ways to write an answer, and systematic mistakes.
 
     chain      ((4 * 6) - 5) / 4                   a number in five forms
     equations  |x - 3| / 2 = 4 or < 4              a set of two roots, or an interval, in five forms each
@@ -14,9 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, get_args
 
+import numpy as np
+
 TaskName: TypeAlias = Literal["chain", "equations", "units"]
 Tag: TypeAlias = Literal["V", "H"]
-Rates: TypeAlias = Mapping[tuple[str | int | bool, ...], float]
+Skill: TypeAlias = tuple[str | int | bool, ...]
+Rates: TypeAlias = Mapping[Skill, float]
 """How often demonstrations go wrong, by skill. Probabilities in [0, 1]."""
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
@@ -32,7 +35,7 @@ class Problem(Protocol):
         ...
 
     def prompt(self, tag: Tag, /) -> str:
-        """What the policy reads: the same number of characters for every problem of the family."""
+        """Return the policy's input: the same number of characters for every problem of the family."""
         ...
 
     def render(self, form: int, /) -> str:
@@ -90,3 +93,13 @@ def digits_in_words(number: int) -> str:
     """
     digits = " ".join(DIGIT_WORDS[int(digit)] for digit in str(abs(number)))
     return f"minus {digits}" if number < 0 else digits
+
+
+def deal(seed: int, lists: Sequence[tuple[Skill, Sequence[Skill], Sequence[float]]]) -> Rates:
+    """Deal rates at random; ``lists`` has what some skills begin with, how they go on, and the rates of these."""
+    rng = np.random.default_rng([seed, 2])
+    return {
+        (*prefix, *skill): rate
+        for prefix, skills, rates in lists
+        for skill, rate in zip(skills, rng.permutation(rates).tolist(), strict=True)
+    }

@@ -14,26 +14,16 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from hero_lab.learned_verifier import LearnedVerifierSettings
-from hero_lab.prepare import (
-    Prepared,
-    is_complete,
-    learned_verifier_folder,
-    policy_folder,
-    prepare,
-    reward_model_folder,
-)
-from hero_lab.presets import LEARNED
+from hero_lab.prepare import Prepared, is_complete, models_of, prepare
 from hero_lab.settings import RunSettings
 from hero_rl.errors import InputError
 
@@ -54,39 +44,14 @@ class Event(NamedTuple):
     and ``reused``: the result. ``failed``: ``error``, the last lines that the child wrote."""
 
 
-@dataclass(slots=True)
-class _Job:
+class _Job(NamedTuple):
     """One child process and what it is for."""
 
     run: RunSettings
     is_preparation: bool
     log: Path
-    process: ForkServerProcess | None = None
-    pipe: Connection | None = None
-    open: bool = field(default=True)
-
-    @property
-    def connection(self) -> Connection:
-        assert self.pipe is not None
-        return self.pipe
-
-
-def models_of(run: RunSettings, cache: Path) -> Prepared:
-    """Where the models of a run are, or will be."""
-    verifier = _learned_verifier(run)
-    return Prepared(
-        policy_folder(cache, run.cold_start, seed=run.seed, task=run.task),
-        reward_model_folder(cache, run.cold_start, run.reward_model, tier=run.tier, seed=run.seed, task=run.task),
-        None if verifier is None else learned_verifier_folder(cache, run.cold_start, verifier, seed=run.seed),
-        None if run.hackable is None else reward_model_folder(
-            cache, run.cold_start, run.reward_model, tier="robust", seed=run.seed, task=run.task
-        ),
-    )  # fmt: skip
-
-
-def _learned_verifier(run: RunSettings) -> LearnedVerifierSettings | None:
-    """How to make the learned verifier of a run; None where it has none."""
-    return run.learned_verifier if run.verifier in LEARNED else None
+    process: ForkServerProcess
+    pipe: Connection
 
 
 def result_path(run: RunSettings, out: Path) -> Path:
@@ -137,7 +102,6 @@ def execute(runs: Sequence[RunSettings], *, out: Path, jobs: int = 2, cache: Pat
     try:
         while waiting or running:
             while len(running) < jobs and (job := _next_job(waiting, running, out, cache)) is not None:
-                _start(job, out, cache)
                 running.append(job)
                 yield Event("preparing" if job.is_preparation else "started", job.run, {})
             for job, message in _messages(running):
@@ -157,40 +121,39 @@ def execute(runs: Sequence[RunSettings], *, out: Path, jobs: int = 2, cache: Pat
 
 
 def _next_job(waiting: list[RunSettings], running: Sequence[_Job], out: Path, cache: Path) -> _Job | None:
-    """What can start now, taken out of ``waiting`` where it is a run; None: everything left waits for models."""
+    """Start what can start now, taken out of ``waiting`` where it is a run; None: everything left waits for models."""
     for run in waiting:
         if all(map(is_complete, models_of(run, cache).folders)):
             waiting.remove(run)
-            return _Job(run, False, result_path(run, out).with_suffix(".log"))
+            return _start(run, False, result_path(run, out).with_suffix(".log"), out, cache)
     # Two preparations of one seed share the policy: one after the other.
     busy = {models_of(job.run, cache).policy for job in running if job.is_preparation}
     for run in waiting:
         models = models_of(run, cache)
         if models.policy not in busy:
-            return _Job(run, True, cache / f"{models.reward_model.name}.log")
+            return _start(run, True, cache / f"{models.reward_model.name}.log", out, cache)
     return None
 
 
-def _start(job: _Job, out: Path, cache: Path) -> None:
-    job.log.parent.mkdir(parents=True, exist_ok=True)
+def _start(run: RunSettings, is_preparation: bool, log: Path, out: Path, cache: Path) -> _Job:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.update(_ONE_THREAD)  # the fork server inherits them at its start
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOAD))
     receiver, sender = context.Pipe(duplex=False)
-    job.pipe = receiver
-    job.process = context.Process(
-        target=_child,
-        args=(job.run, job.is_preparation, out, cache, job.log, sender),
-        name=f"{'models' if job.is_preparation else job.run.label}-seed{job.run.seed}",
-        daemon=True,
-    )
-    with _environment(_ONE_THREAD):
-        job.process.start()
+    process = context.Process(
+        target=_child, args=(run, is_preparation, out, cache, log, sender), daemon=True,
+        name=f"{'models' if is_preparation else run.label}-seed{run.seed}",
+    )  # fmt: skip
+    process.start()
     sender.close()
+    return _Job(run, is_preparation, log, process, receiver)
 
 
 def _child(run: RunSettings, is_preparation: bool, out: Path, cache: Path, log: Path, sender: Connection) -> None:
-    """What a child process does, its output going to the log."""
+    """Do the job in a child process, with output to the log."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -199,10 +162,7 @@ def _child(run: RunSettings, is_preparation: bool, out: Path, cache: Path, log: 
             import torch
 
             torch.set_num_threads(1)
-            prepare(
-                cache, run.cold_start, run.reward_model, tier=run.tier, seed=run.seed,
-                learned_verifier=_learned_verifier(run), task=run.task, robust_too=run.hackable is not None,
-            )  # fmt: skip
+            prepare(run, cache)
         else:
             from hero_lab.run import run as run_one
 
@@ -213,9 +173,17 @@ def _child(run: RunSettings, is_preparation: bool, out: Path, cache: Path, log: 
         os._exit(1)
 
 
+def _end_with_parent() -> None:
+    """End this process when the one that asked for it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _messages(running: Sequence[_Job]) -> Iterator[tuple[_Job, dict[str, Any] | None]]:
-    """What the children sent, after waiting for the first; None from a child that is gone."""
-    by_pipe = {job.connection: job for job in running}
+    """Wait, and yield what the children sent; None from a child that is gone."""
+    by_pipe = {job.pipe: job for job in running}
     for ready in wait(list(by_pipe)):
         assert isinstance(ready, Connection)
         job = by_pipe[ready]
@@ -227,8 +195,7 @@ def _messages(running: Sequence[_Job]) -> Iterator[tuple[_Job, dict[str, Any] | 
 
 
 def _ended(job: _Job, out: Path, cache: Path) -> Event:
-    """What became of a child whose pipe is closed."""
-    assert job.process is not None
+    """The end of a child whose pipe is closed, as an event."""
     job.process.join()
     if job.process.exitcode == 0:
         if job.is_preparation:
@@ -242,7 +209,6 @@ def _ended(job: _Job, out: Path, cache: Path) -> Event:
 
 
 def _why(job: _Job) -> str:
-    assert job.process is not None
     code = job.process.exitcode
     ending = f"killed by signal {-code}" if code is not None and code < 0 else f"exit status {code}"
     try:
@@ -254,7 +220,7 @@ def _why(job: _Job) -> str:
 
 def _kill(running: Sequence[_Job]) -> None:
     """End all children, by force where asking is not enough."""
-    processes = [job.process for job in running if job.process is not None]
+    processes = [job.process for job in running]
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + 2.0
@@ -263,18 +229,3 @@ def _kill(running: Sequence[_Job]) -> None:
         if process.is_alive():
             process.kill()
             process.join()
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """The variables set for as long as the block runs: the fork server inherits them at its start."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

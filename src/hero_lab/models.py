@@ -7,7 +7,7 @@ and rotary positions are many small ones (see docs/log.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PAD_TOKEN = "<pad>"
 END_TOKEN = "$"
-SEPARATOR = ";"
 POLICY_LAYERS = 3
 PAD_ID, END_ID = 0, 1
 _FIRST_CHAR_ID = 2
@@ -42,11 +41,6 @@ def _ids(alphabet: str) -> np.ndarray:
     for place, char in enumerate(alphabet):
         ids[ord(char)] = _FIRST_CHAR_ID + place
     return ids
-
-
-def separator_id(alphabet: str) -> int:
-    """The token that ends a worked step."""
-    return int(_ids(alphabet)[ord(SEPARATOR)])
 
 
 def encode(texts: Sequence[str], *, length: int, alphabet: str = CHAIN.alphabet) -> np.ndarray:
@@ -72,22 +66,29 @@ def decode(ids_BT: np.ndarray, *, alphabet: str = CHAIN.alphabet) -> tuple[list[
 
 
 def build_tokenizer(family: Family = CHAIN) -> PreTrainedTokenizerFast:
-    """A transformers tokenizer of one token a character, without any text normalisation or special-token insertion."""
+    """Return a transformers tokenizer of one token per character of the family's alphabet."""
+    longest = family.sequence_length + 2  # a response that is cut off, a mark that it goes on, and an end token
+    return character_tokenizer((PAD_TOKEN, END_TOKEN, *family.alphabet), length=longest)
+
+
+def character_tokenizer(
+    tokens: Sequence[str], *, length: int, replaced: Mapping[str, str] | None = None
+) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of these tokens in the order of their ids; texts of ``replaced`` are replaced before."""
     require("tokenizers", extra="lab", purpose="hero lab")
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {PAD_TOKEN: PAD_ID, END_TOKEN: END_ID}
-    vocabulary |= {char: _FIRST_CHAR_ID + place for place, char in enumerate(family.alphabet)}
-    core = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD_TOKEN))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    core = Tokenizer(models.WordLevel({token: place for place, token in enumerate(tokens)}, unk_token=PAD_TOKEN))
+    core.normalizer = normalizers.Sequence([normalizers.Replace(*pair) for pair in (replaced or {}).items()])
+    core.pre_tokenizer = pre_tokenizers.Split(Regex("|".join([*(one for one in tokens if len(one) > 1), "."])), "isolated")
     core.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD_TOKEN,
         eos_token=END_TOKEN,
         padding_side="right",
-        model_max_length=family.sequence_length,
+        model_max_length=length,
         clean_up_tokenization_spaces=False,
     )
 

@@ -20,7 +20,7 @@ def uniform_of(*parts: object) -> float:
 
 
 def normal_of(*parts: object) -> float:
-    """As ``uniform_of``, from the standard normal distribution."""
+    """Return a number of the standard normal distribution, fixed as that of ``uniform_of``."""
     return _NORMAL.inv_cdf(uniform_of(*parts))
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_lab.compare import ArmSummary, Difference, Result, curve, estimate_json, paired_difference, summarize, tags
-from hero_lab.results import without_nan
 from hero_rl.measures import Estimate
-from hero_rl.report import Section, Table, write_folder
+from hero_rl.report import Section, Table, json_values, write_folder
 from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows
 
 if TYPE_CHECKING:
@@ -25,22 +24,18 @@ TABLE_NOTE = (
 
 
 def learning_curves(results: Sequence[Result]) -> Figure:
-    """Oracle accuracy, reward-model score and verifier pass rate over steps, a line a rule, on development prompts."""
-    panels = [
+    """Oracle accuracy, reward-model score and verifier pass rate over steps, one line per rule, on development prompts."""
+    panels: list[Panel] = []
+    for title, measure, percent in (
         ("accuracy by the oracle (no rule sees it)", "accuracy", True),
         ("reward-model score (start = 0, its spread = 1)", "rm_score", False),
         ("share the strict verifier calls correct", "verifier_pass", True),
-    ]
-    return curve_panels([_panel(results, title, measure, percent) for title, measure, percent in panels])
-
-
-def _panel(results: Sequence[Result], title: str, measure: str, percent: bool) -> Panel:
-    labels = list(dict.fromkeys(result["settings"]["label"] for result in results))
-    curves = []
-    for label in labels:
-        steps, values = curve(results, label, measure)
-        curves.append(Curve(label=label, steps=steps, values_SN=values))
-    return Panel(title=title, curves=curves, percent=percent)
+    ):
+        labels = dict.fromkeys(result["settings"]["label"] for result in results)
+        drawn = {label: curve(results, label, measure) for label in labels}
+        curves = [Curve(label=label, steps=steps, values_SN=values) for label, (steps, values) in drawn.items()]
+        panels.append(Panel(title=title, curves=curves, percent=percent))
+    return curve_panels(panels)
 
 
 def differences(results: Sequence[Result], *, label: str | None = None) -> list[Difference]:
@@ -65,22 +60,17 @@ def compared_arm(results: Sequence[Result]) -> str:
 
 def numbers(results: Sequence[Result]) -> dict[str, Any]:
     """Everything that the page shows, as JSON values; None where a number is not known."""
-    summaries = {
-        when: [
-            s._asdict() | {"accuracy": estimate_json(s.accuracy), "greedy": estimate_json(s.greedy)}
-            for s in summarize(results, when=when)
-        ]
-        for when in ("start", "early", "end")
+    rows: dict[str, Sequence[ArmSummary | Difference]] = {
+        "held_out": summarize(results),
+        "held_out_early": summarize(results, when="early"),
+        "held_out_start": summarize(results, when="start"),
+        "differences": differences(results),
     }
-    found = [d._asdict() | {"estimate": estimate_json(d.estimate)} for d in differences(results)]
-    return without_nan(
-        {
-            "held_out": summaries["end"],
-            "held_out_early": summaries["early"],
-            "held_out_start": summaries["start"],
-            "differences": found,
-        }
-    )
+    return json_values({name: [_row_json(row) for row in own] for name, own in rows.items()})
+
+
+def _row_json(row: ArmSummary | Difference) -> dict[str, Any]:
+    return {name: estimate_json(value) if isinstance(value, Estimate) else value for name, value in row._asdict().items()}
 
 
 def summary_row(summary: ArmSummary) -> list[str | float | None]:
@@ -112,13 +102,7 @@ def verdict_on_hacking(results: Sequence[Result]) -> str:
 
 
 def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Path:
-    """The path of ``report.html``; ``curves.png``, ``differences.png`` and ``numbers.json`` lie beside it.
-
-    Args:
-        folder: where they go.
-        results: of all runs of a comparison.
-        command: what made them, for the footer.
-    """
+    """The path of ``report.html``; ``curves.png``, ``differences.png`` and ``numbers.json`` lie beside it."""
     settings, versions = results[0]["settings"], results[0]["versions"]
     seeds = sorted({result["settings"]["seed"] for result in results})
     parts = [
@@ -179,7 +163,7 @@ def _reward_model_table(results: Sequence[Result]) -> Table:
 
 
 def _learned_verifier_parts(results: Sequence[Result]) -> list[Section]:
-    """What the learned verifier is worth before training, and on what each rule made the policy write."""
+    """The learned verifier's quality before training, and on the responses that each rule led to."""
     facts = {r["settings"]["seed"]: r["learned_verifier"] for r in results if "learned_verifier" in r}
     if not facts:
         return []

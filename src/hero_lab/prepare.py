@@ -1,8 +1,8 @@
 """The models that every rule of a seed starts from, made once and kept in a folder.
 
     cache/policy-<digest>/          the starting policy, its tokenizer, facts.json
-    cache/reward-<tier>-<digest>/   the reward model, its tokenizer, facts.json; only the facts where the tier is ``chance``
-    cache/verifier-<digest>/        the learned verifier, where a rule asks for one, and facts.json
+    cache/reward-<tier>-<digest>/   model/: the reward model, facts.json; only the facts where the tier is ``chance``
+    cache/verifier-<digest>/        model/: the learned verifier, where a rule asks for one, facts.json
 
 A folder appears complete or not at all: it is written beside its place and renamed.
 """
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,19 +28,23 @@ from hero_lab.cold_start import ColdStartSettings, train_policy
 from hero_lab.corpus import without_errors_below
 from hero_lab.evaluate import sample_items, within_auroc
 from hero_lab.families import FAMILIES
-from hero_lab.family import Family, TaskName
-from hero_lab.learned_verifier import LearnedVerifierSettings, save_learned_verifier, train_learned_verifier
+from hero_lab.family import Family
+from hero_lab.learned_verifier import train_learned_verifier
 from hero_lab.models import build_tokenizer, load_policy
-from hero_lab.noise import ChanceScorer
-from hero_lab.reward_model import LikelihoodScorer, RewardModelSettings, ScalarScorer, Tier, train_scalar
-from hero_lab.settings import digest, without_later_defaults
+from hero_lab.noise import ChanceScorer, SumScorer
+from hero_lab.presets import LEARNED
+from hero_lab.reward_model import LikelihoodScorer, ShownScorer, Tier, train_scalar, training_sources
+from hero_lab.settings import RunSettings, digest
 from hero_lab.task import TAGS, build_items
 from hero_rl.measures import auroc
+from hero_rl.scorers import LocalScorer
 from hero_rl.types import Scorer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+FACTS, MODEL = "facts.json", "model"
+"""Subfolder of what ``hero_rl.learning`` made."""
 _logger = logging.getLogger(__name__)
 _SAMPLES_FOR_AUROC = 8
 
@@ -60,168 +65,107 @@ class Prepared(NamedTuple):
         return tuple(folder for folder in self if folder is not None)
 
     def facts(self) -> dict[str, Any]:
-        """What was measured of each model, by its name here."""
+        """Return what was measured of each model, by its name here."""
         return {name: read_facts(folder) for name, folder in self._asdict().items() if folder is not None}
 
 
-def policy_folder(cache: Path, settings: ColdStartSettings, *, seed: int, task: TaskName = "chain") -> Path:
-    """Where the starting policy of a seed belongs."""
-    return cache / f"policy-{_prefix(task)}seed{seed}-{digest(['policy', asdict(settings), seed, *_task(task)])}"
+def models_of(run: RunSettings, cache: Path) -> Prepared:
+    """Return where the models of a run are, or will be."""
+    start = [run.seed, run.task, asdict(run.cold_start)]
+    name = f"{run.task}-seed{run.seed}"
+
+    def reward(tier: Tier) -> Path:
+        return cache / f"reward-{tier}-{name}-{digest([*start, tier, asdict(run.reward_model)])}"
+
+    return Prepared(
+        cache / f"policy-{name}-{digest(start)}",
+        reward(run.tier),
+        cache / f"verifier-{name}-{digest([*start, asdict(run.learned_verifier)])}" if run.verifier in LEARNED else None,
+        None if run.hackable is None else reward("robust"),
+    )
 
 
-def reward_model_folder(
-    cache: Path,
-    cold_start: ColdStartSettings,
-    settings: RewardModelSettings,
-    *,
-    tier: Tier,
-    seed: int,
-    task: TaskName = "chain",
-) -> Path:
-    """Where the reward model of a seed and tier belongs; it depends on the policy that it starts from."""
-    depends_on = [tier, without_later_defaults(asdict(settings)), asdict(cold_start), seed, *_task(task)]
-    return cache / f"reward-{tier}-{_prefix(task)}seed{seed}-{digest(depends_on)}"
-
-
-def _task(task: TaskName) -> list[str]:
-    """What a family adds to a digest: nothing for the first one, whose models were there before there were others."""
-    return [] if task == "chain" else [task]
-
-
-def _prefix(task: TaskName) -> str:
-    return "" if task == "chain" else f"{task}-"
-
-
-def learned_verifier_folder(
-    cache: Path, cold_start: ColdStartSettings, settings: LearnedVerifierSettings, *, seed: int
-) -> Path:
-    """Where the learned verifier of a seed belongs; it depends on the policy whose responses it learns from."""
-    return cache / f"verifier-seed{seed}-{digest(['verifier', asdict(settings), asdict(cold_start), seed])}"
-
-
-def prepare(
-    cache: Path,
-    cold_start: ColdStartSettings,
-    reward_model: RewardModelSettings,
-    *,
-    tier: Tier,
-    seed: int,
-    learned_verifier: LearnedVerifierSettings | None = None,
-    task: TaskName = "chain",
-    robust_too: bool = False,
-) -> Prepared:
-    """The starting policy and what judges it, from the cache or trained now.
-
-    Args:
-        cache: folder of the models.
-        cold_start: how the policy is taught.
-        reward_model: how the reward models are.
-        tier: of the reward model.
-        seed: of everything.
-        learned_verifier: how a learned verifier is taught; None: there is none.
-        task: the family.
-        robust_too: make the robust reward model as well, to mix the two.
-    """
-    family = FAMILIES[task]
-    policy = policy_folder(cache, cold_start, seed=seed, task=task)
-    if not is_complete(policy):
-        _logger.info("training the starting policy of seed %d", seed)
-        with _atomic_folder(policy) as folder:
-            _make_policy(folder, cold_start, seed, family)
-    rewards: dict[Tier, Path] = {}
-    tiers: tuple[Tier, ...] = (tier, "robust") if robust_too else (tier,)
-    for one in tiers:
-        rewards[one] = reward_model_folder(cache, cold_start, reward_model, tier=one, seed=seed, task=task)
-        if not is_complete(rewards[one]):
-            _logger.info("training the %s reward model of seed %d", one, seed)
-            with _atomic_folder(rewards[one]) as folder:
-                _make_reward_model(folder, policy, reward_model, one, seed, family)
-    models = Prepared(policy, rewards[tier], robust_model=rewards["robust"] if robust_too else None)
-    if learned_verifier is None:
-        return models
-    verifier = learned_verifier_folder(cache, cold_start, learned_verifier, seed=seed)
-    if not is_complete(verifier):
-        _logger.info("training the learned verifier of seed %d", seed)
-        with _atomic_folder(verifier) as folder:
-            _make_learned_verifier(folder, policy, learned_verifier, seed)
-    return models._replace(learned_verifier=verifier)
+def prepare(run: RunSettings, cache: Path) -> Prepared:
+    """Return the starting policy of a run and what judges it, from the cache or trained now."""
+    models = models_of(run, cache)
+    makers = (
+        (models.policy, partial(_make_policy, run)),
+        (models.reward_model, partial(_make_reward_model, run, run.tier, models.policy)),
+        (models.robust_model, partial(_make_reward_model, run, "robust", models.policy)),
+        (models.learned_verifier, partial(_make_learned_verifier, run, models.policy)),
+    )
+    for target, make in makers:
+        if target is not None and not is_complete(target):
+            _logger.info("training %s", target.name)
+            with _atomic_folder(target) as folder:
+                make(folder)
+    return models
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a folder of the cache holds a finished model."""
-    return (folder / "facts.json").is_file()
+    return (folder / FACTS).is_file()
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What was measured when the model was made: seconds, and for a reward model AUROC and score moments."""
-    return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    """Return what was measured when the model was made: seconds, and for a reward model AUROC and score moments."""
+    return json.loads((folder / FACTS).read_text(encoding="utf-8"))
 
 
 def load_scorer(folder: Path) -> Scorer:
-    """The reward model of a folder, of any kind, ready to score."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
+    """Return the reward model of a folder, of any kind; its spread on the starting policy's responses is 1."""
     facts = read_facts(folder)
-    family = FAMILIES[facts.get("task", "chain")]
-    if facts["kind"] == "chance":
+    if facts["tier"] == "chance":
         return ChanceScorer(seed=facts["seed"])
-    if facts["kind"] == "likelihood":
-        return LikelihoodScorer(load_policy(folder), scale=facts["scale"], family=family)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
-    return ScalarScorer(model, family=family)
+    if facts["tier"] == "robust":
+        scorer: Scorer = LikelihoodScorer(load_policy(folder / MODEL), family=FAMILIES[facts["task"]])
+    else:
+        scorer = ShownScorer(LocalScorer(folder / MODEL))
+    return SumScorer([(scorer, 1.0 / facts["scale"])])
 
 
-def _make_policy(folder: Path, settings: ColdStartSettings, seed: int, family: Family) -> None:
-    started = time.perf_counter()
-    rates = family.deal_error_rates(seed)
-    policy = train_policy(settings, rates, seed=seed, output_dir=folder / "scratch", family=family)
+def _make_policy(run: RunSettings, folder: Path) -> None:
+    started, family = time.perf_counter(), FAMILIES[run.task]
+    rates = family.deal_error_rates(run.seed)
+    policy = train_policy(run.cold_start, rates, seed=run.seed, output_dir=folder / "scratch", family=family)
+    _save(policy, folder, family)
     facts = {"seconds": time.perf_counter() - started, "parameters": policy.num_parameters(), "task": family.name}
-    _save(policy, folder, facts, family)
+    _write_facts(folder, facts)
 
 
-def _make_reward_model(
-    folder: Path, policy: Path, settings: RewardModelSettings, tier: Tier, seed: int, family: Family
-) -> None:
+def _make_learned_verifier(run: RunSettings, policy: Path, folder: Path) -> None:
     started = time.perf_counter()
-    start = load_policy(policy)
-    rates = family.deal_error_rates(seed)
-    scratch = folder / "scratch"
-    known = {"tier": tier, "task": family.name}
+    facts = train_learned_verifier(
+        load_policy(policy), run.learned_verifier, seed=run.seed, folder=folder / MODEL, scratch=folder / "scratch"
+    )
+    _write_facts(folder, facts | {"seconds": time.perf_counter() - started})
+
+
+def _make_reward_model(run: RunSettings, tier: Tier, policy: Path, folder: Path) -> None:
+    """Train it; one standard deviation of the starting policy's responses becomes the unit of its score.
+
+    A raw sum of verdict and score is then a sum of comparable things.
+    """
+    started, family = time.perf_counter(), FAMILIES[run.task]
+    settings, rates, seed = run.reward_model, family.deal_error_rates(run.seed), run.seed
     if tier == "chance":
-        facts = _test_reward_model(ChanceScorer(seed=seed), start, seed, family)
-        _write_facts(folder, facts | known | {"kind": "chance", "seconds": 0.0, "scale": 1.0, "seed": seed})
-        return
-    if tier == "robust":
+        scorer: Scorer = ChanceScorer(seed=seed)
+    elif tier == "robust":
         better = without_errors_below(rates, settings.robust_blind_rate)
         steps = ColdStartSettings(steps=settings.robust_steps, learning_rate=1e-3, warmup_steps=10)
-        model = train_policy(steps, better, seed=seed, output_dir=scratch, model=load_policy(policy), family=family)
-        scorer: Scorer = LikelihoodScorer(model, family=family)
+        scratch, start = folder / "scratch", load_policy(policy)
+        model = train_policy(steps, better, seed=seed, output_dir=scratch, model=start, family=family)
+        _save(model, folder / MODEL, family)
+        scorer = LikelihoodScorer(model, family=family)
     else:
-        model = train_scalar(start, settings, rates, seed=seed, negatives=tier == "hackable", output_dir=scratch, family=family)
-        scorer = ScalarScorer(model, family=family)
+        sources = training_sources(settings, rates, seed=seed, negatives=tier == "hackable", family=family)
+        train_scalar(policy, settings, sources, seed=seed, folder=folder / MODEL, scratch=folder / "scratch", family=family)
+        scorer = ShownScorer(LocalScorer(folder / MODEL))
     seconds = time.perf_counter() - started
-    facts = _test_reward_model(scorer, start, seed, family)
-    scale = facts["score_std"]
-    if isinstance(scorer, ScalarScorer):
-        # One standard deviation of the starting policy's responses is one unit of the saved model's own score, so that a
-        # raw sum of verdict and score is a sum of comparable things.
-        import torch
-
-        with torch.no_grad():
-            model.get_parameter("score.weight").div_(scale)
-        kind = "scalar"
-    else:
-        kind = "likelihood"
-    facts |= known | {"kind": kind, "seconds": seconds, "scale": scale, "score_mean": facts["score_mean"] / scale}
-    _save(model, folder, facts | {"score_std": 1.0}, family)
-
-
-def _make_learned_verifier(folder: Path, policy: Path, settings: LearnedVerifierSettings, seed: int) -> None:
-    started = time.perf_counter()
-    trained = train_learned_verifier(load_policy(policy), settings, seed=seed)
-    save_learned_verifier(folder, trained, settings)
-    _write_facts(folder, trained.facts | {"seconds": time.perf_counter() - started})
+    facts = _test_reward_model(scorer, load_policy(policy), seed, family)
+    scale = 1.0 if tier == "chance" else facts["score_std"]
+    facts |= {"tier": tier, "task": family.name, "seed": seed, "seconds": seconds, "scale": scale}
+    _write_facts(folder, facts | {"score_mean": facts["score_mean"] / scale, "score_std": facts["score_std"] / scale})
 
 
 def _test_reward_model(scorer: Scorer, policy: PreTrainedModel, seed: int, family: Family) -> dict[str, Any]:
@@ -241,14 +185,13 @@ def _test_reward_model(scorer: Scorer, policy: PreTrainedModel, seed: int, famil
     return facts | {"score_mean": float(pooled.mean()), "score_std": float(pooled.std())}
 
 
-def _save(model: PreTrainedModel, folder: Path, facts: dict[str, Any], family: Family) -> None:
+def _save(model: PreTrainedModel, folder: Path, family: Family) -> None:
     model.save_pretrained(folder)
     build_tokenizer(family).save_pretrained(folder)
-    _write_facts(folder, facts)
 
 
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
-from hero_lab.task import Regime
+from hero_lab.task import REGIMES, Regime
 from hero_rl import rewards
 from hero_rl.config import RewardConfig
 from hero_rl.errors import InputError
@@ -57,41 +57,26 @@ VERIFIER_ARMS: Mapping[str, tuple[str, VerifierChoice]] = {
 """Arms with a learned verifier, which is trained for them: the tuned arm whose settings they take, and who gives verdicts.
 Not among the arms of a comparison unless asked for."""
 
-_WIDE = {"alpha": 0.1, "beta": 0.1}
-_RULE_FIRST = {"rule_weight": 0.9}
-_TUNED: Mapping[tuple[str, Regime, bool], tuple[Scale, float, RuleSettings]] = {
-    # arm, regime, with KL: normalisation, learning rate, settings (else alpha = beta = 0.05, rule weight 0.5)
-    ("verifier_only", "hard", False): ("none", 1.5e-4, {}),
-    ("verifier_only", "verifiable", False): ("none", 3e-4, {}),
-    ("verifier_only", "mixed", False): ("group", 3e-4, {}),
-    ("rm_only", "hard", False): ("none", 1.5e-4, {}),
-    ("rm_only", "verifiable", False): ("none", 1.5e-4, {}),
-    ("rm_only", "mixed", False): ("none", 1.5e-4, {}),
-    ("naive_sum", "hard", False): ("none", 1.5e-4, _RULE_FIRST),
-    ("naive_sum", "verifiable", False): ("none", 3e-4, _RULE_FIRST),
-    ("naive_sum", "mixed", False): ("none", 1.5e-4, _RULE_FIRST),
-    ("hero", "hard", False): ("none", 1.5e-4, {}),
-    ("hero", "verifiable", False): ("none", 3e-4, _WIDE),
-    ("hero", "mixed", False): ("none", 1.5e-4, {}),
-    ("hero_group_std", "hard", False): ("group", 1.5e-4, {}),
-    ("hero_group_std", "verifiable", False): ("group", 3e-4, {}),
-    ("hero_group_std", "mixed", False): ("group", 3e-4, {}),
-    ("verifier_only", "hard", True): ("group", 1.5e-4, {}),
-    ("verifier_only", "verifiable", True): ("group", 3e-4, {}),
-    ("verifier_only", "mixed", True): ("group", 3e-4, {}),
-    ("rm_only", "hard", True): ("none", 1.5e-4, {}),
-    ("rm_only", "verifiable", True): ("none", 1.5e-4, {}),
-    ("rm_only", "mixed", True): ("none", 1.5e-4, {}),
-    ("naive_sum", "hard", True): ("none", 3e-4, {}),
-    ("naive_sum", "verifiable", True): ("none", 3e-4, {}),
-    ("naive_sum", "mixed", True): ("none", 3e-4, {}),
-    ("hero", "hard", True): ("none", 1.5e-4, {}),
-    ("hero", "verifiable", True): ("none", 3e-4, _WIDE),
-    ("hero", "mixed", True): ("none", 3e-4, _WIDE),
-    ("hero_group_std", "hard", True): ("group", 1.5e-4, {}),
-    ("hero_group_std", "verifiable", True): ("group", 3e-4, {}),
-    ("hero_group_std", "mixed", True): ("group", 1.5e-4, {}),
+_CHOSEN: Mapping[str, tuple[str, str]] = {
+    # normalisation and learning rate for hard, verifiable and mixed prompts: without and with a KL penalty
+    "verifier_only": ("none 1.5e-4, none 3e-4, group 3e-4", "group 1.5e-4, group 3e-4, group 3e-4"),
+    "rm_only": ("none 1.5e-4, none 1.5e-4, none 1.5e-4", "none 1.5e-4, none 1.5e-4, none 1.5e-4"),
+    "naive_sum": ("none 1.5e-4, none 3e-4, none 1.5e-4", "none 3e-4, none 3e-4, none 3e-4"),
+    "hero": ("none 1.5e-4, none 3e-4, none 1.5e-4", "none 1.5e-4, none 3e-4, none 3e-4"),
+    "hero_group_std": ("group 1.5e-4, group 3e-4, group 3e-4", "group 1.5e-4, group 3e-4, group 1.5e-4"),
 }
+_WIDE = {"alpha": 0.1, "beta": 0.1}
+_SETTINGS: Mapping[tuple[str, Regime, bool], RuleSettings] = {
+    **{("naive_sum", regime, False): {"rule_weight": 0.9} for regime in REGIMES},
+    ("hero", "verifiable", False): _WIDE, ("hero", "verifiable", True): _WIDE, ("hero", "mixed", True): _WIDE,
+}  # fmt: skip
+"""Arm, regime, with KL: settings other than alpha = beta = 0.05 and a rule weight of 0.5."""
+
+
+def _tuned(arm: str, regime: Regime, kl: bool) -> tuple[Scale, float]:
+    places: tuple[Regime, ...] = ("hard", "verifiable", "mixed")
+    scale, rate = _CHOSEN[arm][kl].split(", ")[places.index(regime)].split()
+    return cast("Scale", scale), float(rate)
 
 
 def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
@@ -111,10 +96,11 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
         name, tail = f"{name}:{function}", tail.partition(":")[2]  # module:function
     tuned, verifier = VERIFIER_ARMS.get(name, (name, "strict"))
     if tuned in ARMS:
-        scale, learning_rate, settings = _TUNED[tuned, regime, kl]
+        scale, learning_rate = _tuned(tuned, regime, kl)
+        settings = _SETTINGS.get((tuned, regime, kl), {})
         arm = Arm(rule=ARMS[tuned], scale=scale, learning_rate=learning_rate, settings=settings, verifier=verifier)
     elif name in rewards.RULES or ":" in name.strip(":"):
-        learning_rate = _TUNED["hero", regime, kl][1]
+        learning_rate = _tuned("hero", regime, kl)[1]
         arm = Arm(rule=name, scale=rewards.make_rule(name, {}).scale, learning_rate=learning_rate)
     else:
         known = ", ".join(dict.fromkeys([*ARMS, *VERIFIER_ARMS, *rewards.RULES]))

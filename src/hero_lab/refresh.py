@@ -1,257 +1,74 @@
-"""Reward model and learned verifier of a run, retrained together every few steps on its own rollouts.
+"""Reward model and learned verifier of a run, retrained together by ``hero_rl.contrib.refresh`` on its own rollouts.
 
 What is learned from are the verdicts of the strict verifier, never the oracle. Of these, "correct" is right, and "incorrect" on
 a hard prompt means little: nine in ten right answers get it. So a rejection is believed only where the answer can be told to be
 wrong without comparing forms: the response was cut off, its answer is in no form at all, or it is in the reference's own form
 and stands for something else (two decimals, say). All other rejected responses are left out.
 
-    reward model       every verified response of a step should score above every one surely wrong, whatever their prompts
-    learned verifier   a verified answer equals its reference, and one surely wrong differs from it
-
-Both go on learning from the rows they were made from, half and half, so that they do not forget. All rows of the run so far are
-used, not only the newest: there are few verified ones in a round.
-
-The score keeps its unit: one standard deviation over the starting policy's responses to the ``rm_test`` prompts.
+Both go on learning from rows they were made from, so that they do not forget. All rows of the run so far are used, not only the
+newest: there are few verified ones in a round.
 """
 
 from __future__ import annotations
 
-import copy
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hero_lab.eval_callback import Observer
-from hero_lab.evaluate import Yardstick, sample_items, within_auroc
-from hero_lab.families import chain, equations, units
+from hero_lab.evaluate import Samples, sample_items, share, within_auroc
+from hero_lab.families import FAMILIES, chain, equations, units
 from hero_lab.family import TaskName
-from hero_lab.learned_verifier import (
-    ANSWER_LENGTH,
-    EquivalenceVerifier,
-    LearnedVerifierSettings,
-    Question,
-    fit,
-    training_questions,
-    training_split,
-)
-from hero_lab.models import PAD_ID
-from hero_lab.noise import SumScorer
-from hero_lab.reward_model import ScalarScorer, labelled_rows, sequences, step_loss, training_arrays
+from hero_lab.learned_verifier import boxed, verifier_split
+from hero_lab.prepare import FACTS, MODEL, Prepared
+from hero_lab.presets import LEARNED
+from hero_lab.reward_model import shown, whole_split
 from hero_lab.settings import RunSettings
-from hero_lab.task import answer_of, build_items
+from hero_lab.signals import make_reward, make_strict_verifier
+from hero_lab.task import Item, StrictVerifier, answer_of, build_items
+from hero_rl.contrib.refresh import Loaded, refresh_signals
+from hero_rl.learning.labelled import LabelledRow
+from hero_rl.learning.reward_model import Sources, earlier_sources, train_reward_model
+from hero_rl.learning.training import TrainSettings
+from hero_rl.learning.verifier_model import earlier_rows, train_verifier
 from hero_rl.measures import auroc
-from hero_rl.types import FloatArray, Rollout, Scorer, Verifier
-from hero_rl.verifiers.cascade import Cascade
+from hero_rl.types import Rollout, RowVerifier, Verdict
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from hero_rl.engines.trl import HeroTrainer
 
-    from hero_rl.pipeline import HybridReward
-
-STEPS = 80
-"""Optimizer steps of a round."""
 LEARNING_RATE = 1e-3
-ORIGINAL_ROWS = 64
-VERIFIED_ROWS = 16
-REJECTED_ROWS = 48
-"""Rows of one optimizer step; every verified one is compared with every rejected one."""
+ORIGINAL_PROMPTS = 300
+"""Prompts of a round whose rows the reward model was made from."""
 VERIFIER_EPOCHS = 3
-"""Passes of a round over decided and as many original questions, for the learned verifier."""
-PAIR_LOSS = 0.5
-"""Weight of the pairs beside the loss on original rows."""
 _SAMPLES = 8
 _DIGITS = re.compile(r"\d+")
-
-
 _PARSERS: dict[TaskName, Callable[[str], object | None]] = {
     "chain": chain.parse_answer, "equations": equations.parse_answer, "units": units.parse_answer
 }  # fmt: skip
 
 
-class Rows(NamedTuple):
-    """Rollouts of a run that the strict verifier decided in a way that can be believed."""
+class SureVerifier(RowVerifier):
+    """The strict verifier where it can be believed; it abstains on rejections that another form may explain."""
 
-    verified: list[Rollout]
-    rejected: list[Rollout]
+    name = "strict-sure"
 
+    def __init__(self, strict: StrictVerifier, task: TaskName) -> None:
+        """Believe ``strict`` on the prompts of a family."""
+        self.strict = strict
+        self.task: TaskName = task
 
-class Refresher:
-    """Collects the rollouts of a run, and retrains its signals in place when a round is due."""
-
-    def __init__(self, settings: RunSettings, observer: Observer, policy: PreTrainedModel, reward: HybridReward) -> None:
-        """Retrain what the reward listens to.
-
-        Args:
-            settings: of the run.
-            observer: has the strict verifier; hears of the score's new mean on the starting policy's responses.
-            policy: as it is at the start; its responses are the unit of the score.
-            reward: its reward model (the scalar part, where it is a mixture) and its learned verifier, where it has them.
-        """
-        self.settings, self.observer = settings, observer
-        self.scorer = None if reward.scorer is None else find_scalar(reward.scorer)
-        self.verifier = find_learned(reward.verifier)
-        self.rows = Rows([], [])
-        self.rounds: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        """Spent on diagnosis: fresh samples, judged by the oracle."""
-        family, seed = observer.yardstick.family, settings.seed
-        items = build_items("rm_test", "mixed", seed=seed, family=family)
-        self._start = sample_items(policy, items, count=_SAMPLES, seed=seed, family=family).rollouts
-        self._fresh = build_items("development", settings.regime, seed=seed, family=family)
-        self._original: tuple[np.ndarray, np.ndarray] | None = None
-        self._questions: list[Question] | None = None
-        self._policy = policy if self.verifier is None else copy.deepcopy(policy)
-
-    @property
-    def yardstick(self) -> Yardstick:
-        """What the policy is measured with at this time."""
-        return self.observer.yardstick
-
-    def hear(self, rollouts: Sequence[Rollout], signals: object) -> None:
-        """Keep a batch, with the strict verifier's verdicts of it, whoever gave those that the run is trained on."""
-        for rollout, verdict in zip(rollouts, self.yardstick.strict.verify(rollouts), strict=True):
-            if verdict.label == "correct":
-                self.rows.verified.append(rollout)
-            elif verdict.label == "incorrect" and surely_wrong(rollout, self.settings.task):
-                self.rows.rejected.append(rollout)
-
-    def after_step(self, policy: PreTrainedModel, step: int) -> None:
-        """Hold a round where one is due; none after the last step, for nobody would use what it made."""
-        if step % self.settings.refresh_every or step >= self.settings.steps:
-            return
-        looking = time.perf_counter()
-        samples = sample_items(policy, self._fresh, count=_SAMPLES, seed=self.settings.seed, family=self.yardstick.family)
-        before = self._diagnosis(samples.rollouts, samples.correct_PG)
-        started = time.perf_counter()
-        facts: dict[str, Any] = {"step": step, "verified": len(self.rows.verified), "rejected": len(self.rows.rejected)}
-        if self.scorer is not None and self.rows.verified and self.rows.rejected:
-            facts |= self._refresh_scorer(self.scorer, step)
-        if self.verifier is not None:
-            facts |= self._refresh_verifier(self.verifier, step)
-        facts["seconds"] = time.perf_counter() - started
-        after = self._diagnosis(samples.rollouts, samples.correct_PG)
-        self.seconds += time.perf_counter() - looking - facts["seconds"]
-        self.rounds.append(facts | {name: {"before": before[name], "after": after[name]} for name in before})
-
-    def _refresh_scorer(self, scorer: ScalarScorer, step: int) -> dict[str, float]:
-        import torch
-
-        settings, family = self.settings, self.yardstick.family
-        if self._original is None:
-            rates = family.deal_error_rates(settings.seed)
-            rows = labelled_rows(
-                settings.reward_model, rates, seed=settings.seed, negatives=settings.tier != "broken", family=family
-            )
-            self._original = training_arrays(rows, family=family)
-        rank_verified(
-            scorer, self.rows, self._original, step_weight=settings.reward_model.step_loss,
-            rng=np.random.default_rng([settings.seed, 10, step]),
-        )  # fmt: skip
-        scale = float(scorer.score(self._start).std())
-        with torch.no_grad():
-            scorer.model.get_parameter("score.weight").div_(scale)
-        mean = float(self.yardstick.scorer.score(self._start).mean())
-        self.observer.yardstick = self.yardstick._replace(score_mean=mean)
-        return {"scale": scale, "score_mean": mean}
-
-    def _refresh_verifier(self, verifier: EquivalenceVerifier, step: int) -> dict[str, int]:
-        settings = self.settings.learned_verifier
-        if self._questions is None:
-            self._questions = original_questions(self._policy, settings, seed=self.settings.seed)
-        asked = decided_questions(self.rows)
-        seed = [self.settings.seed, 11, step]
-        kept = np.random.default_rng(seed).permutation(len(self._questions))[: max(len(asked), settings.batch_size)]
-        rows = [*asked, *(self._questions[i] for i in kept.tolist())]
-        fit(verifier.network, rows, replace(settings, epochs=VERIFIER_EPOCHS), seed=self.settings.seed + step)
-        verifier.identity = f"lab-learned:refreshed:{self.settings.digest}:{step}"  # or a cascade would give old answers
-        return {
-            "questions_same": sum(one.equivalent for one in asked),
-            "questions_other": sum(not one.equivalent for one in asked),
-        }
-
-    def _diagnosis(self, rollouts: Sequence[Rollout], correct_PG: FloatArray) -> dict[str, float]:
-        """By the oracle on fresh samples: for the result file alone, no model learns from it."""
-        found: dict[str, float] = {}
-        if self.scorer is not None:
-            scores = self.yardstick.scorer.score(rollouts)
-            found |= {"auroc_within": within_auroc(scores.reshape(correct_PG.shape), correct_PG)}
-            found |= {"auroc": auroc(scores, correct_PG.ravel())}
-        if self.verifier is not None:
-            correct = correct_PG.ravel() > 0
-            accepted = np.array([verdict.label == "correct" for verdict in self.verifier.verify(rollouts)])
-            found |= {"verifier_recall": _mean(accepted[correct]), "verifier_fpr": _mean(accepted[~correct])}
-        return found
-
-
-def rank_verified(
-    scorer: ScalarScorer,
-    rows: Rows,
-    original: tuple[np.ndarray, np.ndarray],
-    *,
-    step_weight: float,
-    rng: np.random.Generator,
-    steps: int = STEPS,
-) -> None:
-    """Train a reward model in place: exact labels on original rows, and verified rows above rejected ones.
-
-    The loss of a step is that of the original training, plus ``PAIR_LOSS`` x mean softplus(rejected - verified).
-
-    Args:
-        scorer: whose model is trained.
-        rows: decided rollouts, of both kinds.
-        original: token ids and labels, as ``training_arrays`` gives them.
-        step_weight: of the loss at the semicolons of original rows.
-        rng: draws the rows of each step.
-        steps: of the optimizer, the learning rate falling to zero on a cosine.
-    """
-    import torch
-
-    model, (ids, labels) = scorer.model, original
-    verified, rejected = sequences(rows.verified, scorer.family), sequences(rows.rejected, scorer.family)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    model.train()
-    for _ in range(steps):
-        own = rng.integers(len(ids), size=ORIGINAL_ROWS)
-        rows_of_step = {"input_ids": torch.from_numpy(ids[own]), "labels": torch.from_numpy(labels[own])}
-        rows_of_step["attention_mask"] = torch.ones_like(rows_of_step["input_ids"])
-        loss = step_loss(model, rows_of_step, step_weight=step_weight)
-        above = verified[torch.from_numpy(rng.integers(len(verified), size=VERIFIED_ROWS))]
-        below = rejected[torch.from_numpy(rng.integers(len(rejected), size=REJECTED_ROWS))]
-        batch = torch.cat([above, below])
-        hidden = model.get_submodule("model")(input_ids=batch, attention_mask=torch.ones_like(batch))[0]
-        last = (batch != PAD_ID).sum(1) - 1
-        scores = model.get_submodule("score")(hidden[torch.arange(len(batch)), last])[:, 0]
-        gaps = scores[VERIFIED_ROWS:][None, :] - scores[:VERIFIED_ROWS][:, None]
-        loss = loss + PAIR_LOSS * torch.nn.functional.softplus(gaps).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    model.eval()
-
-
-def decided_questions(rows: Rows) -> list[Question]:
-    """What verified and rejected answers teach about equivalence, each once.
-
-    >>> from hero_rl.types import Rollout
-    >>> row = dict(prompt_id="", problem="^4*6-5:4H", reference="4.75")
-    >>> [same, other] = [Rollout(**row, response=f"24;19;{text}") for text in ("4.75", "4.5")]
-    >>> [(one.answer, one.equivalent) for one in decided_questions(Rows([same], [other]))]
-    [('4.75', True), ('4.5', False)]
-    """
-    found = [
-        Question(row.problem, row.reference, answer_of(row.response), right)
-        for kept, right in ((rows.verified, True), (rows.rejected, False))
-        for row in kept
-        if row.finished is not False
-    ]
-    return list(dict.fromkeys(one for one in found if 0 < len(one.answer) <= ANSWER_LENGTH))
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        """Return the verdict of one rollout."""
+        verdict = self.strict.judge(rollout)
+        if verdict.label == "incorrect" and not surely_wrong(rollout, self.task):
+            return Verdict("abstain", "may_be_another_form")
+        return verdict
 
 
 def surely_wrong(rollout: Rollout, task: TaskName) -> bool:
@@ -269,24 +86,120 @@ def surely_wrong(rollout: Rollout, task: TaskName) -> bool:
     return same_form and parse(answer) != parse(rollout.reference)
 
 
-def original_questions(policy: PreTrainedModel, settings: LearnedVerifierSettings, *, seed: int) -> list[Question]:
-    """What the learned verifier was made from."""
-    learn_from, _ = training_split(settings, seed=seed)
-    return training_questions(policy, learn_from, settings, seed=seed)
+class Rounds:
+    """Trains and loads the signals of a run's rounds, and says what the oracle thinks of them."""
 
+    def __init__(self, settings: RunSettings, models: Prepared, observer: Observer, trainer: HeroTrainer, folder: Path) -> None:
+        """Let the rounds of a run begin."""
+        self.settings, self.models, self.observer, self.trainer = settings, models, observer, trainer
+        self.rows: list[LabelledRow] = []
+        """Everything that was decided so far."""
+        self.rounds: list[dict[str, Any]] = []
+        self._is_new = False
+        family = FAMILIES[settings.task]
+        self._fresh = build_items("development", settings.regime, seed=settings.seed, family=family)
+        start = build_items("rm_test", "mixed", seed=settings.seed, family=family)
+        self._start = self._sample(start).rollouts
+        decide = SureVerifier(make_strict_verifier(settings), settings.task)
+        refresh_signals(trainer, folder, every=settings.refresh_every, train=self.train, load=self.load, decide=decide)
 
-def find_scalar(scorer: Scorer) -> ScalarScorer | None:
-    """The reward model that can be retrained: the scorer itself, or the scalar part of a mixture."""
-    parts = [part for part, _ in scorer.parts] if isinstance(scorer, SumScorer) else [scorer]
-    found = [find_scalar(part) if isinstance(part, SumScorer) else part for part in parts]
-    return next((part for part in found if isinstance(part, ScalarScorer)), None)
+    def train(self, rows: Path, before: Path | None, folder: Path) -> None:
+        """Train the signals of a round, as ``refresh_signals`` asks for it."""
+        self._samples = self._sample(self._fresh)
+        found = [json.loads(line) for line in rows.read_text().splitlines()]
+        fields = ("prompt_id", "problem", "reference", "response", "finished")
+        for row in found:
+            self.rows.append(LabelledRow(Rollout(**{name: row[name] for name in fields}), row["correct"] == 1, "rule"))
+        verified = sum(row.correct for row in self.rows)
+        facts = {"step": found[-1]["step"], "verified": verified, "rejected": len(self.rows) - verified}
+        facts |= {name: {"before": value} for name, value in self._diagnosis().items()}
+        started = time.perf_counter()
+        folder.mkdir()
+        if self.trainer.reward.scorer is not None:
+            self._train_scorer(before / "reward_model" if before else self.models.reward_model, folder / "reward_model")
+        if self.models.learned_verifier is not None and self.settings.verifier in LEARNED:
+            old = before / "verifier" if before else self.models.learned_verifier
+            facts |= self._train_verifier(old, folder / "verifier")
+        self.rounds.append(facts | {"seconds": time.perf_counter() - started})
 
+    def load(self, folder: Path) -> Loaded:
+        """Return the signals of a round's folder."""
+        self._is_new = True
+        scorer, verifier = folder / "reward_model", folder / "verifier"
+        models = self.models._replace(
+            reward_model=scorer if scorer.exists() else self.models.reward_model,
+            learned_verifier=verifier if verifier.exists() else self.models.learned_verifier,
+        )
+        reward = make_reward(self.settings, models)
+        return Loaded(scorer=reward.scorer, verifier=reward.verifier)
 
-def find_learned(verifier: Verifier | None) -> EquivalenceVerifier | None:
-    """The learned verifier of a run: the verifier itself, or the one that a cascade asks."""
-    second = verifier.second if isinstance(verifier, Cascade) else verifier
-    return second if isinstance(second, EquivalenceVerifier) else None
+    def settle(self) -> None:
+        """Measure with the signals in use, and note what a new one is worth; to be called before the next look."""
+        if not self._is_new:
+            return
+        self._is_new = False
+        reward, yardstick = self.trainer.reward, self.observer.yardstick
+        if reward.scorer is not None:
+            mean = float(reward.scorer.score(self._start).mean())
+            yardstick = yardstick._replace(scorer=reward.scorer, score_mean=mean)
+        if yardstick.verifier is not None:
+            yardstick = yardstick._replace(verifier=reward.verifier)
+        self.observer.yardstick = yardstick
+        for name, value in self._diagnosis().items():
+            self.rounds[-1][name]["after"] = value
 
+    def _train_scorer(self, old: Path, new: Path) -> None:
+        settings, size = self.settings, self.settings.reward_model.batch_size
+        rng = np.random.default_rng([settings.seed, 10, len(self.rounds)])
+        original = earlier_sources(self.models.reward_model / MODEL).rows
+        prompts = sorted({row.rollout.problem for row in original})
+        kept = {prompts[i] for i in rng.permutation(len(prompts))[:ORIGINAL_PROMPTS].tolist()}
+        decided = [row._replace(rollout=shown(row.rollout)) for row in self.rows]
+        rows = [*decided, *(row for row in original if row.rollout.problem in kept)]
+        new.mkdir()
+        train_reward_model(
+            Sources(rows, []), whole_split(FAMILIES[settings.task]), str(old / MODEL), new / MODEL,
+            max_pairs_per_prompt=settings.reward_model.pairs_per_prompt,
+            settings=TrainSettings(learning_rate=LEARNING_RATE, batch_size=size, seed=settings.seed),
+        )  # fmt: skip
+        (new / FACTS).write_bytes((old / FACTS).read_bytes())
 
-def _mean(flags: np.ndarray) -> float:
-    return float(flags.mean()) if flags.size else float("nan")
+    def _train_verifier(self, old: Path, new: Path) -> dict[str, int]:
+        """Learn from decided answers and as many original questions; choose the limits anew, on original ones."""
+        assert self.models.learned_verifier is not None
+        settings, seed = self.settings.learned_verifier, self.settings.seed
+        split, original = verifier_split(settings, seed=seed), earlier_rows(self.models.learned_verifier / MODEL)
+        asked = [row._replace(rollout=boxed(row.rollout)) for row in self.rows if split.part_of(row.rollout) == "train"]
+        asked = [row for row in asked if row.rollout.response]
+        first = [row for row in original if split.part_of(row.rollout) == "train"]
+        rng = np.random.default_rng([seed, 11, len(self.rounds)])
+        kept = [first[i] for i in rng.permutation(len(first))[: max(len(asked), settings.batch_size)].tolist()]
+        rows = [*asked, *kept, *(row for row in original if split.part_of(row.rollout) == "calibration")]
+        new.mkdir()
+        train_verifier(
+            rows, split, str(old / MODEL), new / MODEL, maths=StrictVerifier(),
+            settings=settings.for_learning(seed=seed, epochs=VERIFIER_EPOCHS),
+        )  # fmt: skip
+        return {
+            "questions_same": sum(row.correct for row in asked),
+            "questions_other": sum(not row.correct for row in asked),
+        }
+
+    def _diagnosis(self) -> dict[str, float]:
+        """By the oracle on fresh samples: for the result file alone, no model learns from it."""
+        found: dict[str, float] = {}
+        rollouts, correct_PG = self._samples.rollouts, self._samples.correct_PG
+        scorer, verifier = self.trainer.reward.scorer, self.trainer.reward.verifier
+        if scorer is not None:
+            scores = scorer.score(rollouts)
+            found |= {"auroc_within": within_auroc(scores.reshape(correct_PG.shape), correct_PG)}
+            found |= {"auroc": auroc(scores, correct_PG.ravel())}
+        if verifier is not None and self.settings.verifier in LEARNED:
+            accepted = np.array([verdict.label == "correct" for verdict in verifier.verify(rollouts)])
+            correct = correct_PG.ravel() > 0
+            found |= {"verifier_recall": share(accepted[correct]), "verifier_fpr": share(accepted[~correct])}
+        return found
+
+    def _sample(self, items: Sequence[Item]) -> Samples:
+        policy: Any = self.trainer.model
+        return sample_items(policy, items, count=_SAMPLES, seed=self.settings.seed, family=FAMILIES[self.settings.task])

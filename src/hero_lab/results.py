@@ -1,14 +1,12 @@
-"""What result files have in common: whole or absent, no NaN, and what made them."""
+"""Result files: whole or absent, and with the versions of what made them."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hero_rl.engines.trl.run_folder import package_versions
 
@@ -18,15 +16,6 @@ _VERSIONED = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, and the processor architecture."""
     return {"python": platform.python_version(), "machine": platform.machine(), **package_versions(_VERSIONED)}
-
-
-def without_nan(value: Any) -> Any:
-    """The same with None for NaN, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: without_nan(entry) for key, entry in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(entry) for entry in cast("list[Any]", value)]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,264 +1,209 @@
-"""The lab's reward models: trained from scratch on exact labels, and imperfect in different ways.
+"""The lab's reward models: made on exact labels, and imperfect in different ways.
 
-    hackable   a scalar head on the decoder, good on the starting policy's responses and less so where training drives it
-    broken     the same without mismatched and garbled responses among its data: any policy that listens ends in gibberish
-    robust     the log-probability of the response under a language model of better demonstrations; hard to fool
-    chance     nothing is trained and nothing is known: a random number for every text (``noise.ChanceScorer``)
-
-The trained ones are saved as transformers models with their tokenizer. The scalar ones are
-``AutoModelForSequenceClassification`` with one label, so ``hero_rl.scorers.LocalScorer`` and everybody else can load them.
+hackable   ``hero rm train`` on demonstrations: good on the starting policy's responses, less so where training drives it
+broken     the same without mismatched and garbled responses among its data: any policy that listens ends in gibberish
+robust     the log-probability of the response under a language model of better demonstrations; hard to fool
+chance     nothing is trained and nothing is known: a random number for every text (``noise.ChanceScorer``)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hero_lab.corpus import Demonstration, demonstrations, garbled, mismatched
+from hero_lab.corpus import demonstrations, spoilt
 from hero_lab.families import CHAIN
 from hero_lab.family import Family, Rates
-from hero_lab.models import (
-    END_ID,
-    END_TOKEN,
-    PAD_ID,
-    POLICY_LAYERS,
-    build_tokenizer,
-    encode,
-    model_config,
-    separator_id,
-)
-from hero_lab.task import split_problems, steps_correct
+from hero_lab.models import END_TOKEN, PAD_ID, POLICY_LAYERS, build_tokenizer, encode
+from hero_lab.task import problem_of_prompt, split_problems, steps_correct
+from hero_rl.learning.labelled import LabelledRow
+from hero_rl.learning.pairs import make_pairs
+from hero_rl.learning.reward_model import Sources, train_reward_model
+from hero_rl.learning.splits import Split, SplitSettings, problem_key
+from hero_rl.learning.training import TrainSettings
 from hero_rl.loop import in_thread
-from hero_rl.types import FloatArray, Rollout, Scorer
+from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel
 
 Tier: TypeAlias = Literal["hackable", "robust", "broken", "chance"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
-_IGNORED = -1.0
+SEPARATOR = ";"
+GOES_ON = "…"
+"""Behind a response that has not ended. No policy writes it, and the tokenizer reads it as padding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardModelSettings:
-    """How a scalar reward model is taught."""
+    """How a reward model is taught."""
 
-    rows: int = 60_000
-    batch_size: int = 128
+    rows: int = 40_000
+    pairs_per_prompt: int = 6
+    """Most pairs of responses to one prompt that are learned from."""
+    step_pairs_per_prompt: int = 1
+    """Most pairs of beginnings of responses to one prompt, for each worked step."""
+    batch_size: int = 64
+    """Pairs in one step."""
     learning_rate: float = 2e-3
     p_mismatched: float = 0.15
     """Share of rows whose response was written for another prompt. 0 in the broken tier."""
     p_garbled: float = 0.15
     """Share of rows whose response was spoilt by random edits. 0 in the broken tier."""
-    layers: int = 3
-    """Decoder layers of a scalar reward model: the policy's first ones, and new ones after its three. At least 1."""
-    step_loss: float = 0.5
-    """Weight of the correctness-so-far loss at the two semicolons, beside the loss at the end of the response."""
+    layers: int = POLICY_LAYERS
+    """Decoder layers: the policy's first ones, and new ones after its three. At least 1."""
     robust_steps: int = 150
     """Steps of the robust tier's language model, which goes on from the starting policy."""
     robust_blind_rate: float = 0.3
     """The robust tier has learnt every skill whose error rate is at most this, and repeats the mistakes of the others."""
 
 
-def labelled_rows(
+def step_ends(response: str) -> list[int]:
+    """Return the places behind the semicolons."""
+    return [place + 1 for place, character in enumerate(response) if character == SEPARATOR]
+
+
+def training_sources(
     settings: RewardModelSettings, rates: Rates, *, seed: int, negatives: bool, family: Family = CHAIN
-) -> list[Demonstration]:
-    """Responses to train on, shuffled: demonstrations, and with ``negatives`` mismatched and garbled ones."""
+) -> Sources:
+    """Return responses with their labels, and pairs of beginnings: is everything right so far?"""
     rng = np.random.default_rng([seed, 4])
     rows = demonstrations(split_problems(family)["train"], settings.rows, rates, rng, family=family)
     if negatives:
-        first = int(settings.rows * settings.p_mismatched)
-        second = first + int(settings.rows * settings.p_garbled)
-        rows = [*mismatched(rows[:first], rng), *garbled(rows[first:second], rng, family=family), *rows[second:]]
-    return [rows[i] for i in rng.permutation(len(rows)).tolist()]
-
-
-def training_arrays(rows: Sequence[Demonstration], *, family: Family = CHAIN) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids and labels, both (B, the family's ``sequence_length``).
-
-    Labels are 1 or 0 at the semicolons that end worked steps and at the end token (is everything right so far?), and -1
-    elsewhere.
-    """
-    ids = encode(
-        [row.prompt + row.response + END_TOKEN for row in rows], length=family.sequence_length, alphabet=family.alphabet
-    )
-    labels = np.full(ids.shape, _IGNORED, dtype=np.float32)
-    separators = ids == separator_id(family.alphabet)
-    order = np.cumsum(separators, axis=1)
-    truth = np.array([steps_correct(row.problem, row.response) for row in rows], dtype=np.float32)
-    for step in range(family.steps):
-        labels = np.where(separators & (order == step + 1), truth[:, step : step + 1], labels)
-    labels = np.where(ids == END_ID, truth[:, family.steps :], labels)
-    return ids, labels
+        rows = spoilt(rows, settings.p_mismatched, settings.p_garbled, rng, family=family)
+    whole: list[LabelledRow] = []
+    beginnings: list[list[LabelledRow]] = [[] for _ in range(family.steps)]
+    for row in rows:
+        *before, right = steps_correct(row.problem, row.response)
+        whole.append(_labelled(row.prompt, row.response, right))
+        for own, end, right in zip(beginnings, step_ends(row.response), before, strict=False):
+            own.append(_labelled(row.prompt, row.response[:end] + GOES_ON, right))
+    pairs = [make_pairs(own, max_per_prompt=settings.step_pairs_per_prompt, seed=seed).pairs for own in beginnings]
+    return Sources(whole, [pair for own in pairs for pair in own])
 
 
 def train_scalar(
-    policy: PreTrainedModel,
+    policy: Path,
     settings: RewardModelSettings,
-    rates: Rates,
+    sources: Sources,
     *,
     seed: int,
-    negatives: bool,
-    output_dir: Path,
-    family: Family = CHAIN,
-) -> PreTrainedModel:
-    """A one-label sequence classifier that starts from the policy's network.
+    folder: Path,
+    scratch: Path,
+    family: Family,
+) -> dict[str, Any]:
+    """Train a reward model that starts from the policy's network, and return what ``hero_rl.learning`` says of it."""
+    base = policy
+    if settings.layers != POLICY_LAYERS:
+        from transformers import AutoModelForCausalLM
 
-    Args:
-        policy: its decoder is copied; it is not changed.
-        settings: amount of data and how it is used.
-        rates: how often the demonstrations go wrong.
-        seed: of the head, the data and their order.
-        negatives: False for the broken tier.
-        output_dir: scratch folder that the trainer insists on.
-        family: what is judged.
-    """
-    import torch
-    from datasets import Dataset
-    from transformers import AutoModelForSequenceClassification, TrainingArguments
-
-    torch.manual_seed(seed)
-    config = model_config(family, num_labels=1, layers=settings.layers)
-    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa")
-    # With fewer layers than the policy some weights are left over, with more some stay new.
-    model.get_submodule("model").load_state_dict(
-        policy.get_submodule("model").state_dict(), strict=settings.layers == POLICY_LAYERS
-    )
-    rows = labelled_rows(settings, rates, seed=seed, negatives=negatives, family=family)
-    ids, labels = training_arrays(rows, family=family)
-
-    trainer = _step_trainer(settings.step_loss)(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(output_dir),
-            max_steps=max(1, settings.rows // settings.batch_size),
-            per_device_train_batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=20,
-            weight_decay=0.0,
-            optim="adamw_torch",
-            train_sampling_strategy="sequential",
-            use_cpu=True,
-            remove_unused_columns=False,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            logging_strategy="no",
-            dataloader_pin_memory=False,
-            seed=seed,
-        ),
-        train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}).with_format("torch"),
-        data_collator=_stack,
-        processing_class=build_tokenizer(family),
-    )
-    trainer.train()
-    return model.eval()
+        base = scratch
+        AutoModelForCausalLM.from_pretrained(policy, num_hidden_layers=settings.layers).save_pretrained(base)
+        build_tokenizer(family).save_pretrained(base)
+    return train_reward_model(
+        sources, whole_split(family), str(base), folder, max_pairs_per_prompt=settings.pairs_per_prompt,
+        settings=TrainSettings(learning_rate=settings.learning_rate, batch_size=settings.batch_size, seed=seed),
+    )  # fmt: skip
 
 
-def step_loss(model: torch.nn.Module, inputs: dict[str, Tensor], *, step_weight: float) -> Tensor:
-    """Binary cross-entropy of "everything right so far" at the end, and times ``step_weight`` at the semicolons."""
-    import torch
-
-    decoder, head = model.get_submodule("model"), model.get_submodule("score")
-    hidden_BTD = decoder(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
-    wanted_BT = inputs["labels"]
-    known_BT = wanted_BT >= 0
-    logits_N = head(hidden_BTD[known_BT]).squeeze(-1)
-    loss_N = torch.nn.functional.binary_cross_entropy_with_logits(logits_N, wanted_BT[known_BT], reduction="none")
-    final_N = inputs["input_ids"][known_BT] == END_ID
-    return loss_N[final_N].mean() + step_weight * loss_N[~final_N].mean()
+def whole_split(family: Family) -> Split:
+    """Return the split in which every prompt of the family may be learned from."""
+    return Split(settings=SplitSettings(), parts={problem_key(prompt): "train" for prompt in problem_of_prompt(family)})
 
 
-def _step_trainer(step_weight: float) -> type[Trainer]:
-    """A Trainer with that loss."""
-    from transformers import Trainer
-
-    class StepTrainer(Trainer):
-        def compute_loss(
-            self,
-            model: torch.nn.Module,
-            inputs: dict[str, Tensor | Any],
-            return_outputs: bool = False,
-            num_items_in_batch: Tensor | int | None = None,
-        ) -> Tensor:
-            return step_loss(model, inputs, step_weight=step_weight)
-
-    return StepTrainer
+def _labelled(prompt: str, response: str, correct: bool) -> LabelledRow:
+    return LabelledRow(Rollout(prompt_id=prompt, problem=prompt, reference="", response=response), correct, "given")
 
 
-def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    import torch
-
-    ids = torch.stack([row["input_ids"] for row in rows])
-    return {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "labels": torch.stack([row["labels"] for row in rows]),
-    }
+def shown(rollout: Rollout) -> Rollout:
+    """Return the rollout as the trained reward models read it: one that was cut off goes on."""
+    return replace(rollout, response=rollout.response + GOES_ON) if rollout.finished is False else rollout
 
 
-def sequences(rollouts: Sequence[Rollout], family: Family) -> Tensor:
-    """Token ids of prompt and response, shape (B, the family's ``sequence_length``)."""
-    import torch
+class ShownScorer(Scorer):
+    """A trained reward model of the lab."""
 
-    # A cut-off response gets no end token: the reward model reads what the policy wrote.
-    texts = [r.problem + r.response + ("" if r.finished is False else END_TOKEN) for r in rollouts]
-    return torch.from_numpy(encode(texts, length=family.sequence_length, alphabet=family.alphabet))
-
-
-class ScalarScorer(Scorer):
-    """The score of a one-label sequence classifier at the last character. A Scorer for the lab's fixed-size texts."""
-
-    name = "lab-scalar"
-
-    def __init__(self, model: PreTrainedModel, *, family: Family = CHAIN) -> None:
-        """Use this model; ``load_scorer`` reads one from disk."""
-        self.model, self.family = model.eval(), family
+    def __init__(self, scorer: Scorer) -> None:
+        """Score with ``scorer``, which reads what ``shown`` makes of a rollout."""
+        self.scorer, self.name = scorer, scorer.name
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Return the scores, from a thread."""
-        return await in_thread(self.logits, rollouts)
+        """Return the scores, shape (B,)."""
+        return await self.scorer.ascore([shown(rollout) for rollout in rollouts])
 
-    def logits(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,): the logit, in the model's own units."""
-        import torch
-
-        ids = sequences(rollouts, self.family)
-        with torch.no_grad():
-            hidden_BTD = self.model.get_submodule("model")(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
-            last_B = (ids != PAD_ID).sum(1) - 1
-            logits_B = self.model.get_submodule("score")(hidden_BTD[torch.arange(len(ids)), last_B])[:, 0]
-            return logits_B.double().numpy()
+    def close(self) -> None:
+        """Close the scorer."""
+        self.scorer.close()
 
 
 class LikelihoodScorer(Scorer):
-    """The log-probability of the response under a language model. A Scorer for the lab's fixed-size texts."""
+    """The log-probability of the response under a language model."""
 
     name = "lab-likelihood"
 
-    def __init__(self, model: PreTrainedModel, *, scale: float = 1.0, family: Family = CHAIN) -> None:
-        """Use this language model; scores are its log-probabilities divided by ``scale``."""
-        self.model, self.scale, self.family = model.eval(), scale, family
+    def __init__(self, model: PreTrainedModel, *, family: Family = CHAIN) -> None:
+        """Score with this language model."""
+        self.model, self.family = model.eval(), family
 
     async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Return the scores, from a thread."""
-        return await in_thread(self.log_probabilities, rollouts)
+        """Return the log-probabilities in nats, shape (B,)."""
+        return await in_thread(self._log_probabilities, rollouts)
 
-    def log_probabilities(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        """Shape (B,): log-probability of the response in nats, over ``scale``."""
+    def _log_probabilities(self, rollouts: Sequence[Rollout]) -> FloatArray:
         import torch
 
-        ids = sequences(rollouts, self.family)
+        # a cut-off response gets no end token: the policy wrote none
+        texts = [r.problem + r.response + ("" if r.finished is False else END_TOKEN) for r in rollouts]
+        ids = torch.from_numpy(encode(texts, length=self.family.sequence_length, alphabet=self.family.alphabet))
         with torch.no_grad():
             logits_BTV = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
         log_p_BT = torch.log_softmax(logits_BTV[:, :-1], dim=-1).gather(2, ids[:, 1:, None])[..., 0]
         counted_BT = ids[:, 1:] != PAD_ID
         counted_BT[:, : self.family.prompt_length - 1] = False
-        return (log_p_BT * counted_BT).sum(1).double().numpy() / self.scale
+        return (log_p_BT * counted_BT).sum(1).double().numpy()
+
+
+class PrefixScorer(StepScorer):
+    """A reward model of the lab as a process reward model: a step has the score of the response up to its end.
+
+    A step ends behind each semicolon, and the last one at the end. The likelihood of a beginning falls with every token: for
+    that one (tier ``robust``) take ``process:signal=change``, the likelihood of the step.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        """Score with ``scorer``; a beginning is a rollout with ``finished=False``."""
+        self.name, self.scorer = scorer.name, scorer
+
+    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
+        """Return the scores of the whole responses, shape (B,)."""
+        return await self.scorer.ascore(rollouts)
+
+    async def ascore_steps(self, rollouts: Sequence[Rollout], /) -> StepScores:
+        """The scores of the whole responses, which are those of their last steps, and of the steps before."""
+        prefixes: list[Rollout] = []
+        counts: list[int] = []
+        for rollout in rollouts:
+            *before, _ = self.step_ends(rollout).tolist()
+            prefixes += [replace(rollout, response=rollout.response[:end], finished=False) for end in before]
+            prefixes.append(rollout)
+            counts.append(len(before) + 1)
+        if not prefixes:
+            return StepScores(np.zeros(0), ())
+        steps = np.split(await self.scorer.ascore(prefixes), np.cumsum(counts)[:-1])
+        return StepScores(np.array([scores[-1] for scores in steps]), tuple(steps))
+
+    def step_ends(self, rollout: Rollout, /) -> IntArray:
+        """Shape (steps,): where each step ends in the response, in characters; at least one."""
+        response, ends = rollout.response, step_ends(rollout.response)
+        # Behind a last semicolon there is still the end token, unless the response was cut off there.
+        if not (ends and ends[-1] == len(response) and rollout.finished is False):
+            ends.append(len(response))
+        return np.array(ends, dtype=np.intp)
+
+    def close(self) -> None:
+        """Close the scorer."""
+        self.scorer.close()

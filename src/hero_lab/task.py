@@ -78,7 +78,7 @@ def problem_of_prompt(family: Family) -> dict[str, Problem]:
 
 
 def answer_of(response: str) -> str:
-    """What follows the last semicolon."""
+    """Return the text after the last semicolon."""
     return response.rpartition(";")[2]
 
 
@@ -130,14 +130,7 @@ class StrictVerifier(RowVerifier):
     name = "strict"
 
     def __init__(self, *, family: Family = CHAIN, recall: float | None = None, noise: float = 0.0, seed: int = 0) -> None:
-        """Judge the family's prompts.
-
-        Args:
-            family: whose prompts; without ``recall`` and ``noise`` it does not matter.
-            recall: share of right answers that are accepted, in [0, 1]; None: those written as the reference is.
-            noise: share of wrong answers that are accepted, in [0, 1].
-            seed: of the choice of answers.
-        """
+        """Judge the family's prompts."""
         self.family, self.recall, self.noise, self.seed = family, recall, noise, seed
 
     def judge(self, rollout: Rollout, /) -> Verdict:

@@ -24,7 +24,7 @@ from accelerate.state import AcceleratorState, DistributedType, PartialState
 from transformers import Trainer
 
 from helpers import tiny
-from hero_rl.engines.trl.refresh import Loaded, refresh_signals
+from hero_rl.contrib.refresh import Loaded, refresh_signals
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward

@@ -132,7 +132,7 @@ def test_a_fooled_verifier_is_shown_and_unknown_numbers_are_null(tmp_path):
     ("arguments", "message"),
     [
         (["--regime", "easy"], "regime='easy' is unknown"),
-        (["--reward-model-tier", "perfect"], "tier 'perfect' is unknown"),
+        (["--reward-model-tier", "perfect"], "tier='perfect' is unknown"),
         (["--rules", "heroic"], "rule 'heroic' is unknown; choose"),
         (["--rules", "hero:alpha=0.7,beta=0.5"], "bands overlap"),
         (["--rules", "hero:width=1"], "'width'"),

@@ -17,29 +17,23 @@ pytest.importorskip("trl", reason="needs the lab extra")
 
 from helpers.places import TESTS
 from hero_lab.cold_start import ColdStartSettings
-from hero_lab.grid import Event, execute, models_of, read_result, result_path
+from hero_lab.grid import Event, execute, read_result, result_path
 from hero_lab.learned_verifier import LearnedVerifierSettings
-from hero_lab.prepare import is_complete
+from hero_lab.prepare import is_complete, models_of
 from hero_lab.results import write_json
 from hero_lab.reward_model import RewardModelSettings
-from hero_lab.settings import LabSettings, RunSettings
+from hero_lab.settings import RunSettings, plan_runs
 from hero_rl.errors import InputError
 
 
 def small_runs(*rules: str, regime: str = "hard", steps: int = 3) -> list[RunSettings]:
-    settings = LabSettings(
-        regime=regime,  # type: ignore[arg-type]
-        rules=rules,
-        steps=steps,
-        early=2,
-        cold_start=ColdStartSettings(steps=20, batch_size=32, warmup_steps=2),
-        reward_model=RewardModelSettings(rows=320, batch_size=32),
-        learned_verifier=LearnedVerifierSettings(samples=1, epochs=1),
-    )
-    return [
-        replace(run, prompts_per_step=4, group_size=4, held_out_samples=2, development_samples=1, curve_every=2)
-        for run in settings.runs()
-    ]
+    runs = plan_runs(
+        rules, regime=regime, steps=steps, early=2, cold_start=ColdStartSettings(steps=20, batch_size=32, warmup_steps=2),
+        reward_model=RewardModelSettings(rows=2000, batch_size=32),
+        learned_verifier=LearnedVerifierSettings(samples=1, epochs=1), prompts_per_step=4, group_size=4, held_out_samples=2,
+        development_samples=1, curve_every=2,
+    )  # fmt: skip
+    return list(runs)
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +140,11 @@ def test_what_a_seed_starts_from_is_evaluated_once_for_all_rules(out: Path) -> N
     assert result["held_out"]["start"]["H"]["accuracy"]["mean"] == 0.123
 
 
-def test_a_run_without_a_learned_verifier_has_the_digest_that_it_had_before_there_was_one() -> None:
-    # of results/lab/hard-kl0.jsonl.gz: what is committed there is found again by the commands that made it
-    runs = {run.label: run.digest for run in LabSettings(seeds=(0,)).runs()}
-    assert runs["verifier_only"] == "6b748b8b5d63"
-    assert runs["hero"] == "5df3f1b39011"
+def test_a_learned_verifier_that_is_not_used_is_no_part_of_the_digest() -> None:
+    run = small_runs("hero")[0]
+    other = LearnedVerifierSettings(samples=3)
+    assert replace(run, learned_verifier=other).digest == run.digest
+    assert replace(run, verifier="cascade").digest != replace(run, verifier="cascade", learned_verifier=other).digest
 
 
 def test_the_same_seed_gives_the_same_result_in_another_process(out: Path, tmp_path: Path) -> None:
@@ -225,12 +219,17 @@ def test_leaving_the_loop_kills_the_children(out: Path) -> None:
     assert read_result(run, out) is None
 
 
-def test_control_c_ends_the_command_and_its_children(out: Path) -> None:
+@pytest.mark.parametrize(
+    ("to_all", "kind"),
+    [(True, signal.SIGINT), (False, signal.SIGINT), (False, signal.SIGKILL)],
+    ids=["control-c", "interrupt-to-the-parent-alone", "kill-the-parent-alone"],
+)
+def test_children_end_with_the_command(out: Path, to_all: bool, kind: signal.Signals) -> None:
     script = f"""
 import sys
 from pathlib import Path
-sys.path.insert(0, {str(TESTS)!r})
-from test_lab_grid import execute, small_runs
+sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "lab")!r}]
+from test_grid import execute, small_runs
 if __name__ == "__main__":
     for event in execute(small_runs("hero", steps=10_000), out=Path({str(out)!r})):
         if event.kind == "progress":
@@ -247,7 +246,7 @@ if __name__ == "__main__":
         assert process.stdout is not None
         children = [int(word) for word in process.stdout.readline().split()]
         assert children
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if to_all else os.kill)(process.pid, kind)
         process.wait(timeout=120)
         assert process.returncode != 0
         assert not any(_alive(pid) for pid in children)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,38 +16,39 @@ import torch
 from hero_lab.cold_start import ColdStartSettings
 from hero_lab.families.chain import FORMS, in_words, parse_answer, render
 from hero_lab.learned_verifier import (
-    TEXT_LENGTH,
-    EquivalenceVerifier,
+    AnswerVerifier,
     LearnedVerifierSettings,
-    encode_questions,
+    boxed,
+    boxed_answer,
     load_learned_verifier,
-    logits,
-    new_network,
     questions,
     sampled,
-    shorten,
     training_questions,
     training_split,
+    verifier_split,
 )
 from hero_lab.models import load_policy
-from hero_lab.prepare import Prepared, prepare, read_facts
+from hero_lab.prepare import MODEL, Prepared, prepare, read_facts
 from hero_lab.reward_model import RewardModelSettings
-from hero_lab.run import make_verifier
-from hero_lab.settings import LabSettings
+from hero_lab.settings import plan_run
+from hero_lab.signals import make_verifier
 from hero_lab.task import build_items, split_problems
+from hero_lab.towers import FIELDS, Towers, TowersConfig, towers_tokenizer
 from hero_rl.measures import auroc
-from hero_rl.types import LEARNED_YES, Rollout
-from hero_rl.verifiers.learned import Thresholds
+from hero_rl.types import Rollout
+from hero_rl.verifiers.learned import Thresholds, encode
+from hero_rl.verifiers.math.extract import find_answer
 
 SMALL = ColdStartSettings(steps=120, batch_size=64, warmup_steps=5)
-SMALL_REWARD = RewardModelSettings(rows=320, batch_size=32)
+SMALL_REWARD = RewardModelSettings(rows=2000, batch_size=32)
 SMALL_VERIFIER = LearnedVerifierSettings(samples=2, epochs=4)
+RUN = plan_run("cascade", cold_start=SMALL, reward_model=SMALL_REWARD, learned_verifier=SMALL_VERIFIER)
 
 
 @pytest.fixture(scope="module")
 def made(lab_cache: Path) -> Prepared:
     torch.set_num_threads(1)
-    return prepare(lab_cache, SMALL, SMALL_REWARD, tier="hackable", seed=0, learned_verifier=SMALL_VERIFIER)
+    return prepare(RUN, lab_cache)
 
 
 def folder_of(made: Prepared) -> Path:
@@ -54,24 +56,47 @@ def folder_of(made: Prepared) -> Path:
     return made.learned_verifier
 
 
+def load(made: Prepared) -> AnswerVerifier:
+    return load_learned_verifier(folder_of(made) / MODEL)
+
+
+def read_fields(*texts: str) -> np.ndarray:
+    """The token ids of problem, reference and answer."""
+    return np.array(encode(towers_tokenizer(), *texts))
+
+
 def rollout(answer: str, *, reference: str = "19/4", finished: bool = True) -> Rollout:
     return Rollout(prompt_id="p", problem="^4*6-5:4H", reference=reference, response=f"24;19;{answer}", finished=finished)
 
 
-def test_every_reference_fits_its_field_and_every_right_answer_is_asked_about() -> None:
-    for problems in split_problems().values():
-        for problem in problems:
-            texts = [render(problem.value, form) for form in FORMS]
-            rows = [(problem.prompt("H"), text, answer) for text in (*texts, in_words(problem.value)) for answer in texts]
-            assert encode_questions(rows).shape == (30, TEXT_LENGTH)
-    assert shorten("two nine over five") == "cjkf"
+def test_every_reference_and_every_right_answer_fits_its_field() -> None:
+    tokenizer = towers_tokenizer()
+    texts = {in_words(problem.value) for problems in split_problems().values() for problem in problems}
+    texts |= {render(problem.value, form) for problem in split_problems()["train"] for form in FORMS}
+    assert max(len(tokenizer.tokenize(text)) for text in texts) <= FIELDS["\nReference:"]
+    ids = read_fields("^4*6-5:4H", "two nine over five", "24;19;1234567")
+    assert "".join(tokenizer.convert_ids_to_tokens(ids.tolist())) == "Problem:^4*6-5:4H\nReference:cjkf\nAnswer:24;19;1234567$"
+    assert len(ids) <= tokenizer.model_max_length
 
 
-def test_different_references_and_answers_are_different_texts() -> None:
-    values = sorted({problem.value for problem in split_problems()["train"]})
-    references = [text for value in values for text in (in_words(value), *(render(value, form) for form in FORMS))]
-    ids = encode_questions([("^4*6-5:4H", reference, "1") for reference in dict.fromkeys(references)])
-    assert len(np.unique(ids, axis=0)) == len(dict.fromkeys(references))
+def test_the_network_reads_all_of_its_three_fields_and_nothing_of_the_padding() -> None:
+    network = Towers(TowersConfig(num_labels=1, pad_token_id=0)).eval().requires_grad_(False)
+    texts = [("^4*6-5:4H", "19/4", "4.75"), ("^4*6-5:4V", "19/4", "4.75"), ("^4*6-5:4H", "19/5", "4.75"),
+             ("^4*6-5:4H", "19/4", "4.7"), ("^4*6-5:4H", "19/4", "4.75")]  # fmt: skip
+    rows = [read_fields(*text) for text in texts]
+    width = max(map(len, rows)) + 3
+    logits = network(torch.tensor(np.array([np.pad(row, (0, width - len(row))) for row in rows]))).logits[:, 0]
+    assert len(set(logits[:4].tolist())) == 4
+    assert float(logits[4]) == pytest.approx(float(logits[0]), abs=1e-6)
+    assert network(torch.tensor(rows[0])[None]).logits[0, 0] == pytest.approx(float(logits[0]), abs=1e-6)
+
+
+def test_only_the_answer_of_a_finished_response_is_read() -> None:
+    assert boxed(rollout("475%")).response == r"\boxed{475%}"
+    assert boxed(rollout("475%", finished=False)).response == boxed(rollout("")).response == ""
+    for problem in split_problems()["train"][::40]:
+        for form in FORMS:
+            assert find_answer(boxed(rollout(render(problem.value, form))).response) == render(problem.value, form)
 
 
 def test_what_it_learns_from_is_labelled_by_the_oracle_and_is_of_training_problems_only(made: Prepared) -> None:
@@ -81,20 +106,22 @@ def test_what_it_learns_from_is_labelled_by_the_oracle_and_is_of_training_proble
     policy = load_policy(made.policy)
     rows = training_questions(policy, learn_from, SMALL_VERIFIER, seed=0)
     by_prompt = {problem.prompt(tag): problem for problem in learn_from for tag in ("V", "H")}
-    for one in rows:
-        assert one.equivalent == (parse_answer(one.answer) == by_prompt[one.prompt].value)
-    assert 0.005 < np.mean([one.equivalent for one in rows]) < 0.9
-    assert read_facts(folder_of(made))["examples"] == len(rows)
+    for row in rows:
+        assert row.correct == (parse_answer(boxed_answer(row.rollout)) == by_prompt[row.rollout.problem].value)
+    assert 0.005 < np.mean([row.correct for row in rows]) < 0.9
+    assert 0.8 * len(rows) < read_facts(folder_of(made))["examples"] <= len(rows)  # equal ones are one example
+    split = verifier_split(SMALL_VERIFIER, seed=0)
+    assert {split.part_of(row.rollout) for row in rows} == {"train"}
 
 
 def test_the_recorded_facts_are_those_of_the_saved_model_on_problems_of_the_test(made: Prepared) -> None:
-    verifier, facts = load_learned_verifier(folder_of(made)), read_facts(folder_of(made))
+    verifier, facts = load(made).verifier, read_facts(folder_of(made))
     asked = questions(
         sampled(load_policy(made.policy), split_problems()["rm_test"], count=8, seed=0), np.random.default_rng([0, 8])
     )
-    hard = [one for one in asked if one.prompt.endswith("H")]
-    labels = np.array([one.equivalent for one in hard])
-    scores = logits(verifier.network, [one[:3] for one in hard])
+    hard = [row for row in asked if row.rollout.problem.endswith("H")]
+    labels = np.array([row.correct for row in hard])
+    scores = verifier.logits([row.rollout for row in hard])
     assert facts["auroc_H"] == pytest.approx(auroc(scores, labels), abs=0.01)
     accepted = scores >= verifier.thresholds.accept_above
     assert facts["recall_H"] == pytest.approx(accepted[labels].mean(), abs=0.01)
@@ -107,37 +134,31 @@ def test_the_recorded_facts_are_those_of_the_saved_model_on_problems_of_the_test
 def test_the_same_seed_gives_the_same_learned_verifier_and_another_seed_another(made: Prepared, tmp_path: Path) -> None:
     weights = {}
     for seed in (0, 1):
-        again = prepare(tmp_path, SMALL, SMALL_REWARD, tier="hackable", seed=seed, learned_verifier=SMALL_VERIFIER)
-        weights[seed] = (folder_of(again) / "model.safetensors").read_bytes()
+        again = prepare(replace(RUN, seed=seed), tmp_path)
+        weights[seed] = (folder_of(again) / MODEL / "model.safetensors").read_bytes()
         facts = read_facts(folder_of(again))
         if seed == 0:
             assert {**facts, "seconds": 0} == {**read_facts(folder_of(made)), "seconds": 0}
-    assert weights[0] == (folder_of(made) / "model.safetensors").read_bytes()
+    assert weights[0] == (folder_of(made) / MODEL / "model.safetensors").read_bytes()
     assert weights[1] != weights[0]
     assert not list(tmp_path.glob(".*"))
 
 
-def test_limits_decide_and_what_a_rule_can_tell_is_not_asked() -> None:
-    network = new_network(LearnedVerifierSettings(), seed=0)
-    accept = EquivalenceVerifier(network, Thresholds(-1e9, -1e9))
-    reject = EquivalenceVerifier(network, Thresholds(1e9, 1e9))
-    unsure = EquivalenceVerifier(network, Thresholds(1e9, -1e9))
-    rows = [rollout("4.75"), rollout(""), rollout("4.75", finished=False), rollout("123456789"), rollout("1", reference="")]
-    for verifier, label in ((accept, "correct"), (reject, "incorrect"), (unsure, "abstain")):
+def test_limits_decide_and_what_a_rule_can_tell_is_not_asked(made: Prepared) -> None:
+    verifier = load(made)
+    rows = [rollout("4.75"), rollout(""), rollout("4.75", finished=False), rollout("1", reference="")]
+    for limits, label in (((-1e9, -1e9), "correct"), ((1e9, 1e9), "incorrect"), ((1e9, -1e9), "abstain")):
+        verifier.verifier.thresholds = Thresholds(*limits)
         first, *others = verifier.verify(rows)
         assert (first.label, first.learned) == (label, True)
         assert [(one.label, one.reason, one.learned) for one in others] == [
-            ("incorrect", "no_answer", False),
-            ("incorrect", "unfinished", False),
-            ("abstain", "answer_too_long", False),
-            ("abstain", "reference_missing", False),
-        ]
-    assert accept.verify(rows)[0].value == LEARNED_YES
-    assert accept.verify([]) == []
+            ("incorrect", "no_answer", False), ("incorrect", "no_answer", False), ("abstain", "reference_missing", False),
+        ]  # fmt: skip
+    assert verifier.verify([]) == []
 
 
 def test_the_steps_of_a_response_do_not_sway_it(made: Prepared) -> None:
-    verifier = load_learned_verifier(folder_of(made))
+    verifier = load(made)
     rows = [rollout("4.75"), rollout("4.75")]
     rows[1] = Rollout(prompt_id="p", problem="^4*6-5:4H", reference="19/4", response="1;1;4.75", finished=True)
     one, other = verifier.verify(rows)
@@ -145,9 +166,8 @@ def test_the_steps_of_a_response_do_not_sway_it(made: Prepared) -> None:
 
 
 def test_the_cascade_asks_only_where_the_strict_verifier_says_different(made: Prepared) -> None:
-    run = LabSettings(rules=("cascade",)).runs()[0]
-    cascade = make_verifier(run, made)
-    learned = load_learned_verifier(folder_of(made))
+    cascade = make_verifier(RUN, made)
+    learned = load(made)
     items = build_items("development", "hard", seed=0)[:50]
     rows = [
         Rollout(

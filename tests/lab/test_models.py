@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +13,24 @@ import torch
 
 from hero_lab import models
 from hero_lab.cold_start import ColdStartSettings, train_policy
-from hero_lab.corpus import Demonstration, demonstrations
+from hero_lab.corpus import demonstrations
 from hero_lab.evaluate import sample_items
 from hero_lab.families import CHAIN, FAMILIES
-from hero_lab.families.chain import ChainProblem, deal_error_rates
+from hero_lab.families.chain import deal_error_rates
 from hero_lab.family import TaskName
 from hero_lab.noise import ChanceScorer
-from hero_lab.prepare import load_scorer, prepare, read_facts
-from hero_lab.reward_model import RewardModelSettings, ScalarScorer, Tier, training_arrays
-from hero_lab.run import make_scorer
-from hero_lab.settings import LabSettings
-from hero_lab.task import build_items, split_problems
+from hero_lab.prepare import MODEL, load_scorer, prepare, read_facts
+from hero_lab.reward_model import GOES_ON, RewardModelSettings, Tier, training_sources
+from hero_lab.settings import plan_run
+from hero_lab.signals import make_scorer
+from hero_lab.task import build_items, oracle, problem_of_prompt, split_problems
+from hero_rl.learning.folders import read_training
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout, Scorer
 
 SMALL = ColdStartSettings(steps=20, batch_size=32, warmup_steps=2)
-SMALL_REWARD = RewardModelSettings(rows=320, batch_size=32, robust_steps=2)
+SMALL_REWARD = RewardModelSettings(rows=2000, batch_size=32, robust_steps=2)
+RUN = plan_run("hero", cold_start=SMALL, reward_model=SMALL_REWARD)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +51,20 @@ def test_fast_encoding_is_what_the_tokenizer_gives_and_decodes_to_the_same_text(
     assert finished == [True, True, False, False]
 
 
-def test_reward_labels_stand_at_the_semicolons_and_at_the_end() -> None:
-    problem = ChainProblem(4, "*", 6, "-", 5, 4)
-    ids, labels = training_arrays([Demonstration(problem, "H", "24;18;4.75"), Demonstration(problem, "H", "24;;;")])
-    text = "^4*6-5:4H24;18;4.75$"
-    assert [(place, label) for place, label in enumerate(labels[0]) if label >= 0] == [
-        (text.index(";"), 1.0), (text.rindex(";"), 0.0), (text.index("$"), 1.0),
-    ]  # fmt: skip
-    assert [label for label in labels[1] if label >= 0] == [1.0, 0.0, 0.0]
-    assert ids.shape == labels.shape == (2, CHAIN.sequence_length)
+def test_a_reward_model_learns_from_whole_responses_and_from_beginnings() -> None:
+    sources = training_sources(RewardModelSettings(rows=2000), deal_error_rates(0), seed=0, negatives=True)
+    problems = problem_of_prompt(CHAIN)
+    assert len(sources.rows) == 2000
+    for row in sources.rows:
+        assert row.correct == oracle(problems[row.rollout.problem], row.rollout.response)
+    assert 0.1 < np.mean([row.correct for row in sources.rows]) < 0.8
+    assert len(sources.pairs) > 100
+    for pair in sources.pairs:
+        (*chosen, _), (*rejected, _) = pair.chosen.split(";"), pair.rejected.split(";")
+        assert pair.chosen.endswith(";" + GOES_ON)
+        steps = problems[pair.prompt].steps[: len(chosen)]
+        assert len(chosen) == len(rejected)
+        assert (tuple(chosen) == steps, tuple(rejected) == steps) == (True, False)
 
 
 def test_training_lowers_the_loss_on_demonstrations(cache: Path) -> None:
@@ -73,13 +81,14 @@ def test_training_lowers_the_loss_on_demonstrations(cache: Path) -> None:
 
 
 def test_models_are_made_once_are_the_same_for_a_seed_and_leave_nothing_half_made(cache: Path, tmp_path: Path) -> None:
-    made = prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0)
+    made = prepare(RUN, cache)
     times = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
-    assert prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0) == made
+    assert prepare(RUN, cache) == made
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()} == times
-    again = prepare(tmp_path, SMALL, SMALL_REWARD, tier="hackable", seed=0)
+    again = prepare(RUN, tmp_path)
     for one, other in zip(made.folders, again.folders, strict=True):
-        assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+        [first], [second] = (list(folder.rglob("model.safetensors")) for folder in (one, other))
+        assert first.read_bytes() == second.read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     facts = read_facts(made.reward_model)
     assert {"auroc_pooled_H", "auroc_within_H", "auroc_pooled_V", "auroc_within_V", "score_mean"} <= facts.keys()
@@ -87,7 +96,7 @@ def test_models_are_made_once_are_the_same_for_a_seed_and_leave_nothing_half_mad
 
 @pytest.mark.parametrize("tier", ["hackable", "broken", "robust", "chance"])
 def test_scores_of_every_tier_have_unit_spread_on_the_starting_policy(cache: Path, tier: Tier) -> None:
-    made = prepare(cache, SMALL, SMALL_REWARD, tier=tier, seed=0)
+    made = prepare(replace(RUN, tier=tier), cache)
     scorer = load_scorer(made.reward_model)
     assert isinstance(scorer, Scorer)
     policy = models.load_policy(made.policy)
@@ -101,32 +110,33 @@ def test_scores_of_every_tier_have_unit_spread_on_the_starting_policy(cache: Pat
     assert scores.mean() == pytest.approx(read_facts(made.reward_model)["score_mean"], abs=1e-3)
 
 
-def test_the_saved_reward_model_scores_the_same_through_the_general_scorer(cache: Path) -> None:
-    made = prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0)
+def test_the_reward_model_is_one_of_the_product(cache: Path) -> None:
+    made = prepare(RUN, cache)
+    folder = made.reward_model / MODEL
+    assert read_training(folder, "reward model")["base"] == str(made.policy)
     rows = [
         Rollout(prompt_id="p", problem="^4*6-5:4H", reference="19/4", response=response, finished=finished)
         for response, finished in (("24;19;4.75", True), ("24;19;19/4", True), ("24;19;4.754321", False), ("", True))
     ]
     ours = load_scorer(made.reward_model).score(rows)
     assert len(set(ours.round(6))) == len(rows)
-    np.testing.assert_allclose(LocalScorer(made.reward_model, eos="finished").score(rows), ours, atol=1e-5)
+    scale = read_facts(made.reward_model)["scale"]
+    np.testing.assert_allclose(LocalScorer(folder).score(rows) / scale, ours, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [1, 4])
 def test_a_reward_model_may_have_fewer_or_more_layers_than_the_policy(cache: Path, layers: int) -> None:
-    sized = prepare(cache, SMALL, replace(SMALL_REWARD, layers=layers), tier="hackable", seed=0)
-    plain = prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0)
+    sized = prepare(replace(RUN, reward_model=replace(SMALL_REWARD, layers=layers)), cache)
+    plain = prepare(RUN, cache)
     assert sized.policy == plain.policy
     assert sized.reward_model != plain.reward_model
-    scorer = load_scorer(sized.reward_model)
-    assert isinstance(scorer, ScalarScorer)
-    assert scorer.model.config.num_hidden_layers == layers
+    assert json.loads((sized.reward_model / MODEL / "config.json").read_text())["num_hidden_layers"] == layers
 
 
 @pytest.mark.parametrize("task", ["equations", "units"])
 def test_models_of_another_family_read_and_write_its_alphabet(cache: Path, task: TaskName) -> None:
     family = FAMILIES[task]
-    made = prepare(cache, SMALL, SMALL_REWARD, tier="robust", seed=0, task=task)
+    made = prepare(replace(RUN, tier="robust", task=task), cache)
     assert {read_facts(folder)["task"] for folder in made.folders} == {task}
     items = build_items("development", "hard", seed=0, family=family)[:20]
     policy = models.load_policy(made.policy)
@@ -138,10 +148,10 @@ def test_models_of_another_family_read_and_write_its_alphabet(cache: Path, task:
 
 
 def test_a_mixture_of_tiers_adds_their_scores_and_noise_comes_on_top(cache: Path) -> None:
-    made = prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0, robust_too=True)
+    run = replace(RUN, hackable=0.25)
+    made = prepare(run, cache)
     assert made.robust_model is not None
     assert set(made.facts()) == {"policy", "reward_model", "robust_model"}
-    run = LabSettings(rules=("hero",), hackable=0.25).runs()[0]
     rows = [Rollout(prompt_id="p", problem="^4*6-5:4H", reference="19/4", response=text) for text in ("24;19;4.75", "24;;1")]
     parts = [load_scorer(folder).score(rows) for folder in (made.robust_model, made.reward_model)]
     mixed = make_scorer(run, made)
@@ -151,7 +161,7 @@ def test_a_mixture_of_tiers_adds_their_scores_and_noise_comes_on_top(cache: Path
 
 
 def test_sampling_is_fixed_by_its_seed_and_leaves_torchs_randomness_alone(cache: Path) -> None:
-    policy = models.load_policy(prepare(cache, SMALL, SMALL_REWARD, tier="hackable", seed=0).policy)
+    policy = models.load_policy(prepare(RUN, cache).policy)
     items = build_items("development", "hard", seed=0)[:20]
     torch.manual_seed(5)
     wanted = torch.rand(3)

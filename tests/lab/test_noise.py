@@ -10,7 +10,7 @@ from hero_lab.families import CHAIN, FAMILIES
 from hero_lab.family import Family
 from hero_lab.noise import ChanceScorer, SumScorer, normal_of, uniform_of
 from hero_lab.reward_model import RewardModelSettings
-from hero_lab.settings import LabSettings
+from hero_lab.settings import plan_run
 from hero_lab.task import StrictVerifier, build_items
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Scorer, Verifier
@@ -139,12 +139,12 @@ def test_a_sum_of_scores_weighs_its_parts() -> None:
         ({"curve_every": 0}, "curve_every=0"),
         ({"held_out_samples": 0}, "held_out_samples=0"),
         ({"reward_model": RewardModelSettings(layers=0)}, "layers=0"),
-        ({"task": "equations", "rules": ("hero:verifier=learned",)}, "equations"),
+        ({"task": "equations", "label": "hero:verifier=learned"}, "equations"),
     ],
 )
 def test_wrong_knobs_are_refused_with_the_value_seen(change: dict[str, object], seen: str) -> None:
     with pytest.raises(InputError, match=seen):
-        LabSettings(**change)  # type: ignore[arg-type]
+        plan_run(**{"label": "hero", **change})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,6 @@ def test_wrong_knobs_are_refused_with_the_value_seen(change: dict[str, object], 
     ],
 )  # fmt: skip
 def test_every_knob_is_part_of_the_digest(change: dict[str, object]) -> None:
-    plain, changed = LabSettings(rules=("hero",)).runs()[0], LabSettings(rules=("hero",), **change).runs()[0]  # type: ignore[arg-type]
+    plain, changed = plan_run("hero"), plan_run("hero", **change)
     assert changed.digest != plain.digest
     assert all(getattr(changed, name) == value for name, value in change.items())
-    assert plain.digest == "5df3f1b39011"  # of results/lab/hard-kl0.jsonl.gz, which was made before there were knobs

@@ -12,14 +12,14 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification
 
 from helpers import tiny
-from hero_lab.models import build_tokenizer, encode, model_config, new_policy
+from hero_lab.models import build_tokenizer, model_config, new_policy
 from hero_lab.presets import find_arm
-from hero_lab.reward_model import ScalarScorer
-from hero_lab.step_scorer import PrefixScorer
+from hero_lab.reward_model import PrefixScorer
 from hero_lab.task import StrictVerifier
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import StepShaping, make_rule, process
+from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout, StepScorer
 
 PROMPT = "^4*6-5:4H"
@@ -29,22 +29,19 @@ def respond(text: str, *, finished: bool = True) -> Rollout:
     return Rollout(prompt_id="p", problem=PROMPT, reference="4.75", response=text, finished=finished)
 
 
-def scalar() -> ScalarScorer:
+def scalar() -> LocalScorer:
     torch.manual_seed(3)
-    return ScalarScorer(AutoModelForSequenceClassification.from_config(model_config(num_labels=1)))
+    model = AutoModelForSequenceClassification.from_config(model_config(num_labels=1))
+    return LocalScorer(model, tokenizer=build_tokenizer())
 
 
-def test_steps_are_scored_at_the_semicolons_and_at_the_end() -> None:
-    scorer = scalar()
-    found = PrefixScorer(scorer).score_steps([respond("24;19;4.75"), respond("7;1")])
-    ids = torch.from_numpy(encode([PROMPT + "24;19;4.75$"], length=len(PROMPT) + 11))
-    with torch.no_grad():
-        hidden = scorer.model.get_submodule("model")(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
-        logits = scorer.model.get_submodule("score")(hidden)[0, :, 0].double().numpy()
-    places = [len(PROMPT) + place for place in (2, 5, 10)]  # the semicolons and the end token
-    np.testing.assert_allclose(found.steps[0], logits[places], rtol=0, atol=1e-5)
+def test_a_step_has_the_score_of_the_response_up_to_its_end() -> None:
+    scorer, rows = scalar(), [respond("24;19;4.75"), respond("7;1")]
+    found = PrefixScorer(scorer).score_steps(rows)
+    wanted = scorer.score([respond(text) for text in ("24;", "24;19;", "24;19;4.75")])
+    np.testing.assert_allclose(found.steps[0], wanted, rtol=0, atol=1e-5)
     assert [len(steps) for steps in found.steps] == [3, 2]
-    np.testing.assert_allclose(found.scores, scorer.score([respond("24;19;4.75"), respond("7;1")]), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.scores, scorer.score(rows), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

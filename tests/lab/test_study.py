@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the lab extra")
 
-from hero_lab.settings import LabSettings
+from hero_lab.settings import plan_run, plan_runs
 from hero_lab.study.collect import Collected, Entry, keep, kept_path, read_kept
 from hero_lab.study.figures import phase_grid
 from hero_lab.study.page import write_study
@@ -47,7 +47,7 @@ steps = 20
 batch_size = 32
 warmup_steps = 2
 [run.reward_model]
-rows = 320
+rows = 2000
 batch_size = 32
 """
 
@@ -189,7 +189,7 @@ def test_equal_runs_of_two_tables_are_one_run_with_the_looks_of_both(tmp_path: P
 
 def test_a_plain_table_has_the_runs_of_hero_lab(tmp_path: Path) -> None:
     plan = plan_of(TABLE + "horizons = [50, 100]", tmp_path)
-    lab = LabSettings(rules=("verifier_only", "hero"), seeds=(0, 1)).runs()
+    lab = plan_runs(("verifier_only", "hero"), seeds=(0, 1))
     assert [run.digest for run in plan.runs()] == [run.digest for run in lab]
 
 
@@ -400,7 +400,7 @@ def test_throughput_says_where_the_time_goes(tmp_path: Path) -> None:
     # 20 s and a third of 180 s: 15 s of 80 training
     assert "training 19%, evaluation 6%, its share of the 4 models 75%" in found.lines()[2]
     assert measure_throughput([], tmp_path) is None
-    runs = LabSettings().runs()[:1]  # 100 steps of 256 where the result had 100 of 32, in 20 s
+    runs = [plan_run("hero")]  # 100 steps of 256 where the result had 100 of 32, in 20 s
     assert estimate_seconds(runs, results, models=0, jobs=2) == pytest.approx(20.0 * 8 / 2)
 
 

@@ -9,7 +9,7 @@ from hero_lab.corpus import demonstrations, garbled, mismatched, without_errors_
 from hero_lab.families import CHAIN
 from hero_lab.families.chain import FORMS, ChainProblem, all_problems, deal_error_rates, parse_answer, render
 from hero_lab.presets import ARMS, find_arm
-from hero_lab.settings import LabSettings
+from hero_lab.settings import plan_run, plan_runs
 from hero_lab.task import (
     REGIMES,
     AbstainingVerifier,
@@ -173,16 +173,16 @@ def test_every_arm_is_tuned_for_every_regime_with_and_without_kl() -> None:
 )
 def test_wrong_settings_are_refused_with_the_value_seen(change: dict[str, object], seen: str) -> None:
     with pytest.raises(InputError, match=seen):
-        LabSettings(**change)  # type: ignore[arg-type]
+        plan_runs(**{"rules": ("hero",), **change})  # type: ignore[arg-type]
 
 
 def test_runs_pair_every_arm_with_every_seed_and_the_digest_ignores_only_the_name() -> None:
-    settings = LabSettings(rules=("hero", "hero:alpha=0.05", "verifier_only"), seeds=(0, 1))
-    runs = settings.runs()
-    assert [(run.label, run.seed) for run in runs] == [(rule, seed) for seed in (0, 1) for rule in settings.rules]
+    rules = ("hero", "hero:alpha=0.05", "verifier_only")
+    runs = plan_runs(rules, seeds=(0, 1))
+    assert [(run.label, run.seed) for run in runs] == [(rule, seed) for seed in (0, 1) for rule in rules]
     assert len({run.digest for run in runs}) == 6
-    assert LabSettings(rules=("hero_group_std",)).runs()[0].digest == LabSettings(rules=("hero:scale=group",)).runs()[0].digest
-    assert LabSettings(kl=0.05).runs()[0].learning_rate == find_arm("verifier_only", regime="hard", kl=True).learning_rate
+    assert plan_run("hero_group_std").digest == plan_run("hero:scale=group").digest
+    assert plan_run("verifier_only", kl=0.05).learning_rate == find_arm("verifier_only", regime="hard", kl=True).learning_rate
 
 
 def test_an_abstaining_verifier_says_so_where_the_reference_is_in_words_and_judges_the_rest() -> None:

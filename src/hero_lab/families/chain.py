@@ -15,9 +15,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-import numpy as np
-
-from hero_lab.family import DIGIT_WORDS, Family, Rates, Tag
+from hero_lab.family import DIGIT_WORDS, Family, Rates, Tag, deal
 
 Form: TypeAlias = Literal["decimal", "fraction", "percent", "mixed", "scaled"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -169,17 +167,11 @@ def parse_answer(text: str) -> Fraction | None:
 
 
 def deal_error_rates(seed: int) -> Rates:
-    """The fixed lists of rates, dealt at random to the skills."""
-    rng = np.random.default_rng([seed, 2])
-    skills = [(operator, large) for operator in OPERATORS for large in (False, True)]
-    rates: dict[tuple[str | int | bool, ...], float] = {}
-    for step in ("step1", "step2"):
-        for skill, rate in zip(skills, rng.permutation(STEP_ERROR_RATES).tolist(), strict=True):
-            rates[step, *skill] = rate
-    for name in FORMS:
-        for divisor, rate in zip(DIVISORS, rng.permutation(FORM_ERROR_RATES).tolist(), strict=True):
-            rates["form", name, divisor] = rate
-    return rates
+    """Deal the fixed lists of rates at random to the skills."""
+    sized = [(operator, large) for operator in OPERATORS for large in (False, True)]
+    steps = [((step,), sized, STEP_ERROR_RATES) for step in ("step1", "step2")]
+    forms = [(("form", name), [(divisor,) for divisor in DIVISORS], FORM_ERROR_RATES) for name in FORMS]
+    return deal(seed, [*steps, *forms])
 
 
 def _slip(value: int, draw: float, *, largest: int) -> int:

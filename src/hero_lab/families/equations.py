@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from hero_lab.family import Family, Rates, Tag, digits_in_words
+from hero_lab.family import Family, Rates, Tag, deal, digits_in_words
 
 SIGNS = ("+", "-")
 OPERATORS = ("+", "-", "/")
@@ -121,7 +119,7 @@ class Middle(NamedTuple):
 
 
 def undo(right: int, operator: str, number: int) -> int:
-    """What gives ``right`` after ``operator number``."""
+    """Return the x for which x operator number = right."""
     if operator == "+":
         return right - number
     return right + number if operator == "-" else right * number
@@ -176,7 +174,7 @@ _MIDDLE = re.compile(rf"{_NUMBER}~(\d+)")
 
 @lru_cache(maxsize=65_536)
 def parse_answer(text: str) -> Ends | Middle | None:
-    """What a text in any of the forms stands for; None where it is in none of them.
+    """Read a text in any of the forms; None where it is in none of them.
 
     A set is one whatever the order of its roots. An interval whose ends are the wrong way round is empty, and never right.
     """
@@ -196,17 +194,13 @@ def parse_answer(text: str) -> Ends | Middle | None:
 
 
 def deal_error_rates(seed: int) -> Rates:
-    """The fixed lists of rates, dealt at random to the skills."""
-    rng = np.random.default_rng([seed, 2])
-    rates: dict[tuple[str | int | bool, ...], float] = {}
-    for name, values, dealt in (("undo", OPERATORS, UNDOING_ERROR_RATES), ("sign", SIGNS, SIGN_ERROR_RATES)):
-        skills = [(value, large) for value in values for large in (False, True)]
-        for skill, rate in zip(skills, rng.permutation(dealt).tolist(), strict=True):
-            rates[name, *skill] = rate
-    for relation in RELATIONS:
-        for form, rate in enumerate(rng.permutation(FORM_ERROR_RATES).tolist()):
-            rates["form", relation, form] = rate
-    return rates
+    """Deal the fixed lists of rates at random to the skills."""
+    lists = [
+        ((name,), [(value, large) for value in values for large in (False, True)], rates)
+        for name, values, rates in (("undo", OPERATORS, UNDOING_ERROR_RATES), ("sign", SIGNS, SIGN_ERROR_RATES))
+    ]
+    forms = [(("form", relation), [(form,) for form in range(FORMS)], FORM_ERROR_RATES) for relation in RELATIONS]
+    return deal(seed, [*lists, *forms])
 
 
 def _slip(value: int, draw: float) -> int:

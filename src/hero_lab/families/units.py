@@ -14,9 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from hero_lab.family import Family, Rates, Tag, digits_in_words
+from hero_lab.family import Family, Rates, Tag, deal, digits_in_words
 
 COUNTS = range(1, 10)
 """Of pieces, and of large units in each."""
@@ -143,15 +141,7 @@ def all_problems() -> tuple[UnitProblem, ...]:
 
 @lru_cache(maxsize=65_536)
 def render(total: int, factor: int, large: str, small: str, form: int) -> str:
-    """A number of small units as ``29i``, ``2f5i``, ``29/12f``, ``2.9e1i`` or ``5i2f``.
-
-    Args:
-        total: in small units, in 0..99.
-        factor: small units in a large one.
-        large: name of the larger unit.
-        small: name of the smaller unit.
-        form: which of the five.
-    """
+    """A number of small units as ``29i``, ``2f5i``, ``29/12f``, ``2.9e1i`` or ``5i2f``."""
     whole, rest = divmod(total, factor)
     scientific = f"{total}e0" if total < 10 else f"{total / 10:.1f}e1".replace(".0e", "e")
     return (
@@ -185,18 +175,13 @@ def parse_answer(text: str) -> tuple[str, Fraction] | None:
 
 
 def deal_error_rates(seed: int) -> Rates:
-    """The fixed lists of rates, dealt at random to the skills."""
-    rng = np.random.default_rng([seed, 2])
-    rates: dict[tuple[str | int | bool, ...], float] = {}
-    for pair, rate in zip(WRONG_FACTOR, rng.permutation(FACTOR_ERROR_RATES).tolist(), strict=True):
-        rates["factor", pair] = rate
-    skills = [(operator, large) for operator in OPERATORS for large in (False, True)]
-    for skill, rate in zip(skills, rng.permutation(JOIN_ERROR_RATES).tolist(), strict=True):
-        rates["join", *skill] = rate
-    for operator in OPERATORS:
-        for form, rate in enumerate(rng.permutation(FORM_ERROR_RATES).tolist()):
-            rates["form", operator, form] = rate
-    return rates
+    """Deal the fixed lists of rates at random to the skills."""
+    sized = [(operator, large) for operator in OPERATORS for large in (False, True)]
+    forms = [(("form", operator), [(form,) for form in range(FORMS)], FORM_ERROR_RATES) for operator in OPERATORS]
+    return deal(
+        seed,
+        [(("factor",), [(pair,) for pair in WRONG_FACTOR], FACTOR_ERROR_RATES), (("join",), sized, JOIN_ERROR_RATES), *forms],
+    )
 
 
 def _joined(converted: int, operator: str, small: int) -> int:

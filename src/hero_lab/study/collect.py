@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """What there is, and how much is not there yet."""
+    """Results, and how many are missing."""
 
     entries: list[Entry]
     missing: dict[str, int]
@@ -75,7 +75,7 @@ def kept_results(plan: Plan, kept: Collected | None) -> dict[str, Result | None]
 
 
 def keep(path: Path, entries: Sequence[Entry]) -> Path:
-    """The path of a compressed file with one result a line: the same bytes for the same results."""
+    """The path of a compressed file with one result per line: the same bytes for the same results."""
     with replacing(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         for entry in entries:
             place = {"table": entry.table, "cell": dict(entry.cell), "arm": entry.arm, "seed": entry.seed}

@@ -5,18 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
-from hero_lab.settings import RunSettings
 from hero_lab.study.plan import Plan, read_plan
 from hero_rl.cli import show
 from hero_rl.errors import HeroError, require
@@ -92,7 +86,8 @@ def study(
 
 
 def _run_all(plan: Plan, folder: Path, jobs: int, known: Collected | None) -> list[str]:
-    """What became of the runs that failed."""
+    """Run what is missing, and return the failures."""
+    from hero_lab.board import Board
     from hero_lab.grid import execute
     from hero_lab.study.collect import kept_results
     from hero_lab.study.throughput import log_call
@@ -104,7 +99,7 @@ def _run_all(plan: Plan, folder: Path, jobs: int, known: Collected | None) -> li
     try:
         with board.shown():
             for event in execute(runs, out=folder, jobs=jobs):
-                board.take(event.kind, event.run, event.data)
+                board.take(event)
     finally:
         if board.finished:
             log_call(folder, finished=board.finished, seconds=time.monotonic() - started, jobs=jobs)
@@ -132,8 +127,9 @@ def _report(plan: Plan, folder: Path, known: Collected | None, failures: Sequenc
 
 
 def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
-    from hero_lab.grid import models_of, read_result
-    from hero_lab.prepare import is_complete
+    from hero_lab.board import duration
+    from hero_lab.grid import read_result
+    from hero_lab.prepare import is_complete, models_of
     from hero_lab.study.throughput import estimate_seconds
 
     runs = plan.runs()
@@ -165,85 +161,6 @@ def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
         f"{len(runs)} different runs, {len(done)} done, {len(models)} models to make; "
         f"about {duration(seconds)} with {jobs} processes\n"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in words."""
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"
-
-
-@dataclass(slots=True)
-class Board:
-    """How far the study is, in a line that changes; a line a run where stderr is no terminal."""
-
-    total: int
-    console: Console = field(default_factory=lambda: Console(stderr=True))
-    started: float = field(default_factory=time.monotonic)
-    reused: int = 0
-    finished: int = 0
-    failures: list[str] = field(default_factory=list[str])
-    steps: dict[str, str] = field(default_factory=dict[str, str])
-    """What every process is at."""
-
-    def take(self, kind: str, run: RunSettings, data: dict[str, Any]) -> None:
-        """Count an event, and show it."""
-        name = f"{run.label}, {run.regime}, {run.tier}, seed {run.seed}"
-        if kind == "reused":
-            self.reused += 1
-        elif kind in ("preparing", "prepared"):
-            self._at(f"models {run.tier} {run.seed}", f"models of seed {run.seed}" if kind == "preparing" else None)
-            if kind == "preparing" and not self.console.is_terminal:
-                self._say(f"seed {run.seed}, {run.tier}: training its models")
-        elif kind in ("started", "progress"):
-            self._at(run.digest, f"{name}: {data.get('step', 0)}/{run.steps}")
-        else:
-            self._at(run.digest, None)
-            self._at(f"models {run.tier} {run.seed}", None)
-            self._end(kind, run, name, data)
-
-    def _end(self, kind: str, run: RunSettings, name: str, data: dict[str, Any]) -> None:
-        if kind == "failed":
-            why = data["error"]
-            if f"{name}: {why}" not in self.failures:
-                self.failures.append(f"{name}: {why}")
-            self._say(f"{name} FAILED: {why}")
-            return
-        self.finished += 1
-        if not self.console.is_terminal:
-            self._say(f"{self.line()}; {name}: {data['curve'][-1]['accuracy']:.3f}")
-
-    def line(self) -> str:
-        """Runs done of all, the rate, and the time left at that rate."""
-        done = self.reused + self.finished
-        text = f"{done} of {self.total} runs"
-        if self.failures:
-            text += f", {len(self.failures)} failed"
-        if self.finished:
-            rate = self.finished / (time.monotonic() - self.started)
-            text += f", {3600 * rate:.0f} an hour, {duration((self.total - done - len(self.failures)) / rate)} left"
-        return text
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """The lines on stderr for as long as the block runs."""
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(get_renderable=self._lines, console=self.console, refresh_per_second=2, transient=True):
-            yield
-
-    def _lines(self) -> Text:
-        return Text("\n".join([self.line(), *(f"  {what}" for what in self.steps.values())]))
-
-    def _at(self, key: str, what: str | None) -> None:
-        if what is None:
-            self.steps.pop(key, None)
-        else:
-            self.steps[key] = what
-
-    def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 study.__doc__ = HELP

@@ -10,11 +10,11 @@ from typing import Any, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from hero_lab.settings import LabSettings, RunSettings
+from hero_lab.settings import RunSettings
 from hero_rl.errors import InputError
 
-_NOT_SETTINGS = {"label", "rule", "rule_settings", "rules", "seed", "seeds", "jobs", "out"}
-"""What a plan says elsewhere: in the rules, the seeds and on the command line."""
+_NOT_SETTINGS = {"label", "rule", "rule_settings", "seed"}
+"""What a plan says elsewhere: in the rules and the seeds."""
 _AT_LEAST = {
     "curve_every": 1, "prompts_per_step": 1, "group_size": 2, "held_out_samples": 1, "development_samples": 1, "early": 1,
 }  # fmt: skip
@@ -22,10 +22,9 @@ _AT_LEAST = {
 
 @cache
 def setting_types() -> dict[str, Any]:
-    """Name and type of every setting of a run: the fields of ``LabSettings`` and ``RunSettings``."""
-    hints = get_type_hints(RunSettings) | get_type_hints(LabSettings)
-    names = {field.name for kind in (RunSettings, LabSettings) for field in fields(kind)}
-    return {name: hints[name] for name in sorted(names - _NOT_SETTINGS)}
+    """Return name and type of every setting of a run that a plan may name."""
+    hints = get_type_hints(RunSettings)
+    return {name: hints[name] for name in sorted(hints) if name not in _NOT_SETTINGS}
 
 
 def is_sequence(name: str) -> bool:

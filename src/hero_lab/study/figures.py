@@ -206,7 +206,7 @@ def _tick(name: str, value: object, entries: Sequence[Entry]) -> str:
 
 
 def _setting(result: Result, name: str) -> object:
-    """What a run was made with; ``reward_model.rows`` is inside ``reward_model``."""
+    """A setting of a run by its full name, such as ``reward_model.rows``."""
     value: Any = result["settings"]
     for part in name.split("."):
         value = value.get(part)

@@ -1,4 +1,4 @@
-"""What a study leaves behind: tables as JSON and Markdown, figures, kept results, and one page."""
+"""Write the files of a study: tables as JSON and Markdown, figures, kept results, and one page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hero_lab.results import without_nan
 from hero_lab.study import words
 from hero_lab.study.collect import Collected, Entry, keep, kept_path
 from hero_lab.study.figures import Picture, pictures
@@ -14,7 +13,7 @@ from hero_lab.study.plan import Plan
 from hero_lab.study.tables import Tabulated, as_json, tabulate
 from hero_lab.study.throughput import Throughput, measure_throughput
 from hero_rl.files import write_text
-from hero_rl.report import Section, Table, write_page
+from hero_rl.report import Section, Table, json_values, write_page
 from hero_rl.report.figures import save_png, svg
 
 
@@ -30,12 +29,6 @@ class Written(NamedTuple):
 def write_study(folder: Path, plan: Plan, collected: Collected, *, command: str) -> Written:
     """Write everything that a study reports: ``report.html``, ``tables.md``, ``tables.json``, and for each table its kept
     results and figures.
-
-    Args:
-        folder: where it goes; made where it does not exist, each file replaced whole or not at all.
-        plan: what was asked for.
-        collected: what there is of it; at least one result.
-        command: what made it.
 
     Raises:
         MissingDependencyError: matplotlib, jinja2 or scipy is not installed.
@@ -54,7 +47,7 @@ def write_study(folder: Path, plan: Plan, collected: Collected, *, command: str)
             save_png(picture.figure, folder / f"{name}-{picture.suffix}.png", dpi=120)
     throughput = measure_throughput(_different(collected.entries), folder)
     versions = collected.entries[0].result["versions"]
-    numbers = without_nan(
+    numbers = json_values(
         {
             "title": plan.title, "command": command, "versions": versions,
             "tables": [as_json(table) for table in tables], "throughput": throughput._asdict() if throughput else None,

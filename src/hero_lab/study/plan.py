@@ -1,7 +1,7 @@
 """A plan of a study: TOML -> tables -> runs, with everything checked before anything runs.
 
     title = "HERO against its rivals"
-    [run]                                         # settings of every run: fields of RunSettings and LabSettings
+    [run]                                         # settings of every run: fields of RunSettings
     steps = 100
     [run.cold_start]
     steps = 500
@@ -29,11 +29,11 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from hero_lab.settings import LabSettings, RunSettings
+from hero_lab.settings import RunSettings, plan_run
 from hero_lab.study.fields import check_names, checked_settings, is_sequence, setting_types
 from hero_rl.errors import InputError
 
@@ -257,11 +257,8 @@ def _run(
     settings = checked_settings({"steps": max(horizons), **_merged(values, changes)}, where)
     if settings["steps"] < max(horizons):
         raise InputError(f"{where}: horizon {max(horizons)} lies beyond the end of a run, steps = {settings['steps']}")
-    in_lab = {field.name for field in fields(LabSettings)}
     try:
-        lab = LabSettings(rules=(rule,), seeds=(seed,), **{k: v for k, v in settings.items() if k in in_lab})
-        run = lab.runs()[0]
-        run = replace(run, **{k: v for k, v in settings.items() if k not in in_lab})
+        run = plan_run(rule, seed=seed, **settings)
         run.build_rule()
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

@@ -138,7 +138,7 @@ def values_SP(runs: Mapping[int, Result], seeds: Sequence[int], tag: str, step: 
 
 
 def verdict(difference: Estimate, seeds: int) -> Verdict:
-    """What an interval says of the claim that the difference is above zero; one seed says nothing."""
+    """Judge the claim that the difference is above zero by its interval; one seed says nothing."""
     if seeds < 2 or not (difference.low > 0 or difference.high < 0):
         return "cannot be told"
     return "holds" if difference.low > 0 else "does not hold"
@@ -247,7 +247,7 @@ def _first_crossing(rollouts: FloatArray, values: FloatArray, goal: float, end: 
 
 
 def as_json(table: Tabulated) -> dict[str, Any]:
-    """JSON values, None for what is not known."""
+    """Return what ``report.json_values`` makes JSON of."""
     plan = table.plan
     return {
         "name": plan.name, "claim": plan.claim, "metric": plan.metric, "horizons": list(plan.horizons),
@@ -261,12 +261,6 @@ def as_json(table: Tabulated) -> dict[str, Any]:
 
 
 def _row_json(row: ArmRow | PairRow | ReachRow) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, value in row._asdict().items():
-        if isinstance(value, Cell):
-            values["cell"] = {**dict(value.axes), "tag": value.tag}
-        elif name == "axes":
-            values["cell"] = dict(value)
-        else:
-            values[name] = value._asdict() if isinstance(value, Estimate) else value
-    return values
+    values = row._asdict()
+    cell, axes = values.pop("cell", None), values.pop("axes", ())
+    return {"cell": {**dict(cell.axes), "tag": cell.tag} if cell else dict(axes), **values}

@@ -13,7 +13,7 @@ import numpy as np
 from hero_lab.compare import Result
 
 LOG = "calls.jsonl"
-"""In the folder of a study: one line a call that ran something."""
+"""In the folder of a study: one line per call that ran something."""
 _DEFAULT_CPU_S_PER_ROLLOUT = 37 / 25_600
 """Of a run of 100 steps of 256 responses on a 2-core EPYC, evaluation included."""
 _DEFAULT_MODELS_S = 95.0

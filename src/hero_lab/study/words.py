@@ -1,4 +1,4 @@
-"""What a study's numbers say: sentences, and Markdown tables ready for the documentation."""
+"""Put a study's numbers into words: sentences, and Markdown tables ready for the documentation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Grid(NamedTuple):
 
 
 def claim_sentence(table: Tabulated) -> str:
-    """What the comparisons of a table say of its claim; empty where it has none."""
+    """Say what the comparisons of a table mean for its claim; empty where it has none."""
     rows = table.deciding(table.pairs)
     if not rows:
         return ""
@@ -152,7 +152,7 @@ def grids(table: Tabulated) -> list[Grid]:
 
 
 def _compact(table: Tabulated, cells: Sequence[Cell], metric: Metric) -> Grid:
-    """A line a cell, a column a rule, at the last horizon."""
+    """One line per cell and one column per rule, at the last horizon."""
     last = max(table.plan.horizons)
     arms = ["(start)", *table.plan.arms]
     at = {(row.cell, row.arm): with_half(getattr(row, metric)) for row in table.arms if row.step in (0, last)}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class EvalSettings:
 
 
 class Report(NamedTuple):
-    """What was measured, on what."""
+    """Measures, and what they are from."""
 
     rows: int
     """Rows that the numbers are from."""
@@ -94,7 +95,7 @@ def evaluate_scores(rows: Sequence[LabelledRow], scores_B: FloatArray, settings:
     check_both_classes([row for row, score in zip(rows, scores_B.tolist(), strict=True) if math.isfinite(score)], "evaluation")
     _check_mixed(data)
     pairs = _pair_probabilities(data)
-    found = _Estimator(data, settings)
+    found = _bootstrap(data, settings)
     estimates = {**_ranking(found, data), **_length_bias(found, data)}
     estimates["pair_ece"] = found(
         lambda w: measures.expected_calibration_error(pairs.p, pairs.won, low=0.5, bins=BINS, weights_B=w[pairs.row])
@@ -124,14 +125,14 @@ def evaluate_verdicts(
     settings = settings or EvalSettings()
     check_both_classes(rows, "evaluation")
     whole = _data(rows, np.zeros(len(rows)))
-    estimates = _decisions(_Estimator(whole, settings), whole, verdicts)
+    estimates = _decisions(_bootstrap(whole, settings), whole, verdicts)
     if logits_B is None:
         return _report(whole, estimates, [], "")
     data = _data(rows, logits_B)
     missing = len(rows) - data.scores.size
     if data.labels.all() or not data.labels.any():  # of one kind or none at all: nothing to rank
         return _report(whole, estimates, [], "")._replace(missing=missing)
-    found = _Estimator(data, settings)
+    found = _bootstrap(data, settings)
     p_B = 1.0 / (1.0 + np.exp(-np.clip(data.scores, -500, 500)))
     estimates |= {**_ranking(found, data), **_length_bias(found, data)}
     estimates["ece"] = found(lambda w: measures.expected_calibration_error(p_B, data.labels, bins=BINS, weights_B=w))
@@ -152,15 +153,15 @@ class _Data(NamedTuple):
     missing: int
 
 
-class _Estimator:
-    """Bootstraps a measure over the prompts of some rows."""
+_Bootstrap: TypeAlias = Callable[[Callable[[FloatArray], float]], Estimate]
+"""From a measure of weighted rows to its estimate."""
 
-    def __init__(self, data: _Data, settings: EvalSettings) -> None:
-        self.data, self.settings = data, settings
 
-    def __call__(self, measure: Callable[[FloatArray], float]) -> Estimate:
-        settings = self.settings
-        return measures.bootstrap(measure, self.data.clusters, draws=settings.draws, level=settings.level, seed=settings.seed)
+def _bootstrap(data: _Data, settings: EvalSettings) -> _Bootstrap:
+    """Return a bootstrap over the prompts of some rows."""
+    return lambda measure: measures.bootstrap(
+        measure, data.clusters, draws=settings.draws, level=settings.level, seed=settings.seed
+    )
 
 
 def _data(rows: Sequence[LabelledRow], scores_B: FloatArray) -> _Data:
@@ -193,7 +194,7 @@ def _check_mixed(data: _Data) -> None:
         )
 
 
-def _ranking(found: _Estimator, data: _Data) -> dict[str, Estimate]:
+def _ranking(found: _Bootstrap, data: _Data) -> dict[str, Estimate]:
     counts = measures.pair_counts(data.scores, data.labels, data.prompts)
     estimates = {
         "pair_accuracy": found(lambda w: measures.pair_accuracy(counts, weights_B=w)),
@@ -201,29 +202,24 @@ def _ranking(found: _Estimator, data: _Data) -> dict[str, Estimate]:
         "auroc_in_mixed_prompts": found(lambda w: measures.group_auroc(counts, weights_B=w)),
     }
     for rate in FALSE_POSITIVE_RATES:
-
-        def recall(weights_B: FloatArray, rate: float = rate) -> float:
-            return measures.recall_at_fpr(data.scores, data.labels, rate, weights_B=weights_B)
-
-        estimates[f"recall_at_fpr_{rate:.0%}"] = found(recall)
+        recall = partial(measures.recall_at_fpr, data.scores, data.labels, rate)
+        estimates[f"recall_at_fpr_{rate:.0%}"] = found(lambda w, recall=recall: recall(weights_B=w))
     return estimates
 
 
-def _length_bias(found: _Estimator, data: _Data) -> dict[str, Estimate]:
+def _length_bias(found: _Bootstrap, data: _Data) -> dict[str, Estimate]:
     """Correlation of score and length among responses of equal label: over all, and inside prompts."""
-    estimates: dict[str, Estimate] = {}
-    for name, stratum in (("correct", data.labels), ("incorrect", ~data.labels)):
+    cells, log_length = data.prompts * 2 + data.labels, np.log1p(data.lengths)
 
-        def over_all(weights_B: FloatArray, stratum: BoolArray = stratum) -> float:
-            return measures.rank_correlation(data.scores[stratum], data.lengths[stratum], weights_B=weights_B[stratum])
+    def over_all(stratum: BoolArray) -> Estimate:
+        scores, lengths = data.scores[stratum], data.lengths[stratum]
+        return found(lambda w: measures.rank_correlation(scores, lengths, weights_B=w[stratum]))
 
-        estimates[f"length_bias_{name}"] = found(over_all)
-    cells = data.prompts * 2 + data.labels
-    log_length = np.log1p(data.lengths)
-    estimates["length_bias_in_prompts"] = found(
-        lambda w: measures.within_correlation(data.scores, log_length, cells, weights_B=w)
-    )
-    return estimates
+    return {
+        "length_bias_correct": over_all(data.labels),
+        "length_bias_incorrect": over_all(~data.labels),
+        "length_bias_in_prompts": found(lambda w: measures.within_correlation(data.scores, log_length, cells, weights_B=w)),
+    }
 
 
 class _PairProbabilities(NamedTuple):
@@ -248,7 +244,7 @@ def _pair_probabilities(data: _Data) -> _PairProbabilities:
     return _PairProbabilities(np.concatenate(p), np.concatenate(won), np.concatenate(row))
 
 
-def _decisions(found: _Estimator, data: _Data, verdicts: Sequence[Verdict]) -> dict[str, Estimate]:
+def _decisions(found: _Bootstrap, data: _Data, verdicts: Sequence[Verdict]) -> dict[str, Estimate]:
     yes = np.array([one.label == "correct" for one in verdicts])
     no = np.array([one.label == "incorrect" for one in verdicts])
     everything = np.ones(yes.size, dtype=np.bool_)
@@ -260,14 +256,10 @@ def _decisions(found: _Estimator, data: _Data, verdicts: Sequence[Verdict]) -> d
         "false_positive_rate": (yes, ~data.labels),
         "false_negative_rate": (no, data.labels),
     }
-    estimates: dict[str, Estimate] = {}
-    for name, (flags, among) in shares.items():
-
-        def share(weights_B: FloatArray, flags: BoolArray = flags, among: BoolArray = among) -> float:
-            return measures.weighted_share(flags, among, weights_B=weights_B)
-
-        estimates[name] = found(share)
-    return estimates
+    return {
+        name: found(lambda w, flags=flags, among=among: measures.weighted_share(flags, among, weights_B=w))
+        for name, (flags, among) in shares.items()
+    }
 
 
 def _report(data: _Data, estimates: dict[str, Estimate], curve: list[CalibrationBin], curve_of: str) -> Report:

@@ -1,4 +1,4 @@
-"""What the learned verifier is taught: (problem, reference, answer) and whether they agree.
+"""Make the examples of a learned verifier: problem, reference, answer, and whether the last two agree.
 
 From the responses' own final answers with their labels, from other ways to write a reference, and from answers that look like
 it and are not it. The maths verifier has a veto over everything that is made up here.

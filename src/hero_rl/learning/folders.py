@@ -26,7 +26,7 @@ _PACKAGES = ("hero-rl", "torch", "transformers", "trl", "numpy", "math-verify")
 
 
 def check_new(folder: Path) -> None:
-    """Nothing, where a model may be written to ``folder``.
+    """Raise unless a model may be written to ``folder``.
 
     Raises:
         InputError: it exists already, its parent does not, or there is no permission.
@@ -68,7 +68,7 @@ def write_training(folder: Path, facts: Mapping[str, object]) -> None:
 
 
 def read_training(folder: Path, kind: str) -> dict[str, object]:
-    """How a model was made.
+    """Return how a model was made.
 
     Args:
         folder: of the model.

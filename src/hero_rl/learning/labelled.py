@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, cast
 
@@ -30,7 +30,7 @@ class LabelledRow(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """What a file holds to learn from."""
+    """Rows to learn from, and how many were left out."""
 
     rows: list[LabelledRow]
     undecided: int
@@ -81,7 +81,7 @@ def read_labelled(
 
 
 def check_both_classes(rows: Sequence[LabelledRow], where: object) -> None:
-    """Nothing, where there are correct and incorrect rows.
+    """Raise unless there are correct and incorrect rows.
 
     Raises:
         InputError: one class only.
@@ -105,17 +105,24 @@ def merged(earlier: Iterable[LabelledRow], new: Iterable[LabelledRow]) -> list[L
 
 def write_rows(path: Path, rows: Iterable[LabelledRow]) -> None:
     """Write the rows; the same rows give the same bytes."""
+    write_records(path, (
+        {
+            "prompt_id": row.rollout.prompt_id, "problem": row.rollout.problem, "reference": row.rollout.reference,
+            "response": row.rollout.response, "correct": int(row.correct), "label_source": row.source,
+        }
+        for row in rows
+    ))  # fmt: skip
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
+    """Write compressed JSON lines, whole or not at all; the same records give the same bytes."""
     with replacing(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-        for row in rows:
-            record = {
-                "prompt_id": row.rollout.prompt_id, "problem": row.rollout.problem, "reference": row.rollout.reference,
-                "response": row.rollout.response, "correct": int(row.correct), "label_source": row.source,
-            }  # fmt: skip
+        for record in records:
             file.write((json.dumps(record) + "\n").encode())
 
 
 def read_rows(path: Path) -> list[LabelledRow]:
-    """What ``write_rows`` wrote.
+    """Read what ``write_rows`` wrote.
 
     Raises:
         InputError: no such file, or a broken row.

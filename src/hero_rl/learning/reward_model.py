@@ -6,10 +6,8 @@ problem + response and the end-of-sequence token.
 
 from __future__ import annotations
 
-import gzip
-import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -17,9 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.files import replacing
 from hero_rl.learning import folders
-from hero_rl.learning.labelled import ROWS_FILE, LabelledRow, read_rows, write_rows
+from hero_rl.learning.labelled import ROWS_FILE, LabelledRow, read_rows, write_records, write_rows
 from hero_rl.learning.pairs import (
     MAX_PAIRS_PER_PROMPT,
     Pair,
@@ -53,7 +50,7 @@ PAIRS_FILE = "pairs.jsonl.gz"
 
 
 class Sources(NamedTuple):
-    """What a reward model is made from; each may be empty."""
+    """Data to make a reward model from; each may be empty."""
 
     rows: Sequence[LabelledRow]
     """Labelled rollouts, of which pairs are made inside each prompt."""
@@ -62,7 +59,7 @@ class Sources(NamedTuple):
 
 
 def earlier_sources(folder: Path) -> Sources:
-    """What the reward model in a folder was made from.
+    """Return the data that the reward model in a folder was made from.
 
     Raises:
         InputError: not the folder of a reward model that was trained here.
@@ -82,7 +79,7 @@ def train_reward_model(
     max_pairs_per_prompt: int = MAX_PAIRS_PER_PROMPT,
     progress: Progress = lambda stage, done, total: None,
 ) -> dict[str, object]:
-    """What was done, as it is written to ``training.json``; the model appears in ``folder`` when all is well.
+    """Train a reward model into ``folder`` (whole or not at all), and return the contents of ``training.json``.
 
     Args:
         sources: rows and pairs; only those on the split's training problems are learned from.
@@ -127,7 +124,7 @@ def train_reward_model(
         if sources.rows:
             write_rows(partial / ROWS_FILE, sources.rows)
         if sources.pairs:
-            _write_pairs(partial / PAIRS_FILE, sources.pairs)
+            write_records(partial / PAIRS_FILE, (pair._asdict() for pair in sources.pairs))
         folders.write_training(partial, facts)
     return facts
 
@@ -187,9 +184,3 @@ def _accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs:
     rejected = scorer.score([as_rollout(pair._replace(chosen=pair.rejected)) for pair in pairs])
     known = np.isfinite(chosen) & np.isfinite(rejected)
     return float(((chosen > rejected) + (chosen == rejected) / 2)[known].mean()) if known.any() else None
-
-
-def _write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
-    with replacing(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-        for pair in pairs:
-            file.write((json.dumps(pair._asdict()) + "\n").encode())

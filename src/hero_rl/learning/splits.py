@@ -108,7 +108,7 @@ def save_split(path: Path, split: Split) -> None:
 
 
 def load_split(source: Path) -> Split:
-    """What ``save_split`` wrote.
+    """Read what ``save_split`` wrote.
 
     Args:
         source: the file, or the folder of a model that has one.

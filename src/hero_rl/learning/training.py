@@ -1,4 +1,4 @@
-"""What training the two kinds of model has in common: settings, the base model, progress."""
+"""Shared by the training of reward models and of learned verifiers: settings, the base model, progress."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TrainSettings:
 
 
 def check_base(source: str) -> None:
-    """Nothing, where ``source`` may be a model to start from.
+    """Raise unless ``source`` may be a model to start from.
 
     Raises:
         InputError: no such folder, or one without a model.
@@ -151,7 +151,7 @@ def quiet_datasets() -> Iterator[None]:
 
 
 def check_learned(model: PreTrainedModel) -> None:
-    """Nothing, where every weight is a number.
+    """Raise unless every weight is finite.
 
     Raises:
         HeroError: the training diverged.

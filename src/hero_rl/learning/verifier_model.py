@@ -59,7 +59,7 @@ class _Parts(NamedTuple):
 
 
 def earlier_rows(folder: Path) -> list[LabelledRow]:
-    """What the learned verifier in a folder was made from.
+    """Return the rows that the learned verifier in a folder was made from.
 
     Raises:
         InputError: not the folder of a learned verifier.
@@ -78,7 +78,7 @@ def train_verifier(
     settings: VerifierSettings | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> dict[str, object]:
-    """What was done, as it is written to ``training.json``; the model appears in ``folder`` when all is well.
+    """Train a verifier into ``folder`` (whole or not at all), and return the contents of ``training.json``.
 
     Args:
         rows: labelled rollouts; only those on the split's training problems are learned from.

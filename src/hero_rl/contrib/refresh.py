@@ -1,4 +1,4 @@
-"""Signals refreshed during a run: in rounds, retrained on the rows that rules decided since the last one, and replaced.
+"""Retrain the reward model and the learned verifier every few steps of a TRL run, on the rows that rules decided.
 
 A policy learns what its reward model gets wrong. A reward model that is shown the policy's newest responses, with the verdicts
 that a rule-based verifier gave them, unlearns the mistakes that are being exploited.
@@ -41,11 +41,11 @@ STATE_KEY = "hero_rl_refresh"
 """Where checkpoints keep which round is in use."""
 _ROWS_FOR_SCALE = 512
 _LAUNCHER = ("RANK", "LOCAL_", "WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_", "ACCELERATE_")
-"""How the variables begin by which a launcher tells a process that it is one of several."""
+"""Prefixes of the environment variables set by distributed launchers."""
 
 
 class Loaded(NamedTuple):
-    """What takes the place of the signals in use; None leaves one as it is."""
+    """Signals that replace those in use; None leaves one as it is."""
 
     scorer: Scorer | None = None
     verifier: Verifier | None = None
@@ -59,11 +59,12 @@ Load: TypeAlias = Callable[[Path], Loaded]
 
 
 def refresh_signals(
-    trainer: HeroTrainer, folder: Path, *, every: int, train: Train, load: Load, start: Path | None = None
-) -> None:
-    """Nothing now; in training, the trainer's reward gets signals that were retrained every ``every`` steps.
+    trainer: HeroTrainer, folder: Path, *, every: int, train: Train, load: Load, start: Path | None = None,
+    decide: Verifier | None = None,
+) -> None:  # fmt: skip
+    """Retrain the reward model and the learned verifier every ``every`` training steps.
 
-    A round's rows are those whose verdict a rule gave: correct or incorrect, never an abstention and never what a model said.
+    A round's rows are those with a verdict by rule: correct or incorrect, never an abstention or what a model said.
     A round without both kinds trains nothing, with a warning. No round is held after the last step.
 
     Scores keep their units: the new ones are multiplied so that, on the newest rows of the round, they spread inside prompts as
@@ -79,15 +80,16 @@ def refresh_signals(
         train: makes a round's folder.
         load: reads it. Signals that it replaces are closed.
         start: what the first round goes on from.
+        decide: labels the rows, by rule, in place of the reward's verifier.
 
     Raises:
         InputError: ``every`` below 1, a reward without verifier, and when training starts: a folder with rounds of another run.
     """
     if every < 1:
         raise InputError(f"every={every} must be at least 1; it is a number of steps")
-    if trainer.reward.verifier is None:
+    if trainer.reward.verifier is None and decide is None:
         raise InputError("the reward has no verifier, so no rule decides what to learn from; give it one")
-    rounds = _Rounds(trainer, folder, every, train, load, start)
+    rounds = _Rounds(trainer, folder, every, train, load, start, decide)
     trainer.listeners.append(rounds.hear)
     trainer.add_callback(rounds)
 
@@ -136,23 +138,33 @@ class Rescaled(Scorer):
 class _Rounds(TrainerCallback):
     """Writes rows, holds rounds, and finds its place again on resume."""
 
-    def __init__(self, trainer: HeroTrainer, folder: Path, every: int, train: Train, load: Load, start: Path | None) -> None:
+    def __init__(
+        self, trainer: HeroTrainer, folder: Path, every: int, train: Train, load: Load, start: Path | None,
+        decide: Verifier | None,
+    ) -> None:  # fmt: skip
         self.trainer, self.folder, self.every, self.train, self.load, self.start = trainer, folder, every, train, load, start
+        self.decide = decide
         self._rows: list[dict[str, Any]] = []
 
     def hear(self, rollouts: Sequence[Rollout], signals: Signals) -> None:
         """Keep what a rule decided; no step is noted yet."""
-        assert signals.learned is not None
-        rows = zip(rollouts, signals.verdicts.tolist(), signals.reasons, signals.learned, signals.scores.tolist(), strict=True)
+        if self.decide is not None:
+            verdicts = [(verdict.label, verdict.reason) for verdict in self.decide.verify(rollouts)]
+        else:
+            assert signals.learned is not None
+            verdicts = [
+                ("abstain" if learned or np.isnan(value) else "correct" if value else "incorrect", reason)
+                for value, reason, learned in zip(signals.verdicts.tolist(), signals.reasons, signals.learned, strict=True)
+            ]
         self._rows.extend(
             {
                 "prompt_id": rollout.prompt_id or _fingerprint(rollout), "problem": rollout.problem,
                 "reference": rollout.reference, "response": rollout.response, "finished": rollout.finished,
-                "correct": int(verdict), "reason": reason,
+                "correct": int(label == "correct"), "reason": reason,
                 "rm_score": score if np.isfinite(score) else None,
             }
-            for rollout, verdict, reason, learned, score in rows
-            if not (learned or np.isnan(verdict))
+            for rollout, (label, reason), score in zip(rollouts, verdicts, signals.scores.tolist(), strict=True)
+            if label != "abstain"
         )  # fmt: skip
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -232,7 +244,7 @@ class _Rounds(TrainerCallback):
             self.trainer.reward.scorer = Rescaled(self.trainer.reward.scorer, factor)
 
     def _factor(self, rows: Path) -> float:
-        """What brings the new scores to the spread of the old ones inside prompts, on the newest rows; 1 where that is open."""
+        """The factor that gives new scores the spread of the old ones inside prompts, on the newest rows; 1 if unknown."""
         scorer = self.trainer.reward.scorer
         if scorer is None or isinstance(scorer, StepScorer):
             return 1.0

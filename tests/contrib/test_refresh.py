@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from helpers import tiny
+from hero_rl.contrib.refresh import Loaded, Rescaled, hero_rm, load_scorer, refresh_signals
 from hero_rl.data import Columns, read_rollouts
-from hero_rl.engines.trl.refresh import Loaded, Rescaled, hero_rm, load_scorer, refresh_signals
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import HeroError, InputError
 from hero_rl.pipeline import HybridReward
@@ -54,14 +54,18 @@ class Log:
         return Loaded(scorer=self.scorers[-1])
 
 
-def build(folder: Path, log: Log, *, every: int = 2, verifier: Any = None, scorer: Any = None, **options: Any) -> HeroTrainer:
+def build(
+    folder: Path, log: Log, *, every: int = 2, verifier: Any = None, scorer: Any = None, decide: Any = None, **options: Any
+) -> HeroTrainer:
     reward = HybridReward(verifier or tiny.Letters(), scorer or Times(1.0), hero())
     saves = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
     trainer = HeroTrainer(
         tiny.model(), reward, tiny.config(folder / "run", **(saves | options)), train_dataset=tiny.problems(),
         eval_dataset=tiny.problems(4), processing_class=tiny.tokenizer(),
     )  # fmt: skip
-    refresh_signals(trainer, folder / "rounds", every=every, train=log.train, load=log.load, start=folder / "first")
+    refresh_signals(
+        trainer, folder / "rounds", every=every, train=log.train, load=log.load, start=folder / "first", decide=decide
+    )
     return trainer
 
 
@@ -119,6 +123,15 @@ def test_a_round_holds_the_decided_rows_of_its_steps_and_nothing_of_evaluation(
     assert isinstance(judged, tiny.Letters)
     sampled = sum(len(batch) for batch in judged.seen)
     assert sum(len(rows_of(folder, step)) for step in (2, 4, 6)) <= 5 * 16 < sampled  # the rest was evaluation
+
+
+def test_rows_may_be_labelled_by_another_verifier_than_the_rewards(tmp_path: Path) -> None:
+    build(tmp_path, Log(), decide=tiny.Letters(correct="bc"), max_steps=2).train()
+    rows = rows_of(tmp_path, 2)
+    assert rows
+    for row in rows:
+        assert "z" not in row["response"]
+        assert row["correct"] == int(bool(set("bc") & set(row["response"])))
 
 
 def test_a_round_is_a_rollouts_file_with_one_group_a_prompt(done: tuple[Path, Log, HeroTrainer, Times]) -> None:
