@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     r"\s+|(?P<number>\d+(?:\{?,\}?\d{3}(?!\d))*(?:\.\d+)?|\.\d+)|(?P<command>\\[A-Za-z]+)|(?P<letter>[A-Za-z])|"
     r"(?P<sign>\\[{}|]|[-+*/^()\[\]{}|!_'])"
 )
+_CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "|": "|"}
 _REAL_POINTS = ((0.7310, 0.2917), (1.3790, 0.4133), (0.5230, 0.8171))
 _WHOLE_POINTS = ((3, 2), (5, 3), (4, 7))
 
@@ -62,23 +63,23 @@ def provably_different(first: str, second: str) -> bool:
 
 def same_value(first: str, second: str) -> bool:
     """Return whether two formulas have a value and agree at every point tried."""
-    letters = sorted(letters_of(first) | letters_of(second))
-    pairs = [(value_at(first, at), value_at(second, at)) for at in (_point(letters, *seed) for seed in _REAL_POINTS)]
+    pairs = _values(first, second, _REAL_POINTS)
     return all(a is not None and b is not None and not _apart(a, b) for a, b in pairs)
 
 
 def _differences(first: str, second: str, seeds: tuple[tuple[float, float], ...]) -> list[bool]:
+    return [_apart(a, b) for a, b in _values(first, second, seeds) if a is not None and b is not None]
+
+
+def _values(first: str, second: str, seeds: tuple[tuple[float, float], ...]) -> list[tuple[complex | None, complex | None]]:
+    """Return the values of both formulas at some points."""
     letters = sorted(letters_of(first) | letters_of(second))
-    pairs = [(value_at(first, at), value_at(second, at)) for at in (_point(letters, *seed) for seed in seeds)]
-    return [_apart(a, b) for a, b in pairs if a is not None and b is not None]
+    points = [{letter: start + step * number for number, letter in enumerate(letters)} for start, step in seeds]
+    return [(value_at(first, point), value_at(second, point)) for point in points]
 
 
 def _apart(a: complex, b: complex) -> bool:
     return abs(a - b) > CLOSE * max(abs(a), abs(b))
-
-
-def _point(letters: list[str], start: float, step: float) -> dict[str, complex]:
-    return {letter: start + step * number for number, letter in enumerate(letters)}
 
 
 class _Reader:
@@ -179,11 +180,9 @@ class _Reader:
 
     def atom(self) -> complex:
         token = self.peek()
-        for left, right in (("(", ")"), ("[", "]"), ("{", "}"), ("\\{", "\\}")):
-            if token == left:
-                return self.group(left, right)
-        if token == "|":
-            return complex(abs(self.group("|", "|")))
+        if token in _CLOSING:
+            value = self.group(token, _CLOSING[token])
+            return complex(abs(value)) if token == "|" else value
         self.take()
         if token[:1].isdigit() or token[:1] == ".":
             return complex(float(re.sub(r"[{},]", "", token)))
@@ -194,11 +193,9 @@ class _Reader:
         raise _NoValue
 
     def letter(self, name: str) -> complex:
-        value = {"e": complex(math.e), "i": 1j}.get(name)
+        value = {"e": complex(math.e), "i": 1j}.get(name, self.point.get(name))
         if value is None:
-            value = self.point.get(name)
-            if value is None:
-                raise _NoValue
+            raise _NoValue
         marks = 0
         while self.peek() in ("_", "'"):
             marks += 1 if self.take() == "'" else self.subscript()

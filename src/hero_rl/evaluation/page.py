@@ -38,7 +38,7 @@ def percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.1f}"
 
 
-def interval(metric: Metric) -> str:
+def percent_interval(metric: Metric) -> str:
     """Return the interval in percent."""
     return "–" if math.isnan(metric.low) else f"{100 * metric.low:.1f} to {100 * metric.high:.1f}"
 
@@ -47,7 +47,7 @@ def result_rows(results: Results) -> list[list[str]]:
     """Return the rows of the table of results, averages last."""
     rows = [_result_row(one) for one in results.benchmarks.values()]
     for name, metric in results.averages().items():
-        rows.append([name, "", percent(metric.value), interval(metric), percent(metric.standard_error)] + [""] * 5)
+        rows.append([name, "", percent(metric.value), percent_interval(metric), percent(metric.standard_error)] + [""] * 5)
     return rows
 
 
@@ -55,7 +55,7 @@ def _result_row(one: BenchmarkResult) -> list[str]:
     first, n, counts = one.metrics["pass@1"], one.samples, one.counts
     best, vote = one.metrics.get(f"pass@{n}"), one.metrics.get(f"maj@{n}")
     return [
-        one.title, f"{len(one.problems)} x {n}", percent(first.value), interval(first), percent(first.standard_error),
+        one.title, f"{len(one.problems)} x {n}", percent(first.value), percent_interval(first), percent(first.standard_error),
         f"{percent(best.value)} @{n}" if best and n > 1 else "–", f"{percent(vote.value)} @{n}" if vote else "–",
         percent(counts.abstained / counts.responses), percent(counts.cut_off / counts.responses), f"{counts.mean_tokens:.0f}",
     ]  # fmt: skip
@@ -117,7 +117,7 @@ def write_page(folder: Path, results: Results, examples: Sequence[Example], *, c
 
 def _lead(results: Results) -> str:
     return "\n".join(
-        f"{one.title}: {percent(one.metrics['pass@1'].value)}% correct ({interval(one.metrics['pass@1'])}), "
+        f"{one.title}: {percent(one.metrics['pass@1'].value)}% correct ({percent_interval(one.metrics['pass@1'])}), "
         f"{len(one.problems)} problems with {one.samples} response{'s' if one.samples > 1 else ''} each."
         for one in results.benchmarks.values()
     )
@@ -125,7 +125,7 @@ def _lead(results: Results) -> str:
 
 def _tries(results: Results) -> Section:
     rows = [
-        [one.title, name, percent(metric.value), interval(metric), percent(metric.standard_error)]
+        [one.title, name, percent(metric.value), percent_interval(metric), percent(metric.standard_error)]
         for one in results.benchmarks.values()
         for name, metric in one.metrics.items()
     ]
