@@ -21,7 +21,7 @@ from hero_rl.engines.service.batching import Batching
 from hero_rl.engines.service.errors import PROBLEMS, RequestError
 from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.engines.service.store import FILE, Request, StateStore
+from hero_rl.engines.service.store import FILE, RequestKey, StateStore
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
 from hero_rl.types import FloatArray
@@ -35,7 +35,7 @@ def open_store(folder: Path | None = None, *, clock: Callable[[], float] = time.
 
 
 def test_state_and_answer_are_there_after_reopening_or_neither_is(tmp_path: Path) -> None:
-    request = Request("run", "key")
+    request = RequestKey("run", "key")
     store = open_store(tmp_path)
     store.commit("run", STATE, request=request, digest="d", body=b"answer")
     # a second row of the same key breaks the transaction after the state was written
@@ -46,7 +46,7 @@ def test_state_and_answer_are_there_after_reopening_or_neither_is(tmp_path: Path
     store.close()
     again = open_store(tmp_path)
     assert (again.state("run"), again.digest(request), again.answer(request)) == (STATE, "d", b"answer")
-    assert (again.runs, again.state("other"), again.digest(Request("run", "other"))) == (1, None, None)
+    assert (again.runs, again.state("other"), again.digest(RequestKey("run", "other"))) == (1, None, None)
     again.close()
     again.close()
 
@@ -62,10 +62,10 @@ def test_kept_answers_stay_within_count_bytes_and_age(
 ) -> None:
     now = 0.0
     store = open_store(max_answers=max_answers, max_answer_bytes=max_bytes, answer_age_s=60.0, clock=lambda: now)
-    rng, bodies, newest = np.random.default_rng(0), dict[Request, tuple[float, bytes]](), None
+    rng, bodies, newest = np.random.default_rng(0), dict[RequestKey, tuple[float, bytes]](), None
     for key, size, wait in steps:
         now += wait
-        request = Request("run", str(key))
+        request = RequestKey("run", str(key))
         if store.digest(request) is not None:
             assert store.answer(request) == bodies[request][1]
             continue
@@ -86,15 +86,15 @@ def test_kept_answers_stay_within_count_bytes_and_age(
 def test_a_run_is_deleted_with_its_answers(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for run in ("a", "b"):
-        store.commit(run, STATE, request=Request(run, "k"), digest="d", body=b"x" * 100)
+        store.commit(run, STATE, request=RequestKey(run, "k"), digest="d", body=b"x" * 100)
     store.delete("a")
-    assert (store.runs, store.state("a"), store.digest(Request("a", "k")), store.answer(Request("a", "k"))) == (
+    assert (store.runs, store.state("a"), store.digest(RequestKey("a", "k")), store.answer(RequestKey("a", "k"))) == (
         1,
         None,
         None,
         None,
     )
-    assert store.answer(Request("b", "k")) == b"x" * 100
+    assert store.answer(RequestKey("b", "k")) == b"x" * 100
     store.close()
 
 

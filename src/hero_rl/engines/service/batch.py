@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.schemas import Group, Response, ScoreGroup, ScoreGroups
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.engines.service.store import Request
+from hero_rl.engines.service.store import RequestKey
 from hero_rl.pipeline import Batch, Signals
 from hero_rl.rewards import RuleState, RunningMean, Scale
 from hero_rl.types import Rollout, Verdict
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
     update: bool
     alone: bool
     """For `/v1/score_group`: the answer has one group's shape."""
-    request: Request | None
+    request: RequestKey | None
     digest: str
 
     @property
@@ -52,7 +52,7 @@ def read_request(body: ScoreGroup | ScoreGroups, key: str | None, settings: Serv
         rollouts=[rollout for place, group in enumerate(groups) for rollout in rollouts_of(group, place)],
         update=body.update,
         alone=isinstance(body, ScoreGroup),
-        request=Request(body.run_id, key) if key else None,
+        request=RequestKey(body.run_id, key) if key else None,
         digest=_digest(body) if key else "",
     )
 

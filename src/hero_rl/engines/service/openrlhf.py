@@ -15,7 +15,7 @@ from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service import schemas
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.routes import WORK, DeadlineHeader, Service, deadline_of
-from hero_rl.engines.service.store import Request as Key
+from hero_rl.engines.service.store import RequestKey
 from hero_rl.types import Rollout
 
 # what tokenizers put at the end of a decoded response: </s>, <|im_end|>, <|eot_id|>, <eos>, <end_of_turn>, <pad> ...
@@ -79,7 +79,7 @@ async def get_reward(
         asked = batches.Asked(
             run_id=run_id, prompt_ids=[None] * len(groups), sizes=[len(group) for group in groups],
             rollouts=[rollouts[place] for place in places], update=update, alone=False,
-            request=Key(run_id, f"get_reward {digest}") if update else None, digest=digest,
+            request=RequestKey(run_id, f"get_reward {digest}") if update else None, digest=digest,
         )  # fmt: skip
         answer, _ = await service.score(asked, deadline)
         scored = [(row, len(group["responses"])) for group in json.loads(answer)["groups"] for row in group["responses"]]

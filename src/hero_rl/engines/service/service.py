@@ -25,7 +25,7 @@ from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.metrics import Metrics, labelled
 from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.engines.service.store import Request, StateStore
+from hero_rl.engines.service.store import RequestKey, StateStore
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import RuleState
@@ -41,7 +41,7 @@ RUNS_SHOWN = 100
 class _Job:
     """One batch under way, with all who wait for it: several if a retry overtook the first try."""
 
-    def __init__(self, digest: str, request: Request | None):
+    def __init__(self, digest: str, request: RequestKey | None):
         self.digest, self.request = digest, request
         self.waiters = 0
         self.committing = False
@@ -72,7 +72,7 @@ class RewardService:
         self.metrics = Metrics(self._gauges)
         self.draining = False
         self._runs: OrderedDict[str, HybridReward] = OrderedDict()
-        self._jobs: dict[Request, _Job] = {}
+        self._jobs: dict[RequestKey, _Job] = {}
         self._all: set[_Job] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hero-state")
 

@@ -32,7 +32,7 @@ CREATE TABLE answers (
 """
 
 
-class Request(NamedTuple):
+class RequestKey(NamedTuple):
     """Identifies a request and its retries."""
 
     run_id: str
@@ -66,12 +66,12 @@ class StateStore:
         self._bytes = sum(one.size for one in self._kept.values())
         self.runs = self._count_runs()
 
-    def digest(self, request: Request) -> str | None:
+    def digest(self, request: RequestKey) -> str | None:
         """Return the digest of the request with this key, if its answer is kept; safe from any thread."""
         kept = self._kept.get(request)
         return kept.digest if kept and kept.created >= self._clock() - self._settings.answer_age_s else None
 
-    def answer(self, request: Request) -> bytes | None:
+    def answer(self, request: RequestKey) -> bytes | None:
         """Return the kept answer."""
         row = self._db.execute("SELECT body FROM answers WHERE run_id = ? AND key = ?", request).fetchone()
         return zlib.decompress(row[0]) if row else None
@@ -82,7 +82,7 @@ class StateStore:
         return json.loads(row[0]) if row else None
 
     def commit(
-        self, run_id: str, state: dict[str, Any], *, request: Request | None = None, digest: str = "", body: bytes = b""
+        self, run_id: str, state: dict[str, Any], *, request: RequestKey | None = None, digest: str = "", body: bytes = b""
     ) -> None:
         """Keep the run's new state and the answer that came of it, both or neither; raises RequestError if that fails."""
         now = self._clock()
@@ -143,11 +143,11 @@ class StateStore:
                 f"--state {folder}: written by another release (version {version}, here {VERSION}); use a new folder"
             )
 
-    def _read_kept(self) -> OrderedDict[Request, _Kept]:
+    def _read_kept(self) -> OrderedDict[RequestKey, _Kept]:
         rows = self._db.execute("SELECT run_id, key, number, digest, length(body), created FROM answers ORDER BY number")
-        return OrderedDict((Request(run_id, key), _Kept(*rest)) for run_id, key, *rest in rows)
+        return OrderedDict((RequestKey(run_id, key), _Kept(*rest)) for run_id, key, *rest in rows)
 
-    def _doomed(self, now: float, packed: bytes, request: Request | None) -> list[Request]:
+    def _doomed(self, now: float, packed: bytes, request: RequestKey | None) -> list[RequestKey]:
         """Return the oldest answers, as many as must go."""
         limits = self._settings
         answers, total = len(self._kept) + (request is not None), self._bytes + len(packed)
@@ -162,7 +162,7 @@ class StateStore:
             answers, total = answers - 1, total - kept.size
         return doomed
 
-    def _forget(self, requests: Sequence[Request]) -> None:
+    def _forget(self, requests: Sequence[RequestKey]) -> None:
         for request in requests:
             self._bytes -= self._kept.pop(request).size
 
