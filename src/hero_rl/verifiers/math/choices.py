@@ -101,7 +101,9 @@ def compare_choices(reference: str, answer: str, options: Mapping[str, str], sam
         found = expected if isinstance(expected, Finding) else given
         return found if isinstance(found, Finding) and (len(options) > 1 or only_letters) else None
     if expected is None:
-        return known.content_against_letter(reference, given)
+        texts = known.texts_of(given.letters) if given else []
+        finding = same(texts[0], reference) if len(texts) == 1 else None
+        return unsure("choice_unclear") if finding and finding.relation == "equal" else finding
     return known.letter_against_content(expected, answer) if given is None else known.compare(expected, given)
 
 
@@ -136,15 +138,9 @@ class _Options:
             return equal("equal_choice")
         return equal("equal_letter") if by & {"small letter", "word of letters", "letter and unknown text"} else EQUAL
 
-    def content_against_letter(self, reference: str, given: Named | None) -> Finding | None:
-        """Compare a reference that is none of the options with an answer that names a letter."""
-        texts = self._texts_of(given.letters) if given else []
-        finding = self._same(texts[0], reference) if len(texts) == 1 else None
-        return unsure("choice_unclear") if finding and finding.relation == "equal" else finding
-
     def letter_against_content(self, expected: Named, answer: str) -> Finding | None:
         """Compare a reference that names a letter with an answer that is none of the options."""
-        texts = self._texts_of(expected.letters)
+        texts = self.texts_of(expected.letters)
         if len(texts) != 1:
             return self._letters_against_contents(expected, answer)
         finding = self._same(texts[0], answer)
@@ -162,7 +158,7 @@ class _Options:
             return unsure("choice_unclear") if all(found) else None
         return equal("equal_choice") if {one[0] for one in found} == expected.letters else DIFFERENT
 
-    def _texts_of(self, letters: frozenset[str]) -> list[str]:
+    def texts_of(self, letters: frozenset[str]) -> list[str]:
         return [self._texts[letter] for letter in letters if letter in self._texts]
 
     def named(self, text: str) -> Named | Finding | None:

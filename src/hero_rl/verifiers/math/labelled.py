@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hero_rl.verifiers.math.domains import read_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
@@ -23,7 +21,9 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
     if is_function_label(b.label) and not a.label and _is_number(a) and _is_number(b):
         return unsure("function_or_number")
     argument = arguments(b.label) if is_function_label(a.label) and is_function_label(b.label) else ()
-    finding = compare_values(a, _with_argument(b, argument, arguments(a.label)), hints)
+    alike = len(argument) == len(arguments(a.label)) and b.tree is not None  # f(t) in terms of the x of f(x)
+    names = dict(zip(argument, arguments(a.label), strict=True)) if alike else {}
+    finding = compare_values(a, _renamed(b, names) if names else b, hints)
     if finding.reason == "letters_differ" and argument and not hints.given:
         differ = all_symbols(a) ^ all_symbols(b)
         if len(differ) == 2 and differ <= _CONSTANTS:
@@ -41,13 +41,6 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
 
 def _is_number(reading: Reading) -> bool:
     return reading.tree is not None and not symbols(reading.tree)
-
-
-def _with_argument(reading: Reading, old: Sequence[str], new: Sequence[str]) -> Reading:
-    """Return a reading ``f(t) = ...`` in terms of the argument of the other label, ``f(x)``."""
-    if reading.tree is None or len(old) != len(new) or not old:
-        return reading
-    return reading._replace(tree=rename(reading.tree, dict(zip(old, new, strict=True))))
 
 
 def with_bound_renamed(a: Reading, b: Reading) -> tuple[Reading, Reading]:

@@ -12,8 +12,8 @@ from hero_rl.verifiers.math.words import TEXT, words_in
 FUNCTION_LABEL = re.compile(r"^[A-Za-z](?:_\{?\w+\}?|'|\^\s*\{-1\})*\s*\(\s*[^()=]*\)$")
 _NAMED = re.compile(
     r"\\text\{[^{}]*\}\s*|[A-Za-z_{}\\ ]*\\text\{[^{}]*\}[A-Za-z_{}\\ ]*|[A-Za-z]+(?: [A-Za-z]+)+|[A-Z][a-z]{2,}|[A-Z]{2,4}|"
-    r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|d[a-z]/d[a-z]|"
-    r"\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}"
+    r"\\angle(?:\s*[A-Z](?:_\{?\d\}?|')*)+|\\(?:triangle|overline|widehat)\s*\{?[A-Z]+\}?|\|?[A-Z]{1,3}\|?(?:\^\\circ)?|"
+    r"d[a-z]/d[a-z]|\\frac\s*\{d[^{}]*\}\s*\{d[^{}]*\}"
 )
 _MARKS = re.compile(
     r"\\(?:text|mathrm|overline|widehat|vec|triangle|angle|measuredangle)(?![A-Za-z])|[{}|$\s]|\^\\circ|\bm(?=\\angle)"

@@ -61,7 +61,8 @@ class Hints:
     @cached_property
     def rounding(self) -> Fraction | None:
         """The place to round to, as a step: 1/100 for two decimals."""
-        return _rounding(self.text)
+        phrases = [match.group().lower() for match in _ROUND.finditer(self.text) if _PLACE_WORDS.search(match.group())]
+        return next((step for phrase in phrases for place, step in reversed(_PLACES) if re.search(place, phrase)), None)
 
     @cached_property
     def approximate(self) -> bool:
@@ -203,11 +204,3 @@ def letters_of(text: str) -> frozenset[str]:
 def _letters_of_formula(text: str) -> set[str]:
     greek = {f"\\{name}" for name in _COMMAND.findall(text) if name in _GREEK}
     return greek.union(_LETTER.findall(_COMMAND.sub(" ", text)))
-
-
-def _rounding(text: str) -> Fraction | None:
-    lowered = text.lower()
-    if not any(word in lowered for word in ("round", "nearest", "decimal", "place", "digit")):
-        return None
-    phrases = [match.group().lower() for match in _ROUND.finditer(text) if _PLACE_WORDS.search(match.group())]
-    return next((step for phrase in phrases for place, step in reversed(_PLACES) if re.search(place, phrase)), None)

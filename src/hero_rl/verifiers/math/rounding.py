@@ -77,14 +77,11 @@ def is_rounding(reference: Node, answer: Node, expected: Value, given: Value) ->
     integer = bare.op == "num" and bare.value is not None and bare.value.denominator == 1
     if coarse is None or coarse.digits < MIN_DIGITS or integer:
         return False
-    return coarse.rounds(exact) or _cuts_to(exact, coarse) or _last_digit_off(exact, coarse)
-
-
-def _last_digit_off(value: Value, decimal: Decimal) -> bool:
-    """Return whether an irrational number misses a decimal of many digits by its last one: rounded on the way to the end."""
-    if isinstance(value, Fraction) or decimal.digits < MANY_DIGITS:
-        return False
-    return bool(abs(_real(value) - _as_value(decimal.value, value)) < _as_value(2 * decimal.step, value))
+    near = coarse.rounds(exact) or _cuts_to(exact, coarse)
+    if near or isinstance(exact, Fraction) or coarse.digits < MANY_DIGITS:
+        return near
+    # an irrational number may miss a decimal of many digits by its last one: rounded on the way to the end
+    return bool(abs(_real(exact) - lifted(coarse.value)) < lifted(2 * coarse.step))
 
 
 def is_coarse_rounding(reference: Node, answer: Node, expected: Value, given: Value) -> bool:

@@ -156,7 +156,11 @@ def remainder(answer: str, problem: str) -> str | None:
     '1'
     """
     modulus = _MODULUS.search(answer) if r"\text{" in answer and _ASKS_REMAINDER.search(problem) else None
-    if modulus is None or not _is_modulus_of(int(modulus[1]), problem):
+    if modulus is None:
+        return None
+    last = _LAST_DIGITS.search(problem)
+    asked = re.search(rf"(?<![\d.^]){int(modulus[1])}(?!\d|\.\d)", problem.replace(",", "")) is not None
+    if not (_POWERS[(last[1] or "").lower()] == int(modulus[1]) if last else asked):
         return None
     chain = relation_chain(answer[: modulus.start()])
     first, stated = chain.sides[0], chain.sides[-1].strip()
@@ -167,13 +171,6 @@ def remainder(answer: str, problem: str) -> str | None:
     bare, question = (re.sub(r"[\s{}]", "", text) for text in (first, clean(problem)))
     known = bare in question or re.fullmatch("[A-Za-z]", first) is not None
     return stated if known and set(chain.relations) <= {r"\equiv", "="} and chain.relations[-1] == r"\equiv" else None
-
-
-def _is_modulus_of(modulus: int, problem: str) -> bool:
-    """Return whether a question asks for remainders by this number."""
-    if last := _LAST_DIGITS.search(problem):
-        return _POWERS[(last[1] or "").lower()] == modulus
-    return re.search(rf"(?<![\d.^]){modulus}(?!\d|\.\d)", problem.replace(",", "")) is not None
 
 
 def with_decimal_points(reference: str, answer: str, problem: str) -> tuple[str, str] | None:
