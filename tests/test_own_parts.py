@@ -220,6 +220,16 @@ def test_what_is_made_already_is_taken_as_it_is() -> None:
             wrap(3)
 
 
+@pytest.mark.parametrize("wrap", [as_rule, as_verifier, as_scorer])
+def test_a_setting_without_a_default_is_asked_for_before_anything_is_called(wrap: Any) -> None:
+    def part(first: object, second: object = None, third: object = None, *, weight: float) -> object:
+        raise AssertionError("called")
+
+    with pytest.raises(InputError, match="has a setting without a default, 'weight'; give it a value"):
+        wrap(part)
+    assert wrap(part, weight=0.5).name == "part"
+
+
 def test_a_function_rule_leaves_nan_out_and_refuses_infinity() -> None:
     rule = as_rule(lambda verdicts_B, scores_B, groups_B: np.where(groups_B == 0, np.nan, verdicts_B))
     assert np.isnan(rule.apply([1, 0], [0, 0], ["a", "b"], rule.init()).rewards).tolist() == [True, False]

@@ -17,10 +17,9 @@ from hero_rl.cli import main
 from hero_rl.cli.reward import KEYS
 from hero_rl.config import load_reward
 from hero_rl.config_checks import DEFAULTS, RULE_KEYS, SCORER_KEYS, VERIFIER_KEYS
-from hero_rl.imports import import_object
+from hero_rl.imports import Setting, describe, import_object
 from hero_rl.part_names import JUDGES, REWARD_MODELS, VERIFIERS, Kind
 from hero_rl.rewards import RULES
-from hero_rl.settings_text import Setting, describe
 from hero_rl.toml_layers import dump, read_file
 
 PAGE = DOCS / "reward.md"

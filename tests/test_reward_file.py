@@ -7,7 +7,6 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,7 +108,7 @@ def test_every_setting_of_every_rule_reaches_verl_slime_and_the_lab(rule: str, h
     table = {"reward": str(tmp_path / "reward.toml")} if how == "file" else {"rule": {"name": rule, **settings(rule)}}
     assert same(read_settings(table).rule.settings, rule)
     if rule != "process":  # slime has one advantage per response
-        assert same(slime._reward(SimpleNamespace(hero=table)).rule.settings, rule)
+        assert same(slime._started(json.dumps(table), None, False, "none").rule.settings, rule)
     config = read_table(table, {})[0]
     arm = find_arm(arm_of(config), regime="hard", kl=False)
     assert (arm.rule, arm.scale, same(arm.settings, rule)) == (rule, config.rule.scale, True)
@@ -185,6 +184,8 @@ def test_what_is_stronger_counts_and_a_new_name_starts_anew(tmp_path: Path) -> N
         ('[reward_model]\ncache = "x"\n', 1, "[reward_model] has no name"),
         ('[rule]\nname = "hero"\n', 2, "needs reward-model scores"),
         ('\nmax_failure_rate = 1.5\n', 2, "must lie in [0, 1]"),
+        ('[verifier]\nname = "by:prompt_id:a=math"\n', 2, "'prompt_id' is no column that tells kinds of problems apart"),
+        ('[verifier]\nname = 3\n', 2, "verifier.name = 3; give one, as text"),
         ('[rul]\nname = "hero"\n', 1, "unknown key 'rul'; did you mean 'rule'?"),
     ],
 )  # fmt: skip
@@ -233,6 +234,11 @@ def test_a_byte_order_mark_is_no_mistake_and_an_empty_name_is_the_default(tmp_pa
     assert (resolved["rule"]["name"], resolved["rule"]["alpha"], resolved["verifier"]["name"]) == ("hero", 0.2, "math")
 
 
+def test_an_empty_value_is_the_default_everywhere() -> None:
+    empty = ["max_failure_rate=", "rule.alpha=", "verifier.policy=", "rule.scale="]
+    assert load_reward(None, empty, signals=False).resolved() == load_reward(None, signals=False).resolved()
+
+
 def test_a_set_says_one_value(tmp_path: Path) -> None:
     for value in ("0.1\nx = 2", "[" * 5000, "9" * 5000):
         with pytest.raises(InputError, match="valid number"):
@@ -246,7 +252,9 @@ def test_a_file_can_be_begun_before_the_model_is_there(tmp_path: Path) -> None:
 
 
 def test_limits_of_own_parts_and_of_a_fallback_are_refused_where_they_stand() -> None:
-    with pytest.raises(InputError, match=r"^--set verifier.max_questions=-1: max_questions=-1 must be 0 or more"):
+    with pytest.raises(
+        InputError, match=r"^--set verifier.max_questions=-1: verifier.max_questions = -1: input should be greater"
+    ):
         load_reward(None, ["verifier.fallback=exact", "verifier.max_questions=-1"], signals=False)
     with pytest.raises(InputError, match=r"^--set reward_model.deadline_s=nan: deadline_s=nan must be"):
         load_reward(None, ["reward_model.name=numpy:sort", "reward_model.deadline_s=nan"], signals=False).make_scorer()

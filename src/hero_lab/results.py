@@ -8,14 +8,14 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from hero_rl.engines.trl.run_folder import package_versions
+from hero_rl.imports import installed_versions
 
 _VERSIONED = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, and the processor architecture."""
-    return {"python": platform.python_version(), "machine": platform.machine(), **package_versions(_VERSIONED)}
+    return {"python": platform.python_version(), "machine": platform.machine(), **installed_versions(*_VERSIONED)}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

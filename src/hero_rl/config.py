@@ -23,20 +23,18 @@ from hero_rl.config_checks import (
     TABLES,
     VERIFIER_KEYS,
     blamed,
-    check_keys,
-    check_types,
-    check_verifier_table,
+    check_fallback,
     combined,
-    place_of,
     placed,
     read_part,
+    read_rate,
     read_rule,
 )  # fmt: skip
 from hero_rl.errors import InputError
 from hero_rl.part_names import JUDGES, VERIFIERS, check_scorer, check_verifier, column_of, members_of, names
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule, check_scale, rule_settings
-from hero_rl.toml_layers import Layer, assignment, read_file, unknown_key
+from hero_rl.toml_layers import Layer, assignment, read_file, unknown_key, where
 from hero_rl.types import Scorer, Verifier
 
 
@@ -54,13 +52,13 @@ class RewardConfig(NamedTuple):
 
     def where(self, *key: str) -> str:
         """Return file and line of a key."""
-        return place_of(self.layers, key)
+        return where(self.layers, key)
 
     def make(self) -> HybridReward:
         """Return the reward; loads models and starts nothing else.
 
         Raises:
-            InputError: a setting that verifier or reward model refuse, or a model that cannot be loaded.
+            InputError: a setting that a part refuses, or a model that cannot be loaded.
             MissingDependencyError: a package is not installed.
         """
         return HybridReward(self.make_verifier(), self.make_scorer(), self.rule, max_failure_rate=self.max_failure_rate)
@@ -85,11 +83,7 @@ class RewardConfig(NamedTuple):
         return Cascade(_keep_verdicts(first, cache), _keep_verdicts(fallback, cache), ask=ask, budget=budget)
 
     def need_verifier(self) -> Verifier:
-        """Return what ``make_verifier`` does.
-
-        Raises:
-            InputError: the verifier is ``none``.
-        """
+        """Return what ``make_verifier`` does; raises InputError for ``none``."""
         verifier = self.make_verifier()
         if verifier is None:
             with placed(self.where("verifier", "name")):
@@ -119,33 +113,23 @@ class RewardConfig(NamedTuple):
         return column_of(self.reward_model["name"]) if self.reward_model else ()
 
     def is_named(self, table: str) -> bool:
-        """Return True where some source names the part of this table."""
+        """Return True if some source names the part of this table."""
         return any(isinstance(values := layer.values.get(table), Mapping) and "name" in values for layer in self.layers)
 
     def with_verifier(self, name: str) -> RewardConfig:
-        """Return the same reward with another verifier, which takes over the cache and what else it has settings for.
-
-        Raises:
-            InputError: as ``load_reward``.
-        """
+        """Return the same reward with another verifier, which takes over the cache and the settings that it has, too."""
         check_verifier(name)
-        known = {"cache", *parts.verifier_settings(name)}
-        return self._replace(verifier={"name": name, **{key: value for key, value in self.verifier.items() if key in known}})
+        return self._replace(verifier=_taken_over(name, parts.verifier_settings(name), self.verifier))
 
     def without_fallback(self) -> RewardConfig:
         """Return the same reward whose verifier is asked alone."""
-        alone = {key: value for key, value in self.verifier.items() if key not in ("fallback", "ask", "max_questions")}
-        return self._replace(verifier=alone)
+        known = parts.verifier_settings(self.verifier["name"])
+        return self._replace(verifier=_taken_over(self.verifier["name"], known, self.verifier))
 
     def with_reward_model(self, name: str) -> RewardConfig:
-        """Return the same reward with another reward model, which takes over the cache and what else it has settings for.
-
-        Raises:
-            InputError: as ``load_reward``.
-        """
+        """Return the same reward with another reward model, as ``with_verifier``."""
         check_scorer(name)
-        known, before = {"cache", *parts.scorer_settings(name)}, self.reward_model or {}
-        return self._replace(reward_model={"name": name, **{key: value for key, value in before.items() if key in known}})
+        return self._replace(reward_model=_taken_over(name, parts.scorer_settings(name), self.reward_model or {}))
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole reward with every default filled in, as the file could say it; what is unset is absent."""
@@ -163,9 +147,9 @@ class RewardConfig(NamedTuple):
         return said
 
     def warnings(self) -> list[str]:
-        """Return what in these settings would cancel or hurt, one sentence each."""
-        found = [check_scale(self.rule, self.rule.scale)]
+        """Return a sentence per setting that would cancel or hurt."""
         settings, model = self.rule.settings, self.reward_model
+        found = [check_scale(self.rule, self.rule.scale)]
         if settings.get("weight_on") == "reward" and self.rule.scale == "group":
             found.append(
                 "weight_on='reward' with scale='group' cancels: the weight is one number per group, and is divided out again"
@@ -201,7 +185,12 @@ def load_reward(path: Path | None = None, assignments: Sequence[str] = (), *, si
 
 
 def read_reward(
-    sources: Sequence[Sequence[Layer]], *, signals: bool = True, present: bool = True, only: Sequence[str] = KEYS
+    sources: Sequence[Sequence[Layer]],
+    *,
+    signals: bool = True,
+    present: bool = True,
+    only: Sequence[str] = KEYS,
+    others: Sequence[str] = (),
 ) -> RewardConfig:
     """Return the reward that some layers describe.
 
@@ -210,7 +199,8 @@ def read_reward(
             that table anew: settings of the one before do not apply to it.
         signals: as in ``load_reward``.
         present: the folder of a model must be there already; False where a file is only looked at.
-        only: the keys that are read; others may be there, for somebody else to read.
+        only: the keys of ``KEYS`` that are read.
+        others: further keys that may be there.
 
     Raises:
         InputError: as ``load_reward``.
@@ -218,28 +208,14 @@ def read_reward(
     layers = tuple(layer for group in sources for layer in group)
     found = combined(sources)
     for key in found:
-        if key not in KEYS:
-            raise InputError(unknown_key(place_of(layers, (key,)), (key,), KEYS, "keys of a reward"))
+        if key not in KEYS and key not in others:
+            raise InputError(unknown_key(where(layers, (key,)), (key,), KEYS, "keys of a reward"))
     found = {**DEFAULTS.values, **{key: value for key, value in found.items() if key in only}}
-    tables = {table: read_part(layers, table, found.get(table)) for table in TABLES}
-    rule_table, verifier, model = tables["rule"] or {}, tables["verifier"] or {}, tables["reward_model"]
-    if model is not None and "name" not in model:
-        place = place_of(layers, ("reward_model",))
-        raise InputError(f'{place}: [reward_model] has no name; add one, such as name = "local:PATH"')
-    if model is not None and model["name"] == "none":
-        model = None
-    rule = read_rule(layers, rule_table)
-    check_verifier_table(layers, verifier)
-    if model is not None:
-        with placed(place_of(layers, ("reward_model", "name"))):
-            check_scorer(model["name"], present=present)
-            known = {**SCORER_KEYS, **parts.scorer_settings(model["name"])}
-        check_keys(layers, "reward_model", model, known)
-        check_types(layers, "reward_model", model, {**parts.types_in(parts.scorer_kinds(model["name"])), "cache": str})
-    rate = found["max_failure_rate"]
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0.0 <= rate <= 1.0:
-        raise InputError(f"{place_of(layers, ('max_failure_rate',))}: max_failure_rate={rate!r} must lie in [0, 1]")
-    config = RewardConfig(rule, rule_table, verifier, model, float(rate), layers)
+    tables = {table: read_part(layers, table, found.get(table), present=present) for table in TABLES}
+    rule, verifier = tables["rule"] or {}, tables["verifier"] or {}
+    check_fallback(layers, verifier)
+    rate = read_rate(layers, found["max_failure_rate"])
+    config = RewardConfig(read_rule(layers, rule), rule, verifier, tables["reward_model"], rate, layers)
     if signals:
         _check_signals(config)
     return config
@@ -278,6 +254,10 @@ def plain(value: object) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [plain(each) for each in value]
     return value
+
+
+def _taken_over(name: str, known: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, **{key: value for key, value in before.items() if key == "cache" or key in known}}
 
 
 def _check_signals(config: RewardConfig) -> None:

@@ -9,13 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args
 
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
 from hero_rl import parts
 from hero_rl.errors import InputError
 from hero_rl.imports import types_of
-from hero_rl.part_names import check_verifier
-from hero_rl.rewards import SCALES, RewardRule, make_rule, rule_settings
+from hero_rl.part_names import check_scorer, check_verifier
+from hero_rl.rewards import RewardRule, Scale, make_rule
 from hero_rl.rewards.catalogue import find_rule
 from hero_rl.toml_layers import KeyPath, Layer, merged, unknown_key, where
+from hero_rl.verifiers.cascade import Ask
 
 TABLES = ("rule", "verifier", "reward_model")
 KEYS = (*TABLES, "max_failure_rate")
@@ -26,10 +30,15 @@ VERIFIER_KEYS: Mapping[str, Any] = {"fallback": None, "ask": "abstain", "max_que
 """Keys of ``[verifier]`` that every verifier has: a second verifier, when and how often it is asked; a file for verdicts."""
 SCORER_KEYS: Mapping[str, Any] = {"cache": None}
 """Keys of ``[reward_model]`` that every reward model has: a file that keeps scores between runs."""
+_TYPES: Mapping[str, Mapping[str, Any]] = {
+    "rule": {"name": str, "scale": Scale},
+    "verifier": {"name": str, "fallback": str, "ask": Ask, "max_questions": NonNegativeInt, "cache": str},
+    "reward_model": {"name": str, "cache": str},
+}
 
 
 def combined(sources: Sequence[Sequence[Layer]]) -> dict[str, Any]:
-    """Return the values of all layers, where a table with a new ``name`` starts anew (see ``read_reward``)."""
+    """Return the values of all layers; a table with a new ``name`` starts anew (see ``read_reward``)."""
     result = merged([DEFAULTS])
     for group in reversed(sources):
         values = merged(group)
@@ -43,134 +52,138 @@ def combined(sources: Sequence[Sequence[Layer]]) -> dict[str, Any]:
 
 
 def name_in(values: Mapping[str, Any], table: str) -> Any:
-    """Return the ``name`` in a table; None where there is none."""
+    """Return the ``name`` in a table; None if there is none."""
     found = values.get(table)
     return found.get("name") if isinstance(found, Mapping) else None
 
 
+def read_part(layers: Sequence[Layer], table: str, values: Any, *, present: bool = True) -> dict[str, Any] | None:
+    """Return one of ``TABLES``, checked and without its empty values; None if there is no such part.
+
+    ``present``: the folder of a model must be there already.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where(layers, (table,))}: {table} = {values!r}: give a table [{table}] with a name")
+    found = {**DEFAULTS.values.get(table, {}), **{str(key): each for key, each in values.items() if each not in (None, "")}}
+    name = found.get("name")
+    if not isinstance(name, str):
+        said = f"{table}.name = {name!r}" if name is not None else f"[{table}] has no name"
+        example = ', such as name = "local:PATH"' if table == "reward_model" else ", as text"
+        place = where(layers, (table,) if name is None else (table, "name"))
+        raise InputError(f"{place}: {said}; give one{example}")
+    if table == "reward_model" and name == "none":
+        return None
+    with placed(where(layers, (table, "name"))):
+        if table == "rule":
+            types = types_of(find_rule(name))
+        elif table == "verifier":
+            check_verifier(name)
+            types = parts.types_in(parts.verifier_kinds(name))
+        else:
+            check_scorer(name, present=present)
+            types = parts.types_in(parts.scorer_kinds(name))
+    check_table(layers, (table,), _with_none(found, types), {**_TYPES[table], **types}, f"settings of {name}")
+    return found
+
+
 def read_rule(layers: Sequence[Layer], table: Mapping[str, Any]) -> RewardRule:
-    """Return the rule that a table ``[rule]`` describes.
-
-    Raises:
-        InputError: unknown name or key, a value of the wrong type or out of range.
-    """
-    name = table["name"]
-    with placed(place_of(layers, ("rule", "name"))):
-        constructor, known = find_rule(name), rule_settings(name)
-    check_keys(layers, "rule", table, {**RULE_KEYS, **known})
-    settings = {key: value for key, value in table.items() if key != "name" and key not in RULE_KEYS}
-    types = types_of(constructor)
-    for key, value in settings.items():
-        if value == "none" and type(None) in get_args(types.get(key)):
-            settings[key] = None  # TOML has no other way to say it
-    check_types(layers, "rule", settings, types)
+    """Return the rule of a checked table ``[rule]``; raises InputError for a value out of range."""
+    types = types_of(find_rule(table["name"]))
+    settings = _with_none({key: value for key, value in table.items() if key not in _TYPES["rule"]}, types)
     with blamed(layers, "rule", settings):
-        rule = make_rule(name, settings)
-    if (scale := table.get("scale")) is None:
-        return rule
-    if scale not in SCALES:
-        place = place_of(layers, ("rule", "scale"))
-        raise InputError(f"{place}: scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
-    return dataclasses.replace(rule, scale=scale)
+        rule = make_rule(table["name"], settings)
+    return dataclasses.replace(rule, scale=table.get("scale", rule.scale))
 
 
-def check_types(layers: Sequence[Layer], table: str, settings: Mapping[str, Any], types: Mapping[str, Any]) -> None:
-    """Raise where a setting is not of the type that the constructor's argument has.
-
-    Raises:
-        InputError: it is not.
-    """
-    from pydantic import TypeAdapter, ValidationError
-    from pydantic.errors import PydanticUserError
-
-    for key, value in settings.items():
-        try:
-            adapter = TypeAdapter(types.get(key, Any))
-        except PydanticUserError:  # a class of somebody's own
-            continue
-        try:
-            # as JSON: text may stand for a path, and a list for a tuple, and no text for a number
-            adapter.validate_json(json.dumps(value, default=str), strict=True)
-        except ValidationError as error:
-            text = str(error.errors()[0]["msg"])
-            place = place_of(layers, (table, key))
-            raise InputError(f"{place}: {table}.{key} = {value!r}: {text[:1].lower() + text[1:]}") from None
+def _with_none(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with None for the text "none" if the type has it: TOML has no other way to say it."""
+    return {key: None if each == "none" and type(None) in get_args(types.get(key)) else each for key, each in values.items()}
 
 
-def check_verifier_table(layers: Sequence[Layer], table: Mapping[str, Any]) -> None:
-    """Raise unless the table ``[verifier]`` can be meant.
+def read_rate(layers: Sequence[Layer], rate: Any) -> float:
+    """Return a checked ``max_failure_rate``; the default for an empty text."""
+    if rate in (None, ""):
+        return DEFAULTS.values["max_failure_rate"]
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0.0 <= rate <= 1.0:
+        place = where(layers, ("max_failure_rate",))
+        raise InputError(f"{place}: max_failure_rate={rate!r} must lie in [0, 1]; it is a share of the rows")
+    return float(rate)
 
-    Raises:
-        InputError: unknown name or key, or keys that do not go together.
-    """
-    from hero_rl.verifiers.cascade import Ask
 
-    with placed(place_of(layers, ("verifier", "name"))):
-        check_verifier(table["name"])
-        own, types = parts.verifier_settings(table["name"]), parts.types_in(parts.verifier_kinds(table["name"]))
-    check_keys(layers, "verifier", table, {**VERIFIER_KEYS, **own})
-    check_types(layers, "verifier", table, {**types, "max_questions": int, "cache": str, "fallback": str})
-    fallback, ask = table.get("fallback"), table.get("ask")
-    with placed(place_of(layers, ("verifier", "fallback"))):
+def check_fallback(layers: Sequence[Layer], table: Mapping[str, Any]) -> None:
+    """Raise unless the keys of ``[verifier]`` that are about a second verifier go together."""
+    fallback = table.get("fallback")
+    with placed(where(layers, ("verifier", "fallback"))):
         if fallback == "none" or (fallback is not None and table["name"] == "none"):
             raise InputError(f"fallback = {fallback!r} behind {table['name']!r}: both must be able to answer; leave it out")
         if fallback is not None:
             check_verifier(fallback)
-    if ask is not None and ask not in get_args(Ask):
-        raise InputError(
-            f"{place_of(layers, ('verifier', 'ask'))}: ask={ask!r} is unknown; choose one of {', '.join(get_args(Ask))}"
-        )
-    if (most := table.get("max_questions")) is not None and most < 0:
-        place = place_of(layers, ("verifier", "max_questions"))
-        raise InputError(f"{place}: max_questions={most} must be 0 or more; leave it out for no limit")
     for key in ("ask", "max_questions"):
-        if table.get(key) is not None and fallback is None:
-            raise InputError(
-                f"{place_of(layers, ('verifier', key))}: {key} without a fallback; add verifier.fallback, or leave it out"
-            )
+        if fallback is None and table.get(key) is not None:
+            place = where(layers, ("verifier", key))
+            raise InputError(f"{place}: {key} without a fallback; add verifier.fallback, or leave it out")
 
 
-def check_keys(layers: Sequence[Layer], table: str, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Raise where a table has a key that its part does not know.
+def check_table(
+    layers: Sequence[Layer],
+    table: KeyPath,
+    values: Mapping[str, Any],
+    types: Mapping[str, Any],
+    what: str,
+    *,
+    strict: bool = True,
+) -> dict[str, Any]:
+    """Return the values of a table as pydantic reads them.
+
+    Args:
+        layers: the sources of the values.
+        table: its path.
+        values: its values; None is of every type.
+        types: of all keys that it may have.
+        what: these keys, in the plural, for a message.
+        strict: a text is no number.
 
     Raises:
-        InputError: it has.
+        InputError: unknown keys and values of the wrong type, a line each.
     """
-    for key in values:
-        if key != "name" and key not in known:
-            what = f"settings of {values['name']}"
-            raise InputError(unknown_key(place_of(layers, (table, key)), (table, key), ["name", *known], what))
+    checked, problems = dict(values), list[str]()
+    for name, value in values.items():
+        key = (*table, name)
+        if name not in types:
+            problems.append(unknown_key(where(layers, key), key, types, what))
+            continue
+        try:
+            adapter = TypeAdapter[Any](types[name])
+        except PydanticUserError:  # a class of somebody's own
+            continue
+        try:
+            # strict as JSON: text may stand for a path, and a list for a tuple
+            text = json.dumps(value, default=str)
+            checked[name] = adapter.validate_json(text, strict=True) if strict else adapter.validate_python(value)
+        except ValidationError as error:
+            if value is not None:
+                problems.append(f"{where(layers, key)}: {'.'.join(key)} = {value!r}: {reason_of(error.errors()[0])}")
+    if problems:
+        raise InputError("\n".join(problems))
+    return checked
 
 
-def read_part(layers: Sequence[Layer], name: str, value: Any) -> dict[str, Any] | None:
-    """Return a table without its empty values; None where there is no such table.
-
-    Raises:
-        InputError: not a table, or a name that is no text.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, Mapping):
-        raise InputError(f"{place_of(layers, (name,))}: {name} = {value!r}: give a table [{name}] with a name")
-    found = {str(key): each for key, each in value.items() if each not in (None, "")}
-    if not isinstance(found.get("name", ""), str):
-        raise InputError(f"{place_of(layers, (name, 'name'))}: {name}.name = {found['name']!r}: give a name, as text")
-    return {**DEFAULTS.values.get(name, {}), **found}
-
-
-def place_of(layers: Sequence[Layer], key: KeyPath) -> str:
-    """Return file and line of a key, or the option that says it; "" where nothing does."""
-    return where(layers, key, default="")
+def reason_of(item: Any) -> str:
+    """Return what pydantic says of a value, as the end of a sentence."""
+    text = str(item["msg"])
+    return text[:1].lower() + text[1:]
 
 
 @contextmanager
-def blamed(layers: Sequence[Layer], table: str, settings: Iterable[str], *, otherwise: str = "name") -> Iterator[None]:
-    """Put the place of the setting that a message names (``key=value``) in front of it, or that of another key."""
+def blamed(layers: Sequence[Layer], table: str, settings: Iterable[str]) -> Iterator[None]:
+    """Put the place of the setting that a message names (``key=value``) in front of it, or that of the part's name."""
     try:
         yield
     except InputError as error:
-        key = next((key for key in settings if re.search(rf"\b{key}=", str(error))), otherwise)
-        with placed(place_of(layers, (table, key))):
+        key = next((key for key in settings if re.search(rf"\b{key}=", str(error))), "name")
+        with placed(where(layers, (table, key))):
             raise
 
 

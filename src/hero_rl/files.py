@@ -15,7 +15,7 @@ from hero_rl.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of ``path`` when the block ends well and is removed when it does not.
+    """Yield a path to write to, which takes the place of ``path`` when the block ends well, and is removed when it does not.
 
     The content is on the disk before the name is: after a power cut there is the old file or the new one.
     """
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """The path of a file that now holds ``text`` in UTF-8."""
+    """Write ``text`` in UTF-8 and return the path."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
@@ -39,15 +39,7 @@ def write_text(path: Path, text: str) -> Path:
 
 @contextmanager
 def unchanged(path: Path, before: os.stat_result | None = None) -> Iterator[None]:
-    """Raise at the end of the block if the file is not the one that it was at the start.
-
-    Args:
-        path: the file.
-        before: what it was, where that was looked up earlier.
-
-    Raises:
-        InputError: as ``changed`` makes it.
-    """
+    """Raise InputError at the end of the block if the file is not what it was at the start, or at the time of ``before``."""
     before = before or path.stat()
     yield
     after = path.stat()
@@ -56,5 +48,5 @@ def unchanged(path: Path, before: os.stat_result | None = None) -> Iterator[None
 
 
 def changed(path: Path) -> InputError:
-    """The error to raise where a file changed while it was being read."""
+    """Return the error to raise if a file changed while it was being read."""
     return InputError(f"{path}: changed while it was being read; run again when nobody writes to it")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from contextlib import suppress
+from importlib import metadata
+from typing import Any, NamedTuple
 
 from hero_rl.errors import HeroError, InputError, first_line
 
 
 def import_object(path: str) -> Any:
-    """Return what ``module:name`` names; modules of the current directory are found, as ``python`` finds them.
-
-    Raises:
-        InputError: no such module or name.
-    """
+    """Return what ``module:name`` names, modules of the current directory included; raises InputError if there is none."""
     module, _, name = path.partition(":")
     if not all(module.split(".")):
         raise InputError(f"{path}: cannot be imported (no module is called {module!r}); write module:function")
@@ -49,11 +48,49 @@ def settings_of(constructor: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
+class Setting(NamedTuple):
+    """A setting, as tables and commented files show it."""
+
+    name: str
+    default: Any
+    """None: none, or what suits the part."""
+    text: str
+
+
+def describe(constructor: Callable[..., Any]) -> list[Setting]:
+    """Return the settings of a constructor, in its order, with their meaning from the docstring."""
+    texts = _arguments(inspect.getdoc(constructor) or "")
+    if isinstance(constructor, type):
+        texts |= _arguments(inspect.getdoc(constructor.__init__) or "")
+    return [Setting(name, default, texts.get(name, "")) for name, default in settings_of(constructor).items()]
+
+
+def _arguments(text: str) -> dict[str, str]:
+    """Return the paragraphs under ``Args:`` of a docstring, each on one line."""
+    found: dict[str, str] = {}
+    name = ""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.strip() == "Args:":
+            break
+    for line in lines:
+        if line and not line.startswith("    "):
+            break
+        if match := re.match(r"    (\w+): (.*)", line):
+            name = match[1]
+            found[name] = match[2]
+        elif name and line.strip():
+            found[name] += " " + line.strip()
+    return found
+
+
 def types_of(constructor: Callable[..., Any]) -> dict[str, Any]:
-    """Return the types of the arguments by name; ``Any`` for one that is imported for type checkers only."""
+    """Return the types of the arguments in ``settings_of``; ``Any`` for one that is imported for type checkers only."""
     function: Any = constructor.__init__ if isinstance(constructor, type) else constructor
+    hints = getattr(function, "__annotations__", {})
     found: dict[str, Any] = {}
-    for name, kind in getattr(function, "__annotations__", {}).items():
+    for name in settings_of(constructor):
+        kind = hints.get(name, Any)
         try:
             found[name] = eval(kind, function.__globals__) if isinstance(kind, str) else kind  # as typing.get_type_hints
         except (NameError, AttributeError, TypeError):  # a name that is imported for type checkers only
@@ -62,13 +99,22 @@ def types_of(constructor: Callable[..., Any]) -> dict[str, Any]:
 
 
 def is_factory(value: Any) -> bool:
-    """Return True where ``value`` makes the part (a class, or a function without a required argument) and is not the part."""
+    """Return True if ``value`` makes the part (a class, or a function without a required argument) and is not the part."""
     if isinstance(value, type):
         return True
     if not callable(value):
         return False
     by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
     return not any(one.kind not in by_name and one.default is one.empty for one in _parameters(value))
+
+
+def installed_versions(*names: str) -> dict[str, str]:
+    """Return the versions of those distributions that are installed."""
+    found: dict[str, str] = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _parameters(value: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -101,7 +147,18 @@ def check_settings(what: str, given: Iterable[str], known: Iterable[str]) -> Non
         raise InputError(f"{what} has no setting {', '.join(map(repr, foreign))}; it has {', '.join(names) or 'none'}")
 
 
+def refuse_missing(part: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Raise InputError if a keyword-only argument without a default is not among the settings."""
+    try:
+        parameters = _parameters(function)
+    except InputError:  # one that is written in C
+        return
+    for one in parameters:
+        if one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name not in settings:
+            raise InputError(f"{part} has a setting without a default, {one.name!r}; give it a value")
+
+
 def refuse_settings(part: str, settings: Mapping[str, Any]) -> None:
-    """Raise ``InputError`` where a part that is made already is given settings."""
+    """Raise InputError if a part that is made already is given settings."""
     if settings:
         raise InputError(f"{part} is made already and takes no settings ({', '.join(settings)})")

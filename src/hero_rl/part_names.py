@@ -34,6 +34,7 @@ class Kind(NamedTuple):
     """Keyword arguments of the constructor that the name decides."""
 
 
+_EVERY_ROW = ("prompt_id", "problem", "reference", "response", "finished", "steps")
 _SERVED = "[MODEL@]URL"
 JUDGES: Mapping[str, str] = {
     "compass": "compass", "xverify": "xverify", "general": "general", "tinyv": "tinyv", "judge": "generic",
@@ -70,13 +71,6 @@ REWARD_MODELS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
-class Address(NamedTuple):
-    """A served model."""
-
-    model: str | None
-    urls: list[str]
-
-
 def names(table: Mapping[str, Kind]) -> str:
     """Return the names of a table as people type them: ``math, exact, column:NAME``."""
     known = (f"{name}:{kind.argument}" if kind.argument else name for name, kind in table.items())
@@ -84,11 +78,7 @@ def names(table: Mapping[str, Kind]) -> str:
 
 
 def check_verifier(spec: str) -> None:
-    """Raise unless ``make_verifier`` has a chance; loads nothing.
-
-    Raises:
-        InputError: unknown name, missing argument, an address that is none, a vote of one.
-    """
+    """Raise InputError for a name that ``make_verifier`` will refuse; loads nothing."""
     if spec == "none" or is_import_path(spec, VERIFIERS):
         return
     name, argument = split(spec, VERIFIERS)
@@ -101,15 +91,7 @@ def check_verifier(spec: str) -> None:
 
 
 def check_scorer(spec: str, *, present: bool = True) -> None:
-    """Raise unless ``make_scorer`` has a chance; loads nothing.
-
-    Args:
-        spec: the name.
-        present: a folder must be there already.
-
-    Raises:
-        InputError: unknown name, missing argument, a path that does not exist, an address that is none.
-    """
+    """Raise InputError for a name that ``make_scorer`` will refuse; loads nothing. ``present``: a folder must be there."""
     if is_import_path(spec, REWARD_MODELS):
         return
     name, argument = split(spec, REWARD_MODELS)
@@ -136,16 +118,12 @@ def route_column(spec: str | None) -> str | None:
 
 
 def is_import_path(spec: str, table: Mapping[str, Kind]) -> bool:
-    """Return True where a name is ``module:function`` and none of the table's."""
+    """Return True if a name is ``module:function`` and none of the table's."""
     return spec.partition(":")[0] not in table and re.fullmatch(r"[\w.]+:[\w.]+", spec) is not None
 
 
 def members_of(spec: str) -> list[str]:
-    """Return the names in a vote or a route; an empty list for other verifiers.
-
-    Raises:
-        InputError: a vote of one, or a route that cannot be read.
-    """
+    """Return the names in a vote or a route; an empty list for other verifiers."""
     name, _, argument = spec.partition(":")
     if name == "by":
         return list(routes_of(spec)[1].values())
@@ -169,6 +147,8 @@ def routes_of(spec: str) -> tuple[str, dict[str, str]]:
     hint = f"write by:COLUMN:VALUE=NAME,..., such as {VERIFIERS['by'].example}"
     if not column.strip():
         raise InputError(f"{spec}: no column; {hint}")
+    if column.strip() in _EVERY_ROW:
+        raise InputError(f"{spec}: {column.strip()!r} is no column that tells kinds of problems apart; {hint}")
     routes: dict[str, str] = {}
     last = ""
     for part in rest.split(","):
@@ -185,11 +165,7 @@ def routes_of(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def split(spec: str, table: Mapping[str, Kind]) -> tuple[str, str]:
-    """Return name and argument.
-
-    Raises:
-        InputError: unknown name, argument missing or out of place.
-    """
+    """Return name and argument; raises InputError for an unknown name, or an argument missing or out of place."""
     name, colon, argument = spec.partition(":")
     if name not in table:
         close = difflib.get_close_matches(name, table, n=1)
@@ -204,16 +180,12 @@ def split(spec: str, table: Mapping[str, Kind]) -> tuple[str, str]:
 
 
 def is_url(argument: str) -> bool:
-    """Return True where an argument names a server rather than a folder or an id."""
+    """Return True if an argument names a server rather than a folder or an id."""
     return "://" in argument
 
 
-def address(argument: str, *, spec: str) -> Address:
-    """Return model and servers of ``[MODEL@]URL[,URL]``.
-
-    Raises:
-        InputError: a part that is no URL.
-    """
+def address(argument: str, *, spec: str) -> tuple[str | None, list[str]]:
+    """Return model and servers of ``[MODEL@]URL[,URL]``."""
     head, at, tail = argument.partition("@")
     # an @ inside a URL (user:password@host) is part of it
     model, rest = (head, tail) if at and "://" not in head else (None, argument)
@@ -222,7 +194,7 @@ def address(argument: str, *, spec: str) -> Address:
     for url in urls:
         if not url.startswith(("http://", "https://")):
             raise InputError(f"{spec}: {url!r} is no URL; write {name}:[MODEL@]URL[,URL], such as {name}:http://localhost:8000")
-    return Address(model or None, urls)
+    return model or None, urls
 
 
 def api_key() -> str | None:

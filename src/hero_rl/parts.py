@@ -31,11 +31,7 @@ from hero_rl.types import Scorer, Verifier
 
 
 def verifier_settings(spec: str) -> dict[str, Any]:
-    """Return the settings of a verifier with their defaults, by name; those of a vote or a route are its members'.
-
-    Raises:
-        InputError: as ``check_verifier``, or a module that cannot be imported.
-    """
+    """Return the settings of a verifier with their defaults, by name; those of a vote or a route are its members'."""
     return _settings_in(verifier_kinds(spec))
 
 
@@ -55,11 +51,7 @@ def verifier_kinds(spec: str) -> Iterator[Kind]:
 
 
 def scorer_settings(spec: str) -> dict[str, Any]:
-    """Return the settings of a reward model with their defaults, by name.
-
-    Raises:
-        InputError: as ``check_scorer``, or a module that cannot be imported.
-    """
+    """Return the settings of a reward model with their defaults, by name."""
     return _settings_in(scorer_kinds(spec))
 
 
@@ -131,7 +123,8 @@ def make_scorer(spec: str, settings: Mapping[str, Any] | None = None) -> Scorer:
 
 def types_in(kinds: Iterable[Kind]) -> dict[str, Any]:
     """Return the types of the settings that some constructors take, by name."""
-    return {key: value for kind in kinds for key, value in types_of(import_object(kind.target)).items()}
+    found = ((kind, types_of(import_object(kind.target))) for kind in kinds)
+    return {key: value for kind, types in found for key, value in types.items() if key not in kind.hidden}
 
 
 def _settings_in(kinds: Iterable[Kind]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Every message names the file and line, or the option, that a value came from.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,11 +32,7 @@ class Layer(NamedTuple):
 
 
 def read_file(path: Path) -> Layer:
-    """Read a TOML file.
-
-    Raises:
-        InputError: it cannot be read, or is not TOML.
-    """
+    """Return the layer of a TOML file; raises InputError if it cannot be read, or is not TOML."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         return Layer(str(path), tomllib.loads(text), text)
@@ -48,11 +45,7 @@ def read_file(path: Path) -> Layer:
 
 
 def assignment(text: str) -> Layer:
-    """Return the layer of ``--set KEY=VALUE``; a value that is not TOML is text.
-
-    Raises:
-        InputError: no dotted key, or no value.
-    """
+    """Return the layer of ``--set KEY=VALUE``; a value that is not TOML is text."""
     key, equals, value = text.partition("=")
     parts = tuple(part.strip() for part in key.split("."))
     if not equals or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
@@ -68,7 +61,7 @@ def assignment(text: str) -> Layer:
 
 
 def merged(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Return the values of all layers; where two say something of one key, the stronger (earlier) counts."""
+    """Return the values of all layers; of two that have one key, the stronger (earlier) counts."""
     result: dict[str, Any] = {}
     for layer in reversed(layers):
         _merge(result, layer.values)
@@ -85,14 +78,8 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:
             target[name] = value
 
 
-def where(layers: Sequence[Layer], key: KeyPath, *, default: str) -> str:
-    """Return the place of a key in the strongest layer that has it, as ``file:line`` or the option.
-
-    Args:
-        layers: the strongest first.
-        key: tables and name.
-        default: the place where no layer has the key and none is a file.
-    """
+def where(layers: Sequence[Layer], key: KeyPath) -> str:
+    """Return the place of a key in the strongest layer that has it, as ``file:line`` or the option; else the file, or ""."""
     for layer in layers:
         value: Any = layer.values
         for part in key:
@@ -100,18 +87,11 @@ def where(layers: Sequence[Layer], key: KeyPath, *, default: str) -> str:
         if value is not None:
             line = line_of(layer.text, key) if layer.text is not None else None
             return f"{layer.label}:{line}" if line else layer.label
-    return next((layer.label for layer in layers if layer.text is not None), default)
+    return next((layer.label for layer in layers if layer.text is not None), "")
 
 
 def unknown_key(place: str, key: KeyPath, known: Iterable[str], what: str) -> str:
-    """Return the message for an unknown key, with the closest known one.
-
-    Args:
-        place: file and line.
-        key: the unknown key.
-        known: the last parts that would be right.
-        what: what these are, in the plural.
-    """
+    """Return the message for an unknown key; ``known`` are the last parts that would be right, ``what`` names them."""
     known = list(known)
     close = difflib.get_close_matches(key[-1], known, n=1)
     if close:
@@ -150,21 +130,15 @@ def dump(values: Mapping[str, Any], prefix: KeyPath = ()) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _string(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
+    if isinstance(value, float):
+        return repr(value)  # JSON has no infinity
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
+        return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in value.items()) + "}"
-    return _string(str(value))
-
-
-def _string(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", escaped) + '"'
+    plain = value if isinstance(value, bool | int) else str(value)
+    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -49,7 +49,7 @@ PROBLEM_FILES = {
     ),
     "not an object": ("[1]\n", "in.jsonl:1: expected a JSON object, got a list"),
     "NaN": (problem(reference=float("nan")), "in.jsonl:1: NaN is not JSON"),
-    "empty file": ("", "in.jsonl: has no rows; expected one problem a line"),
+    "empty file": ("", "in.jsonl: has no rows; expected one JSON object per line"),
     "nothing usable": (problem(reference=None) + problem(problem="  "), "no problem is left (rows: 2, without a reference: 1"),
 }
 PREPARE_OPTIONS = {

@@ -44,7 +44,7 @@ OPTIONS = {
     "argument too many": (["--verifier", "exact:please"], "'exact' takes nothing after a colon"),
     "unknown scale": (
         ["--set", "rule.scale=all"],
-        "--set rule.scale=all: scale='all' is unknown; choose one of none, group, batch",
+        "--set rule.scale=all: rule.scale = 'all': input should be 'none', 'group' or 'batch'",
     ),
     "setting of another rule": (
         ["--rule", "gdpo", "--set", "rule.alpha=0.1"],
@@ -119,7 +119,7 @@ def test_paths_that_cannot_work_are_refused_before_any_work(
     for target, message in (
         (source, "is the input itself"),
         (link, "is the input itself"),
-        (tmp_path / "out.txt", "the name must end in .jsonl, .jsonl.gz, .parquet"),
+        (tmp_path / "out.txt", "must end in .jsonl or .jsonl.gz or .parquet"),
         (tmp_path / "absent" / "out.jsonl", "does not exist; make it first"),
         (tmp_path / "folder.jsonl", "is a folder, a pipe or a device"),
     ):

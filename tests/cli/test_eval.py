@@ -155,7 +155,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
         ([policy], 2, "nothing to evaluate on"),
         (["./absent", "--data", data], 2, "no such folder"),
         ([str(tmp_path / "no-model"), "--data", data], 2, "has no config.json"),
-        ([policy, "--data", str(tmp_path / "empty.jsonl")], 2, "has no problems"),
+        ([policy, "--data", str(tmp_path / "empty.jsonl")], 2, "has no rows"),
         ([policy, "--data", "absent.jsonl"], 2, "no such file"),
         ([policy, "--benchmark", "maths"], 2, "unknown; choose one of"),
         ([policy, "--benchmark", f"hardverify_math={data}"], 2, "give --judge"),

@@ -126,7 +126,7 @@ def test_reward_model_servers_at_fault_end_in_one_line(
         ([*SCORES, "--set", "verifier.fallback=none"], "both must be able to answer"),
         (
             [*SCORES, "--set", "verifier.fallback=exact", "--set", "verifier.ask=never"],
-            "--set verifier.ask=never: ask='never' is unknown",
+            "--set verifier.ask=never: verifier.ask = 'never': input should be 'abstain'",
         ),
         ([*SCORES, "--set", "verifier.ask=both"], "--set verifier.ask=both: ask without a fallback"),
         ([*SCORES, "--set", "verifier.policy=lax"], "--set verifier.policy=lax: "),

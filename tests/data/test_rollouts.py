@@ -14,8 +14,8 @@ from helpers.strategies import examples
 from hero_rl.data import Columns, read_rollouts
 from hero_rl.data import jsonl as jsonl_module
 from hero_rl.data.jsonl import format_row, parse_line
-from hero_rl.data.output import open_writer
 from hero_rl.data.rollouts import read_records
+from hero_rl.data.write import open_rows
 from hero_rl.errors import InputError
 
 ROW = {"prompt_id": "p", "problem": "1+1", "reference": "2", "response": "two"}
@@ -75,7 +75,7 @@ BAD_LINES = [
     (dumps(rm_score=float("nan")), "NaN is not JSON; write null"),
     (dumps(extra={"deep": [float("-inf")]}), "-Infinity is not JSON; write null"),
     (dumps()[:-1] + ', "rm_score": 1e999}', "column 'rm_score' must be a finite number"),
-    (dumps()[:-1] + ', "rm_score": 1' + "0" * 5000 + "}", "a number of 5001 digits is too long"),
+    (dumps()[:-1] + ', "rm_score": 1' + "0" * 5000 + "}", "a number of thousands of digits is too long"),
     (dumps()[:-1] + ', "response": "again"}', "column 'response' occurs twice"),
     (dumps(steps="one"), "column 'steps' must be a list of strings"),
     (dumps(finished="yes"), "column 'finished' must be true, false or null"),
@@ -184,7 +184,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 
 def copy(source: Path, target: Path, **added: object) -> None:
-    with open_writer(target, source=source, added=tuple(added)) as write_row:
+    with open_rows(target, source=source, added=tuple(added)) as write_row:
         for record in read_records(source):
             write_row(record, added)
 

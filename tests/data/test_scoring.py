@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers.places import SHARED
-from hero_rl.data import Columns, judged, score_file, verify_file
+from hero_rl.data import Columns, score_file, verify, verify_file
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule, gdpo, group_advantages, hero, naive_sum, running_mean, verifier_only
@@ -120,7 +120,7 @@ def test_small_chunks_and_shuffled_rows_change_nothing(
     advantages = group_advantages(output.rewards, groups, scale=scale, weights_B=output.weights)  # type: ignore[arg-type]
     shuffled = random.Random(2).sample(rows, len(rows))
 
-    monkeypatch.setattr(judged, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(verify, "CHUNK_ROWS", 7)
     for name, order in (("sorted", rows), ("shuffled", shuffled)):
         source, target = write(tmp_path / f"{name}.jsonl", order), tmp_path / f"{name}.out.jsonl"
         score_file(source, target, reward(rule), columns=COLUMNS, scale=scale)  # type: ignore[arg-type]
@@ -159,7 +159,7 @@ class FlakyVerifier(RowVerifier):
 
 @pytest.mark.parametrize("broken", [10, 11])
 def test_failures_are_counted_over_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int) -> None:
-    monkeypatch.setattr(judged, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(verify, "CHUNK_ROWS", 8)
     # all failures in the first rows: the share of the first chunks is 100%, the file's is 10% or 11%
     source = write(tmp_path / "in.jsonl", [row("a", 1, 1.0, breaks=number < broken) for number in range(100)])
     together = HybridReward(FlakyVerifier(), None, verifier_only(), max_failure_rate=0.1)

@@ -216,7 +216,7 @@ def test_a_training_recipe_reads_the_examples_as_they_are(tmp_path: Path, monkey
     pytest.importorskip("trl")
     from helpers import tiny
     from hero_rl.engines.trl.problems import load_cold_start
-    from hero_rl.engines.trl.recipe_files import load_recipe
+    from hero_rl.engines.trl.recipe import load_recipe
 
     monkeypatch.chdir(tmp_path)
     start(write(tmp_path / "in.jsonl", [example("1+1=", GOOD), example("2+2=", GOOD)]), tmp_path / "sft.jsonl")

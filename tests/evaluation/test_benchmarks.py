@@ -66,7 +66,7 @@ def test_ids_must_tell_problems_apart(tmp_path: Path) -> None:
 
 
 def test_an_empty_benchmark_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no problems"):
+    with pytest.raises(InputError, match="has no rows"):
         load_problems("x", write(tmp_path / "p.jsonl"))
 
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hero_rl.data.judged import chunks
 from hero_rl.data.rollouts import Columns, Row, place, read_rollouts
+from hero_rl.data.verify import chunks
 from hero_rl.errors import InputError
 from hero_rl.types import FloatArray, IntArray, Progress, Rollout, Scorer, Verdict, Verifier
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,8 +21,7 @@ from hero_rl.audit.page import lead
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
-from hero_rl.data.judged import group_column
-from hero_rl.data.rollouts import Columns, check_readable, read_records
+from hero_rl.data.rollouts import Columns, check_readable, group_column, read_records
 from hero_rl.errors import InputError, MissingDependencyError
 from hero_rl.part_names import VERIFIERS, is_import_path
 from hero_rl.report import interval
@@ -63,16 +62,14 @@ def audit(
     alpha: options.Alpha = None,
     beta: options.Beta = None,
     assignments: options.Assignments = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Column that tells prompts apart; default: prompt_id, or problem.")
-    ] = None,
+    group_by: options.Prompts = None,
     bare_answers: Annotated[
         bool | None, typer.Option("--bare-answers/--full-responses", help="Responses are answers alone; default: found out.")
     ] = None,
     attack: Annotated[
         int | None, typer.Option(help="References to attack a verifier on; default: 50 of a rule verifier, 0: none.", min=0)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
     check_readable(source)
@@ -81,8 +78,7 @@ def audit(
     config = _config(first[0], reward, assignments, verifier, reward_model, rule=rule, policy=policy, alpha=alpha, beta=beta)
     grouped = group_column(source, group_by)
     folder = output or Path(f"audit-{source.name.split('.')[0]}")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output {folder}: is a file; give the name of a folder")
+    show.check_folder("--output", folder)
     judged, scored = _verifiers(config, verifier, first[0]), _reward_models(config, reward_model)
     own = any(is_import_path(one.verifier["name"], VERIFIERS) for one in judged)  # reads responses in a way of its own
     boxed = _are_bare(first) and not own if bare_answers is None else bare_answers
@@ -101,7 +97,7 @@ def audit(
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
         fooled = _attack(source, judges, attack, bar)
         found = auditing.audit(table, config.rule, attack=fooled)
-    page = write_audit(folder, found, source=source.name, command=" ".join(["hero", *sys.argv[1:]]))
+    page = write_audit(folder, found, source=source.name, command=show.command_line())
     if as_json:
         show.print_json(
             {
@@ -139,7 +135,7 @@ def _label(asked: str | None, first: Mapping[str, object]) -> str | None:
 
 def _config(
     first: Mapping[str, object], reward: Path | None, assignments: list[str] | None, verifiers: list[str] | None,
-    models: list[str] | None, **flags: object,
+    models: list[str] | None, **flags: Any,
 ) -> RewardConfig:  # fmt: skip
     """Return the reward of the flags, whose verifier and reward model are the first of each; columns of the file by default."""
     config = options.load(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hero_rl.data.splits import By, SplitSummary
 
 HELP = "Prepare problems, split them by what a verifier makes of them, choose the examples of a cold start."
-MAX_SHOWN_CHARS = 90
 _SHOWN = {"all": "all", "passes": "passes", "fails": "fails", "hard_to_verify": "hard set"}
 
 
@@ -47,7 +46,7 @@ def prepare(
     near: Annotated[float, typer.Option(help="Similarity from which on a problem is a near-duplicate; 0: keep all.")] = 0.8,
     ngram: Annotated[int, typer.Option(help="Tokens in a row that an overlap consists of.")] = 10,
     overlap: Annotated[float, typer.Option(help="Share of a benchmark problem that must be covered by overlaps.")] = 0.5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Problems with references from a data set: tidied, without duplicates, without benchmark problems, sampled.
 
@@ -83,6 +82,7 @@ def prepare(
     _print_prepared(found, target, guarded=bool(benchmarks))
 
 
+@options.spread
 def split(
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Problems with generated solutions.")],
     target: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the sets.")],
@@ -91,15 +91,10 @@ def split(
     hard: Annotated[int | None, typer.Option(help="Most hard-to-verify problems; default 2000.")] = None,
     mixed: Annotated[int | None, typer.Option(help="Most problems of the mixed set, half of each; default 2000.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of solutions and problems, and of the order.")] = 0,
-    reward: options.RewardFile = None,
-    verifier: options.VerifierName = None,
-    policy: options.Policy = None,
-    assignments: options.Assignments = None,
-    max_failure_rate: options.MaxFailureRate = None,
-    group_by: Annotated[
-        str | None, typer.Option(help="Column that tells prompts apart; default: prompt_id, or problem.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    *,
+    described: options.VerifierOptions,
+    group_by: options.Prompts = None,
+    as_json: show.Json = False,
 ) -> None:
     """Sets of problems by what the verifier makes of their solutions, and what the "hard" ones really are.
 
@@ -112,13 +107,10 @@ def split(
       hero data split rollouts.jsonl -o causes --by cause --verifier math
     """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
     from hero_rl.data import splits
-    from hero_rl.data.judged import group_column
-    from hero_rl.data.rollouts import Columns
+    from hero_rl.data.rollouts import Columns, group_column
     from hero_rl.verifiers import MathVerifier
 
-    config = options.load(
-        reward, assignments, signals=False, verifier=verifier, policy=policy, max_failure_rate=max_failure_rate
-    )
+    config = described.load()
     sizes = {"easy": easy, "hard": hard, "mixed": mixed}
     chosen = {name: size for name, size in sizes.items() if size is not None}
     if by == "cause" and chosen:
@@ -130,15 +122,9 @@ def split(
     references = judge if isinstance(judge, MathVerifier) else MathVerifier()
     with closing(judge), closing(references), show.progress_bar() as bar:
         found = splits.split(
-            source,
-            target,
-            judge,
-            spec=config.verifier["name"],
-            references=references,
-            columns=columns,
-            settings=settings,
+            source, target, judge, spec=config.verifier["name"], references=references, columns=columns, settings=settings,
             progress=bar,
-        )
+        )  # fmt: skip
     if as_json:
         result = {**found._asdict(), "manifest": str(found.manifest), "output": str(target), "group_by": columns.group_by}
         show.print_json({**result, "seconds": round(time.perf_counter() - start, 3)})
@@ -146,17 +132,15 @@ def split(
     _print_split(found, target, settings)
 
 
+@options.spread
 def cold_start(
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Responses of the policy that is to be trained.")],
     target: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Examples: .jsonl or .jsonl.gz.")],
     limit: Annotated[int, typer.Option(help="Most examples.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the choice of responses and problems, and of the order.")] = 0,
-    reward: options.RewardFile = None,
-    verifier: options.VerifierName = None,
-    policy: options.Policy = None,
-    assignments: options.Assignments = None,
-    max_failure_rate: options.MaxFailureRate = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    *,
+    described: options.VerifierOptions,
+    as_json: show.Json = False,
 ) -> None:
     """The paper's fine-tuning set: the policy's own responses that are correct, in English and finished, one a problem.
 
@@ -169,9 +153,7 @@ def cold_start(
     from hero_rl.data import cold_start as starting
     from hero_rl.data.rollouts import Columns, check_readable
 
-    config = options.load(
-        reward, assignments, signals=False, verifier=verifier, policy=policy, max_failure_rate=max_failure_rate
-    )
+    config = described.load()
     check_readable(source)
     settings = starting.ColdStartSettings(limit=limit, seed=seed, max_failure_rate=config.max_failure_rate)
     judge = config.need_verifier()
@@ -192,7 +174,7 @@ def cold_start(
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:
-    """NAME=VALUE, each."""
+    """Return the NAME=VALUE texts as a mapping."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -210,8 +192,8 @@ def _print_prepared(found: PrepareSummary, target: Path, *, guarded: bool) -> No
     show.print_table(f"problems: {target}", rows, right=True)
     if found.examples:
         notes = [
-            (_short(row["problem"]), f"{row['overlap']:.0%} of {row['benchmark']}, {row['benchmark_id']}: "
-             f"{_short(row['benchmark_problem'])}", "")
+            (show.shortened(row["problem"], 90), f"{row['overlap']:.0%} of {row['benchmark']}, {row['benchmark_id']}: "
+             f"{show.shortened(row['benchmark_problem'], 90)}", "")
             for row in found.examples
         ]  # fmt: skip
         show.print_notes("Some of the overlaps", notes)
@@ -244,11 +226,6 @@ def _print_split(found: SplitSummary, target: Path, settings: object) -> None:
             show.warn(f"{name}: {count} problems, fewer than the {wanted} asked for")
     if found.different_references:
         show.warn(f"{found.different_references} prompts have rows with different references; the drawn solution's counts")
-
-
-def _short(text: object) -> str:
-    line = " ".join(str(text).split())
-    return line if len(line) <= MAX_SHOWN_CHARS else line[: MAX_SHOWN_CHARS - 3] + "..."
 
 
 COMMANDS = {"prepare": prepare, "split": split, "cold-start": cold_start}

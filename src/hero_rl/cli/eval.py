@@ -99,10 +99,10 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="Of a policy on this machine; default: the checkpoint's.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one try of one response.", min=1)] = 1800.0,
     retries: Annotated[int, typer.Option(help="Further tries of a response that failed.", min=0)] = 3,
-    max_failure_rate: Annotated[float, typer.Option(help="Share of responses that may be missing.")] = 0.0,
+    max_failure_rate: Annotated[float, typer.Option(help="Share of responses that may be missing.", min=0, max=1)] = 0.0,
     revision: Annotated[str | None, typer.Option(help="Commit of the benchmark on Hugging Face.")] = None,
     list_benchmarks: Annotated[bool, typer.Option("--list", help="Name the benchmarks.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``RUN_HELP``)."""
     if list_benchmarks:
@@ -110,8 +110,8 @@ def run(
         return
     if model is None:
         raise InputError("no MODEL given: a folder, owner/name on Hugging Face, or the URL of a server")
-    show.check_share("--max-failure-rate", max_failure_rate)
-    _check_installed()
+    for module in ("inspect_ai", "scipy", "matplotlib", "jinja2"):
+        require(module, extra="eval", purpose="hero eval")
     from hero_rl.evaluation import policies
     from hero_rl.evaluation.evaluate import evaluate
     from hero_rl.evaluation.run import Plan, Planned, check_folder
@@ -147,7 +147,7 @@ def run(
         with _resumable(folder), show.progress_bar() as bar:
             found = evaluate(
                 folder, plan, inspected, resume=resume, max_failure_rate=max_failure_rate, progress=bar,
-                command=" ".join(["hero", *sys.argv[1:]]),
+                command=show.command_line(),
             )  # fmt: skip
     _print_results(found.results, folder, as_json, time.perf_counter() - start)
 
@@ -156,7 +156,7 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="A B", help="Two evaluations, or A1 A2 ... vs B1 B2 ...")],
     benchmark: Annotated[list[str] | None, typer.Option(help="Compare on this one alone; repeatable.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write a report there, too.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``COMPARE_HELP``)."""
     from hero_rl.evaluation.compare import compare as compare_results
@@ -164,11 +164,11 @@ def compare(
     from hero_rl.evaluation.page import COMPARE_HEADER, compare_rows, write_comparison
 
     require("scipy", extra="eval", purpose="hero eval compare")
-    if output is not None and output.exists() and not output.is_dir():
-        raise InputError(f"--output {output}: is a file; give the name of a folder")
+    if output is not None:
+        show.check_folder("--output", output)
     first, second = read_sides(folders)
     found = compare_results(first, second, benchmarks=benchmark or [])
-    page = write_comparison(output, found, command=" ".join(["hero", *sys.argv[1:]])) if output else None
+    page = write_comparison(output, found, command=show.command_line()) if output else None
     if as_json:
         show.print_json({**found.to_json(), **({"report": str(page)} if page else {})})
         return
@@ -180,13 +180,8 @@ def compare(
         sys.stdout.write(f"Report: {page}\n")
 
 
-def _check_installed() -> None:
-    for module in ("inspect_ai", "scipy", "matplotlib", "jinja2"):
-        require(module, extra="eval", purpose="hero eval")
-
-
 def _sources(names: Sequence[str], files: Sequence[Path]) -> list[tuple[str, Path | None]]:
-    """Name and file of everything to run."""
+    """Return name and file of everything to run."""
     found = [*map(find_benchmark, names), *((_file_name(file.name.split(".")[0]), file) for file in files)]
     if not found:
         raise InputError(f"nothing to evaluate on: give --benchmark NAME ({', '.join(BENCHMARKS)}) or --data FILE")
@@ -222,7 +217,7 @@ def _open(stack: contextlib.ExitStack, names: Sequence[str], policy: str | None)
 
 
 def _file_name(text: str) -> str:
-    """The last part of a path, an id or an address, with nothing in it that a file name cannot have."""
+    """Return the last part of a path, an id or an address, with nothing in it that a file name cannot have."""
     parts = [part for part in text.replace("://", "/").split("/") if part not in ("", ".", "..")]
     if len(parts) > 1 and parts[-1] == "final":
         parts.pop()

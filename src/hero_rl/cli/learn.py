@@ -1,14 +1,18 @@
-"""What `hero rm` and `hero verifier` share: labels, splits, which rows may be graded on, and the table of measures."""
+"""The shared part of `hero rm` and `hero verifier`: options, labels, splits, rows to grade on, and the table of measures."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from hero_rl.cli import show
+from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns
 from hero_rl.data.rollouts import read_records
 from hero_rl.errors import InputError
@@ -22,12 +26,116 @@ from hero_rl.parts import make_verifier
 from hero_rl.types import Progress, Rollout, Verifier
 
 LABEL_COLUMN = "correct"
-GROUP_HELP = "Column that tells prompts apart."
-LABELS_HELP = "Who says what is correct: column:NAME, or a rule such as math. Default: the column 'correct'."
+LabelsFrom = Annotated[
+    str | None,
+    typer.Option(help="Who says what is correct: column:NAME, or a rule such as math. Default: the column 'correct'."),
+]
+GroupBy = Annotated[str, typer.Option(help="Column that tells prompts apart.")]
+
+
+class TrainOptions(NamedTuple):
+    """Options of both trainings."""
+
+    target: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")]
+    model: Annotated[str | None, typer.Option(metavar="BASE", help="Model to start from: a folder or an id.")] = None
+    refresh: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on from this model, with its rows.")] = None
+    labels: LabelsFrom = None
+    split: Annotated[Path | None, typer.Option(metavar="DIR", help="Model whose split of problems to take over.")] = None
+    held_out_share: Annotated[float, typer.Option(help="Share of problems to grade on.")] = 0.2
+    calibration_share: Annotated[float, typer.Option(help="Share of problems for a verifier's limits.")] = 0.1
+    split_seed: Annotated[int, typer.Option(help="Seed of the split; the same for both kinds of model.")] = 0
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of an example; longer ones are left out.")] = None
+    seed: Annotated[int, typer.Option(help="Of the examples, the new head and the order.")] = 0
+    group_by: GroupBy = "prompt_id"
+    as_json: show.Json = False
+
+    def start(self) -> str:
+        """Return the model to start from, after everything was checked that can be checked at once."""
+        if self.refresh is not None and self.model is not None:
+            raise InputError("--model and --refresh: the training goes on from the model of --refresh; leave --model out")
+        if self.refresh is not None and self.split is not None:
+            raise InputError("--split and --refresh: the earlier model has a split of its own; leave --split out")
+        if self.refresh is not None and not self.refresh.is_dir():
+            raise InputError(f"--refresh {self.refresh}: no such folder; give that of the earlier model")
+        start = str(self.refresh) if self.refresh is not None else self.model
+        if start is None:
+            raise InputError("no model to start from: give --model FOLDER (or a Hugging Face id), or --refresh FOLDER")
+        folders.check_new(self.target)
+        check_base(start)
+        return start
+
+    def dealing(self) -> SplitSettings:
+        """Return the settings of a new split."""
+        return SplitSettings(seed=self.split_seed, p_held_out=self.held_out_share, p_calibration=self.calibration_share)
+
+    def deal(self, rollouts: Sequence[Rollout]) -> Split:
+        """Return the split of ``--refresh`` or ``--split``, if there is one, or a new one, with these problems dealt out."""
+        source = self.refresh or self.split
+        earlier = load_split(source) if source is not None else None
+        return make_split(rollouts, earlier.settings if earlier else self.dealing(), earlier=earlier)
+
+    def read(self, path: Path, earlier: Sequence[LabelledRow], progress: Progress) -> NewRows:
+        """Return the earlier rows and those of a file."""
+        who = make_labels(self.labels, path, self.group_by, rules_allowed=self.refresh is not None)
+        with closing(who.verifier):
+            found = read_labelled(path, who.verifier, columns=who.columns, source=who.source, progress=progress)
+        rows = merged(earlier, found.rows)
+        before = {id(row) for row in earlier}
+        counts = {"added": sum(id(row) not in before for row in rows), "undecided": found.undecided}
+        return NewRows(rows, {**counts, "left_out_learned": found.learned})
+
+
+class NewRows(NamedTuple):
+    """The rows to learn from, earlier ones included."""
+
+    rows: list[LabelledRow]
+    counts: dict[str, int]
+    """Rows that the file added or changed, that its labels leave open, and that a model labelled."""
+
+
+class EvalOptions(NamedTuple):
+    """Options of both evaluations."""
+
+    labels: LabelsFrom = None
+    unseen_by: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Leave out what this model learned from, too; repeatable.")
+    ] = None
+    include_trained: Annotated[bool, typer.Option("--include-trained", help="Grade on what it learned from as well.")] = False
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap over prompts.")] = 1000
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0
+    group_by: GroupBy = "prompt_id"
+    as_json: show.Json = False
+
+
+class Measured(NamedTuple):
+    """A model's report."""
+
+    name: str
+    report: Report
+    facts: dict[str, object]
+
+
+def evaluate(
+    source: Path,
+    chosen: EvalOptions,
+    folder: str,
+    measure: Callable[[list[LabelledRow], EvalSettings], Measured],
+    *,
+    score_columns: Sequence[str] = (),
+) -> None:
+    """Print what ``measure`` finds on the labelled rows of a file that the model in ``folder`` (or "") did not learn from."""
+    settings = EvalSettings(draws=chosen.draws, seed=chosen.seed)
+    who = make_labels(chosen.labels, source, chosen.group_by, rules_allowed=False, score_columns=score_columns)
+    with closing(who.verifier), show.progress_bar() as bar:
+        found = read_labelled(source, who.verifier, columns=who.columns, source=who.source, progress=bar)
+        graded = rows_to_grade(found.rows, folder, chosen.unseen_by or [], chosen.include_trained)
+        name, report, facts = measure(graded.rows, settings)
+    facts = {"model": name, "undecided": found.undecided, **facts, **graded.facts}
+    print_report(f"{name} on {source}", report, facts, settings, chosen.as_json)
 
 
 class Labels(NamedTuple):
-    """Who labels the rows of a file."""
+    """The verifier that labels the rows of a file."""
 
     verifier: Verifier
     columns: Columns
@@ -37,18 +145,7 @@ class Labels(NamedTuple):
 def make_labels(
     spec: str | None, path: Path, group_by: str, *, rules_allowed: bool, score_columns: Sequence[str] = ()
 ) -> Labels:
-    """Who labels the rows.
-
-    Args:
-        spec: what the user asked for; None: the column 'correct' where the file has it.
-        path: the rollouts file.
-        group_by: column that tells prompts apart.
-        rules_allowed: whether the maths verifier may step in where the file has no labels.
-        score_columns: other columns that every row must have.
-
-    Raises:
-        InputError: no labels and no rule asked for, or an unknown verifier.
-    """
+    """Return the verifier that labels the rows: by default the column 'correct', or the maths verifier if that is allowed."""
     if spec is None:
         has_column = LABEL_COLUMN in next(iter(read_records(path))).values
         if not has_column and not rules_allowed:
@@ -64,54 +161,9 @@ def make_labels(
     return Labels(verifier, columns, "given" if column_of(spec) else "rule")
 
 
-class NewRows(NamedTuple):
-    """The rows to learn from, earlier ones included."""
-
-    rows: list[LabelledRow]
-    added: int
-    """Rows that this file added, or whose label it changed."""
-    undecided: int
-    learned: int
-
-
-def read_new(path: Path, labels: Labels, earlier: Sequence[LabelledRow], progress: Progress) -> NewRows:
-    """The earlier rows and those of a file."""
-    found = read_labelled(path, labels.verifier, columns=labels.columns, source=labels.source, progress=progress)
-    rows = merged(earlier, found.rows)
-    before = {id(row) for row in earlier}
-    return NewRows(rows, sum(id(row) not in before for row in rows), found.undecided, found.learned)
-
-
-def check_train(folder: Path, base: str | None, refresh: Path | None) -> str:
-    """The model to start from, after everything was checked that can be checked at once.
-
-    Raises:
-        InputError: no or two models to start from, or a folder that exists.
-    """
-    if refresh is not None and base is not None:
-        raise InputError("--model and --refresh: the training goes on from the model of --refresh; leave --model out")
-    if refresh is not None and not refresh.is_dir():
-        raise InputError(f"--refresh {refresh}: no such folder; give that of the earlier model")
-    start = str(refresh) if refresh is not None else base
-    if start is None:
-        raise InputError("no model to start from: give --model FOLDER (or a Hugging Face id), or --refresh FOLDER")
-    folders.check_new(folder)
-    check_base(start)
-    return start
-
-
-def split_for(rollouts: Sequence[Rollout], settings: SplitSettings, *, refresh: Path | None, beside: Path | None) -> Split:
-    """The split to train with: that of the earlier model or of ``--split`` where there is one, with new problems dealt out."""
-    source = refresh or beside
-    if refresh is not None and beside is not None:
-        raise InputError("--split and --refresh: the earlier model has a split of its own; leave --split out")
-    earlier = load_split(source) if source is not None else None
-    return make_split(rollouts, earlier.settings if earlier else settings, earlier=earlier)
-
-
 @contextlib.contextmanager
 def quiet(*, models: bool = True) -> Iterator[None]:
-    """Within it, stdout belongs to the result, and transformers says only what is wrong; nothing where no model is loaded."""
+    """Keep stdout for the result, and let transformers say only what is wrong; does nothing if no model is loaded."""
     if not models:
         yield
         return
@@ -135,17 +187,7 @@ class Graded(NamedTuple):
 
 
 def rows_to_grade(rows: Sequence[LabelledRow], model: str, unseen_by: Sequence[Path], include_trained: bool) -> Graded:
-    """The rows that neither the model nor those of ``--unseen-by`` learned from.
-
-    Args:
-        rows: labelled rows.
-        model: the model's folder; "" for one that has none.
-        unseen_by: folders of other models.
-        include_trained: keep all rows, with a warning.
-
-    Raises:
-        InputError: no row is left.
-    """
+    """Return the rows that neither the model in the folder (or "") nor those of ``--unseen-by`` learned from."""
     own = find_split(model) if model else None
     splits = ([own] if own else []) + [load_split(path) for path in unseen_by]
     found = unseen(rows, splits)
@@ -166,7 +208,7 @@ def rows_to_grade(rows: Sequence[LabelledRow], model: str, unseen_by: Sequence[P
 
 
 def print_report(title: str, report: Report, facts: Mapping[str, object], settings: EvalSettings, as_json: bool) -> None:
-    """Print what was measured."""
+    """Print the measures."""
     if as_json:
         show.print_json({**plain(report), **facts, "draws": settings.draws, "level": settings.level, "seed": settings.seed})
         return
@@ -177,8 +219,8 @@ def print_report(title: str, report: Report, facts: Mapping[str, object], settin
         ("share correct", show.percent(report.share_correct), ""),
     ]
     for name, one in report.estimates.items():
-        interval = f"[{_shown(one.low)}, {_shown(one.high)}]"
-        rows.append((name.replace("_", " "), _shown(one.value), interval))
+        value, low, high = ("-" if each != each else f"{each:.3f}" for each in (one.value, one.low, one.high))
+        rows.append((name.replace("_", " "), value, f"[{low}, {high}]"))
     show.print_table(title, rows, header=("measure", "value", f"{settings.level:.0%} interval"))
     if report.curve:
         curve = [
@@ -188,5 +230,11 @@ def print_report(title: str, report: Report, facts: Mapping[str, object], settin
         show.print_table(f"calibration: {report.curve_of}", curve, header=("probability", "count", "mean", "share"))
 
 
-def _shown(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"
+def shown(value: object) -> str:
+    """Return a value for a table."""
+    return show.number(value) if isinstance(value, float) or value is None else str(value)
+
+
+def since(began: float) -> float:
+    """Return the seconds since ``began``."""
+    return round(time.perf_counter() - began, 3)

@@ -1,13 +1,16 @@
-"""The reward on the command line: a file, ``--set``, and short flags for the quick case."""
+"""Options that commands share: each group is a NamedTuple, whose fields ``spread`` makes options of a command."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_type_hints
 
 import typer
 
+from hero_rl.cli import show
 from hero_rl.config import RewardConfig, read_reward
 from hero_rl.part_names import API_KEY, REWARD_MODELS, VERIFIERS, names
 from hero_rl.rewards import RULES
@@ -38,12 +41,10 @@ Beta: TypeAlias = Annotated[float | None, typer.Option(help="Half-width of the b
 MaxFailureRate: TypeAlias = Annotated[
     float | None, typer.Option(help="Stop where a larger share of rows fails; default: 0.1.", metavar="SHARE")
 ]
+Prompts: TypeAlias = Annotated[
+    str | None, typer.Option("--group-by", help="Column that tells prompts apart; default: prompt_id, or problem.")
+]
 
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "rule": ("rule", "name"), "verifier": ("verifier", "name"), "reward_model": ("reward_model", "name"),
-    "policy": ("verifier", "policy"), "alpha": ("rule", "alpha"), "beta": ("rule", "beta"),
-    "max_failure_rate": ("max_failure_rate",),
-}  # fmt: skip
 VERIFIER_NAMES = f"Verifiers:      {names(VERIFIERS)}"
 NAMES = f"""Rules:          {", ".join(RULES)}, module:function
 {VERIFIER_NAMES}, none
@@ -53,60 +54,105 @@ Settings:       `hero reward show` lists the keys for --set and the file; docs/r
 Servers get the key in the environment variable {API_KEY}, if it is set."""
 
 
-def load(reward: Path | None, assignments: Sequence[str] | None, *, signals: bool = True, **flags: object) -> RewardConfig:
-    """Return the reward of ``--reward``, short flags and ``--set``, the last the strongest.
+class RewardOptions(NamedTuple):
+    """All options that describe a reward."""
 
-    Args:
-        reward: the file.
-        assignments: of ``--set``.
-        signals: as in ``load_reward``.
-        flags: short flags by name; None: not given.
+    reward: RewardFile = None
+    rule: RuleName = None
+    verifier: VerifierName = None
+    reward_model: RewardModelName = None
+    policy: Policy = None
+    alpha: Alpha = None
+    beta: Beta = None
+    assignments: Assignments = None
+    max_failure_rate: MaxFailureRate = None
 
-    Raises:
-        InputError: as ``load_reward``.
-    """
-    return read_reward(sources(reward, assignments, **flags), signals=signals)
+    def load(self) -> RewardConfig:
+        """Return the reward, after warnings of what in it would cancel or hurt; raises as ``load``."""
+        config = load(**self._asdict())
+        for warning in config.warnings():
+            show.warn(warning)
+        return config
 
 
-def sources(reward: Path | None, assignments: Sequence[str] | None, **flags: object) -> list[list[Layer]]:
-    """Return the layers of ``load``, the strongest first."""
-    said = [
-        Layer("--" + name.replace("_", "-"), _nested(_KEYS[name], value)) for name, value in flags.items() if value is not None
-    ]
+class VerifierOptions(NamedTuple):
+    """The options that describe a verifier."""
+
+    reward: RewardFile = None
+    verifier: VerifierName = None
+    policy: Policy = None
+    assignments: Assignments = None
+    max_failure_rate: MaxFailureRate = None
+
+    def load(self) -> RewardConfig:
+        """Return a reward with this verifier; raises as ``load``."""
+        return load(signals=False, **self._asdict())
+
+
+def spread(command: Callable[..., object]) -> Callable[..., object]:
+    """Return a command with an option per field of each parameter that is a NamedTuple."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if hasattr(kind, "_fields")}
+    parameters: list[inspect.Parameter] = []
+    for one in inspect.signature(command).parameters.values():
+        if one.name not in groups:
+            parameters.append(one.replace(kind=one.KEYWORD_ONLY, annotation=hints[one.name]))
+            continue
+        defaults = groups[one.name]._field_defaults
+        parameters += [
+            inspect.Parameter(name, one.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, one.empty))
+            for name, kind in get_type_hints(groups[one.name], include_extras=True).items()
+        ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> object:
+        made = {name: kind(**{field: given.pop(field) for field in kind._fields}) for name, kind in groups.items()}
+        return command(**given, **made)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def load(
+    reward: Path | None = None,
+    assignments: Sequence[str] | None = None,
+    *,
+    signals: bool = True,
+    present: bool = True,
+    **flags: Any,
+) -> RewardConfig:
+    """Return the reward of ``--reward``, short flags by name and ``--set``, the last the strongest; as ``read_reward``."""
+    said = [Layer("--" + name.replace("_", "-"), _layer(name, value)) for name, value in flags.items() if value is not None]
     sets = [assignment(text) for text in reversed(assignments or [])]
-    return [sets, said, [read_file(reward)] if reward else []]
+    return read_reward([sets, said, [read_file(reward)] if reward else []], signals=signals, present=present)
 
 
-def _nested(key: tuple[str, ...], value: object) -> dict[str, Any]:
-    found: Any = value
-    for part in reversed(key):
-        found = {part: found}
-    return found
+def _layer(flag: str, value: object) -> dict[str, Any]:
+    if flag in ("alpha", "beta"):
+        return {"rule": {flag: value}}
+    if flag == "policy":
+        return {"verifier": {flag: value}}
+    return {flag: value if flag == "max_failure_rate" else {"name": value}}
 
 
-def decided_by(verifier: Verifier | None) -> list[tuple[str, str]]:
-    """Return rows for a table that say who decided what; none without a cascade."""
-    counts = decisions(verifier)
-    if counts is None:
-        return []
-    return [
-        ("decided by rule", str(counts["symbolic_correct"] + counts["symbolic_incorrect"])),
-        ("decided by a model", str(counts["learned_correct"] + counts["learned_incorrect"])),
-        ("questions to the model", str(counts["questions"])),
-        ("over budget", str(counts["over_budget"])),
-    ]
+def counted(verifier: Verifier | None, scorer: Scorer | None = None) -> dict[str, Any]:
+    """Return who decided what in a cascade, and by part how often a cache knew the result."""
+    parts = [part for part in (verifier, scorer) if part is not None]
+    return {
+        "decided": verifier.decisions() if verifier is not None else None,
+        "cache": {name: use for part in parts for name, use in part.cache_use().items()},
+    }
 
 
-def decisions(verifier: Verifier | None) -> Mapping[str, int] | None:
-    """The counts of a cascade, which say who decided what; None without one."""
-    return verifier.decisions() if verifier is not None else None
-
-
-def cache_use(verifier: Verifier | None, scorer: Scorer | None = None) -> dict[str, dict[str, int | float]]:
-    """What came out of the cache, by part; empty without one. A cascade's two verifiers count apart."""
-    return {name: use for part in (verifier, scorer) if part is not None for name, use in part.cache_use().items()}
-
-
-def cache_rows(used: Mapping[str, Mapping[str, int | float]]) -> list[tuple[str, str]]:
-    """Rows for a table that say how often the cache knew the result."""
-    return [(f"cache hits, {name}", f"{use['stored']} of {use['stored'] + use['computed']}") for name, use in used.items()]
+def counted_rows(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows of a table for what ``counted`` returns."""
+    rows: list[tuple[str, str]] = []
+    if (decided := counts["decided"]) is not None:
+        rows = [
+            ("decided by rule", str(decided["symbolic_correct"] + decided["symbolic_incorrect"])),
+            ("decided by a model", str(decided["learned_correct"] + decided["learned_incorrect"])),
+            ("questions to the model", str(decided["questions"])),
+            ("over budget", str(decided["over_budget"])),
+        ]
+    used = counts["cache"].items()
+    return rows + [(f"cache hits, {name}", f"{use['stored']} of {use['stored'] + use['computed']}") for name, use in used]

@@ -31,7 +31,7 @@ def verl(
         Path | None, typer.Option(metavar="FILE", help="Problems to train on: one {problem, reference} a row.")
     ] = None,
     validation: Annotated[Path | None, typer.Option(metavar="FILE", help="Problems to validate on, once an epoch.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Write a launch script and a configuration for verl: HERO's settings (arXiv 2510.07242), ready to edit.
 

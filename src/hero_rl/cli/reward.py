@@ -10,16 +10,15 @@ from typing import Annotated
 import typer
 
 from hero_rl.cli import options, show
-from hero_rl.config import RewardConfig, read_reward
+from hero_rl.config import RewardConfig
 from hero_rl.config_checks import RULE_KEYS, SCORER_KEYS, VERIFIER_KEYS
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
-from hero_rl.imports import import_object
+from hero_rl.imports import Setting, describe, import_object
 from hero_rl.part_names import REWARD_MODELS, VERIFIERS, Kind, names
 from hero_rl.parts import scorer_kinds, verifier_kinds
 from hero_rl.rewards import RULES
 from hero_rl.rewards.catalogue import find_rule
-from hero_rl.settings_text import Setting, describe
 from hero_rl.toml_layers import dump
 
 HELP = f"""The reward file: rule, verifier and reward model in one place, for every command and engine.
@@ -38,6 +37,7 @@ KEYS: Mapping[str, str] = {
 """Keys that are no argument of a constructor."""
 
 
+@options.spread
 def show_reward(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A reward file.", show_default=False)] = None,
     rule: options.RuleName = None,
@@ -47,7 +47,7 @@ def show_reward(
     alpha: options.Alpha = None,
     beta: options.Beta = None,
     assignments: options.Assignments = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of TOML.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Check a reward and print it with every default filled in; warnings say what would cancel or hurt.
 
@@ -83,8 +83,8 @@ def init(
     if output.exists() or not output.parent.is_dir():
         why = "exists already; give another name" if output.exists() else f"there is no folder {output.parent}; give a file"
         raise InputError(f"{output}: {why} with --output")
-    given = options.sources(None, None, rule=rule, verifier=verifier, reward_model=reward_model)
-    config = read_reward(given, signals=False, present=False)  # the model may be yet to come
+    # the model may be yet to come
+    config = options.load(rule=rule, verifier=verifier, reward_model=reward_model, signals=False, present=False)
     write_text(output, commented(config))
     sys.stdout.write(f"{output}: edit it, then check it with: hero reward show {output}\n")
 

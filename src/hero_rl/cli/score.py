@@ -32,28 +32,16 @@ Examples:
 """
 
 
+@options.spread
 def score(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Rollouts.")],
     target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Scored rollouts.")],
-    reward: options.RewardFile = None,
-    rule: options.RuleName = None,
-    verifier: options.VerifierName = None,
-    reward_model: options.RewardModelName = None,
-    policy: options.Policy = None,
-    alpha: options.Alpha = None,
-    beta: options.Beta = None,
-    assignments: options.Assignments = None,
-    max_failure_rate: options.MaxFailureRate = None,
+    described: options.RewardOptions,
     group_by: Annotated[str, typer.Option(help="Column that tells prompts apart.")] = "prompt_id",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    config = options.load(
-        reward, assignments, rule=rule, verifier=verifier, reward_model=reward_model, policy=policy, alpha=alpha, beta=beta,
-        max_failure_rate=max_failure_rate,
-    )  # fmt: skip
-    for warning in config.warnings():
-        show.warn(warning)
+    config = described.load()
     judge = config.make_verifier()
     scorers: list[Scorer | None] = []
 
@@ -68,12 +56,11 @@ def score(
             source, target, make_reward, columns=columns, keep_rm_score=config.score_columns() == ("rm_score",), progress=bar
         )
     result = _result(summary, config, target, time.perf_counter() - start)
-    used = options.cache_use(judge, *scorers)
-    result |= {"decided": options.decisions(judge), "cache": used}
+    counts = options.counted(judge, *scorers)
     if as_json:
-        show.print_json(result)
+        show.print_json(result | counts)
     else:
-        _print(summary, result, [*options.decided_by(judge), *options.cache_rows(used)])
+        _print(summary, result, options.counted_rows(counts))
 
 
 def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: float) -> dict[str, object]:

@@ -34,6 +34,7 @@ Example:
 """
 
 
+@options.spread
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8400,
@@ -43,15 +44,8 @@ def serve(
     token_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the token that clients must send.")
     ] = None,
-    reward: options.RewardFile = None,
-    rule: options.RuleName = None,
-    verifier: options.VerifierName = None,
-    reward_model: options.RewardModelName = None,
-    policy: options.Policy = None,
-    alpha: options.Alpha = None,
-    beta: options.Beta = None,
-    assignments: options.Assignments = None,
-    max_failure_rate: options.MaxFailureRate = None,
+    *,
+    described: options.RewardOptions,
     max_running: Annotated[int, typer.Option(help="Requests worked on at a time.")] = _LIMITS.max_running,
     max_queued: Annotated[int, typer.Option(help="Requests that may wait; further ones get 429.")] = _LIMITS.max_queued,
     max_body_mib: Annotated[int, typer.Option(help="Largest request.")] = _LIMITS.max_body_bytes // MIB,
@@ -67,12 +61,7 @@ def serve(
     from hero_rl.engines.service.server import listen, url_of
     from hero_rl.engines.service.server import serve as run
 
-    config = options.load(
-        reward, assignments, rule=rule, verifier=verifier, reward_model=reward_model, policy=policy, alpha=alpha, beta=beta,
-        max_failure_rate=max_failure_rate,
-    )  # fmt: skip
-    for warning in config.warnings():
-        show.warn(warning)
+    config = described.load()
     settings = ServiceSettings(
         max_running=max_running, max_queued=max_queued, max_body_bytes=max_body_mib * MIB, deadline_s=request_deadline,
         max_held_bytes=max(_LIMITS.max_held_bytes, max_body_mib * MIB), max_answers=keep_answers, drain_s=drain,

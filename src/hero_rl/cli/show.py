@@ -1,4 +1,4 @@
-"""What people and programs see: tables or one JSON object on stdout, progress and warnings on stderr."""
+"""Output for people and programs: tables or one JSON object on stdout, progress and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -7,33 +7,21 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, Protocol, TextIO, TypeAlias
 
+import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from hero_rl.errors import InputError
-from hero_rl.types import Progress as ProgressFn
 
-
-def check_share(option: str, value: float) -> None:
-    """Nothing, where the value of an option is a share.
-
-    Raises:
-        InputError: outside [0, 1].
-    """
-    if not 0.0 <= value <= 1.0:
-        raise InputError(f"{option} {value:g}: must lie in [0, 1]; it is a share of the rows")
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Nothing; raises where a folder cannot be made at ``path``.
-
-    Raises:
-        InputError: it, or one of its parents, is a file.
-    """
+    """Raise InputError if ``path`` or one of its parents is a file."""
     for part in (path, *path.parents):
         if part.exists():
             if not part.is_dir():
@@ -91,32 +79,55 @@ def print_notes(title: str, notes: Sequence[tuple[str, str, str]]) -> None:
 
 
 def number(value: float | None) -> str:
-    """A number for a table; a dash for None."""
+    """Return a number for a table; a dash for None."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def percent(value: float) -> str:
-    """A share for a table."""
+    """Return a share for a table."""
     return f"{value:.1%}"
 
 
+def shortened(text: object, most: int) -> str:
+    """Return a text on one line of at most so many characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def command_line() -> str:
+    """Return the command as it was typed."""
+    return " ".join(["hero", *sys.argv[1:]])
+
+
+class Bar(Protocol):
+    """Shows how far a stage is, and a note beside it."""
+
+    def __call__(self, stage: str, done: int, total: int | None, /, note: str = "") -> None:
+        """Show it."""
+        ...
+
+
 @contextmanager
-def progress_bar() -> Iterator[ProgressFn]:
-    """A progress bar on stderr, one line a stage; nothing where stderr is not a terminal."""
+def progress_bar(*, keep: bool = False) -> Iterator[Bar]:
+    """Yield a function that moves progress bars on stderr, one line per stage; silent if stderr is not a terminal.
+
+    Args:
+        keep: leave the bars there at the end, and give notes the rest of the line.
+    """
     console = Console(stderr=True)
+    rest = Column(ratio=1 if keep else None, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
+        TextColumn("{task.description:<16}"), BarColumn(bar_width=12 if keep else 40), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}", table_column=rest),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=not keep, expand=keep) as display:
         tasks: dict[str, TaskID] = {}
 
-        def update(stage: str, done: int, total: int | None) -> None:
+        def update(stage: str, done: int, total: int | None, /, note: str = "") -> None:
             if stage not in tasks:
-                tasks[stage] = display.add_task(stage, total=total)
+                tasks[stage] = display.add_task(stage, total=total, note="")
+            if note:
+                display.update(tasks[stage], note=note)
             display.update(tasks[stage], completed=done, total=total)
 
         yield update

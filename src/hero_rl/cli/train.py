@@ -7,12 +7,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hero_rl.cli import options, show
-from hero_rl.engines.trl.recipe_files import Loaded, load_recipe, packaged
+from hero_rl.engines.trl.recipe import Loaded, load_recipe, packaged
 from hero_rl.engines.trl.run_folder import is_main_process
 from hero_rl.engines.trl.train import Finished, ReportFn
 from hero_rl.engines.trl.train import train as run
@@ -52,7 +52,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the run folder.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="Name the recipes that come with hero-rl.")] = False,
     show_recipe: Annotated[bool, typer.Option("--show", help="Check the recipe, print it with all defaults, stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
     if list_recipes:
@@ -95,44 +95,21 @@ def _refuse_columns(loaded: Loaded) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[ReportFn]:
-    """A bar with the newest metrics on a terminal; a line whenever something was logged elsewhere."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.table import Column
-
-    console = Console(stderr=True)
-    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-    columns = (
-        TextColumn("{task.description:<6}"), BarColumn(bar_width=12), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[metrics]}", table_column=rest),
-    )  # fmt: skip
-    tasks: dict[str, TaskID] = {}
-    shown: dict[str, str] = {}
-    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as display:
+    """Show a bar with the newest metrics; without a terminal, a line whenever something was logged."""
+    with show.progress_bar(keep=True) as bar:
 
         def report(stage: str, step: int, total: int, logs: Mapping[str, float]) -> None:
-            if text := _metrics(logs):
-                shown[stage] = text
-                if not console.is_terminal:
-                    sys.stderr.write(f"{stage} {step}/{total} {text}\n")
-            if stage not in tasks:
-                tasks[stage] = display.add_task(stage, total=total, metrics="")
-            display.update(tasks[stage], completed=step, total=total, metrics=shown.get(stage, ""))
+            text = "  ".join(f"{label} {float(logs[key]):.3g}" for key, label in SHOWN.items() if key in logs)
+            if text and not sys.stderr.isatty():
+                sys.stderr.write(f"{stage} {step}/{total} {text}\n")
+            bar(stage, step, total, text)
 
         yield report
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Third parties' deprecations are for their developers; their progress bars are for terminals."""
+    """Silence other packages' deprecations, and their progress bars if stderr is not a terminal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         if not sys.stderr.isatty():
@@ -143,10 +120,6 @@ def _quiet() -> Iterator[None]:
             datasets.disable_progress_bars()
             logging.disable_progress_bar()
         yield
-
-
-def _metrics(logs: Mapping[str, Any]) -> str:
-    return "  ".join(f"{label} {float(logs[key]):.3g}" for key, label in SHOWN.items() if key in logs)
 
 
 def _print(loaded: Loaded, finished: Finished, as_json: bool) -> None:

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from hero_rl.cli import learn, show
+from hero_rl.cli import learn, options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.errors import InputError
+from hero_rl.learning.evaluation import EvalSettings, evaluate_verdicts
+from hero_rl.learning.labelled import LabelledRow
 from hero_rl.part_names import VERIFIERS, names
 from hero_rl.parts import make_verifier
 from hero_rl.types import Verifier
@@ -40,16 +42,10 @@ Examples:
 """
 
 
+@options.spread
 def train(
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
-    target: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")],
-    model: Annotated[str | None, typer.Option(metavar="BASE", help="Model to start from: a folder or an id.")] = None,
-    refresh: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on from this verifier, with its rows.")] = None,
-    labels: Annotated[str | None, typer.Option(help=learn.LABELS_HELP)] = None,
-    split: Annotated[Path | None, typer.Option(metavar="DIR", help="Model whose split of problems to take over.")] = None,
-    held_out_share: Annotated[float, typer.Option(help="Share of problems to grade on.")] = 0.2,
-    calibration_share: Annotated[float, typer.Option(help="Share of problems to choose the limits on.")] = 0.1,
-    split_seed: Annotated[int, typer.Option(help="Seed of the split; the same for both kinds of model.")] = 0,
+    chosen: learn.TrainOptions,
     rewrites: Annotated[int, typer.Option(help="Other ways to write a reference, per problem.")] = 4,
     corruptions: Annotated[int, typer.Option(help="Spoilt references, per problem.")] = 4,
     fpr: Annotated[float, typer.Option(help="Largest share of different answers to accept.")] = 0.01,
@@ -57,15 +53,10 @@ def train(
     epochs: Annotated[float, typer.Option(help="Passes over the examples.")] = 2.0,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-5,
     batch_size: Annotated[int, typer.Option(help="Examples in one step.")] = 32,
-    max_length: Annotated[int | None, typer.Option(help="Most tokens of an example; longer ones are left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the examples, the new head and the order.")] = 0,
-    group_by: Annotated[str, typer.Option(help=learn.GROUP_HELP)] = "prompt_id",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Run the command (its help text is ``TRAIN_HELP``)."""
-    start = learn.check_train(target, model, refresh)
+    start = chosen.start()
     from hero_rl.learning.examples import ExampleSettings
-    from hero_rl.learning.splits import SplitSettings
     from hero_rl.learning.training import TrainSettings
     from hero_rl.learning.verifier_model import VerifierSettings, earlier_rows, train_verifier
 
@@ -74,77 +65,56 @@ def train(
             raise InputError(f"{name} {rate:g}: must lie in (0, 1); it is a share of answers")
     settings = VerifierSettings(
         train=TrainSettings(
-            epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, max_length=max_length, seed=seed
+            epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, max_length=chosen.max_length, seed=chosen.seed
         ),
         examples=ExampleSettings(rewrites=rewrites, corruptions=corruptions),
         p_fpr=fpr,
         p_fnr=fnr,
     )
-    splitting = SplitSettings(seed=split_seed, p_held_out=held_out_share, p_calibration=calibration_share)
-    before = earlier_rows(refresh) if refresh else []
+    chosen.dealing()  # refused now, if it is wrong
+    before = earlier_rows(chosen.refresh) if chosen.refresh else []
     began = time.perf_counter()
-    maths = _maths()
-    who = learn.make_labels(labels, source, group_by, rules_allowed=refresh is not None)
-    with closing(maths), closing(who.verifier), show.progress_bar() as bar:
-        new = learn.read_new(source, who, before, bar)
-        dealt = learn.split_for([row.rollout for row in new.rows], splitting, refresh=refresh, beside=split)
+    maths = make_verifier("math")
+    assert maths is not None
+    with closing(maths), show.progress_bar() as bar:
+        rows, counts = chosen.read(source, before, bar)
+        dealt = chosen.deal([row.rollout for row in rows])
         with learn.quiet():
-            facts = train_verifier(new.rows, dealt, start, target, maths=maths, settings=settings, progress=bar)
-    result = {
-        "output": str(target), **facts, "added": new.added, "undecided": new.undecided, "left_out_learned": new.learned,
-        "seconds": round(time.perf_counter() - began, 3),
-    }  # fmt: skip
-    _print_trained(target, result, as_json)
+            facts = train_verifier(rows, dealt, start, chosen.target, maths=maths, settings=settings, progress=bar)
+    _print_trained(chosen, {"output": str(chosen.target), **facts, **counts, "seconds": learn.since(began)})
 
 
+@options.spread
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, learned:PATH or any other verifier.")],
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
-    labels: Annotated[str | None, typer.Option(help=learn.LABELS_HELP)] = None,
-    unseen_by: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Leave out what this model learned from, too; repeatable.")
-    ] = None,
-    include_trained: Annotated[bool, typer.Option("--include-trained", help="Grade on what it learned from as well.")] = False,
-    draws: Annotated[int, typer.Option(help="Draws of the bootstrap over prompts.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    group_by: Annotated[str, typer.Option(help=learn.GROUP_HELP)] = "prompt_id",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    chosen: learn.EvalOptions,
 ) -> None:
     """Run the command (its help text is ``EVAL_HELP``)."""
-    from hero_rl.learning.evaluation import EvalSettings, evaluate_verdicts
-    from hero_rl.learning.labelled import check_both_classes, read_labelled
+    from hero_rl.learning.labelled import check_both_classes
     from hero_rl.verifiers.learned import LearnedVerifier
 
-    settings = EvalSettings(draws=draws, seed=seed)
     folder = _folder(model)
-    who = learn.make_labels(labels, source, group_by, rules_allowed=False)
     with learn.quiet(models=bool(folder)):
         verifier: Verifier | None = LearnedVerifier(folder) if folder else make_verifier(model)
     if verifier is None:
         raise InputError("none: there is nothing to measure; give a verifier")
-    with closing(who.verifier), closing(verifier), show.progress_bar() as bar:
-        found = read_labelled(source, who.verifier, columns=who.columns, source=who.source, progress=bar)
-        graded = learn.rows_to_grade(found.rows, folder, unseen_by or [], include_trained)
-        check_both_classes(graded.rows, source)
-        rollouts = [row.rollout for row in graded.rows]
+
+    def measure(rows: list[LabelledRow], settings: EvalSettings) -> learn.Measured:
+        check_both_classes(rows, source)
+        rollouts = [row.rollout for row in rows]
         with learn.quiet(models=bool(folder)):
             verdicts = verifier.verify(rollouts)
             logits = verifier.logits(rollouts) if isinstance(verifier, LearnedVerifier) else None
-        report = evaluate_verdicts(graded.rows, verdicts, logits, settings)
-    facts = {
-        "model": verifier.name, "undecided": found.undecided, "failures": sum(one.failed for one in verdicts), **graded.facts,
-    }  # fmt: skip
-    learn.print_report(f"{verifier.name} on {source}", report, facts, settings, as_json)
+        report = evaluate_verdicts(rows, verdicts, logits, settings)
+        return learn.Measured(verifier.name, report, {"failures": sum(one.failed for one in verdicts)})
 
-
-def _maths() -> Verifier:
-    verifier = make_verifier("math")
-    assert verifier is not None
-    return verifier
+    with closing(verifier):
+        learn.evaluate(source, chosen, folder, measure)
 
 
 def _folder(model: str) -> str:
-    """The folder of a learned verifier; "" for other verifiers."""
+    """Return the folder of a learned verifier; "" for other verifiers."""
     if model.startswith("learned:"):
         return model.removeprefix("learned:")
     if Path(model).expanduser().is_dir():
@@ -154,7 +124,7 @@ def _folder(model: str) -> str:
     return ""
 
 
-def _print_trained(target: Path, result: dict[str, object], as_json: bool) -> None:
+def _print_trained(chosen: learn.TrainOptions, result: dict[str, object]) -> None:
     limits, held_out = result["limits"], result["held_out"]
     assert isinstance(limits, dict)
     assert isinstance(held_out, dict)
@@ -163,25 +133,21 @@ def _print_trained(target: Path, result: dict[str, object], as_json: bool) -> No
             f"the calibration problems give {limits['negatives']} different and {limits['positives']} equivalent answers, too "
             "few for the rates asked for: the limits are the most extreme answers seen; give more problems"
         )
-    if as_json:
+    if chosen.as_json:
         show.print_json(result)
         return
     names = ("rows", "examples", "examples_too_long", "vetoed_examples", "contradictory_answers", "steps", "loss")
-    rows = [(name.replace("_", " "), _shown(result[name])) for name in names]
+    rows = [(name.replace("_", " "), learn.shown(result[name])) for name in names]
     rows += [
-        ("accepted from (logit)", _shown(limits["accept_above"])),
-        ("rejected below (logit)", _shown(limits["reject_below"])),
+        ("accepted from (logit)", learn.shown(limits["accept_above"])),
+        ("rejected below (logit)", learn.shown(limits["reject_below"])),
     ]
     rows += [("unsure, calibration problems", show.percent(limits["p_unsure"]))]
-    rows += [("AUROC, held-out problems", _shown(held_out["auroc"])), ("seconds", _shown(result["seconds"]))]
-    show.print_table(f"learned verifier: {target}", rows, right=True)
+    rows += [("AUROC, held-out problems", learn.shown(held_out["auroc"])), ("seconds", learn.shown(result["seconds"]))]
+    show.print_table(f"learned verifier: {chosen.target}", rows, right=True)
     accepted = [(kind, f"{yes} of {asked}") for kind, (yes, asked) in held_out["accepted"].items()]
     if accepted:
         show.print_table("accepted on held-out problems", accepted, header=("kind", "accepted"), right=True)
-
-
-def _shown(value: object) -> str:
-    return show.number(value) if isinstance(value, float) or value is None else str(value)
 
 
 train.__doc__, evaluate.__doc__ = TRAIN_HELP, EVAL_HELP

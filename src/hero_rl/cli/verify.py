@@ -33,15 +33,13 @@ Attack:
 """
 
 
+@options.spread
 def verify(
     source: Annotated[Path | None, typer.Argument(metavar="[IN]", help="Rollouts.", show_default=False)] = None,
     target: Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")] = None,
-    reward: options.RewardFile = None,
-    verifier: options.VerifierName = None,
-    policy: options.Policy = None,
-    assignments: options.Assignments = None,
-    max_failure_rate: options.MaxFailureRate = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    *,
+    described: options.VerifierOptions,
+    as_json: show.Json = False,
     attack: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Problems with references: try to fool the verifier.")
     ] = None,
@@ -52,15 +50,15 @@ def verify(
     ] = None,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    config = options.load(
-        reward, assignments, signals=False, verifier=verifier, policy=policy, max_failure_rate=max_failure_rate
-    )
+    config = described.load()
     if attack is not None:
         if source is not None:
             raise InputError(f"--attack {attack} together with {source}: give one of them")
-        attacking.run(attack, config, attacking.Wanted(target, page, limit, seed or 0, as_json))
+        attacking.run(attack, config, output=target, page=page, limit=limit, seed=seed or 0, as_json=as_json)
         return
-    refuse_attack_options(limit, seed, page)
+    given = [name for name, value in (("--limit", limit), ("--seed", seed), ("--page", page)) if value is not None]
+    if given:
+        raise InputError(f"{', '.join(given)} without --attack FILE: they belong to an attack")
     if source is None or target is None:
         raise InputError("hero verify needs IN and -o OUT, or --attack FILE (see hero verify --help)")
     judge = config.need_verifier()
@@ -69,32 +67,15 @@ def verify(
     with closing(judge), show.progress_bar() as bar:
         summary = verify_file(source, target, judge, columns=columns, max_failure_rate=config.max_failure_rate, progress=bar)
     seconds = time.perf_counter() - start
-    used = options.cache_use(judge)
+    used = options.counted(judge)
     if as_json:
-        rate = round(summary.rows / seconds, 1)
-        show.print_json(
-            {
-                "output": str(target),
-                "verifier": judge.name,
-                "settings": config.resolved()["verifier"],
-                **summary._asdict(),
-                "decided": options.decisions(judge),
-                "cache": used,
-                "seconds": round(seconds, 3),
-                "rows_per_s": rate,
-            }
-        )
+        facts = {"output": str(target), "verifier": judge.name, "settings": config.resolved()["verifier"]}
+        times = {"seconds": round(seconds, 3), "rows_per_s": round(summary.rows / seconds, 1)}
+        show.print_json({**facts, **summary._asdict(), **used, **times})
         return
     counts = [("correct", summary.correct), ("incorrect", summary.incorrect), ("abstained", summary.abstained)]
     rows = [("rows", str(summary.rows))]
     rows += [(name, f"{count} ({count / summary.rows:.1%})") for name, count in counts]
-    rows += [("failed", str(summary.failures)), *options.decided_by(judge), *options.cache_rows(used)]
+    rows += [("failed", str(summary.failures)), *options.counted_rows(used)]
     rows += [(f"reason {reason}", str(count)) for reason, count in summary.reasons.items()]
     show.print_table(f"{judge.name}: {target}", rows, right=True)
-
-
-def refuse_attack_options(limit: int | None, seed: int | None, page: Path | None) -> None:
-    """Raise if an option of an attack was given without one."""
-    given = [name for name, value in (("--limit", limit), ("--seed", seed), ("--page", page)) if value is not None]
-    if given:
-        raise InputError(f"{', '.join(given)} without --attack FILE: they belong to an attack")

@@ -10,18 +10,17 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from hero_rl.cache import MATH_PACKAGES
 from hero_rl.data.cold_start_text import is_english, is_finished
-from hero_rl.data.judged import count_rows, judged, verifier_facts
-from hero_rl.data.lines import check_target, open_lines
-from hero_rl.data.manifest import JUDGES, beside, file_facts, versions, write_manifest
+from hero_rl.data.manifest import beside, file_facts, verifier_facts, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest, tidy_text
-from hero_rl.data.problems import json_line
 from hero_rl.data.rollouts import Columns
+from hero_rl.data.verify import judged, scan
+from hero_rl.data.write import check_target, json_line, open_lines
 from hero_rl.errors import InputError
 from hero_rl.files import replacing, unchanged
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
@@ -34,7 +33,7 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdStartSettings:
-    """What is kept."""
+    """Size and seed of the sample."""
 
     limit: int = 2000
     """Most examples (paper, section 4.1)."""
@@ -47,7 +46,7 @@ class ColdStartSettings:
 
 
 class ColdStartSummary(NamedTuple):
-    """What ``cold_start`` did."""
+    """Counts of a cold start."""
 
     rows: int
     dropped: dict[str, int]
@@ -67,15 +66,15 @@ def cold_start(
     settings: ColdStartSettings,
     progress: Progress,
 ) -> ColdStartSummary:
-    """What was done; ``target`` then holds the examples: prompt_id, problem, response, reference.
+    """Write the examples (prompt_id, problem, response, reference) to ``target``, and return a summary.
 
     Args:
         source: rollouts of the policy that is to be trained.
         target: a `.jsonl` or `.jsonl.gz` file; its rows are what ``[sft]`` of a training recipe reads.
         verifier: says which responses are correct.
-        spec: the string that stands for the verifier, for the manifest.
+        spec: the verifier's name in commands, for the manifest.
         columns: what the rows must have; prompts need no name, for a problem is known by its text.
-        settings: what is kept.
+        settings: size and seed.
         progress: told about every chunk.
 
     Raises:
@@ -84,43 +83,40 @@ def cold_start(
     """
     check_target(target, source)
     manifest = beside(target, "manifest.json")
-    with unchanged(source):
-        rows = count_rows(source, columns, progress)
-        sample = _Sample(settings)
-        dropped: Counter[str] = Counter()
-        failures = 0
+    sample = _Sample(settings)
+    dropped: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
+    failures = 0
+    # left in reverse: the manifest, which vouches for the examples, gets its name last
+    with replacing(manifest) as facts_path, replacing(target) as path, unchanged(source):
+        rows = len(scan(source, columns, progress))
         for row, verdict in judged(
             source, columns, verifier, rows=rows, max_failure_rate=settings.max_failure_rate, progress=progress
         ):
             failures += verdict.failed
-            why = why_not(row.rollout, verdict)
-            if why:
+            if why := why_not(row.rollout, verdict):
                 dropped[why] += 1
             else:
                 sample.add(row.rollout)
         examples = list(sample.examples())
         dropped["another of the same problem"] = sample.candidates - sample.problems
         dropped["over the limit"] = sample.problems - len(examples)
-        ordered = {reason: dropped[reason] for reason in REASONS}
         if not examples:
-            told = ", ".join(f"{reason}: {count}" for reason, count in ordered.items() if count)
+            told = ", ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
             raise InputError(f"{source}: none of {rows} rows can be an example ({told}); there is nothing to write")
         facts = {
             "command": "hero data cold-start", "source": file_facts(source), **verifier_facts(spec, verifier),
-            "seed": settings.seed, "options": asdict(settings), "rows": rows, "dropped": ordered, "failures": failures,
-            "versions": versions(*JUDGES),
+            "seed": settings.seed, "options": asdict(settings), "rows": rows, "dropped": dict(dropped), "failures": failures,
+            "versions": versions(*MATH_PACKAGES),
         }  # fmt: skip
-        with ExitStack() as stack:
-            facts_path, path = (stack.enter_context(replacing(one)) for one in (manifest, target))
-            with open_lines(path, like=target) as out:
-                for line in examples:
-                    out.write(line)
-            write_manifest(facts_path, facts, {target.name: path}, {target.name: len(examples)})
-    return ColdStartSummary(rows, ordered, len(examples), failures, manifest)
+        with open_lines(path) as write:
+            for line in examples:
+                write(line)
+        write_manifest(facts_path, facts, {target.name: path}, {target.name: len(examples)})
+    return ColdStartSummary(rows, dict(dropped), len(examples), failures, manifest)
 
 
 def why_not(rollout: Rollout, verdict: Verdict) -> str:
-    """The first of ``REASONS`` for which a response is no example; "" where it may be one."""
+    """Return the first of ``REASONS`` for which a response is no example; "" if it may be one."""
     if verdict.label != "correct":
         return "incorrect" if verdict.label == "incorrect" else "verifier abstains"
     if not rollout.problem.strip():
@@ -149,27 +145,22 @@ class _Sample:
         seed = self._settings.seed
         digest = problem_digest(tidy_text(rollout.problem))
         mine = draw(seed, "response", rollout.problem, rollout.reference, rollout.response)
-        new = digest not in self._seen
-        self._seen.add(digest)
         if digest in self._kept:
             if mine < self._kept[digest][0]:
                 self._kept[digest] = mine, _line(digest, rollout)
-        elif new:  # a problem that was pushed out before has a larger draw than all that are kept
+        elif digest not in self._seen:  # a problem that was pushed out before has a larger draw than all that are kept
+            self._seen.add(digest)
             self._kept[digest] = mine, _line(digest, rollout)
             heapq.heappush(self._largest, (-draw(seed, "problem", digest), digest))
             if len(self._kept) > self._settings.limit:
                 del self._kept[heapq.heappop(self._largest)[1]]
 
     def examples(self) -> Iterator[str]:
-        """The lines, in the order of the problems' draws."""
+        """Yield the lines, in the order of the problems' draws."""
         for _, digest in sorted(self._largest, reverse=True):
             yield self._kept[digest][1]
 
 
 def _line(digest: bytes, rollout: Rollout) -> str:
-    return json_line(
-        {
-            "prompt_id": digest.hex(), "problem": rollout.problem, "response": rollout.response,
-            "reference": rollout.reference,
-        }
-    )  # fmt: skip
+    texts = {"problem": rollout.problem, "response": rollout.response, "reference": rollout.reference}
+    return json_line({"prompt_id": digest.hex(), **texts})

@@ -11,31 +11,25 @@ import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import NoReturn, cast
 
 from hero_rl.errors import InputError
 
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is an error: a response of 64 MiB is a file without line breaks, not a response."""
-MAX_NUMBER_CHARS = 4000
-"""Python refuses to convert longer integers, and no column needs one."""
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class _NotJson(ValueError):
-    """What is wrong with one line, without the file and the line number."""
+    """The fault of one line, without the file and the line number."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line number (from 1) and text of every line that is not blank.
-
-    Raises:
-        InputError: a line is longer than ``MAX_LINE_BYTES`` or is not UTF-8, or the gzip data is damaged.
-    """
+    """Yield line number (from 1) and text of every line that is not blank; raises InputError for what is no such file."""
     number = 0
-    with open_binary(path) as file:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         while True:
             number += 1
             try:
@@ -47,46 +41,33 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             if len(line) > MAX_LINE_BYTES:
                 raise InputError(
                     f"{path}:{number}: the line is longer than {MAX_LINE_BYTES // 2**20} MiB; "
-                    "expected one JSON object a line (is this one big JSON document, or another format?)"
+                    "expected one JSON object per line (is this one big JSON document, or another format?)"
                 )
-            text = _decoded(line.removeprefix(_BOM) if number == 1 else line, path, number)
-            if not text.isspace() and text:
+            try:
+                text = (line.removeprefix(_BOM) if number == 1 else line).decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x} at position {error.start + 1} of the "
+                    "line; convert the file to UTF-8"
+                ) from error
+            if text and not text.isspace():
                 yield number, text
 
 
-def open_binary(path: Path) -> BinaryIO:
-    """The file's bytes, decompressed where its name ends in `.gz`."""
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def _decoded(line: bytes, path: Path, number: int) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}:{number}: not UTF-8: byte 0x{line[error.start]:02x} at position {error.start + 1} of the line; "
-            "convert the file to UTF-8"
-        ) from error
-
-
 def parse_line(text: str, where: str) -> dict[str, object]:
-    """The columns of one JSON object, in order.
-
-    Args:
-        text: one line.
-        where: file and line number, the start of every message.
+    """Return the columns of one JSON object, in order; messages begin with ``where``.
 
     Raises:
         InputError: not JSON, not an object, a name that occurs twice, or a literal NaN or Infinity.
     """
     try:
-        value = _decoded_json(text)
+        value: object = _DECODER.decode(text)
     except _NotJson as error:
         raise InputError(f"{where}: {error}") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON: {error.msg} at column {error.pos + 1}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: a number of thousands of digits is too long") from error
     except RecursionError as error:
         raise InputError(f"{where}: not usable: lists or objects nested too deeply") from error
     if not isinstance(value, dict):
@@ -94,15 +75,6 @@ def parse_line(text: str, where: str) -> dict[str, object]:
     if isinstance(value, _Repeating):
         raise InputError(f"{where}: column {value.repeated!r} occurs twice in one row")
     return cast("dict[str, object]", value)
-
-
-def _decoded_json(text: str) -> object:
-    try:
-        return _DECODER.decode(text)
-    except (json.JSONDecodeError, _NotJson):
-        raise
-    except ValueError:  # an integer longer than Python converts: say so in our words
-        return _SLOW_DECODER.decode(text)
 
 
 class _Repeating(dict[str, object]):
@@ -125,30 +97,19 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _NotJson(f"{name} is not JSON; write null where a number is missing")
 
 
-def _integer(text: str) -> int:
-    if len(text) > MAX_NUMBER_CHARS:
-        raise _NotJson(f"a number of {len(text)} digits is too long")
-    return int(text)
-
-
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)
-_SLOW_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object, parse_int=_integer)
 
 
 def _kind(value: object) -> str:
     if isinstance(value, list):
-        return "a list (is the whole file one JSON document? write one object a line)"
+        return "a list (is the whole file one JSON document? write one object per line)"
     return {str: "a string", bool: "true or false", type(None): "null"}.get(type(value), "a number")
 
 
 def format_row(text: str, names: Collection[str], added: Mapping[str, object], *, drop: frozenset[str]) -> str:
-    """One output line with its line break: the object as it stood, less the columns in ``drop``, then ``added``.
+    """Return one output line with its line break: the object as it stood, less the columns in ``drop``, then ``added``.
 
-    Args:
-        text: a line that ``parse_line`` accepts.
-        names: the names of its columns.
-        added: columns to append.
-        drop: columns to leave out.
+    ``text`` is a line that ``parse_line`` accepts, ``names`` are those of its columns.
     """
     new = [f"{_ENCODER.encode(name)}: {_ENCODER.encode(value)}" for name, value in added.items()]
     if not drop.isdisjoint(names):
@@ -164,7 +125,7 @@ _SCANNER = json.JSONDecoder()
 
 
 def _members(text: str) -> Iterator[tuple[str, str]]:
-    """Name and text (`"name": value`) of each member of an object that is known to be valid and not empty."""
+    """Yield name and text (`"name": value`) of each member of an object that is known to be valid and not empty."""
     position = text.index("{")
     while text[position] != "}":
         start = _skip(text, position + 1)

@@ -1,4 +1,4 @@
-"""What a data file was made from and how, beside the file, so that it can be made again bit for bit.
+"""The manifest of a data file: its inputs and options, beside the file, so that it can be made again bit for bit.
 
 A manifest has no time and no path in it: the same input, options and versions give the same manifest.
 """
@@ -10,31 +10,24 @@ import json
 import platform
 import unicodedata
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
-from hero_rl.cache import MATH_PACKAGES
-
-_CHUNK_BYTES = 2**20
-READERS = ("datasets", "pyarrow", "huggingface_hub")
-JUDGES = MATH_PACKAGES
+from hero_rl.imports import installed_versions
+from hero_rl.types import Verifier
 
 
 def beside(path: Path, kind: str) -> Path:
-    """The path of a companion: `problems.jsonl.gz` and `manifest.json` give `problems.manifest.json`."""
-    name = path.name
-    for suffix in (".jsonl.gz", ".jsonl"):
-        name = name.removesuffix(suffix)
-    return path.with_name(f"{name}.{kind}")
+    """Return the path of a companion: `problems.jsonl.gz` and `manifest.json` give `problems.manifest.json`."""
+    return path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}.{kind}")
 
 
 def file_facts(path: Path) -> dict[str, object]:
-    """Name, size and SHA-256 of a file."""
+    """Return name, size and SHA-256 of a file."""
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def folder_facts(path: Path) -> dict[str, object]:
-    """Name and size of a folder, and one SHA-256 over the names and contents of its files."""
+    """Return name and size of a folder, and one SHA-256 over the names and contents of its files."""
     content = hashlib.sha256()
     files = sorted(file for file in path.rglob("*") if file.is_file())
     for file in files:
@@ -44,34 +37,24 @@ def folder_facts(path: Path) -> dict[str, object]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    content = hashlib.sha256()
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            content.update(chunk)
-    return content.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of Python, of Unicode's tables, of this package and of others that decide the output; only what is there."""
+    """Return the versions of Python, of Unicode's tables, of this package and of others that decide the output."""
     found = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
-    for name in ("hero-rl", *packages):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {**found, **installed_versions("hero-rl", *packages)}
+
+
+def verifier_facts(spec: str, verifier: Verifier) -> dict[str, object]:
+    """Return the verifier's name in commands, its own name, and everything that decides a verdict, if it can say it."""
+    return {"verifier": spec, "name": verifier.name, "identity": verifier.identity}
 
 
 def write_manifest(path: Path, facts: Mapping[str, object], outputs: Mapping[str, Path], rows: Mapping[str, int]) -> None:
-    """Write the facts and, by name, the size and hash of each output.
-
-    Args:
-        path: where to.
-        facts: command, source, options, seed, counts, versions.
-        outputs: the files as they are named when everything is done, and where they lie now.
-        rows: rows of each of them.
-    """
+    """Write the facts, and rows, size and hash of each output; ``outputs`` has final names and present places."""
     described = {
         name: {"rows": rows[name], "bytes": file.stat().st_size, "sha256": sha256(file)} for name, file in outputs.items()
     }

@@ -6,7 +6,8 @@ import datetime
 import decimal
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -30,11 +31,7 @@ def _arrow() -> ModuleType:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """Row number (from 1) and values of every row.
-
-    Raises:
-        InputError: not a Parquet file, or a damaged one.
-    """
+    """Yield row number (from 1) and values of every row; raises InputError for what is no Parquet file."""
     parquet = _arrow()
     import pyarrow as pa
 
@@ -50,16 +47,12 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
 
 def read_schema(path: Path) -> pyarrow.Schema:
-    """The file's Arrow schema, metadata included."""
+    """Return the file's Arrow schema, metadata included."""
     return _arrow().read_schema(path)
 
 
 def infer_schema(path: Path, rows: Iterable[Mapping[str, object]]) -> pyarrow.Schema:
-    """The narrowest Arrow schema that holds every row.
-
-    Raises:
-        InputError: a column has values of kinds that one Parquet column cannot hold together.
-    """
+    """Return the narrowest Arrow schema that holds every row; raises InputError if there is none."""
     _arrow()
     import pyarrow as pa
 
@@ -86,65 +79,46 @@ def infer_schema(path: Path, rows: Iterable[Mapping[str, object]]) -> pyarrow.Sc
     return pa.schema(list(types.items()))
 
 
-def output_schema(schema: pyarrow.Schema, *, added: Iterable[str], drop: Iterable[str]) -> pyarrow.Schema:
-    """The schema less ``drop``, then ``added``; the metadata stay."""
+def output_schema(schema: pyarrow.Schema, *, added: Iterable[str], drop: Collection[str]) -> pyarrow.Schema:
+    """Return the schema less ``drop``, then ``added``; the metadata stay."""
     import pyarrow as pa
 
-    gone = set(drop)
-    fields = [field for field in schema if field.name not in gone]
-    types = {name: pa.type_for_alias(ADDED_TYPES.get(name, "double")) for name in added}
-    types |= {name: pa.list_(pa.float64()) for name in added if name == "step_scores"}
-    fields += [pa.field(name, kind) for name, kind in types.items()]
+    fields = [field for field in schema if field.name not in drop]
+    for name in added:
+        steps = name == "step_scores"
+        fields.append(pa.field(name, pa.list_(pa.float64()) if steps else pa.type_for_alias(ADDED_TYPES.get(name, "double"))))
     return pa.schema(fields, metadata=schema.metadata)
 
 
-class ParquetSink:
-    """Writes rows in groups of ``WRITE_ROWS``."""
+@contextmanager
+def open_rows(path: Path, schema: pyarrow.Schema) -> Iterator[Callable[[dict[str, object]], None]]:
+    """Yield a function that adds a row, whose columns are those of the schema; rows are written ``WRITE_ROWS`` at a time."""
+    import pyarrow as pa
 
-    def __init__(self, path: Path, schema: pyarrow.Schema) -> None:
-        self._path = path
-        self._schema = schema
-        self._rows: list[dict[str, object]] = []
-        self._writer = _arrow().ParquetWriter(path, schema)
+    rows: list[dict[str, object]] = []
+    with _arrow().ParquetWriter(path, schema) as writer:
 
-    def write(self, row: dict[str, object]) -> None:
-        """Add one row; its columns are those of the schema."""
-        self._rows.append(row)
-        if len(self._rows) >= WRITE_ROWS:
-            self._flush()
+        def flush() -> None:
+            try:
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+                raise InputError(
+                    f"{path.name.removesuffix('.partial')}: the rows cannot be held in Parquet: {first_line(error)}"
+                ) from error
+            rows.clear()
 
-    def close(self) -> None:
-        """Write what is left and the footer."""
-        try:
-            self._flush()
-        finally:
-            self._writer.close()
+        def write(row: dict[str, object]) -> None:
+            rows.append(row)
+            if len(rows) >= WRITE_ROWS:
+                flush()
 
-    def abandon(self) -> None:
-        """Close without writing what is left."""
-        self._rows.clear()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if not self._rows:
-            return
-        try:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
-            raise InputError(
-                f"{self._path.name.removesuffix('.partial')}: the rows cannot be held in Parquet: {first_line(error)}"
-            ) from error
-        self._rows.clear()
+        yield write
+        if rows:
+            flush()
 
 
 def json_text(values: Mapping[str, object], where: str) -> str:
-    """The row as a JSON object. Dates become ISO text and numbers that are not finite null.
-
-    Raises:
-        InputError: a column holds bytes or another type that JSON has no form for.
-    """
+    """Return the row as a JSON object, with dates as ISO text and null for numbers that are not finite."""
     try:
         return json.dumps(_finite(dict(values)), ensure_ascii=False, default=_json_form)
     except TypeError as error:

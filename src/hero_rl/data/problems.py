@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from hero_rl.data.problem_text import problem_digest, tidy_text
+from hero_rl.data.write import json_line
 from hero_rl.errors import InputError
 from hero_rl.verifiers.boxes import last_boxed
 from hero_rl.verifiers.math.split import split_list
@@ -32,17 +32,17 @@ class Problem(NamedTuple):
 
 
 def make_problem(problem: object, reference: object, source: str, *, form: Form, several: Several) -> Problem:
-    """The problem of one row. Nulls and blanks give an empty text, and no references.
+    """Return the problem of one row; nulls and blanks give an empty text, and no references.
 
     Args:
         problem: a text or null.
         reference: a text, a number, a list of them, or null.
         source: name of the data set.
-        form: where in its column the reference is.
-        several: what a list means.
+        form: the place of the reference in its column.
+        several: the meaning of a list.
 
     Raises:
-        InputError: a value of another type, without file and line.
+        InputError: a value of another type; the message has no file and line.
     """
     if problem is not None and not isinstance(problem, str):
         raise InputError(f"the problem must be a text, got {_shown(problem)}")
@@ -54,7 +54,7 @@ def make_problem(problem: object, reference: object, source: str, *, form: Form,
 
 
 def problem_line(problem: Problem) -> str:
-    """The output line: prompt_id, problem, reference, source; and references where more than one is right."""
+    """Return the output line: prompt_id, problem, reference, source; and references where more than one is right."""
     row: dict[str, object] = {
         "prompt_id": problem.prompt_id, "problem": problem.problem, "reference": problem.references[0],
         "source": problem.source,
@@ -62,11 +62,6 @@ def problem_line(problem: Problem) -> str:
     if len(problem.references) > 1:
         row["references"] = list(problem.references)
     return json_line(row)
-
-
-def json_line(row: dict[str, object]) -> str:
-    """The row as a line; ASCII, because a text may hold half a surrogate pair."""
-    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def _reference(value: object, form: Form) -> str:

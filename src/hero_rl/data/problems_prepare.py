@@ -10,21 +10,20 @@ Both files are the same bytes for every order of the input: nothing depends on w
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from hero_rl.data.decontaminate import NGRAM, OVERLAP, BenchmarkProblem, Decontaminator
-from hero_rl.data.lines import check_not_input, check_target, open_lines
-from hero_rl.data.manifest import READERS, beside, versions, write_manifest
+from hero_rl.data.decontaminate import NGRAM, OVERLAP, Decontaminator
+from hero_rl.data.manifest import beside, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest
-from hero_rl.data.problems import Problem, json_line, problem_line
+from hero_rl.data.problems import Problem, problem_line
 from hero_rl.data.problems_near import NearDuplicates
-from hero_rl.data.sources import Source, SourceSettings, open_source, read_benchmark
-from hero_rl.data.spool import Spool
+from hero_rl.data.sources import SourceSettings, open_source, read_benchmark
+from hero_rl.data.write import check_not_input, check_target, json_line, line_at, open_lines, put_line
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
 from hero_rl.types import Progress
@@ -34,7 +33,7 @@ _TICK = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSettings:
-    """What is kept."""
+    """Size of the sample, and limits of similarity."""
 
     limit: int | None = None
     """Most problems; None: all."""
@@ -57,7 +56,7 @@ class PrepareSettings:
 
 
 class PrepareSummary(NamedTuple):
-    """What ``prepare`` did."""
+    """Counts, and what was left out."""
 
     counts: dict[str, int]
     """Rows and problems, step by step."""
@@ -78,14 +77,14 @@ def prepare(
     settings: PrepareSettings | None = None,
     progress: Progress,
 ) -> PrepareSummary:
-    """What was done; ``target`` then holds the problems, with a manifest and a file of what was left out beside it.
+    """Write the problems to ``target``, with a manifest and a file of what was left out beside it, and return a summary.
 
     Args:
         name: as ``open_source`` takes it.
         target: a `.jsonl` or `.jsonl.gz` file.
-        source: what is said about the source.
+        source: how the source is read.
         against: benchmarks, as ``read_benchmark`` takes them.
-        settings: what is kept.
+        settings: size of the sample, and limits of similarity.
         progress: told about rows and problems.
 
     Raises:
@@ -101,7 +100,11 @@ def prepare(
         (problem for _, problems in benchmarks for problem in problems), ngram=settings.ngram, overlap=settings.overlap
     )
     opened = open_source(name, source)
-    with Spool(target.parent) as spool, ExitStack() as stack:
+    # left in reverse: the manifest, which vouches for the others, gets its name last
+    with (
+        tempfile.TemporaryFile(dir=target.parent) as spool,
+        replacing(manifest) as facts_path, replacing(dropped) as dropped_path, replacing(target) as path,
+    ):  # fmt: skip
         unique = _Unique(spool)
         for problem in opened.problems:
             unique.add(problem)
@@ -109,32 +112,24 @@ def prepare(
                 progress("read", opened.skipped["rows"], None)
         counts = {**opened.skipped, "equal to another": unique.repeated, "equal, with another reference": unique.disputed}
         counts["different problems"] = len(unique)
-        # left in reverse: the manifest, which vouches for the others, gets its name last
-        facts_path, dropped_path, path = (stack.enter_context(replacing(one)) for one in (manifest, dropped, target))
         chosen = _Choice(guard, settings)
-        with open_lines(path, like=target) as kept, dropped_path.open("w", encoding="utf-8") as left_out:
-            for line in chosen.lines(unique, progress):
-                (kept if line.kept else left_out).write(line.text)
+        with open_lines(path) as keep, open_lines(dropped_path) as leave_out:
+            for text, kept in chosen.lines(unique, progress):
+                (keep if kept else leave_out)(text)
         counts |= chosen.counts
         if not chosen.counts["written"]:
-            raise InputError(f"{name}: no problem is left ({_told(counts)}); there is nothing to write")
+            told = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+            raise InputError(f"{name}: no problem is left ({told}); there is nothing to write")
+        said = {key: value for key, value in asdict(source).items() if value and key not in opened.facts}
         facts = {
-            "command": "hero data prepare", "source": _source_facts(opened, source),
+            "command": "hero data prepare", "source": {**opened.facts, **said},
             "against": [found for found, _ in benchmarks], "seed": settings.seed, "options": asdict(settings),
-            "counts": counts, "left_out_by_benchmark": dict(chosen.by_benchmark), "versions": versions(*READERS),
+            "counts": counts, "left_out_by_benchmark": dict(chosen.by_benchmark),
+            "versions": versions("datasets", "pyarrow", "huggingface_hub"),
         }  # fmt: skip
         rows = {target.name: chosen.counts["written"], dropped.name: chosen.left_out}
         write_manifest(facts_path, facts, {target.name: path, dropped.name: dropped_path}, rows)
     return PrepareSummary(counts, dict(chosen.by_benchmark.most_common()), chosen.examples, dropped, manifest)
-
-
-def _source_facts(opened: Source, source: SourceSettings) -> dict[str, object]:
-    said = {key: value for key, value in asdict(source).items() if value and key not in opened.facts}
-    return {**opened.facts, **said}
-
-
-def _told(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
 
 
 class _Unique:
@@ -144,7 +139,7 @@ class _Unique:
     smallest text.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: BinaryIO) -> None:
         self._spool = spool
         self._first: dict[bytes, int] = {}
         self._votes: dict[bytes, Counter[str]] = {}
@@ -156,7 +151,7 @@ class _Unique:
     def add(self, problem: Problem) -> None:
         digest = problem_digest(problem.problem)
         if digest not in self._first:
-            self._first[digest] = self._spool.add(json.dumps(problem) + "\n")
+            self._first[digest] = put_line(self._spool, json.dumps(problem) + "\n")
             return
         self.repeated += 1
         votes = self._votes.get(digest)
@@ -170,7 +165,7 @@ class _Unique:
         return sum(len({tuple(json.loads(rest)[0]) for rest in votes}) > 1 for votes in self._votes.values())
 
     def in_order(self, seed: int) -> Iterator[Problem]:
-        """The problems in the order of their draws."""
+        """Yield the problems in the order of their draws."""
         for _, digest in sorted((draw(seed, digest), digest) for digest in self._first):
             problem = self._read(digest)
             votes = self._votes.get(digest)
@@ -180,17 +175,12 @@ class _Unique:
             yield problem
 
     def _read(self, digest: bytes) -> Problem:
-        text, references, source = json.loads(self._spool.read(self._first[digest]))
+        text, references, source = json.loads(line_at(self._spool, self._first[digest]))
         return Problem(text, tuple(references), source)
 
 
 def _rest(problem: Problem) -> str:
     return json.dumps([problem.references, problem.source])
-
-
-class _Line(NamedTuple):
-    text: str
-    kept: bool
 
 
 class _Choice:
@@ -210,7 +200,8 @@ class _Choice:
     def left_out(self) -> int:
         return self.counts["overlap with a benchmark"] + self.counts["near-duplicates"]
 
-    def lines(self, unique: _Unique, progress: Progress) -> Iterator[_Line]:
+    def lines(self, unique: _Unique, progress: Progress) -> Iterator[tuple[str, bool]]:
+        """Yield every line, and True if it is kept."""
         for problem in unique.in_order(self._settings.seed):
             if self.counts["written"] == self._settings.limit:
                 return
@@ -218,11 +209,12 @@ class _Choice:
             found = self._contaminated(problem) or self._repeats(problem)
             if found:
                 row = {"prompt_id": problem.prompt_id, "problem": problem.problem, "reference": problem.references[0], **found}
-                self._show(row)
-                yield _Line(json_line(row), kept=False)
+                if "benchmark" in row and len(self.examples) < 3:
+                    self.examples.append(row)
+                yield json_line(row), False
             else:
                 self.counts["written"] += 1
-                yield _Line(problem_line(problem), kept=True)
+                yield problem_line(problem), True
             if self.counts["looked at"] % _TICK == 0:
                 progress("choose", self.counts["written"], self._settings.limit or len(unique))
 
@@ -231,7 +223,7 @@ class _Choice:
         if overlap is None:
             return None
         self.counts["overlap with a benchmark"] += 1
-        other: BenchmarkProblem = overlap.with_problem
+        other = overlap.with_problem
         self.by_benchmark[other.benchmark] += 1
         return {"why": "overlap with a benchmark", "overlap": round(overlap.share, 4), "benchmark": other.benchmark,
                 "benchmark_id": other.problem_id, "benchmark_problem": other.problem}  # fmt: skip
@@ -246,7 +238,3 @@ class _Choice:
         self.counts["near, with another reference (kept)"] += near is not None
         self._near.add(problem)
         return None
-
-    def _show(self, row: dict[str, object]) -> None:
-        if "benchmark" in row and len(self.examples) < 3:
-            self.examples.append(row)

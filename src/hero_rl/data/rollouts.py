@@ -5,25 +5,26 @@ Not a data-frame library: it reads rows in order and never holds more than a few
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from hero_rl.data import jsonl
-from hero_rl.data.references import Reference, read_reference
 from hero_rl.errors import InputError
 from hero_rl.rewards.groups import MAX_MAGNITUDE
 from hero_rl.types import Rollout
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 MAX_SHOWN_CHARS = 60
+MAX_REFERENCES = 100
+"""Sub-answers of one reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which columns a file must have for what is asked of it."""
+    """The columns that a file must have."""
 
     group_by: str | None = "prompt_id"
     """Rows with the same value here are one group. None: groups are not needed."""
@@ -52,11 +53,7 @@ class Row(NamedTuple):
 
 
 def file_format(path: Path) -> str:
-    """The suffix in ``SUFFIXES`` that the file's name ends in.
-
-    Raises:
-        InputError: none does.
-    """
+    """Return the suffix in ``SUFFIXES`` that the file's name ends in; raises InputError if none does."""
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return suffix
@@ -64,11 +61,7 @@ def file_format(path: Path) -> str:
 
 
 def check_readable(path: Path) -> None:
-    """Nothing, where the path is a rollouts file that can be read more than once.
-
-    Raises:
-        InputError: no such file, a folder, a pipe, no permission, or an unknown suffix.
-    """
+    """Raise InputError unless the path is a file of rows that can be read more than once."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if path.is_dir():
@@ -83,16 +76,12 @@ def check_readable(path: Path) -> None:
 
 
 def place(path: Path, number: int) -> str:
-    """File and row, as messages name them: `rollouts.jsonl:12` or `rollouts.parquet, row 12`."""
+    """Return file and row, as messages name them: `rollouts.jsonl:12` or `rollouts.parquet, row 12`."""
     return f"{path}, row {number}" if path.suffix == ".parquet" else f"{path}:{number}"
 
 
 def read_rollouts(path: Path, columns: Columns | None = None) -> Iterator[Row]:
-    """The rows of a rollouts file, in order, each checked.
-
-    Args:
-        path: a `.jsonl`, `.jsonl.gz` or `.parquet` file.
-        columns: what to demand of the rows; the format's own columns by default.
+    """Yield the rows of a `.jsonl`, `.jsonl.gz` or `.parquet` file, in order, each checked to have these columns.
 
     Raises:
         InputError: a broken row (the message has file and line), or a file without rows.
@@ -104,43 +93,68 @@ def read_rollouts(path: Path, columns: Columns | None = None) -> Iterator[Row]:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The rows of a file as they stand, unchecked but for being JSON objects.
-
-    Raises:
-        InputError: a line that is no JSON object, or a file without rows.
-        MissingDependencyError: Parquet without pyarrow.
-    """
+    """Yield the rows of a file as they stand, unchecked but for being JSON objects; raises as ``read_rollouts``."""
     check_readable(path)
-    empty = True
-    for record in _read_parquet(path) if file_format(path) == ".parquet" else _read_json(path):
-        empty = False
-        yield record
-    if empty:
-        raise InputError(f"{path}: has no rows; expected one rollout a line")
+    record = None
+    if file_format(path) == ".parquet":
+        from hero_rl.data import parquet  # pyarrow is optional
+
+        for number, values in parquet.read_rows(path):
+            yield (record := Record(number, values, None))
+    else:
+        for number, text in jsonl.read_lines(path):
+            yield (record := Record(number, jsonl.parse_line(text, f"{path}:{number}"), text))
+    if record is None:
+        raise InputError(f"{path}: has no rows; expected one JSON object per line")
 
 
-def _read_json(path: Path) -> Iterator[Record]:
-    for number, text in jsonl.read_lines(path):
-        yield Record(number, jsonl.parse_line(text, f"{path}:{number}"), text)
+def read_values(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield place and columns of every row of a file; raises as ``read_records``."""
+    for record in read_records(path):
+        yield place(path, record.number), record.values
 
 
-def _read_parquet(path: Path) -> Iterator[Record]:
-    from hero_rl.data import parquet  # pyarrow is optional
+def group_column(source: Path, asked: str | None) -> str:
+    """Return the column that tells prompts apart: as asked, else `prompt_id` if the first row has it, else `problem`."""
+    if asked is not None:
+        return asked
+    first = next(islice(read_records(source), 1))
+    return "prompt_id" if "prompt_id" in first.values else "problem"
 
-    for number, values in parquet.read_rows(path):
-        yield Record(number, values, None)
+
+class Reference(NamedTuple):
+    """A reference answer: one text for every verifier, and the parts if there are several."""
+
+    text: str
+    """The parts joined by commas."""
+    parts: tuple[str, ...]
+
+    @property
+    def columns(self) -> dict[str, object]:
+        """For ``Rollout.extra``: the list, which says that its order may matter; nothing for a single answer."""
+        return {"reference": list(self.parts)} if len(self.parts) > 1 else {}
 
 
-def _none_for_nan(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def read_reference(value: object) -> Reference | None:
+    """Return the reference of a row; None for a value that is none: null, an object, an empty list, a list in a list.
+
+    >>> read_reference(["3", 0.5]).text, read_reference("7").text
+    ('3, 0.5', '7')
+    """
+    if isinstance(value, str):
+        return Reference(value, (value,))
+    if not isinstance(value, Sequence) or isinstance(value, bytes) or not 1 <= len(value) <= MAX_REFERENCES:
+        return None
+    if not all(isinstance(part, str | int | float) and not isinstance(part, bool) and str(part).strip() for part in value):
+        return None
+    parts = tuple(str(part).strip() for part in value)
+    return Reference(", ".join(parts), parts)
 
 
 def _rollout(record: Record, columns: Columns, path: Path) -> Rollout:
-    """The row as a ``Rollout``; raises ``InputError`` that names file, line and column."""
-    values = record.values
-    if record.text is None:
-        # Parquet writers use NaN for a missing number; in JSON a NaN was refused before this
-        values = {name: _none_for_nan(value) for name, value in values.items()}
+    """Return the row as a ``Rollout``; raises ``InputError`` that names file, line and column."""
+    # Parquet writers use NaN for a missing number; in JSON a NaN was refused before this
+    values = record.values if record.text is not None else {n: None if v != v else v for n, v in record.values.items()}
     try:
         prompt_id = _prompt_id(values, columns.group_by, record.number)
         for name in columns.scores:
@@ -150,9 +164,11 @@ def _rollout(record: Record, columns: Columns, path: Path) -> Rollout:
             _required(values, name)
             _check(values, name, _is_label, "0, 1, true, false or null")
         _check(values, "rm_score", _is_score, _SCORE)
-        _check(values, "finished", _is_flag, "true, false or null")
+        _check(values, "finished", lambda value: isinstance(value, bool), "true, false or null")
         _check(values, "steps", _is_steps, "a list of strings or null")
-        reference = _reference(values)
+        if (reference := read_reference(value := _required(values, "reference"))) is None:
+            wanted = "a list of strings and numbers" if isinstance(value, list) else "a string"
+            raise _BadColumn(f"column 'reference' must be {wanted}, got {_shown(value)}")
         return Rollout(
             prompt_id=prompt_id,
             problem=_text(values, "problem"),
@@ -167,13 +183,11 @@ def _rollout(record: Record, columns: Columns, path: Path) -> Rollout:
 
 
 _OWN_FIELDS = frozenset({"prompt_id", "problem", "reference", "response", "finished", "steps"})
-
-
 _SCORE = f"a finite number (at most {MAX_MAGNITUDE:g}) or null"
 
 
 class _BadColumn(ValueError):
-    """What is wrong with one column, without file and line."""
+    """The fault of one column, without file and line."""
 
 
 def _prompt_id(values: Mapping[str, object], group_by: str | None, number: int) -> str:
@@ -205,15 +219,6 @@ def _text(values: Mapping[str, object], name: str) -> str:
     return value
 
 
-def _reference(values: Mapping[str, object]) -> Reference:
-    value = _required(values, "reference")
-    reference = read_reference(value)
-    if reference is None:
-        wanted = "a list of strings and numbers" if isinstance(value, list) else "a string"
-        raise _BadColumn(f"column 'reference' must be {wanted}, got {_shown(value)}")
-    return reference
-
-
 def _check(values: Mapping[str, object], name: str, holds: Callable[[object], bool], expected: str) -> None:
     value = values.get(name)
     if value is not None and not holds(value):
@@ -233,10 +238,6 @@ def _is_label(value: object) -> bool:
     return isinstance(value, bool | int | float) and value in (0, 1)
 
 
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
 def _is_steps(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(step, str) for step in value)
 
@@ -246,9 +247,8 @@ def _names(values: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    kind = {dict: "an object", list: "a list", str: "the string", bool: "the flag", type(None): "null"}
-    short = text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 3] + "..."
     if value is None:
         return "null"
-    return f"{kind.get(type(value), 'the number')} {short}"
+    text = repr(value)
+    kind = {dict: "an object", list: "a list", str: "the string", bool: "the flag"}.get(type(value), "the number")
+    return f"{kind} {text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 3] + '...'}"

@@ -12,41 +12,38 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hero_rl.data.judged import CHUNK_ROWS, check_failures, chunks, count_rows, judged
-from hero_rl.data.new_columns import score_columns, scored_values, verdict_values, verify_columns
-from hero_rl.data.output import check_writable, open_writer
-from hero_rl.data.rollouts import Columns, check_readable, read_records, read_rollouts
+from hero_rl.data.rollouts import SUFFIXES, Columns, check_readable, read_records, read_rollouts
+from hero_rl.data.verify import (
+    CHUNK_ROWS,
+    VerifySummary,
+    check_failures,
+    chunks,
+    scan,
+    silent,
+    verdict_columns,
+    verdict_values,
+)  # fmt: skip
+from hero_rl.data.write import check_target, open_rows
 from hero_rl.errors import InputError
 from hero_rl.files import changed, unchanged
 from hero_rl.pipeline import Batch, HybridReward, Signals, assemble
 from hero_rl.rewards import SCALES, Scale
 from hero_rl.rewards.diagnostics import GroupShares, group_shares, split_strata
 from hero_rl.rewards.groups import Groups
-from hero_rl.types import FloatArray, Progress, Verifier
-
-
-class VerifySummary(NamedTuple):
-    """What ``verify_file`` did."""
-
-    rows: int
-    correct: int
-    incorrect: int
-    abstained: int
-    failures: int
-    reasons: dict[str, int]
-    """Rows by reason code, most frequent first."""
+from hero_rl.types import FloatArray, Progress, StepScorer
 
 
 class ScoreSummary(NamedTuple):
-    """What ``score_file`` did. An abstention counts as incorrect, as it does in the rules."""
+    """Statistics of a scored file. An abstention counts as incorrect, as it does in the rules."""
 
     verdicts: VerifySummary
     groups: GroupShares
@@ -62,10 +59,6 @@ class ScoreSummary(NamedTuple):
     scale: Scale
 
 
-def _silent(stage: str, done: int, total: int | None, /) -> None:
-    """Show no progress."""
-
-
 def score_file(
     source: Path,
     target: Path,
@@ -74,7 +67,7 @@ def score_file(
     columns: Columns | None = None,
     scale: Scale | None = None,
     keep_rm_score: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> ScoreSummary:
     """Write the rows of ``source`` to ``target``, in the same order, with the scored columns added, and return a summary.
 
@@ -101,17 +94,17 @@ def score_file(
     if scale is not None and scale not in SCALES:
         raise InputError(f"scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
     check_readable(source)
-    check_writable(target, source=source)
+    check_target(target, source, suffixes=SUFFIXES)
     before = source.stat()
-    groups = _scan(source, columns, progress)
+    groups = _groups(scan(source, columns, progress))
     with nullcontext(reward) if isinstance(reward, HybridReward) else reward() as made:
-        added = score_columns(made, keep_rm_score=keep_rm_score)
-        with open_writer(target, source=source, added=added) as write, unchanged(source, before):
+        added = _added(made, keep_rm_score=keep_rm_score)
+        with open_rows(target, source=source, added=added) as write, unchanged(source, before):
             measured = _measure(source, columns, made, groups.index_B.size, progress)
             batch = assemble(made.rule, measured.signals, groups, made.rule.init(), scale=scale)
             rows = batch.rewards.size
             progress("shape", rows, rows)
-            new = scored_values(batch, map(measured.reasons.__getitem__, measured.codes), added)
+            new = _new_values(batch, map(measured.reasons.__getitem__, measured.codes), added)
             for done, (record, values) in enumerate(zip(read_records(source), new, strict=False), 1):
                 write(record, values)
                 if done % CHUNK_ROWS == 0 or done == rows:
@@ -119,57 +112,39 @@ def score_file(
         return _summary(batch, groups, measured, scale or made.rule.scale, scored=made.scorer is not None)
 
 
-def verify_file(
-    source: Path,
-    target: Path,
-    verifier: Verifier,
-    *,
-    columns: Columns | None = None,
-    max_failure_rate: float = 0.1,
-    progress: Progress = _silent,
-) -> VerifySummary:
-    """Write the rows of ``source`` to ``target`` with `verdict` and `reason` added, and return a summary.
-
-    Args:
-        source: as in ``score_file``.
-        target: as in ``score_file``.
-        verifier: gives the verdicts.
-        columns: what the rows must have; groups are not needed.
-        max_failure_rate: largest share of rows on which the verifier may break.
-        progress: told about every chunk.
-
-    Raises:
-        InputError: a broken row, an unusable path.
-        SignalError: the verifier failed on more than ``max_failure_rate`` of the rows, and on more than one.
-    """
-    columns = columns or Columns(group_by=None)
-    check_readable(source)
-    check_writable(target, source=source)
-    rows = count_rows(source, columns, progress)
-    reasons: Counter[str] = Counter()
-    labels: Counter[str] = Counter()
-    failures = 0
-    added = verify_columns(verifier)
-    with open_writer(target, source=source, added=added) as write, unchanged(source):
-        verdicts = judged(source, columns, verifier, rows=rows, max_failure_rate=max_failure_rate, progress=progress)
-        for row, verdict in verdicts:
-            write(row.record, verdict_values(verdict.value, verdict.reason, added))
-            reasons[verdict.reason] += 1
-            labels[verdict.label] += 1
-            failures += verdict.failed
-    return VerifySummary(rows, labels["correct"], labels["incorrect"], labels["abstain"], failures, dict(reasons.most_common()))
-
-
-def _scan(source: Path, columns: Columns, progress: Progress) -> Groups:
-    """Return the group of every row, numbered in the order in which they come, once every row has been checked."""
-    hashes = array("q")  # of 64 bits: two of a million prompts collide once in 40 million files
-    for row in read_rollouts(source, columns):
-        hashes.append(hash(row.rollout.prompt_id))
-        if len(hashes) % CHUNK_ROWS == 0:
-            progress("scan", len(hashes), None)
-    progress("scan", len(hashes), len(hashes))
+def _groups(hashes: array[int]) -> Groups:
+    """Return the group of every row, numbered in the order in which they come."""
     _, first_P, index_B = np.unique(np.frombuffer(hashes, dtype=np.int64), return_index=True, return_inverse=True)
     return Groups(np.argsort(np.argsort(first_P))[index_B], first_P.size)
+
+
+def _added(reward: HybridReward, *, keep_rm_score: bool) -> tuple[str, ...]:
+    """Return the columns that scoring with ``reward`` adds."""
+    scores = ("rm_score",) if reward.scorer is not None and not keep_rm_score else ()
+    steps = ("step_scores",) if isinstance(reward.scorer, StepScorer) else ()
+    return (*verdict_columns(reward.verifier), *scores, *steps, "reward", "weight", "advantage")
+
+
+def _new_values(batch: Batch, reasons: Iterable[str], added: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    """Yield the columns in ``added`` of every row of a batch, in order."""
+    signals = batch.signals
+    steps = signals.step_scores or repeat(None)
+    # no list of all rows: boxed numbers take several times the memory of the arrays
+    arrays = (map(float, one) for one in (signals.verdicts, signals.scores, batch.rewards, batch.weights, batch.advantages))
+    for verdict, score, reward, weight, advantage, reason, scores in zip(*arrays, reasons, steps, strict=False):
+        values: dict[str, object] = {
+            **verdict_values(verdict, reason, added),
+            "rm_score": _number(score),
+            "step_scores": None if scores is None else [_number(value) for value in scores.tolist()],
+            "reward": _number(reward),
+            "weight": _number(weight),
+            "advantage": _number(advantage),
+        }
+        yield {name: values[name] for name in added}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 class _Measured(NamedTuple):

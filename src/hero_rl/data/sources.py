@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from hero_rl.data import jsonl
 from hero_rl.data.decontaminate import BenchmarkProblem
 from hero_rl.data.manifest import file_facts, folder_facts
 from hero_rl.data.problem_text import tidy_text
 from hero_rl.data.problems import Form, Problem, Several, make_problem
-from hero_rl.data.rollouts import SUFFIXES, check_readable, place
+from hero_rl.data.rollouts import SUFFIXES, check_readable, read_values
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.files import unchanged
 
@@ -28,7 +27,7 @@ _SUBJECTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How a data set is read."""
+    """Columns, rows and place of a data set."""
 
     problem: str | None = None
     """Column with the problem; None: the one of ``PROBLEM_NAMES`` that the first row has."""
@@ -60,7 +59,7 @@ KNOWN: Mapping[str, Layout] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
-    """What is said about a source beside its name; None: as the data set has it."""
+    """How a source is read; None: as the data set has it."""
 
     like: str | None = None
     """A key of ``KNOWN``: the source is a copy of that data set."""
@@ -83,25 +82,21 @@ class Source(NamedTuple):
     problems: Iterator[Problem]
 
 
-class _Row(NamedTuple):
-    where: str
-    values: Mapping[str, object]
+Rows: TypeAlias = Iterator[tuple[str, Mapping[str, object]]]
+"""Place and columns of each row."""
 
 
 def find_known(name: str) -> Layout | None:
-    """The layout of a data set that is known by its short name or its id."""
+    """Return the layout of a data set that is known by its short name or its id."""
     by_id = {layout.dataset.casefold(): layout for layout in KNOWN.values()}
     return KNOWN.get(name.casefold()) or by_id.get(name.casefold())
 
 
 def open_source(name: str, settings: SourceSettings) -> Source:
-    """The problems of a source, tidied, in its order.
+    """Open a source; its problems come tidied, in its order.
 
-    Rows without a problem or without a reference are left out and counted, and so are rows that ``where`` excludes.
-
-    Args:
-        name: a `.jsonl`, `.jsonl.gz` or `.parquet` file, a folder in a Hugging Face layout, a key of ``KNOWN`` or a dataset id.
-        settings: what else is known about it.
+    Rows without a problem or without a reference are left out and counted, and so are rows that ``where`` excludes. ``name`` is
+    a `.jsonl`, `.jsonl.gz` or `.parquet` file, a folder in a Hugging Face layout, a key of ``KNOWN`` or a dataset id.
 
     Raises:
         InputError: no such thing, or (while reading) a missing column, a value of another type, a broken line.
@@ -114,9 +109,7 @@ def open_source(name: str, settings: SourceSettings) -> Source:
         for option, value in (("config", settings.config), ("split", settings.split), ("revision", settings.revision)):
             if value is not None:
                 raise InputError(f"{name}: is a file; --{option} {value} is for data sets, leave it out")
-        check_readable(path)
-        facts = file_facts(path)
-        rows, label = file_rows(path), settings.like or path.name
+        rows, facts, label = _file(path), file_facts(path), settings.like or path.name
     else:
         facts = folder_facts(path) if path.is_dir() else {"dataset": layout.dataset or name}
         facts |= {"configs": list(layout.configs), "split": layout.split, "revision": settings.revision}
@@ -126,11 +119,7 @@ def open_source(name: str, settings: SourceSettings) -> Source:
 
 
 def read_benchmark(name: str) -> tuple[dict[str, object], list[BenchmarkProblem]]:
-    """Facts for the manifest and the problems of a benchmark: a file or a folder; its references are not looked at.
-
-    Raises:
-        InputError: as ``open_source``.
-    """
+    """Return facts for the manifest and the problems of a benchmark: a file, or a data set on the hub as NAME[:SPLIT]."""
     path = Path(name).expanduser()
     facts: dict[str, object]
     if path.is_dir():
@@ -144,20 +133,19 @@ def read_benchmark(name: str) -> tuple[dict[str, object], list[BenchmarkProblem]
         facts = {"dataset": layout.dataset, "split": layout.split, "revision": None}
         rows = _dataset_rows(layout.dataset, layout, facts)
     else:
-        check_readable(path)
-        facts, rows = file_facts(path), file_rows(path)
+        rows, facts = _file(path), file_facts(path)
     found: list[BenchmarkProblem] = []
     label = str(facts.get("file") or facts.get("dataset"))
     column = ""
-    for number, row in enumerate(rows, start=1):
-        column = column or _first_of(row, PROBLEM_NAMES, "a problem")
-        text = row.values.get(column)
+    for number, (where, row) in enumerate(rows, start=1):
+        column = column or _first_of(where, row, PROBLEM_NAMES, "a problem")
+        text = row.get(column)
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{row.where}: column {column!r} must be a text that is not empty, got {str(text)[:60]!r}")
-        identity = row.values.get("id", row.values.get("prompt_id", number))
+            raise InputError(f"{where}: column {column!r} must be a text that is not empty, got {str(text)[:60]!r}")
+        identity = row.get("id", row.get("prompt_id", number))
         found.append(BenchmarkProblem(label, str(identity), tidy_text(text)))
     if not found:
-        raise InputError(f"{name}: has no rows; expected one benchmark problem a line")
+        raise InputError(f"{name}: has no rows; expected one benchmark problem per row")
     return {**facts, "problems": len(found)}, found
 
 
@@ -167,46 +155,40 @@ def _layout(name: str, settings: SourceSettings) -> Layout:
     foreign = set(settings.columns) - {"problem", "reference"}
     if foreign:
         raise InputError(f"--columns {foreign.pop()}=...: unknown; map problem=COLUMN and reference=COLUMN")
-    base = KNOWN[settings.like] if settings.like else find_known(name) or Layout()
-    return Layout(
+    base = find_known(settings.like or name) or Layout()
+    if settings.like is not None:  # the columns of that data set, in another place
+        base = replace(base, dataset="", configs=(None,), split="train")
+    return replace(
+        base,
         problem=settings.columns.get("problem", base.problem),
         reference=settings.columns.get("reference", base.reference),
-        form=base.form,
         where={**base.where, **settings.where},
-        dataset=base.dataset if settings.like is None else "",
-        configs=(settings.config,) if settings.config else base.configs if settings.like is None else (None,),
-        split=settings.split or (base.split if settings.like is None else "train"),
+        configs=(settings.config,) if settings.config else base.configs,
+        split=settings.split or base.split,
     )
 
 
-def _problems(
-    rows: Iterable[_Row], layout: Layout, several: Several, label: str, skipped: Counter[str], name: str
-) -> Iterator[Problem]:
+def _problems(rows: Rows, layout: Layout, several: Several, label: str, skipped: Counter[str], name: str) -> Iterator[Problem]:
     problem, reference = layout.problem, layout.reference
-    for row in rows:
+    for where, row in rows:
         skipped["rows"] += 1
-        problem = problem or _first_of(row, PROBLEM_NAMES, "a problem")
-        reference = reference or _first_of(row, REFERENCE_NAMES, "a reference")
+        problem = problem or _first_of(where, row, PROBLEM_NAMES, "a problem")
+        reference = reference or _first_of(where, row, REFERENCE_NAMES, "a reference")
         for column in (problem, reference, *layout.where):
-            if column not in row.values:
+            if column not in row:
                 raise InputError(
-                    f"{row.where}: missing column {column!r} (this row has: {', '.join(row.values) or 'none'}); "
+                    f"{where}: missing column {column!r} (this row has: {', '.join(row) or 'none'}); "
                     "name the columns with --columns problem=COLUMN,reference=COLUMN"
                 )
-        if any(row.values[column] != text for column, text in layout.where.items()):
+        if any(row[column] != text for column, text in layout.where.items()):
             skipped["left out by --where"] += 1
             continue
-        own = row.values.get("source")
+        own = row.get("source")
+        source = own if isinstance(own, str) and own.strip() else label
         try:
-            found = make_problem(
-                row.values[problem],
-                row.values[reference],
-                own if isinstance(own, str) and own.strip() else label,
-                form=layout.form,
-                several=several,
-            )
+            found = make_problem(row[problem], row[reference], source, form=layout.form, several=several)
         except InputError as error:
-            raise InputError(f"{row.where}: {error}") from None
+            raise InputError(f"{where}: {error}") from None
         if not found.problem:
             skipped["without a problem"] += 1
         elif not found.references:
@@ -214,33 +196,30 @@ def _problems(
         else:
             yield found
     if not skipped["rows"]:
-        raise InputError(f"{name}: has no rows; expected one problem a line")
+        raise InputError(f"{name}: has no rows; expected one problem per row")
 
 
-def _first_of(row: _Row, names: tuple[str, ...], what: str) -> str:
+def _first_of(where: str, row: Mapping[str, object], names: tuple[str, ...], what: str) -> str:
     for name in names:
-        if name in row.values:
+        if name in row:
             return name
     raise InputError(
-        f"{row.where}: no column for {what}: looked for {', '.join(names)} (this row has: {', '.join(row.values) or 'none'}); "
+        f"{where}: no column for {what}: looked for {', '.join(names)} (this row has: {', '.join(row) or 'none'}); "
         "name it with --columns problem=COLUMN,reference=COLUMN"
     )
 
 
-def file_rows(path: Path) -> Iterator[_Row]:
-    """Yield the rows of a file, each with its place; raises InputError for a broken line."""
-    with unchanged(path):
-        if path.suffix == ".parquet":
-            from hero_rl.data import parquet  # pyarrow is optional
+def _file(path: Path) -> Rows:
+    check_readable(path)
 
-            for number, values in parquet.read_rows(path):
-                yield _Row(place(path, number), values)
-        else:
-            for number, text in jsonl.read_lines(path):
-                yield _Row(place(path, number), jsonl.parse_line(text, place(path, number)))
+    def rows() -> Rows:
+        with unchanged(path):
+            yield from read_values(path)
+
+    return rows()
 
 
-def _dataset_rows(dataset: str, layout: Layout, facts: dict[str, object]) -> Iterator[_Row]:
+def _dataset_rows(dataset: str, layout: Layout, facts: dict[str, object]) -> Rows:
     require("datasets", extra="train", purpose="reading a Hugging Face dataset")
     columns = [name for name in (layout.problem, layout.reference, *layout.where, "source") if name]
     revision = facts["revision"] = _revision(dataset, facts["revision"])
@@ -258,11 +237,11 @@ def _dataset_rows(dataset: str, layout: Layout, facts: dict[str, object]) -> Ite
                 break
             except Exception as error:  # whatever a reader of an unknown format raises
                 raise HeroError(f"{label}, row {number}: cannot be read: {first_line(error)}") from error
-            yield _Row(f"{label}, row {number}", values)
+            yield f"{label}, row {number}", values
 
 
 def _revision(dataset: str, asked: object) -> str | None:
-    """The commit that a revision stands for now, so that what is written down is what is read; as asked, without the hub."""
+    """Return the commit that a revision stands for now, so that what is written down is what is read; offline: as asked."""
     if asked is not None and not isinstance(asked, str):
         return None
     if Path(dataset).is_dir():
@@ -275,7 +254,7 @@ def _revision(dataset: str, asked: object) -> str | None:
 
 
 def _cached_commit(dataset: str, config: str | None) -> str | None:
-    """The commit of a data set that is read from the cache: the name of the folder it lies in."""
+    """Return the commit of a data set that is read from the cache: the name of its folder."""
     if Path(dataset).is_dir():
         return None
     from datasets import load_dataset_builder
@@ -287,7 +266,7 @@ def _cached_commit(dataset: str, config: str | None) -> str | None:
 def _load(
     dataset: str, config: str | None, split: str, revision: str | None, columns: list[str] | None
 ) -> Iterable[Mapping[str, Any]]:
-    """The rows, streamed; of a data set that is only in the cache, from there."""
+    """Return the rows, streamed; of a data set that is only in the cache, from there."""
     from datasets import load_dataset
 
     try:

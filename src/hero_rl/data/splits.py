@@ -18,24 +18,24 @@ seed and the texts, so that the order of the rows does not matter.
 
 from __future__ import annotations
 
-from array import array
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias, get_args
 
-from hero_rl.data.judged import chunks, count_rows, judged, verifier_facts
-from hero_rl.data.lines import LineWriter, check_not_input, open_lines
-from hero_rl.data.manifest import JUDGES, file_facts, versions, write_manifest
+from hero_rl.cache import MATH_PACKAGES
+from hero_rl.data.manifest import file_facts, verifier_facts, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest, tidy_text
-from hero_rl.data.problems import json_line
 from hero_rl.data.rollouts import Columns, Row, read_rollouts
-from hero_rl.data.spool import Spool
+from hero_rl.data.verify import chunks, judged, scan
+from hero_rl.data.write import check_not_input, json_line, line_at, open_lines, put_line
 from hero_rl.errors import InputError
-from hero_rl.files import replacing, unchanged
+from hero_rl.files import changed, replacing, unchanged
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
+from hero_rl.verifiers.math import MathVerifier
 
 By: TypeAlias = Literal["paper", "cause"]
 Cause: TypeAlias = Literal["reference_unverifiable", "verifier_abstains", "never_solved", "sometimes_solved", "always_solved"]
@@ -44,17 +44,9 @@ PAPER_SETS = ("verifiable", "hard_to_verify", "mixed")
 MANIFEST = "manifest.json"
 
 
-class ReferenceChecker(Protocol):
-    """Says which references can be verified: ``hero_rl.verifiers.MathVerifier``."""
-
-    def verify_reference(self, rollouts: list[Rollout], /) -> list[Verdict]:
-        """Correct where an equal answer would be found equal, else an abstention with its reason."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSettings:
-    """Which sets, and how large."""
+    """Kind and sizes of the sets."""
 
     by: By = "paper"
     easy: int = 2000
@@ -75,7 +67,7 @@ class SplitSettings:
 
 
 class SplitSummary(NamedTuple):
-    """What ``split`` did."""
+    """Counts of a split."""
 
     rows: int
     prompts: int
@@ -97,21 +89,21 @@ def split(
     verifier: Verifier,
     *,
     spec: str,
-    references: ReferenceChecker,
+    references: MathVerifier,
     columns: Columns,
     settings: SplitSettings,
     progress: Progress,
 ) -> SplitSummary:
-    """What was done; ``folder`` then holds one problems file a set, and a manifest.
+    """Write one problems file per set and a manifest to ``folder``, and return a summary.
 
     Args:
         source: rollouts: the generated solutions.
         folder: made where it is missing.
         verifier: says which solutions pass.
-        spec: the string that stands for the verifier, for the manifest.
+        spec: the verifier's name in commands, for the manifest.
         references: says which references can be verified.
         columns: what the rows must have; ``group_by`` tells prompts apart.
-        settings: which sets.
+        settings: kind and sizes of the sets.
         progress: told about every chunk.
 
     Raises:
@@ -121,38 +113,40 @@ def split(
     names = PAPER_SETS if settings.by == "paper" else CAUSES
     for name in names:
         check_not_input(folder / f"{name}.jsonl", source)
-    with _existing(folder), unchanged(source), Spool(folder) as spool:
-        rows = count_rows(source, columns, progress)
+    with _existing(folder), tempfile.TemporaryFile(dir=folder) as spool, ExitStack() as stack:
+        facts_path = stack.enter_context(replacing(folder / MANIFEST))
+        outputs = {f"{name}.jsonl": stack.enter_context(replacing(folder / f"{name}.jsonl")) for name in names}
+        stack.enter_context(unchanged(source))
+        rows = len(scan(source, columns, progress))
         prompts = _Prompts(settings.seed)
         stream = judged(source, columns, verifier, rows=rows, max_failure_rate=settings.max_failure_rate, progress=progress)
         for number, (row, verdict) in enumerate(stream):
             prompts.add(number, row.rollout, verdict)
         found = _describe(source, columns, prompts, references, spool, progress)
         sets = _choose(found, settings)
-        table = _table(found, sets)
+        sizes = {name: len(sets[name]) for name in names}
         reasons = Counter(entry.reason for entry in found if entry.cause == "reference_unverifiable")
         summary = SplitSummary(
-            rows, len(found), {name: len(sets[name]) for name in names}, table, dict(reasons.most_common()),
-            prompts.different_references, prompts.failures, folder / MANIFEST,
+            rows, len(found), sizes, _table(found, sets), dict(reasons.most_common()),
+            sum(prompt.differs for prompt in prompts.found), prompts.failures, folder / MANIFEST,
         )  # fmt: skip
         facts = {
             "command": "hero data split", "source": file_facts(source), "group_by": columns.group_by,
             **verifier_facts(spec, verifier), "seed": settings.seed, "options": asdict(settings), "rows": rows,
-            "prompts": len(found), "causes": table, "reference_reasons": summary.reference_reasons,
-            "different_references": prompts.different_references, "failures": prompts.failures, "versions": versions(*JUDGES),
+            "prompts": len(found), "causes": summary.causes, "reference_reasons": summary.reference_reasons,
+            "different_references": summary.different_references, "failures": prompts.failures,
+            "versions": versions(*MATH_PACKAGES),
         }  # fmt: skip
-        with ExitStack() as stack:
-            facts_path = stack.enter_context(replacing(folder / MANIFEST))
-            outputs = {f"{name}.jsonl": stack.enter_context(replacing(folder / f"{name}.jsonl")) for name in names}
-            for name in names:
-                with open_lines(outputs[f"{name}.jsonl"], like=folder / f"{name}.jsonl") as out:
-                    _write(out, spool, sets[name])
-            write_manifest(facts_path, facts, outputs, {f"{name}.jsonl": len(sets[name]) for name in names})
+        for name in names:
+            with open_lines(outputs[f"{name}.jsonl"]) as write:
+                for entry in sets[name]:
+                    write(line_at(spool, entry.line))
+        write_manifest(facts_path, facts, outputs, {f"{name}.jsonl": size for name, size in sizes.items()})
     return summary
 
 
 class _Entry(NamedTuple):
-    """A prompt: its place in the order of draws, and where its line is."""
+    """A prompt's place in the order of draws, and the place of its line."""
 
     draw: int
     line: int
@@ -161,85 +155,82 @@ class _Entry(NamedTuple):
     reason: str
 
 
-class _Prompts:
-    """Counts by prompt, and the row that was drawn from each."""
+@dataclass(slots=True)
+class _Prompt:
+    """Counts of one prompt's verdicts, and its row with the smallest draw."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._number: dict[int, int] = {}
-        self.draws, self.rows, self._references = array("Q"), array("Q"), array("Q")
-        self.correct, self.incorrect, self.open = array("L"), array("L"), array("L")
-        self.passes, self._differ = bytearray(), bytearray()
-        self.failures = 0
+    draw: int
+    row: int
+    passes: bool
+    reference: int
+    differs: bool = False
+    """The rows do not agree on the reference."""
+    correct: int = 0
+    incorrect: int = 0
+    abstain: int = 0
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def different_references(self) -> int:
-        return sum(self._differ)
-
-    def add(self, row: int, rollout: Rollout, verdict: Verdict) -> None:
-        prompt = self._number.setdefault(draw(0, rollout.prompt_id), len(self._number))
-        mine = draw(self.seed, "solution", rollout.prompt_id, rollout.problem, rollout.reference, rollout.response)
-        reference = draw(0, rollout.reference)
-        self.failures += verdict.failed
-        if prompt == len(self.rows):
-            for column, value in (
-                (self.draws, mine), (self.rows, row), (self._references, reference), (self.correct, 0), (self.incorrect, 0),
-                (self.open, 0), (self.passes, verdict.label == "correct"), (self._differ, 0),
-            ):  # fmt: skip
-                column.append(value)
-        self._differ[prompt] |= reference != self._references[prompt]
-        if mine < self.draws[prompt]:
-            self.draws[prompt], self.rows[prompt], self.passes[prompt] = mine, row, verdict.label == "correct"
-        counts = {"correct": self.correct, "incorrect": self.incorrect, "abstain": self.open}[verdict.label]
-        counts[prompt] += 1
-
-    def cause(self, prompt: int, verifiable: bool) -> Cause:
+    def cause(self, verifiable: bool) -> Cause:
         if not verifiable:
             return "reference_unverifiable"
-        if not self.correct[prompt]:
-            return "verifier_abstains" if self.open[prompt] else "never_solved"
-        return "sometimes_solved" if self.incorrect[prompt] or self.open[prompt] else "always_solved"
+        if not self.correct:
+            return "verifier_abstains" if self.abstain else "never_solved"
+        return "sometimes_solved" if self.incorrect or self.abstain else "always_solved"
+
+    def samples(self) -> dict[str, object]:
+        samples = self.correct + self.incorrect + self.abstain
+        counts = {"p_correct": self.correct, "p_incorrect": self.incorrect, "p_abstain": self.abstain}
+        return {"samples": samples, **{name: round(count / samples, 6) for name, count in counts.items()}}
+
+
+@dataclass
+class _Prompts:
+    seed: int
+    found: list[_Prompt] = field(default_factory=list["_Prompt"])
+    failures: int = 0
+    _number: dict[int, int] = field(default_factory=dict[int, int])
+
+    def add(self, row: int, rollout: Rollout, verdict: Verdict) -> None:
+        number = self._number.setdefault(draw(0, rollout.prompt_id), len(self._number))
+        mine = draw(self.seed, "solution", rollout.prompt_id, rollout.problem, rollout.reference, rollout.response)
+        reference, passes = draw(0, rollout.reference), verdict.label == "correct"
+        if number == len(self.found):
+            self.found.append(_Prompt(mine, row, passes, reference))
+        prompt = self.found[number]
+        prompt.differs |= reference != prompt.reference
+        if mine < prompt.draw:
+            prompt.draw, prompt.row, prompt.passes = mine, row, passes
+        setattr(prompt, verdict.label, getattr(prompt, verdict.label) + 1)
+        self.failures += verdict.failed
 
 
 def _describe(
-    source: Path, columns: Columns, prompts: _Prompts, references: ReferenceChecker, spool: Spool, progress: Progress
+    source: Path, columns: Columns, prompts: _Prompts, references: MathVerifier, spool: BinaryIO, progress: Progress
 ) -> list[_Entry]:
-    """One entry a prompt, in the order of draws; its line goes to the spool."""
-    prompt_of = {row: prompt for prompt, row in enumerate(prompts.rows)}
+    """Return one entry per prompt, in the order of draws; its line goes to the spool."""
+    prompt_of = {prompt.row: prompt for prompt in prompts.found}
     drawn = (row for number, row in enumerate(read_rollouts(source, columns)) if number in prompt_of)
-    order = iter(sorted(prompt_of))
+    order = (prompt_of[number] for number in sorted(prompt_of))
     entries: list[_Entry] = []
-    by_text = columns.group_by == "problem"
     for chunk in chunks(drawn):
         verdicts = references.verify_reference([row.rollout for row in chunk])
-        for row, verdict in zip(chunk, verdicts, strict=True):
-            prompt = prompt_of[next(order)]
-            cause = prompts.cause(prompt, verdict.label == "correct")
-            passes = bool(prompts.passes[prompt])
-            # where the problem's text tells prompts apart, its hash is the name that hero data prepare gives it
-            name = problem_digest(tidy_text(row.rollout.problem)).hex() if by_text else row.rollout.prompt_id
-            line = {"prompt_id": name, **_line(row, prompts, prompt, cause, passes, verdict)}
+        for row, verdict, prompt in zip(chunk, verdicts, order, strict=False):
+            cause = prompt.cause(verdict.label == "correct")
+            line = _line(row, prompt, cause, verdict.reason, by_text=columns.group_by == "problem")
             drawn_at = draw(prompts.seed, "problem", row.rollout.problem, row.rollout.prompt_id)
-            entries.append(_Entry(drawn_at, spool.add(json_line(line)), cause, passes, verdict.reason))
-        progress("references", len(entries), len(prompts))
-    if len(entries) != len(prompts):
-        raise InputError(f"{source}: changed while it was being read; run again when nobody writes to it")
+            entries.append(_Entry(drawn_at, put_line(spool, json_line(line)), cause, prompt.passes, verdict.reason))
+        progress("references", len(entries), len(prompt_of))
+    if len(entries) != len(prompt_of):
+        raise changed(source)
     return sorted(entries, key=lambda entry: entry.draw)
 
 
-def _line(row: Row, prompts: _Prompts, prompt: int, cause: Cause, passes: bool, reference: Verdict) -> dict[str, object]:
-    samples = prompts.correct[prompt] + prompts.incorrect[prompt] + prompts.open[prompt]
-    shares = {"p_correct": prompts.correct, "p_incorrect": prompts.incorrect, "p_abstain": prompts.open}
-    own: Mapping[str, object] = row.record.values
-    kept = {"source": own["source"]} if isinstance(own.get("source"), str) else {}
+def _line(row: Row, prompt: _Prompt, cause: Cause, reason: str, *, by_text: bool) -> dict[str, object]:
+    rollout, source = row.rollout, row.record.values.get("source")
     return {
-        "problem": row.rollout.problem, "reference": row.rollout.reference, **kept,
-        "cause": cause, "passes": passes, "samples": samples,
-        **{name: round(counts[prompt] / samples, 6) for name, counts in shares.items()},
-        "reference_reason": reference.reason,
+        # where the problem's text tells prompts apart, its hash is the name that hero data prepare gives it
+        "prompt_id": problem_digest(tidy_text(rollout.problem)).hex() if by_text else rollout.prompt_id,
+        "problem": rollout.problem, "reference": rollout.reference, **({"source": source} if isinstance(source, str) else {}),
+        "cause": cause, "passes": prompt.passes, **prompt.samples(), "reference_reason": reason,
     }  # fmt: skip
 
 
@@ -260,14 +251,9 @@ def _table(found: list[_Entry], sets: Mapping[str, list[_Entry]]) -> dict[str, d
     return {cause: {name: counts[cause] for name, counts in counted.items()} for cause in CAUSES}
 
 
-def _write(out: LineWriter, spool: Spool, entries: list[_Entry]) -> None:
-    for entry in entries:
-        out.write(spool.read(entry.line))
-
-
 @contextmanager
 def _existing(folder: Path) -> Iterator[None]:
-    """The folder exists inside the block, and goes again where the block fails and it was made here."""
+    """Make the folder if it is missing, and remove it again if the block fails."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give the name of a folder")
     made = not folder.exists()

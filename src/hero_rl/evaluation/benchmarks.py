@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.data.rollouts import check_readable
-from hero_rl.data.sources import file_rows
+from hero_rl.data.rollouts import read_values
 from hero_rl.errors import InputError, first_line, require
 
 Grading: TypeAlias = Literal["rules", "judge"]
@@ -131,9 +130,7 @@ def load_problems(name: str, file: Path | None = None, *, limit: int | None = No
     """
     benchmark = BENCHMARKS.get(name, LOCAL)
     revision = revision or benchmark.revision
-    if file is not None:
-        check_readable(file)
-    rows = file_rows(file) if file is not None else _hub_rows(benchmark, revision)
+    rows = read_values(file) if file is not None else _hub_rows(benchmark, revision)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for number, (at, row) in enumerate(rows):

@@ -14,12 +14,12 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import cast
 
 from hero_rl.errors import InputError, first_line
 from hero_rl.files import write_text
+from hero_rl.imports import installed_versions
 
 TRAINING_FILE = "training.json"
 _PACKAGES = ("hero-rl", "torch", "transformers", "trl", "numpy", "math-verify")
@@ -64,7 +64,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 def write_training(folder: Path, facts: Mapping[str, object]) -> None:
     """Write how a model was made."""
-    write_text(folder / TRAINING_FILE, json.dumps({**facts, "versions": _versions()}, indent=1) + "\n")
+    write_text(folder / TRAINING_FILE, json.dumps({**facts, "versions": installed_versions(*_PACKAGES)}, indent=1) + "\n")
 
 
 def read_training(folder: Path, kind: str) -> dict[str, object]:
@@ -86,13 +86,3 @@ def read_training(folder: Path, kind: str) -> dict[str, object]:
     if found != kind:
         raise InputError(f"{folder}: holds a {found}, and a {kind} is needed")
     return facts
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.imports import build, check_settings, import_object, refuse_settings, settings_of
+from hero_rl.imports import build, check_settings, import_object, refuse_missing, refuse_settings, settings_of
 from hero_rl.rewards.adaptive import hero_adaptive
 from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
 from hero_rl.rewards.groups import Groups
@@ -86,6 +86,7 @@ def as_rule(rule: RewardRule | Callable[..., Any], **settings: Any) -> RewardRul
     if not callable(rule):
         raise InputError(f"a rule is a RewardRule or a function of verdicts, scores and groups, not {type(rule).__name__}")
     name = getattr(rule, "__name__", type(rule).__name__)
+    refuse_missing(f"the rule {name!r}", rule, settings)
     apply = partial(_apply_function, function=rule, name=name, settings=settings)
     return RewardRule(name=name, settings=settings, scale="none", apply_checked=apply)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hero_rl.errors import HeroError, InputError, SignalError
-from hero_rl.imports import refuse_settings
+from hero_rl.imports import refuse_missing, refuse_settings
 from hero_rl.loop import in_thread
 from hero_rl.types import FloatArray, Rollout, Scorer
 
@@ -37,6 +37,7 @@ def as_scorer(scorer: Scorer | Callable[..., Any], **settings: Any) -> Scorer:
         return scorer
     if isinstance(scorer, type) or not callable(scorer):
         raise InputError(f"a reward model is a Scorer or a function of rollouts, not {scorer!r}")
+    refuse_missing("the reward model", scorer, settings)
     return FunctionScorer(scorer, **settings)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.imports import import_object, refuse_settings
+from hero_rl.imports import import_object, refuse_missing, refuse_settings
 from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
 from hero_rl.types import VERDICT_VALUES, Rollout, Verdict, Verifier
 from hero_rl.verifiers.sandboxed import SandboxedVerifier
@@ -46,6 +46,7 @@ def as_verifier(verifier: Verifier | Callable[..., Any], **settings: Any) -> Ver
         return verifier
     if isinstance(verifier, type) or not callable(verifier):
         raise InputError(f"a verifier is a Verifier or a function of a rollout, not {verifier!r}")
+    refuse_missing("the verifier", verifier, settings)
     return FunctionVerifier(verifier, **settings)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import tiny, tiny_files
 from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_problems, load_problems
-from hero_rl.engines.trl.recipe_files import Loaded, load_recipe
+from hero_rl.engines.trl.recipe import Loaded, load_recipe
 from hero_rl.errors import InputError
 
 ROWS = [{"problem": "1+1=", "reference": "2"}, {"problem": "10+10=", "reference": 20}]

@@ -15,8 +15,7 @@ from helpers.places import DOCS
 from helpers.strategies import examples
 from hero_rl.cli import main
 from hero_rl.engines.trl.arguments import grpo_config, grpo_given, sft_given
-from hero_rl.engines.trl.recipe import Recipe
-from hero_rl.engines.trl.recipe_files import load_recipe, packaged
+from hero_rl.engines.trl.recipe import Recipe, load_recipe, packaged
 from hero_rl.errors import InputError
 from hero_rl.rewards import hero
 from hero_rl.toml_layers import dump, line_of
@@ -131,7 +130,7 @@ def test_recipes_that_extend_in_a_circle_are_refused(tmp_path: Path) -> None:
         ("seed = true\n" + MINIMAL, ":1: seed = True: input should be a valid integer"),
         ("max_failure_rate = 2.0\n" + MINIMAL, ":1: max_failure_rate=2.0 must lie in [0, 1]"),
         (MINIMAL + "format = 'jinja'\n", ":6: data.format = 'jinja': input should be 'chat' or 'plain'"),
-        (MINIMAL + "[verifier]\nask = 'always'\n", ":7: ask='always' is unknown; choose one of abstain, incorrect"),
+        (MINIMAL + "[verifier]\nask = 'always'\n", ":7: verifier.ask = 'always': input should be 'abstain', 'incorrect'"),
         ('[data]\npath = "p"\n', ": 'policy' is missing"),
         ("[policy\n", ": not TOML:"),
         ("seed = 1\nseed = 2\n", ": not TOML:"),

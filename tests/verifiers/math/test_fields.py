@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hero_rl.data.references import read_reference
-from hero_rl.data.rollouts import read_rollouts
+from hero_rl.data.rollouts import read_reference, read_rollouts
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers import MathVerifier

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import typing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hero_rl.engines.trl.recipe import Batch, Policy, Sft
-from hero_rl.engines.trl.recipe_files import Loaded, check_arguments
+from hero_rl.config_checks import check_table
+from hero_rl.engines.trl.recipe import Batch, Loaded, Policy, Sft
 from hero_rl.errors import InputError
 from hero_rl.rewards import RewardRule
+from hero_rl.toml_layers import KeyPath
 
 if TYPE_CHECKING:
     from trl.trainer.grpo_config import GRPOConfig
@@ -32,36 +35,38 @@ logger = logging.getLogger(__name__)
 
 
 def grpo_given(loaded: Loaded) -> dict[str, Any]:
-    """What ``[trl]`` says, checked.
-
-    Raises:
-        InputError: an unknown argument, one that the recipe says elsewhere, or a value of the wrong type.
-    """
+    """Return the arguments in ``[trl]``; raises InputError for one that is unknown, wrong, or said elsewhere."""
     from trl.trainer.grpo_config import GRPOConfig
 
     batch = dict.fromkeys(_BATCH_ARGUMENTS, "[batch]") if loaded.recipe.batch else {}
-    return check_arguments(loaded, ("trl",), GRPOConfig, _ELSEWHERE | {"reward_weights": "[rule]"} | batch)
+    return _given(loaded, ("trl",), loaded.recipe.trl, GRPOConfig, _ELSEWHERE | {"reward_weights": "[rule]"} | batch)
 
 
 def sft_given(loaded: Loaded) -> dict[str, Any]:
-    """What ``[sft.trl]`` says, checked; raises as ``grpo_given``."""
+    """Return the arguments in ``[sft.trl]``, checked; raises as ``grpo_given``."""
     from trl.trainer.sft_config import SFTConfig
 
     elsewhere = _ELSEWHERE | {"num_train_epochs": "sft.epochs", "eos_token": "policy.eos_token"}
-    return check_arguments(loaded, ("sft", "trl"), SFTConfig, elsewhere)
+    return _given(loaded, ("sft", "trl"), loaded.recipe.sft.trl if loaded.recipe.sft else {}, SFTConfig, elsewhere)
+
+
+def _given(
+    loaded: Loaded, table: KeyPath, values: dict[str, Any], config_class: type, reserved: dict[str, str]
+) -> dict[str, Any]:
+    """Return the values of a table, checked against the fields of TRL's configuration; ``reserved`` are set elsewhere."""
+    for name in values:
+        if name in reserved:
+            key = (*table, name)
+            raise InputError(f"{loaded.where(*key)}: {'.'.join(key)!r} is set by {reserved[name]}; leave it out here")
+    hints = typing.get_type_hints(config_class)
+    types = {one.name: hints[one.name] for one in dataclasses.fields(config_class) if one.init}
+    return check_table(loaded.layers, table, values, types, f"arguments of TRL's {config_class.__name__}", strict=False)
 
 
 def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder: Path) -> GRPOConfig:
-    """The configuration of reinforcement learning.
+    """Return the configuration of reinforcement learning; raises InputError for values that TRL refuses together.
 
-    Args:
-        loaded: the recipe.
-        given: from ``grpo_given``.
-        rule: its own normalisation is the default of ``scale_rewards``.
-        folder: of the run.
-
-    Raises:
-        InputError: values that TRL refuses together.
+    ``given`` is from ``grpo_given``; the rule's own normalisation is the default of ``scale_rewards``.
     """
     from trl.trainer.grpo_config import GRPOConfig
 
@@ -73,7 +78,7 @@ def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder:
 
 
 def sft_config(loaded: Loaded, sft: Sft, given: dict[str, Any], folder: Path) -> SFTConfig:
-    """The configuration of the cold start; arguments as ``grpo_config``."""
+    """Return the configuration of the cold start; arguments as ``grpo_config``."""
     from trl.trainer.sft_config import SFTConfig
 
     # TRL's own default cuts every example at 1024 tokens, which takes the answer away from a long solution
@@ -83,7 +88,7 @@ def sft_config(loaded: Loaded, sft: Sft, given: dict[str, Any], folder: Path) ->
 
 
 def _defaults(seed: int, given: dict[str, Any]) -> dict[str, Any]:
-    """What this project decides where a recipe says nothing; everything else is TRL's default."""
+    """Return this project's defaults; everything else is TRL's default."""
     import torch
 
     # TRL's own default, under the name that transformers does not warn of
@@ -102,7 +107,7 @@ def _config(where: str, config_class: type, values: dict[str, Any], policy: Poli
 
 
 def _batch_arguments(loaded: Loaded, batch: Batch, num_generations: int) -> dict[str, int]:
-    """TRL's batch sizes, in forward passes of this many processes, from sizes in prompts."""
+    """Return TRL's batch sizes, in forward passes of this many processes, from sizes in prompts."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     at_once = batch.responses_per_device * processes
     per_step = batch.prompts_per_step * num_generations
@@ -126,7 +131,6 @@ def _batch_arguments(loaded: Loaded, batch: Batch, num_generations: int) -> dict
 
 
 def _report_to() -> str:
-
     if find_spec("tensorboard") or find_spec("tensorboardX"):
         return "tensorboard"
     logger.warning("tensorboard is not installed, so metrics go to history.jsonl alone: pip install 'hero-rl[train]'")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from hero_rl.data import jsonl
-from hero_rl.data.rollouts import SUFFIXES, check_readable, place
-from hero_rl.engines.trl.recipe import Data, Sft
-from hero_rl.engines.trl.recipe_files import Loaded
+from hero_rl.config_checks import placed
+from hero_rl.data.rollouts import SUFFIXES, check_readable, read_values
+from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
 from hero_rl.part_names import route_column
 from hero_rl.verifiers.math.fields import COLUMNS as FIELDS
@@ -31,22 +31,14 @@ class Problems(NamedTuple):
 
 
 def load_problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase) -> Problems:
-    """The training problems of a recipe.
-
-    Raises:
-        InputError: no such file or dataset, a missing column, a value that is no text, or nothing left.
-    """
+    """Return the training problems of a recipe; raises InputError for a place, column or value that is wrong."""
     data = loaded.recipe.data
     rows = _rows(loaded.where("data", "path"), data.path, data.name, data.split, data.limit)
     return _problems(loaded, tokenizer, rows, data.path)
 
 
 def load_eval_problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase) -> Problems | None:
-    """The evaluation problems of a recipe, or None where it names none.
-
-    Raises:
-        InputError: as ``load_problems``.
-    """
+    """Return the evaluation problems of a recipe, or None if it names none; raises as ``load_problems``."""
     data = loaded.recipe.data
     if not data.eval_path and not data.eval_split:
         return None
@@ -56,11 +48,7 @@ def load_eval_problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase) -> Pr
 
 
 def load_cold_start(loaded: Loaded, sft: Sft, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Prompts and the responses to imitate, in the form of the recipe's own prompts.
-
-    Raises:
-        InputError: as ``load_problems``.
-    """
+    """Return prompts, in the form of the recipe's own, and the responses to imitate; raises as ``load_problems``."""
     from datasets import Dataset
 
     data = loaded.recipe.data
@@ -91,7 +79,8 @@ def _problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, rows: Iterator
             too_long += 1
             continue
         reference = _text(at, row, data.columns.reference, "data.columns.reference", number=True)
-        kept.append({"prompt": prompt, "problem": problem, "reference": reference, **_fields(row, read)})
+        fields = {name: row[name] for name in read if row.get(name) is not None}
+        kept.append({"prompt": prompt, "problem": problem, "reference": reference, **fields})
     if not kept:
         why = (
             f"all {too_long} prompts are longer than max_prompt_length={data.max_prompt_length}" if too_long else "has no rows"
@@ -104,12 +93,8 @@ def _problems(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, rows: Iterator
         raise InputError(f"{path}: one of the columns {', '.join(read)} is not of one type ({first_line(error)})") from error
 
 
-def _fields(row: Row, read: list[str]) -> Row:
-    return {name: row[name] for name in read if row.get(name) is not None}
-
-
 def _columns_read(loaded: Loaded) -> list[str]:
-    """The columns beside problem and reference that decide verdicts."""
+    """Return the columns beside problem and reference that decide verdicts."""
     verifier = loaded.reward.verifier
     routes = (route_column(verifier["name"]), route_column(verifier.get("fallback")))
     return sorted({*FIELDS, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
@@ -150,30 +135,13 @@ def _text(at: str, row: Row, column: str, key: str, *, number: bool = False) -> 
 
 
 def _rows(where: str, path: str, name: str | None, split: str, limit: int | None) -> Iterator[tuple[str, Row]]:
-    """Place and values of each row, at most ``limit``."""
-    for count, item in enumerate(_all_rows(where, path, name, split)):
-        if limit is not None and count >= limit:
-            return
-        yield item
-
-
-def _all_rows(where: str, path: str, name: str | None, split: str) -> Iterator[tuple[str, Row]]:
+    """Return place and values of each row, at most ``limit``."""
     file = Path(path).expanduser()
     if not file.exists() and not path.endswith(SUFFIXES) and path.count("/") <= 1:
-        yield from _hub_rows(where, path, name, split)
-        return
-    try:
+        return islice(_hub_rows(where, path, name, split), limit)
+    with placed(where):
         check_readable(file)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    if file.suffix == ".parquet":
-        from hero_rl.data import parquet
-
-        for number, values in parquet.read_rows(file):
-            yield place(file, number), values
-        return
-    for number, text in jsonl.read_lines(file):
-        yield place(file, number), jsonl.parse_line(text, place(file, number))
+    return islice(((at, dict(values)) for at, values in read_values(file)), limit)
 
 
 def _hub_rows(where: str, path: str, name: str | None, split: str) -> Iterator[tuple[str, Row]]:

@@ -1,13 +1,27 @@
-"""A training run as data: everything that a recipe (TOML) may say, with types and defaults.
+"""A training run as data: everything that a recipe (TOML) may say, with types and defaults, one class per table.
 
-One class per table; ``recipe_files`` reads the files. Nothing is loaded, built or trained here.
+Recipes in: ``--set`` assignments, a reward file, the recipe and what it extends, merged and checked. Every message names the
+file and line, or the --set, that the value came from. Nothing is built or trained here.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+
+from hero_rl.config import RewardConfig, read_reward
+from hero_rl.config_checks import KEYS, combined, reason_of
+from hero_rl.errors import InputError
+from hero_rl.toml_layers import KeyPath, Layer, assignment, read_file, unknown_key, where
+
+MAX_EXTENDS = 5
+OPTIONAL_TABLES = ("sft", "batch")
+"""``sft = false`` takes away what an extended recipe has; so does ``reward_model = false``."""
 
 
 class _Table(BaseModel):
@@ -94,20 +108,125 @@ class Batch(_Table):
 
 
 class Recipe(_Table):
-    """All of a recipe. The keys of the file are the fields of these classes; an empty text means unset."""
+    """All of a recipe but its reward, which is described as in a reward file; an empty text means unset."""
 
     description: str = ""
     policy: Policy
     data: Data
     sft: Sft | None = None
-    rule: dict[str, Any] = {}
-    """This and the next two: the reward, as in a reward file (``hero_rl.config``)."""
-    verifier: dict[str, Any] = {}
-    reward_model: dict[str, Any] | None = None
     batch: Batch | None = None
     trl: dict[str, Any] = {}
     """Any argument of TRL's GRPOConfig."""
-    max_failure_rate: float = 0.1
     seed: int = 0
     output_dir: str | None = None
     """By default ``runs/`` and the recipe's name."""
+
+
+class Loaded(NamedTuple):
+    """A recipe and its sources."""
+
+    name: str
+    """Without folder and suffix for a file, the packaged name otherwise."""
+    recipe: Recipe
+    reward: RewardConfig
+    layers: tuple[Layer, ...]
+    """The strongest first."""
+
+    def where(self, *key: str) -> str:
+        """Return file and line of a key, as messages begin."""
+        return where(self.layers, key)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the recipe with every default filled in, as TOML can hold it: what is unset is absent."""
+        return self.recipe.model_dump(exclude_none=True) | self.reward.resolved()
+
+
+def packaged() -> dict[str, Path]:
+    """Return the recipes that come with the package, by name."""
+    root = Path(str(resources.files("hero_rl") / "recipes"))
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.toml"))}
+
+
+def load_recipe(name: str, assignments: Sequence[str] = (), *, reward: Path | None = None) -> Loaded:
+    """Return the recipe of a file or of a packaged name, with a reward file and assignments on top.
+
+    Args:
+        name: path of a TOML file, or the name of a packaged recipe such as ``paper/qwen3-4b-hard``.
+        assignments: such as ``trl.learning_rate=2e-6``; a value that is no TOML is taken as text.
+        reward: a reward file, whose tables are stronger than those of the recipe.
+
+    Raises:
+        InputError: no such recipe, not TOML, an unknown key, a value of the wrong type or out of range.
+    """
+    sets = [assignment(text) for text in reversed(assignments)]
+    for layer in sets:
+        if "extends" in layer.values:
+            raise InputError(f"{layer.label}: a recipe extends another in its file only")
+    sources = [sets, [read_file(reward)] if reward else [], *([layer] for layer in _files(name))]
+    layers = tuple(layer for group in sources for layer in group)
+    found = combined(sources)
+    found.pop("extends", None)
+    for table in OPTIONAL_TABLES:
+        if found.get(table) is False:
+            del found[table]
+    try:
+        recipe = Recipe.model_validate({key: value for key, value in found.items() if key not in KEYS})
+    except ValidationError as error:
+        # a missing key is often only a misspelt one, which is then the message to read first
+        items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
+        raise InputError("\n".join(_explain(item, layers) for item in items)) from None
+    config = read_reward(sources, present=False, others=("extends", *Recipe.model_fields))
+    return Loaded(name if name in packaged() else Path(name).stem, recipe, config, layers)
+
+
+def _files(name: str) -> list[Layer]:
+    """Return the recipe file and those that it extends, the strongest first."""
+    layers: list[Layer] = []
+    folder = Path()
+    while True:
+        path = _find(name, folder, layers)
+        layers.append(read_file(path))
+        parent = layers[-1].values.get("extends")
+        if parent is None:
+            return layers
+        if not isinstance(parent, str):
+            raise InputError(f"{where(layers, ('extends',))}: extends = {parent!r}: name one recipe, as text")
+        if len(layers) > MAX_EXTENDS:
+            raise InputError(f"{path}: more than {MAX_EXTENDS} recipes extend one another; is it a circle?")
+        name, folder = parent, path.parent
+
+
+def _find(name: str, folder: Path, layers: Sequence[Layer]) -> Path:
+    known = packaged()
+    path = folder / Path(name).expanduser()
+    if path.is_file():
+        return path
+    if name in known:
+        return known[name]
+    source = f"{where(layers, ('extends',))}: " if layers else ""
+    if path.is_dir():
+        raise InputError(f"{source}{path}: is a folder; give a recipe file (TOML)")
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; packaged recipes: {', '.join(known)}"
+    raise InputError(f"{source}{path}: no such recipe, neither a file nor a packaged name{hint}")
+
+
+def _explain(item: Any, layers: Sequence[Layer]) -> str:
+    key = tuple(str(part) for part in item["loc"])
+    place, name = where(layers, key), ".".join(key)
+    if item["type"] == "extra_forbidden":
+        known = [*_fields(key[:-1]), *(() if key[1:] else KEYS)]
+        return unknown_key(place, key, known, f"keys of [{'.'.join(key[:-1])}]" if key[1:] else "keys")
+    if item["type"] == "missing":
+        return f"{place}: {name!r} is missing; add it, or give --set {name}=..."
+    return f"{place}: {name} = {item['input']!r}: {reason_of(item)}"
+
+
+def _fields(key: KeyPath) -> list[str]:
+    model: Any = Recipe
+    for part in key:
+        annotation = model.model_fields[part].annotation
+        model = next(
+            kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
+        )
+    return list(model.model_fields)

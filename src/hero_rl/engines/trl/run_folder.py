@@ -4,7 +4,7 @@ recipe.toml       the recipe with every default and --set filled in
 run.json          versions, seed, git commit, command, sizes of the data
 sft/              the cold start: checkpoints, and the model it ended with in sft/final
 checkpoint-N/     TRL's checkpoints, the rule's state in trainer_state.json
-history.jsonl     everything that was logged, one line a step
+history.jsonl     everything that was logged, one line per step
 runs/             TensorBoard
 final/            the trained policy
 metrics.json      the last values; only there once the run is finished
@@ -22,12 +22,12 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
+from hero_rl.imports import installed_versions
 from hero_rl.toml_layers import dump
 
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify")
@@ -40,7 +40,7 @@ MAY_CHANGE = (
 
 
 class Progress(NamedTuple):
-    """How far an earlier call got."""
+    """The state of an earlier call."""
 
     checkpoint: Path | None
     sft_checkpoint: Path | None
@@ -54,12 +54,12 @@ NEW = Progress(None, None, False, False, ())
 
 
 def is_main_process() -> bool:
-    """True on the one process that writes."""
+    """Return True on the one process that writes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def check_new(folder: Path) -> None:
-    """Nothing, where a new run may start in ``folder``.
+    """Raise unless a new run may start in ``folder``.
 
     Raises:
         InputError: the folder has something in it, or is a file.
@@ -74,7 +74,7 @@ def check_new(folder: Path) -> None:
 
 
 def find_progress(folder: Path, resolved: Mapping[str, Any]) -> Progress:
-    """Where an interrupted run can go on.
+    """Return where an interrupted run can go on.
 
     Raises:
         InputError: no run, nothing to resume, a finished run, or a recipe that says something else than the run's own.
@@ -106,12 +106,12 @@ def find_progress(folder: Path, resolved: Mapping[str, Any]) -> Progress:
 
 
 def already_finished(folder: Path) -> InputError:
-    """The error to raise where nothing is left to do."""
+    """Return the error to raise if nothing is left to do."""
     return InputError(f"{folder}: this run is finished; to go on, raise trl.max_steps or trl.num_train_epochs with --set")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; one that was cut off while it was written is passed over."""
+    """Return the newest complete checkpoint; one that was cut off while it was written is passed over."""
     found: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
         try:
@@ -135,7 +135,7 @@ def write_start(folder: Path, resolved: Mapping[str, Any], details: Mapping[str,
         "seed": resolved["seed"],
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": package_versions(PACKAGES),
+        "packages": installed_versions(*PACKAGES),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         **details,
     }
@@ -150,7 +150,7 @@ def write_end(folder: Path, history: Sequence[Mapping[str, Any]], metrics: Mappi
 
 
 def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> dict[str, object]:
-    """The metrics that were logged last."""
+    """Return the metrics that were logged last."""
     entries = [entry for entry in history if "train_runtime" not in entry]
     entries = [entry for entry in entries if any(key.startswith("eval_") for key in entry) == evaluation]
     return {key: _json_number(value) for key, value in entries[-1].items()} if entries else {}
@@ -178,19 +178,8 @@ def _json_number(value: Any) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def package_versions(names: Sequence[str]) -> dict[str, str]:
-    """The versions of the distributions that are installed."""
-    versions: dict[str, str] = {}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
 def _git_commit() -> str | None:
-    """Of the folder that the run was started in, with a plus where files were changed since."""
+    """Return the commit of the current folder, with a plus if files were changed since."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True).stdout
         changes = subprocess.run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_rl.data.references import Reference, read_reference
+from hero_rl.data.rollouts import Reference, read_reference
 from hero_rl.errors import HeroError, InputError, MissingDependencyError, SignalError, first_line
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.types import Rollout, Verdict

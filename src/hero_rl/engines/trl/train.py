@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from hero_rl.engines.trl import run_folder
 from hero_rl.engines.trl.arguments import grpo_config, grpo_given, sft_config, sft_given
 from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_problems, load_problems
-from hero_rl.engines.trl.recipe_files import Loaded
+from hero_rl.engines.trl.recipe import Loaded
 from hero_rl.errors import InputError, require
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule
