@@ -23,11 +23,15 @@ _NUMBER = re.compile(r"_?\d+$")
 _SEGMENT = re.compile(r"[A-Z]{2}")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
+_CHANGES = words_in("not never neither nor without except wrong incorrect false twice thrice double triple half")
+"""Words that make of a name another thing, or of an equation its denial."""
 _FILLERS = words_in("the a an is value of answer total final")
 
 
 def is_label(text: str) -> bool:
     r"""Return whether a text names a value: ``x``, ``f(x)``, ``\angle ABC``, ``(x, y)``, ``Area``."""
+    if not _CHANGES.isdisjoint(TEXT.sub(r" \1 ", text).lower().split()):
+        return False
     if FUNCTION_LABEL.match(text) or _NAMED.fullmatch(text):
         return True
     enclosed = brackets(text)

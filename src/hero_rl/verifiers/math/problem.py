@@ -179,11 +179,7 @@ def read_problem(text: str) -> Hints:
 
 @lru_cache(maxsize=1024)
 def integer_letters(text: str) -> frozenset[str]:
-    """Return the letters that a question says stand for integers.
-
-    >>> sorted(integer_letters("Find all positive integers $n$ such that n divides k, a natural number."))
-    ['n']
-    """
+    """Return the letters that a question says stand for integers."""
     return frozenset(one or other for one, other in _INTEGER_LETTER.findall(text))
 
 

@@ -25,15 +25,12 @@ _PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]?[a-z]{2,}")
 _DRESSING = re.compile(r"\\[()\[\],;:! ]|\\(?:left|right|displaystyle|overline|text|mathrm)(?![A-Za-z])|[${}\s]|\\cdot|\*")
 _ARTICLES = frozenset(("a", "A", "I"))
 _EXCLUSIVE = (
-    ("area",), ("perimeter",), ("volume",), ("circumference",), ("radius",), ("diameter",), ("length",), ("width",),
-    ("height",),
-    ("mean", "average"), ("median",), ("mode",),
-    ("maximum", "max", "largest", "larger", "greatest", "greater", "biggest", "bigger", "highest", "higher"),
-    ("minimum", "min", "smallest", "smaller", "least", "lesser", "lowest", "lower"),
-    ("sum",), ("product",), ("difference",), ("quotient",), ("remainder",),
-    ("numerator",), ("denominator",), ("slope",), ("intercept",), ("speed",), ("distance",), ("time",), ("first",), ("second",),
-)  # fmt: skip
-_CLASS = {word: index for index, words in enumerate(_EXCLUSIVE) for word in words}
+    "area|perimeter|volume|circumference|radius|diameter|length|width|height|mean average|median|mode|"
+    "maximum max largest larger greatest greater biggest bigger highest higher|"
+    "minimum min smallest smaller least lesser lowest lower|"
+    "sum|product|difference|quotient|remainder|numerator|denominator|slope|intercept|speed|distance|time|first|second"
+)
+_CLASS = {word: index for index, words in enumerate(_EXCLUSIVE.split("|")) for word in words.split()}
 _ORDINAL = re.compile(r"\b(?:second|third|next|other|another)\b", re.IGNORECASE)
 _EXTREMES = frozenset((_CLASS["maximum"], _CLASS["minimum"]))
 """Which of two values is the larger one, the values say."""

@@ -117,11 +117,7 @@ _ROUGH_SIGNS = _signs(
 
 
 def is_sample(text: str, start: int, end: int, problem: str) -> bool:
-    r"""Return whether a claim only shows the format: ``write your answer like \boxed{5}``; a question may ask for examples.
-
-    >>> is_sample(r"Put it in a box, e.g. \boxed{5}", 22, 30, "Find n.")
-    True
-    """
+    r"""Return whether a claim only shows the format: ``write your answer like \boxed{5}``; a question may ask for examples."""
     before, behind = text[max(0, start - _BEFORE_CHARS) : start], text[end : end + _NEAR_CHARS]
     if not _has((before + behind).lower(), _SAMPLE_SIGNS):
         return False

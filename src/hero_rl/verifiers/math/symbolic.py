@@ -9,7 +9,7 @@ import logging
 import re
 from typing import Any, Literal, TypeAlias
 
-from hero_rl.verifiers.math.discriminate import decoys_of_text
+from hero_rl.verifiers.math.decoys import decoys_of_text
 from hero_rl.verifiers.math.rounding import may_be_one_number
 from hero_rl.verifiers.math.words import count_words
 

@@ -9,7 +9,7 @@ from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, is_to_work_out
-from hero_rl.verifiers.math.discriminate import are_one_number, decoys, misread
+from hero_rl.verifiers.math.decoys import are_one_number, decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
