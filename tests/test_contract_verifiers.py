@@ -29,7 +29,6 @@ from hero_rl.verifiers import (
 from hero_rl.verifiers.cascade import Cascade
 from hero_rl.verifiers.judge import FORMATS, JudgeVerifier, LocalJudge, RemoteJudge
 from hero_rl.verifiers.learned import FORMAT, SETTINGS_FILE, LearnedVerifier
-from hero_rl.verifiers.math.policy import POLICIES
 from hero_rl.verifiers.votes import all_of, any_of, majority
 
 POISON = "poison"
@@ -79,7 +78,7 @@ def maths(stack: ExitStack, folder: Path, *, policy: Any) -> Case:
         label = "incorrect" if policy == "binary" else "abstain"
         return isinstance(value, Verdict) and (value.label, value.reason) == (label, "reference_missing")
 
-    others = [partial(make, other) for other in POLICIES if other != policy]
+    others = [partial(make, other) for other in ("strict", "balanced", "binary") if other != policy]
     return Case(make=make, row=row, bad=NO_REFERENCE, says_so=says_so, others=[*others, lambda: make(deadline_s=19.0)])
 
 
@@ -186,7 +185,7 @@ def _cascade(verifier: Verifier) -> Verifier:
 CASES: dict[str, Callable[[ExitStack, Path], Case]] = {
     "exact": _of(rule, make=ExactVerifier, others=(HendrycksVerifier,)),
     "column": _of(rule, make=lambda: ColumnVerifier("label"), others=()),
-    **{f"math-{policy}": _of(maths, policy=policy) for policy in POLICIES},
+    **{f"math-{policy}": _of(maths, policy=policy) for policy in ("strict", "balanced", "binary")},
     "choice": choice,
     "by": by_field,
     "cached-by": cached(by_field),

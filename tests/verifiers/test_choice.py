@@ -8,8 +8,7 @@ from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers import ChoiceVerifier
 from hero_rl.verifiers.math.choices import options_in_question, options_of_field
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.findings import Finding
-from hero_rl.verifiers.math.policy import Policy
+from hero_rl.verifiers.math.findings import Finding, Policy
 from hero_rl.verifiers.math.typed import compare_typed
 
 NUMBERS = "How many are there? (A) 4 (B) 6 (C) 8 (D) 12"

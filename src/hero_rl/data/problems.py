@@ -8,7 +8,7 @@ from hero_rl.data.problem_text import problem_digest, tidy_text
 from hero_rl.data.write import json_line
 from hero_rl.errors import InputError
 from hero_rl.verifiers.boxes import last_boxed
-from hero_rl.verifiers.math.split import split_list
+from hero_rl.verifiers.latex import split_list
 
 Several: TypeAlias = Literal["alternatives", "together"]
 SEVERAL: tuple[Several, ...] = get_args(Several)

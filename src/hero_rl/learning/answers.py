@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.split import brackets, split_list
+from hero_rl.verifiers.latex import brackets, split_list
 
 Kind: TypeAlias = Literal[
     "integer", "decimal", "fraction", "quantity", "interval", "tuple", "set", "list", "expression", "words"

@@ -12,9 +12,8 @@ from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.choices import Named, Same, compare_choices, name_options
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.extract import extract_answer
-from hero_rl.verifiers.math.fields import COLUMNS, Fields, InvalidField, hints_for, read_fields
-from hero_rl.verifiers.math.findings import Finding, unsure
-from hero_rl.verifiers.math.policy import POLICIES, Policy, judge
+from hero_rl.verifiers.math.fields import COLUMNS, Fields, hints_for, read_fields
+from hero_rl.verifiers.math.findings import POLICIES, Finding, Policy, judge, unsure
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import read
 from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS, MAX_DETAIL_CHARS
@@ -61,13 +60,14 @@ class ChoiceVerifier(RowVerifier):
     @property
     def identity(self) -> str:
         """Everything but the rollout that decides a verdict."""
-        return f"choice(policy={self.policy}, {code_identity('choice.py', 'math', 'boxes.py', packages=MATH_PACKAGES)})"
+        code = code_identity("choice.py", "math", "boxes.py", "latex.py", packages=MATH_PACKAGES)
+        return f"choice(policy={self.policy}, {code})"
 
     def judge(self, rollout: Rollout, /) -> Verdict:
         """Return the verdict of one rollout."""
         fields = read_fields(rollout.extra)
-        if isinstance(fields, InvalidField):
-            return judge(unsure("field_invalid"), self.policy, str(fields))
+        if isinstance(fields, str):
+            return judge(unsure("field_invalid"), self.policy, fields)
         reference = rollout.reference.strip() if isinstance(rollout.reference, str) else ""
         if not reference or len(reference) > MAX_ANSWER_CHARS:
             return judge(unsure("reference_too_long" if reference else "reference_missing"), self.policy)

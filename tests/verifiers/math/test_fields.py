@@ -13,7 +13,7 @@ from hero_rl.data.rollouts import read_reference, read_rollouts
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers import MathVerifier
-from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField, read_fields
+from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, read_fields
 from hero_rl.verifiers.math.problem import Tolerance
 
 
@@ -63,7 +63,7 @@ def test_a_column_called_error_is_an_absolute_tolerance_where_it_is_a_number() -
     ],
 )  # fmt: skip
 def test_a_field_that_cannot_be_used_abstains_and_never_accepts(maths: MathVerifier, name: str, value: object) -> None:
-    assert isinstance(read_fields({name: value}), InvalidField)
+    assert isinstance(read_fields({name: value}), str)
     assert ask(maths, "7", "7", "", **{name: value})[:2] == ("abstain", "field_invalid")
 
 

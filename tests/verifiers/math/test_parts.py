@@ -10,8 +10,10 @@ pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra '
 
 from hero_rl.types import Rollout
 from hero_rl.verifiers import MathVerifier
+from hero_rl.verifiers.latex import brackets, relation_chain, split_list
 from hero_rl.verifiers.math.choices import named_letters
 from hero_rl.verifiers.math.clean import clean
+from hero_rl.verifiers.math.domains import split_qualifier
 from hero_rl.verifiers.math.evaluate import TooLarge, Undefined, evaluate, fast, precise, symbols
 from hero_rl.verifiers.math.extract import extract_answer
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
@@ -21,7 +23,6 @@ from hero_rl.verifiers.math.reading import read
 from hero_rl.verifiers.math.regions import read_region
 from hero_rl.verifiers.math.rounding import is_rounding, written_decimal
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs
-from hero_rl.verifiers.math.split import brackets, relation_chain, split_list, split_qualifier
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import factor, read_unit, split_unit

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from hero_rl.sandbox import Outcome
 from hero_rl.types import Verdict
 from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, find_answer
-from hero_rl.verifiers.math.findings import Finding
+from hero_rl.verifiers.math.findings import POLICIES, Finding, judge, judge_failure
 from hero_rl.verifiers.math.literal import literal_relation, plain_number, tidy
-from hero_rl.verifiers.math.policy import POLICIES, judge, judge_failure
 from hero_rl.verifiers.math.rounding import may_be_one_number
 from hero_rl.verifiers.math.symbolic import carries_unit, is_prose
 

@@ -14,7 +14,7 @@ _DISTRIBUTION = "antlr4-python3-runtime"
 
 
 def check_math_verify(purpose: str, *, stacklevel: int = 2) -> None:
-    """Nothing, where what the extra ``math`` installs is there, with a tested ANTLR runtime.
+    """Check that what the extra ``math`` installs is there, with a tested ANTLR runtime.
 
     Raises:
         MissingDependencyError: one of the packages is not installed.
@@ -36,7 +36,7 @@ def check_math_verify(purpose: str, *, stacklevel: int = 2) -> None:
 
 
 def antlr_version() -> str | None:
-    """The version of the ANTLR runtime that an import would find; None where there is none."""
+    """Return the version of the ANTLR runtime that an import would find; None where there is none."""
     try:
         return importlib.metadata.version(_DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:

@@ -3,30 +3,22 @@ r"""Functions and notations of counting: ``\sin 2x``, ``\log_2(x)``, ``\max\{a, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 
-from hero_rl.verifiers.math.cursor import Cursor
 from hero_rl.verifiers.math.ellipsis import fold_dots, is_dots
 from hero_rl.verifiers.math.notation import INVERSE, OF_SEVERAL, function_name
 from hero_rl.verifiers.math.numerals import literal
-from hero_rl.verifiers.math.tokens import Token, Unreadable
-from hero_rl.verifiers.math.tree import Node, counter, number, substitute, variables, walk
+from hero_rl.verifiers.math.tokens import Cursor, Token, Unreadable
+from hero_rl.verifiers.math.tree import Node, counter, number, substitute, symbol, variables, walk
 
 PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
+MULTIPLIED = frozenset(("*", r"\cdot", r"\times", r"\ast"))
+DIVIDED = frozenset(("/", r"\div"))
 _CHOICES = {"C": "binom", "P": "perm", "A": "perm"}
 _SIZES = frozenset("nmNM")
 _PARTS = frozenset("kmrjipl")
-
-
-def is_multiplied(sign: str | None) -> bool:
-    """Return whether a sign means a product."""
-    return sign in ("*", r"\cdot", r"\times", r"\ast")
-
-
-def is_divided(sign: str | None) -> bool:
-    """Return whether a sign means a quotient."""
-    return sign in ("/", r"\div")
 
 
 def times(left: Node, right: Node) -> Node:
@@ -43,32 +35,18 @@ class Application(Cursor):
         self.bound: set[str] = set()
         """Letters that count the terms of a sum or product: they mean nothing outside it."""
 
-    def sum(self) -> Node:
-        """Read a sum, of any terms."""
-        raise NotImplementedError
-
-    def _product(self) -> Node:
-        raise NotImplementedError
-
-    def _juxtaposed(self) -> Node:
-        raise NotImplementedError
-
-    def _script(self) -> Node:
-        raise NotImplementedError
-
-    def _power(self) -> Node:
-        raise NotImplementedError
-
-    def _starts_factor(self) -> bool:
-        raise NotImplementedError
-
-    # --------------------------------------------------------------------------------------- functions
+    def _sum(self) -> Node: ...
+    def _product(self) -> Node: ...
+    def _juxtaposed(self) -> Node: ...
+    def _script(self) -> Node: ...
+    def _power(self) -> Node: ...
+    def _starts_factor(self) -> bool: ...
 
     def _function(self, name: str) -> Node:
         power: Node | None = None
         base: Node | None = None
         while self.peek() in ("^", "_"):
-            if self._take().text == "^":
+            if self._take() == "^":
                 power = self._script()
             else:
                 base = self._base_of_logarithm()
@@ -78,17 +56,17 @@ class Application(Cursor):
         if base is not None and name != "log":
             raise Unreadable("syntax")
         if len(args) > 1 and any(is_dots(arg) for arg in args):
-            tree = self._folded(name, list(args))
+            tree = self._folded(name, args)
         else:
             tree = Node("fn", args if base is None else (*args, base), name=name)
         return tree if power is None else Node("pow", (tree, power))
 
     def _base_of_logarithm(self) -> Node:
         r"""Read the base of ``\log_2 x``; in ``\log_35`` it is 3."""
-        if self._kind() == "number" and self._kind(1) not in ("number", "letter") and self.peek(1) not in ("(", "{", "|", "["):
-            starts_argument = self._kind(1) == "command" and not is_multiplied(self.peek(1)) and not is_divided(self.peek(1))
-            if not starts_argument:
-                return number(int(self._split_number())) if (self.peek() or "").isdecimal() else self._script()
+        text, behind, kind = self.peek() or "", self.peek(1), self._kind(1)
+        argument = kind in ("number", "letter") or behind in ("(", "{", "|", "[")
+        if text.isdecimal() and not argument and (kind != "command" or behind in MULTIPLIED | DIVIDED):
+            return number(int(self._split_number()))
         return self._script()
 
     def _function_argument(self, name: str) -> tuple[Node, ...]:
@@ -96,24 +74,20 @@ class Application(Cursor):
         if opening in ("(", "{", "[") or (opening == r"\{" and name in OF_SEVERAL):
             return self._arguments(opening, name)
         if self._accept("-"):
-            self._descend()
-            tree = Node("neg", self._function_argument(name))
-            self._depth -= 1
-            return (tree,)
+            return (self._deeper(lambda: Node("neg", self._function_argument(name))),)
         tree = self._power()
         while self._starts_factor() and self._continues_argument():
             tree = times(tree, self._power())
-        if self.peek() == "/" and self._kind(1) == "number" and tree.op in ("num", "const", "mul"):
-            self._take()
+        if tree.op in ("num", "const", "mul") and self._kind(1) == "number" and self._accept("/"):
             tree = Node("div", (tree, self._power()))
         return (tree,)
 
     def _arguments(self, opening: str, name: str) -> tuple[Node, ...]:
         self._expect(opening)
         bars, self._bars = self._bars, 0
-        args = [self.sum()]
+        args = [self._sum()]
         while self._accept(","):
-            args.append(self.sum())
+            args.append(self._sum())
         self._bars = bars
         self._expect(PAIRS[opening])
         if (len(args) > 1 and name not in OF_SEVERAL) or (self.peek() == "^" and opening == "{"):
@@ -125,7 +99,7 @@ class Application(Cursor):
         text = self.peek() or ""
         return function_name(text[1:]) is None and text not in ("(", "[", r"\ldots", r"\sum", r"\prod")
 
-    def _folded(self, operation: str, terms: list[Node]) -> Node:
+    def _folded(self, operation: str, terms: Sequence[Node]) -> Node:
         r"""Return terms with ``\ldots`` among them as one node; names that differ only in subscripts are of one sequence."""
         subscripts: defaultdict[str, set[str]] = defaultdict(set)
         for node in (node for term in terms for node in walk(term) if node.op == "sym" and "_" in node.name):
@@ -133,8 +107,6 @@ class Application(Cursor):
             subscripts[base].add(subscript)
         bases = {base for base, found in subscripts.items() if len(found) > 1}
         return fold_dots(operation, [_with_terms(term, bases) for term in terms])
-
-    # --------------------------------------------------------------------------------------- factorials, choices
 
     def _factorial_name(self) -> str:
         self._expect("!")
@@ -147,43 +119,27 @@ class Application(Cursor):
 
     def _counted(self, value: Fraction) -> Node | None:
         """Read the rest of ``10C3`` after its first number; None for everything else."""
-        name = _CHOICES.get(self.peek() or "") if self.peek() != "A" else None
-        if name is None or self._kind(1) != "number" or self._spaced() or self._spaced(1):
+        if self.peek() not in ("C", "P") or self._kind(1) != "number" or self._spaced() or self._spaced(1):
             return None
-        self._take()
-        return Node("fn", (number(value), number(literal(self._take().text))), name=name)
+        return Node("fn", name=_CHOICES[self._take()], args=(number(value), number(literal(self._take()))))
 
     def _choice(self, letter: str) -> Node | None:
         """Read what follows a letter of ``C_n^k``, ``C(n,k)``, ``A_{10}^{3}``; None where the letter is a name of its own."""
-        sign = self.peek()
+        begin, depth, sign = self._at, self._depth, self.peek()
         if letter not in _CHOICES or sign not in ("(", "_", "^") or (sign == "(" and letter == "A"):
             return None
-        begin, depth = self._at, self._depth
-        try:
-            found = self._choice_in_brackets(letter) if sign == "(" else self._choice_with_scripts(letter)
-        except Unreadable:
-            found = None
-        if found is None:
-            self._at, self._depth = begin, depth
-        return found
-
-    def _choice_in_brackets(self, letter: str) -> Node | None:
-        self._expect("(")
-        top = self.sum()
-        self._expect(",")
-        bottom = self.sum()
-        self._expect(")")
-        clear = letter == "C" or _may_be_choice(top, bottom)
-        return Node("fn", (top, bottom), name=_CHOICES[letter]) if clear else None
-
-    def _choice_with_scripts(self, letter: str) -> Node | None:
-        first = self._take().text
-        scripts = {first: self._script()}
-        second = "^" if first == "_" else "_"
-        self._expect(second)
-        scripts[second] = self._script()
-        clear = (letter == "C" and first == "_") or _may_be_choice(scripts["_"], scripts["^"])
-        return Node("fn", (scripts["_"], scripts["^"]), name=_CHOICES[letter]) if clear else None
+        with suppress(Unreadable):
+            self._take()
+            top = self._sum() if sign == "(" else self._script()
+            self._expect({"(": ",", "_": "^", "^": "_"}[sign])
+            bottom = self._sum() if sign == "(" else self._script()
+            if sign == "(":
+                self._expect(")")
+            top, bottom = (bottom, top) if sign == "^" else (top, bottom)
+            if (letter == "C" and sign != "^") or _may_be_choice(top, bottom):
+                return Node("fn", (top, bottom), name=_CHOICES[letter])
+        self._at, self._depth = begin, depth
+        return None
 
     def _choice_with_scripts_first(self) -> Node | None:
         r"""Read ``{}_{n}C_{k}`` and ``^nP_k``; None for everything else."""
@@ -195,13 +151,11 @@ class Application(Cursor):
             raise Unreadable("syntax")
         self._take()
         top = self._script()
-        name = _CHOICES.get(self._take().text)
+        name = _CHOICES.get(self._take())
         self._expect("_")
         if name is None:
             raise Unreadable("syntax")
         return Node("fn", (top, self._script()), name=name)
-
-    # --------------------------------------------------------------------------------------- sums and products
 
     def _sum_sign(self) -> Node:
         letter, first, last = self._limits()
@@ -220,9 +174,9 @@ class Application(Cursor):
         for _ in range(2):
             if self._accept("_"):
                 self._expect("{")
-                letter = self._take().text
+                letter = self._take()
                 self._expect("=")
-                first = self.sum()
+                first = self._sum()
                 self._expect("}")
             elif self._accept("^"):
                 last = self._script()
@@ -249,9 +203,6 @@ def _may_be_choice(top: Node, bottom: Node) -> bool:
     if top.value is not None and bottom.value is not None:
         return top.value.denominator == bottom.value.denominator == 1 and top.value >= max(bottom.value, 3)
     return _SIZES >= variables(top) != frozenset() and bool(variables(bottom)) and variables(bottom) <= _PARTS | _SIZES
-
-
-# ------------------------------------------------------------------------------------------- terms of sequences
 
 
 def index_sequences(*trees: Node) -> tuple[Node, ...]:
@@ -288,7 +239,7 @@ def _term(name: str) -> Node | None:
     if not subscript or not base:
         return None
     if subscript.isalpha() and subscript.islower():
-        return Node("seq", tuple(Node("sym", (), None, letter) for letter in subscript), None, base)
+        return Node("seq", tuple(symbol(letter) for letter in subscript), None, base)
     indices = tuple(parse(part) for part in subscript.split(","))
     if any(node.op == "mul" and all(arg.op == "sym" for arg in node.args) for index in indices for node in walk(index)):
         raise Unreadable("two_indices_or_a_product")

@@ -7,7 +7,8 @@ span the same space, and the particular parts differ by a member of it. Decided 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, symbols
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.sampling import compare_trees, points, substitute
 from hero_rl.verifiers.math.syntax import Node, number
+from hero_rl.verifiers.math.tree import minus
 
 _ALWAYS = re.compile(r"C(?:_\w+)?|c_\w+")
 _WHERE_ASKED = re.compile(r"[CcKkABDabmnpq](?:_\w+)?")
@@ -32,10 +34,8 @@ def same_family(a: Node, b: Node, hints: Hints) -> bool | None:
     variables = symbols(a) - set(here)
     if variables != symbols(b) - set(there) or not variables:
         return None
-    parts = _parts(a, here), _parts(b, there)
-    if parts[0] is None or parts[1] is None:
-        return None
-    return _spans_agree(parts[0], parts[1], sorted(variables))
+    first, second = _parts(a, here), _parts(b, there)
+    return None if first is None or second is None else _spans_agree(first, second, sorted(variables))
 
 
 def constants_of(tree: Node, hints: Hints, *, known: bool = False) -> list[str]:
@@ -50,24 +50,18 @@ def constants_of(tree: Node, hints: Hints, *, known: bool = False) -> list[str]:
 
 def _parts(tree: Node, constants: Sequence[str]) -> list[Node] | None:
     """Return the particular part and the function behind each constant; None where the tree is not linear in the constants."""
-    zero = number(0)
-    particular = tree
-    for name in constants:
-        particular = substitute(particular, name, zero)
+
+    def at(values: Mapping[str, int]) -> Node:
+        return reduce(lambda found, name: substitute(found, name, number(values.get(name, 0))), constants, tree)
+
+    particular = at({})
     parts = [particular]
     for name in constants:
-        alone = tree
-        for other in constants:
-            if other != name:
-                alone = substitute(alone, other, zero)
-        at_one, at_two = substitute(alone, name, number(1)), substitute(alone, name, number(2))
-        behind = Node("add", (at_one, Node("neg", (particular,))))
-        if compare_trees(at_two, Node("add", (particular, behind, behind))) != "equal":
+        behind = minus(at({name: 1}), particular)
+        if compare_trees(at({name: 2}), Node("add", (particular, behind, behind))) != "equal":
             return None
         parts.append(behind)
-    together = tree
-    for name in constants:
-        together = substitute(together, name, number(1))
+    together = at(dict.fromkeys(constants, 1))
     return parts if compare_trees(together, Node("add", tuple(parts))) == "equal" else None
 
 

@@ -55,14 +55,15 @@ def converted_measure(sides: list[str]) -> tuple[Node, Unit] | None:
         Unreadable: the sides are not equal, or measure different things.
     """
     cut = [split_unit(side) for side in sides]
-    if any(unit is None or unit.kind != "measure" for _, unit in cut):
+    units = [unit for _, unit in cut if unit is not None and unit.kind == "measure"]
+    if len(units) < len(cut):
         return None
     trees = [parse(core) for core, _ in cut]
     if any(symbols(tree) for tree in trees):
         return None
-    last = cut[-1][1]
-    for (_, unit), tree in zip(cut[:-1], trees[:-1], strict=True):
-        ratio = factor(unit, last) if unit is not None and last is not None else None
-        if ratio is None or not _equal_or_rounded(Node("mul", (number(ratio), tree)), trees[-1]):
+    *others, (last, to) = zip(trees, units, strict=True)
+    for tree, unit in others:
+        ratio = factor(unit, to)
+        if ratio is None or not _equal_or_rounded(Node("mul", (number(ratio), tree)), last):
             raise Unreadable("contradiction")
-    return (trees[-1], last) if last is not None else None
+    return last, to

@@ -37,15 +37,17 @@ class Reaction(NamedTuple):
 
 
 def compare_chemistry(reference: str, answer: str) -> Finding | None:
-    """How two formulas, reactions or electron configurations relate; None where the reference is none."""
+    """Return how two formulas, reactions or electron configurations relate; None where the reference is none."""
     if len(reference) > MAX_CHARS or len(answer) > MAX_CHARS:
         return None
     shells = read_shells(reference), read_shells(answer)
     if shells[0] is not None:
         return unsure("not_comparable") if shells[1] is None else EQUAL if shells[0] == shells[1] else different("different")
     reactions = read_reaction(reference), read_reaction(answer)
-    if reactions[0] is not None or reactions[1] is not None:
-        return _compare_reactions(*reactions)
+    if None in reactions and reactions != (None, None):
+        return unsure("not_comparable")
+    if reactions[0] is not None:
+        return EQUAL if reactions[0] == reactions[1] else different("different")
     if not (_MARKED.search(reference) or r"\ce" in answer):
         return None
     formulas = read_species(reference), read_species(answer)
@@ -56,31 +58,26 @@ def compare_chemistry(reference: str, answer: str) -> Finding | None:
     return unsure("not_comparable") if _atoms(formulas[0][0]) == _atoms(formulas[1][0]) else different("different")
 
 
-def _compare_reactions(expected: Reaction | None, given: Reaction | None) -> Finding:
-    if expected is None or given is None:
-        return unsure("not_comparable")
-    return EQUAL if expected == given else different("different")
-
-
 @lru_cache(maxsize=512)
 def read_reaction(text: str) -> Reaction | None:
-    """The reaction that a text is, each side sorted; None for anything else."""
+    """Return the reaction that a text is, each side sorted; None for anything else."""
     parts = _ARROW.split(text)
     if len(parts) != 2:
         return None
     sides: list[tuple[tuple[str, int], ...]] = []
     for part in parts:
-        found = [read_species(species) for species in re.split(r"(?<!\^)(?<!\^\{)(?<!\d)\+(?![\d}])|\s\+\s", part)]
-        if not all(found):
+        species = re.split(r"(?<!\^)(?<!\^\{)(?<!\d)\+(?![\d}])|\s\+\s", part)
+        found = [one for one in map(read_species, species) if one is not None]
+        if len(found) < len(species):
             return None
-        sides.append(tuple(sorted(one for one in found if one is not None)))
+        sides.append(tuple(sorted(found)))
     if not any(_is_compound(one) for side in sides for one in side):
         return None
     return Reaction(sides[0], sides[1], _BOTH_WAYS.search(text) is not None)
 
 
 def read_species(text: str) -> tuple[str, int] | None:
-    """The formula and the number of one species: ``2H_2O`` is ``("H2O", 2)``; None for anything else."""
+    """Return the formula and the number of one species: ``2H_2O`` is ``("H2O", 2)``; None for anything else."""
     plain = _STATE.sub("", _DRESSING.sub("", text))
     match = _SPECIES.fullmatch(plain)
     if match is None or not all(atom[0] in _ELEMENTS for atom in _ATOM.findall(match[2]) if atom[0]):
@@ -90,7 +87,7 @@ def read_species(text: str) -> tuple[str, int] | None:
 
 
 def _is_compound(species: tuple[str, int]) -> bool:
-    """Whether a formula can hardly be anything but a formula: digits after letters, or two letters of one element."""
+    """Return whether a formula can hardly be anything but a formula: digits after letters, or two letters of one element."""
     return re.search(r"[A-Za-z)]\d|[A-Z][a-z]", species[0]) is not None
 
 
@@ -100,7 +97,7 @@ def _atoms(formula: str) -> Counter[str]:
 
 @lru_cache(maxsize=512)
 def read_shells(text: str) -> frozenset[str] | None:
-    """The core and the shells of an electron configuration, ``[Ar] 3d^5 4s^1``; None for anything else."""
+    """Return the core and the shells of an electron configuration, ``[Ar] 3d^5 4s^1``; None for anything else."""
     plain = _DRESSING.sub("", text)
     core = re.match(r"\[([A-Z][a-z])\]", plain)
     rest = plain[core.end() :] if core else plain

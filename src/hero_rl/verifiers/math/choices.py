@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from string import ascii_uppercase
 from typing import NamedTuple, TypeAlias
 
+from hero_rl.verifiers.latex import split_list
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
-from hero_rl.verifiers.math.split import split_list
 from hero_rl.verifiers.math.words import plain_words
 
 Same: TypeAlias = Callable[[str, str], Finding]

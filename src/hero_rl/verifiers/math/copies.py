@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from hero_rl.verifiers.latex import relation_chain
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import walk
-from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node

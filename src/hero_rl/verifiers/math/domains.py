@@ -1,12 +1,16 @@
-r"""Domains of variables: ``k \in \mathbb{Z}``, ``for all odd primes p``, ``n \ge 0``, ``k = 0, \pm 1, \pm 2, \ldots``."""
+r"""Domains of variables: ``k \in \mathbb{Z}``, ``for all odd primes p``, ``n \ge 0``, and the ends of texts that state them."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Literal, NamedTuple, TypeAlias
+
+from hero_rl.verifiers.latex import TURNED, relation_chain
 
 DomainRelation: TypeAlias = Literal["same", "left_out", "differ"]
 
@@ -43,8 +47,8 @@ _BOUND = r"-?\d{1,9}(?:/\d{1,6})?"
 _BETWEEN = re.compile(rf"({_BOUND})\s*(<|\\le)\s*([A-Za-z])\s*(<|\\le)\s*({_BOUND})(?!\s*[\w^/*(\\])")
 _BOUNDED = re.compile(rf"((?:[A-Za-z]\s*,\s*){{0,5}}[A-Za-z])\s*(<|>|\\le|\\ge|\\ne)\s*({_BOUND})(?!\s*[\w^/*(\\])")
 _MIRRORED = re.compile(rf"({_BOUND})\s*(<|>|\\le|\\ge)\s*([A-Za-z])(?![A-Za-z])")
-_TURNED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
+_LETTER = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)?|\\[A-Za-z]+|[^\s]")
 _FILLER = frozenset(
     ("all", "any", "some", "every", "each", "is", "are", "an", "the", "where", "for", "with", "number", "numbers", "of", "in",
@@ -68,7 +72,7 @@ _ENDLESS = re.compile(
 
 
 def counted_domains(text: str) -> str:
-    r"""The text with ``k = 0, \pm 1, \pm 2, \ldots`` and its like written as membership, after another statement.
+    r"""Return the text with ``k = 0, \pm 1, \pm 2, \ldots`` and its like written as membership, after another statement.
 
     >>> counted_domains(r"k\pi, k = 0, 1, 2, \ldots")
     'k\\pi, k \\in \\mathbb{Z}_{\\ge 0}'
@@ -90,7 +94,7 @@ def counted_domains(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def read_domains(text: str) -> Domains | None:
-    r"""What a text says about the values of letters; empty where only letters are named, None where it says something else.
+    r"""Return the domains of the letters in a text; empty where only letters are named, None where it says something else.
 
     >>> read_domains(r"k \in \mathbb{Z}")["k"].base, read_domains("for all odd primes p")["p"].parity
     ('Z', 'odd')
@@ -99,9 +103,16 @@ def read_domains(text: str) -> Domains | None:
         return None
     found: dict[str, Domain] = {}
     rest = _TEXT.sub(r" \1 ", counted_domains("where " + text))
-    for pattern, read in ((_IN_LIST, _listed), (_MEMBERSHIP, _member), (_BETWEEN, _between), (_BOUNDED, _bounded)):
-        rest = pattern.sub(lambda match, read=read: _note(found, read(match)), rest)
-    rest = _MIRRORED.sub(lambda match: _note(found, {match[3]: _bound(_TURNED[match[2]], match[1])}), rest)
+    for pattern, read in (
+        (_IN_LIST, _listed),
+        (_MEMBERSHIP, _member),
+        (_BETWEEN, lambda m: {m[3]: both(_bound(TURNED[m[2]], m[1]), _bound(m[4], m[5]))}),
+        (_BOUNDED, lambda m: dict.fromkeys(_LETTER.findall(m[1]), _bound(m[2], m[3]))),
+        (_MIRRORED, lambda m: {m[3]: _bound(TURNED[m[2]], m[1])}),
+    ):
+        for match in pattern.finditer(rest):
+            found |= {letter: both(found.get(letter, domain), domain) for letter, domain in read(match).items()}
+        rest = pattern.sub(" ", rest)
     worded = _in_words(rest)
     if worded is None:
         return None
@@ -115,66 +126,41 @@ def read_domains(text: str) -> Domains | None:
     return {letter: domain for letter, domain in found.items() if domain != Domain()}
 
 
-def _note(found: dict[str, Domain], new: Domains) -> str:
-    for letter, domain in new.items():
-        found[letter] = both(found[letter], domain) if letter in found else domain
-    return " "
-
-
 def both(a: Domain, b: Domain) -> Domain:
-    """The values that belong to two domains."""
-    low, low_open = (a.low, a.low_open) if b.low is None or (a.low is not None and a.low > b.low) else (b.low, b.low_open)
-    high, high_open = (
-        (a.high, a.high_open) if b.high is None or (a.high is not None and a.high < b.high) else (b.high, b.high_open)
-    )
-    plain = (
-        (a.natural or b.natural) and low == 0 and not low_open and not (a.low == 0 and b.low == 0 and a.natural != b.natural)
-    )
-    base = "Z" if {a.base, b.base} == {"Z", ""} else a.base or b.base
-    if {a.base, b.base} == {"P", "Z"}:
-        base = "P"
-    return Domain(
-        base, low, low_open, high, high_open, a.parity or b.parity, plain, a.values or b.values, a.nonzero or b.nonzero
-    )
-
-
-def _letters(text: str) -> list[str]:
-    return re.findall("[A-Za-z]", text)
+    """Return the values that belong to two domains."""
+    lows = [(one.low, one.low_open) for one in (a, b) if one.low is not None]
+    highs = [(one.high, not one.high_open) for one in (a, b) if one.high is not None]
+    low, low_open = max(lows, default=(None, False))
+    high, high_closed = min(highs, default=(None, True))
+    said_twice = a.low == b.low == 0 and a.natural != b.natural
+    natural = (a.natural or b.natural) and low == 0 and not low_open and not said_twice
+    base = "P" if {a.base, b.base} == {"P", "Z"} else a.base or b.base
+    values, nonzero = a.values or b.values, a.nonzero or b.nonzero
+    return Domain(base, low, low_open, high, not high_closed, a.parity or b.parity, natural, values, nonzero)
 
 
 def _listed(match: re.Match[str]) -> Domains:
     values = tuple(sorted({Fraction(part) for part in match[2].replace(" ", "").split(",") if re.fullmatch(r"-?\d+", part)}))
-    if match[3]:
-        return {match[1]: Domain("Z", min(values, default=None))}
-    return {match[1]: Domain("Z", values=values)}
+    return {match[1]: Domain("Z", min(values, default=None)) if match[3] else Domain("Z", values=values)}
 
 
 def _member(match: re.Match[str]) -> Domains:
     base = re.findall("[A-Z]", match[2])[-1]
     script = re.sub(r"[\s{}_^]", "", match[3])
-    domain = Domain("Z", Fraction(0), natural=True) if base == "N" else Domain(base if base in "ZQRCP" else "?")
-    zero = {"Z": Domain(low=Fraction(1)), "N": Domain(low=Fraction(1))}.get(base, Domain(low=Fraction(0), low_open=True))
-    if script in ("*", r"\ast"):
-        domain = Domain("Z", Fraction(1)) if base == "N" else domain._replace(nonzero=True)
+    domain = Domain("Z" if base == "N" else base if base in "ZQRCP" else "?")
+    if not script:
+        domain = domain._replace(low=Fraction(0), natural=True) if base == "N" else domain
+    elif script in ("*", r"\ast"):
+        domain = domain._replace(low=Fraction(1)) if base == "N" else domain._replace(nonzero=True)
     elif script in ("+", ">0", "+*", "*+", "1", r"\ge1"):
-        domain = Domain("Z" if base == "N" else domain.base, zero.low, zero.low_open)
-    elif script in ("0", r"\ge0", "0+", "+0"):
-        domain = Domain("Z" if base == "N" else domain.base, Fraction(0))
+        domain = domain._replace(low=Fraction(int(base in "ZN")), low_open=base not in "ZN")
     elif script in ("-", "<0"):
-        domain = Domain(domain.base, high=Fraction(0), high_open=True)
-    elif re.fullmatch(r"\\ge-?\d{1,9}", script):
-        domain = Domain(domain.base, Fraction(script[3:]))
-    elif script:
+        domain = domain._replace(high=Fraction(0), high_open=True)
+    elif begin := re.fullmatch(r"\\ge(-?\d{1,9})|(0)\+?|\+0", script):
+        domain = domain._replace(low=Fraction(begin[1] or 0))
+    else:
         domain = Domain("?" + script)
-    return dict.fromkeys(_letters(match[1]), _whole_ends(domain))
-
-
-def _between(match: re.Match[str]) -> Domains:
-    return {match[3]: both(_bound(_TURNED[match[2]], match[1]), _bound(match[4], match[5]))}
-
-
-def _bounded(match: re.Match[str]) -> Domains:
-    return dict.fromkeys(_letters(match[1]), _bound(match[2], match[3]))
+    return dict.fromkeys(_LETTER.findall(match[1]), _whole_ends(domain))
 
 
 def _bound(relation: str, end: str) -> Domain:
@@ -190,26 +176,23 @@ def _whole_ends(domain: Domain) -> Domain:
     """Open ends of integers as closed ones."""
     if domain.base not in ("Z", "P"):
         return domain
-    low = domain.low
-    high = domain.high
+    low, high = domain.low, domain.high
     if low is not None and domain.low_open:
-        low = Fraction(low.numerator // low.denominator + 1)
+        low = Fraction(math.floor(low) + 1)
     if high is not None and domain.high_open:
-        high = Fraction(-(-high.numerator // high.denominator) - 1)
+        high = Fraction(math.ceil(high) - 1)
     return domain._replace(low=low, low_open=False, high=high, high_open=False)
 
 
 def _in_words(text: str) -> tuple[list[str], Domain] | None:
-    """The letters that stand alone in a text, and what its words say; None where a word is none of a domain's."""
+    """Return the letters that stand alone in a text, and what its words say; None where a word is none of a domain's."""
     letters: list[str] = []
     said = Domain()
     words = [word for word in _WORD.findall(text) if word not in _PUNCTUATION]
-    for at, word in enumerate(words):
+    for word, behind in zip_longest(words, words[1:], fillvalue=""):
         lower = word.lower()
         if len(word) == 1 and word.isalpha():
-            article = (
-                word == "a" and at + 1 < len(words) and len(words[at + 1]) > 1 and words[at + 1] not in ("is", "be", "are")
-            )
+            article = word == "a" and len(behind) > 1 and behind not in ("is", "be", "are")
             letters += [] if article else [word]
         elif lower in _BASES:
             said = both(said, Domain(_BASES[lower]))
@@ -233,15 +216,13 @@ _SIGNED = {
 }
 
 
+def as_integers(domain: Domain) -> Domain:
+    """Return a domain of integers where its base is left open."""
+    return _whole_ends(domain._replace(base=domain.base or "Z"))
+
+
 def _settled(letter: str, domain: Domain) -> Domain:
-    if not domain.base and letter in WHOLE_LETTERS:
-        domain = domain._replace(base="Z")
-    return _whole_ends(domain)
-
-
-def as_integers(letter: str, domain: Domain) -> Domain:
-    """A domain whose base is left open, for a letter that stands for integers."""
-    return _settled(letter, domain if domain.base else domain._replace(base="Z"))
+    return as_integers(domain) if letter in WHOLE_LETTERS else _whole_ends(domain)
 
 
 _COUNTS_FROM = re.compile(
@@ -253,7 +234,7 @@ _COUNTS_FROM = re.compile(
 
 
 def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
-    """How the qualifiers of a reference and of an answer relate as domains; either may be empty.
+    """Return how the qualifiers of a reference and of an answer relate as domains; either may be empty.
 
     ``left_out``: one side leaves out what goes without saying, or the answer adds that a variable is positive where the
     question, which might say so, is not known.
@@ -264,26 +245,22 @@ def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
     here = {letter: _settled(letter, domain) for letter, domain in x.items()}
     there = {letter: _settled(letter, domain) for letter, domain in y.items()}
     if here and there:
-        if here.keys() == there.keys():
-            pairs = [(here[letter], there[letter]) for letter in here]
-        elif len(here) == len(there):
-            pairs = list(zip(sorted(here.values(), key=repr), sorted(there.values(), key=repr), strict=True))
-        else:
-            only = [domain for letter, domain in {**here, **there}.items() if (letter in here) != (letter in there)]
-            shared = here.keys() & there.keys()
-            if not all(_goes_without_saying(domain) for domain in only):
-                return "differ"
-            return "left_out" if all(here[one] == there[one] for one in shared) else "differ"
-        if all(one == other for one, other in pairs):
-            return "same"
-        return "left_out" if all(_nearly_same(one, other) for one, other in pairs) else "differ"
+        shared = here.keys() & there.keys()
+        pairs = [(here[letter], there[letter]) for letter in shared]
+        only = [domain for letter, domain in {**here, **there}.items() if letter not in shared]
+        if only and len(here) == len(there):
+            pairs, only = list(zip(sorted(here.values(), key=repr), sorted(there.values(), key=repr), strict=True)), []
+        if all(one == other for one, other in pairs) and all(map(_goes_without_saying, only)):
+            return "left_out" if only else "same"
+        return "left_out" if not only and all(_nearly_same(one, other) for one, other in pairs) else "differ"
     if not here and not there:
         return "same"
     if not here and _narrows(there, problem):
         return "differ"
     if all(_goes_without_saying(domain) for domain in (here or there).values()):
         return "left_out"
-    return "left_out" if not here and not problem and all(_is_sign(domain) for domain in there.values()) else "differ"
+    positive = [one.low == 0 and one._replace(low=None, low_open=False) in (Domain(), Domain("R")) for one in there.values()]
+    return "left_out" if not here and not problem and all(positive) else "differ"
 
 
 def _narrows(there: Domains, problem: str) -> bool:
@@ -294,23 +271,74 @@ def _narrows(there: Domains, problem: str) -> bool:
     return not whole and any(one.base == "Z" and letter not in WHOLE_LETTERS for letter, one in there.items())
 
 
-def _is_sign(domain: Domain) -> bool:
-    """Return whether a domain only says that something is positive or not negative."""
-    return domain._replace(low=None, low_open=False) in (Domain(), Domain("R")) and domain.low == 0
-
-
 def _nearly_same(a: Domain, b: Domain) -> bool:
     """Equal up to whether natural numbers begin with 0."""
-    if a == b:
-        return True
-    if a.natural == b.natural:
-        return False
     natural, other = (a, b) if a.natural else (b, a)
-    return other == natural._replace(natural=False, low=other.low) and other.low in (0, 1)
+    begins_with_1 = natural.natural and not other.natural and other.low in (0, 1)
+    return a == b or (begins_with_1 and other == natural._replace(natural=False, low=other.low))
 
 
 def _goes_without_saying(domain: Domain) -> bool:
-    """Whether a domain may be left out: all integers, all reals, any constant, or the indices of a sequence."""
+    """Return whether a domain may be left out: all integers, all reals, any constant, or the indices of a sequence."""
     if domain.base == "constant" or domain in (Domain("R"), Domain("C"), INTEGERS):
         return True
     return domain.base == "Z" and domain.low in (0, 1) and domain._replace(low=None, natural=False) == INTEGERS
+
+
+# ------------------------------------------------------------------------------------------- at the end of a text
+
+_SET_NAME = r"(?:\\mathbb\{[A-Z]\}|[A-Z])(?:\s*[_^]\s*(?:\{[^{}]*\}|[-+*\d>0]+))*(?:_?\{?[^{},\s]*\}?)?"
+_DOMAIN_TAIL = re.compile(
+    r"(?:\s*(?:[,;(\[]|\\quad|\\text\{\s*(?:,\s*)?(?:for|where|with|for (?:all|any|every|each|some)(?: integers?)?)\s*\}|for|"
+    r"where|\\forall)+\s*(?:\\forall)?\s*(?<![A-Za-z\\])[A-Za-z](?:\s*,\s*[A-Za-z])*|\s(?:\\forall)?\s*[A-Za-z]|(?<=[})])[A-Za-z])"
+    rf"\s*\\in\s*{_SET_NAME}\s*[)\]]?$"
+)
+_QUALIFIER = re.compile(
+    r"[,;(]?\s*(?:\\text\{\s*[,(]?\s*(?:for (?:all|any|every|each|some)|where|with|for|if|when|as long as|such that)\b[^{}]*\}|"
+    r"\b(?:for (?:all|any|every|each|some)|where)\b|\\forall)(?P<rest>.*)$",
+    re.DOTALL,
+)
+_CONDITION_TAIL = re.compile(
+    r"\s*(?:[,;]\s*(?:\\text\{\s*(?:where|with|for|if|when)\s*\})?|(?=\())\s*(\(?\s*(?P<letter>[A-Za-z])\s*(?:<|>|\\le|\\ge|\\ne)\s*-?\d+\s*\)?)$"
+)
+_TAIL_CHARS = 120
+
+
+class Qualified(NamedTuple):
+    """A statement, and what was said about it at its end."""
+
+    core: str
+    qualifier: str
+    is_domain: bool
+    """The qualifier only says which values a variable takes (``for all real x``)."""
+
+
+def split_qualifier(text: str) -> Qualified:
+    r"""Return the text without what it says at its end about its variables.
+
+    >>> split_qualifier(r"k\pi, k \in \mathbb{Z}").core
+    'k\\pi'
+    """
+    text = counted_domains(text)
+    begin = _qualifier_begin(text)
+    if begin <= 0:
+        return Qualified(text, "", True)
+    qualifier = text[begin:].strip(" ,;")
+    return Qualified(text[:begin].rstrip(" ,;("), qualifier, read_domains(qualifier) is not None)
+
+
+def _qualifier_begin(text: str) -> int:
+    worded = r"\text{" in text or "for" in text or "where" in text
+    match = _QUALIFIER.search(text) if worded else None
+    if match is not None and match.start() > 0 and match.group().strip():
+        return match.start()
+    cut = max(0, len(text) - _TAIL_CHARS)
+    match = _DOMAIN_TAIL.search(text[cut:]) if r"\in" in text else None
+    if match is None:
+        match = _CONDITION_TAIL.search(text[cut:])
+        if match is not None:  # the letter must stand in the values of the statement, and not be what it is about
+            chain = relation_chain(text[: cut + match.start()])
+            values = re.search(rf"(?<![A-Za-z\\]){match['letter']}(?![A-Za-z])", chain.sides[-1])
+            if values is None or not set(chain.relations) <= {"="}:
+                return -1
+    return cut + match.start() if match is not None and match.group().strip() else -1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fractions import Fraction
+from itertools import pairwise
 
-from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, fast, symbols
+from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
@@ -13,6 +16,7 @@ from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs
 from hero_rl.verifiers.math.sought import quantities, squeezed
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.tree import minus
 
 _QUANTITIES = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 _ZERO = number(0)
@@ -22,16 +26,13 @@ _BISECTIONS = 60
 
 def zero_form(reading: Reading) -> Node | None:
     """``left - right`` of an equation, or of a labelled value such as ``y = 2x + 1``; None for other readings."""
+    left = right = None
     if reading.kind == "equation":
         left, right = (item.tree for item in reading.items)
     elif reading.kind == "value" and reading.label:
-        try:
+        with suppress(Unreadable):
             left, right = parse(reading.label), reading.tree
-        except Unreadable:
-            return None
-    else:
-        return None
-    return None if left is None or right is None else Node("add", (left, Node("neg", (right,))))
+    return None if left is None or right is None else minus(left, right)
 
 
 def compare_equations(reference: Reading, answer: Reading, hints: Hints) -> Finding:
@@ -94,30 +95,24 @@ def _compare_zero_forms(a: Node, b: Node) -> Finding:
     if constant_ratio(a, b):
         return EQUAL
     for name in sorted(symbols(a)):
-        if _is_linear_in(a, name) and _is_linear_in(b, name) and _same_solution(a, b, name):
+        one, other = _linear_in(a, name), _linear_in(b, name)
+        if one and other and compare_trees(Node("mul", (one[0], other[1])), Node("mul", (other[0], one[1]))) == "equal":
             return equal("equal_transformed")
     return DIFFERENT if _has_root_of_one_only(a, b) else unsure("undecided")
 
 
-def _same_solution(a: Node, b: Node, name: str) -> bool:
-    """Return whether two forms linear in a variable, ``p + q name``, have the same solution for it: p/q agrees."""
-    (p, q), (r, s) = _coefficients(a, name), _coefficients(b, name)
-    if any(compare_trees(slope, _ZERO) != "different" for slope in (q, s)):
-        return False
-    return compare_trees(Node("mul", (p, s)), Node("mul", (r, q))) == "equal"
-
-
-def _coefficients(form: Node, name: str) -> tuple[Node, Node]:
-    at_zero, at_one = (substitute(form, name, number(at)) for at in (0, 1))
-    return at_zero, Node("add", (at_one, Node("neg", (at_zero,))))
+def _linear_in(form: Node, name: str) -> tuple[Node, Node] | None:
+    """Return p and q of a form ``p + q name``, which has one solution for the variable; None for other forms."""
+    at = [substitute(form, name, number(value)) for value in (0, 1, 2)]
+    slope, next_slope = minus(at[1], at[0]), minus(at[2], at[1])
+    is_linear = compare_trees(slope, next_slope) == "equal" and compare_trees(slope, _ZERO) == "different"
+    return (at[0], slope) if is_linear else None
 
 
 def _solved(form: Node, expression: Node) -> Finding:
     """Compare an expression with what an equation linear in one more variable gives for that variable."""
     extra = sorted(symbols(form) - symbols(expression))
-    if symbols(expression) - symbols(form) or len(extra) != 1 or not _is_linear_in(form, extra[0]):
-        return unsure("not_comparable")
-    if compare_trees(_coefficients(form, extra[0])[1], _ZERO) != "different":
+    if symbols(expression) - symbols(form) or len(extra) != 1 or _linear_in(form, extra[0]) is None:
         return unsure("not_comparable")
     relation = compare_trees(substitute(form, extra[0], expression), _ZERO)
     if relation == "equal":
@@ -125,56 +120,41 @@ def _solved(form: Node, expression: Node) -> Finding:
     return DIFFERENT if relation == "different" else unsure("undecided")
 
 
-def _is_linear_in(form: Node, name: str) -> bool:
-    """Whether an equation is linear in a variable, so that it has one solution for it."""
-    values = [substitute(form, name, number(at)) for at in (0, 1, 2)]
-    bend = Node("add", (values[0], Node("neg", (values[1],)), Node("neg", (values[1],)), values[2]))
-    return compare_trees(bend, _ZERO) == "equal"
-
-
 def _has_root_of_one_only(a: Node, b: Node) -> bool:
-    """Whether some solution of one equation, found by bisection, clearly does not solve the other."""
+    """Return whether some solution of one equation, found by bisection, clearly does not solve the other."""
     names = sorted(symbols(a))
     for point in points(names, whole=needs_whole(a, b)):
         for one, other in ((a, b), (b, a)):
-            root = _root(one, names[-1], point.values)
+            root = _root(_function(one, names[-1], point.values))
             if root is None:
                 continue
-            at_root = _value(other, {**point.values, names[-1]: root})
-            beside = _value(other, {**point.values, names[-1]: root + 0.5})
-            if at_root is not None and beside is not None and abs(at_root) > 1e-4 * max(abs(beside), 1.0):
+            at = _function(other, names[-1], point.values)
+            if abs(at(root)) > 1e-4 * max(abs(at(root + 0.5)), 1.0):
                 return True
     return False
 
 
-def _root(form: Node, name: str, values: Mapping[str, Fraction]) -> float | None:
-    previous: tuple[float, float] | None = None
-    for step in range(_GRID + 1):
-        at = -6.0 + 12.0 * step / _GRID + 0.013
-        height = _value(form, {**values, name: at})
-        if height is not None and previous is not None and (height > 0) != (previous[1] > 0):
-            return _bisect(form, name, values, previous[0], at)
-        previous = None if height is None else (at, height)
-    return None
-
-
-def _bisect(form: Node, name: str, values: Mapping[str, Fraction], low: float, high: float) -> float | None:
-    start = _value(form, {**values, name: low})
+def _root(at: Callable[[float], float]) -> float | None:
+    """Return a root found by bisection between two neighbours of a grid at which the signs differ."""
+    grid = [-6.0 + 12.0 * step / _GRID + 0.013 for step in range(_GRID + 1)]
+    ends = next(((low, high) for low, high in pairwise(grid) if at(low) * at(high) <= 0), None)
+    if ends is None:
+        return None
+    low, high = ends
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        height = _value(form, {**values, name: middle})
-        if height is None or start is None:
-            return None
-        low, high = (middle, high) if (height > 0) == (start > 0) else (low, middle)
-    last = _value(form, {**values, name: low})
-    return low if last is not None and abs(last) < 1e-7 else None
+        low, high = (middle, high) if at(middle) * at(ends[0]) > 0 else (low, middle)
+    return low if abs(at(low)) < 1e-7 else None
 
 
-def _value(form: Node, values: Mapping[str, Value]) -> float | None:
-    try:
-        value = evaluate(form, values, fast())
-    except Undefined:
-        return None
-    if getattr(value, "imag", 0):
-        return None
-    return float(value.real)
+def _function(form: Node, name: str, values: Mapping[str, Fraction]) -> Callable[[float], float]:
+    """Return a form as a function of one variable, at given values of the others; NaN where it has no real value."""
+
+    def value(at: float) -> float:
+        try:
+            found = evaluate(form, {**values, name: at}, fast())
+        except Undefined:
+            return math.nan
+        return math.nan if found.imag else float(found.real)
+
+    return value

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
+from operator import add, mul, truediv
 from typing import Any, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.functions import MAX_BITS, NotReal, TooLarge, Undefined, exact_value, function_value
@@ -43,7 +44,7 @@ class Measured(NamedTuple):
 
 @cache
 def digits_of(digits: int) -> Any:
-    """An mpmath context of so many digits that nobody else uses."""
+    """Return an mpmath context of so many digits that nobody else uses."""
     import mpmath
 
     context = mpmath.MPContext()
@@ -52,25 +53,26 @@ def digits_of(digits: int) -> Any:
 
 
 def precise() -> Any:
-    """The mpmath context of ``DIGITS`` digits."""
+    """Return the mpmath context of ``DIGITS`` digits."""
     return digits_of(DIGITS)
-
-
-def lifted(value: Value) -> Value:
-    """Return a fraction as a number of ``precise()``; any other number as it is."""
-    return precise().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
 
 
 @cache
 def fast() -> Any:
-    """The context of machine numbers."""
+    """Return the context of machine numbers."""
     import mpmath
 
     return mpmath.fp
 
 
+def lifted(value: Value, context: Any = None) -> Value:
+    """Return a fraction as a number of a context, of ``precise()`` where none is given; any other number as it is."""
+    context = context or precise()
+    return context.mpf(value.numerator) / context.mpf(value.denominator) if type(value) is Fraction else value
+
+
 def evaluate(tree: Node, values: Mapping[str, Value], context: Any, *, log_base: int = 0, real: bool = False) -> Value:
-    """The value of a tree.
+    """Return the value of a tree.
 
     Args:
         tree: the expression, without plus-minus signs.
@@ -118,21 +120,16 @@ class _Evaluator:
         return self._checked(getattr(self, f"_{tree.op}")(tree))
 
     def _sized(self, value: Value) -> Value:
-        """The value; its magnitude is noted."""
-        if value == 0:
-            return value
-        if type(value) is Fraction:
-            size = value.numerator.bit_length() - value.denominator.bit_length()
-        else:
-            size = self._context.mag(value)
-        self._note(size)
+        """Return the value; its magnitude is noted, and must not be out of bounds."""
+        if value != 0:
+            if type(value) is Fraction:
+                size = value.numerator.bit_length() - value.denominator.bit_length()
+            else:
+                size = self._context.mag(value)
+            if abs(size) > MAX_MAGNITUDE_BITS:
+                raise TooLarge("beyond the largest magnitude")
+            self.high, self.low = max(self.high, size), min(self.low, size)
         return value
-
-    def _note(self, size: int) -> None:
-        if size > self.high:
-            self.high = size
-        elif size < self.low:
-            self.low = size
 
     def _checked(self, value: Value) -> Value:
         if type(value) is Fraction:
@@ -148,46 +145,33 @@ class _Evaluator:
             return value
         if not self._context.isfinite(value):
             raise Undefined("not finite")
-        if value != 0:
-            size = self._context.mag(value)
-            if abs(size) > MAX_MAGNITUDE_BITS:
-                raise TooLarge("beyond the largest magnitude")
-            self._note(size)
-        return value
+        return self._sized(value)
 
     def _float(self, value: Value) -> Value:
-        if type(value) is Fraction:
-            return self._context.mpf(value.numerator) / self._context.mpf(value.denominator)
-        return value
+        return lifted(value, self._context)
+
+    def _both(self, operation: Callable[[Value, Value], Value], a: Value, b: Value) -> Value:
+        """Apply an operation to two numbers, exactly where both are exact."""
+        exact = type(a) is Fraction and type(b) is Fraction
+        return operation(a, b) if exact else operation(self._float(a), self._float(b))
 
     def _sym(self, tree: Node) -> Value:
         if tree.name in self._values:
             return self._values[tree.name]
-        if tree.name == "e":
-            return +self._context.e
         if tree.name == "i":
             return self._context.mpc(0, 1)
-        raise Undefined(f"{tree.name} has no value")
+        if tree.name in ("e", "pi"):
+            return +getattr(self._context, tree.name)
+        raise Undefined(f"{tree.op} {tree.name} has no value")
 
-    def _const(self, tree: Node) -> Value:
-        if tree.name == "pi":
-            return +self._context.pi
-        raise Undefined("infinite")
-
-    def _pm(self, tree: Node) -> Value:
-        raise Undefined("a plus-minus sign has two values")
-
-    _mp = _pm
+    _const = _pm = _mp = _sym
 
     def _call(self, tree: Node) -> Value:
         name = opaque_name(tree)
-        return self._values[name] if name in self._values else self._term(tree)
+        return self._values[name] if name in self._values else self._seq(tree)
 
     def _seq(self, tree: Node) -> Value:
-        return self._term(tree)
-
-    def _term(self, tree: Node) -> Value:
-        """The value of an unknown sequence or function: any fixed number per index will do, the same each time."""
+        """Return the value of an unknown sequence or function: any fixed number per index will do, the same each time."""
         indices = [self.value(arg) for arg in tree.args]
         if not all(isinstance(index, Fraction) for index in indices):
             raise Undefined("an index that is not rational")
@@ -217,21 +201,15 @@ class _Evaluator:
         return Fraction(tree.name == "prod") if total is None else total
 
     def _fold(self, name: str, total: Value, term: Value) -> Value:
-        if name == "sum":
-            return self._plus(total, term)
-        return self._times(total, term) if name == "prod" else self._apply(name, [total, term])
+        operation = {"sum": add, "prod": mul}.get(name)
+        return self._apply(name, [total, term]) if operation is None else self._both(operation, total, term)
 
     def _add(self, tree: Node) -> Value:
         first, *others = tree.args
         total = self.value(first)
         for arg in others:
-            total = self._plus(total, self.value(arg))
+            total = self._both(add, total, self.value(arg))
         return total
-
-    def _plus(self, a: Value, b: Value) -> Value:
-        if type(a) is Fraction and type(b) is Fraction:
-            return a + b
-        return self._float(a) + self._float(b)
 
     def _neg(self, tree: Node) -> Value:
         return -self.value(tree.args[0])
@@ -245,42 +223,31 @@ class _Evaluator:
             except TooLarge as error:
                 too_large = error
                 continue
-            product = factor if product is None else self._checked(self._times(product, factor))
+            product = factor if product is None else self._checked(self._both(mul, product, factor))
         if too_large is not None and product != 0:
             raise too_large
         return Fraction(1) if product is None else product
-
-    def _times(self, a: Value, b: Value) -> Value:
-        if type(a) is Fraction and type(b) is Fraction:
-            return a * b
-        return self._float(a) * self._float(b)
 
     def _div(self, tree: Node) -> Value:
         top, bottom = self.value(tree.args[0]), self.value(tree.args[1])
         if bottom == 0:
             raise Undefined("division by zero")
-        if type(top) is Fraction and type(bottom) is Fraction:
-            return top / bottom
-        return self._float(top) / self._float(bottom)
+        return self._both(truediv, top, bottom)
 
     def _pct(self, tree: Node) -> Value:
-        return self._times(self.value(tree.args[0]), Fraction(1, 100))
+        return self._both(mul, self.value(tree.args[0]), Fraction(1, 100))
 
     def _deg(self, tree: Node) -> Value:
         return self._float(self.value(tree.args[0])) * self._context.pi / 180
 
     def _pow(self, tree: Node) -> Value:
         base, exponent = tree.args
-        if base.op == "sym" and base.name == "e" and "e" not in self._values:
-            return self._exponential(self.value(exponent))
-        return self._power(self.value(base), self.value(exponent))
-
-    def _exponential(self, exponent: Value) -> Value:
-        if exponent == 0:
-            return Fraction(1)
-        if abs(exponent) * 1.4427 > MAX_MAGNITUDE_BITS:
+        if base.op != "sym" or base.name != "e" or "e" in self._values:
+            return self._power(self.value(base), self.value(exponent))
+        power = self.value(exponent)
+        if abs(power) * 1.4427 > MAX_MAGNITUDE_BITS:
             raise TooLarge("a power beyond the largest magnitude")
-        return self._context.exp(self._float(exponent))
+        return Fraction(1) if power == 0 else self._context.exp(self._float(power))
 
     def _root(self, tree: Node) -> Value:
         degree = self.value(tree.args[1])
@@ -291,7 +258,9 @@ class _Evaluator:
 
     def _power(self, base: Value, exponent: Value) -> Value:
         if base == 0:
-            return self._power_of_zero(exponent)
+            if isinstance(exponent, Fraction) and exponent > 0:
+                return Fraction(0)
+            raise Undefined("a power of zero")
         if isinstance(exponent, Fraction):
             exact = _exact_power(base, exponent) if isinstance(base, Fraction) else None
             if exact is not None:
@@ -306,11 +275,6 @@ class _Evaluator:
             return a ** int(exponent)
         return self._context.power(a, b)
 
-    def _power_of_zero(self, exponent: Value) -> Value:
-        if isinstance(exponent, Fraction) and exponent > 0:
-            return Fraction(0)
-        raise Undefined("a power of zero")
-
     def _fn(self, tree: Node) -> Value:
         return self._apply(tree.name, [self.value(arg) for arg in tree.args])
 
@@ -322,38 +286,27 @@ class _Evaluator:
 
 
 def _exact_power(base: Fraction, exponent: Fraction) -> Fraction | None:
-    """The power where it is rational and of bounded size; None elsewhere."""
+    """Return the power where it is rational and of bounded size; None elsewhere."""
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
     limit = MAX_BITS if base.denominator == 1 and exponent > 0 else MAX_FRACTION_BITS
     if abs(exponent.numerator) * (bits - 1) > limit or exponent.denominator > 12:
-        return _power_of_one(base, exponent)
-    if exponent.denominator > 1:
+        if base == -1 and exponent.denominator == 1:
+            return base if exponent.numerator % 2 else -base
+        return base if base == 1 else None
+    degree = exponent.denominator
+    if degree > 1:
         if base < 0:
             return None
-        top, bottom = _root_of(base.numerator, exponent.denominator), _root_of(base.denominator, exponent.denominator)
-        if top is None or bottom is None:
+        root = Fraction(_integer_root(base.numerator, degree), _integer_root(base.denominator, degree))
+        if root**degree != base:
             return None
-        base = Fraction(top, bottom)
+        base = root
     return base**exponent.numerator
 
 
-def _power_of_one(base: Fraction, exponent: Fraction) -> Fraction | None:
-    if base == 1:
-        return base
-    return Fraction(-1 if exponent.numerator % 2 else 1) if base == -1 and exponent.denominator == 1 else None
-
-
-def _root_of(value: int, degree: int) -> int | None:
-    """The exact root of a positive integer; None where it is no integer."""
-    root = math.isqrt(value) if degree == 2 else _integer_root(value, degree)
-    return root if root**degree == value else None
-
-
 def _integer_root(value: int, degree: int) -> int:
-    """The integer part of a root, by Newton's method."""
+    """Return the integer part of the root of a positive integer, by Newton's method."""
     root = 1 << -(-value.bit_length() // degree)
-    while True:
-        closer = ((degree - 1) * root + value // root ** (degree - 1)) // degree
-        if closer >= root:
-            return root
+    while (closer := ((degree - 1) * root + value // root ** (degree - 1)) // degree) < root:
         root = closer
+    return root

@@ -9,11 +9,11 @@ from functools import lru_cache
 from itertools import pairwise
 from math import lcm
 
-from hero_rl.verifiers.math.domains import INTEGERS, Domain, as_integers, both, counted_domains, read_domains
+from hero_rl.verifiers.latex import brackets, relation_chain, split_at, split_list
+from hero_rl.verifiers.math.domains import INTEGERS, Domain, as_integers, both, counted_domains, read_domains, split_qualifier
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.members import HIDDEN, Family, Member, every
 from hero_rl.verifiers.math.sampling import expand_signs
-from hero_rl.verifiers.math.split import brackets, relation_chain, split_at, split_list, split_qualifier
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.words import SMALL_NUMBERS, TEXT
@@ -130,13 +130,11 @@ def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
     bounds = domains.pop(family.label, Domain())
     members = family.members
     if bounds != Domain() and not family.has_parameter:
-        counted = as_integers(family.label, bounds)
+        counted = as_integers(bounds)
         family = family._replace(of_integers=bounds.base != "Z", certain=family.certain or bounds.base == "Z")
         members, bounds = (*members, every(1, number(0), counted)), Domain()
     members = tuple(
-        one._replace(domain=as_integers(one.letter, domains[one.letter]))
-        if one.letter in domains and one.domain is None
-        else one
+        one._replace(domain=as_integers(domains[one.letter])) if one.letter in domains and one.domain is None else one
         for one in members
     )
     if any(name not in {one.letter for one in members} for name in domains):
@@ -149,7 +147,7 @@ def _bounded(family: Family, bounds: Domain) -> Family | None:
     r"""Return the family with what is said of its numbers themselves: ``n \ge 5``."""
     if bounds.base not in ("", "Z") or bounds.parity or bounds.values or bounds.nonzero:
         return family if bounds == Domain("R") else None
-    bounds = as_integers(family.label, bounds)
+    bounds = as_integers(bounds)
     low = bounds.low if family.low is None else family.low
     return family._replace(low=low, high=bounds.high)
 

@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"\d{0,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?")
 
 
 class Fields(NamedTuple):
-    """What the fields of a row say; the defaults say: nothing."""
+    """The fields of a row; the defaults say nothing."""
 
     answer_type: str = ""
     unit: str = ""
@@ -45,38 +45,27 @@ class Fields(NamedTuple):
     """The reference was given as a list."""
 
 
-class InvalidField(NamedTuple):
-    """A field whose value cannot be used."""
-
-    name: str
-    value: str
-
-    def __str__(self) -> str:
-        """Name and value, for the row's detail."""
-        return f"{self.name}: {self.value}"
-
-
 NO_FIELDS = Fields()
 
 
-def read_fields(extra: Mapping[str, object]) -> Fields | InvalidField:
-    """Return what the columns of a row say about its answers, or the first field with a value that cannot be used."""
+def read_fields(extra: Mapping[str, object]) -> Fields | str:
+    """Return what the columns of a row say about its answers, or name and value of the first that cannot be used."""
     if not any(name in extra for name in COLUMNS):
         return NO_FIELDS
     found: dict[str, object] = {}
-    for name, reader in (
-        ("answer_type", _text), ("unit", _text), ("tolerance", _tolerance), ("ordered", _flag), ("options", _options)
-    ):  # fmt: skip
+    readers = {"answer_type": _text, "unit": _text, "tolerance": _tolerance, "ordered": _flag, "options": options_of_field}
+    for name, reader in readers.items():
         value = extra.get(name)
-        if _is_absent(value):
-            continue
-        found[name] = reader(value)
-        if found[name] is None:
-            return InvalidField(name, repr(value)[:MAX_CHARS])
-    if "tolerance" not in found and (error := _absolute(extra.get("error"))) is not None:
-        found["tolerance"] = error
+        if not _is_absent(value):
+            found[name] = reader(value)
+            if found[name] is None:
+                return f"{name}: {repr(value)[:MAX_CHARS]}"
+    if "tolerance" not in found and (error := _size(extra.get("error"))):  # as OlympiadBench has it
+        found["tolerance"] = Tolerance(error, False)
     reference = extra.get("reference")
     found["several"] = isinstance(reference, Sequence) and not isinstance(reference, str) and len(reference) > 1
+    if isinstance(options := found.get("options"), Mapping):
+        found["options"] = tuple(options.items())
     return Fields(**found)  # type: ignore[arg-type]  # each by its reader
 
 
@@ -95,11 +84,6 @@ def _flag(value: object) -> bool | None:
     return {"true": True, "false": False, "yes": True, "no": False}.get(spelled) if isinstance(spelled, str) else None
 
 
-def _options(value: object) -> tuple[tuple[str, str], ...] | None:
-    options = options_of_field(value)
-    return None if options is None else tuple(options.items())
-
-
 def _tolerance(value: object) -> Tolerance | None:
     if isinstance(value, Mapping):
         given = {str(key): one for key, one in value.items() if not _is_absent(one)}
@@ -116,14 +100,8 @@ def _tolerance(value: object) -> Tolerance | None:
     return Tolerance(size, True) if size is not None and size <= MAX_RELATIVE else None
 
 
-def _absolute(value: object) -> Tolerance | None:
-    """The tolerance of a column ``error`` as OlympiadBench has it: a number, or its text; anything else is another column."""
-    size = _size(value)
-    return Tolerance(size, False) if size else None
-
-
 def _size(value: object) -> Fraction | None:
-    """A number that is not negative; None for anything else."""
+    """Return a number that is not negative; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, str):
@@ -132,9 +110,6 @@ def _size(value: object) -> Fraction | None:
     if not math.isfinite(value) or not 0 <= value <= 10**20:
         return None
     return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
-
-
-# ------------------------------------------------------------------------------------------- what follows from them
 
 
 @lru_cache(maxsize=2048)
@@ -157,7 +132,7 @@ def hints_for(problem: str, fields: Fields = NO_FIELDS) -> Hints:
 
 
 def order_is_open(hints: Hints, fields: Fields) -> bool:
-    """Whether a reference has several parts, and neither field nor question says whether their order matters."""
+    """Return whether a reference has several parts, and neither field nor question says whether their order matters."""
     return fields.several and fields.ordered is None and not hints.ordered and _kind(fields) not in _UNORDERED
 
 
@@ -169,7 +144,8 @@ def check_fields(fields: Fields) -> Finding | None:
     """Return an abstention where the fields say that no rule can compare the answers; None elsewhere."""
     if _kind(fields) in _FOR_PEOPLE:
         return unsure("answer_type_unsupported")
-    return unsure("unit_or_percent") if fields.unit and _names_a_power(fields.unit) else None
+    # a unit with a number before it, 10^{-31} kg: an answer without a unit may mean it or not
+    return unsure("unit_or_percent") if fields.unit and clean(fields.unit)[:1].isdigit() else None
 
 
 def with_fields(reference: str, answer: str, fields: Fields) -> tuple[str, str]:
@@ -189,7 +165,7 @@ def _truth(text: str) -> str:
 
 
 def _with_unit(reference: str, unit: str) -> str:
-    """The reference with the unit, unless it has one of its own or is no single value."""
+    """Return the reference with the unit, unless it has one of its own or is no single value."""
     reading = read(reference)
     if reading.kind != "value" or reading.unit is not None or (reading.tree is not None and reading.tree.op == "pct"):
         return reference
@@ -206,13 +182,8 @@ def _spelled_out(text: str, unit: str) -> str:
 
 @lru_cache(maxsize=512)
 def _spelled(unit: str) -> str:
-    r"""A unit in the spelling of cleaned texts: ``\text{cm}``."""
+    r"""Return a unit in the spelling of cleaned texts: ``\text{cm}``."""
     if unit.lower() in ("%", "percent", "percentage", r"\%", r"$\%$"):
         return r"\%"
     cleaned = clean(unit)
     return cleaned if "\\" in cleaned else f"\\text{{{cleaned}}}"
-
-
-def _names_a_power(unit: str) -> bool:
-    """Whether a unit has a number before it, such as ``10^{-31} kg``: an answer without a unit may mean it or not."""
-    return clean(unit)[:1].isdigit()

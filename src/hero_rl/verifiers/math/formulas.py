@@ -36,7 +36,7 @@ FORMULA = re.compile(
 
 
 def masked(text: str) -> str:
-    """The text with what is inside formulas blotted out, character by character, so that only sentences are seen."""
+    """Return the text with what is inside formulas blotted out, character by character, so that only sentences are seen."""
     return FORMULA.sub(_blotted, text)
 
 
@@ -57,7 +57,7 @@ class Run(NamedTuple):
 
 
 def formulas(sentence: str) -> Iterator[Run]:
-    """The stretches of a sentence that are mathematics, in order."""
+    """Yield the stretches of a sentence that are mathematics, in order."""
     start = end = -1  # of the run so far; end: of its last token that may end it
     value = math = False
     before = ""  # kind of the last token
@@ -88,7 +88,7 @@ def formulas(sentence: str) -> Iterator[Run]:
 
 
 def tokens(sentence: str) -> Iterator[tuple[str, int, int]]:
-    """The tokens of a sentence: kind, begin and end."""
+    """Yield the tokens of a sentence: kind, begin and end."""
     at = 0
     while at < len(sentence):
         match = TOKEN.search(sentence, at)
@@ -105,7 +105,8 @@ def tokens(sentence: str) -> Iterator[tuple[str, int, int]]:
                 continue
             at = match.start() + 1
             continue
-        if kind == "letter" and _is_article(sentence, match.start(), stop):
+        article = match.group() in ("a", "A", "I") and re.match(r"\s+(?![-+=<>*/^≈≤≥])\S|'", sentence[stop:])
+        if kind == "letter" and (article or not match.group().isascii()):
             kind = "word"
         yield kind, match.start(), stop
         at = stop
@@ -114,9 +115,3 @@ def tokens(sentence: str) -> Iterator[tuple[str, int, int]]:
 def _is_prose(content: str) -> bool:
     bare = re.sub(r"\\(?:text|mathrm|operatorname|textbf|mathbf|textit)\{[^{}]*\}|\\[A-Za-z]+", " ", content + " ")
     return any(not _KNOWN.fullmatch(word) for word in _PROSE.findall(bare))
-
-
-def _is_article(sentence: str, begin: int, stop: int) -> bool:
-    if not sentence[begin].isascii():
-        return True
-    return sentence[begin] in "aAI" and re.match(r"\s+(?![-+=<>*/^≈≤≥])\S|'", sentence[stop:]) is not None

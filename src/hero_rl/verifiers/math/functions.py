@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -29,15 +29,15 @@ class NotReal(Undefined):
 
 
 def exact_value(name: str, args: list[Value]) -> Fraction | None:
-    """The exact value of a function of exact numbers; None where it has none or is not known."""
+    """Return the exact value of a function of exact numbers; None where it has none or is not known."""
     function = _EXACT.get(name)
-    if function is None or not all(isinstance(arg, Fraction) for arg in args):
+    if not all(isinstance(arg, Fraction) for arg in args):
         return None
-    return function(*args)
+    return _KNOWN.get((name, *args)) if function is None else function(*args)
 
 
 def function_value(name: str, args: list[Value], context: Any, log_base: int) -> Value:
-    """The value of a function of numbers of a context."""
+    """Return the value of a function of numbers of a context."""
     if name in _PERIODIC_OR_STEEP and abs(args[0]) > _MAX_ANGLE:
         raise TooLarge(f"{name} of a large number")
     if name in ("log", "lg", "lb"):
@@ -130,20 +130,11 @@ def _whole(function: Callable[..., int]) -> Callable[..., Fraction | None]:
     def value(*args: Fraction) -> Fraction | None:
         if not all(arg.denominator == 1 for arg in args):
             raise Undefined("a number that is not whole")
-        result = 0 if function is math.gcd else 1
-        for arg in args:
-            if result.bit_length() + arg.numerator.bit_length() > MAX_BITS:
-                raise TooLarge("a common multiple beyond the largest integer")
-            result = function(result, int(arg))
-        return Fraction(result)
+        if sum(arg.numerator.bit_length() for arg in args) > MAX_BITS:
+            raise TooLarge("a common multiple beyond the largest integer")
+        return Fraction(function(*map(int, args)))
 
     return value
-
-
-def _special(values: Mapping[int, int]) -> Callable[[Fraction], Fraction | None]:
-    """A function known exactly at a few integers."""
-    table = {Fraction(at): Fraction(value) for at, value in values.items()}
-    return table.get
 
 
 _EXACT: dict[str, Callable[..., Fraction | None]] = {
@@ -151,7 +142,7 @@ _EXACT: dict[str, Callable[..., Fraction | None]] = {
     "doublefactorial": _double_factorial,
     "binom": _binomial,
     "perm": _permutations,
-    "abs": abs,
+    "abs": Fraction.__abs__,
     "sgn": lambda x: Fraction((x > 0) - (x < 0)),
     "floor": lambda x: Fraction(math.floor(x)),
     "ceil": lambda x: Fraction(math.ceil(x)),
@@ -159,9 +150,8 @@ _EXACT: dict[str, Callable[..., Fraction | None]] = {
     "min": min,
     "gcd": _whole(math.gcd),
     "lcm": _whole(math.lcm),
-    "exp": _special({0: 1}),
-    "ln": _special({1: 0}),
-    "sin": _special({0: 0}),
-    "cos": _special({0: 1}),
-    "tan": _special({0: 0}),
+}
+_KNOWN: dict[tuple[Any, ...], Fraction] = {
+    (name, at): Fraction(value)
+    for name, at, value in (("exp", 0, 1), ("ln", 1, 0), ("sin", 0, 0), ("cos", 0, 1), ("tan", 0, 0))
 }

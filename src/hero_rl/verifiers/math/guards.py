@@ -6,6 +6,7 @@ The sandbox would survive it, at the price of a deadline and a new worker for ea
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
 MAX_CHARS = 800
 MAX_NESTING = 24
@@ -29,21 +30,23 @@ _CUT_OFF = re.compile(r"(?:[-+*/^_=<>&]|\\(?:cdot|times|frac|sqrt|div))\s*$")
 
 def too_heavy(text: str) -> str | None:
     """Why a cleaned text must not go to sympy, as a reason code; None where it may."""
+    depths = accumulate((sign in "({[") - (sign in ")}]") for sign in text)
     if len(text) > MAX_CHARS or len(re.findall(r"[-+*]|\\cdot|\\times", text)) > MAX_TERMS:
         return "answer_too_large"
-    if _nesting(text) > MAX_NESTING or _tower(text) > 1:
+    if max(depths, default=0) > MAX_NESTING or _tower(text) > 1:
         return "answer_too_large"
     if _DANGEROUS.search(text) or is_cut_off(text):
         return "answer_not_understood"
-    if _LONG_NUMBER.search(text):
-        return "answer_too_large"
-    for match in _EXPONENT.finditer(_INTEGRAL_ENDS.sub(" ", text)):
-        if int(match[1] or match[2]) > MAX_EXPONENT:
-            return "answer_too_large"
-    for match in _FACTORIAL.finditer(text):
-        if match[1] is None or int(match[1]) > MAX_FACTORIAL:
-            return "answer_too_large"
-    return _bound_too_large(text)
+    exponents = [int(match[1] or match[2]) for match in _EXPONENT.finditer(_INTEGRAL_ENDS.sub(" ", text))]
+    factorials = [int(match[1] or MAX_FACTORIAL + 1) for match in _FACTORIAL.finditer(text)]
+    bounds = [match[1].strip("{} ") for match in _BOUND.finditer(text)]
+    too_large = (
+        _LONG_NUMBER.search(text)
+        or max(exponents, default=0) > MAX_EXPONENT
+        or max(factorials, default=0) > MAX_FACTORIAL
+        or any("^" in bound or (bound.isdecimal() and int(bound) > MAX_BOUND) for bound in bounds)
+    )
+    return "answer_too_large" if too_large else None
 
 
 def is_cut_off(text: str) -> bool:
@@ -51,27 +54,8 @@ def is_cut_off(text: str) -> bool:
     return _CUT_OFF.search(text) is not None or text.replace(r"\{", "").count("{") != text.replace(r"\}", "").count("}")
 
 
-def _bound_too_large(text: str) -> str | None:
-    for match in _BOUND.finditer(text):
-        bound = match[1].strip("{} ")
-        if "^" in bound or (bound.isdecimal() and int(bound) > MAX_BOUND):
-            return "answer_too_large"
-    return None
-
-
-def _nesting(text: str) -> int:
-    depth = deepest = 0
-    for sign in text:
-        if sign in "({[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif sign in ")}]":
-            depth -= 1
-    return deepest
-
-
 def _tower(text: str) -> int:
-    """How many powers stand in each other's exponents: 1 for ``x^2``, 2 for ``x^{y^2}``."""
+    """Return how many powers stand in each other's exponents: 1 for ``x^2``, 2 for ``x^{y^2}``."""
     depth, deepest = 0, 0
     opened: list[bool] = []
     for at, sign in enumerate(text):

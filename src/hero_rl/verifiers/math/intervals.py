@@ -1,10 +1,11 @@
-r"""Sets of real numbers as unions of intervals: comparison, intersection, union and complement."""
+r"""Sets of real numbers as unions of intervals: comparison, intersection and complement."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, precise, symbols
+from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, lifted, precise, symbols
 from hero_rl.verifiers.math.sampling import compare_trees, same_constant
 from hero_rl.verifiers.math.syntax import Node, number
 
@@ -28,7 +29,7 @@ REALS: Region = (Interval(None, False, None, False),)
 
 
 def has_symbolic_ends(region: Region) -> bool:
-    """Whether some end of an interval is no constant."""
+    """Return whether some end of an interval is no constant."""
     return any(end is not None and symbols(end) for one in region for end in (one.low, one.high))
 
 
@@ -40,65 +41,57 @@ class _Span(NamedTuple):
 
 
 def compare_regions(a: Region, b: Region) -> RegionRelation:
-    """How two sets of numbers relate; ``ends_differ``: equal up to which ends belong to them."""
-    x, y = _spans(a), _spans(b)
-    if x is None or y is None:
+    """Return how two sets of numbers relate; ``ends_differ``: equal up to which ends belong to them."""
+    try:
+        x, y = _spans(a), _spans(b)
+    except Undefined:
         return _compare_symbolic(a, b)
-    x, y = _merged(x), _merged(y)
     if len(x) != len(y) or not all(same_value(s.low, t.low) and same_value(s.high, t.high) for s, t in zip(x, y, strict=True)):
         return "different"
-    same_ends = all(s.low_closed == t.low_closed and s.high_closed == t.high_closed for s, t in zip(x, y, strict=True))
-    return "equal" if same_ends else "ends_differ"
+    return _compare_closed(x, y)
 
 
-def _spans(region: Region) -> list[_Span] | None:
-    context = precise()
-    try:
-        return [
-            _Span(
-                -context.inf if one.low is None else real_value(one.low),
-                one.low_closed,
-                context.inf if one.high is None else real_value(one.high),
-                one.high_closed,
-            )
-            for one in region
-        ]
-    except Undefined:
-        return None
+def _compare_closed(x: list[_Span] | Region, y: list[_Span] | Region) -> RegionRelation:
+    same = all((s.low_closed, s.high_closed) == (t.low_closed, t.high_closed) for s, t in zip(x, y, strict=True))
+    return "equal" if same else "ends_differ"
 
 
 def real_value(tree: Node) -> Value:
-    """The value of a constant expression, as a real number of the precise context.
-
-    Raises:
-        Undefined: it has variables, or no real value.
-    """
+    """Return the value of a constant expression as a real number, or raise ``Undefined``: it has variables or no such value."""
     if symbols(tree):
         raise Undefined("not a constant")
-    value = evaluate(tree, {}, precise())
-    value = precise().mpf(value.numerator) / value.denominator if hasattr(value, "numerator") else value
-    if getattr(value, "imag", 0) != 0:
+    value = lifted(evaluate(tree, {}, precise()))
+    if value.imag != 0:
         raise Undefined("not a real number")
     return value
 
 
 def same_value(a: Value, b: Value) -> bool:
-    """Whether two real numbers, or infinities, are one."""
+    """Return whether two real numbers, or infinities, are one."""
     return bool(a == b or (abs(a) != precise().inf and abs(b) != precise().inf and same_constant(a, b, noisy=True)))
 
 
-def _merged(spans: list[_Span]) -> list[_Span]:
+def _spans(region: Region) -> list[_Span]:
     """Disjoint spans in order; empty ones left out."""
+    infinity = precise().inf
+    spans = [
+        _Span(
+            -infinity if one.low is None else real_value(one.low),
+            one.low_closed,
+            infinity if one.high is None else real_value(one.high),
+            one.high_closed,
+        )
+        for one in region
+    ]
     kept = [
-        one for one in spans if one.low < one.high or (same_value(one.low, one.high) and one.low_closed and one.high_closed)
+        one for one in spans if one.low < one.high or (one.low_closed and one.high_closed and same_value(one.low, one.high))
     ]
     merged: list[_Span] = []
     for one in sorted(kept, key=lambda span: (span.low, not span.low_closed)):
         last = merged[-1] if merged else None
-        touches = last is not None and (
+        if last is None or not (
             one.low < last.high or (same_value(one.low, last.high) and (one.low_closed or last.high_closed))
-        )
-        if last is None or not touches:
+        ):
             merged.append(one)
             continue
         low_closed = last.low_closed or (same_value(one.low, last.low) and one.low_closed)
@@ -116,80 +109,71 @@ def _compare_symbolic(a: Region, b: Region) -> RegionRelation:
         for x, y in ((one.low, other.low), (one.high, other.high)):
             if (x is None) != (y is None):
                 return "different"
-            if x is not None and y is not None:
-                relation = compare_trees(x, y)
-                if relation != "equal":
-                    return "different" if relation == "different" and len(a) == 1 else "unknown"
-    same_ends = all(s.low_closed == t.low_closed and s.high_closed == t.high_closed for s, t in zip(a, b, strict=True))
-    return "equal" if same_ends else "ends_differ"
+            relation = "equal" if x is None or y is None else compare_trees(x, y)
+            if relation != "equal":
+                return "different" if relation == "different" and len(a) == 1 else "unknown"
+    return _compare_closed(a, b)
 
 
-def intersect(a: Region, b: Region) -> Region | None:
-    """The numbers in both; None where the order of the ends cannot be told."""
-    try:
-        found = [_overlap(one, other) for one in a for other in b]
-    except Undefined:
-        return None
-    return tuple(one for one in found if one is not None)
+def intersect(a: Region, b: Region) -> Region:
+    """Return the numbers in both, or raise ``Undefined``: the order of the ends cannot be told."""
+    return tuple(shared for one in a for other in b for shared in _overlap(one, other))
 
 
-def _overlap(a: Interval, b: Interval) -> Interval | None:
-    low, low_closed = _inner(a.low, a.low_closed, b.low, b.low_closed, lower=True)
-    high, high_closed = _inner(a.high, a.high_closed, b.high, b.high_closed, lower=False)
+def _overlap(a: Interval, b: Interval) -> Region:
+    low, low_closed = _inner((a.low, a.low_closed), (b.low, b.low_closed), lower=True)
+    high, high_closed = _inner((a.high, a.high_closed), (b.high, b.high_closed), lower=False)
     if low is not None and high is not None:
         x, y = real_value(low), real_value(high)
         if x > y or (same_value(x, y) and not (low_closed and high_closed)):
-            return None
-    return Interval(low, low_closed, high, high_closed)
+            return ()
+    return (Interval(low, low_closed, high, high_closed),)
 
 
-def _inner(a: Node | None, a_closed: bool, b: Node | None, b_closed: bool, *, lower: bool) -> tuple[Node | None, bool]:
-    if a is None or b is None:
-        return (b, b_closed) if a is None else (a, a_closed)
-    x, y = real_value(a), real_value(b)
+def _inner(a: tuple[Node | None, bool], b: tuple[Node | None, bool], *, lower: bool) -> tuple[Node | None, bool]:
+    if a[0] is None or b[0] is None:
+        return b if a[0] is None else a
+    x, y = real_value(a[0]), real_value(b[0])
     if same_value(x, y):
-        return a, a_closed and b_closed
-    return (a, a_closed) if (x > y) == lower else (b, b_closed)
+        return a[0], a[1] and b[1]
+    return a if (x > y) == lower else b
 
 
 def whole_ends(region: Region) -> Region:
-    """The set with open ends that are integers moved to the next integer inside: the same integers lie in it."""
+    """Return the set with open ends that are integers moved to the next integer inside: the same integers lie in it."""
     return tuple(
-        one._replace(
-            low=_moved(one.low, 1) if not one.low_closed else one.low,
-            low_closed=one.low is not None and (one.low_closed or _is_integer(one.low)),
-            high=_moved(one.high, -1) if not one.high_closed else one.high,
-            high_closed=one.high is not None and (one.high_closed or _is_integer(one.high)),
-        )
-        for one in region
+        Interval(*_whole_end(one.low, one.low_closed, 1), *_whole_end(one.high, one.high_closed, -1)) for one in region
     )
 
 
-def _moved(end: Node | None, step: int) -> Node | None:
-    return Node("add", (end, number(step))) if end is not None and _is_integer(end) else end
-
-
-def _is_integer(end: Node) -> bool:
+def _whole_end(end: Node | None, closed: bool, step: int) -> tuple[Node | None, bool]:
     try:
-        value = real_value(end)
+        value = None if end is None or closed else real_value(end)
     except Undefined:
-        return False
-    return abs(value) < MAX_INTEGER and value == int(value)
+        value = None
+    if end is None or value is None or abs(value) >= MAX_INTEGER or value != int(value):
+        return end, closed
+    return Node("add", (end, number(step))), True
 
 
-def union(regions: list[Region]) -> Region:
-    """The numbers in any of several sets."""
-    return tuple(one for region in regions for one in region)
+def points(*values: Node) -> Region:
+    """Return the set of some numbers."""
+    return tuple(Interval(value, True, value, True) for value in values)
 
 
-def complement(region: Region) -> Region | None:
-    """The real numbers that are not in a set; None where the order of its ends cannot be told."""
-    rest: Region | None = REALS
-    for one in region:
-        sides: list[Interval] = []
-        if one.low is not None:
-            sides.append(Interval(None, False, one.low, not one.low_closed))
-        if one.high is not None:
-            sides.append(Interval(one.high, not one.high_closed, None, False))
-        rest = None if rest is None else intersect(rest, tuple(sides))
-    return rest
+def complement(region: Region) -> Region:
+    """Return the real numbers that are not in a set, or raise ``Undefined``: the order of its ends cannot be told."""
+    below_or_above = (
+        (*below(one.low, closed=not one.low_closed), *above(one.high, closed=not one.high_closed)) for one in region
+    )
+    return reduce(intersect, below_or_above, REALS)
+
+
+def below(end: Node | None, *, closed: bool) -> Region:
+    """Return the numbers below an end; none where there is no such end."""
+    return () if end is None else (Interval(None, False, end, closed),)
+
+
+def above(end: Node | None, *, closed: bool) -> Region:
+    """Return the numbers above an end; none where there is no such end."""
+    return () if end is None else (Interval(end, closed, None, False),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hero_rl.verifiers.math.split import brackets, split_list
+from hero_rl.verifiers.latex import brackets, split_list
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.words import TEXT, words_in

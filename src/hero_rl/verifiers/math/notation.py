@@ -39,12 +39,7 @@ _ABBREVIATIONS = frozenset(("tg", "sh", "ch", "th", "min", "sec", "arch", "sign"
 
 
 def function_name(name: str, *, operator: bool = True) -> str | None:
-    r"""The usual name of a function; None for other words.
-
-    Args:
-        name: without a backslash.
-        operator: the text marks it as one, by a command of its own or ``\operatorname``.
-    """
+    r"""Return the usual name of a function; None for other words. ``operator``: a command or ``\operatorname`` marks it."""
     name = name.strip()
     known = _OTHER_NAMES.get(name, name)
     return known if known in FUNCTIONS and (operator or name not in _ABBREVIATIONS) else None

@@ -3,12 +3,12 @@ r"""Answers in labelled parts: ``mean 5, median 4``, ``(a) 1 (b) 2``, ``local mi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.findings import EQUAL, Finding, equal, unsure
-from hero_rl.verifiers.math.split import relation_chain, split_list
+from hero_rl.verifiers.latex import relation_chain, split_list
+from hero_rl.verifiers.math.findings import Finding, all_of, equal, unsure
 
 CompareTexts: TypeAlias = Callable[[str, str], Finding]
 
@@ -50,7 +50,7 @@ class Part(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def read_parts(text: str) -> tuple[Part, ...] | None:
-    r"""The labelled parts of a cleaned text; None where it has none, or something without a label.
+    r"""Return the labelled parts of a cleaned text; None where it has none, or something without a label.
 
     >>> [part.label for part in read_parts(r"\text{mean} 5, \text{median} 4")]
     [('mean',), ('median',)]
@@ -61,9 +61,7 @@ def read_parts(text: str) -> tuple[Part, ...] | None:
     found = enumerated if enumerated is not None else _worded(text)
     if not found or len(found) > MAX_PARTS or len({part.label for part in found}) != len(found):
         return None
-    if any(not _NO_LABELS.isdisjoint(part.label) for part in found):
-        return None
-    return tuple(found)
+    return tuple(found) if all(_NO_LABELS.isdisjoint(part.label) for part in found) else None
 
 
 def _enumerated(text: str) -> list[Part] | None:
@@ -76,13 +74,11 @@ def _enumerated(text: str) -> list[Part] | None:
         return None
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     contents = [_stripped(text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
-    if not all(contents):
-        return None
-    return [Part((f"#{at}",), content) for at, content in enumerate(contents)]
+    return [Part((f"#{at}",), content) for at, content in enumerate(contents)] if all(contents) else None
 
 
 def are_labelled(reference: str, answer: str) -> bool:
-    """Whether both texts have labelled parts, or one of them counts its parts, ``(a) 1 (b) 2``."""
+    """Return whether both texts have labelled parts, or one of them counts its parts, ``(a) 1 (b) 2``."""
     a, b = read_parts(reference), read_parts(answer)
     return (a is not None and b is not None) or any(one is not None and one[0].label[0].startswith("#") for one in (a, b))
 
@@ -101,7 +97,8 @@ def _worded(text: str) -> list[Part] | None:
         at = match.end() if match else at
         words = _label_words(match[1] or match[2] or match[3]) if match else None
         if words is not None and not words:
-            content += " " + (match.group() if match and _is_conjunction(match[1] or match[3] or "") and content else "") + " "
+            joins = match and (match[1] or match[3] or "").strip() in _BETWEEN and content
+            content += f" {match.group() if match and joins else ''} "
             continue
         if _stripped(content):
             found = _labelled(label, content)
@@ -113,12 +110,8 @@ def _worded(text: str) -> list[Part] | None:
     return parts if parts and not label else None
 
 
-def _is_conjunction(words: str) -> bool:
-    return words.strip() in _BETWEEN
-
-
 def _labelled(label: list[str], content: str) -> list[Part] | None:
-    """The parts in what follows a label: more than one where a letter labels the second, ``center (1,2), r = 3``."""
+    """Return the parts in what follows a label: more than one where a letter labels the second, ``center (1,2), r = 3``."""
     label = [word for word in label if word not in _DROPPED] or label
     pieces = split_list(_stripped(content))
     own = [at for at, piece in enumerate(pieces) if _own_label(piece)]
@@ -142,10 +135,8 @@ def _own_label(piece: str) -> str:
 
 
 def _label_words(text: str) -> list[str]:
-    """The words of a label in one spelling; none of them where they only link."""
     words = [word.strip(".:;,()=").lower() for word in text.split()]
-    words = [_SYNONYMS.get(word, word) for word in words if word and word not in _LINKS and word not in _BETWEEN]
-    return words
+    return [_SYNONYMS.get(word, word) for word in words if word and word not in _LINKS and word not in _BETWEEN]
 
 
 def _stripped(text: str) -> str:
@@ -154,12 +145,12 @@ def _stripped(text: str) -> str:
 
 
 def compare_parts(reference: str, answer: str, compare: CompareTexts) -> Finding | None:
-    """How two texts relate of which at least one has labelled parts; None where neither has, or nothing can be said."""
+    """Return how two texts relate of which at least one has labelled parts; None where neither has, or nothing can be said."""
     a, b = read_parts(reference), read_parts(answer)
     if a is not None and b is not None:
-        return _by_label(a, b, compare)
-    if a is None and b is None:
-        return None
+        named = {part.label: part.text for part in b}
+        same = {part.label for part in a} == named.keys()
+        return all_of([compare(part.text, named[part.label]) for part in a]) if same else unsure("labels_differ")
     labelled = a or b or ()
     if len(labelled) < 2:
         return None
@@ -168,20 +159,5 @@ def compare_parts(reference: str, answer: str, compare: CompareTexts) -> Finding
     if len(pieces) != len(labelled) or any(relation_chain(piece).relations == ["="] for piece in pieces):
         return None
     pairs = [(part.text, piece) if a is not None else (piece, part.text) for part, piece in zip(labelled, pieces, strict=True)]
-    found = _all_equal([compare(one, other) for one, other in pairs])
+    found = all_of([compare(one, other) for one, other in pairs])
     return equal("equal_labels_left_out") if found.relation == "equal" else unsure("labels_differ")
-
-
-def _by_label(a: Sequence[Part], b: Sequence[Part], compare: CompareTexts) -> Finding:
-    named = {part.label: part.text for part in b}
-    if {part.label for part in a} != named.keys():
-        return unsure("labels_differ")
-    return _all_equal([compare(part.text, named[part.label]) for part in a])
-
-
-def _all_equal(findings: Sequence[Finding]) -> Finding:
-    """Equal where all are, else the first that is not."""
-    for finding in findings:
-        if finding.relation != "equal":
-            return finding
-    return next((finding for finding in findings if finding.lenient), EQUAL)

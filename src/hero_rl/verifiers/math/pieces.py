@@ -7,23 +7,23 @@ part where a piece of one meets a piece of the other. Conditions in words must b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from functools import lru_cache, reduce
+from typing import NamedTuple
 
+from hero_rl.verifiers.latex import pieces, relation_chain, split_at
 from hero_rl.verifiers.math.domains import read_domains
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
-from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, unsure
-from hero_rl.verifiers.math.intervals import REALS, Region, compare_regions, complement, intersect, union
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, all_of, unsure
+from hero_rl.verifiers.math.intervals import REALS, Region, compare_regions, complement, intersect
+from hero_rl.verifiers.math.parts import CompareTexts
 from hero_rl.verifiers.math.regions import read_region
 from hero_rl.verifiers.math.sampling import same_constant
-from hero_rl.verifiers.math.split import pieces, relation_chain, split_at
 from hero_rl.verifiers.math.syntax import Node, parse
 from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.tree import walk
 from hero_rl.verifiers.math.words import plain_words
-
-CompareTexts: TypeAlias = Callable[[str, str], Finding]
 
 MAX_PIECES = 10
 _MAX_CHARS = 500
@@ -34,7 +34,6 @@ _CASES = re.compile(
 )
 _LABEL = re.compile(r"^[A-Za-z]\w*\([^()=]*\)\s*=\s*")
 _IF = re.compile(r"\\text\{\s*,?\s*(?:if|when|for|where)\b([^{}]*)\}|(?<![A-Za-z\\])(?:if|when|for)(?![A-Za-z])")
-_AND = re.compile(r"\\text\{[\s,;]*and\s*\}")
 _OTHERWISE = re.compile(
     r"\\text\{[\s,;]*(?:and\s*)?(?:otherwise|else|elsewhere)[\s,;]*\}|(?<![A-Za-z\\])(?:otherwise|else)(?![A-Za-z])"
 )
@@ -55,7 +54,7 @@ class Piece(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def read_pieces(text: str) -> tuple[Piece, ...] | None:
-    r"""The pieces of a cleaned text; None for a text that is not in pieces.
+    r"""Return the pieces of a cleaned text; None for a text that is not in pieces.
 
     >>> read_pieces(r"1 \text{if} x>0, 0 \text{otherwise}")
     (Piece(value='1', condition='x>0'), Piece(value='0', condition=''))
@@ -127,11 +126,8 @@ def _bracketed(text: str) -> list[Piece] | None:
     return found
 
 
-# ------------------------------------------------------------------------------------------- comparison
-
-
 def compare_pieces(reference: str, answer: str, compare: CompareTexts) -> Finding | None:
-    """How two texts relate of which at least one is a function in pieces; None where neither is."""
+    """How two texts relate of which at least one is a function in pieces; None where neither is, or nothing can be said."""
     a, b = read_pieces(reference), read_pieces(answer)
     if a is None and b is None:
         return None
@@ -139,9 +135,9 @@ def compare_pieces(reference: str, answer: str, compare: CompareTexts) -> Findin
         return found
     x, y = _on_regions(a, reference), _on_regions(b, answer)
     if x is None or y is None:
-        return unsure("not_comparable")
+        return None
     names = {name for tree, _ in (*x, *y) for name in symbols(tree)} | _condition_letters(a) | _condition_letters(b)
-    return _agree(x, y, names) if len(names) == 1 else unsure("not_comparable")
+    return _agree(x, y, names) if len(names) == 1 else None
 
 
 def _by_condition(a: Sequence[Piece], b: Sequence[Piece], compare: CompareTexts) -> Finding | None:
@@ -151,8 +147,7 @@ def _by_condition(a: Sequence[Piece], b: Sequence[Piece], compare: CompareTexts)
     named = {_plain(piece.condition): piece.value for piece in b}
     if {_plain(piece.condition) for piece in a} != named.keys() or len(named) != len(b):
         return None
-    findings = [compare(piece.value, named[_plain(piece.condition)]) for piece in a]
-    return next((finding for finding in findings if finding.relation != "equal"), EQUAL)
+    return all_of([compare(piece.value, named[_plain(piece.condition)]) for piece in a])
 
 
 def _plain(condition: str) -> str:
@@ -172,66 +167,45 @@ def _on_regions(found: Sequence[Piece] | None, text: str) -> list[tuple[Node, Re
     try:
         if found is None:
             tree = parse(_LABEL.sub("", text))
-            folds = {node.name or node.op for node in _walk(tree)} & _FOLDING
+            folds = {node.name or node.op for node in walk(tree)} & _FOLDING
             return [(tree, REALS)] if folds and len(symbols(tree)) == 1 else None
         regions: list[tuple[Node, Region]] = []
-        rest: Node | None = None
-        for piece in found:
-            tree = parse(piece.value)
+        for piece in sorted(found, key=lambda piece: not piece.condition):  # "otherwise" comes last
+            tree, chain = parse(piece.value), relation_chain(piece.condition)
             if not piece.condition:
-                rest = tree
-                continue
-            region = _region(piece.condition)
+                region = reduce(intersect, (complement(its) for _, its in regions), REALS)
+            elif chain.relations == ["="]:
+                region = read_region(rf"{chain.sides[0]} \in \{{{chain.sides[1]}\}}")
+            else:
+                region = read_region(piece.condition)
             if region is None:
                 return None
             regions.append((tree, region))
-        if rest is not None:
-            outside: Region | None = REALS
-            for _, region in regions:
-                hole = complement(region)
-                outside = None if hole is None or outside is None else intersect(outside, hole)
-            if outside is None:
-                return None
-            regions.append((rest, outside))
     except (Unreadable, Undefined):
         return None
     return regions
 
 
-def _region(condition: str) -> Region | None:
-    chain = relation_chain(condition)
-    if chain.relations == ["="]:
-        return read_region(rf"{chain.sides[0]} \in \{{{chain.sides[1]}\}}")
-    return read_region(condition)
-
-
-def _walk(tree: Node) -> list[Node]:
-    return [tree, *(node for arg in tree.args for node in _walk(arg))]
-
-
 def _agree(a: Sequence[tuple[Node, Region]], b: Sequence[tuple[Node, Region]], names: set[str]) -> Finding:
-    here, there = union([region for _, region in a]), union([region for _, region in b])
-    domains = compare_regions(here, there)
-    if domains == "unknown":
-        return unsure("undecided")
+    domains = compare_regions(*(tuple(one for _, region in both for one in region) for both in (a, b)))
     if domains != "equal":
-        return unsure("conditions_differ")
+        return unsure("undecided" if domains == "unknown" else "conditions_differ")
     findings = [_agree_on(tree, region, b, next(iter(names))) for tree, region in a]
     return DIFFERENT if "different" in findings else EQUAL if set(findings) == {"equal"} else unsure("undecided")
 
 
 def _agree_on(tree: Node, region: Region, b: Sequence[tuple[Node, Region]], name: str) -> str:
-    """How one piece relates to the other function where it holds."""
+    """Return how one piece relates to the other function where it holds."""
     compared = 0
     for other, its in b:
-        shared = intersect(region, its)
-        if shared is None:
-            return "unknown"
-        for point in _points(shared):
-            same = _same_at(tree, other, name, point)
-            if same is False:
+        for at in _points(intersect(region, its)):
+            try:
+                x, y = (evaluate(one, {name: at}, precise()) for one in (tree, other))
+            except Undefined:
+                continue
+            if not same_constant(x, y, noisy=True):
                 return "different"
-            compared += same is True
+            compared += 1
     return "equal" if compared else "unknown"
 
 
@@ -240,22 +214,10 @@ def _points(region: Region) -> list[Fraction]:
     found: list[Fraction] = []
     for one in region:
         low, high = (None if end is None else evaluate(end, {}, precise()) for end in (one.low, one.high))
-        found += [
-            end for end, closed in ((low, one.low_closed), (high, one.high_closed)) if closed and isinstance(end, Fraction)
-        ]
+        ends = (low, one.low_closed), (high, one.high_closed)
+        found += [end for end, closed in ends if closed and isinstance(end, Fraction)]
         begin = Fraction(str(low)) if low is not None else Fraction(str(high)) - 40 if high is not None else Fraction(-20)
         end = Fraction(str(high)) if high is not None else begin + 40
-        found += (
-            [begin + (end - begin) * Fraction(step, 61) for step in (1, 3, 7, 12, 18, 23, 29, 37, 44, 51, 57, 60)]
-            if begin < end
-            else []
-        )
+        inside = (1, 3, 7, 12, 18, 23, 29, 37, 44, 51, 57, 60) if begin < end else ()
+        found += [begin + (end - begin) * Fraction(step, 61) for step in inside]
     return found
-
-
-def _same_at(a: Node, b: Node, name: str, point: Fraction) -> bool | None:
-    try:
-        x, y = (evaluate(tree, {name: point}, precise()) for tree in (a, b))
-    except Undefined:
-        return None
-    return same_constant(x, y, noisy=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, precise
-from hero_rl.verifiers.math.tree import Node, has_range, symbols, variables, walk
+from hero_rl.verifiers.math.tree import Node, has_range, minus, symbols, variables, walk
 
 AROUND_KINKS = 100
 """Groups of points from this number on stand around kinks."""
@@ -51,7 +51,7 @@ def points(names: Sequence[str], *, whole: bool, trees: Sequence[Node] = ()) -> 
         yield from _whole_points(source, names, trees)
     for _ in range(5):
         yield Point("signed", {name: _coordinate(source, "signed") for name in names})
-    if any(has_kink(tree) for tree in trees):
+    if any(_is_kink(node) for tree in trees for node in walk(tree)):
         yield from _scaled_points(source, names, trees)
 
 
@@ -63,11 +63,8 @@ def _coordinate(source: random.Random, family: str) -> Fraction:
     return value if family == "positive" or source.random() < 0.3 else -value
 
 
-# ------------------------------------------------------------------------------------------- integers
-
-
 def needs_whole(*trees: Node) -> bool:
-    """Whether some variable looks like an integer: it is an exponent's, or in a factorial, binomial, floor, sum."""
+    """Return whether some variable looks like an integer: it is an exponent's, or in a factorial, binomial, floor, sum."""
     for tree in trees:
         for node in walk(tree):
             if node.op == "range" or (node.op == "fn" and node.name in _WHOLE_ARGUMENTS | _STEPS and symbols(node)):
@@ -80,7 +77,7 @@ def needs_whole(*trees: Node) -> bool:
 
 
 def integer_variables(*trees: Node) -> frozenset[str]:
-    """The variables that stand for integers: by their letter, or as the end of a sum, an index or in a factorial."""
+    """Return the variables that stand for integers: by their letter, or as the end of a sum, an index or in a factorial."""
     found = frozenset[str]().union(*(variables(tree) for tree in trees)) & _INTEGER_LETTERS
     for tree in trees:
         for node in walk(tree):
@@ -106,15 +103,8 @@ def _whole(source: random.Random, integer: bool, largest: int) -> Fraction:
     return Fraction(source.randint(1, largest)) if integer else _coordinate(source, "positive")
 
 
-# ------------------------------------------------------------------------------------------- kinks
-
-
-def has_kink(tree: Node) -> bool:
-    """Whether the tree may change its course somewhere: it has an absolute value, a maximum, a floor, a root of a variable."""
-    return any(_is_kink(node) for node in walk(tree))
-
-
 def _is_kink(node: Node) -> bool:
+    """Return whether a function may change its course here: an absolute value, a maximum, a floor, a root of a variable."""
     if node.op == "fn":
         return node.name in _KINKED and bool(symbols(node))
     return node.op == "root" and bool(symbols(node.args[0]))
@@ -139,16 +129,20 @@ def _scaled_points(source: random.Random, names: Sequence[str], trees: Sequence[
 
 
 def _around(source: random.Random, rung: Fraction) -> Fraction:
-    """A number from half to twice the rung, below it and above it in turn."""
+    """Return a number from half to twice the rung, below it and above it in turn."""
     part = Fraction(source.randint(1, 12), 13)
     return rung * (1 - part / 2 if source.random() < 0.5 else 1 + part)
 
 
 def _rungs(trees: Sequence[Node]) -> list[Fraction]:
-    """The scales of the constants: each of them, then products, quotients and roots, none twice."""
+    """Return the scales of the constants: each of them, then products, quotients and roots, none twice."""
     own = sorted({abs(value) for tree in trees for value in _constants(tree) if value != 0} - {Fraction(1)})
     few = own if len(own) <= 8 else own[:4] + own[-4:]
-    derived = [a * b for a in few for b in few] + [a / b for a in few for b in few] + [_root(a) for a in few]
+    derived = (
+        [a * b for a in few for b in few]
+        + [a / b for a in few for b in few]
+        + [Fraction(float(a) ** 0.5).limit_denominator(1000) for a in few if 1e-6 < a < 1e18]
+    )
     kept: list[Fraction] = []
     for rung in own + sorted(derived, reverse=True):
         distinct = all(not Fraction(2, 3) < rung / other < Fraction(3, 2) for other in kept)
@@ -157,41 +151,27 @@ def _rungs(trees: Sequence[Node]) -> list[Fraction]:
     return kept
 
 
-def _root(value: Fraction) -> Fraction:
-    return Fraction(float(value) ** 0.5).limit_denominator(1000) if 1e-6 < value < 1e18 else Fraction(1)
-
-
 def _constants(tree: Node) -> Iterator[Fraction]:
-    """The numbers that occur in a tree, and the values of its largest parts without a variable."""
+    """Yield the numbers that occur in a tree, and the values of its largest parts without a variable."""
     if tree.op == "num" and tree.value is not None:
         yield tree.value
-    elif tree.args and not variables(tree):
-        yield from _constant_value(tree)
-    else:
-        for arg in tree.args:
-            yield from _constants(arg)
-
-
-def _constant_value(tree: Node) -> Iterator[Fraction]:
     for arg in tree.args:
         yield from _constants(arg)
-    try:
-        value = evaluate(tree, {}, fast())
-        yield value if isinstance(value, Fraction) else Fraction(float(value)).limit_denominator(1000)
-    except (Undefined, TypeError, ValueError, OverflowError):
-        return
+    if tree.args and not variables(tree):
+        try:
+            value = evaluate(tree, {}, fast())
+            yield value if isinstance(value, Fraction) else Fraction(float(value)).limit_denominator(1000)
+        except (Undefined, TypeError, ValueError, OverflowError):
+            return
 
 
 def _kink_arguments(tree: Node) -> Iterator[Node]:
-    """What changes its sign at a kink: an absolute value's argument, the difference of two of a maximum's."""
-    for node in walk(tree):
-        if not _is_kink(node):
-            continue
-        yield from node.args[:1] if node.name not in ("max", "min") else ()
+    """Yield what changes its sign at a kink: an absolute value's argument, the difference of two of a maximum's."""
+    for node in filter(_is_kink, walk(tree)):
         if node.name in ("max", "min"):
-            for at, one in enumerate(node.args):
-                for other in node.args[at + 1 :]:
-                    yield Node("add", (one, Node("neg", (other,))))
+            yield from (minus(one, other) for one, other in combinations(node.args, 2))
+        else:
+            yield node.args[0]
 
 
 def _zeros(arguments: Sequence[Node], name: str, others: Mapping[str, Fraction]) -> list[Fraction]:
@@ -209,9 +189,9 @@ def _zeros(arguments: Sequence[Node], name: str, others: Mapping[str, Fraction])
 
 
 def _between(zeros: list[Fraction]) -> list[Fraction]:
-    """A point left of all zeros, one between each two neighbours, one right of all."""
+    """Return a point left of all zeros, one between each two neighbours, one right of all."""
     if not zeros:
         return []
     ends = [zeros[0] - 1 - abs(zeros[0]) / 7, zeros[-1] + 1 + abs(zeros[-1]) / 7]
     beside = [zero + sign * (abs(zero) + 1) / 91 for zero in zeros for sign in (1, -1)]
-    return [*ends, *beside, *((a + b * Fraction(6, 13) - a * Fraction(6, 13)) for a, b in pairwise(zeros))]
+    return [*ends, *beside, *(a + (b - a) * Fraction(6, 13) for a, b in pairwise(zeros))]

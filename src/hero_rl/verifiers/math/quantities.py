@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from fractions import Fraction
 
 from hero_rl.verifiers.math.asked import asked_unit, asked_units, asks_percent, may_be_added, says_something
-from hero_rl.verifiers.math.evaluate import symbols
-from hero_rl.verifiers.math.findings import DIFFERENT, Finding, equal, unsure
+from hero_rl.verifiers.math.evaluate import symbols, walk
+from hero_rl.verifiers.math.findings import DIFFERENT, Finding, all_of, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.syntax import Node, number, parse
@@ -25,9 +26,7 @@ _SAME_UNIT = 1e-6
 
 
 def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding:
-    """How two readings of kind ``value`` relate."""
-    if reference.tree is None or answer.tree is None:
-        return unsure("not_comparable")
+    """Return how two readings of kind ``value`` relate."""
     finding = _compare_united(reference, answer, hints)
     if finding.relation == "equal" and reference.qualifier != answer.qualifier:
         return unsure("conditions_differ")
@@ -40,8 +39,8 @@ def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Findin
     elif answer.unit is not None and reference.unit is None:
         reference = _with_bare_unit(reference, answer.unit)
     a, b, of, to = reference.tree, answer.tree, reference.unit, answer.unit
-    assert a is not None
-    assert b is not None
+    if a is None or b is None:
+        return unsure("not_comparable")
     if of is not None and to is not None:
         return _both_units(a, b, of, to, hints)
     if of is not None:
@@ -49,21 +48,13 @@ def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Findin
     if to is not None:
         return _added(a, b, to, hints)
     finding = _percent_or_plain(a, b, hints)
-    return _if_unit(finding, reference, answer, hints) if finding.relation == "different" else finding
-
-
-def _if_unit(finding: Finding, reference: Reading, answer: Reading, hints: Hints) -> Finding:
-    """A difference of a number and of one with letters behind it, ``5`` and ``5 m/s``, that may be a unit."""
-    named = [one for one in (reference, answer) if one.tree is not None and symbols(one.tree)]
-    if len(named) != 1 or (len(names := symbols(named[0].tree or number(0))) == 1 and names <= hints.letters):
+    if finding.relation != "different" or bool(symbols(a)) == bool(symbols(b)):
         return finding
-    united = _with_unit_of_letters(named[0])
-    if united.unit is None:
+    names = symbols(a) | symbols(b)
+    x, y = (_with_unit_of_letters(one) if one.tree and symbols(one.tree) else one for one in (reference, answer))
+    if (len(names) == 1 and names <= hints.letters) or not (x.unit or y.unit) or x.tree is None or y.tree is None:
         return finding
-    a, b = (united if one is named[0] else one for one in (reference, answer))
-    bare = _one_unit(
-        compare_expressions(a.tree or number(0), b.tree or number(0), hints), *(one.tree or number(0) for one in (a, b))
-    )
+    bare = _one_unit(compare_expressions(x.tree, y.tree, hints), x.tree, y.tree)  # 5 and 5 m/s, where the letters may be a unit
     return unsure("unit_or_percent") if bare.relation == "equal" else bare
 
 
@@ -77,7 +68,7 @@ def with_asked_unit(reading: Reading, problem: str) -> Reading:
 
 
 def _with_bare_unit(reading: Reading, other: Unit) -> Reading:
-    """A reading whose last letters are a unit of measure, read as such because the other side has one: ``310 K``."""
+    """Return a reading whose last letters are a unit of measure, read as such because the other side has one: ``310 K``."""
     if other.kind not in ("measure", "degree", "currency") or reading.tree is None or not symbols(reading.tree):
         return reading
     return _with_unit_of_letters(reading)
@@ -85,12 +76,9 @@ def _with_bare_unit(reading: Reading, other: Unit) -> Reading:
 
 def _with_unit_of_letters(reading: Reading) -> Reading:
     core, unit = split_unit(reading.text, loose=True)
-    if unit is None or unit.kind != "measure":
-        return reading
-    try:
-        return reading._replace(tree=parse(core), unit=unit)
-    except Unreadable:
-        return reading
+    with suppress(Unreadable):
+        return reading._replace(tree=parse(core), unit=unit) if unit is not None and unit.kind == "measure" else reading
+    return reading
 
 
 def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
@@ -108,11 +96,13 @@ def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
     if (warm := _temperatures(a, b, of, to, hints)) is not None:
         return warm
     finding = compare_expressions(a, b, hints)
-    if of.kind == to.kind == "noun" and finding.relation != "equal":
+    if of.kind != "noun" or to.kind != "noun":
+        return unsure("units_differ")
+    if finding.relation != "equal":
         return finding
-    if of.kind == to.kind == "noun" and _one_noun(of, to) and not says_something(to) and not says_something(of):
-        return equal("equal_counted")
-    return unsure("units_differ")
+    first, second = of.name.split(), to.name.split()  # one kind of thing, one of them with fewer words: red boxes and boxes
+    alike = first[-1] == second[-1] and (set(first) <= set(second) or set(second) <= set(first))
+    return equal("equal_counted") if alike and not says_something(to) and not says_something(of) else unsure("units_differ")
 
 
 def _temperatures(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding | None:
@@ -125,14 +115,8 @@ def _temperatures(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding
     return equal("equal_converted") if same else unsure("units_differ")
 
 
-def _one_noun(of: Unit, to: Unit) -> bool:
-    """Whether two noun phrases name the same kind of thing, one of them with fewer words: ``red boxes`` and ``boxes``."""
-    first, second = set(of.name.split()), set(to.name.split())
-    return (first <= second or second <= first) and of.name.split()[-1] == to.name.split()[-1]
-
-
 def _left_out(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
-    """The reference has a unit or words, the answer has none."""
+    """Compare a reference with a unit or words, and an answer without."""
     finding = compare_expressions(a, b, hints)
     if finding.relation == "equal" and hints.unit_is_given:
         return finding
@@ -146,11 +130,13 @@ def _left_out(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
 
 
 def _added(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
-    """The answer has a unit or words, the reference has none: the question has to have them, or they say nothing."""
+    """Compare an answer with a unit or words, and a reference without: the question has to have them, or they say nothing."""
     finding = compare_expressions(a, b, hints)
     if finding.relation == "equal":
         counted = unit.kind == "noun" and b.op != "pct" and asks_percent(hints.text)  # 40 girls are not 40 percent
-        known = (may_be_added(unit, hints.text) and not counted) or (unit.kind == "radian" and _has_pi(b) and not hints.given)
+        known = (may_be_added(unit, hints.text) and not counted) or (
+            unit.kind == "radian" and not hints.given and any(node.name == "pi" for node in walk(b))
+        )
         if symbols(b) and unit.kind in ("measure", "currency"):
             known = known and asked_unit(hints.text, unit) is not None
         return _without_unit(finding) if known else unsure("unit_or_percent")
@@ -169,12 +155,8 @@ def _without_unit(finding: Finding) -> Finding:
 
 
 def _in_radians(finding: Finding, a: Node, b: Node, hints: Hints) -> Finding:
-    """An angle in degrees against a number that may be in radians."""
+    """Return an angle in degrees against a number that may be in radians."""
     return equal("equal_converted") if compare_expressions(a, b, hints).relation == "equal" else finding
-
-
-def _has_pi(tree: Node) -> bool:
-    return tree.name in ("pi", r"\pi") or any(_has_pi(arg) for arg in tree.args)
 
 
 def _one_unit(finding: Finding, a: Node, b: Node) -> Finding:
@@ -182,11 +164,11 @@ def _one_unit(finding: Finding, a: Node, b: Node) -> Finding:
 
 
 def _may_be_unit_factor(a: Node, b: Node) -> bool:
-    """Whether two constants differ by a power of ten, or a factor of 12, 24, 60 and so on: one number in two units."""
+    """Return whether two constants differ by a power of ten, or a factor of 12, 24, 60 and so on: one number in two units."""
     x, y = constant(a), constant(b)
-    if x is None or y is None or x == 0 or y == 0:
-        return x is None or y is None
-    ratio = ratio_of(x, y)
+    if x is None or y is None:
+        return True
+    ratio = ratio_of(x, y) if x != 0 and y != 0 else None
     if ratio is None or ratio.imag or ratio.real <= 0:
         return False
     big = max(ratio.real, 1 / ratio.real)
@@ -205,3 +187,25 @@ def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
         known = asks_percent(hints.text) or (a.op == "pct" and not _PROBABILITY.search(hints.text))
         return equal("equal_percent_left_out") if known else unsure("unit_or_percent")
     return finding if bare.relation == "different" else bare
+
+
+def compare_ratios(a: Reading, b: Reading, hints: Hints) -> Finding:
+    """Return how two readings relate of which at least one is a ratio; a ratio of two terms is also their quotient."""
+    if a.kind == b.kind == "ratio":
+        if a.label and b.label and a.label.split() != b.label.split():
+            return unsure("labels_differ")
+        if len(a.items) != len(b.items):
+            return different("number_of_answers")
+        pairs = zip(a.items[1:], b.items[1:], strict=True)
+        return all_of([compare_values(_quotient(a.items[0], x), _quotient(b.items[0], y), hints) for x, y in pairs])
+    ratio, other = (a, b) if a.kind == "ratio" else (b, a)
+    if other.kind != "value" or len(ratio.items) != 2:
+        return unsure("not_comparable")
+    quotient = _quotient(*ratio.items)
+    return compare_values(quotient, other, hints) if ratio is a else compare_values(other, quotient, hints)
+
+
+def _quotient(top: Reading, bottom: Reading) -> Reading:
+    assert top.tree is not None
+    assert bottom.tree is not None
+    return Reading("value", f"{top.text}/{bottom.text}", tree=Node("div", (top.tree, bottom.tree)))

@@ -1,32 +1,32 @@
-r"""What kind of thing a cleaned answer is: a value, a list, a tuple, a matrix, an equation, a relation, a word, text."""
+r"""The kind of thing that a cleaned answer is: a value, a list, a tuple, a matrix, an equation, a relation, a word, text."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.chains import converted_measure, near_enough, sides_agree
-from hero_rl.verifiers.math.evaluate import Undefined, symbols
-from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
-from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value
-from hero_rl.verifiers.math.regions import is_real_line
-from hero_rl.verifiers.math.sampling import substitute
-from hero_rl.verifiers.math.split import (
+from hero_rl.verifiers.latex import (
+    TURNED,
     brackets,
     relation_chain,
     round_brackets,
     split_at,
     split_list,
-    split_qualifier,
     ungrouped,
     words_apart,
 )
+from hero_rl.verifiers.math.chains import converted_measure, near_enough, sides_agree
+from hero_rl.verifiers.math.domains import split_qualifier
+from hero_rl.verifiers.math.evaluate import Undefined, symbols
+from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
+from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value, vector_sum
+from hero_rl.verifiers.math.regions import is_real_line
+from hero_rl.verifiers.math.sampling import substitute
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.units import DEGREE, Unit, factor, read_unit, split_unit
-from hero_rl.verifiers.math.vectors import read_vector
 from hero_rl.verifiers.math.words import known_word, number_in_words, without_lead_in
 
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
@@ -37,7 +37,7 @@ _ARITHMETIC = re.compile(
     r"(?:[-+\d]|\\(?:frac|sqrt|pi)(?![A-Za-z]))(?:[-+*/^.\d {}()]|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z]))*", re.ASCII
 )
 """Arithmetic of numbers: no other kind, no unit and no words."""
-_UNIT_VECTORS = frozenset((r"\ivec", r"\jvec", r"\kvec"))
+_UNIT_VECTORS = (r"\ivec", r"\jvec", r"\kvec")
 
 
 class Reading(NamedTuple):
@@ -83,7 +83,7 @@ _LEADING_APPROX = re.compile(r"^\\(?:approx|sim|simeq)\s*")
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> Reading:
-    r"""The reading of a cleaned text; never fails: what is not understood is ``text``.
+    r"""Return the reading of a cleaned text; never fails: what is not understood is ``text``.
 
     >>> read("(1,2)").kind, read("x=5").label, read("1,2").kind
     ('tuple', 'x', 'list')
@@ -114,12 +114,10 @@ def _read(text: str, levels: int) -> Reading:
     if spelled is not None:
         return Reading("value", text, tree=number(spelled))
     core, qualifier, is_domain = split_qualifier(text)
-    if qualifier and core:
-        if not is_domain and "," not in qualifier and ";" not in qualifier:
-            return _statement(core, levels)._replace(qualifier=qualifier)
-        if is_domain:
-            return _statement(core, levels)._replace(domain=qualifier)
-    return _statement(text, levels)
+    if not (qualifier and core) or (not is_domain and re.search("[,;]", qualifier)):
+        return _statement(text, levels)
+    found = _statement(core, levels)
+    return found._replace(domain=qualifier) if is_domain else found._replace(qualifier=qualifier)
 
 
 def _statement(text: str, levels: int) -> Reading:
@@ -129,7 +127,7 @@ def _statement(text: str, levels: int) -> Reading:
     chain = relation_chain(text)
     if set(chain.relations) == {"="} and _has_set_operation(chain.sides[0]) and chain.sides[-1]:
         return _read(chain.sides[-1], levels - 1)._replace(label=chain.sides[0])
-    if _has_set_operation(text) or _is_relation(text):
+    if _has_set_operation(text) or not TURNED.keys().isdisjoint(chain.relations):
         return Reading("relation", text)
     solutions = _solutions(text, levels)
     if solutions is not None:
@@ -143,7 +141,7 @@ def _statement(text: str, levels: int) -> Reading:
     enclosed = brackets(text)
     if enclosed is not None:
         return _enclosed(enclosed, text, levels)
-    vector = read_vector(text) if not chain.relations else None
+    vector = vector_sum(text) if not chain.relations else None
     if vector is not None:
         return Reading("tuple", text, items=tuple(Reading("value", text, tree=entry) for entry in vector), form="()")
     return _chain(text, levels)
@@ -154,40 +152,31 @@ def _solutions(text: str, levels: int) -> Reading | None:
     groups = [part for part in split_at(words_apart(text), ";", r"\text{or}") if part]
     if len(groups) < 2 or any(text.count(sign) for sign in ("<", ">", r"\ne", r"\le", r"\ge")):
         return None
-    rows = [[relation_chain(part) for part in split_list(group)] for group in groups if group]
-    names = [tuple(chain.sides[0] for chain in row if chain.relations == ["="]) for row in rows]
-    if len(names[0]) < 2 or any(
-        len(row) != len(names[0]) or set(name) != set(names[0]) for row, name in zip(rows, names, strict=True)
-    ):
+    rows = [[relation_chain(part) for part in split_list(group)] for group in groups]
+    names = [chain.sides[0] for chain in rows[0]]
+    if len(set(names)) < max(2, len(names)) or not all(map(_NAME.fullmatch, names)):
         return None
-    if len(set(names[0])) != len(names[0]) or not all(re.fullmatch(r"[A-Za-z](?:_\{?\w\}?)?", name) for name in names[0]):
-        return None
-    label = f"({','.join(names[0])})"
     tuples: list[Reading] = []
     for row in rows:
-        items = {chain.sides[0]: _read(chain.sides[1], levels - 1) for chain in row}
-        tuples.append(Reading("tuple", "", items=tuple(items[name] for name in names[0]), form="()", label=label))
+        values = {chain.sides[0]: chain.sides[1] for chain in row if chain.relations == ["="]}
+        if values.keys() != set(names) or len(row) != len(names):
+            return None
+        items = tuple(_read(values[name], levels - 1) for name in names)
+        tuples.append(Reading("tuple", "", items=items, form="()", label=f"({','.join(names)})"))
     return Reading("list", text, items=tuple(tuples))
 
 
 def _has_set_operation(text: str) -> bool:
-    if re.fullmatch(r"\\mathbb\{[RQZNC]\}.*", text) or is_real_line(text):
-        return True
-    return len(split_at(text, r"\cup", r"\setminus", r"\cap")) > 1
-
-
-def _is_relation(text: str) -> bool:
-    relations = relation_chain(text).relations
-    return any(relation in ("<", ">", r"\le", r"\ge", r"\ne") for relation in relations)
+    named = re.fullmatch(r"\\mathbb\{[RQZNC]\}.*", text) is not None or is_real_line(text)
+    return named or len(split_at(text, r"\cup", r"\setminus", r"\cap")) > 1
 
 
 def _matrix(match: re.Match[str], text: str, levels: int) -> Reading:
-    environment = match[2]
     rows = [row for row in split_at(match[3], r"\\") if row]
-    if match["brace"] or environment in ("cases", "aligned"):
+    if match["brace"] or match[2] in ("cases", "aligned"):
         return _system(rows, levels)
     cells = [split_at(row, "&") for row in rows]
-    if environment in ("vmatrix", "Vmatrix") or match[3].count(r"\end{"):
+    if match[2] in ("vmatrix", "Vmatrix") or match[3].count(r"\end{"):
         return _worked_out(text)
     if not cells or len({len(row) for row in cells}) != 1:
         raise Unreadable("matrix")
@@ -235,16 +224,15 @@ def _chain(text: str, levels: int) -> Reading:
         return _single(text)
     sides = [side for side in chain.sides if side]
     if len(sides) != len(chain.sides):
-        names_nothing = len(sides) == 1 and not chain.sides[0] and chain.relations[0] in ("=", r"\approx", r"\equiv", r"\to")
-        sides = sides[-1:] if names_nothing else []
-        if not sides:
+        if len(sides) != 1 or chain.sides[0] or chain.relations[0] not in ("=", r"\approx", r"\equiv", r"\to"):
             raise Unreadable("syntax")
         return _read(sides[0], levels - 1)
     if chain.relations[-1] == r"\approx":
         return _approximation(chain.sides, chain.relations, levels)
-    if set(chain.relations) == {r"\in"} and len(sides) == 2:
-        return _member(sides, text, levels)
-    if set(chain.relations) == {r"\equiv"} and len(sides) == 2 and is_label(sides[0]):
+    if chain.relations == [r"\in"]:
+        inner = _read(sides[1], levels - 1)
+        return inner._replace(label=sides[0]) if inner.kind in ("set", "list") else Reading("relation", text)
+    if chain.relations == [r"\equiv"] and is_label(sides[0]):
         if r"\text" in sides[0]:
             raise Unreadable("prose")  # "primes p" are not all p
         return _read(sides[1], levels - 1)._replace(label=sides[0])
@@ -266,13 +254,6 @@ def _approximation(sides: list[str], relations: list[str], levels: int) -> Readi
     if reading.tree is not None and not symbols(reading.tree) and not near_enough(reading.tree, sides[-1]):
         raise Unreadable("contradiction")
     return reading._replace(unit=split_unit(sides[-1])[1]) if reading.kind == "value" and reading.unit is None else reading
-
-
-def _member(sides: list[str], text: str, levels: int) -> Reading:
-    inner = _read(sides[1], levels - 1)
-    if inner.kind in ("set", "list"):
-        return inner._replace(label=sides[0])
-    return Reading("relation", text)
 
 
 def _equation(sides: list[str], text: str, levels: int) -> Reading:
@@ -318,26 +299,17 @@ def _mentions(value: Reading, label: str) -> bool:
     if value.tree is None or FUNCTION_LABEL.match(label) or label.startswith(r"\frac"):
         return False
     try:
-        names = symbols(parse(label))
+        return not symbols(parse(label)).isdisjoint(symbols(value.tree))
     except Unreadable:
         return False
-    return bool(names & symbols(value.tree))
-
-
-def _degrees_and_minutes(text: str) -> Reading | None:
-    arc = _ARC.match(text)
-    if arc is None or not (arc[2] or arc[3] or arc[4]):
-        return None
-    degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600
-    return Reading("value", text, tree=number(degrees), unit=DEGREE)
 
 
 def _single(text: str) -> Reading:
     if is_matrix_expression(text):
         return _worked_out(text)
-    arc = _degrees_and_minutes(text)
-    if arc is not None:
-        return arc
+    if (arc := _ARC.match(text)) and (arc[2] or arc[3] or arc[4]):
+        degrees = Fraction(arc[1]) + Fraction(arc[2] or 0) / 60 + Fraction(arc[3] or arc[4] or 0) / 3600
+        return Reading("value", text, tree=number(degrees), unit=DEGREE)
     chances = _CHANCES.fullmatch(text)
     if chances:
         return Reading("value", text, tree=number(Fraction(int(chances[1]), int(chances[2]))))
@@ -353,7 +325,7 @@ def _single(text: str) -> Reading:
         if unit is None or unit.kind != "noun":
             raise
         raise Unreadable("prose") from None
-    if "vec" in core and _UNIT_VECTORS & symbols(tree):
+    if "vec" in core and not symbols(tree).isdisjoint(_UNIT_VECTORS):
         return _vector(tree, text)
     if unit is None:
         tree, unit = _degrees(tree)
@@ -361,7 +333,7 @@ def _single(text: str) -> Reading:
 
 
 def ratio_parts(text: str) -> list[str]:
-    r"""The terms of a ratio, ``3:4:5`` or ``3 \text{to} 4 \text{to} 5``; the text itself where it is none."""
+    r"""Return the terms of a ratio, ``3:4:5`` or ``3 \text{to} 4 \text{to} 5``; the text itself where it is none."""
     spelled = _TO.sub(":", text) if _TO.search(text) and re.search(r"\d", text) else text
     return split_at(spelled, ":")
 
@@ -380,18 +352,15 @@ def _compound_measure(text: str) -> Reading | None:
 
 def _vector(tree: Node, text: str) -> Reading:
     """``3i + 4j`` with unit vectors, as the tuple of its components."""
-    names = (r"\ivec", r"\jvec", r"\kvec")[: 3 if r"\kvec" in symbols(tree) else 2]
-    parts = []
-    for name in names:
-        part = tree
-        for other in (r"\ivec", r"\jvec", r"\kvec"):
-            part = substitute(part, other, number(int(other == name)))
+    parts: list[Reading] = []
+    for name in _UNIT_VECTORS[: 3 if r"\kvec" in symbols(tree) else 2]:
+        part = reduce(lambda part, other: substitute(part, other, number(int(other == name))), _UNIT_VECTORS, tree)
         parts.append(Reading("value", text, tree=part))
     return Reading("tuple", text, items=tuple(parts), form="()")
 
 
 def _degrees(tree: Node) -> tuple[Node, Unit | None]:
-    """An angle in degrees as its number and its unit."""
+    """Return an angle in degrees as its number and its unit."""
     if tree.op == "deg":
         return tree.args[0], DEGREE
     if tree.op in ("neg", "div"):

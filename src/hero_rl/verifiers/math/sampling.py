@@ -7,11 +7,13 @@ answer is ``too_large``, not ``equal``. Points are fixed, so a verdict never cha
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeAlias
+from itertools import product
+from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.application import index_sequences
 from hero_rl.verifiers.math.evaluate import (
@@ -24,15 +26,15 @@ from hero_rl.verifiers.math.evaluate import (
     digits_of,
     evaluate,
     fast,
+    lifted,
     measure,
     precise,
 )
 from hero_rl.verifiers.math.points import AROUND_KINKS, Point, integer_variables, needs_whole, points
-from hero_rl.verifiers.math.residues import same_residues
 from hero_rl.verifiers.math.tree import Node, has_range, rename, substitute, symbols, variables, walk
 
-__all__ = ["Relation", "compare_trees", "constant_difference", "constant_ratio", "expand_signs", "measured", "needs_whole",
-           "points", "rename", "same_constant", "substitute"]  # fmt: skip
+__all__ = ["Relation", "compare_trees", "constant_ratio", "expand_signs", "measured", "needs_whole", "points", "rename",
+           "same_constant", "substitute"]  # fmt: skip
 
 Relation: TypeAlias = Literal["equal", "equal_if_positive", "different", "unknown", "too_large"]
 """``equal_if_positive``: equal where all variables are positive, different elsewhere."""
@@ -62,20 +64,19 @@ def same_constant(a: Value, b: Value, *, noisy: bool) -> bool:
     """Whether two values of the ``precise`` context are one number; ``noisy``: sums or functions may have cancelled to zero."""
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return a == b
-    context = precise()
-    x, y = _lifted(a, context), _lifted(b, context)
+    x, y = lifted(a), lifted(b)
     size, gap = max(abs(x), abs(y)), abs(x - y)
     return bool(gap <= size * _PRECISE_AGREES or (noisy and size < _CANCELLED))
 
 
 @lru_cache(maxsize=4096)
 def is_complex(tree: Node) -> bool:
-    """Whether the imaginary unit stands in an expression."""
+    """Return whether the imaginary unit stands in an expression."""
     return any(node.op == "sym" and node.name == "i" for node in walk(tree))
 
 
 def compare_trees(a: Node, b: Node, *, log_base: int = 0) -> Relation:
-    """How two expressions without plus-minus signs relate."""
+    """Return how two expressions without plus-minus signs relate."""
     if a.op == b.op == "num":
         return "equal" if a.value == b.value else "different"
     if has_range(a) or has_range(b):
@@ -106,7 +107,7 @@ class _Sample:
         self._out_of_reach: set[int] = set()
 
     def relation(self, names: Sequence[str]) -> Relation:
-        """How the two functions of these variables relate."""
+        """Return how the two functions of these variables relate."""
         for point in points(names, whole=self._whole, trees=self._trees):
             try:
                 agrees = self._agrees_at(point)
@@ -116,17 +117,15 @@ class _Sample:
             if agrees is not None:
                 self._seen.add(point.group)
                 self._tally[point.family, agrees] += 1
-                if not agrees and self._is_settled():
+                if not agrees and not self._whole and self._tally.total() >= _ENOUGH and self._differ_on_positive():
                     return "different"
         return self._conclude()
 
-    def _is_settled(self) -> bool:
-        """Whether the functions differ, whatever comes: at positive numbers, and no variable is an integer."""
-        on_positive = self._tally["positive", False] + self._tally["unit", False]
-        return bool(on_positive) and not self._whole and sum(self._tally.values()) >= _ENOUGH
+    def _differ_on_positive(self) -> int:
+        return self._tally["positive", False] + self._tally["unit", False]
 
     def _agrees_at(self, point: Point) -> bool | None:
-        """Whether both have the same value at a point; None where one has none, or both are complex and differ."""
+        """Return whether both have the same value at a point; None where one has none, or both are complex and differ."""
         try:
             agrees = self._in_machine_numbers(point.values)
             if agrees is not None:
@@ -145,7 +144,7 @@ class _Sample:
             x, y = (evaluate(tree, values, fast(), log_base=self._log_base, real=self._real) for tree in self._trees)
             if isinstance(x, Fraction) and isinstance(y, Fraction):
                 return x == y
-            x, y = _lifted(x, fast()), _lifted(y, fast())
+            x, y = lifted(x, fast()), lifted(y, fast())
             near = x != 0 and abs(x - y) <= _FAST_AGREES * max(abs(x), abs(y))
         except NotReal:
             raise
@@ -165,8 +164,7 @@ class _Sample:
             return "different"
         if self._tally["whole", True] >= _ENOUGH and not self._tally["whole", False]:
             return "equal" if integer_variables(*self._trees) and not unseen else "unknown"
-        on_positive = self._tally["positive", False] + self._tally["unit", False]
-        if not on_positive and self._tally["positive", True] >= _ENOUGH:
+        if not self._differ_on_positive() and self._tally["positive", True] >= _ENOUGH:
             return "equal_if_positive"
         return "different"
 
@@ -175,7 +173,7 @@ def _compare_constants(a: Node, b: Node, log_base: int) -> Relation:
     try:
         same = _same_value(a, b, {}, log_base=log_base, real=False)
     except TooLarge:
-        residues = same_residues(a, b)
+        residues = _same_residues(a, b)
         return "too_large" if residues is None else "equal" if residues else "different"
     except Undefined:
         return "unknown"
@@ -237,67 +235,42 @@ def _gap(a: Node, b: Node, values: Mapping[str, Fraction], digits: int, log_base
     high, low = max(left.high, right.high), min(left.low, right.low)
     if isinstance(left.value, Fraction) and isinstance(right.value, Fraction):
         return _Gap(None if left.value == right.value else 0, high, low, 0, True)
-    x, y = _lifted(left.value, context), _lifted(right.value, context)
+    x, y = lifted(left.value, context), lifted(right.value, context)
     gap = x - y
     return _Gap(None if gap == 0 else int(context.mag(gap)), high, low, digits, _is_real(x) and _is_real(y))
 
 
 @lru_cache(maxsize=1024)
 def measured(tree: Node, digits: int, *, log_base: int = 0, real: bool = False) -> Measured:
-    """A constant measured to so many digits, once for all comparisons of it."""
+    """Return a constant measured to so many digits, once for all comparisons of it."""
     return measure(tree, {}, digits_of(digits), log_base=log_base, real=real)
 
 
-def _lifted(value: Value, context: Any) -> Value:
-    return context.mpf(value.numerator) / context.mpf(value.denominator) if isinstance(value, Fraction) else value
-
-
 def _is_real(value: Value) -> bool:
-    imaginary = getattr(value, "imag", 0)
-    return bool(abs(imaginary) <= 1e-12 * abs(value))
+    return bool(abs(value.imag) <= 1e-12 * abs(value))
 
 
 def constant_ratio(a: Node, b: Node) -> bool | None:
-    """Whether a / b is the same nonzero number everywhere: two equations ``a = 0`` and ``b = 0`` then say the same."""
-    return _constant(a, b, lambda x, y: None if y == 0 else x / y, allow_zero=False)
-
-
-def constant_difference(a: Node, b: Node) -> bool | None:
-    """Whether a - b is the same number everywhere: two antiderivatives of one function."""
-    return _constant(a, b, lambda x, y: x - y, allow_zero=True)
-
-
-def _constant(a: Node, b: Node, combine: Callable[[Value, Value], Value | None], *, allow_zero: bool) -> bool | None:
+    """Return whether a / b is the same nonzero number everywhere: two equations ``a = 0`` and ``b = 0`` then say the same."""
     names = sorted(symbols(a) | symbols(b))
     if len(names) > MAX_SYMBOLS:
         return None
     real = not (is_complex(a) or is_complex(b))
-    seen: list[Value] = []
+    ratios: list[Value] = []
     for point in points(names, whole=needs_whole(a, b), trees=(a, b)):
         try:
-            x, y = (evaluate(tree, point.values, precise(), real=real) for tree in (a, b))
+            x, y = (lifted(evaluate(tree, point.values, precise(), real=real)) for tree in (a, b))
         except Undefined:
             continue
-        if not (isinstance(x, Fraction) and isinstance(y, Fraction)):
-            x, y = _lifted(x, precise()), _lifted(y, precise())
-        value = combine(x, y) if _is_real(x) and _is_real(y) else None
-        if value is None:
-            continue
-        seen.append(value)
-        if not _is_still(value, seen[0], allow_zero=allow_zero):
-            return False
-    return None if len(seen) < _ENOUGH else bool(allow_zero or seen[0] != 0)
-
-
-def _is_still(value: Value, first: Value, *, allow_zero: bool) -> bool:
-    if isinstance(value, Fraction) and isinstance(first, Fraction):
-        return value == first
-    x, y = _lifted(value, precise()), _lifted(first, precise())
-    return bool(abs(x - y) <= _PRECISE_AGREES * max(abs(x), abs(y), 1 if allow_zero else 0))
+        if y != 0 and _is_real(x) and _is_real(y):
+            ratios.append(x / y)
+            if abs(ratios[-1] - ratios[0]) > _PRECISE_AGREES * abs(ratios[0]):
+                return False
+    return None if len(ratios) < _ENOUGH else bool(ratios[0] != 0)
 
 
 def expand_signs(tree: Node) -> list[Node]:
-    """The expressions that plus-minus signs stand for: each ``pm`` freely, each ``mp`` opposite to the last ``pm``.
+    """Return the expressions that plus-minus signs stand for: each ``pm`` freely, each ``mp`` opposite to the last ``pm``.
 
     >>> len(expand_signs(Node("pm", (Node("sym", (), None, "x"),))))
     2
@@ -306,30 +279,76 @@ def expand_signs(tree: Node) -> list[Node]:
     count = min(signs.count("pm"), 5)
     lone = count == 0 and "mp" in signs
     count += lone
-    if not count:
+    if not count or 2**count > MAX_SIGNS:
         return [tree]
-    if 2**count > MAX_SIGNS:
-        return [tree]
-    return [_with_signs(tree, _Signs(choice, count, lone)) for choice in range(2**count)]
+    choices = product((False, True), repeat=count)
+    return [_with_signs(tree, list(choice) if lone else [*choice, False]) for choice in choices]
 
 
-class _Signs:
-    """One choice of signs, consumed from left to right."""
-
-    def __init__(self, choice: int, count: int, lone: bool):
-        self._bits = iter([bool(choice >> index & 1) for index in range(count)])
-        self._last = next(self._bits) if lone else False
-
-    def take(self, op: str) -> bool:
-        if op == "pm":
-            self._last = next(self._bits, self._last)
-            return self._last
-        return not self._last
+def _with_signs(tree: Node, negative: list[bool]) -> Node:
+    """The tree with the signs that a list says from its end on: each ``pm`` takes the next, a ``mp`` turns the one before."""
+    if tree.op not in ("pm", "mp"):
+        return tree._replace(args=tuple(_with_signs(arg, negative) for arg in tree.args)) if tree.args else tree
+    if tree.op == "pm" and len(negative) > 1:
+        negative.pop()
+    turned = negative[-1] == (tree.op == "pm")
+    inner = _with_signs(tree.args[0], negative)
+    return Node("neg", (inner,)) if turned else inner
 
 
-def _with_signs(tree: Node, signs: _Signs) -> Node:
-    if tree.op in ("pm", "mp"):
-        negative = signs.take(tree.op)
-        inner = _with_signs(tree.args[0], signs)
-        return Node("neg", (inner,)) if negative else inner
-    return tree._replace(args=tuple(_with_signs(arg, signs) for arg in tree.args)) if tree.args else tree
+# ------------------------------------------------------------------------------------------- residues
+
+_PRIMES = (2**61 - 1, 2_305_843_009_213_693_921, 2_305_843_009_213_693_907, 2_305_843_009_213_693_723)
+_MAX_FACTORIAL = 20_000
+
+
+def _same_residues(a: Node, b: Node) -> bool | None:
+    """Compare two constants too large to be written out modulo a few primes; None: not of rational operations alone.
+
+    Equal residues (2 to the 244 together) mean equal for every pair that is not made from the primes themselves.
+    """
+    try:
+        return all(_residue(a, prime) == _residue(b, prime) for prime in _PRIMES)
+    except (Undefined, ZeroDivisionError, ValueError):
+        return None
+
+
+def _residue(tree: Node, prime: int) -> int:
+    if tree.op == "num" and tree.value is not None:
+        return _quotient(tree.value.numerator, tree.value.denominator, prime)
+    if tree.op == "add":
+        return sum(_residue(arg, prime) for arg in tree.args) % prime
+    if tree.op == "neg":
+        return -_residue(tree.args[0], prime) % prime
+    if tree.op == "mul":
+        return math.prod(_residue(arg, prime) for arg in tree.args) % prime
+    if tree.op == "div":
+        return _quotient(_residue(tree.args[0], prime), _residue(tree.args[1], prime), prime)
+    if tree.op == "pow":
+        bottom, power = _residue(tree.args[0], prime), _exponent(tree.args[1], prime - 1)
+        if bottom == 0:
+            raise Undefined("a power of zero")
+        return pow(bottom, power, prime)
+    if tree.op == "fn" and tree.name == "factorial" and 0 <= (n := _whole(tree.args[0])) <= _MAX_FACTORIAL:
+        return math.factorial(n) % prime
+    raise Undefined(f"no residue of {tree.op}")
+
+
+def _quotient(top: int, bottom: int, prime: int) -> int:
+    if bottom % prime == 0:
+        raise Undefined("a denominator that the prime divides")
+    return top * pow(bottom, -1, prime) % prime
+
+
+def _exponent(tree: Node, modulus: int) -> int:
+    """Return a whole exponent modulo the order of the group, a tower of powers included."""
+    if tree.op == "pow":
+        return pow(_whole(tree.args[0]), _whole(tree.args[1]), modulus)
+    return _whole(tree) % modulus
+
+
+def _whole(tree: Node) -> int:
+    value = evaluate(tree, {}, precise())
+    if not isinstance(value, Fraction) or value.denominator != 1:
+        raise Undefined("no whole number, or one beyond the largest integer")
+    return int(value)

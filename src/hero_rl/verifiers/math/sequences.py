@@ -9,13 +9,13 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
-from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, all_of, different, equal, unsure
+from hero_rl.verifiers.math.matrices import read_flat, same_flat, same_steps
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import expand_signs
 from hero_rl.verifiers.math.syntax import number
 from hero_rl.verifiers.math.values import constant
-from hero_rl.verifiers.math.vectors import read_flat, same_flat, same_steps
 
 Compare: TypeAlias = Callable[[Reading, Reading], Finding]
 
@@ -31,7 +31,7 @@ MAX_PAIRED = 14
 
 
 def compare_sequences(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
-    """How two readings relate of which at least one is a list, set, tuple or matrix."""
+    """Return how two readings relate of which at least one is a list, set, tuple or matrix."""
     kinds = {reference.kind, answer.kind}
     flats = _compare_flats(reference, answer, hints)
     if flats is not None:
@@ -51,6 +51,8 @@ def _compare_flats(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     """Two tuples with parameters of their own as lines or planes; None where one is none."""
     if {a.kind, b.kind} - {"tuple", "list", "matrix"} or len(a.items) != len(b.items):
         return None
+    if "list" in (a.kind, b.kind) and not any(all(item.label for item in one.items) for one in (a, b)):
+        return None
     stepped = [_INTEGER_STEPS.fullmatch(one.domain) is not None for one in (a, b)]
     if (a.domain or b.domain) and not all(stepped):
         return None
@@ -58,22 +60,13 @@ def _compare_flats(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     if any(len(one) != len(a.items) for one in trees):
         return None
     x, y = (read_flat(one, hints.letters) for one in trees)
-    if (
-        x is None
-        or y is None
-        or ("list" in (a.kind, b.kind) and not (all(i.label for i in a.items) or all(i.label for i in b.items)))
-    ):
-        return None
-    if not same_flat(x, y):
+    if x is None or y is None or not same_flat(x, y):
         return None
     letters = [frozenset[str]().union(*(symbols(tree) for tree in one)) for one in trees]
     if x == y and letters[0] == letters[1]:
         return EQUAL
-    if all(stepped):
-        return equal("equal_parametrised") if same_steps(x, y) else unsure("undecided")
-    if not hints.given:
-        return unsure("undecided")
-    return equal("equal_parametrised") if not hints.whole or same_steps(x, y) else unsure("undecided")
+    same = same_steps(x, y) if all(stepped) or (hints.given and hints.whole) else hints.given
+    return equal("equal_parametrised") if same else unsure("undecided")
 
 
 def _is_list_of_tuples(a: Reading, b: Reading) -> bool:
@@ -100,20 +93,20 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
         given = given if repeats_count else _distinct(given, compare)
         expected, given = _same_said_twice(expected, compare), _same_said_twice(given, compare)
     if len(expected) != len(given):
-        return _counts_differ(expected, given, compare)
+        both = (*expected, *given)
+        open_count = any(item.label or item.kind in ("text", "nothing") or item.unit is not None for item in both)
+        return unsure("number_of_answers") if open_count else different("number_of_answers")
     if len(expected) == 1:
         return compare(expected[0], given[0])
-    if _same_names(expected, given):
-        return _by_label(expected, given, compare)
-    in_order = _in_order(expected, given, compare)
     ordered = hints.ordered and reference.kind == answer.kind == "list" and not _is_list_of_tuples(reference, answer)
-    return in_order if in_order.relation == "equal" else _in_any_order(expected, given, ordered, compare)
+    return _by_label(expected, given, compare) or _in_any_order(expected, given, ordered, compare)
 
 
 def _in_any_order(expected: Sequence[Reading], given: Sequence[Reading], ordered: bool, compare: Compare) -> Finding:
     """Two collections of one length, element by element with what matches."""
-    paired = pair_up(expected, given, compare)
-    if paired.relation != "equal":
+    in_order = _in_order(expected, given, compare)
+    paired = in_order if in_order.relation == "equal" else pair_up(expected, given, compare)
+    if paired is in_order or paired.relation != "equal":
         return paired
     if ordered:
         return DIFFERENT
@@ -146,26 +139,18 @@ def _same_said_twice(items: tuple[Reading, ...], compare: Compare) -> tuple[Read
 
 
 def _names(items: Sequence[Reading]) -> set[str]:
-    """The labels of the elements; ``x_1`` and ``x_2`` only number the solutions and do not count."""
+    """Return the labels of the elements; ``x_1`` and ``x_2`` only number the solutions and do not count."""
     names = {item.label.replace(" ", "") for item in items if item.label}
     return set() if len({name[0] for name in names}) == 1 and all(_NUMBERED.fullmatch(name) for name in names) else names
 
 
-def _same_names(expected: Sequence[Reading], given: Sequence[Reading]) -> bool:
-    """Whether all elements are labelled, each side with the same labels."""
-    return len(_names(expected)) == len(_names(given)) == len(expected) == len(given) and _names(expected) == _names(given)
-
-
-def _by_label(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding:
+def _by_label(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding | None:
+    """Compare elements of one label; None where not all are labelled, or the sides have different labels."""
+    names = _names(expected)
+    if names != _names(given) or not len(names) == len(expected) == len(given):
+        return None
     named = {item.label.replace(" ", ""): item for item in given}
     return all_of([compare(item, named[item.label.replace(" ", "")]) for item in expected])
-
-
-def _counts_differ(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding:
-    labelled = any(item.label for item in (*expected, *given))
-    if labelled or any(item.kind in ("text", "nothing") or item.unit is not None for item in (*expected, *given)):
-        return unsure("number_of_answers")
-    return different("number_of_answers")
 
 
 def _distinct(items: Sequence[Reading], compare: Compare) -> tuple[Reading, ...]:
@@ -182,15 +167,6 @@ def _in_order(expected: Sequence[Reading], given: Sequence[Reading], compare: Co
     if len(expected) != len(given):
         return different("number_of_answers")
     return all_of([compare(one, other) for one, other in zip(expected, given, strict=True)])
-
-
-def all_of(findings: Sequence[Finding]) -> Finding:
-    """Equal where all are; different where one is; else unsure."""
-    for relation in ("different", "unsure"):
-        for finding in findings:
-            if finding.relation == relation:
-                return finding
-    return next((finding for finding in findings if finding.lenient), EQUAL)
 
 
 def pair_up(expected: Sequence[Reading], given: Sequence[Reading], compare: Compare) -> Finding:
@@ -219,17 +195,14 @@ def pair_up(expected: Sequence[Reading], given: Sequence[Reading], compare: Comp
 
 
 def _is_match(finding: Finding) -> bool:
-    """Equal, and not merely in number: out of order, what is counted tells the elements apart."""
+    # out of order, what is counted tells the elements apart
     return finding.relation == "equal" and finding.reason != "equal_counted"
 
 
 def _sorted_by_size(items: Sequence[Reading]) -> list[Reading] | None:
     keys = [_constant_key(item) for item in items]
-    if any(key is None for key in keys):
-        return None
-    return [
-        item for _, _, item in sorted((key, index, item) for index, (key, item) in enumerate(zip(keys, items, strict=True)))
-    ]
+    known = [(key, index) for index, key in enumerate(keys) if key is not None]
+    return [items[index] for _, index in sorted(known)] if len(known) == len(keys) else None
 
 
 def _compare_ordered(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
@@ -240,12 +213,11 @@ def _compare_ordered(reference: Reading, answer: Reading, hints: Hints, compare:
         return different("number_of_answers")
     if reference.kind == answer.kind == "matrix" and reference.form != answer.form:
         return different("shapes_differ")
-    if "matrix" in (reference.kind, answer.kind) and answer.kind != reference.kind:
-        shape = reference.form if reference.kind == "matrix" else answer.form
-        if "1" not in shape.split("x"):
-            return unsure("shapes_differ")
-    if _same_names(expected, given):
-        return _by_label(expected, given, compare)
+    shapes = [one.form.split("x") for one in (reference, answer) if one.kind == "matrix"]
+    if len(shapes) == 1 and "1" not in shapes[0]:
+        return unsure("shapes_differ")
+    if (labelled := _by_label(expected, given, compare)) is not None:
+        return labelled
     if answer.label.startswith("(") and _is_relabelled(reference.label, answer.label, hints.text):
         return unsure("order_unclear")
     finding = _in_order(expected, given, compare)
@@ -257,24 +229,21 @@ def _compare_ordered(reference: Reading, answer: Reading, hints: Hints, compare:
 
 
 def _tuple_and_collection(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
-    """A tuple against a bare list or a set: equal only in order, and against a set never surely."""
+    """Compare a tuple with a bare list or a set: equal only in order, and with a set never surely."""
     expected, given = reference.items, answer.items
     if len(expected) != len(given):
         return unsure("number_of_answers")
-    if _same_names(expected, given):
-        return _by_label(expected, given, compare)
+    if (labelled := _by_label(expected, given, compare)) is not None:
+        return labelled
     if not _names_in_order(expected, given, hints.text):
         return unsure("order_unclear")
     expected, given = _unnamed(expected, hints.text), _unnamed(given, hints.text)
     in_order = _in_order(expected, given, compare)
     if in_order.relation == "equal":
-        if len(expected) == 2 and _asks_interval(hints):
-            return unsure("brackets_differ")
+        asks_interval = _INTERVAL.search(hints.text) or (len(hints.letters) == 1 and _SIGN.search(hints.text))
+        may_be_interval = len(expected) == 2 and (asks_interval or re.search(r"[\[\]]", reference.form + answer.form))
         bare_list = "list" in (reference.kind, answer.kind)
-        square = "[" in reference.form + answer.form or "]" in reference.form + answer.form
-        if not bare_list or (square and len(expected) == 2):
-            return unsure("brackets_differ")
-        return equal("equal_brackets_left_out")
+        return equal("equal_brackets_left_out") if bare_list and not may_be_interval else unsure("brackets_differ")
     paired = pair_up(expected, given, compare)
     return unsure("order_unclear") if paired.relation == "equal" else paired
 
@@ -309,37 +278,17 @@ def _is_relabelled(expected: str, given: str, problem: str) -> bool:
         return label != other and sorted(names) == sorted(other.strip("()").split(","))
     if label in spelled or names == sorted(names):
         return label not in spelled and _is_permuted(names, spelled)
-    places = [
-        found.start() if (found := re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", problem)) else -1 for name in names
-    ]
-    return (
-        _is_permuted(names, spelled)
-        or sorted(names) == list("xyz")[: len(names)]
-        or (-1 not in places and places != sorted(places))
-    )
-
-
-def _asks_interval(hints: Hints) -> bool:
-    """Return whether a question asks for a set of numbers, so that two numbers in brackets are the ends of an interval."""
-    return _INTERVAL.search(hints.text) is not None or (len(hints.letters) == 1 and _SIGN.search(hints.text) is not None)
-
-
-# ------------------------------------------------------------------------------------------- elements
+    found = [re.search(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z])", problem) for name in names]
+    places = [match.start() for match in found if match]
+    turned = len(places) == len(names) and places != sorted(places)
+    return turned or _is_permuted(names, spelled) or sorted(names) == list("xyz")[: len(names)]
 
 
 def _alternatives(reading: Reading) -> tuple[Reading, ...]:
-    """The elements of a list or set, each plus-minus sign expanded; a lone value is one element."""
-    if reading.kind in ("list", "set"):
-        return (
-            tuple(one for item in reading.items for one in _alternatives(item))
-            if reading.kind == "list"
-            else _expanded(reading.items)
-        )
-    return _expanded((reading,))
-
-
-def _expanded(items: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    return tuple(one for item in items for one in _signs(item))
+    """Return the elements of a list or set, each plus-minus sign expanded; a lone value is one element."""
+    if reading.kind == "list":
+        return tuple(one for item in reading.items for one in _alternatives(item))
+    return tuple(one for item in (reading.items if reading.kind == "set" else (reading,)) for one in _signs(item))
 
 
 def _signs(reading: Reading) -> tuple[Reading, ...]:
@@ -347,25 +296,16 @@ def _signs(reading: Reading) -> tuple[Reading, ...]:
         trees = expand_signs(reading.tree)
         return (reading,) if len(trees) == 1 else tuple(reading._replace(tree=tree) for tree in trees)
     if reading.kind == "tuple" and r"\pm" in reading.text and len(reading.items) <= 4:
-        combined: list[tuple[Reading, ...]] = [()]
-        for item in reading.items:
-            combined = [(*begin, one) for begin in combined for one in _signs(item)]
-        return tuple(reading._replace(items=items) for items in combined)
+        return tuple(reading._replace(items=items) for items in itertools.product(*map(_signs, reading.items)))
     return (reading,)
-
-
-def _is_constant(reading: Reading) -> bool:
-    """Whether a reading is a value without variables."""
-    return reading.kind == "value" and reading.tree is not None and not symbols(reading.tree)
 
 
 def _constant_key(reading: Reading) -> tuple[float, float] | None:
     """Something to sort constants by; None where the value is out of reach."""
-    if reading.tree is None or not _is_constant(reading):
+    if reading.kind != "value" or reading.tree is None or symbols(reading.tree):
         return None
     try:
-        value = evaluate(reading.tree, {}, precise())
-        point = complex(value)
+        point = complex(evaluate(reading.tree, {}, precise()))
     except (Undefined, OverflowError, TypeError):
         return None
     return round(point.real, 9), round(point.imag, 9)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from hero_rl.verifiers.latex import relation_chain
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.words import words_in
 
 MAX_CHARS = 2_000

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_rl.sandbox import Outcome
+from hero_rl.verifiers.latex import relation_chain
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
 from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out
 from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, FoundAnswer, extract_answer
-from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, InvalidField
+from hero_rl.verifiers.math.fields import NO_FIELDS, Fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
 from hero_rl.verifiers.math.gold import alternatives, extract_reference, undouble
 from hero_rl.verifiers.math.guards import is_cut_off, too_heavy
 from hero_rl.verifiers.math.literal import literal_relation, tidy
 from hero_rl.verifiers.math.problem import read_problem
-from hero_rl.verifiers.math.split import relation_chain
 from hero_rl.verifiers.math.typed import compare_typed
 from hero_rl.verifiers.math.words import count_words
 
@@ -54,14 +54,14 @@ class Pair(NamedTuple):
 
 
 class ForSympy(NamedTuple):
-    """What goes to the sandbox: two cleaned texts."""
+    """Two cleaned texts for the sandbox."""
 
     reference: str
     answer: str
 
 
 class Stage(NamedTuple):
-    """What the stages before the sandbox found."""
+    """The result of the stages before the sandbox."""
 
     finding: Finding
     forms: tuple[str, str]
@@ -78,7 +78,8 @@ class Stage(NamedTuple):
         """The normal forms for the symbolic comparison; None where it is not wanted."""
         if not self.wants_sympy:
             return None
-        answer, reference = (_without_percent(form) for form in self.forms)
+        # percent signs written out: how math-verify reads them depends on the ANTLR runtime
+        answer, reference = (form.replace(r"\%", r"\cdot\frac{1}{100}") for form in self.forms)
         return ForSympy(reference, answer)
 
     @property
@@ -87,21 +88,19 @@ class Stage(NamedTuple):
         return " | ".join(form[:MAX_DETAIL_CHARS] for form in self.forms)
 
 
-def find_pair(
-    reference: object, response: object, problem: str = "", fields: Fields | InvalidField = NO_FIELDS
-) -> Pair | Stage:
+def find_pair(reference: object, response: object, problem: str = "", fields: Fields | str = NO_FIELDS) -> Pair | Stage:
     """Return what has to be compared, or the finding where there is nothing to compare."""
-    if isinstance(fields, InvalidField):
-        return _nothing(unsure("field_invalid"), str(fields))
-    found = extract_answer(response, problem) if isinstance(response, str) else FoundAnswer("", "none")
-    if isinstance(response, str) and len(response) > MIN_COPY_CHARS and _is_within(response, problem):
-        found = FoundAnswer("", "none")  # nothing but a piece of the question
+    if isinstance(fields, str):
+        return _nothing(unsure("field_invalid"), fields)
+    response = response if isinstance(response, str) else ""
+    copied = len(response) > MIN_COPY_CHARS and _is_within(response, problem)  # nothing but a piece of the question
+    found = FoundAnswer("", "none") if copied else extract_answer(response, problem)
     pair = pair_of(reference, found, response, problem, fields)
-    if found.source == "sentence" and isinstance(response, str) and len(response) <= MAX_BARE_CHARS:
+    if found.source == "sentence" and len(response) <= MAX_BARE_CHARS:
         whole = pair_of(reference, FoundAnswer(response.strip(), "whole", rough=found.rough), "", problem, fields)
         if isinstance(whole, Pair) and compare_pair(whole).finding.relation == "equal":
             return whole  # the response is nothing but an answer in words
-    apart = found.source == "boxes" and isinstance(response, str) and _APART.search(response) is not None
+    apart = found.source == "boxes" and _APART.search(response) is not None
     if apart and isinstance(pair, Pair) and compare_pair(pair).finding.reason == "number_of_answers":
         return _nothing(unsure("claims_conflict"), pair.answer)  # a second try as likely as a second part
     return pair
@@ -114,7 +113,7 @@ def _is_within(response: str, problem: str) -> bool:
 
 
 def pair_of(
-    reference: object, found: FoundAnswer, response: object = "", problem: str = "", fields: Fields = NO_FIELDS
+    reference: object, found: FoundAnswer, response: str = "", problem: str = "", fields: Fields = NO_FIELDS
 ) -> Pair | Stage:
     """Return a reference and the answer that was found, or the finding where one of them is missing or contradicts itself."""
     known = extract_reference("" if reference is None else mended(repaired(str(reference))))
@@ -140,23 +139,18 @@ def pair_of(
     return Pair(expected, first, problem, fields)
 
 
-def _as_stated(found: FoundAnswer, expected: str, response: object) -> str:
-    """The answer with or without the nouns of its sentence: with them only where the reference has words too."""
-    if found.source == "sentence" and isinstance(response, str) and _reads_alike(response, expected):
+def _as_stated(found: FoundAnswer, expected: str, response: str) -> str:
+    """Return the answer with or without the nouns of its sentence: with them only where the reference has words too."""
+    one, other = _NO_DIGITS.sub("", response), _NO_DIGITS.sub("", expected)  # clean-up drops no digit
+    if found.source == "sentence" and one == other and tidy(response) == tidy(expected):
         return response
     return found.text if not found.bare or count_words(expected) or r"\text" in expected else found.bare
 
 
-def _reads_alike(one: str, other: str) -> bool:
-    """Return whether two texts are the same after trivial clean-up, which drops no digit: other digits settle it at once."""
-    return _NO_DIGITS.sub("", one) == _NO_DIGITS.sub("", other) and tidy(one) == tidy(other)
-
-
 def agree(one: str, others: Sequence[str], problem: str = "", fields: Fields = NO_FIELDS) -> bool:
-    """Whether other statements of one answer are equal to it."""
-    return all(
-        compare_pair(Pair(one, other, problem, fields)).finding.relation == "equal" for other in others[:MAX_ALTERNATIVES]
-    )
+    """Return whether other statements of one answer are equal to it."""
+    pairs = (Pair(one, other, problem, fields) for other in others[:MAX_ALTERNATIVES])
+    return all(compare_pair(pair).finding.relation == "equal" for pair in pairs)
 
 
 def _nothing(finding: Finding, note: str) -> Stage:
@@ -164,7 +158,7 @@ def _nothing(finding: Finding, note: str) -> Stage:
 
 
 def compare_pair(pair: Pair) -> Stage:
-    """What the fast path or the typed comparison finds; never raises, and takes a bounded time."""
+    """Compare by the fast path or the typed comparison; never raises, and takes a bounded time."""
     try:
         return _compare(pair)
     except Exception as error:
@@ -188,14 +182,15 @@ def _compare(pair: Pair) -> Stage:
     if not (pair.reference.isascii() and pair.answer.isascii()):
         reference, answer = with_labels_alike((pair.reference, pair.answer), (reference, answer))
     finding = compare_typed(reference, answer, pair.problem, pair.fields)
-    if finding.reason == "reference_unreadable" and _is_chain(reference) and (ends := ends_of_chain(reference)):
+    equals = relation_chain(reference).relations.count("=")
+    if finding.reason == "reference_unreadable" and equals > 1 and (ends := ends_of_chain(reference)):
         finding = compare_typed(ends, answer, pair.problem, pair.fields)
     # math-verify takes an equation for its right-hand side, so it is not asked to compare one with something else
     wants_sympy = (
         finding.relation == "unsure"
         and finding.reason in _FOR_SYMPY
-        and _is_equation(reference) == _is_equation(answer)
-        and not _is_chain(reference)
+        and equals <= 1
+        and bool(equals) == ("=" in relation_chain(answer).relations)
     )
     if wants_sympy and is_to_work_out(reference, answer, pair.problem):
         finding, wants_sympy = unsure("copied_from_question"), False
@@ -208,16 +203,6 @@ def _compare(pair: Pair) -> Stage:
     return Stage(finding, (answer, reference), "typed", wants_sympy)
 
 
-def _without_percent(text: str) -> str:
-    """Percent signs written out: how math-verify reads them depends on the ANTLR runtime."""
-    return text.replace(r"\%", r"\cdot\frac{1}{100}")
-
-
-def _is_chain(text: str) -> bool:
-    """Return whether a text has several equals signs, of which math-verify takes the last side alone."""
-    return relation_chain(text).relations.count("=") > 1
-
-
 def ends_of_chain(text: str) -> str:
     """Return the name and the number at the ends of ``S = 2(a+b) = 16``; "" for any other chain."""
     chain = relation_chain(text)
@@ -225,12 +210,8 @@ def ends_of_chain(text: str) -> str:
     return f"{chain.sides[0]}={chain.sides[-1]}" if named and re.fullmatch(r"[-+*/().\d\s]+", chain.sides[-1]) else ""
 
 
-def _is_equation(text: str) -> bool:
-    return "=" in relation_chain(text).relations
-
-
 def settle(stage: Stage, outcome: Outcome) -> Finding | None:
-    """The finding after the symbolic comparison; None where that broke."""
+    """Return the finding after the symbolic comparison; None where that broke."""
     if outcome.kind != "value":
         return None
     if outcome.value == "equal":

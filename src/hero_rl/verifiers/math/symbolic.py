@@ -50,11 +50,10 @@ _MARKED_AS_MATH = re.compile(r"\$|\\\(|\\\[|\\boxed|\\fbox")
 
 
 def compare(reference: str, answer: str) -> Finding:
-    """How the answer relates to the reference.
+    """Return how the answer relates to the reference.
 
     ``equal`` is math-verify's word, where it read every symbol of both sides and does not say the same of a near miss of the
-    reference. ``different`` is said of two numbers without unit or percent sign that are no
-    rounding, percentage or angle of each other; every other pair that is not equal names why one cannot tell.
+    reference. ``different`` is said of two numbers without unit that are no rounding, percentage or angle of each other.
     """
     from math_verify import verify
 
@@ -65,9 +64,9 @@ def compare(reference: str, answer: str) -> Finding:
     if not given:
         return "not_comparable" if is_prose(answer) else "answer_unparsable"
     # timeouts off: math-verify's are SIGALRM, which a C loop ignores; the sandbox's kill is the deadline
+    united = carries_unit(reference) or carries_unit(answer)
     if verify(expected, given, timeout_seconds=None):
-        wrong = _differs_relatively(reference, answer, expected[0], given[0])
-        if wrong:
+        if not united and _differ_relatively(expected[0], given[0]):
             return "different"
         if not (_kept(reference, expected[0]) and _kept(answer, given[0])):
             return "not_comparable"
@@ -75,7 +74,14 @@ def compare(reference: str, answer: str) -> Finding:
             verify(decoy, given, timeout_seconds=None) for text in decoys_of_text(reference) if (decoy := _parse(text))
         )
         return "not_discriminating" if passes else "equal"
-    return _difference(reference, answer, expected[0], given[0])
+    a, b = _number(expected[0]), _number(given[0])
+    if a is None or b is None:
+        return "not_comparable"
+    if united:
+        return "unit_or_percent"
+    integers = bool(expected[0].is_Integer and given[0].is_Integer)
+    near = a != 0 and b != 0 and may_be_one_number(complex(a / b), integers=integers)
+    return "numbers_close" if near else "different"
 
 
 def warm_up() -> None:
@@ -87,7 +93,7 @@ def warm_up() -> None:
 
 
 def _parse(text: str) -> list[Any]:
-    """What math-verify reads in a reference or an extracted answer, which may be bare LaTeX or delimited."""
+    """Return what math-verify reads in a reference or an extracted answer, which may be bare LaTeX or delimited."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     text = " ".join(text.split())
@@ -106,42 +112,23 @@ def _parse(text: str) -> list[Any]:
 
 def _kept(text: str, parsed: Any) -> bool:
     """Return whether the parsed expression still has every letter of the text, and the text only what is read in full."""
+    from sympy import Symbol
+    from sympy.core.function import AppliedUndef
+
     bare = _LIMIT.sub(" ", text)
     if _FOREIGN.search(bare) or any(bare.count(one) != bare.count(other) for one, other in ("()", "{}")):
         return False
     if _LOST.search(text) or not _KNOWN.issuperset(_COMMAND.findall(text)):
         return False
-    names = (
-        {str(getattr(atom, "name", "")) for atom in parsed.atoms(*_named_kinds())} if hasattr(parsed, "atoms") else set[str]()
-    )
+    atoms = parsed.atoms(Symbol, AppliedUndef) if hasattr(parsed, "atoms") else ()
+    names = {str(getattr(atom, "name", "")) for atom in atoms}
     kept = set(_LETTER.findall("".join(names))) | {"e", "i"}
     bare = _DIFFERENTIAL.sub(r"\1", _COMMAND.sub(" ", text.replace("matrix}", "}")))
     return kept.issuperset(_LETTER.findall(re.sub(r"\{[pbBvV]?\}", " ", bare)))
 
 
-def _named_kinds() -> tuple[type, ...]:
-    from sympy import Symbol
-    from sympy.core.function import AppliedUndef
-
-    return Symbol, AppliedUndef
-
-
-def _difference(reference: str, answer: str, expected: Any, given: Any) -> Finding:
-    a, b = _number(expected), _number(given)
-    if a is None or b is None:
-        return "not_comparable"
-    if carries_unit(reference) or carries_unit(answer):
-        return "unit_or_percent"
-    if a == 0 or b == 0:
-        return "different"
-    integers = bool(expected.is_Integer and given.is_Integer)
-    return "numbers_close" if may_be_one_number(complex(a / b), integers=integers) else "different"
-
-
-def _differs_relatively(reference: str, answer: str, expected: Any, given: Any) -> bool:
-    """Whether two numbers that math-verify calls equal are not: it rounds to six decimals, which hides tiny numbers."""
-    if carries_unit(reference) or carries_unit(answer):
-        return False
+def _differ_relatively(expected: Any, given: Any) -> bool:
+    """Return whether two numbers that math-verify calls equal are not: it rounds to six decimals, which hides tiny numbers."""
     a, b = _number(expected), _number(given)
     if a is None or b is None or a == b:
         return False
@@ -160,7 +147,7 @@ def is_prose(text: str) -> bool:
 
 
 def _number(expression: Any) -> Any:
-    """The value of a constant expression as a sympy number, whose exponent has no bounds; None for anything else."""
+    """Return the value of a constant expression as a sympy number, whose exponent has no bounds; None for anything else."""
     if not getattr(expression, "is_number", False):
         return None
     try:

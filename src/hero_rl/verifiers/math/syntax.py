@@ -11,20 +11,21 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from hero_rl.verifiers.math.application import PAIRS, Application, is_divided, is_multiplied, times
+from hero_rl.verifiers.math.application import DIVIDED, MULTIPLIED, PAIRS, Application, times
 from hero_rl.verifiers.math.ellipsis import is_dots
 from hero_rl.verifiers.math.notation import LETTERS, function_name
 from hero_rl.verifiers.math.numerals import based, continued, literal, mixed, repeating
 from hero_rl.verifiers.math.tokens import Unreadable, tokenize
-from hero_rl.verifiers.math.tree import Node, number, walk
+from hero_rl.verifiers.math.tree import Node, number, symbol, walk
 
 _NUMERAL = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _CALLABLE = frozenset("fgh")
+_SIGNS = {"+": "", "-": "neg", r"\pm": "pm", r"\mp": "mp"}
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
 def parse(text: str) -> Node:
-    r"""The tree of one expression in cleaned text.
+    r"""Return the tree of one expression in cleaned text.
 
     >>> parse("1+x").op
     'add'
@@ -40,12 +41,12 @@ def parse(text: str) -> Node:
 
 @lru_cache(maxsize=2048)
 def _parsed(text: str) -> Node | str:
-    """The tree, or why there is none."""
+    """Return the tree, or why there is none."""
     try:
         if _NUMERAL.fullmatch(text):
             return Node("num", (), literal(text), text)
         reader = _Reader(tokenize(text))
-        tree = reader.sum()
+        tree = reader.expression()
     except Unreadable as error:
         return str(error)
     if reader.peek() is not None:
@@ -58,42 +59,42 @@ def _parsed(text: str) -> Node | str:
 class _Reader(Application):
     """The rules of arithmetic, by recursive descent."""
 
-    def sum(self) -> Node:
-        """A sum, down to the sign that cannot belong to it."""
-        self._descend()
+    def expression(self) -> Node:
+        """Return a sum, down to the sign that cannot belong to it."""
         terms = [self._signed_product()]
-        while self.peek() in ("+", "-", r"\pm", r"\mp"):
+        while self.peek() in _SIGNS:
             terms.append(self._signed_product())
-        self._depth -= 1
         if len(terms) == 1:
             return terms[0]
-        return self._folded("add", terms) if any(is_dots(term) for term in terms) else Node("add", tuple(terms))
+        return self._folded("add", terms) if any(map(is_dots, terms)) else Node("add", tuple(terms))
+
+    def _sum(self) -> Node:
+        return self._deeper(self.expression)
 
     def _signed_product(self) -> Node:
         signs: list[str] = []
-        while self.peek() in ("+", "-", r"\pm", r"\mp"):
-            signs.append(self._take().text)
+        while self.peek() in _SIGNS:
+            signs.append(self._take())
         tree = self._product()
-        for sign in reversed(signs[-4:]):
-            if sign != "+":
-                tree = Node({"-": "neg", r"\pm": "pm", r"\mp": "mp"}[sign], (tree,))
         if len(signs) > 4:
             raise Unreadable("syntax")
+        for sign in reversed(signs):
+            tree = Node(_SIGNS[sign], (tree,)) if sign != "+" else tree
         return tree
 
     def _product(self) -> Node:
-        tree = self._product_with_dots_open()
-        dots = tree.op == "mul" and any(is_dots(factor) for factor in tree.args)
-        return self._folded("mul", list(tree.args)) if dots else tree
+        tree = self._factors()
+        dots = tree.op == "mul" and any(map(is_dots, tree.args))
+        return self._folded("mul", tree.args) if dots else tree
 
-    def _product_with_dots_open(self) -> Node:
+    def _factors(self) -> Node:
         tree = self._power()
         while True:
             sign = self.peek()
-            if is_multiplied(sign):
+            if sign in MULTIPLIED:
                 self._take()
                 tree = times(tree, self._factor())
-            elif is_divided(sign):
+            elif sign in DIVIDED:
                 self._take()
                 tree = _quotient(tree, self._factor())
             elif self._starts_factor():
@@ -105,74 +106,53 @@ class _Reader(Application):
                 return tree
 
     def _factor(self) -> Node:
-        if self.peek() in ("-", "+"):
-            sign = self._take().text
-            self._descend()
-            tree = self._factor()
-            self._depth -= 1
-            return Node("neg", (tree,)) if sign == "-" else tree
-        return self._power()
+        if self.peek() not in ("-", "+"):
+            return self._power()
+        sign, tree = self._take(), self._deeper(self._factor)
+        return Node("neg", (tree,)) if sign == "-" else tree
 
     def _juxtaposed(self) -> Node:
-        """A product without signs of multiplication."""
+        """Return a product without signs of multiplication."""
         tree = self._factor()
         while self._starts_factor() and self._kind() != "number":
             tree = times(tree, self._power())
         return tree
 
     def _mixed(self, whole: Node) -> Node:
-        """``3 1/2``: two numbers side by side mean something only as a mixed fraction."""
-        top = self._take().text
-        if whole.value is None or self.peek() != "/" or self._kind(1) != "number":
+        top = self._take()
+        if whole.value is None or not self._accept("/") or self._kind() != "number":
             raise Unreadable("numbers_side_by_side")
-        self._take()
-        bottom = self._take().text
-        return mixed(whole.value, literal(top), literal(bottom))
+        return mixed(whole.value, literal(top), literal(self._take()))
 
     def _starts_factor(self) -> bool:
-        text, kind = self.peek(), self._kind()
-        if text is None:
-            return False
-        if kind in ("number", "letter"):
-            return True
+        text, kind = self.peek() or "", self._kind()
         if kind == "command":
-            name = text[1:]
-            return (
-                name in LETTERS
-                or name in _HEADS
-                or function_name(name) is not None
-                or text in (r"\lfloor", r"\lceil", r"\pi", r"\infty", r"\ldots")
-            )
-        return text in ("(", "[", "{") or (text == "|" and not self._bars)
+            known = text[1:] in LETTERS or text[1:] in _HEADS or text[1:] in ("lfloor", "lceil", "pi", "infty", "ldots")
+            return known or function_name(text[1:]) is not None
+        return kind in ("number", "letter") or text in ("(", "[", "{") or (text == "|" and not self._bars)
 
     def _power(self) -> Node:
         return self._raised(self._postfix(self._primary()))
 
     def _raised(self, base: Node) -> Node:
-        """A base and the exponent that follows it, if one does."""
-        if self.peek() != "^":
+        """Return a base and the exponent that follows it, if one does."""
+        if not self._accept("^"):
             return base
-        self._take()
-        self._descend()
-        exponent = self._script()
-        self._depth -= 1
+        exponent = self._deeper(self._script)
         if self.peek() == "^":
             raise Unreadable("syntax")
         return self._postfix(Node("pow", (base, exponent)))
 
     def _script(self) -> Node:
-        """What follows ``^`` or ``_``: a group, or one sign."""
+        """Read what follows ``^`` or ``_``: a group, or one sign."""
         if self.peek() == "{":
             return self._group("{")
         if self.peek() in ("-", "+"):
-            negative = self._take().text == "-"
-            self._descend()
-            tree = self._script()
-            self._depth -= 1
-            return Node("neg", (tree,)) if negative else tree
-        if self._kind() in ("number", "letter") or self.peek() in ("(", r"\pi", r"\infty", r"\frac", r"\sqrt"):
-            return self._primary()
-        if (self.peek() or "")[1:] in LETTERS:
+            sign, tree = self._take(), self._deeper(self._script)
+            return Node("neg", (tree,)) if sign == "-" else tree
+        text = self.peek() or ""
+        known = text in ("(", r"\pi", r"\infty", r"\frac", r"\sqrt") or text[1:] in LETTERS
+        if known or self._kind() in ("number", "letter"):
             return self._primary()
         raise Unreadable("syntax")
 
@@ -181,8 +161,7 @@ class _Reader(Application):
             text = self.peek()
             if text == "!":
                 tree = Node("fn", (tree,), name=self._factorial_name())
-            elif text == r"\%":
-                self._take()
+            elif self._accept(r"\%"):
                 tree = Node("pct", (tree,))
             elif text == "^" and self.peek(1) == r"\circ":
                 self._at += 2
@@ -196,9 +175,9 @@ class _Reader(Application):
     def _group(self, opening: str) -> Node:
         self._expect(opening)
         bars, self._bars = self._bars, 0
-        tree = self.sum()
+        tree = self._sum()
         if opening == "{" and self._accept(r"\choose"):
-            tree = Node("fn", (tree, self.sum()), name="binom")
+            tree = Node("fn", (tree, self._sum()), name="binom")
         self._bars = bars
         self._expect(PAIRS[opening])
         return tree
@@ -214,41 +193,32 @@ class _Reader(Application):
         if kind == "number":
             return self._number()
         if kind == "letter":
-            return self._symbol(self._take().text)
+            return self._symbol(self._take())
         if text in ("(", "[", "{"):
             return self._group(text)
-        if text == "|":
-            return self._absolute()
+        if self._accept("|"):
+            self._bars += 1
+            tree = self._sum()
+            self._bars -= 1
+            self._expect("|")
+            return Node("fn", (tree,), name="abs")
         if kind == "command" and text is not None:
             return self._command(text)
         raise Unreadable("syntax")
 
-    def _absolute(self) -> Node:
-        self._take()
-        self._bars += 1
-        tree = self.sum()
-        self._bars -= 1
-        self._expect("|")
-        return Node("fn", (tree,), name="abs")
-
-    # --------------------------------------------------------------------------------------- numbers and names
-
     def _number(self) -> Node:
-        text = self._take().text
+        text = self._take()
         value = literal(text)
-        if self.peek() == r"\overline" and "." in text:
-            self._take()
+        if "." in text and self._accept(r"\overline"):
             self._expect("{")
-            digits = self._take().text
+            digits = self._take()
             self._expect("}")
             return number(repeating(text, digits))
         if self.peek() == r"\dot" and "." in text:
             return number(repeating(text, self._dotted()))
-        if self.peek() == "_":
-            self._take()
+        if self._accept("_"):
             return based(text, self._script())
-        if self.peek() == r"\ldots" and "." in text:
-            self._take()
+        if "." in text and self._accept(r"\ldots"):
             rational = continued(text)
             return Node("num", (), value, text) if rational is None else number(rational)
         if self.peek() == r"\frac" and "." not in text:
@@ -256,15 +226,15 @@ class _Reader(Application):
         return self._counted(value) or Node("num", (), value, text)
 
     def _dotted(self) -> str:
-        r"""The digits from ``\dot{1}`` to the next one, if there is another."""
+        r"""Return the digits from ``\dot{1}`` to the next one, if there is another."""
         first = self._dotted_digit()
-        between = self._take().text if self._kind() == "number" and self.peek(1) == r"\dot" else ""
+        between = self._take() if self._kind() == "number" and self.peek(1) == r"\dot" else ""
         return first + between + (self._dotted_digit() if self.peek() == r"\dot" else "")
 
     def _dotted_digit(self) -> str:
         self._expect(r"\dot")
         braced = self._accept("{")
-        digit = self._take().text if braced else self._split_number()
+        digit = self._take() if braced else self._split_number()
         if braced:
             self._expect("}")
         if len(digit) != 1:
@@ -293,8 +263,8 @@ class _Reader(Application):
         self._take()
         part = self._frac()
         if part.op == "div" and part.args[0].op == "num" and part.args[1].op == "num":
-            top, bottom = part.args[0].value, part.args[1].value
-            if top is not None and bottom is not None and top.denominator == bottom.denominator == 1 and 0 < top < bottom:
+            top, bottom = (arg.value or Fraction(0) for arg in part.args)
+            if top.denominator == bottom.denominator == 1 and 0 < top < bottom:
                 return mixed(whole, top, bottom)
         return times(number(whole), self._raised(self._postfix(part)))
 
@@ -303,36 +273,20 @@ class _Reader(Application):
         if counted is not None:
             return counted
         name = self._named(name)
-        if self.peek() == "(" and (name.rstrip("'") in _CALLABLE or self._is_argument(name)):
+        value = name[0].isupper() and self._kind(1) == "number" and self.peek(2) == ")"  # as in I(0)
+        if self.peek() == "(" and (value or name.rstrip("'") in _CALLABLE):
             return Node("call", (self._group("("),), name=name)
-        return Node("sym", (), None, name)
-
-    def _is_argument(self, name: str) -> bool:
-        """Return whether ``I(0)`` stands here: a capital with a lone number in brackets is a value of a function."""
-        tokens = self._tokens[self._at + 1 : self._at + 3]
-        return name[0].isupper() and len(tokens) == 2 and tokens[0].kind == "number" and tokens[1].text == ")"
+        return symbol(name)
 
     def _named(self, name: str) -> str:
+        """Return a name with its primes and subscripts, whatever they say."""
         while self.peek() in ("_", "'"):
-            mark = self._take().text
-            if mark == "'":
-                name += "'"
-                continue
-            begin = self._at
-            self._skip_subscript()
-            name += "_" + "".join(token.text for token in self._tokens[begin : self._at] if token.text not in "{}")
+            mark, begin, depth = self._take(), self._at, 0
+            while mark == "_" and (depth > 0 or self._at == begin):
+                text = self._take()
+                depth += (text == "{") - (text == "}")
+            name += mark + "".join(token.text for token in self._tokens[begin : self._at] if token.text not in "{}")
         return name
-
-    def _skip_subscript(self) -> None:
-        """A subscript is part of a name, whatever it says."""
-        depth = 0
-        while True:
-            text = self._take().text
-            depth += (text == "{") - (text == "}")
-            if depth <= 0:
-                return
-
-    # --------------------------------------------------------------------------------------- commands
 
     def _command(self, text: str) -> Node:
         self._take()
@@ -342,15 +296,13 @@ class _Reader(Application):
         if name in ("pi", "infty"):
             return Node("const", (), None, name)
         if text in (r"\lfloor", r"\lceil"):
-            tree = self.sum()
+            tree = self._sum()
             self._expect(PAIRS[text])
             return Node("fn", (tree,), name="floor" if name == "lfloor" else "ceil")
         if name in ("zeta", "Gamma") and self.peek() == "(":  # functions that sympy knows, and no factors
             return Node("call", (self._group("("),), name=text)
-        if name in LETTERS:
-            return Node("sym", (), None, self._named(text))
-        if name == "ldots":
-            return Node("sym", (), None, text)
+        if name in LETTERS or name == "ldots":
+            return symbol(self._named(text) if name in LETTERS else text)
         function = function_name(name)
         if function is None:
             raise Unreadable(f"command_{name}")
@@ -369,14 +321,14 @@ class _Reader(Application):
     def _angle(self) -> Node:
         r"""``\angle ABC`` is a name; in ``5\angle 30^\circ``, after a number, it is the phase."""
         if (self._kind(-2) == "number" or self.peek(-2) in (")", "}")) and self._kind() != "letter":
-            return Node("pow", (Node("sym", (), None, "e"), Node("mul", (Node("sym", (), None, "i"), self._factor()))))
-        letters = [self._take().text]
+            return Node("pow", (symbol("e"), Node("mul", (symbol("i"), self._factor()))))
+        name = r"\angle" + self._take()
         while self._kind() == "letter":
-            letters.append(self._take().text)
-        return Node("sym", (), None, r"\angle" + "".join(letters))
+            name += self._take()
+        return symbol(name)
 
     def _argument(self) -> Node:
-        r"""The next argument of ``\frac`` and its like: a group, or one digit or sign of what follows."""
+        r"""Return the next argument of ``\frac`` and its like: a group, or one digit or sign of what follows."""
         if self.peek() in ("{", "("):
             return self._group(self.peek() or "")
         if self._kind() == "number" and len(self.peek() or "") > 1 and (self.peek() or "").isdecimal():
@@ -388,7 +340,7 @@ _HEADS = {"frac": "_frac", "sqrt": "_sqrt", "binom": "_binom", "angle": "_angle"
 
 
 def _quotient(top: Node, bottom: Node) -> Node:
-    """A fraction; one of an angle in degrees is in degrees, and ``dy/dx`` is none."""
+    """Return a fraction; one of an angle in degrees is in degrees, and ``dy/dx`` is none."""
     if all(tree.op == "mul" and tree.args[0].name == "d" for tree in (top, bottom)):
         raise Unreadable("derivative")
     return Node("deg", (Node("div", (*top.args, bottom)),)) if top.op == "deg" else Node("div", (top, bottom))

@@ -22,13 +22,23 @@ class Node(NamedTuple):
 
 
 def number(value: int | Fraction) -> Node:
-    """A leaf that is an exact number."""
+    """Return a leaf that is an exact number."""
     return Node("num", (), Fraction(value))
 
 
+def symbol(name: str) -> Node:
+    """Return a leaf that is a name."""
+    return Node("sym", (), None, name)
+
+
 def counter(level: int) -> Node:
-    """The counter of a ``range`` node of this level."""
-    return Node("sym", (), None, f"#{level}")
+    """Return the counter of a ``range`` node of this level."""
+    return symbol(f"#{level}")
+
+
+def minus(a: Node, b: Node) -> Node:
+    """Return the difference of two trees."""
+    return Node("add", (a, Node("neg", (b,))))
 
 
 def walk(tree: Node) -> Iterator[Node]:
@@ -45,7 +55,7 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 
 def symbols(tree: Node) -> frozenset[str]:
-    """The names that need a value: variables, and applications of unknown functions as a whole."""
+    """Return the names that need a value: variables, and applications of unknown functions as a whole."""
     if tree.op == "num":
         return _NO_NAMES
     if tree.op == "call":
@@ -56,14 +66,14 @@ def symbols(tree: Node) -> frozenset[str]:
 
 
 def variables(tree: Node) -> frozenset[str]:
-    """The variables of a tree, those within the arguments of unknown functions included."""
+    """Return the variables of a tree, those within the arguments of unknown functions included."""
     return frozenset(
         node.name for node in walk(tree) if node.op == "sym" and node.name not in CONSTANTS and node.name[0] != "#"
     )
 
 
 def opaque_name(call: Node) -> str:
-    """The name under which the value of ``f(...)`` is looked up."""
+    """Return the name under which the value of ``f(...)`` is looked up."""
     return f"{call.name}({_spelled(call.args[0])})"
 
 
@@ -73,19 +83,19 @@ def _spelled(tree: Node) -> str:
 
 
 def has_range(tree: Node) -> bool:
-    """Whether a sum, product or other fold over integers stands in a tree."""
+    """Return whether a sum, product or other fold over integers stands in a tree."""
     return any(node.op == "range" for node in walk(tree))
 
 
 def rename(tree: Node, names: Mapping[str, str]) -> Node:
-    """The tree with variables renamed."""
+    """Return the tree with variables renamed."""
     if tree.op == "sym" and tree.name in names:
         return tree._replace(name=names[tree.name])
     return tree._replace(args=tuple(rename(arg, names) for arg in tree.args)) if tree.args else tree
 
 
 def substitute(tree: Node, name: str, by: Node) -> Node:
-    """The tree with an expression in the place of a variable."""
+    """Return the tree with an expression in the place of a variable."""
     if tree.op == "sym" and tree.name == name:
         return by
     return tree._replace(args=tuple(substitute(arg, name, by) for arg in tree.args)) if tree.args else tree

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from hero_rl.verifiers.latex import TURNED, Chain, relation_chain, split_list
 from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
@@ -12,28 +13,28 @@ from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, i
 from hero_rl.verifiers.math.decoys import are_one_number, decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
-from hero_rl.verifiers.math.evaluate import symbols
+from hero_rl.verifiers.math.evaluate import evaluate, fast, symbols
 from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
-from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
-from hero_rl.verifiers.math.intervals import Region, compare_regions, has_symbolic_ends, whole_ends
+from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, all_of, different, equal, unsure
+from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends, whole_ends
 from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed, with_constant_renamed
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.numerals import compare_numerals
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
 from hero_rl.verifiers.math.problem import Hints, integer_letters
-from hero_rl.verifiers.math.quantities import with_asked_unit
-from hero_rl.verifiers.math.ratios import compare_ratios
+from hero_rl.verifiers.math.quantities import compare_ratios, with_asked_unit
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_letters, read_region, region_letters
-from hero_rl.verifiers.math.sequences import all_of, compare_sequences
+from hero_rl.verifiers.math.sampling import constant_ratio, points
+from hero_rl.verifiers.math.sequences import compare_sequences
 from hero_rl.verifiers.math.sought import remainder, with_decimal_points
-from hero_rl.verifiers.math.split import relation_chain, split_list
 from hero_rl.verifiers.math.statements import compare_quantified, same_list, same_statement, says_no_more
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
 from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.tree import minus
 from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_word
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
@@ -50,7 +51,7 @@ _GARBAGE = frozenset(
 
 
 def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO_FIELDS) -> Finding:
-    """How a cleaned answer relates to a cleaned reference, given the text of the question ("": not known).
+    """Return how a cleaned answer relates to a cleaned reference, given the text of the question ("": not known).
 
     ``different`` is said only where both were understood as the same kind of thing; ``unsure`` names the obstacle.
     """
@@ -98,8 +99,8 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
 
     simple = _SIMPLE.fullmatch(reference) and _SIMPLE.fullmatch(answer)
     other_kind = compare_moments(reference, answer, problem)
-    if other_kind is None and not simple:
-        other_kind = _compare_other_kinds(reference, answer, problem, hints, same)
+    if not simple:
+        other_kind = other_kind or _compare_other_kinds(reference, answer, problem, hints, same)
     if other_kind is not None:
         return other_kind
     pointed = with_decimal_points(reference, answer, problem)
@@ -116,13 +117,9 @@ def _compare_other_kinds(reference: str, answer: str, problem: str, hints: Hints
         or compare_quantified(reference, answer)
         or compare_numerals(reference, answer, problem)
         or compare_families(reference, answer, problem, hints)
-        or _if_known(compare_pieces(reference, answer, same))
+        or compare_pieces(reference, answer, same)
         or (compare_parts(reference, answer, same) if are_labelled(reference, answer) else None)
     )
-
-
-def _if_known(finding: Finding | None) -> Finding | None:
-    return None if finding is not None and finding.reason == "not_comparable" else finding
 
 
 def _compare_guarded(reference: Reading, answer: Reading, hints: Hints) -> Finding:
@@ -150,9 +147,6 @@ def _squeezed(text: str) -> str:
     return _SPACE.sub("", _AFTER_COMMAND.sub("\\1\0", text))
 
 
-# ------------------------------------------------------------------------------------------- choices
-
-
 def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | None:
     def same(option: str, text: str) -> Finding:
         return compare_readings(read(option), read(text), hints)
@@ -163,20 +157,16 @@ def _compare_choices(reference: str, answer: str, hints: Hints) -> Finding | Non
         letters = [re.findall("[A-Z]", text) for text in (reference, answer)]
         return EQUAL if letters[0] == letters[1] else unsure("order_unclear")
     found = compare_choices(reference, answer, hints.choices, same)
-    if found is not None and found.relation == "equal" and hints.ordered:
-        one, other = (_LETTER_ALONE.findall(text) for text in (reference, answer))
-        if one != other and sorted(one) == sorted(other):
-            return unsure("order_unclear")
-    if found is None and (found := compare_statements(reference, answer)) is not None and hints.ordered:
-        return None
+    if found is None:
+        return None if hints.ordered else compare_statements(reference, answer)
+    one, other = (_LETTER_ALONE.findall(text) for text in (reference, answer))
+    if found.relation == "equal" and hints.ordered and one != other and sorted(one) == sorted(other):
+        return unsure("order_unclear")
     return found
 
 
-# ------------------------------------------------------------------------------------------- kinds
-
-
 def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
-    """How two readings relate, the domains of their variables included."""
+    """Return how two readings relate, the domains of their variables included."""
     if a == b:
         return EQUAL
     if a.domain and b.domain:
@@ -185,17 +175,11 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     if finding.relation != "equal" or a.domain == b.domain:
         return finding
     domains = relate_domains(a.domain, b.domain, hints.text)
-    if domains == "differ" and _is_said(b.domain if not a.domain else "" if b.domain else a.domain, hints):
-        domains = "left_out"
-    if domains == "differ":
-        return unsure("conditions_differ")
+    if domains == "differ":  # the question may say itself in which set the variables lie
+        member = re.search(r"\\in\s*(\S.*)", a.domain or b.domain) if not (a.domain and b.domain) else None
+        if member is None or _squeezed(member[1]) not in _squeezed(clean(hints.text)):
+            return unsure("conditions_differ")
     return finding if domains == "same" or finding.lenient else equal("equal_domain_left_out")
-
-
-def _is_said(domain: str, hints: Hints) -> bool:
-    """Return whether the question itself says that its variables lie in the set of a domain, which then may be left out."""
-    member = re.search(r"\\in\s*(\S.*)", domain)
-    return member is not None and _squeezed(member[1]) in _squeezed(clean(hints.text))
 
 
 def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
@@ -218,17 +202,15 @@ def _compare_kinds(a: Reading, b: Reading, hints: Hints) -> Finding:
 
 
 def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
-    a, b = _as_matrices(a, b)
-    kinds = {a.kind, b.kind}
+    a, b = with_bound_renamed(*_as_matrices(a, b))
     if (r"\mp" in a.text) != (r"\mp" in b.text):
         return unsure("undecided")  # signs that go together, and signs that go apart
-    if kinds & {"list", "set", "tuple", "matrix"} and "relation" not in kinds:
-        a, b = with_bound_renamed(a, b)
-        finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
-        if finding.reason == "equal_renamed" and len(all_symbols(a)) != len(all_symbols(b)):
-            return unsure("letters_differ")
-        return finding
-    return unsure("not_comparable")
+    if not {a.kind, b.kind} & {"list", "set", "tuple", "matrix"}:
+        return unsure("not_comparable")
+    finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
+    if finding.reason == "equal_renamed" and len(all_symbols(a)) != len(all_symbols(b)):
+        return unsure("letters_differ")
+    return finding
 
 
 def _as_matrices(a: Reading, b: Reading) -> tuple[Reading, Reading]:
@@ -278,10 +260,8 @@ def _compare_text(a: Reading, b: Reading, hints: Hints) -> Finding:
     by_keyword = _compare_by_keyword(a, b, hints)
     if by_keyword is not None:
         return by_keyword
-    if a.kind == "text" and a.form not in _GARBAGE:
-        return unsure("reference_in_words" if a.form == "prose" else "reference_unreadable")
     if a.kind == "text":
-        return unsure("reference_unreadable")
+        return unsure("reference_in_words" if a.form == "prose" else "reference_unreadable")
     if b.form in _GARBAGE:
         return different("answer_unreadable") if b.form != "syntax" else unsure("answer_unreadable")
     return unsure("answer_in_words" if b.form == "prose" else "answer_not_understood")
@@ -293,17 +273,12 @@ def _compare_by_keyword(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         return None
     text, word = (b, a) if a.kind == "word" else (a, b)
     keyword = keyword_of(text.text)
-    if keyword is None:
-        return None
-    return _compare_words(text._replace(kind="word", form=keyword), word, hints)
-
-
-# ------------------------------------------------------------------------------------------- sets of numbers
+    return None if keyword is None else _compare_words(text._replace(kind="word", form=keyword), word, hints)
 
 
 def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
     if not _is_interval_like(a) or not _is_interval_like(b):
-        return _relation_against_other(a, b)
+        return unsure("kinds_differ") if "relation" in (a.kind, b.kind) else None
     if a.kind == b.kind == "tuple" and a.form == b.form == "()":
         return None
     if (several := compare_letters(a.text, b.text, hints.letters)) is not None:
@@ -317,24 +292,13 @@ def _compare_as_regions(a: Reading, b: Reading, hints: Hints) -> Finding | None:
         chains = _compare_chains(a, b, hints)
         if chains.relation == "equal":
             return chains
-    return _relate_regions(x, y, a, b, hints)
-
-
-def _relate_regions(x: Region, y: Region, a: Reading, b: Reading, hints: Hints) -> Finding:
     relation = compare_regions(x, y)
     if relation in ("ends_differ", "different") and hints.whole and compare_regions(whole_ends(x), whole_ends(y)) == "equal":
-        return _same_integers(a, b, hints)
-    if relation == "ends_differ":
-        return equal("equal_but_for_ends") if hints.monotonic else different("ends_differ")
-    if relation == "unknown":
-        return unsure("undecided")
-    return EQUAL if relation == "equal" else DIFFERENT
-
-
-def _same_integers(a: Reading, b: Reading, hints: Hints) -> Finding:
-    """Two sets of numbers with the same integers in them, where a question speaks of integers."""
-    named = region_letters(a.text) | region_letters(b.text)
-    return equal("equal_domain_left_out") if named and named <= integer_letters(hints.text) else unsure("conditions_differ")
+        named = region_letters(a.text) | region_letters(b.text)  # the same integers, where a question speaks of integers
+        whole = named and named <= integer_letters(hints.text)
+        return equal("equal_domain_left_out") if whole else unsure("conditions_differ")
+    by_ends = equal("equal_but_for_ends") if hints.monotonic else different("ends_differ")
+    return {"equal": EQUAL, "different": DIFFERENT, "unknown": unsure("undecided"), "ends_differ": by_ends}[relation]
 
 
 def _is_interval_like(reading: Reading) -> bool:
@@ -343,49 +307,30 @@ def _is_interval_like(reading: Reading) -> bool:
     )
 
 
-def _relation_against_other(a: Reading, b: Reading) -> Finding | None:
-    if "relation" not in (a.kind, b.kind):
-        return None
-    other = b if a.kind == "relation" else a
-    return unsure("kinds_differ") if other.kind != "relation" else None
-
-
 def _compare_chains(a: Reading, b: Reading, hints: Hints) -> Finding:
     """Two chains such as ``a > b > c``, side by side, or one of them read from right to left."""
     left, right = relation_chain(a.text), relation_chain(b.text)
-    if max(len(split_list(one.text)) for one in (a, b)) > 1:
+    one_each = len(split_list(a.text)) <= 1 and len(split_list(b.text)) <= 1
+    if not one_each or not left.relations or len(left.relations) != len(right.relations):
         return unsure("not_comparable")
-    if not left.relations or len(left.relations) != len(right.relations):
-        return unsure("not_comparable")
-    turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
-    for sides, relations in (
-        (right.sides, right.relations),
-        (right.sides[::-1], [turned.get(one, one) for one in reversed(right.relations)]),
-    ):
-        if relations != left.relations:
-            continue
-        found = all_of([compare_readings(read(x), read(y), hints) for x, y in zip(left.sides, sides, strict=True)])
-        if found.relation == "equal":
-            return found
-    return _compare_inequalities(left.sides, left.relations, right.sides, right.relations)
+    turned = Chain(right.sides[::-1], [TURNED.get(one, one) for one in reversed(right.relations)])
+    for other in (right, turned):
+        if other.relations == left.relations:
+            found = all_of([compare_readings(read(x), read(y), hints) for x, y in zip(left.sides, other.sides, strict=True)])
+            if found.relation == "equal":
+                return found
+    return _compare_inequalities(left, right) if len(left.relations) == 1 else unsure("undecided")
 
 
-def _compare_inequalities(left: list[str], relations: list[str], right: list[str], others: list[str]) -> Finding:
+def _compare_inequalities(left: Chain, right: Chain) -> Finding:
     """``2x > 6y`` and ``x - 3y > 0``: the same half-space where the zero forms have a constant positive ratio."""
-    from hero_rl.verifiers.math.evaluate import evaluate, fast
-    from hero_rl.verifiers.math.sampling import constant_ratio, points
-    from hero_rl.verifiers.math.syntax import Node
-
-    if len(relations) != 1 or len(others) != 1:
-        return unsure("undecided")
     try:
-        forms = [Node("add", (parse(one[0]), Node("neg", (parse(one[1]),)))) for one in (left, right)]
-        if not constant_ratio(forms[0], forms[1]):
+        forms = [minus(*map(parse, one.sides)) for one in (left, right)]
+        if not constant_ratio(*forms):
             return unsure("undecided")
-        point = next(iter(points(sorted(symbols(forms[0])), whole=False))).values
+        point = next(points(sorted(symbols(forms[0])), whole=False)).values
         same_sign = (evaluate(forms[0], point, fast()) > 0) == (evaluate(forms[1], point, fast()) > 0)
     except (Unreadable, ValueError, TypeError):
         return unsure("undecided")
-    turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
-    expected = relations[0] if same_sign else turned.get(relations[0], relations[0])
-    return EQUAL if expected == others[0] else DIFFERENT
+    expected = left.relations[0] if same_sign else TURNED.get(left.relations[0], left.relations[0])
+    return EQUAL if expected == right.relations[0] else DIFFERENT

@@ -5,12 +5,13 @@ Only names go to pint, one at a time, never an expression: its parser sees nothi
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from hero_rl.verifiers.math.split import pieces
+from hero_rl.verifiers.latex import pieces
 
 UnitKind: TypeAlias = Literal["measure", "currency", "degree", "radian", "noun"]
 
@@ -18,7 +19,7 @@ MAX_FACTORS = 6
 
 
 class Unit(NamedTuple):
-    """What stands beside a number."""
+    """A unit, or words, beside a number."""
 
     kind: UnitKind
     """``noun``: words that are no unit of measure, such as ``apples``."""
@@ -30,9 +31,7 @@ class Unit(NamedTuple):
 
 DEGREE = Unit("degree", "degree")
 RADIAN = Unit("radian", "radian")
-EMPTY = frozenset(
-    ("unit", "units", "in total", "total", "in all", "altogether", "units of length")
-)  # fmt: skip
+EMPTY = frozenset(("unit", "units", "in total", "total", "in all", "altogether", "units of length"))
 """Words after a number that say nothing about it."""
 
 SIZES = {"unit^2": 2, "unit^3": 3}
@@ -49,17 +48,13 @@ _CURRENCIES = {
 }  # fmt: skip
 _DEGREES = frozenset(("degree", "degrees", "deg", "degs", "度"))
 _RADIANS = frozenset(("radian", "radians", "rad", "rads", "弧度"))
-_TEMPERATURES = {"c": "degree C", "celsius": "degree C", "f": "degree F", "fahrenheit": "degree F"}
 _ALIASES = {
     "sec": "second", "secs": "second", "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "kmph": "kph",
     "ft": "foot", "in": "inch", "yd": "yard", "yds": "yard", "lb": "pound", "lbs": "pound", "oz": "ounce", "mi": "mile",
-    "gm": "gram", "gms": "gram", "litres": "liter", "litre": "liter", "metre": "meter", "metres": "meter",
-    "kilometre": "kilometer", "kilometres": "kilometer", "centimetre": "centimeter", "centimetres": "centimeter",
-    "millimetre": "millimeter", "millimetres": "millimeter", "decimetre": "decimeter", "decimetres": "decimeter",
-    "kilohm": "kiloohm", "kilohms": "kiloohm", "megohm": "megaohm", "megohms": "megaohm",
-    "L": "liter", "amp": "ampere", "amps": "ampere", "nt": "newton", "feet": "foot", "inches": "inch", "torr": "torr",
-    "KM": "kilometer", "Km": "kilometer", "KG": "kilogram", "Kg": "kilogram", "CM": "centimeter", "MM": "millimeter",
-    "Å": "angstrom", "Ω": "ohm", "米": "meter", "厘米": "centimeter", "分米": "decimeter", "毫米": "millimeter",
+    "gm": "gram", "gms": "gram", "kilohm": "kiloohm", "kilohms": "kiloohm", "megohm": "megaohm", "megohms": "megaohm",
+    "amp": "ampere", "amps": "ampere", "nt": "newton", "KM": "kilometer", "Km": "kilometer", "KG": "kilogram",
+    "Kg": "kilogram", "CM": "centimeter", "MM": "millimeter",
+    "米": "meter", "厘米": "centimeter", "分米": "decimeter", "毫米": "millimeter",
     "千米": "kilometer", "公里": "kilometer", "克": "gram", "千克": "kilogram", "公斤": "kilogram", "吨": "metric_ton",
     "秒": "second", "分钟": "minute", "小时": "hour", "天": "day", "升": "liter", "毫升": "milliliter",
     "м": "meter", "см": "centimeter", "мм": "millimeter", "км": "kilometer", "кг": "kilogram", "г": "gram", "с": "second",
@@ -106,11 +101,7 @@ _OTHER_SCRIPT = re.compile(r"^(?P<number>.*\d|.*\})\s*(?P<unit>[\u0400-\u04ff\u3
 
 
 def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
-    r"""A cleaned text without the unit at its end, and the unit.
-
-    Args:
-        text: a cleaned text.
-        loose: also take bare letters after a number for a unit (``310 K``), because the other side has one.
+    r"""Return a cleaned text without the unit at its end, and the unit; ``loose``: bare letters may be one, as in ``310 K``.
 
     >>> split_unit(r"5 \text{cm}")
     ('5', Unit(kind='measure', name='centimeter^1', factors=(('centimeter', 1),)))
@@ -156,7 +147,7 @@ def _texted_tail(text: str) -> tuple[str, str] | None:
 
 
 def _may_be_bare_unit(text: str, before: str, *, loose: bool) -> bool:
-    """A lone letter is a unit after a decimal only: ``0.64N``; after an integer it is more likely a variable."""
+    """Return whether letters may be a unit: a lone one after a decimal only, ``0.64N``; after an integer it is a variable."""
     if loose:
         return all(len(name) > 1 or name in _SINGLE for name in re.findall(r"[^\W\d_]+", text.replace(r"\cdot", " ")))
     first = re.split(r"[ /*^-]", text)[0]
@@ -167,7 +158,7 @@ def _may_be_bare_unit(text: str, before: str, *, loose: bool) -> bool:
 
 @lru_cache(maxsize=1024)
 def read_unit(text: str) -> Unit | None:
-    r"""The unit that words or ``\text{...}`` spell; None for words that say nothing, such as ``units``."""
+    r"""Return the unit that words or ``\text{...}`` spell; None for words that say nothing, such as ``units``."""
     plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace(r"\cdot", "*").replace(r"\times", "*").strip(" .,")
     plain = re.sub(r"([kMGmnpµ])?\s*\\Omega\b", r" \1ohm ", re.sub(r"\\mu\s*", "µ", plain)).replace(r"\AA", "angstrom")
     plain = _LONG.sub("", " ".join(re.sub(r"µ\s+", "µ", plain).split()))
@@ -176,29 +167,24 @@ def read_unit(text: str) -> Unit | None:
         return None
     if nameless := _NAMELESS.fullmatch(lowered):
         said = nameless[1] or nameless[2] or nameless[3]
-        return Unit("noun", "unit^3" if said[0] == "c" or said == "3" else "unit^2")
-    if lowered in _DEGREES:
-        return DEGREE
-    if lowered in _RADIANS:
-        return RADIAN
+        return Unit("noun", "unit^3" if said[0] in "c3" else "unit^2")
+    if lowered in _DEGREES or lowered in _RADIANS:
+        return DEGREE if lowered in _DEGREES else RADIAN
     if lowered in _CURRENCIES:
         return _scaled_currency(lowered)
     temperature = re.fullmatch(r"(?:degrees? )?(celsius|fahrenheit)|degrees? ([cf])", lowered)
     if temperature:
-        return Unit("noun", _TEMPERATURES[temperature[1] or temperature[2]])
+        return Unit("noun", f"degree {(temperature[1] or temperature[2])[0].upper()}")
     factors = _factors(plain)
     if factors is not None:
         return Unit("measure", " ".join(f"{name}^{power}" for name, power in sorted(factors)), factors)
-    return Unit("noun", " ".join(_singular(word) for word in re.findall(r"\w+|[^\w\s.,()]", lowered)))
+    singular = re.sub(r"(?<=\w\w[^\Ws])s\b", "", lowered)
+    return Unit("noun", " ".join(re.findall(r"\w+|[^\w\s.,()]", singular)))
 
 
 def _scaled_currency(sign: str) -> Unit:
     name, parts = _CURRENCIES[sign]
     return Unit("currency", name, ((name, parts),))
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def _factors(text: str) -> tuple[tuple[str, int], ...] | None:
@@ -224,13 +210,7 @@ def _factors(text: str) -> tuple[tuple[str, int], ...] | None:
                 return None
             found.append((name, sign * scale * int(match[2] or 1)))
             scale = 1
-    return _gathered(found)
-
-
-def _gathered(found: list[tuple[str, int]]) -> tuple[tuple[str, int], ...] | None:
-    powers: dict[str, int] = {}
-    for name, power in found:
-        powers[name] = powers.get(name, 0) + power
+    powers = {name: sum(power for other, power in found if other == name) for name, _ in found}
     return tuple((name, power) for name, power in powers.items() if power) or None
 
 
@@ -243,7 +223,7 @@ def _registry() -> Any:
 
 @lru_cache(maxsize=8192)
 def measure_name(name: str) -> str | None:
-    """The full name that pint has for a unit; None where it has none, or where the word is more likely a variable."""
+    """Return the full name that pint has for a unit; None where it has none, or where the word is more likely a variable."""
     if name in _NEVER or len(name) > 25:
         return None
     name = _ALIASES.get(name, _ALIASES.get(name.lower(), name) if len(name) > 1 else name)
@@ -257,7 +237,7 @@ def measure_name(name: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def factor(of: Unit, to: Unit) -> Fraction | None:
-    """How many of the one unit make one of the other; None where they measure different things."""
+    """Return how many of the one unit make one of the other; None where they measure different things."""
     if of.name == to.name and of.factors == to.factors:
         return Fraction(1)
     if of.kind == to.kind == "currency" and of.name == to.name:
@@ -265,26 +245,16 @@ def factor(of: Unit, to: Unit) -> Fraction | None:
     if of.kind != "measure" or to.kind != "measure" or ("radian" in of.name) != ("radian" in to.name):
         return None
     try:
-        ratio = (_as_pint(of) / _as_pint(to)).to_base_units()
+        quotient = (_as_pint(of) / _as_pint(to)).to_base_units()
     except Exception:  # noqa: BLE001 - pint's errors have no common base; no conversion means not comparable
         return None
-    if not ratio.dimensionless:
+    ratio = quotient.magnitude
+    if not quotient.dimensionless or not 1e-30 < ratio < 1e30:
         return None
-    return _simple(ratio.magnitude)
-
-
-def _simple(ratio: float) -> Fraction | None:
-    """The fraction that a ratio in binary floating point stands for: ten to twelve digits of it are meant."""
-    if not 1e-30 < ratio < 1e30:
-        return None
-    exact = Fraction(f"{ratio:.12g}")
+    exact = Fraction(f"{ratio:.12g}")  # ten to twelve digits of the binary number are meant
     near = exact.limit_denominator(10**6) if ratio >= 1 else 1 / (1 / exact).limit_denominator(10**6)
     return near if abs(near / exact - 1) < Fraction(1, 10**11) else exact
 
 
 def _as_pint(unit: Unit) -> Any:
-    registry = _registry()
-    product = registry.Quantity(1)
-    for name, power in unit.factors:
-        product = product * registry.Quantity(1, name) ** power
-    return product
+    return math.prod(_registry().Quantity(1, name) ** power for name, power in unit.factors)

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from hero_rl.verifiers.math.arbitrary import same_family
-from hero_rl.verifiers.math.evaluate import DIGITS, Undefined, Value, precise, symbols, walk
+from hero_rl.verifiers.math.evaluate import DIGITS, Undefined, Value, lifted, symbols, walk
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints, Tolerance
 from hero_rl.verifiers.math.rounding import (
     CLOSE,
     MIN_DIGITS,
-    Decimal,
     is_coarse_rounding,
     is_rounding,
     rounds_to_step,
@@ -36,7 +35,7 @@ _GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
 
 def compare_expressions(a: Node, b: Node, hints: Hints) -> Finding:
-    """How two expressions relate, plus-minus signs included."""
+    """Return how two expressions relate, plus-minus signs included."""
     if a.op == b.op == "num":
         return _compare_plain(a, b, hints)
     left, right = expand_signs(a), expand_signs(b)
@@ -60,32 +59,30 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
         named = a.name.startswith("base:") or re.search(r"\bbase\W{0,6}\w", hints.text) is not None
         return equal("equal_base_left_out") if named else unsure("part_left_out")
     relation = compare_trees(a, b)
-    if relation == "different" and _has_bare_log(a, b) and compare_trees(a, b, log_base=10) == "equal":
-        relation = "equal"
+    if relation == "different" and any(node.name == "log" and len(node.args) == 1 for one in (a, b) for node in walk(one)):
+        relation = "equal" if compare_trees(a, b, log_base=10) == "equal" else relation
     if relation == "equal" and hints.given and symbols(b) and not symbols(a):
         return unsure("variables_differ")  # x/x, where 1 is asked for
     if relation == "equal":
         form = _check_form(a, b, hints)
         narrowed = form == EQUAL and _has_absolute(a) != _has_absolute(b) and bool(symbols(a))
-        if narrowed and hints.given and _has_log_of_absolute(a) and not hints.positive:
+        arguments = [arg for node in walk(a) if node.op == "fn" and node.name in ("ln", "log") for arg in node.args]
+        if narrowed and hints.given and any(map(_has_absolute, arguments)) and not hints.positive:
             return unsure("equal_for_positive_numbers")  # the answer leaves out negative numbers
         return equal("equal_for_positive_numbers") if narrowed else form
     if relation == "equal_if_positive":
         plain = hints.positive and not _has_absolute(a) and not _has_absolute(b)
         return equal("equal_for_positive_numbers") if plain else unsure("equal_for_positive_numbers")
-    if relation == "unknown":
-        return unsure("undecided")
-    if relation == "too_large":
-        return unsure("answer_too_large")
-    return _explain(a, b, hints)
+    if relation != "different":
+        return unsure("answer_too_large" if relation == "too_large" else "undecided")
+    if symbols(a) or symbols(b):
+        return _explain_functions(a, b, hints)
+    x, y = constant(a), constant(b)
+    return unsure("undecided") if x is None or y is None else _explain_numbers(a, b, x, y, hints)
 
 
 def _has_absolute(tree: Node) -> bool:
     return any(node.op == "fn" and node.name == "abs" for node in walk(tree))
-
-
-def _has_log_of_absolute(tree: Node) -> bool:
-    return any(node.op == "fn" and node.name in ("ln", "log") and any(map(_has_absolute, node.args)) for node in walk(tree))
 
 
 def _same_digits(a: Node, b: Node) -> bool:
@@ -95,77 +92,58 @@ def _same_digits(a: Node, b: Node) -> bool:
     return len(based) == 1 and bare.op == "num" and bare.name == based[0]
 
 
-def _has_bare_log(*trees: Node) -> bool:
-    return any(node.op == "fn" and node.name == "log" and len(node.args) == 1 for tree in trees for node in walk(tree))
-
-
-def _explain(a: Node, b: Node, hints: Hints) -> Finding:
-    """Two expressions differ; is that beyond doubt?"""
-    if symbols(a) or symbols(b):
-        return _explain_functions(a, b, hints)
-    x, y = constant(a), constant(b)
-    if x is None or y is None:
-        return unsure("undecided")
-    return _explain_numbers(a, b, x, y, hints)
-
-
 def _explain_numbers(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Finding:
+    """Two numbers differ; is that beyond doubt?"""
     if hints.tolerance is not None:
         return _by_tolerance(x, y, hints.tolerance)
     given, decimal = written_decimal(b), written_decimal(a)
-    rounded = is_rounding(a, b, x, y)
-    if hints.rounding is not None and _finer(given, y, hints.rounding) and rounds_to_step(y, x, hints.rounding):
+    if (
+        hints.rounding is not None
+        and rounds_to_step(y, x, hints.rounding)
+        and (given.step < hints.rounding if given else not isinstance(y, Fraction) or (y / hints.rounding).denominator > 1)
+    ):
         guessed = given is not None and isinstance(x, Fraction) and abs(x) < 100 * hints.rounding
         return unsure("numbers_close") if guessed else equal("equal_rounded")
-    if rounded and not (hints.exact and decimal is None):
-        too_short = decimal is None and given is not None and given.digits < _MIN_DIGITS_FOR_EXACT and not hints.approximate
-        if not too_short and not (
-            hints.rounding is not None and given is not None and decimal is not None and given.step > decimal.step
-        ):
+    if is_rounding(a, b, x, y) and not (hints.exact and decimal is None):
+        too_short = given is not None and (
+            given.digits < _MIN_DIGITS_FOR_EXACT and not hints.approximate
+            if decimal is None
+            else hints.rounding is not None and given.step > decimal.step
+        )
+        if not too_short:
             return equal("equal_rounded")
-    if x == 0 or y == 0:
-        return DIFFERENT
-    ratio = ratio_of(x, y)
-    if ratio is None:
-        return unsure("answer_too_large")
-    return _doubt(a, b, ratio, (given is not None) + (decimal is not None), hints)
+    return DIFFERENT if x == 0 or y == 0 else _doubt(a, b, x, y, hints)
 
 
 def _by_tolerance(x: Value, y: Value, tolerance: Tolerance) -> Finding:
-    """Whether a number is as near to the reference ``x`` as a field of the row allows; the field leaves no doubt."""
+    """Return whether a number is as near to the reference ``x`` as a field of the row allows; the field leaves no doubt."""
+    size: Value = tolerance.size
     if not (isinstance(x, Fraction) and isinstance(y, Fraction)):
-        x, y = _float(x), _float(y)
-    size = tolerance.size if isinstance(x, Fraction) else _float(tolerance.size)
-    if getattr(x, "imag", 0) or getattr(y, "imag", 0):
-        parts = [(_float(x).real, _float(y).real), (_float(x).imag, _float(y).imag)]
-        near = all(abs(a - b) <= (size * abs(a) if tolerance.relative else size) for a, b in parts)
-        return Finding("equal", "equal_within_tolerance") if near else DIFFERENT
-    near = abs(x - y) <= (size * abs(x) if tolerance.relative else size)
+        x, y, size = (lifted(value) for value in (x, y, size))
+    parts = (x.real, y.real), (x.imag, y.imag)
+    near = all(abs(a - b) <= (size * abs(a) if tolerance.relative else size) for a, b in parts)
     return Finding("equal", "equal_within_tolerance") if near else DIFFERENT
 
 
-def _finer(given: Decimal | None, value: Value, step: Fraction) -> bool:
-    """Whether an answer shows more than the place that the question wants it rounded to."""
-    return (not isinstance(value, Fraction) or (value / step).denominator > 1) if given is None else given.step < step
-
-
 def ratio_of(x: Value, y: Value) -> complex | None:
-    """The ratio of two numbers; None where it is out of reach."""
+    """Return the ratio of two numbers; None where it is out of reach."""
     try:
-        return complex(x / y if isinstance(x, Fraction) and isinstance(y, Fraction) else _float(x) / _float(y))
+        exact = isinstance(x, Fraction) and isinstance(y, Fraction)
+        return complex(x / y if exact else lifted(x) / lifted(y))
     except OverflowError:
         return None
 
 
-def _float(value: Value) -> Value:
-    return precise().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
-
-
-def _doubt(a: Node, b: Node, ratio: complex, decimals: int, hints: Hints) -> Finding:
-    size = abs(ratio)
-    if (abs(ratio - 1) <= CLOSE or (decimals and is_coarse_rounding(a, b, constant(a), constant(b)))) and _may_be_rounded(
-        a, b, decimals, hints
-    ):
+def _doubt(a: Node, b: Node, x: Value, y: Value, hints: Hints) -> Finding:
+    ratio, first, second = ratio_of(x, y), written_decimal(a), written_decimal(b)
+    if ratio is None:
+        return unsure("answer_too_large")
+    size, whole = abs(ratio), [isinstance(value, Fraction) and value.denominator == 1 for value in (x, y)]
+    if first is not None and second is not None:
+        rounded = first.step != second.step or hints.approximate
+    else:
+        rounded = not all(whole) and (first is not None or second is not None or any(whole))
+    if rounded and (abs(ratio - 1) <= CLOSE or is_coarse_rounding(a, b, x, y)):
         return unsure("numbers_close")
     if ratio.imag == 0 and any(math.isclose(size, other, rel_tol=1e-9) for other in (100.0, 0.01)):
         return unsure("factor_of_100")
@@ -173,30 +151,12 @@ def _doubt(a: Node, b: Node, ratio: complex, decimals: int, hints: Hints) -> Fin
     return unsure("degrees_or_radians") if degrees else DIFFERENT
 
 
-def _may_be_rounded(a: Node, b: Node, decimals: int, hints: Hints) -> bool:
-    """Whether a small difference leaves a doubt: a decimal is involved, or one side is an integer and the other is not."""
-    if decimals == 2:
-        return _decimals_differ_in_places(a, b) or hints.approximate
-    whole = [_is_whole(tree) for tree in (a, b)]
-    return not all(whole) and (decimals > 0 or any(whole))
-
-
-def _decimals_differ_in_places(a: Node, b: Node) -> bool:
-    first, second = written_decimal(a), written_decimal(b)
-    return first is None or second is None or first.step != second.step
-
-
-def _is_whole(tree: Node) -> bool:
-    value = constant(tree)
-    return isinstance(value, Fraction) and value.denominator == 1
-
-
 def constant(tree: Node) -> Value | None:
-    """The value of a constant expression to 50 digits; None where it has none within the limits."""
+    """Return the value of a constant expression to 50 digits; None where it has none within the limits."""
     if tree.op == "num":
         return tree.value
     try:
-        return measured(tree, DIGITS, log_base=0, real=False).value
+        return measured(tree, DIGITS).value
     except Undefined:
         return None
 
@@ -224,16 +184,10 @@ def _explain_functions(a: Node, b: Node, hints: Hints) -> Finding:
 def _are_free(names: Sequence[str], tree: Node, hints: Hints) -> bool:
     """Return whether letters may be exchanged for others: the question uses none of them, or they count multiples of pi."""
     if hints.given:
-        plain = [_letter(name) for name in names]
-        return (
-            _FREE_LETTERS.issuperset(plain) and hints.letters.isdisjoint(plain) and len({*map(str.lower, plain)}) == len(names)
-        )
+        plain = [name.partition("_")[0].rstrip("'") for name in names]
+        distinct = len({*map(str.lower, plain)}) == len(names)
+        return distinct and _FREE_LETTERS.issuperset(plain) and hints.letters.isdisjoint(plain)
     return _INTEGERS.issuperset(names) and any(node.op == "const" and node.name == "pi" for node in walk(tree))
-
-
-def _letter(name: str) -> str:
-    """Return a name without subscript and primes."""
-    return name.partition("_")[0].rstrip("'")
 
 
 def _check_form(a: Node, b: Node, hints: Hints) -> Finding:
@@ -249,11 +203,7 @@ def _check_form(a: Node, b: Node, hints: Hints) -> Finding:
 
 
 def _factors(tree: Node) -> int:
-    """How many distinct sums in variables are multiplied at the top of an expression."""
-    if tree.op == "neg":
-        return _factors(tree.args[0])
-    if tree.op == "mul":
-        return sum(_factors(arg) for arg in tree.args)
-    if tree.op == "pow":
-        return _factors(tree.args[0])
+    """Return how many distinct sums in variables are multiplied at the top of an expression."""
+    if tree.op in ("neg", "mul", "pow"):
+        return sum(map(_factors, tree.args if tree.op == "mul" else tree.args[:1]))
     return int(tree.op == "add" and bool(symbols(tree)))

@@ -16,7 +16,7 @@ from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.math.antlr import check_math_verify
 from hero_rl.verifiers.math.extract import FoundAnswer
 from hero_rl.verifiers.math.fields import COLUMNS, read_fields
-from hero_rl.verifiers.math.policy import POLICIES, Policy, judge, judge_failure
+from hero_rl.verifiers.math.findings import POLICIES, Policy, judge, judge_failure
 from hero_rl.verifiers.math.problem import read_problem
 from hero_rl.verifiers.math.reference import check_reference
 from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, find_pair, pair_of, settle
@@ -46,13 +46,6 @@ class MathStats(NamedTuple):
         fast = self.literal / self.rollouts if self.rollouts else 0.0
         typed = self.typed / self.rollouts if self.rollouts else 0.0
         return f"{self.rollouts} rollouts, {fast:.0%} fast path, {typed:.0%} typed, {self.repeated} repeated; {self.sandbox}"
-
-
-class _Plan(NamedTuple):
-    stages: list[Stage]
-    """Per rollout what the stages in this process found."""
-    waiting: list[ForSympy]
-    """The pairs for the sandbox, each once."""
 
 
 class MathVerifier(SandboxedVerifier):
@@ -98,36 +91,33 @@ class MathVerifier(SandboxedVerifier):
 
     @property
     def identity(self) -> str:
-        """What decides a verdict beside the rollout; the number of workers does not."""
+        """Everything but the rollout that decides a verdict; the number of workers does not."""
         options = f"policy={self.policy}, deadline_s={float(self.deadline_s)}, use_problem={bool(self.use_problem)}"
-        return f"math({options}, {code_identity('math', 'boxes.py', packages=MATH_PACKAGES)})"
+        return f"math({options}, {code_identity('math', 'boxes.py', 'latex.py', packages=MATH_PACKAGES)})"
 
     def verify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given; where no worker is needed, this thread does all of it."""
-        return self._settled(self._plan(rollouts), self.policy)
+        return self._settled(self._stages(rollouts), self.policy)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given."""
-        plan = await in_thread(self._plan, rollouts)
-        return _verdicts(plan, await self._sandbox.run(_COMPARE, plan.waiting), self.policy)
+        stages = await in_thread(self._stages, rollouts)
+        waiting = _waiting(stages)
+        return _verdicts(stages, waiting, await self._sandbox.run(_COMPARE, waiting), self.policy)
 
     def compare(self, reference: str, answer: str, problem: str = "") -> Verdict:
         """Compare an answer, not a whole response, with a reference."""
         pair = pair_of(reference, FoundAnswer(answer, "whole"), problem=problem)
-        stages = [pair if isinstance(pair, Stage) else compare_pair(pair)]
-        plan = _Plan(stages, _waiting(stages))
-        (verdict,) = self._settled(plan, self.policy)
-        return verdict
+        return self._settled([pair if isinstance(pair, Stage) else compare_pair(pair)], self.policy)[0]
 
     def verify_reference(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
-        """One verdict a rollout on its *reference* alone: ``correct`` where an equal answer would be found equal.
+        """Return one verdict per rollout on its *reference* alone: ``correct`` where an equal answer would be found equal.
 
         A reference that abstains cannot be verified, whatever the response: words, an expression that nothing here can
         read or evaluate. Responses are ignored. The policy is ignored: a data set is split by abstentions.
         """
         stages = [check_reference(rollout.reference, read_problem(self._problem(rollout))) for rollout in rollouts]
-        plan = _Plan(stages, _waiting(stages))
-        verdicts = self._settled(plan, "balanced")
+        verdicts = self._settled(stages, "balanced")
         return [one._replace(label="abstain", reason="undecided") if one.label == "incorrect" else one for one in verdicts]
 
     def warm(self) -> None:
@@ -152,34 +142,31 @@ class MathVerifier(SandboxedVerifier):
         self._closed = True
         super().close()
 
-    def _settled(self, plan: _Plan, policy: Policy) -> list[Verdict]:
-        outcomes = run_sync(self._sandbox.run(_COMPARE, plan.waiting)) if plan.waiting else []
-        return _verdicts(plan, outcomes, policy)
+    def _settled(self, stages: Sequence[Stage], policy: Policy) -> list[Verdict]:
+        waiting = _waiting(stages)
+        outcomes = run_sync(self._sandbox.run(_COMPARE, waiting)) if waiting else []
+        return _verdicts(stages, waiting, outcomes, policy)
 
     def _problem(self, rollout: Rollout) -> str:
         return rollout.problem if self.use_problem and isinstance(rollout.problem, str) else ""
 
-    def _plan(self, rollouts: Sequence[Rollout]) -> _Plan:
+    def _stages(self, rollouts: Sequence[Rollout]) -> list[Stage]:
         if self._closed:
             raise InputError("this verifier is closed: make a new one")
         known: dict[Pair, Stage] = {}
         counts = {"rollouts": len(rollouts), "extraction": 0, "literal": 0, "typed": 0, "repeated": 0}
         stages: list[Stage] = []
         for rollout in rollouts:
-            fields = read_fields(rollout.extra)
-            pair = find_pair(rollout.reference, rollout.response, self._problem(rollout), fields)
-            if isinstance(pair, Stage):
-                stage = pair
-            else:
-                counts["repeated"] += pair in known
-                stage = known.get(pair) or known.setdefault(pair, compare_pair(pair))
+            found = find_pair(rollout.reference, rollout.response, self._problem(rollout), read_fields(rollout.extra))
+            counts["repeated"] += found in known
+            stage = found if isinstance(found, Stage) else known.get(found) or known.setdefault(found, compare_pair(found))
             counts[stage.name] += not stage.wants_sympy
             stages.append(stage)
         counts["literal"] += counts.pop("extraction", 0)
         with self._lock:
             for name, count in counts.items():
                 self._counts[name] += count
-        return _Plan(stages, _waiting(stages))
+        return stages
 
 
 def compare(reference: str, answer: str, problem: str = "", *, policy: Policy = "balanced") -> Verdict:
@@ -214,17 +201,15 @@ def _waiting(stages: Sequence[Stage]) -> list[ForSympy]:
     return list(dict.fromkeys(pair for stage in stages if (pair := stage.for_sympy) is not None))
 
 
-def _verdicts(plan: _Plan, outcomes: Sequence[Outcome], policy: Policy) -> list[Verdict]:
-    found = dict(zip(plan.waiting, outcomes, strict=True))
-    asked = [stage.for_sympy for stage in plan.stages]
-    return [
-        _judge(stage, None if pair is None else found[pair], policy) for stage, pair in zip(plan.stages, asked, strict=True)
-    ]
+def _verdicts(
+    stages: Sequence[Stage], waiting: Sequence[ForSympy], outcomes: Sequence[Outcome], policy: Policy
+) -> list[Verdict]:
+    found: dict[ForSympy | None, Outcome] = dict(zip(waiting, outcomes, strict=True))
+    return [_judge(stage, found.get(stage.for_sympy), policy) for stage in stages]
 
 
 def _judge(stage: Stage, outcome: Outcome | None, policy: Policy) -> Verdict:
-    if outcome is None:
-        verdict = judge(stage.finding, policy, stage.detail)
-        return verdict._replace(failed=True) if stage.failed else verdict
-    finding = settle(stage, outcome)
-    return judge_failure(outcome, policy, stage.detail) if finding is None else judge(finding, policy, stage.detail)
+    finding = stage.finding if outcome is None else settle(stage, outcome)
+    if outcome is not None and finding is None:
+        return judge_failure(outcome, policy, stage.detail)
+    return judge(finding or stage.finding, policy, stage.detail)._replace(failed=stage.failed)

@@ -1,4 +1,4 @@
-r"""Taking a cleaned answer apart at its top level: lists, brackets, relations, qualifiers. Text only."""
+r"""LaTeX taken apart at its top level: brackets, lists, relations. Text only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
-from hero_rl.verifiers.math.domains import counted_domains, read_domains
-
 MAX_ITEMS = 200
-MAX_NESTING = 60
 
 _OPEN = frozenset(("(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"))
 _CLOSE = frozenset((")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil"))
@@ -29,7 +26,7 @@ class Piece(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def pieces(text: str) -> tuple[Piece, ...]:
-    """The signs and commands of a text with their depth; a bracket itself counts as outside of what it encloses."""
+    """Return the signs and commands of a text with their depth; a bracket itself counts as outside of what it encloses."""
     found: list[Piece] = []
     depth = 0
     for match in _PIECE.finditer(text):
@@ -43,14 +40,14 @@ def pieces(text: str) -> tuple[Piece, ...]:
 
 
 def split_at(text: str, *separators: str) -> list[str]:
-    """The parts between the separators that stand outside of all brackets, stripped."""
+    """Return the parts between the separators that stand outside of all brackets, stripped."""
     if not any(separator in text for separator in separators):
         return [text.strip()]
     return taken_apart(text, separators)[0]
 
 
 def taken_apart(text: str, separators: Collection[str]) -> tuple[list[str], list[str]]:
-    """The parts between the separators that stand outside of all brackets, stripped, and these separators."""
+    """Return the parts between the separators that stand outside of all brackets, stripped, and these separators."""
     parts: list[str] = []
     found: list[str] = []
     begin = 0
@@ -70,7 +67,7 @@ _IN_TEXT = re.compile(r"\\text\{([^{}]*?)\b(and|or)\b([^{}]*)\}")
 
 
 def split_list(text: str) -> list[str]:
-    r"""The elements of a list: separated by commas, semicolons, ``and`` or ``or``; one element where there is no list.
+    r"""Return the elements of a list: separated by commas, semicolons, ``and`` or ``or``; one element where there is no list.
 
     >>> split_list(r"7, -2, \text{and} -5")
     ['7', '-2', '-5']
@@ -82,7 +79,7 @@ def split_list(text: str) -> list[str]:
 
 
 def words_apart(text: str) -> str:
-    r"""The text with each ``and`` and ``or`` in a ``\text`` of its own, and none beside a comma."""
+    r"""Return the text with each ``and`` and ``or`` in a ``\text`` of its own, and none beside a comma."""
     if "and" not in text and "or" not in text:
         return text
     text = _BARE_WORDS.sub(r"\\text{\1}", text) if "\\text{" not in text or re.search(r"[\d)] (?:and|or) ", text) else text
@@ -114,11 +111,11 @@ def brackets(text: str) -> tuple[str, str, str] | None:
     return opening, text[found[0].end : found[-1].begin].strip(), closing
 
 
-RELATIONS = frozenset(
+_RELATIONS = frozenset(
     ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx", r"\equiv", r"\subset", r"\subseteq", r"\to", r"\notin")
 )
-
-
+TURNED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\ne": r"\ne"}
+"""Relations, and what they are from right to left."""
 _RELATION = re.compile(r"[=<>]|\\(?:[lgn]e|in|approx|equiv|subset|to|notin)")
 
 
@@ -130,93 +127,26 @@ class Chain(NamedTuple):
 
 
 def relation_chain(text: str) -> Chain:
-    """The text taken apart at the relations that stand outside of all brackets."""
+    """Return the text taken apart at the relations that stand outside of all brackets."""
     if not _RELATION.search(text):
         return Chain([text.strip()], [])
-    return Chain(*taken_apart(text, RELATIONS))
+    return Chain(*taken_apart(text, _RELATIONS))
 
 
-_SET_NAME = r"(?:\\mathbb\{[A-Z]\}|[A-Z])(?:\s*[_^]\s*(?:\{[^{}]*\}|[-+*\d>0]+))*(?:_?\{?[^{},\s]*\}?)?"
-_DOMAIN_TAIL = re.compile(
-    r"(?:\s*(?:[,;(\[]|\\quad|\\text\{\s*(?:,\s*)?(?:for|where|with|for (?:all|any|every|each|some)(?: integers?)?)\s*\}|for|"
-    r"where|\\forall)+\s*(?:\\forall)?\s*(?<![A-Za-z\\])[A-Za-z](?:\s*,\s*[A-Za-z])*|\s(?:\\forall)?\s*[A-Za-z]|(?<=[})])[A-Za-z])"
-    rf"\s*\\in\s*{_SET_NAME}\s*[)\]]?$"
-)
-_QUALIFIER = re.compile(
-    r"[,;(]?\s*(?:\\text\{\s*[,(]?\s*(?:for (?:all|any|every|each|some)|where|with|for|if|when|as long as|such that)\b[^{}]*\}|"
-    r"\b(?:for (?:all|any|every|each|some)|where)\b|\\forall)(?P<rest>.*)$",
-    re.DOTALL,
-)
-_CONDITION_TAIL = re.compile(
-    r"\s*(?:[,;]\s*(?:\\text\{\s*(?:where|with|for|if|when)\s*\})?|(?=\())\s*(\(?\s*(?P<letter>[A-Za-z])\s*(?:<|>|\\le|\\ge|\\ne)\s*-?\d+\s*\)?)$"
-)
-_TAIL_CHARS = 120
-
-
-_TURNED = re.compile(r"([\[\]])([^\[\]]{1,60}[,;][^\[\],;]{1,60})([\[\]])")
-
-
-class Qualified(NamedTuple):
-    """A statement, and what was said about it at its end."""
-
-    core: str
-    qualifier: str
-    is_domain: bool
-    """The qualifier only says which values a variable takes (``for all real x``)."""
-
-
-def split_qualifier(text: str) -> Qualified:
-    r"""The text without what it says at its end about its variables.
-
-    >>> split_qualifier(r"k\pi, k \in \mathbb{Z}").core
-    'k\\pi'
-    """
-    text = counted_domains(text)
-    begin = _qualifier_begin(text)
-    if begin <= 0:
-        return Qualified(text, "", True)
-    qualifier = text[begin:].strip(" ,;")
-    return Qualified(text[:begin].rstrip(" ,;("), qualifier, read_domains(qualifier) is not None)
-
-
-def _qualifier_begin(text: str) -> int:
-    worded = r"\text{" in text or "for" in text or "where" in text
-    match = _QUALIFIER.search(text) if worded else None
-    if match is not None and match.start() > 0 and match.group().strip():
-        return match.start()
-    cut = max(0, len(text) - _TAIL_CHARS)
-    match = _DOMAIN_TAIL.search(text[cut:]) if r"\in" in text else None
-    if match is None:
-        match = _CONDITION_TAIL.search(text[cut:]) if _RELATION.search(text) else None
-        if match is not None and not _bounds_a_parameter(text[: cut + match.start()], match["letter"]):
-            return -1
-    return cut + match.start() if match is not None and match.group().strip() else -1
-
-
-def _bounds_a_parameter(core: str, letter: str) -> bool:
-    """Whether a letter stands in the values of a statement, and not as that which the statement is about."""
-    chain = relation_chain(core)
-    return set(chain.relations) <= {"="} and re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", chain.sides[-1]) is not None
+_OPEN_ENDS = re.compile(r"([\[\]])([^\[\]]{1,60}[,;][^\[\],;]{1,60})([\[\]])")
 
 
 def round_brackets(text: str) -> str:
     """Return a text with open ends of intervals written round: ``]1, 2]`` as ``(1, 2]``."""
     if len(text) > 200 or not re.search(r"^[^\[]*\]|\[[^\]]*$", text):
         return text
-    spelled = _TURNED.sub(lambda m: f"{'(' if m[1] == ']' else '['}{m[2]}{')' if m[3] == '[' else ']'}", text)
+    spelled = _OPEN_ENDS.sub(lambda m: f"{'(' if m[1] == ']' else '['}{m[2]}{')' if m[3] == '[' else ']'}", text)
     return text if re.search(r"^[^\[]*\][^(]*\[", spelled) else spelled
 
 
 def ungrouped(text: str) -> str:
-    """The text without braces around the whole of it."""
+    """Return the text without braces around the whole of it."""
     text = text.strip()
-    for _ in range(8):
-        if not (text.startswith("{") and text.endswith("}")):
-            break
-        depth = 0
-        for at, sign in enumerate(text):
-            depth += (sign == "{") - (sign == "}")
-            if depth == 0 and at < len(text) - 1:
-                return text
-        text = text[1:-1].strip()
+    while text.startswith("{") and (enclosed := brackets(text)):
+        text = enclosed[1]
     return text
