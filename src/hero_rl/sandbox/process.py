@@ -90,15 +90,18 @@ class WarmProcess:
                     self.kill()
                     raise StartFailed(failure)
                 self._warm = True
-            try:
-                stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-                ours, theirs = socket.socketpair()
-                ours.setblocking(False)
-                with theirs:
+            with contextlib.ExitStack() as opened:
+                try:
+                    stderr = opened.enter_context(tempfile.TemporaryFile())
+                    ours, theirs = map(opened.enter_context, socket.socketpair())
+                    ours.setblocking(False)
                     socket.send_fds(self._control, [b"fork"], [theirs.fileno(), stderr.fileno()])
-                return Worker(int(await self._reply(REPLY_TIMEOUT_S)), ours, stderr)
-            except OSError as error:
-                raise StartFailed(first_line(error)) from error
+                    pid = int(await self._reply(REPLY_TIMEOUT_S))
+                except OSError as error:
+                    raise StartFailed(first_line(error)) from error
+                opened.pop_all()
+                theirs.close()
+                return Worker(pid, ours, stderr)
 
     async def reap(self, pid: int) -> int:
         """Return how a worker that is dead or dying ended, as ``subprocess`` does: negative for a signal."""
