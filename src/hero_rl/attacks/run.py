@@ -206,9 +206,12 @@ def _by_kind(
     got = outcomes == "correct"
 
     def row(label: str, among: np.ndarray) -> KindReport:
-        counts = [int((outcomes[among] == outcome).sum()) for outcome in ("correct", "incorrect", "abstain", "failed")]
+        yes, no, unsure, broken = (
+            int((outcomes[among] == outcome).sum()) for outcome in ("correct", "incorrect", "abstain", "failed")
+        )
         references, fooled = np.unique(place[among]).size, np.unique(place[among & got]).size
-        return KindReport(label, int(among.sum()), *counts, references, fooled, share_interval(got, among, problem_T[place]))
+        rate = share_interval(got, among, problem_T[place])
+        return KindReport(label, int(among.sum()), yes, no, unsure, broken, references, fooled, rate)
 
     seen = dict.fromkeys(kinds.tolist())
     order = [kind for kind in (*KEYS, *COPIES) if kind in seen] + [kind for kind in seen if kind not in KEYS + COPIES]
