@@ -60,7 +60,7 @@ class Generator:
         """
         if plain:
             return ids_of(self.local.tokenizer, messages[-1]["content"])
-        text = apply_template(self.local.tokenizer, messages, add_generation_prompt=True, **options)
+        [text] = apply_template(self.local.tokenizer, [messages], add_generation_prompt=True, **options)
         return ids_of(self.local.tokenizer, text, special=False)
 
     def generate(

@@ -162,8 +162,7 @@ class LocalScorer(Scorer):
             return self._classifier.run(encoded, keys, max_length=self.max_length, stop=stop)
 
     def _encode(self, rollouts: Sequence[Rollout]) -> list[list[int]]:
-        texts = [self.form.text(rollout) for rollout in rollouts]
-        encoding = self.local.tokenizer(texts, add_special_tokens=self.form.template == "plain")
+        encoding = self.local.tokenizer(self.form.texts(rollouts), add_special_tokens=self.form.template == "plain")
         return cast("list[list[int]]", encoding["input_ids"])
 
     def _try_to_encode(self, rollouts: Sequence[Rollout]) -> list[TokenIds]:

@@ -265,7 +265,7 @@ class RemoteScorer(Scorer):
             turns = form.conversation(rollout)
             sent = tuple({key: _sendable(value) for key, value in turn.items()} for turn in turns)
             return Reading(messages=sent, add_special_tokens=False, closed=closed)
-        text, plain = _sendable(form.text(rollout)), form.template == "plain"
+        text, plain = _sendable(form.texts([rollout])[0]), form.template == "plain"
         ids = None if form.tokenizer is None else tuple(ids_of(form.tokenizer, text, special=plain))
         if not plain:
             text = text.removeprefix(self._adds[0]).removesuffix(self._adds[1])

@@ -155,7 +155,7 @@ class StepEncoder:
             for turn in rollout.messages or ({"role": "user", "content": rollout.problem},)
         ]
         turns = [*with_system(turns, self._format.system_prompt), {"role": "assistant", "content": steps}]
-        return self._plain(apply_template(self._tokenizer, turns))
+        return self._plain(apply_template(self._tokenizer, [turns])[0])
 
     def _plain(self, text: str) -> list[int]:
         return ids_of(self._tokenizer, text, special=False)

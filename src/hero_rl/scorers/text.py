@@ -6,7 +6,7 @@ the end of sequence or not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from hero_rl.errors import InputError
@@ -40,17 +40,21 @@ class Form(NamedTuple):
         turns: list[Mapping[str, str]] = list(rollout.messages) or [{"role": "user", "content": rollout.problem}]
         return [*with_system(turns, self.system_prompt), {"role": "assistant", "content": rollout.response}]
 
-    def text(self, rollout: Rollout) -> str:
-        """Return the text of one rollout.
+    def texts(self, rollouts: Sequence[Rollout]) -> list[str]:
+        """Return the text of each rollout, in order.
 
         Raises:
-            RefusedByTemplateError: the chat template takes no such conversation.
+            RefusedByTemplateError: the chat template does not take one of the conversations.
         """
         if self.template == "plain":
-            text, end = rollout.problem + rollout.response, self.eos_token if self.closes(rollout) else ""
-            return text if text.endswith(end) else text + end
+            pairs = [(one.problem + one.response, self.eos_token if self.closes(one) else "") for one in rollouts]
+            return [text if text.endswith(end) else text + end for text, end in pairs]
+        closed = {self.closes(one) for one in rollouts}
+        if len(closed) > 1:  # a call of the template closes all or none
+            return [text for one in rollouts for text in self.texts([one])]
         assert self.tokenizer is not None
-        return apply_template(self.tokenizer, self.conversation(rollout), continue_final_message=not self.closes(rollout))
+        conversations = [self.conversation(one) for one in rollouts]
+        return apply_template(self.tokenizer, conversations, continue_final_message=closed == {False})
 
     def settings(self) -> dict[str, str | None]:
         """Return what of it decides a score."""
