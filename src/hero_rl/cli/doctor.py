@@ -15,13 +15,6 @@ from hero_rl.imports import installed_versions
 from hero_rl.sandbox import available_cpus
 from hero_rl.verifiers.math.antlr import TESTED_ANTLR
 
-HELP = """What is installed, and which versions; `hero reward show` says which settings would cancel or hurt.
-
-\b
-Example:
-  hero doctor
-"""
-
 DISTRIBUTION = "hero-rl"
 PACKAGES = (
     "numpy", "torch", "transformers", "trl", "accelerate", "datasets", "pyarrow", "math-verify", "antlr4-python3-runtime",
@@ -32,7 +25,12 @@ PACKAGES = (
 
 
 def doctor(as_json: show.Json = False) -> None:
-    """Run the command (its help text is ``HELP``)."""
+    """Say what is installed, and which versions; `hero reward show` says which settings would cancel or hurt.
+
+    \b
+    Example:
+      hero doctor
+    """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     versions = {name: _version(name) for name in PACKAGES}
     missing = _missing()
     problems = _problems(versions)

@@ -17,27 +17,6 @@ from hero_rl.part_names import REWARD_MODELS, check_scorer, column_of, names
 from hero_rl.parts import make_scorer
 
 HELP = "Train a reward model, or measure one."
-TRAIN_HELP = """Train a reward model from labelled rollouts (pairs are made inside each prompt), from given pairs, or both.
-
-Problems are split by their text into training, calibration and held-out ones; `hero verifier train` makes the same split of
-the same file. The folder appears when all is well, and `hero score --reward-model local:DIR` reads it.
-
-\b
-Examples:
-  hero rm train rollouts.jsonl -o my-rm --model ./base
-  hero rm train --pairs preferences.jsonl -o my-rm --model ./base
-  hero rm train new-rollouts.jsonl -o my-rm-2 --refresh my-rm
-"""
-EVAL_HELP = """Measure a reward model on problems that it has not seen.
-
-Pair accuracy, AUROC overall and inside mixed prompts, recall at 1% and 5% false positives, calibration of pairs, and
-whether it likes length; each with an interval over prompts. Rows on problems that the model was trained on are left out.
-
-\b
-Examples:
-  hero rm eval my-rm rollouts.jsonl
-  hero rm eval column:rm_score rollouts.jsonl --json
-"""
 
 
 @options.spread
@@ -50,7 +29,17 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-5,
     batch_size: Annotated[int, typer.Option(help="Pairs in one step.")] = 16,
 ) -> None:
-    """Run the command (its help text is ``TRAIN_HELP``)."""
+    """Train a reward model from labelled rollouts (pairs are made inside each prompt), from given pairs, or both.
+
+    Problems are split by their text into training, calibration and held-out ones; `hero verifier train` makes the same split of
+    the same file. The folder appears when all is well, and `hero score --reward-model local:DIR` reads it.
+
+    \b
+    Examples:
+      hero rm train rollouts.jsonl -o my-rm --model ./base
+      hero rm train --pairs preferences.jsonl -o my-rm --model ./base
+      hero rm train new-rollouts.jsonl -o my-rm-2 --refresh my-rm
+    """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     if source is None and pairs is None:
         raise InputError("nothing to learn from: give a file of labelled rollouts, --pairs FILE, or both")
     start = chosen.start()
@@ -90,7 +79,16 @@ def evaluate(
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
     chosen: learn.EvalOptions,
 ) -> None:
-    """Run the command (its help text is ``EVAL_HELP``)."""
+    """Measure a reward model on problems that it has not seen.
+
+    Pair accuracy, AUROC overall and inside mixed prompts, recall at 1% and 5% false positives, calibration of pairs, and
+    whether it likes length; each with an interval over prompts. Rows on problems that the model was trained on are left out.
+
+    \b
+    Examples:
+      hero rm eval my-rm rollouts.jsonl
+      hero rm eval column:rm_score rollouts.jsonl --json
+    """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     spec = f"local:{model}" if Path(model).expanduser().is_dir() else model
     if ":" not in spec:
         raise InputError(f"{model}: no such folder; give one, or one of {names(REWARD_MODELS)}")
@@ -106,5 +104,4 @@ def evaluate(
     learn.evaluate(source, chosen, folder, measure, score_columns=columns)
 
 
-train.__doc__, evaluate.__doc__ = TRAIN_HELP, EVAL_HELP
 COMMANDS = {"train": train, "eval": evaluate}

@@ -19,19 +19,6 @@ from hero_rl.engines.trl.train import train as run
 from hero_rl.errors import InputError, require
 from hero_rl.toml_layers import dump
 
-HELP = """Train a policy from a recipe (TOML) with TRL.
-
-RECIPE is a file, or the name of one that comes with hero-rl (--list). Checkpoints, metrics and the trained policy go to the
-run folder: --output, or the recipe's output_dir, or runs/ and the recipe's name.
-
-\b
-Examples:
-  hero train --list
-  hero train paper/qwen3-4b-hard --show
-  hero train my-recipe.toml --set trl.learning_rate=2e-6 --set policy.model=./my-model
-  hero train my-recipe.toml --resume
-  torchrun --nproc_per_node 8 -m hero_rl.cli train my-recipe.toml
-"""
 SHOWN = {
     "loss": "loss",
     "reward": "reward",
@@ -54,7 +41,19 @@ def train(
     show_recipe: Annotated[bool, typer.Option("--show", help="Check the recipe, print it with all defaults, stop.")] = False,
     as_json: show.Json = False,
 ) -> None:
-    """Run the command (its help text is ``HELP``)."""
+    """Train a policy from a recipe (TOML) with TRL.
+
+    RECIPE is a file, or the name of one that comes with hero-rl (--list). Checkpoints, metrics and the trained policy go to the
+    run folder: --output, or the recipe's output_dir, or runs/ and the recipe's name.
+
+    \b
+    Examples:
+      hero train --list
+      hero train paper/qwen3-4b-hard --show
+      hero train my-recipe.toml --set trl.learning_rate=2e-6 --set policy.model=./my-model
+      hero train my-recipe.toml --resume
+      torchrun --nproc_per_node 8 -m hero_rl.cli train my-recipe.toml
+    """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     if list_recipes:
         _list(as_json)
         return

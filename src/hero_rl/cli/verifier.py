@@ -18,28 +18,6 @@ from hero_rl.parts import make_verifier
 from hero_rl.types import Verifier
 
 HELP = "Train a small learned verifier, or measure one."
-TRAIN_HELP = """Train a small verifier that reads problem, reference and final answer, and says whether they agree.
-
-Beside the responses' own answers it learns from other ways to write each reference and from spoilt ones; the maths verifier
-has a veto over both. Its limits are chosen on problems of their own, at the rates of --fpr and --fnr. With --refresh, a
-file without labels is labelled by the maths verifier; where that abstains, nothing is learned.
-
-\b
-Examples:
-  hero verifier train rollouts.jsonl -o my-verifier --model ./base
-  hero verifier train new-rollouts.jsonl -o my-verifier-2 --refresh my-verifier
-"""
-EVAL_HELP = """Measure a verifier on problems that it has not seen.
-
-How much it decides and how much of that is right, precision, recall and error rates; for a learned verifier also pair
-accuracy, AUROC, recall at 1% and 5% false positives, calibration, and whether it likes length; each with an interval over
-prompts. Rows on problems that the model was trained or calibrated on are left out.
-
-\b
-Examples:
-  hero verifier eval my-verifier rollouts.jsonl
-  hero verifier eval math rollouts.jsonl --json
-"""
 
 
 @options.spread
@@ -54,7 +32,17 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-5,
     batch_size: Annotated[int, typer.Option(help="Examples in one step.")] = 32,
 ) -> None:
-    """Run the command (its help text is ``TRAIN_HELP``)."""
+    """Train a small verifier that reads problem, reference and final answer, and says whether they agree.
+
+    Beside the responses' own answers it learns from other ways to write each reference and from spoilt ones; the maths verifier
+    has a veto over both. Its limits are chosen on problems of their own, at the rates of --fpr and --fnr. With --refresh, a
+    file without labels is labelled by the maths verifier; where that abstains, nothing is learned.
+
+    \b
+    Examples:
+      hero verifier train rollouts.jsonl -o my-verifier --model ./base
+      hero verifier train new-rollouts.jsonl -o my-verifier-2 --refresh my-verifier
+    """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     start = chosen.start()
     from hero_rl.learning.examples import ExampleSettings
     from hero_rl.learning.training import TrainSettings
@@ -90,7 +78,17 @@ def evaluate(
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
     chosen: learn.EvalOptions,
 ) -> None:
-    """Run the command (its help text is ``EVAL_HELP``)."""
+    """Measure a verifier on problems that it has not seen.
+
+    How much it decides and how much of that is right, precision, recall and error rates; for a learned verifier also pair
+    accuracy, AUROC, recall at 1% and 5% false positives, calibration, and whether it likes length; each with an interval over
+    prompts. Rows on problems that the model was trained or calibrated on are left out.
+
+    \b
+    Examples:
+      hero verifier eval my-verifier rollouts.jsonl
+      hero verifier eval math rollouts.jsonl --json
+    """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     from hero_rl.learning.labelled import check_both_classes
     from hero_rl.verifiers.learned import LearnedVerifier
 
@@ -150,5 +148,4 @@ def _print_trained(chosen: learn.TrainOptions, result: dict[str, object]) -> Non
         show.print_table("accepted on held-out problems", accepted, header=("kind", "accepted"), right=True)
 
 
-train.__doc__, evaluate.__doc__ = TRAIN_HELP, EVAL_HELP
 COMMANDS = {"train": train, "eval": evaluate}

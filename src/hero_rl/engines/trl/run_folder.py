@@ -59,11 +59,7 @@ def is_main_process() -> bool:
 
 
 def check_new(folder: Path) -> None:
-    """Raise unless a new run may start in ``folder``.
-
-    Raises:
-        InputError: the folder has something in it, or is a file.
-    """
+    """Raise InputError if ``folder`` is a file, or has something in it."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give the run a folder of its own with --output")
     if folder.is_dir() and any(folder.iterdir()):
@@ -157,7 +153,7 @@ def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> di
 
 
 def remove_unstarted(folder: Path) -> None:
-    """Take away the folder of a new run in which nothing was trained yet."""
+    """Remove the folder of a new run in which nothing was trained yet."""
     if not (folder / "sft" / "final").exists():
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A recipe becomes a run: cold start (SFTTrainer), then reinforcement learning (HeroTrainer), in one resumable folder.
+"""A run from a recipe: cold start (SFTTrainer), then reinforcement learning (HeroTrainer), in one resumable folder.
 
 Everything that can be wrong with the input is looked at before the folder is made. What this is not: no training loop of its
 own, and no mapping of names to verifiers and rules (``cli`` does that and hands over the objects).
@@ -46,7 +46,7 @@ class Finished(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """All that was read before the run folder exists."""
+    """Data, tokenizer and arguments, read before the run folder exists."""
 
     tokenizer: PreTrainedTokenizerBase
     problems: Problems
@@ -57,7 +57,7 @@ class _Inputs(NamedTuple):
 
 
 def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Finished:
-    """Train as a recipe says.
+    """Train from a recipe.
 
     Args:
         loaded: the recipe.
@@ -75,7 +75,8 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
     if main and not resume:
         run_folder.check_new(folder)
     inputs = _read_inputs(loaded, rule, folder)
-    if progress.finished and progress.checkpoint and 0 < inputs.args.max_steps <= _step(progress.checkpoint):
+    done = int(progress.checkpoint.name.rpartition("-")[2]) if progress.checkpoint else 0
+    if progress.finished and 0 < inputs.args.max_steps <= done:
         raise run_folder.already_finished(folder)
     if progress.changed:
         logger.warning("%s: goes on with other values of %s", folder, ", ".join(progress.changed))
@@ -107,12 +108,8 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
     return finished
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
 def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
-    """Everything but models' weights, each refused with the place in the recipe where it is wrong."""
+    """Return everything but models' weights; raises InputError with the place in the recipe that is wrong."""
     recipe = loaded.recipe
     given = grpo_given(loaded)
     sft_values = sft_given(loaded) if recipe.sft else {}
@@ -165,7 +162,7 @@ def _details(inputs: _Inputs, rule: RewardRule) -> dict[str, object]:
 
 
 def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_folder.Progress, report: ReportFn) -> str:
-    """The model to start reinforcement learning from."""
+    """Return the model to start reinforcement learning from."""
     final = folder / "sft" / "final"
     if inputs.sft_args is None:
         return os.path.expanduser(loaded.recipe.policy.model)
@@ -185,16 +182,12 @@ def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_fol
         os.replace(partial, final)
     trainer.accelerator.wait_for_everyone()
     del trainer
-    _free_memory()
-    return str(final)
-
-
-def _free_memory() -> None:
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    return str(final)
 
 
 def _hero_trainer(loaded: Loaded, inputs: _Inputs, policy: str, reward: HybridReward, report: ReportFn) -> Any:
@@ -209,7 +202,7 @@ def _hero_trainer(loaded: Loaded, inputs: _Inputs, policy: str, reward: HybridRe
 
 
 def _build(loaded: Loaded, trainer_class: Any, **arguments: Any) -> Any:
-    """A trainer; what TRL refuses (weights that are not there, arguments that exclude one another) is the user's input."""
+    """Return a trainer; raises InputError for what TRL refuses (missing weights, arguments that exclude one another)."""
     try:
         return trainer_class(**arguments)
     except InputError:
