@@ -42,11 +42,7 @@ A module is imported only when its command is run, so that one whose packages ar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code of `hero ARGV`.
-
-    Args:
-        argv: arguments without the program's name; None: those of this process.
-    """
+    """Run `hero ARGV`, by default with the arguments of this process, and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     warnings.showwarning = _show_warning
     # what transformers would say of a checkpoint's weights is checked, and refused in words of our own
@@ -99,7 +95,7 @@ def _output(arguments: list[str]) -> AbstractContextManager[None]:
 
 
 def make_app(command: str | None) -> typer.Typer:
-    """The program, with ``command`` ready to run and the others there to be listed."""
+    """Return the program, with ``command`` ready to run and the others listed."""
     app = typer.Typer(
         add_completion=False, rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]}, help="HERO: hybrid ensemble reward optimization.",
@@ -116,7 +112,7 @@ def make_app(command: str | None) -> typer.Typer:
 
 
 def _group(module: ModuleType, summary: str) -> typer.Typer:
-    """The commands of a module such as ``hero_rl.cli.rm``, one level down."""
+    """Return the commands of a module such as ``hero_rl.cli.rm``, one level down."""
     kind = getattr(module, "GROUP", TyperGroup)
     group = typer.Typer(cls=kind, rich_markup_mode=None, help=getattr(module, "HELP", summary), short_help=summary)
     for name, function in cast("Mapping[str, Callable[..., object]]", module.COMMANDS).items():
@@ -156,7 +152,7 @@ def _root(
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """Message and exit code."""
+    """Return message and exit code."""
     format_message = getattr(error, "format_message", None)
     if format_message is not None:  # typer's own: unknown option, missing argument, value of the wrong type
         context = getattr(error, "ctx", None)

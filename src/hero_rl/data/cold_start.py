@@ -69,11 +69,11 @@ def cold_start(
     """Write the examples (prompt_id, problem, response, reference) to ``target``, and return a summary.
 
     Args:
-        source: rollouts of the policy that is to be trained.
-        target: a `.jsonl` or `.jsonl.gz` file; its rows are what ``[sft]`` of a training recipe reads.
-        verifier: says which responses are correct.
+        source: rollouts of the policy that is to be trained; a problem is known by its text.
+        target: a `.jsonl` or `.jsonl.gz` file, which ``[sft]`` of a training recipe reads.
+        verifier: decides which responses are correct.
         spec: the verifier's name in commands, for the manifest.
-        columns: what the rows must have; prompts need no name, for a problem is known by its text.
+        columns: the rows must have them.
         settings: size and seed.
         progress: told about every chunk.
 

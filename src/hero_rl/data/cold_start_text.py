@@ -53,7 +53,7 @@ _END = re.compile(r"""(?:[.!?)\]}$"'`*>|]|\\\)|\\\]|。)\s*\Z""")
 
 
 def is_english(text: str) -> bool:
-    """Whether a text is in English, formulas aside.
+    """Return True if a text is in English, formulas aside.
 
     No letter of another script than Latin and Greek, anywhere; few Latin letters beyond ASCII (``ACCENTED``, ``P_ACCENTED``);
     not more little words of other languages than English ones; and among ``MIN_WORDS`` or more words at least ``P_ENGLISH``
@@ -76,7 +76,7 @@ def is_english(text: str) -> bool:
 
 
 def is_finished(text: str, finished: bool | None) -> bool:
-    r"""Whether a response came to an end of its own, and stopped there.
+    r"""Return True if a response came to an end of its own, and stopped there.
 
     What the row says (``finished``) counts before all else: a response that was cut off is out. In addition, no response may
     go on with a turn of somebody else, go on for more than ``MAX_AFTER_ANSWER_CHARS`` after its last box, or say one line over
@@ -99,7 +99,7 @@ def is_finished(text: str, finished: bool | None) -> bool:
 
 
 def _closing(text: str, start: int) -> int | None:
-    """The place after the brace that closes the one before ``start``; None where it stays open."""
+    """Return the place after the brace that closes the one before ``start``; None if it stays open."""
     depth = 1
     for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
         depth += {"{": 1, "}": -1}.get(match.group(), 0)
@@ -121,7 +121,7 @@ def _loops(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _script(sign: str) -> str:
-    """The first word of a letter's name in Unicode (LATIN, GREEK, CJK, CYRILLIC), or MATHS for letters that are signs."""
+    """Return the first word of a letter's name in Unicode (LATIN, GREEK, CJK, CYRILLIC); MATHS for letters that are signs."""
     if "\u2100" <= sign <= "\u214f" or "\U0001d400" <= sign <= "\U0001d7ff":  # letterlike symbols; mathematical alphabets
         return "MATHS"
     word = unicodedata.name(sign, "MATHS").partition(" ")[0].partition("-")[0]

@@ -68,11 +68,11 @@ class Decontaminator:
                 self._grams[" ".join(words[start : start + ngram])].append((number, start))
 
     def __len__(self) -> int:
-        """How many benchmark problems there are."""
+        """Return the number of benchmark problems."""
         return len(self._problems)
 
     def find(self, problem: str) -> Overlap | None:
-        """The largest overlap that reaches the threshold; of equal ones the first benchmark problem's."""
+        """Return the largest overlap that reaches the threshold; of equal ones the first benchmark problem's."""
         words = _folded(problem, self._ngram)
         same = self._short.get(" ".join(words))
         if same is not None:

@@ -33,7 +33,7 @@ _SIGNS = re.compile("[" + "".join(sign for sign in _SAME if len(sign) == 1 and n
 
 
 def tidy_text(text: str) -> str:
-    r"""The text in Unicode's composed form (NFC), with single spaces, no spaces at line ends and no more than one empty line.
+    r"""Return the text in Unicode NFC, with single spaces, no spaces at line ends and no more than one empty line.
 
     >>> tidy_text("  Find\u00a0 $x$. \r\n\r\n\r\n\r\nThen  stop. ")
     'Find $x$.\n\nThen stop.'
@@ -44,12 +44,12 @@ def tidy_text(text: str) -> str:
 
 
 def problem_digest(problem: str) -> bytes:
-    """16 bytes that the tidied text is known by."""
+    """Return 16 bytes that the tidied text is known by."""
     return hashlib.sha256(problem.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def draw(seed: int, *parts: str | bytes) -> int:
-    """A number in [0, 2**64) that looks random and depends on the arguments alone: what random choices are made by.
+    """Return a number in [0, 2**64) that looks random and depends on the arguments alone, for random choices.
 
     Whatever has the smallest numbers is the sample. It is the same for every order of the input, and a smaller sample is a
     part of a larger one.
@@ -62,7 +62,7 @@ def draw(seed: int, *parts: str | bytes) -> int:
 
 
 def tokens(text: str) -> list[str]:
-    r"""Words, numbers and signs of a text, blind to case, white space, punctuation, dollar signs, braces and LaTeX layout.
+    r"""Return words, numbers and signs of a text, blind to case, white space, punctuation, dollar signs and LaTeX layout.
 
     >>> tokens(r"Find  $\dfrac{1}{2} + X$.") == tokens(r"find \(\frac12+x\)")
     True

@@ -25,7 +25,7 @@ SHINGLE = 3
 
 
 class Near(NamedTuple):
-    """An earlier problem that says the same."""
+    """An earlier problem in nearly the same words."""
 
     prompt_id: str
     similarity: float
@@ -33,9 +33,7 @@ class Near(NamedTuple):
 
 
 class NearDuplicates:
-    """The problems kept so far, and the question whether a new one is near one of them.
-
-    About 3 kB of memory a problem of usual length.
+    """The problems kept so far, to find those that a new one is near; about 3 kB of memory per problem.
 
     Args:
         threshold: Jaccard similarity from which on two problems are near, in (0, 1].
@@ -49,7 +47,7 @@ class NearDuplicates:
         self._index: dict[int, list[int]] = {}
 
     def find(self, problem: Problem) -> Near | None:
-        """The kept problem that is nearest, one with the same reference before all others; None where none is near."""
+        """Return the nearest kept problem, one with the same reference before all others; None if none is near."""
         shingles, keys = self._features(problem)
         reference, mine = tidy(problem.references[0]), frozenset(shingles)
         best: Near | None = None
@@ -74,7 +72,7 @@ class NearDuplicates:
         self._references.append(tidy(problem.references[0]))
 
     def _features(self, problem: Problem) -> tuple[array[int], list[int]]:
-        """The shingles' hashes, each once and in order, and the keys under which the problem is found."""
+        """Return the shingles' hashes, each once and in order, and the keys under which the problem is found."""
         words = tokens(problem.problem)
         # what belongs to the numbers of one problem looks unlike what belongs to another's: shingles are compared within them
         numbers = _hash(sorted(word for word in words if word[0].isdigit()))

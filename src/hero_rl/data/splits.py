@@ -98,11 +98,11 @@ def split(
 
     Args:
         source: rollouts: the generated solutions.
-        folder: made where it is missing.
-        verifier: says which solutions pass.
+        folder: made if it is missing.
+        verifier: decides which solutions pass.
         spec: the verifier's name in commands, for the manifest.
-        references: says which references can be verified.
-        columns: what the rows must have; ``group_by`` tells prompts apart.
+        references: decides which references can be verified.
+        columns: the rows must have them; ``group_by`` tells prompts apart.
         settings: kind and sizes of the sets.
         progress: told about every chunk.
 
