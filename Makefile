@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab test fuzz test-verl check format bench clean
+.PHONY: install lab test test-slow fuzz test-verl check format bench clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,9 @@ lab: install  ## train the tiny models and compare the reward rules; ARGS="--reg
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-slow: install  ## tests that train for minutes; each says why it is slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 fuzz: install  ## the hypothesis properties with thirty times the examples, and new ones every time
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=more --timeout 7200 $(ARGS)
@@ -46,6 +49,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	$(BIN)/python .ci/prose.py
 
 format: install
 	$(BIN)/ruff check --fix .
