@@ -24,7 +24,7 @@ class HendrycksVerifier(RowVerifier):
 
     @property
     def identity(self) -> str:
-        """What decides a verdict beside the rollout."""
+        """Return everything that decides a verdict besides the rollout."""
         return f"hendrycks({code_identity('compat/hendrycks.py', 'boxes.py')})"
 
     def judge(self, rollout: Rollout, /) -> Verdict:
