@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import textwrap
 import time
@@ -44,6 +45,13 @@ HELPERS = """
             raise Unspeakable
         raise {"value": ValueError("seven"), "exit": SystemExit(3), "depth": RecursionError("deep")}[how]
 
+    def hold_later(text):
+        import re, threading
+        late = threading.Timer(0.2, re.match, ("(a+)+$", "a" * 60 + "b"))
+        late.daemon = True
+        late.start()
+        return len(text)
+
     def thread_pins(name):
         return os.environ.get(name)
 """
@@ -70,6 +78,15 @@ def test_results_keep_their_order_when_some_checks_hang(helpers: Path) -> None:
         assert [outcome.kind for outcome in outcomes] == ["timeout" if v in hanging else "value" for v in range(40)]
         assert "0.5 s" in outcomes[3].detail
         assert (box.stats.checks, box.stats.timeouts, box.stats.respawns) == (40, 3, 3)
+
+
+def test_a_worker_that_reads_nothing_is_killed_at_the_deadline_too(helpers: Path) -> None:
+    with sandbox(workers=1, deadline_s=0.5) as box:
+        assert run_sync(box.run("sandbox_helpers:hold_later", [["a"]]))[0].value == 1
+        time.sleep(0.4)
+        (outcome,) = run_sync(asyncio.wait_for(box.run("sandbox_helpers:hold_later", [["a" * 3_000_000]]), 5))
+        assert outcome.kind == "timeout"
+        assert run_sync(box.run("sandbox_helpers:hold_later", [["aa"]]))[0].value == 2
 
 
 def test_a_hang_costs_its_own_check_only_and_nothing_runs_twice(helpers: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from hero_rl.loop import run_sync
-from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
+from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings, worker
 
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
@@ -297,3 +299,42 @@ def test_a_worker_killed_from_outside_while_idle_is_replaced_without_a_trace(whi
         (outcome,) = run_sync(box.run("math:sqrt", [[9]]))
         assert outcome.value == 3.0
         assert box.stats.crashes == 0
+
+
+@ON_LINUX
+def test_idle_workers_that_died_with_the_warm_process_cost_no_outcome() -> None:
+    with sandbox(workers=4) as box:
+        box.warm()
+        os.kill(box.worker_pids[0], signal.SIGKILL)
+        time.sleep(0.1)
+        for calls in (1, 1, 8):  # one worker is replaced, the others are met later, when there is another warm process
+            outcomes = run_sync(box.run("time:sleep", [[0.05]] * calls))
+            assert [outcome.kind for outcome in outcomes] == ["value"] * calls
+        assert box.stats.respawns == 4
+
+
+@ON_LINUX
+def test_a_dead_worker_is_not_asked_of_another_warm_process() -> None:
+    with sandbox(workers=2) as box:
+        box.warm()
+        pool = box._pool.value
+        assert pool is not None
+        lost, _ = pool._idle
+        os.kill(box.worker_pids[0], signal.SIGKILL)
+        time.sleep(0.1)
+        pool._idle.remove(lost)
+        run_sync(box.run("math:sqrt", [[4]]))
+        warm_process = box.worker_pids[0]
+        run_sync(pool._lose(lost))
+        assert [outcome.value for outcome in run_sync(box.run("math:sqrt", [[4], [9]]))] == [2.0, 3.0]
+        assert box.worker_pids[0] == warm_process
+
+
+def test_a_system_without_room_for_a_worker_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_room)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert b"temporarily unavailable" in worker._fork(theirs, [], os.getpid())

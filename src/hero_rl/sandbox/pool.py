@@ -26,7 +26,7 @@ class Batch:
         self.function = function
         """Its name, and the arguments that all calls share."""
         self.calls = calls
-        self.deadline_s = deadline_s
+        self.deadline_s = float(deadline_s)
         self.outcomes: list[Outcome | None] = [None] * len(calls)
         self.remaining = len(calls)
         self.done = asyncio.Event()
@@ -75,11 +75,14 @@ class Pool:
             SignalError: a worker did not start.
         """
         try:
-            async with self._starting:
-                while len(self._alive) < self._wanted:
-                    self._idle.append(await self._fork())
+            await asyncio.shield(self._start_missing())  # cut off, a fork would leave its reply to the next one
         except StartFailed as error:
             raise SignalError(f"the sandbox's worker did not start: {error}") from None
+
+    async def _start_missing(self) -> None:
+        async with self._starting:
+            while len(self._alive) < self._wanted:
+                self._idle.append(await self._fork())
 
     def pids(self) -> list[int]:
         """Return the process ids of the warm process and of the workers alive now."""
@@ -130,7 +133,7 @@ class Pool:
     async def _serve(self, worker: Worker | None, items: list[_Item]) -> None:
         """Have a worker make some calls. It stays, or is lost."""
         try:
-            if worker is None or not worker.alive:
+            while worker is None or not worker.alive:
                 worker = await self._replaced(worker)
             failure = await self._load(worker, items[0].batch.function)
             if failure:
@@ -179,9 +182,10 @@ class Pool:
         if worker.loaded == function:
             return ""
         name, shared = function
-        await worker.send(f'{{"load":{json.dumps(name)},"shared":{shared}}}')
+        limit = self._clock() + self._settings.start_timeout_s
+        await worker.send(f'{{"load":{json.dumps(name)},"shared":{shared}}}', limit)
         with suppress(TimeoutError):
-            line = await worker.line(self._clock() + self._settings.start_timeout_s)
+            line = await worker.line(limit)
             if line:
                 failure = json.loads(line)
                 worker.loaded = None if failure else function
@@ -196,7 +200,7 @@ class Pool:
         """
         deadline_s = items[0].batch.deadline_s
         calls = ",".join(item.batch.calls[item.place] for item in items)
-        await worker.send(f'{{"deadline_s":{deadline_s!r},"checks":[{calls}]}}')
+        await worker.send(f'{{"deadline_s":{deadline_s!r},"checks":[{calls}]}}', self._clock() + deadline_s)
         done, blame, begun = 0, "crash", self._clock()
         limit = begun + deadline_s
         while done < len(items):
@@ -239,7 +243,7 @@ class Pool:
         self._alive.discard(worker)
         self._counts[counted] += 1
         worker.kill()
-        exit_code = await self._warm_process.reap(worker.pid) if self._warm_process else 0
+        exit_code = await worker.origin.reap(worker.pid)
         return exit_code, worker.bury(exit_code)
 
     def _give_up(self, items: Iterable[_Item], detail: str, kind: Kind = "crash") -> None:

@@ -96,12 +96,14 @@ class WarmProcess:
                     ours, theirs = map(opened.enter_context, socket.socketpair())
                     ours.setblocking(False)
                     socket.send_fds(self._control, [b"fork"], [theirs.fileno(), stderr.fileno()])
-                    pid = int(await self._reply(REPLY_TIMEOUT_S))
+                    reply = await self._reply(REPLY_TIMEOUT_S)
                 except OSError as error:
                     raise StartFailed(first_line(error)) from error
+                if not reply.isdigit():
+                    raise StartFailed(reply.decode())
                 opened.pop_all()
                 theirs.close()
-                return Worker(pid, ours, stderr)
+                return Worker(self, int(reply), ours, stderr)
 
     async def reap(self, pid: int) -> int:
         """Return how a worker that is dead or dying ended, as ``subprocess`` does: negative for a signal."""
@@ -148,7 +150,9 @@ class WarmProcess:
 class Worker:
     """A fork of the warm process, which runs checks."""
 
-    def __init__(self, pid: int, connection: socket.socket, stderr: IO[bytes]) -> None:
+    def __init__(self, origin: WarmProcess, pid: int, connection: socket.socket, stderr: IO[bytes]) -> None:
+        self.origin = origin
+        """The process that it is a fork of, and the only one that can reap it."""
         self.pid = pid
         self.checks = 0
         self.killed = False
@@ -163,10 +167,11 @@ class Worker:
         """False once it has closed its end: even an idle one may be killed from outside."""
         self._loop.add_reader(connection, self._receive)
 
-    async def send(self, text: str) -> None:
-        """Send one line; if the worker is dead, ``line`` will say so."""
-        with contextlib.suppress(OSError):
-            await self._loop.sock_sendall(self._connection, text.encode("ascii") + b"\n")
+    async def send(self, text: str, deadline: float) -> None:
+        """Send one line, or what goes until ``deadline``; if the worker is dead or reads nothing, ``line`` will say so."""
+        with contextlib.suppress(OSError):  # a TimeoutError is one
+            async with asyncio.timeout_at(deadline):
+                await self._loop.sock_sendall(self._connection, text.encode("ascii") + b"\n")
 
     async def line(self, deadline: float) -> bytes:
         """Return the next line; b"" where there is none, as the worker is dead.

@@ -53,19 +53,28 @@ def main(setup: dict[str, Any]) -> None:
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 32, 2)
         if descriptors:
-            child = os.fork()
-            if child == 0:
-                control.close()
-                _serve(descriptors[0], descriptors[1], warm_process)
+            reply = _fork(control, descriptors, warm_process)
             for descriptor in descriptors:
                 os.close(descriptor)
-            control.send(b"%d" % child)
+            control.send(reply)
         elif request:
             _, status = os.waitpid(int(request), 0)
             control.send(b"%d" % os.waitstatus_to_exitcode(status))
         else:
             break
     _reap_all()
+
+
+def _fork(control: socket.socket, descriptors: Sequence[int], warm_process: int) -> bytes:
+    """Start a worker; return its process id, or why there is none."""
+    try:
+        child = os.fork()
+    except OSError as error:  # no room for another: the workers that there are go on
+        return str(error).encode()
+    if child == 0:
+        control.close()
+        _serve(descriptors[0], descriptors[1], warm_process)
+    return b"%d" % child
 
 
 def _reap_all() -> None:
