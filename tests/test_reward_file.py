@@ -185,6 +185,7 @@ def test_what_is_stronger_counts_and_a_new_name_starts_anew(tmp_path: Path) -> N
         ('[rule]\nname = "hero"\n', 2, "needs reward-model scores"),
         ('\nmax_failure_rate = 1.5\n', 2, "must lie in [0, 1]"),
         ('[verifier]\nname = "by:prompt_id:a=math"\n', 2, "'prompt_id' is no column that tells kinds of problems apart"),
+        ('[verifier]\nworkers = "none"\n', 2, "verifier.workers = 'none': input should be a valid integer"),
         ('[verifier]\nname = 3\n', 2, "verifier.name = 3; give one, as text"),
         ('[rul]\nname = "hero"\n', 1, "unknown key 'rul'; did you mean 'rule'?"),
     ],

@@ -84,7 +84,8 @@ def read_part(layers: Sequence[Layer], table: str, values: Any, *, present: bool
         else:
             check_scorer(name, present=present)
             types = parts.types_in(parts.scorer_kinds(name))
-    check_table(layers, (table,), _with_none(found, types), {**_TYPES[table], **types}, f"settings of {name}")
+    checked = _with_none(found, types) if table == "rule" else found  # ``read_rule`` alone reads "none" as None
+    check_table(layers, (table,), checked, {**_TYPES[table], **types}, f"settings of {name}")
     return found
 
 
