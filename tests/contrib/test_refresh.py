@@ -125,12 +125,18 @@ def test_a_round_holds_the_decided_rows_of_its_steps_and_nothing_of_evaluation(
     assert sum(len(rows_of(folder, step)) for step in (2, 4, 6)) <= 5 * 16 < sampled  # the rest was evaluation
 
 
-def test_rows_may_be_labelled_by_another_verifier_than_the_rewards(tmp_path: Path) -> None:
-    build(tmp_path, Log(), decide=tiny.Letters(correct="bc"), max_steps=2).train()
+class Guessing(tiny.Letters):
+    def judge(self, rollout: Rollout, /) -> Verdict:
+        verdict = super().judge(rollout)
+        return Verdict("incorrect", "guessed", learned=True) if verdict.label == "abstain" else verdict
+
+
+def test_rows_may_be_labelled_by_the_rules_of_another_verifier_than_the_rewards(tmp_path: Path) -> None:
+    build(tmp_path, Log(), decide=Guessing(correct="bc"), max_steps=2).train()
     rows = rows_of(tmp_path, 2)
     assert rows
     for row in rows:
-        assert "z" not in row["response"]
+        assert "z" not in row["response"]  # what a model said of it is not learned from
         assert row["correct"] == int(bool(set("bc") & set(row["response"])))
 
 

@@ -149,7 +149,8 @@ class _Rounds(TrainerCallback):
     def hear(self, rollouts: Sequence[Rollout], signals: Signals) -> None:
         """Keep what a rule decided; no step is noted yet."""
         if self.decide is not None:
-            verdicts = [(verdict.label, verdict.reason) for verdict in self.decide.verify(rollouts)]
+            given = self.decide.verify(rollouts)
+            verdicts = [("abstain" if verdict.learned else verdict.label, verdict.reason) for verdict in given]
         else:
             assert signals.learned is not None
             verdicts = [
