@@ -175,13 +175,18 @@ def test_a_recipe_that_does_not_exist_is_named_with_the_nearest_one() -> None:
         ("learning_rate = 'fast'", "recipe.toml:7: trl.learning_rate = 'fast': input should be a valid number"),
         ("reward_weights = [1.0]", "recipe.toml:7: 'trl.reward_weights' is set by [rule]"),
         ("output_dir = 'x'", "recipe.toml:7: 'trl.output_dir' is set by output_dir or --output"),
+        (
+            "seed = 1\nreward_weights = [1.0]",
+            "recipe.toml:7: 'trl.seed' is set by seed; leave it out here\n"
+            "{folder}/recipe.toml:8: 'trl.reward_weights' is set by [rule]",
+        ),
     ],
 )
 def test_trl_arguments_are_checked_against_trls_own_fields(lines: str, message: str, tmp_path: Path) -> None:
     loaded = load_recipe(write(tmp_path, MINIMAL + f"[trl]\n{lines}\n"))
     with pytest.raises(InputError) as caught:
         grpo_given(loaded)
-    assert str(caught.value).startswith(f"{tmp_path}/{message}")
+    assert str(caught.value).startswith(f"{tmp_path}/{message.format(folder=tmp_path)}")
 
 
 def test_values_that_trl_refuses_together_are_refused_with_its_reason(tmp_path: Path) -> None:

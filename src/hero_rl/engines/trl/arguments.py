@@ -54,10 +54,10 @@ def _given(
     loaded: Loaded, table: KeyPath, values: dict[str, Any], config_class: type, reserved: dict[str, str]
 ) -> dict[str, Any]:
     """Return the values of a table, checked against the fields of TRL's configuration; ``reserved`` are set elsewhere."""
-    for name in values:
-        if name in reserved:
-            key = (*table, name)
-            raise InputError(f"{loaded.where(*key)}: {'.'.join(key)!r} is set by {reserved[name]}; leave it out here")
+    keys = [(*table, name) for name in values if name in reserved]
+    if keys:
+        said = (f"{loaded.where(*key)}: {'.'.join(key)!r} is set by {reserved[key[-1]]}; leave it out here" for key in keys)
+        raise InputError("\n".join(said))
     hints = typing.get_type_hints(config_class)
     types = {one.name: hints[one.name] for one in dataclasses.fields(config_class) if one.init}
     return check_table(loaded.layers, table, values, types, f"arguments of TRL's {config_class.__name__}", strict=False)
