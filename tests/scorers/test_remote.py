@@ -330,7 +330,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_sent() -> None:
         ({"dialect": "tei"}, "give tokenizer="),
         ({"dialect": "tei", "template": "messages"}, "takes no conversations"),
         ({"dialect": "vllm", "template": "chat"}, "tokenizer"),
-        ({"dialect": "vllm", "template": "plain"}, "eos_token"),
+        ({"dialect": "vllm", "template": "plain"}, r"no tokenizer is given; give eos_token=\.\.\."),
         ({"dialect": "vllm", "template": "other"}, "unknown"),
         ({"dialect": "vllm", "eos": "sometimes"}, "unknown"),
         ({"dialect": "openrlhf", "template": "plain", "eos": "never"}, "closes every text itself"),

@@ -95,7 +95,12 @@ def make_form(
         raise InputError(f"{name}: system_prompt is for template='chat'; a plain text has no system turn")
     if eos_token is None and not closes:
         raise InputError(
-            f"{name}: eos={eos!r} needs an end-of-sequence token and the tokenizer has none; set its eos_token, or give "
-            "eos='never' if the reward model was trained without one"
+            f"{name}: eos={eos!r} needs an end-of-sequence token and "
+            + (
+                "no tokenizer is given; give eos_token=... or tokenizer=..."
+                if tokenizer is None
+                else "the tokenizer has none; set its eos_token"
+            )
+            + ", or give eos='never' if the reward model was trained without one"
         )
     return Form(settled, tokenizer, system_prompt, eos, eos_token or "")
