@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from hero_rl.data.manifest import versions
 from hero_rl.errors import SignalError
 from hero_rl.evaluation.benchmarks import Problem, ProblemSet
 from hero_rl.evaluation.metrics import group_answers
@@ -19,6 +18,7 @@ from hero_rl.evaluation.results import BenchmarkResult, Counts, ProblemResult, R
 from hero_rl.evaluation.run import Plan, Planned, prepare_folder, sample_and_grade
 from hero_rl.evaluation.tasks import FIELD, response_text, verdict_of
 from hero_rl.files import replacing
+from hero_rl.imports import installed_versions
 from hero_rl.types import Progress, Verdict
 
 if TYPE_CHECKING:
@@ -197,5 +197,5 @@ def _facts() -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "python": platform.python_version(),
-        "packages": versions(*PACKAGES),
+        "packages": installed_versions(*PACKAGES),
     }
