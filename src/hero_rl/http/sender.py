@@ -80,9 +80,8 @@ class Sender:
                     raise EndpointError(f"{words}: {error}", kind=error.kind, status=error.status)
                 return await self._send_now(method, path, body)
         except asyncio.CancelledError:
-            if not self._closed:
+            if not self._closed or task.uncancel():  # the caller has cancelled it, too
                 raise
-            task.uncancel()
             message = "the connections were closed while the request was under way"
             raise EndpointError(message, kind="unreachable") from None
         finally:

@@ -173,7 +173,7 @@ class Cascade(CombinedVerifier):
         if first is None or second is None or self.budget is not None:
             return None
         options = (self.ask, self.send, self.ask_failed, sorted(self.never_ask), self.learned)
-        code = code_identity("cascade.py", "math/extract.py", "boxes.py")
+        code = code_identity("cascade.py", "math", "boxes.py", "latex.py")
         return f"cascade(first={first}, second={second}, options={options}, {code})"
 
     @property

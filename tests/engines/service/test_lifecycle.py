@@ -171,3 +171,9 @@ def test_a_file_that_is_no_state_is_refused_and_kept(tmp_path: Path) -> None:
 def test_a_short_answer_is_sent_at_once_and_not_kept_for_more_to_send() -> None:
     with listen("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()), server.accept()[0] as connection:
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+def test_every_address_includes_those_of_ipv4() -> None:
+    with listen("::", 0) as server:
+        socket.create_connection(("127.0.0.1", server.getsockname()[1]), 5).close()

@@ -41,7 +41,8 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket, for port 0 on any free one; raises InputError if the address cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.create_server(address, family=family, backlog=BACKLOG)
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" is every address, those of IPv4 too
+        sock = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it; else a short answer waits 40 ms
         return sock
     except (OSError, OverflowError) as error:
