@@ -107,9 +107,11 @@ class OnLoop(Generic[C]):
         """Return the object; on the background loop only."""
         loop = asyncio.get_running_loop()
         if self.value is None or self._loop is not loop:
-            _left_behind.append(self.value)  # the parent of a forked process still uses it: it is not ours to close
+            if self.value is not None:
+                _left_behind.append(self.value)  # the parent of a forked process still uses it: it is not ours to close
             self._loop, self.value = loop, self._make()
-            weakref.finalize(self, _close_soon, loop, self.value).atexit = False
+            self._end = weakref.finalize(self, _close_soon, loop, self.value)
+            self._end.atexit = False
         return self.value
 
     def close(self, timeout_s: float) -> None:
@@ -117,6 +119,7 @@ class OnLoop(Generic[C]):
         value, self.value = self.value, None
         if value is not None and is_background(self._loop):
             closed = asyncio.run_coroutine_threadsafe(value.close(), background())
+            self._end.detach()  # or it would keep the closed object
             if not in_background():
                 with contextlib.suppress(TimeoutError):
                     closed.result(timeout_s)

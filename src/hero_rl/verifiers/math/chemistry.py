@@ -23,7 +23,6 @@ _MARKED = re.compile(r"\\(?:ce|mathrm|text)\s*\{")
 _DRESSING = re.compile(r"\\(?:ce|mathrm|text|rm)(?![A-Za-z])|[{}\s_]|\\[,;: ]")
 _STATE = re.compile(r"\((?:s|l|g|aq)\)$")
 _ATOM = re.compile(r"([A-Z][a-z]?)(\d*)|([(\[])|([)\]])(\d*)")
-_CHARGE = re.compile(r"\^?(\d*[+-]|[+-]\d*)$")
 _SPECIES = re.compile(r"(\d*)((?:[A-Z][a-z]?\d*|[()\[\]]\d*)+)(\^\d*[+-]|\^[+-]\d*|[+-])?")
 _SHELL = re.compile(r"([1-7])([spdf])\^?(\d{1,2})")
 
