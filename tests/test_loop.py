@@ -47,6 +47,8 @@ def test_errors_and_context_cross() -> None:
         run_sync(fail())
     with pytest.raises(ZeroDivisionError):
         run_sync(in_thread(divmod, 1, 0))
+    with pytest.raises(RuntimeError, match="raised StopIteration"):  # which no future can hold
+        run_sync(in_thread(next, iter(())))
 
 
 def test_waiting_for_the_loop_on_the_loop_is_an_error_that_says_what_to_do() -> None:

@@ -163,6 +163,9 @@ def _serve(jobs: _Jobs) -> None:
         if future.set_running_or_notify_cancel():
             try:
                 result = job()
+            except StopIteration as raised:  # no future can hold one, and whoever asked would wait for ever
+                error = RuntimeError("the function raised StopIteration")
+                error.__cause__ = raised
             except BaseException as raised:  # noqa: BLE001  # handed to whoever asked
                 error = raised
         stays = len(_idle) < MAX_IDLE_THREADS

@@ -277,6 +277,12 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
         sandbox(**settings)
 
 
+@pytest.mark.parametrize("deadline_s", [0, -1.0, float("nan"), float("inf")])
+def test_a_deadline_of_calls_out_of_range_is_refused(deadline_s: float) -> None:
+    with sandbox() as box, pytest.raises(InputError, match="deadline_s"):
+        run_sync(box.run("math:sqrt", [[4]], deadline_s=deadline_s))
+
+
 def test_closing_twice_is_harmless_and_a_closed_sandbox_says_so() -> None:
     box = sandbox()
     run_sync(box.run("math:sqrt", [[4]]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -57,8 +58,8 @@ class Sandbox:
             deadline_s: seconds of wall time for each call, from its dispatch; None: the sandbox's setting.
 
         Raises:
-            InputError: ``function`` is not importable by a worker, ``arguments`` are not plain data, or the sandbox is
-                closed. What happens *in* a call never raises: it is an outcome.
+            InputError: ``function`` is not importable by a worker, ``arguments`` are not plain data, ``deadline_s`` is not
+                above 0, or the sandbox is closed. What happens *in* a call never raises: it is an outcome.
         """
         module, _, attribute = function.partition(":")
         if not module or not attribute or module == "__main__":
@@ -66,8 +67,12 @@ class Sandbox:
                 f"sandbox: function={function!r} cannot be imported by a worker: "
                 "give 'package.module:function' of an importable module (not __main__)"
             )
+        if deadline_s is None:
+            deadline_s = self.settings.deadline_s
+        if not 0 < deadline_s < math.inf:
+            raise InputError(f"sandbox: deadline_s={deadline_s!r} must be greater than 0 and finite")
         calls = [_as_json(one) for one in arguments]
-        batch = Batch((function, _as_json(shared)), calls, deadline_s or self.settings.deadline_s)
+        batch = Batch((function, _as_json(shared)), calls, deadline_s)
         self._check_open()
         return await in_the_background(self._run(batch)) if calls else []
 
