@@ -36,6 +36,10 @@ HELPERS = """
         sys.stdout.buffer.write(b"\\xff\\n")
         return [value, sys.stdin.read()]
 
+    def tell(times):
+        print("x" * 100_000 * times)
+        return times
+
     class Unspeakable(Exception):
         def __str__(self):
             raise RuntimeError("no text")
@@ -256,6 +260,13 @@ def test_the_statistics_are_one_line() -> None:
     assert "\n" not in text
     assert text.startswith("2 checks, 0 timeouts, 0 crashes")
     assert "1 errors" in text
+
+
+def test_a_check_that_prints_too_much_fails_no_other(helpers: Path) -> None:
+    with sandbox(workers=1) as box:
+        outcomes = run_sync(box.run("sandbox_helpers:tell", [[4], [4], [4], [4], [20], [4], [4]]))
+    assert [outcome.value for outcome in outcomes] == [4, 4, 4, 4, None, 4, 4]
+    assert "File too large" in outcomes[4].detail
 
 
 @pytest.mark.parametrize("function", ["sqrt", "math:", ":sqrt", "__main__:f"])
