@@ -85,7 +85,9 @@ def make_form(
     if eos not in get_args(Eos):
         raise InputError(f"eos={eos!r} is unknown; choose 'always', 'finished' or 'never'")
     if template == "chat" and not has_template:
-        raise InputError(f"{name}: template='chat' needs a tokenizer with a chat template, and there is no chat template here")
+        raise InputError(
+            f"{name}: template='chat' and there is no chat template; give a tokenizer=... with one, or template='plain'"
+        )
     settled = template or ("chat" if has_template else "plain")
     if settled != "plain" or eos == "never":
         eos_token = ""
