@@ -336,7 +336,7 @@ def test_the_json_has_labelled_answers_beside_the_attack(tmp_path: Path):
     [
         (["--attack", "nowhere.jsonl"], "no such file"),
         (["--attack", "{source}", "--verifier", "column:correct"], "needs a verifier that reads answers"),
-        (["--attack", "{source}", "-o", "{folder}/x.txt"], "written as .jsonl"),
+        (["--attack", "{source}", "-o", "{folder}/x.txt"], "must end in .jsonl"),
         (["--attack", "{source}", "{source}"], "give one of them"),
         (["{source}"], "needs IN and -o OUT"),
         (["{source}", "-o", "{folder}/x.jsonl", "--limit", "3"], "--limit without --attack"),

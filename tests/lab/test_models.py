@@ -121,6 +121,7 @@ def test_the_reward_model_is_one_of_the_product(cache: Path) -> None:
     ours = load_scorer(made.reward_model).score(rows)
     assert len(set(ours.round(6))) == len(rows)
     scale = read_facts(made.reward_model)["scale"]
+    rows[2] = replace(rows[2], response="24;19;4.754321" + GOES_ON)  # as one that was cut off is read
     np.testing.assert_allclose(LocalScorer(folder).score(rows) / scale, ours, atol=1e-5)
 
 

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="needs the lab extra")
-
 from hero_lab.settings import plan_run, plan_runs
 from hero_lab.study.collect import Collected, Entry, keep, kept_path, read_kept
 from hero_lab.study.figures import phase_grid

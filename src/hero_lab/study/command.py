@@ -19,7 +19,7 @@ from hero_rl.sandbox import available_cpus
 if TYPE_CHECKING:
     from hero_lab.study.collect import Collected
 
-PACKAGES = ("trl", "scipy", "matplotlib", "jinja2")
+PACKAGES = ("trl", "matplotlib", "jinja2")
 HELP = """Run the comparisons of PLAN, a TOML file, and write tables, figures and a page.
 
 Every run is done once, however many tables show it, in a process of its own with one thread. Results are kept in OUT/runs and

@@ -31,7 +31,7 @@ def write_study(folder: Path, plan: Plan, collected: Collected, *, command: str)
     results and figures.
 
     Raises:
-        MissingDependencyError: matplotlib, jinja2 or scipy is not installed.
+        MissingDependencyError: matplotlib or jinja2 is not installed.
     """  # noqa: D205
     folder.mkdir(parents=True, exist_ok=True)
     tables: list[Tabulated] = []
