@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -70,10 +71,11 @@ def run(
 
 
 def test_an_evaluation_from_server_to_files(problems: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
+    folder, level = tmp_path / "out", logging.getLogger().level
     with servers.running("chat", reply=right_below(3)) as server:
         found = run(server, problems, folder)
         asked = server.posted("/v1/chat/completions")
+    assert logging.getLogger().level == level  # the caller's warnings are not silenced by an evaluation
     # sampled as asked: the paper's settings, and every response under a seed of its own
     assert {(one["temperature"], one["top_p"], one["max_tokens"]) for one in asked} == {(0.6, 0.95, 50)}
     expected = {response_seed(0, f"q{i}", epoch) for i in range(5) for epoch in (1, 2)}

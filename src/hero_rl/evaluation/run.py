@@ -206,7 +206,8 @@ def _counter(planned: Planned, done: int, progress: Progress) -> Callable[[], No
 def _quiet() -> Iterator[None]:
     """Keep inspect_ai off stdout, and silence warnings of libraries: they repeat what the results say."""
     loggers = [logging.getLogger(name) for name in ("inspect_ai", "httpx", "httpx2", "openai", "transformers")]
-    levels = [logger.level for logger in loggers]
+    root = logging.getLogger()  # inspect_ai sets its level, and so everybody's, to that of its own display
+    levels = [logger.level for logger in (*loggers, root)]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
@@ -216,5 +217,5 @@ def _quiet() -> Iterator[None]:
         ):
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in zip((*loggers, root), levels, strict=True):
             logger.setLevel(level)
