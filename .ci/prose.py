@@ -16,7 +16,7 @@ from pathlib import Path
 # A docstring says what a function returns or does, in the imperative.
 OPENINGS = re.compile(r"(Nothing\b|What\b|As ``|Whether and\b|Where\b.*:$)")
 THINGS = (
-    "advantage|answer|batch|call|case|cell|check|column|completion|digit|entry|example|file|forward|group|judge|key|label|layer|line|"
+    "advantage|answer|batch|call|case|cell|character|check|column|completion|digit|entry|example|file|forward|group|judge|key|label|layer|line|"
     "message|metric|model|name|number|page|pair|part|policy|problem|process|processor|prompt|question|rank|reason|recipe|record|"
     "request|response|result|reward|rollout|row|rule|run|sample|score|seed|state|step|task|test|text|thread|token|trial|value|"
     "verdict|verifier|weight|worker"

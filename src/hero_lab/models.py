@@ -1,4 +1,4 @@
-"""The lab's tokenizer and tiny networks: one character a token, about 150 thousand parameters, made from a config.
+"""The lab's tokenizer and tiny networks: one character per token, about 150 thousand parameters, made from a config.
 
 Architecture: OPT (learned positions, LayerNorm, ReLU), three layers of width 64. Of the decoder families in
 transformers it was the quickest on one CPU thread at this size, because LayerNorm is one fused kernel where RMSNorm

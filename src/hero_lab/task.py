@@ -56,7 +56,7 @@ class Item:
 def split_problems(family: Family = CHAIN) -> dict[SplitName, tuple[Problem, ...]]:
     """The four disjoint sets of problems, the same for every seed.
 
-    One split for all seeds: with a split a seed, a setting chosen on one seed's development problems would have been
+    One split for all seeds: with one split per seed, a setting chosen on one seed's development problems would have been
     chosen on another seed's held-out ones.
     """
     problems = family.problems()

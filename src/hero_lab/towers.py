@@ -1,7 +1,7 @@
 """The network of the lab's learned verifier: a transformers classifier that ``hero_rl.learning`` trains like any other.
 
-It reads ``Problem: ...``, ``Reference: ...``, ``Answer: ...`` one character a token, with one small tower for each field and a
-head that compares what the towers make of them. The lab's decoder did not learn to compare two numbers in 20 seconds
+It reads ``Problem: ...``, ``Reference: ...``, ``Answer: ...`` one character per token, with one small tower for each field and
+a head that compares what the towers make of them. The lab's decoder did not learn to compare two numbers in 20 seconds
 (docs/log.md). Importing this module registers the network with transformers.
 """
 

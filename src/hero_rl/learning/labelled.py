@@ -93,7 +93,7 @@ def check_both_classes(rows: Sequence[LabelledRow], where: object) -> None:
 
 
 def merged(earlier: Iterable[LabelledRow], new: Iterable[LabelledRow]) -> list[LabelledRow]:
-    """Both, each pair of problem and response once; the newer label counts, except that a given one outranks a rule's."""
+    """Return both, each pair of problem and response once; the newer label counts, but a given one outranks a rule's."""
     found: dict[tuple[str, str, str], LabelledRow] = {}
     for row in itertools.chain(earlier, new):
         key = (row.rollout.problem, row.rollout.reference, row.rollout.response)

@@ -1,7 +1,7 @@
 """Preference pairs from labelled rollouts: a correct response over an incorrect one to the same prompt.
 
-At most a few a prompt, so that easy-to-pair prompts do not crowd out the others, and chosen so that the better response is the
-longer one about as often as the shorter one: else length alone would win, and the reward model would learn length.
+At most a few per prompt, so that easy-to-pair prompts do not crowd out the others, and chosen so that the better response is
+the longer one about as often as the shorter one: else length alone would win, and the reward model would learn length.
 """
 
 from __future__ import annotations
