@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers import toy_rollouts
+from helpers.commands import fails, run_json
 from hero_rl.cli import main
 from hero_rl.data import read_rollouts
 from hero_rl.learning.pairs import Pair, as_rollout
@@ -19,20 +19,6 @@ from hero_rl.learning.splits import load_split
 from hero_rl.scorers import LocalScorer
 
 FAST = ["--learning-rate", "5e-3", "--epochs", "3"]
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    assert main([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of an error with exit code 2."""
-    assert main([*map(str, arguments)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    return error
 
 
 @pytest.fixture(scope="module")

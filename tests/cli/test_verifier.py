@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers import toy_rollouts
+from helpers.commands import fails, run_json
 from hero_rl.cli import main
 from hero_rl.learning.splits import load_split
 from hero_rl.types import Rollout
@@ -29,20 +29,6 @@ FAST = [
     "--corruptions",
     "2",
 ]
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    assert main([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of an error with exit code 2."""
-    assert main([*map(str, arguments)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    return error
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from hero_rl.evaluation.benchmarks import INSTRUCTION
 from hero_rl.http import EndpointError, EndpointPool
 from hero_rl.loop import run_sync
 from hero_rl.part_names import address, api_key, is_url
+from hero_rl.verifiers.judge.remote import with_version
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
@@ -157,7 +158,7 @@ def open_local(policy: Policy, *, batch_size: int, device: str | None, dtype: st
 
 def find_served_model(policy: Policy) -> str:
     """Ask the server for the model's name, so that a dead one is noticed at once; raises SignalError if it does not answer."""
-    url = base_url(policy.source)
+    url = with_version(policy.source.rstrip("/"))
     pool = EndpointPool(url, api_key=api_key(), timeout_s=CONNECT_TIMEOUT_S, total_timeout_s=CONNECT_TIMEOUT_S, attempts=2)
     try:
         reply = run_sync(pool.get("/models"))
@@ -179,12 +180,6 @@ def find_served_model(policy: Policy) -> str:
     return policy.served_model or listed[0]
 
 
-def base_url(url: str) -> str:
-    """Return the address, with ``/v1`` if it has no path."""
-    scheme, _, rest = url.rstrip("/").partition("://")
-    return f"{scheme}://{rest}" if "/" in rest else f"{scheme}://{rest}/v1"
-
-
 def inspect_model(policy: Policy, prompt: Prompt, local: LocalPolicy | None, served_model: str | None) -> Model:
     """Return the policy as inspect_ai's model; raises InputError if inspect_ai cannot make it."""
     from inspect_ai._util.error import PrerequisiteError
@@ -202,7 +197,8 @@ def inspect_model(policy: Policy, prompt: Prompt, local: LocalPolicy | None, ser
             interface = "openai-api" if prompt.format == "chat" else "openai-api-completions"
             name = f"{interface}/server/{served_model}"
             # a client of its own that tries again would multiply with inspect_ai's tries
-            return get_model(name, memoize=False, base_url=base_url(policy.source), api_key=api_key() or NO_KEY, max_retries=0)
+            url = with_version(policy.source.rstrip("/"))
+            return get_model(name, memoize=False, base_url=url, api_key=api_key() or NO_KEY, max_retries=0)
         return get_model(policy.source, memoize=False)
     except HeroError:
         raise

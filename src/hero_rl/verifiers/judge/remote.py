@@ -66,7 +66,7 @@ class RemoteJudge:
         )  # fmt: skip
         self._extra = _checked_extra(extra_body or {})
         self._pool = EndpointPool(
-            [_with_version(url) for url in ([urls] if isinstance(urls, str) else urls)],
+            [with_version(url) for url in ([urls] if isinstance(urls, str) else urls)],
             api_key=_key(api_key, api_key_env), concurrency=concurrency, timeout_s=timeout_s,
             total_timeout_s=total_timeout_s, attempts=attempts,
         )  # fmt: skip
@@ -123,7 +123,8 @@ class RemoteJudge:
         return name
 
 
-def _with_version(url: str) -> str:
+def with_version(url: str) -> str:
+    """Return the address of an OpenAI-compatible server, with ``/v1`` if it has no path."""
     try:
         path = urllib.parse.urlsplit(url).path
     except ValueError:
