@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
+import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +43,7 @@ class Sample:
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
     slime._started.cache_clear()
+    slime._check_filter.cache_clear()
 
 
 def arguments(*, hero: dict[str, Any] | None = None, **options: Any) -> SimpleNamespace:
@@ -111,15 +115,78 @@ def test_the_state_goes_on_within_a_run_and_over_a_restart(tmp_path: Path) -> No
     np.testing.assert_allclose(slime.post_process(resumed, judged(*other)).rewards, want, atol=1e-12)
 
 
+NAN = float("nan")
+GROUPS = {
+    "mixed": ((0, 1, 1.0), (0, 0, 1.0)), "all wrong": ((0, 0, 1.0), (0, 0, 3.0)), "all right": ((0, 1, 1.0), (0, 1, 3.0)),
+    "tied": ((0, 0, 2.0), (0, 0, 2.0), (0, 0, 2.0)), "half tied": ((0, 0, 2.0), (0, 0, 2.0), (0, 0, 1.0)),
+}  # fmt: skip
+
+
+def test_the_filter_keeps_the_groups_that_have_an_advantage_and_moves_no_state() -> None:
+    def kept(**options: Any) -> list[str]:
+        return [name for name, group in GROUPS.items() if slime.keep_group(arguments(**options), judged(*group))]
+
+    assert kept() == ["mixed", "all wrong", "all right", "half tied"]
+    assert kept(hero={"rule": {"name": "verifier_only"}}) == ["mixed"]
+    assert kept(hero={"rule": {"name": "rm_only"}}) == ["all wrong", "all right", "half tied"]
+    assert kept(advantage_estimator="ppo") == list(GROUPS)  # rewards as they are: equal ones teach, too
+    np.testing.assert_allclose(slime.post_process(arguments(), judged(*BATCH)).rewards, wanted()[1], atol=1e-12)
+
+
+def test_the_filter_hides_no_failure() -> None:
+    """A reward model that does not answer would drop every group, and slime would sample forever."""
+    assert slime.keep_group(arguments(), judged((0, 0, NAN), (0, 0, NAN)))
+    assert slime.keep_group(arguments(), [Sample(reward=to_info(Verdict("abstain", "x", failed=True), 1.0))] * 2)
+    assert slime.keep_group(arguments(), [Sample(reward=1.0), Sample(reward=1.0)])  # post_process says what is missing
+
+
+def test_the_filter_gives_slime_its_own_type_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    types = SimpleNamespace(DynamicFilterOutput=SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "slime.rollout.filter_hub.base_types", types)  # type: ignore[arg-type]
+    split = [[sample] for sample in judged(*GROUPS["tied"])]
+    assert slime.keep_group(arguments(), split) == SimpleNamespace(keep=False, reason="no_gradient")
+    assert slime.keep_group(arguments(), judged(*GROUPS["mixed"])) == SimpleNamespace(keep=True, reason=None)
+
+
+def test_slimes_own_filter_gives_a_warning_where_the_rule_learns_from_equal_verdicts() -> None:
+    own = "slime.rollout.filter_hub.dynamic_sampling_filters.check_reward_nonzero_std"
+    for path in (own, f"{own}_with_fallback"):
+        with pytest.warns(SettingsWarning, match=r"verdicts are all equal.*hero_rl\.engines\.slime\.keep_group"):
+            asyncio.run(slime.score(arguments(hero=LETTERS, dynamic_sampling_filter_path=path), Sample()))
+    silent = (
+        arguments(hero=LETTERS, dynamic_sampling_filter_path=own),  # once per process
+        arguments(hero=LETTERS, dynamic_sampling_filter_path="hero_rl.engines.slime.keep_group"),
+        arguments(hero=LETTERS, dynamic_sampling_filter_path=None),
+        arguments(hero={**LETTERS, "rule": {"name": "verifier_only"}}, dynamic_sampling_filter_path=own),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SettingsWarning)
+        for args in silent:
+            asyncio.run(slime.score(args, Sample()))
+
+
+def test_parameters_have_the_names_that_slimes_contract_tests_demand() -> None:
+    def parameters(function: Any) -> list[tuple[str, Any]]:
+        return [(each.name, each.kind) for each in inspect.signature(function).parameters.values()]
+
+    plain, more = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_KEYWORD
+    assert parameters(slime.post_process) == [("args", plain), ("samples", plain)]
+    for function, name in ((slime.score, "sample"), (slime.score_group, "samples"), (slime.keep_group, "samples")):
+        *first, (_, last) = parameters(function)
+        assert first == [("args", plain), (name, plain)]
+        assert last == more
+
+
 def test_one_sample_in_evaluation_and_any_nesting_in_training() -> None:
     args = arguments(hero=LETTERS)
     alone = asyncio.run(slime.score(args, Sample(), evaluation=True))
     assert tuple(alone) == KEYS
     assert alone["acc"] == 1.0
-    nested = asyncio.run(slime.score(args, [Sample(response="x"), [Sample(response="z"), Sample()]]))
-    assert nested[0]["acc"] == 0.0
-    assert nested[1][0]["abstain"] == 1.0
-    assert nested[1][1] == alone
+    for function in (slime.score, slime.score_group):
+        nested = asyncio.run(function(args, [Sample(response="x"), [Sample(response="z"), Sample()]]))
+        assert nested[0]["acc"] == 0.0
+        assert nested[1][0]["abstain"] == 1.0
+        assert nested[1][1] == alone
 
 
 def test_a_sample_that_was_judged_when_it_was_made_is_not_judged_again() -> None:
@@ -156,11 +223,11 @@ def test_a_dead_reward_model_stops_the_run() -> None:
 def test_the_configuration_in_the_documentation_works() -> None:
     yaml = pytest.importorskip("yaml")
     page = (DOCS / "slime.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    table = yaml.safe_load(block)["hero"]
+    (block,), (line,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("yaml", "json"))
+    table, row = yaml.safe_load(block)["hero"], json.loads(line)
     assert table["reward_model"]["name"].startswith("vllm:")
     args = arguments(hero={**table, **LETTERS, "reward_model": {"name": "helpers.tiny:Characters"}})
-    samples = [Sample(response=text, index=i, metadata={"problem": "how?"}) for i, text in enumerate("axbz")]
+    samples = [Sample(response=text, index=i, label="1", metadata=row["metadata"]) for i, text in enumerate("axbz")]
     for sample, reward in zip(samples, asyncio.run(slime.score(args, samples)), strict=True):
         sample.reward = reward
     raw, rewards = slime.post_process(args, samples)

@@ -4,6 +4,7 @@
     --custom-reward-post-process-path hero_rl.engines.slime.post_process        sees the whole batch, in place of slime's own
     --reward-key acc                                                            what slime logs and evaluates: the bare verdict
     --custom-config-path hero.yaml                                              the table `hero`, below
+    --dynamic-sampling-filter-path hero_rl.engines.slime.keep_group             if groups are to be filtered at all
 
     hero:
       reward: reward.toml                  # a reward file; what follows is stronger
@@ -13,8 +14,8 @@
       max_failure_rate: 0.1
       problem_key: problem                 # the key of the metadata with the bare problem
 
-No ``--group-rm``: it forbids evaluation, and the hook has the groups anyway. slime is not imported. Written against slime of
-2026-08 (miles, its fork, has the same hooks).
+No ``--group-rm`` (then ``score_group``): it forbids evaluation, and the hook has the groups anyway. Written against slime of
+2026-08 (miles, its fork, has the same hooks), which tests the names of the parameters; it is imported by ``keep_group`` alone.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from hero_rl.config import plain, read_table
 from hero_rl.engines.wire import Judges, Row, column_reward, read_rows, refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import HybridReward, assemble
 from hero_rl.rewards import Scale, check_scale
 from hero_rl.types import Rollout
 
@@ -73,30 +74,62 @@ class PostProcessed(NamedTuple):
     """Advantages, weights included; for estimators that take rewards unchanged, shaped rewards times weights."""
 
 
-async def score(args: object, samples: Nested, **_: object) -> Any:
+async def score(args: object, sample: Nested, **_: object) -> Any:
     """Return the raw signals of one sample, or of all in a list of any depth, in the same shape.
 
-    Each is a mapping with the keys of ``engines.wire.KEYS``. slime calls this with one sample, with the samples into which
-    one rollout was split, with a whole group (``--group-rm``), and in evaluation. A sample that has such a mapping keeps it.
+    Each is a mapping with the keys of ``engines.wire.KEYS``. slime calls this with one sample, in evaluation too, and with the
+    list of samples into which one rollout was split. A sample that has such a mapping keeps it.
 
     Args:
         args: slime's arguments; ``args.hero`` is the table in this module's docstring.
-        samples: a sample, or samples.
+        sample: a sample, or samples.
 
     Raises:
         InputError: wrong settings, or a sample without label.
     """
-    if isinstance(samples, Sequence):
-        return list(await asyncio.gather(*(score(args, sample) for sample in samples)))
-    if isinstance(samples.reward, Mapping) and "acc" in samples.reward:
-        return samples.reward
+    if isinstance(sample, Sequence):
+        return list(await asyncio.gather(*(score(args, each) for each in sample)))
     settings = _settings(args)
-    judges = _judges(json.dumps(settings))
-    rollout = _rollout(samples, str(settings.get("problem_key") or _OWN["problem_key"]), judges.scorer is not None)
+    table = json.dumps(settings)
+    _check_filter(table, str(getattr(args, "dynamic_sampling_filter_path", None)))
+    if isinstance(sample.reward, Mapping) and "acc" in sample.reward:
+        return sample.reward
+    judges = _judges(table)
+    rollout = _rollout(sample, str(settings.get("problem_key") or _OWN["problem_key"]), judges.scorer is not None)
     return await judges.judge(rollout)
 
 
-def post_process(args: object, samples: Sequence[Nested], **_: object) -> PostProcessed:
+async def score_group(args: object, samples: Sequence[Nested], **_: object) -> Any:
+    """Return what ``score`` does, for ``--group-rm``."""
+    return await score(args, samples)
+
+
+def keep_group(args: object, samples: Sequence[Nested], **_: object) -> Any:
+    """Return slime's ``DynamicFilterOutput``: drop a group only if the rule gives its policy gradient nothing.
+
+    So HERO keeps a group of equal verdicts as long as the reward model's scores differ. A group with a missing or failed
+    signal is kept, for ``post_process`` to count or to refuse; so is every group where slime takes rewards unchanged. The state
+    does not move.
+
+    Args:
+        args: slime's arguments.
+        samples: of one prompt, flat or nested, with the results of ``score`` in ``sample.reward``.
+    """
+    flat, scale, keep = list(_flatten(samples)), _scale(args), True
+    if scale is not None and all(isinstance(sample.reward, Mapping) for sample in flat):
+        reward = _reward(args, scale)
+        found = read_rows([_row(number, sample) for number, sample in enumerate(flat)])
+        if found is not None and not reward.failures(found.signals).any():
+            made = assemble(reward.rule, found.signals, found.groups, reward.state, scale=scale)
+            keep = bool(made.advantages.any())
+    try:
+        from slime.rollout.filter_hub.base_types import DynamicFilterOutput  # pyright: ignore[reportMissingImports]
+    except ImportError:  # miles, which takes the bare answer as well
+        return keep
+    return DynamicFilterOutput(keep=keep, reason=None if keep else "no_gradient")
+
+
+def post_process(args: object, samples: Sequence[Nested]) -> PostProcessed:
     """Return the advantages of a rollout batch: shaped rewards, normalised by slime's arguments, times the prompt weights.
 
     ``--disable-rewards-normalization``, ``--disable-grpo-std-normalization`` and ``--advantage-estimator`` keep their meaning.
@@ -117,21 +150,27 @@ def post_process(args: object, samples: Sequence[Nested], **_: object) -> PostPr
         InputError: samples without signals or group.
     """
     rows = [_row(number, sample) for number, sample in enumerate(_flatten(samples))]
-    scale, folder = _scale(args), getattr(args, "save", None)
-    reward = _started(json.dumps(_settings(args)), folder, bool(getattr(args, "load", None)), scale or "none")
-    found = read_rows(rows)
+    scale = _scale(args)
+    reward, found = _reward(args, scale), read_rows(rows)
     if found is None:
         return PostProcessed([], [])
-    batch = reward.batch(found.signals, found.groups, scale=scale, eps=1e-6)
+    batch = reward.batch(found.signals, found.groups, scale=scale or "none", eps=1e-6)
     if scale is None:
         batch = batch._replace(advantages=np.nan_to_num(batch.rewards * batch.weights, nan=0.0))
     known = {name: value for name, value in batch.summary.items() if not math.isnan(value)}
     logger.info("hero-rl: %s", ", ".join(f"{name} {value:.4g}" for name, value in known.items()))
+    folder = getattr(args, "save", None)
     if folder and reward.rule.stateful:
         Path(folder).mkdir(parents=True, exist_ok=True)
         write_text(Path(folder) / STATE_FILE, json.dumps(reward.state_dict()) + "\n")
     numbers = found.by_row(batch.advantages, padding=0.0)
     return PostProcessed([float(cast(Mapping[str, Any], row.info)["acc"]) for row in rows], numbers.tolist())
+
+
+def _reward(args: object, scale: Scale | None) -> HybridReward:
+    """Return the rule with its state, one per process."""
+    resume = bool(getattr(args, "load", None))
+    return _started(json.dumps(_settings(args)), getattr(args, "save", None), resume, scale or "none")
 
 
 @lru_cache(maxsize=4)  # one configuration per process; worker processes and connections live as long as it does
@@ -150,10 +189,23 @@ def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> H
         logger.info("hero-rl: the state continues from %s", file)
     problem = check_scale(reward.rule, scale)
     if problem is not None:
-        problem += " In slime: --disable-grpo-std-normalization."
-        warnings.warn(problem, SettingsWarning, stacklevel=3)
-        logger.warning("hero-rl: %s", problem)
+        _warn(f"{problem} In slime: --disable-grpo-std-normalization.")
     return reward
+
+
+@lru_cache(maxsize=4)  # once per process
+def _check_filter(settings: str, path: str) -> None:
+    rule = read_table(json.loads(settings), _OWN, only=("rule", "max_failure_rate"))[0].rule
+    if "nonzero_std" in path and rule.needs_scores and rule.needs_verdicts:
+        _warn(
+            f"--dynamic-sampling-filter-path {path} drops the groups whose verdicts are all equal, which are those where "
+            f"{rule.name} learns from the reward model. Use hero_rl.engines.slime.keep_group, or no filter"
+        )
+
+
+def _warn(problem: str) -> None:
+    warnings.warn(problem, SettingsWarning, stacklevel=4)
+    logger.warning("hero-rl: %s", problem)  # Ray shows logs of its actors, and not always their warnings
 
 
 def _settings(args: object) -> dict[str, Any]:
