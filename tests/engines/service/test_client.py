@@ -174,14 +174,15 @@ def test_the_slime_example_rewards_a_group(texts_only: Server) -> None:
 
     @dataclass
     class Sample:
-        prompt: str
+        metadata: dict[str, str]
         response: str
         label: str
         status: Status = Status.COMPLETED
 
     names: dict[str, Any] = {}
     exec(at(SLIME, texts_only.url), names)
-    samples = [Sample("1+1=?", "\\boxed{2}", "2"), Sample("1+1=?", "\\boxed{3}", "2", Status.TRUNCATED)]
+    row = {"problem": "1+1=?"}
+    samples = [Sample(row, "\\boxed{2}", "2"), Sample(row, "\\boxed{3}", "2", Status.TRUNCATED)]
     try:
         assert asyncio.run(names["group_reward"](None, samples)) == [0.5, -0.5]
     finally:
