@@ -77,7 +77,7 @@ def train(folder: Path, steps: int, *options: str, mode: str = "hero_sync") -> d
         "VERL_LOGGING_LEVEL": "WARNING",  # at INFO, verl 0.9.1 stops at a mistake in a log line of separate_async
     }
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     found: dict[int, dict[str, float]] = {}
     for number, line in re.findall(r"step:(\d+) - (.*)", done.stdout):
@@ -91,7 +91,6 @@ def state(folder: Path, step: int, *, mode: str = "hero_sync") -> dict[str, floa
     return json.loads((folder / mode / f"global_step_{step}" / "hero_rl.json").read_text())["state"]
 
 
-@pytest.mark.timeout(600)
 def test_verls_command_trains_on_shaped_rewards_and_resumes(folder: Path) -> None:
     first = train(folder, 2)
     assert sorted(first) == [1, 2]
@@ -113,7 +112,6 @@ def test_verls_command_trains_on_shaped_rewards_and_resumes(folder: Path) -> Non
     assert again[3]["hero/sigma_mean"] == pytest.approx(before["total"] / before["weight"], rel=1e-12)
 
 
-@pytest.mark.timeout(400)
 def test_step_scores_reach_the_tokens_of_a_real_run(folder: Path) -> None:
     steps = train(
         folder, 1, "+hero.rule.name=process", "+hero.rule.gamma=0.3", f"trainer.default_local_dir={folder}/process",
@@ -133,7 +131,6 @@ SEPARATE = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("mode", "options", "updates"), [("hero_colocate_async", (), 1), ("hero_separate_async", SEPARATE, 2)])
 def test_it_trains_while_the_next_batch_is_sampled(mode: str, options: tuple[str, ...], updates: int, folder: Path) -> None:
     steps = train(folder, 2, *options, mode=mode)

@@ -32,9 +32,7 @@ def composed(folder: Path, model: str, regime: str, *options: str) -> dict[str, 
 def read(command: str, folder: Path) -> dict[str, Any]:
     """What the command prints: a configuration in YAML, below whatever is logged."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, env=environment, cwd=folder, timeout=120, check=False
-    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return yaml.safe_load(re.sub(r"^[A-Z]+:.*\n", "", done.stdout, flags=re.MULTILINE))
 
