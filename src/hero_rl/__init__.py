@@ -12,8 +12,10 @@ A verifier's 0/1 verdicts decide the order of responses, a reward model's scores
 [1.5, -1.0, -0.5, -0.08, 0.1, -0.03]
 
 Importing this package needs numpy only. Verifiers are in ``hero_rl.verifiers``, reward models in ``hero_rl.scorers``,
-training with TRL in ``hero_rl.engines.trl``.
+training with TRL in ``hero_rl.engines.trl``; ``HeroReward`` is a reward function for other trainers.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from hero_rl.pipeline import Batch, HybridReward, Signals
 from hero_rl.rewards import (
@@ -35,8 +37,12 @@ from hero_rl.rewards import (
 )
 from hero_rl.types import Rollout, Scorer, Verdict, Verifier
 
+if TYPE_CHECKING:
+    from hero_rl.engines.hero_reward import HeroReward
+
 __all__ = [
     "Batch",
+    "HeroReward",
     "HybridReward",
     "RewardRule",
     "Rollout",
@@ -59,3 +65,12 @@ __all__ = [
     "stratified_normalize",
     "verifier_only",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load ``HeroReward`` where it is first used: it reads reward files."""
+    if name != "HeroReward":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from hero_rl.engines.hero_reward import HeroReward
+
+    return HeroReward

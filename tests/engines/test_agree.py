@@ -65,9 +65,8 @@ class Recording(HeroTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        assert self._batch is not None
         advantages = output["advantages"].double().numpy().copy()
-        self.__dict__.setdefault("results", []).append(shown(self._batch)._replace(advantages=advantages))
+        self.__dict__.setdefault("results", []).append(shown(self._share.batch)._replace(advantages=advantages))
         return output
 
 

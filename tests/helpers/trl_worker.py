@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 from transformers import Trainer
+from trl import GRPOTrainer
 
 from helpers import tiny
 from hero_rl.contrib.refresh import Loaded, refresh_signals
+from hero_rl.engines.hero_reward import HeroReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward
@@ -115,6 +117,8 @@ def setting(name: str) -> Setting:
     letters, characters = tiny.Letters(), tiny.Characters()
     return {
         "straddling": Setting(STRADDLING, by_row, letters, characters),
+        "by_function": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
+        "function_raises_on_one_rank": Setting(STRADDLING, {}, raising, characters),
         "refreshed": Setting(STRADDLING, by_row, letters, characters),
         "refreshing_fails": Setting(STRADDLING, by_row, letters, characters),
         "shaped_steps": Setting(STRADDLING, by_row, letters, tiny.Pairs(), process(gamma=0.4)),
@@ -131,16 +135,18 @@ def setting(name: str) -> Setting:
     }[name]
 
 
-def run(name: str, folder: Path) -> HeroTrainer:
-    """The named run, trained."""
+def run(name: str, folder: Path) -> GRPOTrainer:
+    """The named run, trained; where its name speaks of a function, by TRL's own trainer with a ``HeroReward``."""
     options, extra, verifier, scorer, rule = setting(name)
     resume: str | None = None
     if before := {"resumed": "killed", "continued": "uninterrupted"}.get(name):
         folder = folder.parent / before
         resume = str(folder / "checkpoint-4")
     options = {"per_device_train_batch_size": 8 // WORLD} | options
-    trainer = HeroTrainer(
-        tiny.model(), HybridReward(verifier, scorer, rule), tiny.config(folder, **options),
+    reward = HybridReward(verifier, scorer, rule)
+    trainer_class, signals = (GRPOTrainer, HeroReward(reward)) if "function" in name else (HeroTrainer, reward)
+    trainer = trainer_class(
+        tiny.model(), signals, tiny.config(folder, **options),
         train_dataset=tiny.problems(), processing_class=tiny.tokenizer(), **extra,
     )  # fmt: skip
     if name.startswith("refresh"):
@@ -164,7 +170,7 @@ def shard_on_a_cpu() -> None:
     Trainer.create_accelerator_and_postprocess = create_sharded
 
 
-def parameters(trainer: HeroTrainer) -> FloatArray:
+def parameters(trainer: GRPOTrainer) -> FloatArray:
     """Every parameter in one array, gathered where each process holds a shard; all processes must ask."""
     policy = trainer.accelerator.unwrap_model(trainer.model)
     whole = [p.full_tensor() if hasattr(p, "full_tensor") else p for p in policy.parameters()]
@@ -183,7 +189,7 @@ def main(folder: Path, names: Sequence[str]) -> None:
             result |= {"error": str(error), "kind": type(error).__name__, "cause": repr(error.__cause__)}
         else:
             np.savez(out / f"rank{RANK}.npz", parameters=parameters(trainer))
-            result |= {"state": trainer.reward.state_dict(), "world": trainer.accelerator.num_processes}
+            result |= {"state": trainer.state.stateful_callbacks["hero_rl"], "world": trainer.accelerator.num_processes}
             result["kinds"] = sorted({type(p).__name__ for p in trainer.model.parameters()})
             result["log"] = trainer.state.log_history
         (out / f"rank{RANK}.json").write_text(json.dumps(result))

@@ -22,8 +22,8 @@ from hero_rl.toml_layers import dump
 SHOWN = {
     "loss": "loss",
     "reward": "reward",
-    "rewards/verdict/mean": "pass",
-    "rewards/rm_score/mean": "rm",
+    "hero/correct": "pass",
+    "hero/rm_score": "rm",
     "completions/mean_length": "tokens",
 }
 """Logged metrics that the progress line shows, and what it calls them."""

@@ -28,7 +28,7 @@ import numpy as np
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from hero_rl.engines.trl.signals import Report, common_error, report_error
+from hero_rl.engines.exchange import Report, common_error, report_error
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import HeroError, InputError, SignalError, first_line
 from hero_rl.files import replacing

@@ -109,10 +109,9 @@ def test_advantages_are_the_rules_for_every_normalisation(rule: RewardRule, scal
 @pytest.mark.parametrize("rule", [hero(), gdpo(), prof()], ids=lambda rule: rule.name)
 def test_advantages_are_trls_own_times_the_prompt_weights(rule: RewardRule, scale: str, tmp_path: Path) -> None:
     trainer, _ = train(rule, tmp_path, scale_rewards=scale, max_steps=1)
-    assert trainer._batch is not None
-    assert (np.ptp(trainer._batch.weights) > 0.0) == (rule.name == "hero")
+    assert (np.ptp(trainer._share.batch.weights) > 0.0) == (rule.name == "hero")
     assert np.abs(trainer.trls[0]).max() > 0.0
-    np.testing.assert_allclose(trainer.advantages[0], trainer.trls[0] * trainer._batch.weights, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(trainer.advantages[0], trainer.trls[0] * trainer._share.batch.weights, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", ["none", "group", "batch"])

@@ -15,7 +15,7 @@ from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import batch_summary, group_advantages, hero, prof
 
-COLUMNS = ["step", "prompt", "completion", "shaped", "verdict", "rm_score", "failure", "reason", "advantage"]
+COLUMNS = ["step", "prompt", "completion", "shaped", "reason", "rm_score", "verdict", "advantage"]
 
 
 class Recording(HeroTrainer):

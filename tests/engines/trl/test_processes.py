@@ -27,13 +27,16 @@ ERRORS = {
         "SignalError", "process 1 of 2: verifier or reward model raised ZeroDivisionError: no verdict today"
     ),
     "input_error_on_one_rank": ("InputError", "process 1 of 2: row 3: reference is empty; fill it in"),
+    "function_raises_on_one_rank": (
+        "SignalError", "process 1 of 2: verifier or reward model raised ZeroDivisionError: no verdict today"
+    ),
     "scorer_raises_on_one_rank": (
         "SignalError", "process 0 of 2: verifier or reward model raised MemoryError: no room for 3 rows"
     ),
 }  # fmt: skip
 PARTS = (
-    "straddling", "shaped_steps", "refreshed", "refreshing_fails", "reused", "evaluated", "broken_on_one_rank", *ERRORS,
-    "uninterrupted",
+    "straddling", "by_function", "shaped_steps", "refreshed", "refreshing_fails", "reused", "evaluated", "broken_on_one_rank",
+    *ERRORS, "uninterrupted",
 )  # fmt: skip
 PATIENCE_S = 200.0
 
@@ -111,6 +114,14 @@ def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> No
     assert alone.result["state"] == together.result["state"]
     np.testing.assert_allclose(together.parameters, alone.parameters, rtol=0, atol=1e-6)
     assert np.abs(alone.parameters - tiny.flat(tiny.model())).max() > 1e-2  # and both have gone somewhere
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_reward_function_ends_where_hero_trainer_does(one: Path, two: Path, rank: int) -> None:
+    """Groups lie across processes, and the run evaluates: the function gathers them and leaves the state alone."""
+    by_function, by_trainer = outcome(two, "by_function", rank), outcome(two, "evaluated", rank)
+    assert by_function.result["state"] == by_trainer.result["state"] == outcome(one, "straddling").result["state"]
+    np.testing.assert_allclose(by_function.parameters, by_trainer.parameters, rtol=0, atol=1e-6)
 
 
 def test_a_round_of_two_processes_has_the_rows_of_both(one: Path, two: Path) -> None:

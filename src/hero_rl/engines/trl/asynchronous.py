@@ -22,7 +22,7 @@ from typing import Any
 
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker, _AsyncRolloutLoop
 
-from hero_rl.engines.trl.signals import Prompt, to_rollouts
+from hero_rl.engines.completions import Prompt, to_rollouts
 from hero_rl.engines.wire import refuse_steps
 from hero_rl.files import write_text
 from hero_rl.pipeline import HybridReward

@@ -1,0 +1,100 @@
+"""From the rows of a trainer (prompts, completions, columns) to rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from hero_rl.data.rollouts import Reference, read_reference
+from hero_rl.errors import InputError
+from hero_rl.types import Rollout
+
+Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
+
+
+def to_rollouts(
+    prompts: Sequence[Prompt],
+    completions: Sequence[Prompt],
+    completion_ids: Sequence[Sequence[int]] | None,
+    columns: Mapping[str, Any],
+    ends: Collection[int] | None,
+    *,
+    needs_reference: bool,
+) -> list[Rollout]:
+    """Return the rows of a trainer as rollouts.
+
+    ``completion_ids`` are the tokens of the completions and ``ends`` those that end one; None: it is unknown whether a response
+    is finished.
+    """
+    ids = completion_ids if completion_ids is not None and ends is not None else [None] * len(completions)
+    lists = {name: values for name, values in columns.items() if isinstance(values, list)}
+    return [
+        to_rollout(prompt, completion, {name: values[row] for name, values in lists.items()},
+                   finished=None if tokens is None else bool(tokens) and tokens[-1] in (ends or ()),
+                   needs_reference=needs_reference)
+        for row, (prompt, completion, tokens) in enumerate(zip(prompts, completions, ids, strict=True))
+    ]  # fmt: skip
+
+
+def to_rollout(
+    prompt: Prompt,
+    completion: Prompt,
+    row: Mapping[str, Any],
+    *,
+    finished: bool | None = None,
+    needs_reference: bool = True,
+) -> Rollout:
+    """Return one row of a TRL batch as a rollout.
+
+    Args:
+        prompt: text, or a conversation.
+        completion: text, or the messages that the policy added.
+        row: the other columns of the dataset row. Without ``problem`` (the bare problem text), the problem is the prompt's
+            text or its last user turn. The rest becomes ``Rollout.extra``.
+        finished: whether the policy ended the completion itself.
+        needs_reference: False: the row needs no ``reference``, because there is no verifier.
+
+    Raises:
+        InputError: no reference.
+    """
+    if needs_reference and row.get("reference") is None:
+        raise InputError(no_reference(row, where="the training data"))
+    messages = () if isinstance(prompt, str) else tuple(prompt)
+    problem = row.get("problem")
+    if not isinstance(problem, str):
+        users = [_text(message) for message in messages if message.get("role") == "user"]
+        problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
+    answer = row.get("reference")
+    reference = read_reference(answer) or Reference("" if answer is None else str(answer), ())
+    return Rollout(
+        prompt_id=str(row.get("prompt_id", "")),
+        problem=problem,
+        reference=reference.text,
+        response=completion if isinstance(completion, str) else _assistant_text(completion),
+        messages=messages,
+        finished=finished,
+        extra={name: value for name, value in row.items() if name not in ("prompt_id", "problem", "reference")}
+        | reference.columns,
+    )
+
+
+def no_reference(columns: Iterable[str], *, where: str) -> str:
+    """Return the message for data without references."""
+    known = sorted(columns)
+    what = "a row with an empty (null) 'reference'" if "reference" in known else "no column 'reference'"
+    return (
+        f"{where}: {what} (columns: {', '.join(known) or 'none'}); a verifier needs the reference answer of every prompt: "
+        "rename or add it"
+    )
+
+
+def _assistant_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(_text(message) for message in messages if message.get("role") == "assistant")
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """Return the text of a turn, whose content is a string, a list of blocks (some of them images), or null (a tool call)."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text") or "" for block in content)

@@ -1,0 +1,234 @@
+"""``HeroReward``, a plain reward function, trains as ``HeroTrainer`` does: advantages, parameters, state.
+
+Run by ``make test-trl`` under several TRL releases, too; below 1.6 there is no ``HeroTrainer``, and the advantages are compared
+with ``HybridReward.batch``.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trl
+from packaging.version import Version
+from trl import GRPOTrainer
+
+from helpers import tiny
+from hero_rl import HeroReward, HybridReward
+from hero_rl.errors import InputError, SettingsWarning, SignalError
+from hero_rl.rewards import RewardRule, gated, gdpo, hero, hero_adaptive, naive_sum, process, prof, rm_only, verifier_only
+
+TRL = Version(trl.__version__)
+RULES = [
+    hero(alpha=0.1, beta=0.1), hero(w_min=1.0, w_max=1.0), hero_adaptive(), naive_sum(), gated(), gdpo(), prof(),
+    verifier_only(), rm_only(),
+]  # fmt: skip
+
+
+class Recording(GRPOTrainer):
+    """Keeps the advantages that the policy is trained with."""
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        self.__dict__.setdefault("used", []).append(output["advantages"].double().numpy().copy())
+        return output
+
+
+def build(folder: Path, rule: RewardRule | None = None, *, others: Any = (), data: Any = None, **options: Any) -> Recording:
+    reward = HybridReward(tiny.Letters(), tiny.Characters(), rule or hero(alpha=0.1, beta=0.1), max_failure_rate=1.0)
+    evaluation = options.pop("eval_dataset", None)
+    config = tiny.config(folder, **options)
+    # below 1.0 TRL shows a reward function nothing of itself
+    own = HeroReward(reward, args=config if Version("1.0") > TRL else None, eos_token_ids=[1])
+    return Recording(
+        tiny.model(), [own, *others], config, train_dataset=tiny.problems() if data is None else data, eval_dataset=evaluation,
+        processing_class=tiny.tokenizer(),
+    )  # fmt: skip
+
+
+def function(trainer: Recording) -> HeroReward:
+    return trainer.reward_funcs[0]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_advantages_are_those_of_the_batch(rule: RewardRule, tmp_path: Path) -> None:
+    trainer = build(tmp_path, rule, max_steps=3)
+    trainer.train()
+    again = HybridReward(tiny.Letters(), tiny.Characters(), rule, max_failure_rate=1.0)
+    seen = function(trainer).reward.verifier.seen  # type: ignore[union-attr]
+    assert len(seen) == 3
+    for rollouts, used in zip(seen, trainer.used, strict=True):
+        batch = again.batch(rollouts, np.arange(16) // 8, scale="none")
+        np.testing.assert_allclose(used, batch.advantages, rtol=0, atol=1e-6)
+    assert function(trainer).reward.state_dict() == again.state_dict()
+    if rule.stateful:
+        assert trainer.state.stateful_callbacks["hero_rl"] == again.state_dict()
+
+
+@pytest.mark.skipif(Version("1.6") > TRL, reason="HeroTrainer needs TRL 1.6")
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_parameters_and_state_end_where_those_of_hero_trainer_do(rule: RewardRule, tmp_path: Path) -> None:
+    from hero_rl.engines.trl.trainer import HeroTrainer
+
+    # Adam would turn the rounding of gradients near zero into steps of full size
+    options = {"max_steps": 4, "optim": "sgd", "learning_rate": 0.5}
+    by_function = build(tmp_path / "a", rule, **options)
+    by_function.train()
+    reward = HybridReward(tiny.Letters(), tiny.Characters(), rule, max_failure_rate=1.0)
+    config = tiny.config(tmp_path / "b", **options)
+    trainer = HeroTrainer(tiny.model(), reward, config, train_dataset=tiny.problems(), processing_class=tiny.tokenizer())
+    trainer.train()
+    assert trainer.reward.state_dict() == function(by_function).reward.state_dict()
+    np.testing.assert_allclose(tiny.parameters(by_function), tiny.parameters(trainer), rtol=0, atol=1e-6)
+    assert np.abs(tiny.parameters(trainer) - tiny.flat(tiny.model())).max() > 1e-3
+
+
+@pytest.mark.parametrize("told_by", ["the trainer", "a column"])
+def test_evaluation_never_feeds_the_state(told_by: str, tmp_path: Path) -> None:
+    if told_by == "the trainer" and Version("1.0") > TRL:
+        pytest.skip("TRL below 1.0 does not show a reward function its trainer")
+    train, held_out = tiny.problems(), tiny.problems(4)
+    if told_by == "a column":
+        train, held_out = (
+            data.add_column("split", [name] * len(data)) for data, name in ((train, "train"), (held_out, "test"))
+        )
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 16, "num_generations_eval": 4}
+    trainer = build(tmp_path, max_steps=2, data=train, eval_dataset=held_out, **evaluation)
+    trainer.train()
+    seen = function(trainer).reward.verifier.seen  # type: ignore[union-attr]
+    assert len(seen) == 4  # two of training, two of evaluation
+    assert function(trainer).reward.state.updates == 2  # type: ignore[attr-defined]
+    assert [len({rollout.problem for rollout in rollouts}) for rollouts in seen] == [2, 4, 2, 4]
+
+
+def test_a_resumed_run_continues_the_state_exactly(tmp_path: Path) -> None:
+    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    whole = build(tmp_path / "whole", **options)
+    whole.train()
+    resumed = build(tmp_path / "resumed", **options)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    assert function(resumed).reward.state_dict() == function(whole).reward.state_dict()
+    np.testing.assert_array_equal(tiny.parameters(resumed), tiny.parameters(whole))
+
+
+def test_a_checkpoint_without_the_rules_state_is_refused(tmp_path: Path) -> None:
+    plain = GRPOTrainer(
+        tiny.model(), lambda completions, **_: [float(len(text)) for text in completions],
+        tiny.config(tmp_path, max_steps=2, save_strategy="steps", save_steps=1), train_dataset=tiny.problems(),
+        processing_class=tiny.tokenizer(),
+    )  # fmt: skip
+    plain.train()
+    with pytest.raises(InputError, match="checkpoint of step 1 holds no state of the rule 'hero'"):
+        build(tmp_path, max_steps=2).train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+
+
+def length(completions: list[str], **_: Any) -> list[float]:
+    return [float(len(text)) for text in completions]
+
+
+def test_beside_other_functions_their_centred_rewards_are_added(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """HERO's part has mean 0 in every group, so TRL's centring leaves it alone and centres the other's."""
+    caplog.set_level(logging.INFO, "hero_rl")
+    trainer = build(tmp_path, others=[length], max_steps=2, reward_weights=[1.0, 0.25])
+    trainer.train()
+    rollouts = function(trainer).reward.verifier.seen[0]  # type: ignore[union-attr]
+    reward = HybridReward(tiny.Letters(), tiny.Characters(), hero(alpha=0.1, beta=0.1), max_failure_rate=1.0)
+    lengths = np.array([len(rollout.response) for rollout in rollouts], dtype=float).reshape(2, 8)
+    expected = reward.batch(rollouts, np.arange(16) // 8, scale="none").advantages
+    expected = expected + 0.25 * (lengths - lengths.mean(axis=1, keepdims=True)).ravel()
+    np.testing.assert_allclose(trainer.used[0], expected, rtol=0, atol=1e-6)
+    said = [record for record in caplog.records if "of the spread of the summed rewards is HERO's" in record.getMessage()]
+    assert len(said) == 1
+    assert "length" in said[0].getMessage()
+
+
+def test_louder_functions_beside_it_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build_and_train = build(tmp_path, others=[length], max_steps=2, reward_weights=[1.0, 10.0])
+    build_and_train.train()
+    assert any("speak louder than the verdicts" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale_rewards": "group"}, "scale='group'"),
+        ({"scale_rewards": "batch"}, "scale_rewards='batch' divides"),
+        ({"multi_objective_aggregation": "normalize_then_sum"}, "scale='group'"),
+    ],
+)
+def test_a_normalisation_that_undoes_the_rule_gives_a_warning(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.warns(SettingsWarning, match=message):
+        build(tmp_path, max_steps=1, **options).train()
+
+
+def test_the_right_normalisation_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "hero_rl")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SettingsWarning)
+        build(tmp_path, max_steps=2).train()
+    assert sum("the advantages of hero stay as they are" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.skipif(Version("1.0") > TRL, reason="TRL below 1.0 has no log_metric")
+def test_the_numbers_of_the_batch_are_logged(tmp_path: Path) -> None:
+    trainer = build(tmp_path, max_steps=1)
+    trainer.train()
+    logged = trainer.state.log_history[0]
+    rollouts = function(trainer).reward.verifier.seen[0]  # type: ignore[union-attr]
+    values = [verdict.value for verdict in tiny.Letters().verify(rollouts)]
+    assert logged["hero/correct"] == pytest.approx(np.nanmean(np.nan_to_num(values)))
+    assert logged["hero/rm_score"] == pytest.approx(tiny.Characters().score(rollouts).mean())
+    assert logged["reward"] == pytest.approx(0.0, abs=1e-6)
+    assert 0.0 < logged["hero/reward"] < 1.0
+
+
+def test_another_column_can_hold_the_reference(tmp_path: Path) -> None:
+    reward = HybridReward(tiny.Letters(), tiny.Characters(), hero())
+    config = tiny.config(tmp_path, max_steps=1)
+    data = tiny.problems().rename_column("reference", "answer")
+    own = HeroReward(reward, args=config, reference="answer")
+    GRPOTrainer(tiny.model(), own, config, train_dataset=data, processing_class=tiny.tokenizer()).train()
+    assert reward.verifier.seen[0][0].reference == str(2 * reward.verifier.seen[0][0].extra["difficulty"])  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="no column 'reference'"):
+        HeroReward(reward, args=config)(["a"] * 8, ["1+1=?"] * 8, answer=["2"] * 8)
+
+
+def test_called_by_hand_it_returns_the_advantages() -> None:
+    """Eight responses, the first correct. hero(0.1, 0.1): .9 + .1 x its place in its band; alone in it, it gets the middle."""
+    args = type("Args", (), {"num_generations": 4, "scale_rewards": "none"})
+    reward = HybridReward(tiny.Letters(), None, verifier_only())
+    own = HeroReward(reward, args=args)
+    assert own(["a", "b", "b", "b"], ["1+1=?"] * 4, reference=["2"] * 4) == [0.75, -0.25, -0.25, -0.25]
+    with pytest.raises(InputError, match=r"3 rows are no whole groups of 4 responses"):
+        own(["a", "b", "b"], ["1+1=?"] * 3, reference=["2"] * 3)
+    with pytest.raises(InputError, match=r"HeroReward\(reward, args=args\)"):
+        HeroReward(reward)(["a"] * 4, ["1+1=?"] * 4, reference=["2"] * 4)
+
+
+def test_too_many_failures_stop_the_run_and_leave_the_state_alone() -> None:
+    args = type("Args", (), {"num_generations": 4, "scale_rewards": "none"})
+    state = type("State", (), {"stateful_callbacks": {}, "global_step": 0, "log_history": []})
+    reward = HybridReward(tiny.Letters(fail=lambda _: True), tiny.Characters(), hero())
+    with pytest.raises(SignalError, match="4 of 4 rows"):
+        HeroReward(reward, args=args)(["a"] * 4, ["1+1=?"] * 4, trainer_state=state, reference=["2"] * 4)
+    assert not state.stateful_callbacks
+
+
+def test_it_can_be_pickled_and_reads_a_reward_file(tmp_path: Path) -> None:
+    file = tmp_path / "reward.toml"
+    file.write_text('[rule]\nname = "verifier_only"\n[verifier]\nname = "exact"\n')
+    args = type("Args", (), {"num_generations": 2, "scale_rewards": "none"})
+    own = pickle.loads(pickle.dumps(HeroReward(file)))
+    own.args = args
+    assert own.__name__ == "hero_verifier_only"
+    assert own(["2", "3"], ["1+1=?"] * 2, reference=["2"] * 2) == [0.5, -0.5]
+
+
+def test_rules_that_shape_steps_are_refused() -> None:
+    with pytest.raises(InputError, match="shapes the advantages of tokens"):
+        HeroReward(HybridReward(tiny.Letters(), tiny.Pairs(), process()))
