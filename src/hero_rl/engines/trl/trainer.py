@@ -68,8 +68,8 @@ class HeroTrainer(GRPOTrainer):
             kwargs: passed to ``GRPOTrainer`` (``train_dataset``, ``processing_class``, ...).
 
         Raises:
-            InputError: ``reward_funcs``, ``reward_weights`` or an aggregation given, an environment with a reward of its own, or
-                data without references.
+            InputError: ``reward_funcs``, ``reward_weights`` or an aggregation given, an environment with a reward of its own,
+                or data without references.
         """
         if args is None:
             args = GRPOConfig(output_dir="runs/hero", scale_rewards=reward.rule.scale)
@@ -163,8 +163,8 @@ def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridRewar
     for name, unset in (("reward_weights", None), ("multi_objective_aggregation", "sum_then_normalize")):
         if (value := getattr(args, name)) != unset:
             raise InputError(
-                f"{name}={value!r} has no meaning here: the rule {reward.rule.name!r} combines the signals to one reward; leave "
-                "it unset (for GDPO use the rule gdpo() with scale_rewards='batch')"
+                f"{name}={value!r} has no meaning here: the rule {reward.rule.name!r} combines the signals to one reward; "
+                "leave it unset (for GDPO use the rule gdpo() with scale_rewards='batch')"
             )
     if args.remove_unused_columns:
         raise InputError("remove_unused_columns=True would drop the column 'reference'; leave it at False")
