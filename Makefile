@@ -10,7 +10,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab test test-slow fuzz test-verl check format bench clean
+.PHONY: install lab test test-slow test-trl fuzz test-verl check format bench clean
 
 install: $(VENV)/installed
 
@@ -47,6 +47,17 @@ $(VERL)/installed: pyproject.toml constraints-verl.txt
 	$(VERL)/bin/python -m pip install --quiet --constraint constraints-verl.txt --editable ".[verl]" pytest pytest-timeout hypothesis
 	touch $@
 
+# TRL brings a minor release every other week: its engine's tests under the oldest that is supported, Axolotl's, and later ones,
+# each in a folder of its own before the installed one. Below 1.6 only HeroReward is supported.
+TRL_VERSIONS ?= 0.29.1 1.0.0 1.6.0 1.9.2 1.14.2
+TRL_TESTS := $(addprefix tests/engines/trl/test_,hero_reward.py advantages.py evaluation.py resume.py settings.py)
+test-trl: install
+	for version in $(TRL_VERSIONS); do \
+	  test -d .trl/$$version || $(BIN)/python -m pip install --quiet --no-deps --target .trl/$$version trl==$$version || exit 1; \
+	  case $$version in 0.*|1.[0-5].*) tests=$(firstword $(TRL_TESTS));; *) tests="$(TRL_TESTS)";; esac; \
+	  echo "TRL $$version"; PYTHONPATH=.trl/$$version $(BIN)/python -m pytest $$tests $(ARGS) || exit 1; \
+	done
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,4 +74,4 @@ bench: install
 	$(BIN)/python benchmarks/trainer.py
 
 clean:
-	rm -rf $(VENV) $(VERL) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VERL) .trl build dist .pytest_cache .ruff_cache
