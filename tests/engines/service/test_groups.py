@@ -63,6 +63,10 @@ def test_batches_give_what_hybrid_reward_gives_in_process(server: Server) -> Non
             np.testing.assert_allclose(column(answer, "reward"), rewards, rtol=0, atol=1e-12)
             np.testing.assert_allclose(column(answer, "weight"), weights, rtol=0, atol=1e-12)
             np.testing.assert_allclose(column(answer, "advantage"), advantages, rtol=0, atol=1e-12)
+            for row in (row for one in answer["groups"] for row in one["responses"]):
+                parts = row["reward_components"] or {"verifier": None}
+                assert parts["verifier"] == (None if row["reward"] is None else float(row["verdict"] == 1))
+                assert row["reward"] is None or sum(parts.values()) == pytest.approx(row["reward"], abs=1e-12)
             assert answer["sigma_mean"] == pytest.approx(float(sigma_mean[0]), abs=1e-12)
             assert answer["running_mean"] == pytest.approx(reward.state.value, abs=1e-12)
             assert answer["updates"] == seed + 1

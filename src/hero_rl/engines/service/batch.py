@@ -104,9 +104,10 @@ def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
     """Return the answer's JSON; ``rule`` is its name."""
     numbers = zip(batch.rewards.tolist(), batch.weights.tolist(), batch.advantages.tolist(), strict=True)
     rows = [
-        {**row, "reward": number(reward), "weight": weight, "advantage": advantage}
+        {**row, "reward": number(reward), "reward_components": components(row["verdict"], reward), "weight": weight,
+         "advantage": advantage}
         for row, (reward, weight, advantage) in zip(signal_rows(batch.signals), numbers, strict=True)
-    ]
+    ]  # fmt: skip
     ends = np.cumsum(asked.sizes).tolist()
     groups: list[dict[str, object]] = [
         {"prompt_id": prompt_id, "weight": rows[end - size]["weight"], "responses": rows[end - size : end]}
@@ -122,6 +123,16 @@ def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
         "updates": batch.state.updates,
     }
     return json.dumps({**state, **(groups[0] if asked.alone else {"groups": groups})}, allow_nan=False).encode()
+
+
+def components(verdict: object, reward: float) -> dict[str, float] | None:
+    """Return two numbers whose sum is the reward; None for a response that is left out.
+
+    >>> components(1, 0.75)
+    {'verifier': 1.0, 'reward_model': -0.25}
+    """
+    own = float(verdict == 1)
+    return None if math.isnan(reward) else {"verifier": own, "reward_model": reward - own}
 
 
 def mean_so_far(state: RuleState) -> float:

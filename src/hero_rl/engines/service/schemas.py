@@ -122,6 +122,9 @@ class Scored(VerdictOut):
 
     rm_score: float | None
     reward: float | None = Field(description="null: leave the response out of its group.")
+    reward_components: dict[str, float] | None = Field(
+        description="The reward as a sum: the verdict (`verifier`) and the rest (`reward_model`). NeMo-Gym has such a field."
+    )
     weight: float = Field(description="The prompt's weight; it is in the advantage and not in the reward.")
     advantage: float
 

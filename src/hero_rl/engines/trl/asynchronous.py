@@ -14,7 +14,6 @@ samples: see docs/training.md.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,7 @@ from typing import Any
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker, _AsyncRolloutLoop
 
 from hero_rl.engines.completions import Prompt, to_rollouts
-from hero_rl.engines.wire import refuse_steps
-from hero_rl.files import write_text
+from hero_rl.engines.groups import GroupJudge
 from hero_rl.pipeline import HybridReward
 
 
@@ -48,10 +46,8 @@ class GroupReward:
         Raises:
             InputError: a rule that shapes steps.
         """
-        refuse_steps(reward.rule)
-        self.reward, self.eos_token_ids, self.state_file = reward, frozenset(eos_token_ids), state_file
+        self.judge, self.eos_token_ids = GroupJudge(reward, state_file=state_file), frozenset(eos_token_ids)
         self.__name__ = f"hero_{reward.rule.name}"  # its name in TRL's logs
-        self._loaded = state_file is None
 
     async def __call__(
         self,
@@ -65,21 +61,12 @@ class GroupReward:
         Raises:
             SignalError: verifier or reward model failed on too much of the group; TRL's worker stops, and its trainer with it.
         """
-        self._load()
         rollouts = to_rollouts(
             prompts, completions, completion_ids, {**columns, "prompt_id": ["group"] * len(prompts)}, self.eos_token_ids,
-            needs_reference=self.reward.verifier is not None,
+            needs_reference=self.judge.needs_reference,
         )  # fmt: skip
-        batch = await self.reward.abatch(rollouts, scale="none")
-        if self.state_file is not None:
-            write_text(self.state_file, json.dumps(self.reward.state_dict()) + "\n")
-        return [None if math.isnan(reward) else a for reward, a in zip(batch.rewards, batch.advantages.tolist(), strict=True)]
-
-    def _load(self) -> None:
-        """Read the state once, in the worker's process: it may have moved since this object was pickled."""
-        if not self._loaded and self.state_file is not None and self.state_file.exists():
-            self.reward.load_state_dict(json.loads(self.state_file.read_text(encoding="utf-8")))
-        self._loaded = True
+        found = await self.judge(rollouts)
+        return [None if math.isnan(reward) else a for reward, a in zip(found.rewards, found.advantages.tolist(), strict=True)]
 
 
 class HeroRolloutLoop(_AsyncRolloutLoop):
