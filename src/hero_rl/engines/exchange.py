@@ -60,7 +60,7 @@ class Share(NamedTuple):
 
 
 class Exchange:
-    """What every process does with its rows: measure, exchange the signals, shape whole groups, keep the state."""
+    """Measure the rows of each process, exchange the signals, shape whole groups, keep the state."""
 
     def __init__(self, reward: HybridReward, *, gather: bool = True, steps: LocalSteps | None = None) -> None:
         """Use ``reward``; ``gather`` as in ``HeroReward``; ``steps`` reads step scores."""
