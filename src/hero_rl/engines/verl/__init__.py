@@ -6,5 +6,5 @@
     settings    the table ``hero`` of verl's configuration, and what else in it would undo the rule
     recipe      a launch script and a configuration for the paper's settings
 
-Tested with verl 0.9.1. Only ``plugin`` and ``trainer`` import verl.
+Tested with verl 0.9.0 and 0.9.1. Only ``plugin`` and ``trainer`` import verl.
 """
