@@ -27,6 +27,7 @@ from hero_rl.verifiers import (
     MathVerifyVerifier,
 )
 from hero_rl.verifiers.cascade import Cascade
+from hero_rl.verifiers.gym import GymVerifier
 from hero_rl.verifiers.judge import FORMATS, JudgeVerifier, LocalJudge, RemoteJudge
 from hero_rl.verifiers.learned import FORMAT, SETTINGS_FILE, LearnedVerifier
 from hero_rl.verifiers.votes import all_of, any_of, majority
@@ -91,6 +92,18 @@ def choice(stack: ExitStack, folder: Path) -> Case:
 
     bad = replace(row_of_choice(0), extra={"options": "A, B"})
     return Case(make=ChoiceVerifier, row=row_of_choice, bad=bad, others=[lambda: ChoiceVerifier(policy="strict")])
+
+
+def gym(stack: ExitStack, folder: Path) -> Case:
+    """Its scorers; a task's metadata is a column."""
+    pytest.importorskip("reasoning_gym", reason="reasoning-gym needs a C compiler to install")
+    extra = {"reasoning_gym": '{"source_dataset": "chain_sum"}'}
+
+    def make(**options: Any) -> Verifier:
+        return GymVerifier(workers=1, **options)
+
+    bad = replace(row(0), extra={"reasoning_gym": "{}"})
+    return Case(make=make, row=lambda number: replace(row(number), extra=extra), bad=bad, others=[lambda: make(threshold=0.5)])
 
 
 def by_field(stack: ExitStack, folder: Path) -> Case:
@@ -188,6 +201,7 @@ CASES: dict[str, Callable[[ExitStack, Path], Case]] = {
     **{f"math-{policy}": _of(maths, policy=policy) for policy in ("strict", "balanced", "binary")},
     "choice": choice,
     "by": by_field,
+    "reasoning-gym": gym,
     "cached-by": cached(by_field),
     "hendrycks": _of(rule, make=HendrycksVerifier, others=(ExactVerifier,)),
     "math_verify": _of(

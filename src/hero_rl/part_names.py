@@ -49,6 +49,7 @@ VERIFIERS: Mapping[str, Kind] = {
     "exact": Kind("hero_rl.verifiers.exact:ExactVerifier"),
     "hendrycks": Kind("hero_rl.verifiers.compat:HendrycksVerifier"),
     "math_verify": Kind("hero_rl.verifiers.compat:MathVerifyVerifier"),
+    "reasoning-gym": Kind("hero_rl.verifiers.gym:GymVerifier"),
     "column": Kind("hero_rl.verifiers.column:ColumnVerifier", "NAME", "column:correct"),
     "learned": Kind("hero_rl.verifiers.learned:LearnedVerifier", "PATH", "learned:./my-verifier"),
     **{

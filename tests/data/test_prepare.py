@@ -181,6 +181,30 @@ def test_parquet_and_other_column_names_are_read(tmp_path: Path) -> None:
         run(tmp_path / "in.parquet", tmp_path / "out.jsonl")
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "folder"])
+def test_columns_can_be_paths_into_them_and_conversations(kind: str, tmp_path: Path) -> None:
+    content = [
+        {"prompt": [{"role": "user", "content": text(number)}], "reward_model": {"ground_truth": str(number), "style": "rule"},
+         "extra_info": {"split": "ab"[number % 2]}}
+        for number in range(1, 5)
+    ]  # fmt: skip
+    source = write(tmp_path / "in.jsonl", content)
+    if kind != "jsonl":
+        pytest.importorskip("datasets")
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        source = tmp_path / "copy/train.parquet"
+        source.parent.mkdir()
+        parquet.write_table(pa.Table.from_pylist(content), source)
+    said = SourceSettings(
+        columns={"problem": "prompt", "reference": "reward_model.ground_truth"}, where={"extra_info.split": "b"}
+    )
+    run(source.parent if kind == "folder" else source, tmp_path / "out.jsonl", said=said)
+    assert {(row["problem"], row["reference"]) for row in read(tmp_path / "out.jsonl")} == {(text(1), "1"), (text(3), "3")}
+    wrong = SourceSettings(columns={"problem": "prompt", "reference": "reward_model.truth"})
+    with pytest.raises(InputError, match=r"missing column 'reward_model\.truth' .*'truth' is not in an object.*--columns"):
+        run(source, tmp_path / "out.jsonl", said=wrong)
+
+
 def test_a_copy_of_a_known_data_set_is_streamed_from_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

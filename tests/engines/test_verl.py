@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from helpers import tiny
+from helpers.places import ROOT
 from hero_rl.cli import main
 from hero_rl.contrib.process import StepReader, write_steps
 from hero_rl.engines.verl.reward import compute_score
@@ -275,6 +277,37 @@ def test_each_rule_gets_the_normalisation_that_suits_it(rule: str, tmp_path: Pat
     assert "$" not in written
 
 
+@pytest.mark.parametrize(("nodes", "gpus", "step"), [(1, 8, 128), (2, 8, 128), (2, 3, 132), (1, 1, 128)])
+def test_the_recipe_takes_any_model_and_any_number_of_cards(nodes: int, gpus: int, step: int, tmp_path: Path) -> None:
+    options = ["--model", "Qwen/Qwen3-8B", "--nodes", str(nodes), "--gpus", str(gpus), "--max-response", "2048"]
+    assert main(["recipe", "verl", *options, "-o", str(tmp_path / "run")]) == 0
+    text = (tmp_path / "run/hero.yaml").read_text()
+    assert 'path: "Qwen/Qwen3-8B"' in text
+    # what a step trains on is shared out equally: 132 = 22 x 6
+    assert f"ppo_mini_batch_size: {step}\n" in text
+    assert f"train_batch_size: {4 * step}\n" in text
+    assert f"nnodes: {nodes}\n  n_gpus_per_node: {gpus}\n" in text
+    assert "max_response_length: 2048\n" in text
+    assert "max_length: 4096\n" in text
+    served = "Skywork/Skywork-Reward-V2-Qwen3-4B"
+    assert f'name: "vllm:{served}@http://127.0.0.1:8000"\n    tokenizer: {served}\n' in text
+    assert "check your final answer" not in text, "the system turn of the paper's reward model"
+    assert f"vllm serve {served} " in (tmp_path / "run/reward_model.sh").read_text()
+
+
+def test_the_script_for_a_cluster_calls_commands_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    script = (ROOT / "src/hero_rl/recipes/cluster/qwen3-8b.sh").read_text().replace("\\\n", "")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw.jsonl").write_text('{"prompt": "1+1?", "solution": "2"}\n')
+    prepare, recipe = (shlex.split(line)[1:] for line in script.splitlines() if line.startswith("hero "))
+    # a file in the place of the data set
+    assert prepare[2:5] == ["open-r1/DAPO-Math-17k-Processed", "--config", "en"]
+    assert main([*prepare[:2], "raw.jsonl", *prepare[5:]]) == 0
+    assert main(recipe) == 0
+    assert (tmp_path / "qwen3-8b/train.parquet").is_file()
+
+
 def test_nothing_is_written_where_something_is_wrong(tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"problem": "1+1?", "answer": "2"}\n')
@@ -284,6 +317,8 @@ def test_nothing_is_written_where_something_is_wrong(tmp_path: Path) -> None:
         ["--rule", "heroes"],
         ["--rule", "process"],
         ["--nodes", "0"],
+        ["--max-response", "0"],
+        ["--model", "qwen3-5b"],
     ):
         code, target = write(tmp_path, *options)
         assert code == 2

@@ -23,16 +23,24 @@ _SHOWN = {"all": "all", "passes": "passes", "fails": "fails", "hard_to_verify": 
 
 def prepare(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A file, a folder, a known data set or a Hugging Face dataset id.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file, a folder, a known data set, a Hugging Face dataset id, or reasoning-gym:NAME,..."
+        ),
     ],
     target: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Problems: .jsonl or .jsonl.gz.")],
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE,...", help="Benchmarks: leave out what overlaps one of their problems; repeatable."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Most problems; a random sample.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", help="Most problems; a random sample.")] = None,
     seed: Annotated[int, typer.Option(help="Of the sample and of the order.")] = 0,
-    columns: Annotated[str | None, typer.Option(metavar="problem=A,reference=B", help="What the columns are called.")] = None,
+    difficulty: Annotated[
+        int | None, typer.Option(min=0, help="Level of reasoning-gym's tasks, from 0; default: its own.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="problem=A,reference=B", help="Columns, or paths into them: extra_info.question.")
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Only rows with this text in this column; repeatable.")
     ] = None,
@@ -57,7 +65,8 @@ def prepare(
     Examples:
       hero data prepare problems-raw.jsonl -o problems.jsonl --against math500.jsonl,aime24.jsonl
       hero data prepare openmathreasoning -o problems.jsonl --limit 40000 --seed 1
-      hero data prepare someone/some-dataset -o problems.jsonl --columns problem=question,reference=final_answer
+      hero data prepare someone/some-dataset -o problems.jsonl --columns problem=prompt,reference=reward_model.ground_truth
+      hero data prepare reasoning-gym:chain_sum,leg_counting -o tasks.jsonl -n 2000 --difficulty 1
     """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
     from hero_rl.data import problems_prepare as preparing
     from hero_rl.data.problems import SEVERAL
@@ -67,7 +76,7 @@ def prepare(
         raise InputError(f"--several {several}: unknown; choose one of {', '.join(SEVERAL)}")
     said = SourceSettings(
         like=like, columns=_pairs("--columns", (columns or "").split(",")), where=_pairs("--where", where or []), config=config,
-        split=split, revision=revision, several=cast("Several", several),
+        split=split, revision=revision, several=cast("Several", several), difficulty=difficulty,
     )  # fmt: skip
     settings = preparing.PrepareSettings(limit=limit, seed=seed, near=near, ngram=ngram, overlap=overlap)
     benchmarks = [name.strip() for names in against or [] for name in names.split(",") if name.strip()]

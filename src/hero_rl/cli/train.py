@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from hero_rl.cli import options, show
+from hero_rl.engines.trl import memory
 from hero_rl.engines.trl.recipe import Loaded, load_recipe, packaged
 from hero_rl.engines.trl.run_folder import is_main_process
 from hero_rl.engines.trl.train import Finished, ReportFn
@@ -38,7 +39,9 @@ def train(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Run folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the run folder.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="Name the recipes that come with hero-rl.")] = False,
-    show_recipe: Annotated[bool, typer.Option("--show", help="Check the recipe, print it with all defaults, stop.")] = False,
+    show_recipe: Annotated[
+        bool, typer.Option("--show", help="Check the recipe, print it with all defaults and an estimate of memory, stop.")
+    ] = False,
     as_json: show.Json = False,
 ) -> None:
     """Train a policy from a recipe (TOML) with TRL.
@@ -49,7 +52,7 @@ def train(
     \b
     Examples:
       hero train --list
-      hero train paper/qwen3-4b-hard --show
+      hero train 1gpu/qwen3-1.7b --show
       hero train my-recipe.toml --set trl.learning_rate=2e-6 --set policy.model=./my-model
       hero train my-recipe.toml --resume
       torchrun --nproc_per_node 8 -m hero_rl.cli train my-recipe.toml
@@ -62,7 +65,8 @@ def train(
     loaded = load_recipe(recipe, assignments or [], reward=reward)
     _refuse_columns(loaded)
     if show_recipe:
-        sys.stdout.write(dump(loaded.resolved()))
+        estimate = (f"# {line}\n" for line in memory.lines(loaded))
+        sys.stdout.write(dump(loaded.resolved()) + "\n" + "".join(estimate))
         return
     folder = output or Path(loaded.recipe.output_dir or Path("runs") / loaded.name).expanduser()
     # TRL prints tables of completions to stdout, which belongs to the result

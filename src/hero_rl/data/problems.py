@@ -8,6 +8,7 @@ from hero_rl.data.problem_text import problem_digest, tidy_text
 from hero_rl.data.write import json_line
 from hero_rl.errors import InputError
 from hero_rl.verifiers.boxes import last_boxed
+from hero_rl.verifiers.gym import COLUMN as METADATA
 from hero_rl.verifiers.latex import split_list
 
 Several: TypeAlias = Literal["alternatives", "together"]
@@ -24,6 +25,8 @@ class Problem(NamedTuple):
     references: tuple[str, ...]
     """The reference, and what else is right, in the source's order; empty: none was given."""
     source: str
+    metadata: str = ""
+    """Of a task of reasoning-gym, as JSON text: what its scorer needs."""
 
     @property
     def prompt_id(self) -> str:
@@ -54,13 +57,15 @@ def make_problem(problem: object, reference: object, source: str, *, form: Form,
 
 
 def problem_line(problem: Problem) -> str:
-    """Return the output line: prompt_id, problem, reference, source; and references where more than one is right."""
+    """Return the output line: prompt_id, problem, reference, source; references where more than one is right; metadata."""
     row: dict[str, object] = {
         "prompt_id": problem.prompt_id, "problem": problem.problem, "reference": problem.references[0],
         "source": problem.source,
     }  # fmt: skip
     if len(problem.references) > 1:
         row["references"] = list(problem.references)
+    if problem.metadata:
+        row[METADATA] = problem.metadata
     return json_line(row)
 
 

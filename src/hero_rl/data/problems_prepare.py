@@ -99,7 +99,7 @@ def prepare(
     guard = Decontaminator(
         (problem for _, problems in benchmarks for problem in problems), ngram=settings.ngram, overlap=settings.overlap
     )
-    opened = open_source(name, source)
+    opened = open_source(name, source, settings.limit, settings.seed)
     # left in reverse: the manifest, which vouches for the others, gets its name last
     with (
         tempfile.TemporaryFile(dir=target.parent) as spool,
@@ -125,7 +125,7 @@ def prepare(
             "command": "hero data prepare", "source": {**opened.facts, **said},
             "against": [found for found, _ in benchmarks], "seed": settings.seed, "options": asdict(settings),
             "counts": counts, "left_out_by_benchmark": dict(chosen.by_benchmark),
-            "versions": versions("datasets", "pyarrow", "huggingface_hub"),
+            "versions": versions("datasets", "pyarrow", "huggingface_hub", "reasoning-gym"),
         }  # fmt: skip
         rows = {target.name: chosen.counts["written"], dropped.name: chosen.left_out}
         write_manifest(facts_path, facts, {target.name: path, dropped.name: dropped_path}, rows)
@@ -170,17 +170,17 @@ class _Unique:
             problem = self._read(digest)
             votes = self._votes.get(digest)
             if votes is not None:
-                references, source = json.loads(min(votes.items(), key=lambda item: (-item[1], item[0]))[0])
-                problem = problem._replace(references=tuple(references), source=source)
+                references, *rest = json.loads(min(votes.items(), key=lambda item: (-item[1], item[0]))[0])
+                problem = Problem(problem.problem, tuple(references), *rest)
             yield problem
 
     def _read(self, digest: bytes) -> Problem:
-        text, references, source = json.loads(line_at(self._spool, self._first[digest]))
-        return Problem(text, tuple(references), source)
+        text, references, *rest = json.loads(line_at(self._spool, self._first[digest]))
+        return Problem(text, tuple(references), *rest)
 
 
 def _rest(problem: Problem) -> str:
-    return json.dumps([problem.references, problem.source])
+    return json.dumps(problem[1:])
 
 
 class _Choice:

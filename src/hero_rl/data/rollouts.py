@@ -114,6 +114,41 @@ def read_values(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         yield place(path, record.number), record.values
 
 
+def value_at(row: Mapping[str, object], path: str) -> object:
+    """Return the value of a column, or of a place inside one: ``reward_model.ground_truth``, ``messages.0.content``.
+
+    Raises:
+        InputError: there is none; the message has no file and line.
+
+    >>> value_at({"prompt": [{"role": "user", "content": "1+1?"}], "a.b": 2}, "prompt.0.content")
+    '1+1?'
+    """
+    if path in row:
+        return row[path]
+    value: object = row
+    for part in path.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, Sequence) and not isinstance(value, str) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            inside = f"; {part!r} is not in {_shown(value)}" if value is not row else ""
+            raise InputError(f"missing column {path!r} (this row has: {_names(row)}{inside})")
+    return value
+
+
+def last_user_turn(value: object) -> object:
+    """Return the text of the last user turn of a conversation; any other value as it is.
+
+    >>> last_user_turn([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}])
+    '1+1?'
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return value
+    turns = [turn.get("content") for turn in value if isinstance(turn, Mapping) and turn.get("role") == "user"]
+    return turns[-1] if turns else value
+
+
 def group_column(source: Path, asked: str | None) -> str:
     """Return the column that tells prompts apart: as asked, else `prompt_id` if the first row has it, else `problem`."""
     if asked is not None:

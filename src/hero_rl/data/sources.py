@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from hero_rl.data.decontaminate import BenchmarkProblem
+from hero_rl.data.gym import PREFIX as GYM
+from hero_rl.data.gym import open_gym
 from hero_rl.data.manifest import file_facts, folder_facts
 from hero_rl.data.problem_text import tidy_text
 from hero_rl.data.problems import Form, Problem, Several, make_problem
-from hero_rl.data.rollouts import SUFFIXES, check_readable, read_values
+from hero_rl.data.rollouts import SUFFIXES, check_readable, last_user_turn, read_values, value_at
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.files import unchanged
 
@@ -30,7 +32,7 @@ class Layout:
     """Columns, rows and place of a data set."""
 
     problem: str | None = None
-    """Column with the problem; None: the one of ``PROBLEM_NAMES`` that the first row has."""
+    """Column with the problem, or a path into one; None: the one of ``PROBLEM_NAMES`` that the first row has."""
     reference: str | None = None
     """Column with the reference; None: the one of ``REFERENCE_NAMES`` that the first row has."""
     form: Form = "text"
@@ -70,6 +72,8 @@ class SourceSettings:
     split: str | None = None
     revision: str | None = None
     several: Several = "alternatives"
+    difficulty: int | None = None
+    """Of tasks that reasoning-gym makes."""
 
 
 class Source(NamedTuple):
@@ -92,19 +96,31 @@ def find_known(name: str) -> Layout | None:
     return KNOWN.get(name.casefold()) or by_id.get(name.casefold())
 
 
-def open_source(name: str, settings: SourceSettings) -> Source:
+def open_source(name: str, settings: SourceSettings, limit: int | None = None, seed: int = 0) -> Source:
     """Open a source; its problems come tidied, in its order.
 
     Rows without a problem or without a reference are left out and counted, and so are rows that ``where`` excludes. ``name`` is
-    a `.jsonl`, `.jsonl.gz` or `.parquet` file, a folder in a Hugging Face layout, a key of ``KNOWN`` or a dataset id.
+    a `.jsonl`, `.jsonl.gz` or `.parquet` file, a folder in a Hugging Face layout, a key of ``KNOWN``, a dataset id, or
+    ``reasoning-gym:NAME[,NAME...]``, for which ``limit`` and ``seed`` are.
 
     Raises:
         InputError: no such thing, or (while reading) a missing column, a value of another type, a broken line.
         MissingDependencyError: a data set without the package datasets, Parquet without pyarrow.
     """
+    skipped: Counter[str] = Counter(rows=0)
+    if name.startswith(GYM):
+        for option in ("like", "columns", "where", "config", "split", "revision"):
+            if getattr(settings, option):
+                raise InputError(f"{name}: makes its own tasks; --{option} is for data sets, leave it out")
+        return Source(
+            {"generator": name, "difficulty": settings.difficulty},
+            skipped,
+            open_gym(name, settings.difficulty, limit, seed, skipped),
+        )
+    if settings.difficulty is not None:
+        raise InputError(f"--difficulty {settings.difficulty}: for {GYM}NAME alone; leave it out")
     path = Path(name).expanduser()
     layout = _layout(name, settings)
-    skipped: Counter[str] = Counter(rows=0)
     if path.is_file() or name.endswith(SUFFIXES):
         for option, value in (("config", settings.config), ("split", settings.split), ("revision", settings.revision)):
             if value is not None:
@@ -174,19 +190,18 @@ def _problems(rows: Rows, layout: Layout, several: Several, label: str, skipped:
         skipped["rows"] += 1
         problem = problem or _first_of(where, row, PROBLEM_NAMES, "a problem")
         reference = reference or _first_of(where, row, REFERENCE_NAMES, "a reference")
-        for column in (problem, reference, *layout.where):
-            if column not in row:
-                raise InputError(
-                    f"{where}: missing column {column!r} (this row has: {', '.join(row) or 'none'}); "
-                    "name the columns with --columns problem=COLUMN,reference=COLUMN"
-                )
-        if any(row[column] != text for column, text in layout.where.items()):
+        try:
+            values = {column: value_at(row, column) for column in (problem, reference, *layout.where)}
+        except InputError as error:
+            hint = "name the columns with --columns problem=COLUMN,reference=COLUMN"
+            raise InputError(f"{where}: {error}; {hint}") from None
+        if any(values[column] != text for column, text in layout.where.items()):
             skipped["left out by --where"] += 1
             continue
         own = row.get("source")
         source = own if isinstance(own, str) and own.strip() else label
         try:
-            found = make_problem(row[problem], row[reference], source, form=layout.form, several=several)
+            found = make_problem(last_user_turn(values[problem]), values[reference], source, form=layout.form, several=several)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         if not found.problem:
@@ -280,9 +295,10 @@ def _load(
                 f"{f' (configuration {config!r})' if config else ''}, split {split!r}, it cannot be read: {first_line(error)}"
             ) from error
     names = stream.column_names or []
-    if columns is None or not set(columns) - {"source"} <= set(names):
+    wanted = list(dict.fromkeys(name if name in names else name.partition(".")[0] for name in columns or ()))
+    if not wanted or not set(wanted) - {"source"} <= set(names):
         return stream
-    wanted = [name for name in dict.fromkeys(columns) if name in names]
+    wanted = [name for name in wanted if name in names]
     try:
         # Parquet is read by columns: the solutions of a reasoning data set, most of its bytes, are not even fetched
         return load_dataset(dataset, config, split=split, revision=revision, streaming=True, columns=wanted)

@@ -93,6 +93,24 @@ def test_columns_can_have_other_names() -> None:
     assert loaded.dataset.to_list() == [{"prompt": [{"role": "user", "content": "1+1="}], "problem": "1+1=", "reference": "2"}]
 
 
+def test_columns_can_be_paths_and_a_problem_the_last_user_turn_of_a_conversation() -> None:
+    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "0+0="}, {"role": "assistant", "content": "0"},
+             {"role": "user", "content": "1+1="}]  # fmt: skip
+    row = {"prompt": turns, "reward_model": {"ground_truth": "2"}, "extra_info": {"question": "what is 1+1"}}
+    columns = "[data.columns]\nproblem = '{}'\nreference = 'reward_model.ground_truth'"
+    for path, problem in (("prompt", "1+1="), ("extra_info.question", "what is 1+1"), ("prompt.1.content", "0+0=")):
+        assert load(columns.format(path), [row]).dataset.to_list() == [
+            {"prompt": [{"role": "user", "content": problem}], "problem": problem, "reference": "2"}
+        ]
+    refused(
+        r"p\.jsonl:1: missing column 'extra_info\.answer' \(this row has: prompt, reward_model, extra_info; 'answer' is not in an "
+        r"object .*\); or name it with data\.columns\.problem",
+        columns.format("extra_info.answer"),
+        [row],
+    )
+    refused("column 'prompt' holds", columns.format("prompt"), [{**row, "prompt": turns[:1]}])
+
+
 def test_parquet_is_read_as_json_lines_are() -> None:
     import pyarrow as pa
     from pyarrow import parquet

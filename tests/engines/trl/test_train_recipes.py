@@ -37,8 +37,11 @@ def refused(text: str, folder: Path, *assignments: str) -> str:
     return str(caught.value).replace(f"{folder}/", "")
 
 
-def test_the_package_has_the_six_recipes_of_the_paper_and_a_tiny_one() -> None:
-    assert sorted(packaged()) == sorted([*PAPER, "tiny-cpu"])
+BY_MACHINE = ["1gpu/qwen3-0.6b", "1gpu/qwen3-1.7b", "8gpu/qwen3-4b"]
+
+
+def test_the_package_has_recipes_by_machine_the_six_of_the_paper_and_a_tiny_one() -> None:
+    assert sorted(packaged()) == sorted([*BY_MACHINE, *PAPER, "tiny-cpu"])
 
 
 @pytest.mark.parametrize("name", packaged())
@@ -47,7 +50,7 @@ def test_packaged_recipes_load_and_their_trl_arguments_exist(name: str, capsys: 
     assert loaded.name == name
     assert loaded.recipe.description
     assert grpo_given(loaded)["num_generations"] >= 4
-    assert sft_given(loaded)
+    assert bool(sft_given(loaded)) == (loaded.recipe.sft is not None)
     assert main(["train", name, "--show"]) == 0
     assert tomllib.loads(capsys.readouterr().out) == loaded.resolved()
 
@@ -57,7 +60,7 @@ def test_packaged_recipes_load_and_their_trl_arguments_exist(name: str, capsys: 
 def test_paper_batches_are_512_prompts_a_generation_and_128_a_step_on_any_number_of_processes(
     name: str, processes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    loaded = load_recipe(name, ["trl.use_vllm=false", "trl.bf16=false"])
+    loaded = load_recipe(name, ["vllm=false", "trl.bf16=false"])
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     config = grpo_config(loaded, grpo_given(loaded), hero(), tmp_path)
     at_once = config.per_device_train_batch_size * processes
@@ -89,6 +92,20 @@ def test_paper_recipes_say_what_the_papers_table_says(name: str) -> None:
     assert name.rpartition("-")[2] in recipe.data.path
     # the reward model has to read the whole of prompt, response and template
     assert reward_model["max_length"] >= trl["max_completion_length"] + 1024
+
+
+@pytest.mark.parametrize("name", BY_MACHINE)
+def test_recipes_by_machine_divide_their_batches_and_fit_what_the_models_read(name: str, tmp_path: Path) -> None:
+    loaded = load_recipe(name, ["vllm=false", "trl.bf16=false", "policy.dtype=float32"])
+    config = grpo_config(loaded, grpo_given(loaded), hero(), tmp_path)
+    assert config.save_steps % (config.steps_per_generation // config.gradient_accumulation_steps) == 0
+    vllm, data, trl = load_recipe(name).recipe.vllm, loaded.recipe.data, loaded.recipe.trl
+    assert vllm is not None
+    assert data.max_prompt_length is not None
+    assert vllm["max_model_length"] == data.max_prompt_length + trl["max_completion_length"]
+    text = packaged()[name].read_text(encoding="utf-8")
+    assert f"hf download {loaded.recipe.policy.model}" in text
+    assert "hf download --repo-type dataset " in text or "extends" in text
 
 
 def test_assignments_are_stronger_than_the_file_and_the_last_one_wins(tmp_path: Path) -> None:

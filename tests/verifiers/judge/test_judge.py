@@ -21,6 +21,8 @@ import pytest
 
 from helpers import servers
 from helpers.judge_attacks import INJECTIONS, MASTER_KEYS
+from helpers.places import DOCS
+from hero_rl.config import load_reward
 from hero_rl.errors import InputError
 from hero_rl.http import EndpointError
 from hero_rl.types import Rollout, Verdict, Verifier
@@ -599,3 +601,22 @@ def test_importing_and_making_a_judge_needs_no_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["compass:opencompass/CompassVerifier-3B", "judge:Qwen/Qwen3-4B"])
+def test_the_judges_of_the_documentation_are_asked_what_the_rules_leave_open(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("math_verify")
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "judges.md").read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [one for one in blocks if name in one]
+    format_name = "compass" if name.startswith("compass") else "generic"
+    rows = [rollout(r"\boxed{42}"), rollout(r"\boxed{50}", "50 mm"), rollout(r"\boxed{41}")]
+    with servers.running("chat", reply=honest(format_name, decide=lambda fields: False)) as server:
+        (tmp_path / "reward.toml").write_text(block.replace("http://localhost:8000", server.url))
+        with load_reward(tmp_path / "reward.toml", ["rule.name=verifier_only"]).need_verifier() as verifier:
+            right, generous, wrong = verifier.verify(rows)
+        (asked,) = server.posted(CHAT)
+    # certain verdicts are the rules' own; the one without its unit is looked at again
+    assert (right.label, right.learned, wrong.label, wrong.learned) == ("correct", False, "incorrect", False)
+    assert (generous.label, generous.reason.endswith("_judge_no")) == ("abstain", True)
+    assert asked["model"] == name.partition(":")[2]
+    assert "50 mm" in asked["messages"][0]["content"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.config_checks import check_table
-from hero_rl.engines.trl.recipe import Batch, Loaded, Policy, Sft
-from hero_rl.errors import InputError
+from hero_rl.engines.trl.recipe import Batch, Loaded, Policy, Sft, default_dtype
+from hero_rl.errors import InputError, require
 from hero_rl.rewards import RewardRule
 from hero_rl.toml_layers import KeyPath
 
@@ -30,16 +30,27 @@ _ELSEWHERE = {
     "trust_remote_code": "policy.trust_remote_code",
     "resume_from_checkpoint": "--resume",
 }
+_VLLM = "vllm_"
 
 logger = logging.getLogger(__name__)
 
 
 def grpo_given(loaded: Loaded) -> dict[str, Any]:
-    """Return the arguments in ``[trl]``; raises InputError for one that is unknown, wrong, or said elsewhere."""
+    """Return the arguments in ``[trl]`` and ``[vllm]``; raises InputError for one that is unknown, wrong, or said elsewhere."""
     from trl.trainer.grpo_config import GRPOConfig
 
-    batch = dict.fromkeys(_BATCH_ARGUMENTS, "[batch]") if loaded.recipe.batch else {}
-    return _given(loaded, ("trl",), loaded.recipe.trl, GRPOConfig, _ELSEWHERE | {"reward_weights": "[rule]"} | batch)
+    elsewhere = _ELSEWHERE | {"reward_weights": "[rule]", "use_vllm": "a table [vllm]"}
+    if loaded.recipe.batch:
+        elsewhere |= dict.fromkeys(_BATCH_ARGUMENTS, "[batch]")
+    types = _types(GRPOConfig)
+    ours = {name.removeprefix(_VLLM): types.pop(name) for name in list(types) if name.startswith(_VLLM)}
+    elsewhere |= {_VLLM + name: f"vllm.{name}" for name in ours}
+    given = _given(loaded, ("trl",), loaded.recipe.trl, types, elsewhere, "arguments of TRL's GRPOConfig")
+    if loaded.recipe.vllm is None:
+        return given
+    what = "arguments of TRL's GRPOConfig that begin with vllm_"
+    vllm = _given(loaded, ("vllm",), loaded.recipe.vllm, ours, {}, what)
+    return given | {"use_vllm": True} | {_VLLM + name: value for name, value in vllm.items()}
 
 
 def sft_given(loaded: Loaded) -> dict[str, Any]:
@@ -47,20 +58,24 @@ def sft_given(loaded: Loaded) -> dict[str, Any]:
     from trl.trainer.sft_config import SFTConfig
 
     elsewhere = _ELSEWHERE | {"num_train_epochs": "sft.epochs", "eos_token": "policy.eos_token"}
-    return _given(loaded, ("sft", "trl"), loaded.recipe.sft.trl if loaded.recipe.sft else {}, SFTConfig, elsewhere)
+    values = loaded.recipe.sft.trl if loaded.recipe.sft else {}
+    return _given(loaded, ("sft", "trl"), values, _types(SFTConfig), elsewhere, "arguments of TRL's SFTConfig")
+
+
+def _types(config_class: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(config_class)
+    return {one.name: hints[one.name] for one in dataclasses.fields(config_class) if one.init}
 
 
 def _given(
-    loaded: Loaded, table: KeyPath, values: dict[str, Any], config_class: type, reserved: dict[str, str]
+    loaded: Loaded, table: KeyPath, values: dict[str, Any], types: dict[str, Any], reserved: dict[str, str], what: str
 ) -> dict[str, Any]:
-    """Return the values of a table, checked against the fields of TRL's configuration; ``reserved`` are set elsewhere."""
+    """Return the values of a table, checked to be of these types; ``reserved`` are set elsewhere."""
     keys = [(*table, name) for name in values if name in reserved]
     if keys:
         said = (f"{loaded.where(*key)}: {'.'.join(key)!r} is set by {reserved[key[-1]]}; leave it out here" for key in keys)
         raise InputError("\n".join(said))
-    hints = typing.get_type_hints(config_class)
-    types = {one.name: hints[one.name] for one in dataclasses.fields(config_class) if one.init}
-    return check_table(loaded.layers, table, values, types, f"arguments of TRL's {config_class.__name__}", strict=False)
+    return check_table(loaded.layers, table, values, types, what, strict=False)
 
 
 def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder: Path) -> GRPOConfig:
@@ -101,7 +116,7 @@ def _defaults(seed: int, given: dict[str, Any]) -> dict[str, Any]:
 
 def _config(where: str, config_class: type, values: dict[str, Any], policy: Policy, folder: Path) -> Any:
     try:
-        return config_class(**values, output_dir=str(folder), model_init_kwargs=_init_kwargs(policy))
+        return config_class(**values, output_dir=str(folder), model_init_kwargs=init_kwargs(policy))
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"{where}: {error}") from error
 
@@ -137,9 +152,22 @@ def _report_to() -> str:
     return "none"
 
 
-def _init_kwargs(policy: Policy) -> dict[str, Any]:
+def adapter_config(policy: Policy) -> Any:
+    """Return peft's configuration of the adapter, or None if the weights themselves are trained."""
+    if policy.lora is None:
+        return None
+    peft = require("peft", extra="train", purpose="[policy.lora]")
+    lora = policy.lora
+    return peft.LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.target_modules, task_type="CAUSAL_LM",
+        revision=policy.revision or None,
+    )  # fmt: skip
+
+
+def init_kwargs(policy: Policy) -> dict[str, Any]:
+    """Return the arguments with which the policy's weights are loaded."""
     arguments = {
-        "dtype": policy.dtype, "revision": policy.revision, "attn_implementation": policy.attn_implementation,
+        "dtype": policy.dtype or default_dtype(policy), "revision": policy.revision, "attn_implementation": policy.attn_implementation,
         "trust_remote_code": policy.trust_remote_code or None,
     }  # fmt: skip
     return {name: value for name, value in arguments.items() if value}

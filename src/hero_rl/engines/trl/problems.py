@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from hero_rl.config_checks import placed
-from hero_rl.data.rollouts import SUFFIXES, check_readable, read_values
+from hero_rl.data.rollouts import SUFFIXES, check_readable, last_user_turn, read_values, value_at
 from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
 from hero_rl.part_names import route_column
+from hero_rl.verifiers.gym import COLUMN as GYM
 from hero_rl.verifiers.math.fields import COLUMNS as FIELDS
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _columns_read(loaded: Loaded) -> list[str]:
     """Return the columns beside problem and reference that decide verdicts."""
     verifier = loaded.reward.verifier
     routes = (route_column(verifier["name"]), route_column(verifier.get("fallback")))
-    return sorted({*FIELDS, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
+    return sorted({*FIELDS, GYM, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
 
 
 def _prompt(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, data: Data, problem: str) -> str | list[Turn]:
@@ -124,9 +125,11 @@ def _length(tokenizer: PreTrainedTokenizerBase, prompt: str | list[Turn]) -> int
 
 
 def _text(at: str, row: Row, column: str, key: str, *, number: bool = False) -> str:
-    if column not in row:
-        raise InputError(f"{at}: missing column {column!r} (this row has: {', '.join(row) or 'none'}); or name it with {key}")
-    value = row[column]
+    try:
+        value = value_at(row, column)
+    except InputError as error:
+        raise InputError(f"{at}: {error}; or name it with {key}") from None
+    value = last_user_turn(value) if key.endswith(".problem") else value
     if number and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():

@@ -12,20 +12,32 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from hero_rl.config import RewardConfig, read_reward
 from hero_rl.config_checks import KEYS, combined, reason_of
 from hero_rl.errors import InputError
+from hero_rl.models.loading import require_transformers
 from hero_rl.toml_layers import KeyPath, Layer, assignment, read_file, unknown_key, where
 
 MAX_EXTENDS = 5
-OPTIONAL_TABLES = ("sft", "batch")
+OPTIONAL_TABLES = (("sft",), ("batch",), ("vllm",), ("policy", "lora"))
 """``sft = false`` takes away what an extended recipe has; so does ``reward_model = false``."""
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Lora(_Table):
+    """``[policy.lora]``: train an adapter (peft's ``LoraConfig``) and leave the weights as they are."""
+
+    r: PositiveInt = 16
+    alpha: PositiveInt = 32
+    """Scale of the adapter: alpha / r."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    target_modules: str | list[str] = "all-linear"
+    """Names of layers; "all-linear": every linear one but the output."""
 
 
 class Policy(_Table):
@@ -36,16 +48,17 @@ class Policy(_Table):
     tokenizer: str | None = None
     """By default the model's own."""
     revision: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    """Of the weights; ``trl.bf16`` is what TRL computes in."""
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] | None = None
+    """Of the weights; ``trl.bf16`` is what TRL computes in. None: see ``default_dtype``."""
     attn_implementation: str | None = None
     eos_token: str | None = None
     """For base models whose chat template closes a turn with another token than the tokenizer's end of sequence."""
     trust_remote_code: bool = False
+    lora: Lora | None = None
 
 
 class ProblemColumns(_Table):
-    """``[data.columns]``: what the columns are called in the file."""
+    """``[data.columns]``: columns of the file, or paths into them (``reward_model.ground_truth``)."""
 
     problem: str = "problem"
     reference: str = "reference"
@@ -107,6 +120,16 @@ class Batch(_Table):
     """Responses of one forward and backward pass on one device: as many as its memory holds."""
 
 
+class Machine(_Table):
+    """``[machine]``: what the recipe was made for; nothing but the estimate of ``--show`` reads it."""
+
+    cards: PositiveInt = 1
+    card_gib: PositiveFloat | None = None
+    """Memory of a card; a card that is found on this machine goes before it."""
+    sharded: bool = False
+    """Weights, gradients and optimizer state are split over the cards (FSDP, ZeRO-3)."""
+
+
 class Recipe(_Table):
     """All of a recipe but its reward, which is described as in a reward file; an empty text means unset."""
 
@@ -115,8 +138,11 @@ class Recipe(_Table):
     data: Data
     sft: Sft | None = None
     batch: Batch | None = None
+    vllm: dict[str, Any] | None = None
+    """Any argument of TRL's GRPOConfig that begins with ``vllm_``, without that; None: sample with transformers."""
     trl: dict[str, Any] = {}
-    """Any argument of TRL's GRPOConfig."""
+    """Any other argument of TRL's GRPOConfig."""
+    machine: Machine = Machine()
     seed: int = 0
     output_dir: str | None = None
     """By default ``runs/`` and the recipe's name."""
@@ -138,7 +164,23 @@ class Loaded(NamedTuple):
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default filled in, as TOML can hold it: what is unset is absent."""
-        return self.recipe.model_dump(exclude_none=True) | self.reward.resolved()
+        found = self.recipe.model_dump(exclude_none=True) | self.reward.resolved()
+        found["policy"].setdefault("dtype", default_dtype(self.recipe.policy))
+        return found
+
+
+def default_dtype(policy: Policy) -> str:
+    """Return the type of weights that nobody chose: bfloat16 for an adapter's base on a GPU that has it, else float32.
+
+    Not for weights that are trained themselves: AdamW moves a weight by about the learning rate, and at 1e-6 that is less than
+    half the distance between bfloat16 numbers from 5e-4 on, so that nearly all weights would stay where they are.
+    """
+    if policy.lora is None:
+        return "float32"
+    require_transformers("hero train")
+    import torch
+
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
 def packaged() -> dict[str, Path]:
@@ -166,9 +208,10 @@ def load_recipe(name: str, assignments: Sequence[str] = (), *, reward: Path | No
     layers = tuple(layer for group in sources for layer in group)
     found = combined(sources)
     found.pop("extends", None)
-    for table in OPTIONAL_TABLES:
-        if found.get(table) is False:
-            del found[table]
+    for *parents, table in OPTIONAL_TABLES:
+        inside = found.get(parents[0], {}) if parents else found
+        if isinstance(inside, dict) and inside.get(table) is False:
+            del inside[table]
     try:
         recipe = Recipe.model_validate({key: value for key, value in found.items() if key not in KEYS})
     except ValidationError as error:

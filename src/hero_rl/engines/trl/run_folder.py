@@ -32,7 +32,7 @@ from hero_rl.toml_layers import dump
 
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify")
 MAY_CHANGE = (
-    "trl.", "sft.trl.", "batch.", "description", "output_dir", "max_failure_rate", "verifier.workers", "verifier.deadline_s",
+    "trl.", "sft.trl.", "batch.", "vllm", "machine.", "description", "output_dir", "max_failure_rate", "verifier.workers", "verifier.deadline_s",
     "reward_model.device", "reward_model.batch_size", "reward_model.max_tokens_per_batch",
     "reward_model.share_prefix", "reward_model.compile", "reward_model.cache", "verifier.cache",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from hero_rl.engines.trl import run_folder
-from hero_rl.engines.trl.arguments import grpo_config, grpo_given, sft_config, sft_given
+from hero_rl.engines.trl.arguments import adapter_config, grpo_config, grpo_given, init_kwargs, sft_config, sft_given
 from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_problems, load_problems
 from hero_rl.engines.trl.recipe import Loaded
 from hero_rl.errors import InputError, require
@@ -54,6 +54,8 @@ class _Inputs(NamedTuple):
     cold_start: Dataset | None
     args: GRPOConfig
     sft_args: SFTConfig | None
+    adapter: Any
+    """peft's configuration; None: the weights themselves are trained."""
 
 
 def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Finished:
@@ -70,6 +72,8 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
         SignalError: verifier or reward model failed on too much of a batch.
     """
     require("trl", extra="train", purpose="hero train")
+    from transformers import set_seed
+
     main, rule = run_folder.is_main_process(), loaded.reward.rule
     progress = run_folder.find_progress(folder, loaded.resolved()) if resume else run_folder.NEW
     if main and not resume:
@@ -81,6 +85,7 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
     if progress.changed:
         logger.warning("%s: goes on with other values of %s", folder, ", ".join(progress.changed))
     start = time.monotonic()
+    set_seed(loaded.recipe.seed)  # of a new adapter; TRL sets it again once the policy is there
     with loaded.reward.make() as reward:  # once the devices of this process are known
         try:
             if main:
@@ -111,7 +116,7 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
 def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
     """Return everything but models' weights; raises InputError with the place in the recipe that is wrong."""
     recipe = loaded.recipe
-    given = grpo_given(loaded)
+    given, adapter = grpo_given(loaded), adapter_config(recipe.policy)
     sft_values = sft_given(loaded) if recipe.sft else {}
     tokenizer = _tokenizer(loaded)
     problems, evaluation = load_problems(loaded, tokenizer), load_eval_problems(loaded, tokenizer)
@@ -124,7 +129,7 @@ def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
             "generation batch; give more problems, or make the batch smaller ([batch] or trl.generation_batch_size)"
         )
     sft_args = sft_config(loaded, recipe.sft, sft_values, folder / "sft") if recipe.sft else None
-    return _Inputs(tokenizer, problems, evaluation, cold_start, args, sft_args)
+    return _Inputs(tokenizer, problems, evaluation, cold_start, args, sft_args, adapter)
 
 
 def _tokenizer(loaded: Loaded) -> PreTrainedTokenizerBase:
@@ -162,7 +167,7 @@ def _details(inputs: _Inputs, rule: RewardRule) -> dict[str, object]:
 
 
 def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_folder.Progress, report: ReportFn) -> str:
-    """Return the model to start reinforcement learning from."""
+    """Return the model to start reinforcement learning from: a folder or id; with ``adapter`` that of the trained adapter."""
     final = folder / "sft" / "final"
     if inputs.sft_args is None:
         return os.path.expanduser(loaded.recipe.policy.model)
@@ -172,7 +177,7 @@ def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_fol
 
     trainer = _build(
         loaded, SFTTrainer, model=os.path.expanduser(loaded.recipe.policy.model), args=inputs.sft_args,
-        train_dataset=inputs.cold_start, processing_class=inputs.tokenizer,
+        train_dataset=inputs.cold_start, processing_class=inputs.tokenizer, peft_config=inputs.adapter,
     )  # fmt: skip
     _report_with(trainer, "sft", report)
     trainer.train(resume_from_checkpoint=str(progress.sft_checkpoint) if progress.sft_checkpoint else None)
@@ -193,12 +198,31 @@ def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_fol
 def _hero_trainer(loaded: Loaded, inputs: _Inputs, policy: str, reward: HybridReward, report: ReportFn) -> Any:
     from hero_rl.engines.trl.trainer import HeroTrainer
 
+    goes_on = inputs.adapter is not None and inputs.sft_args is not None
     trainer = _build(
-        loaded, HeroTrainer, model=policy, reward=reward, args=inputs.args, train_dataset=inputs.problems.dataset,
-        eval_dataset=inputs.evaluation.dataset if inputs.evaluation else None, processing_class=inputs.tokenizer,
+        loaded, HeroTrainer, model=_adapted(loaded, inputs, policy) if goes_on else policy, reward=reward, args=inputs.args,
+        train_dataset=inputs.problems.dataset, eval_dataset=inputs.evaluation.dataset if inputs.evaluation else None,
+        processing_class=inputs.tokenizer, peft_config=None if goes_on else inputs.adapter,
     )  # fmt: skip
     _report_with(trainer, "train", report)
     return trainer
+
+
+def _adapted(loaded: Loaded, inputs: _Inputs, folder: str) -> Any:
+    """Return the policy with the adapter of the cold start, which reinforcement learning goes on training.
+
+    So ``final`` is one adapter to the model that the recipe names. TRL keeps a copy as the reference of the KL term.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    policy = loaded.recipe.policy
+    model = _build(
+        loaded, AutoModelForCausalLM.from_pretrained,
+        pretrained_model_name_or_path=os.path.expanduser(policy.model), **init_kwargs(policy),
+    )  # fmt: skip
+    inputs.args.model_init_kwargs = None  # the model is loaded, and TRL would say that they are of no use
+    return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 
 def _build(loaded: Loaded, trainer_class: Any, **arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A launch script and a configuration for verl: the paper's settings, ready to edit.
+"""A launch script and a configuration for verl: the paper's settings, for any model and any number of GPUs, ready to edit.
 
 Plain text with a comment wherever the paper is silent; verl's own configuration fills in the rest. Problems become the rows
 that verl trains on, with both the prompt and the bare problem, which the reward model needs.
@@ -6,6 +6,7 @@ that verl trains on, with both the prompt and the bare problem, which the reward
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import shutil
@@ -26,6 +27,12 @@ _CHAT_TEMPLATE = """\
     # Silent: the prompt format. A base model made from Llama, whose tokenizer has no chat template: bare text.
     custom_chat_template: "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """
+PAPER_RM, DEFAULT_RM = "nvidia/AceMath-7B-RM", "Skywork/Skywork-Reward-V2-Qwen3-4B"
+_SYSTEM_PROMPT = """\
+    # The system turn of the model's own card; the paper does not mention one.
+    system_prompt: "Please reason step by step, and check your final answer within \\\\boxed{}."
+"""
+STEP_PROMPTS = 128
 FILES = ("hero.yaml", "run.sh", "reward_model.sh")
 REGIMES: Mapping[str, float] = {"verifiable": 0.05, "hard": 0.1, "mixed": 0.1}
 """Half-width of HERO's bands for each training set of the paper."""
@@ -34,11 +41,11 @@ REGIMES: Mapping[str, float] = {"verifiable": 0.05, "hard": 0.1, "mixed": 0.1}
 POLICIES: Mapping[str, Mapping[str, Any]] = {
     "qwen3-4b": {
         "TITLE": "Qwen3-4B-Base", "POLICY": "Qwen/Qwen3-4B-Base", "N": 8, "MAX_RESPONSE": 8192, "KL_COEF": 0.0,
-        "RM_LENGTH": 10240, "CHAT_TEMPLATE": "",
+        "CHAT_TEMPLATE": "",
     },
     "octothinker-8b": {
         "TITLE": "OctoThinker-8B-Hybrid-Base", "POLICY": "OctoThinker/OctoThinker-8B-Hybrid-Base", "N": 16,
-        "MAX_RESPONSE": 4096, "KL_COEF": 0.001, "RM_LENGTH": 6144, "CHAT_TEMPLATE": _CHAT_TEMPLATE,
+        "MAX_RESPONSE": 4096, "KL_COEF": 0.001, "CHAT_TEMPLATE": _CHAT_TEMPLATE,
     },
 }  # fmt: skip
 """The paper's two policies, with the values in the templates that depend on them."""
@@ -49,11 +56,16 @@ class VerlRecipe:
     """The options of ``hero recipe verl``."""
 
     model: str
-    regime: str
+    """A key of ``POLICIES``, a Hugging Face id, or a folder."""
+    regime: str = "mixed"
     rule: str = "hero"
     policy_path: str | None = None
     """The cold-started checkpoint; None: the base model itself."""
+    reward_model: str | None = None
+    """By default ``PAPER_RM`` for the paper's policies, ``DEFAULT_RM`` for others."""
     reward_model_urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    max_response: int | None = None
+    """Tokens; by default the paper's, or 4096."""
     nodes: int = 8
     gpus_per_node: int = 4
     problems: Path | None = None
@@ -64,13 +76,14 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     """Write a configuration, two scripts and, where problems are given, data to ``folder``; return their paths.
 
     Raises:
-        InputError: an unknown model, regime or rule; a problem file that cannot be used; a folder that is not empty.
+        InputError: an unknown regime or rule, a model that is no id; a problem file that cannot be used; a folder that is not empty.
         MissingDependencyError: problems are given and pyarrow is not installed.
     """
-    policy = _lookup(POLICIES, recipe.model, "--model")
+    policy = _policy(recipe)
     band = _lookup(REGIMES, recipe.regime, "--regime")
-    if recipe.nodes < 1 or recipe.gpus_per_node < 1:
-        raise InputError(f"--nodes {recipe.nodes} --gpus {recipe.gpus_per_node}: at least 1 each")
+    for option, value in (("nodes", recipe.nodes), ("gpus", recipe.gpus_per_node), ("max-response", policy["MAX_RESPONSE"])):
+        if value < 1:
+            raise InputError(f"--{option} {value}: must be at least 1")
     values = _values(recipe, policy, band)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; give a new one")
@@ -96,6 +109,21 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     return [folder / name for name in (*FILES, *(f"{name}.parquet" for name in data))]
 
 
+def _policy(recipe: VerlRecipe) -> dict[str, Any]:
+    """Return the values of the paper's policy of that name, or those of any other model."""
+    name = recipe.model
+    if name not in POLICIES and "/" not in name:
+        close = difflib.get_close_matches(name, POLICIES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(POLICIES)},"
+        raise InputError(f"--model {name}: {hint} or give a Hugging Face id (owner/name) or a folder (./name)")
+    other = {"TITLE": name, "POLICY": name, "N": 8, "MAX_RESPONSE": 4096, "KL_COEF": 0.0, "CHAT_TEMPLATE": ""}
+    found = {"REWARD_MODEL_ID": PAPER_RM if name in POLICIES else DEFAULT_RM, **POLICIES.get(name, other)}
+    found |= {"REWARD_MODEL_ID": recipe.reward_model} if recipe.reward_model else {}
+    found |= {"MAX_RESPONSE": recipe.max_response} if recipe.max_response is not None else {}
+    # the prompt, and what the reward model's template adds
+    return {"RM_LENGTH": found["MAX_RESPONSE"] + 2048, **found}
+
+
 def _values(recipe: VerlRecipe, policy: Mapping[str, Any], band: float) -> dict[str, Any]:
     rule = make_rule(recipe.rule, {"alpha": band, "beta": band} if recipe.rule in ("hero", "gated") else {})
     if rule.steps is not None:
@@ -105,6 +133,8 @@ def _values(recipe: VerlRecipe, policy: Mapping[str, Any], band: float) -> dict[
         )
     table = {"name": rule.name, **rule.settings}
     validates = recipe.validation is not None
+    cards = recipe.nodes * recipe.gpus_per_node
+    step = -(-STEP_PROMPTS // cards) * cards  # verl wants an equal share for each GPU
     return {
         **policy,
         "REGIME": recipe.regime,
@@ -116,12 +146,15 @@ def _values(recipe: VerlRecipe, policy: Mapping[str, Any], band: float) -> dict[
         "POLICY": _yaml(recipe.policy_path or policy["POLICY"]),
         "MAX_TOKENS": 2 * (1024 + policy["MAX_RESPONSE"]),
         "USE_KL": _yaml(policy["KL_COEF"] > 0.0),
-        "REWARD_MODEL": _yaml(f"vllm:nvidia/AceMath-7B-RM@{','.join(recipe.reward_model_urls)}"),
+        "STEP": step,
+        "BATCH": 4 * step,
+        "REWARD_MODEL": _yaml(f"vllm:{policy['REWARD_MODEL_ID']}@{','.join(recipe.reward_model_urls)}"),
+        "SYSTEM_PROMPT": _SYSTEM_PROMPT if policy["REWARD_MODEL_ID"] == PAPER_RM else "",
         "NODES": recipe.nodes,
         "GPUS": recipe.gpus_per_node,
         "TEST_FREQ": "3" if validates else "-1",
         "VALIDATE": _yaml(validates),
-        "NAME": f"{recipe.model}-{recipe.regime}-{rule.name}",
+        "NAME": f"{recipe.model.strip('./').replace('/', '-')}-{recipe.regime}-{rule.name}",
     }
 
 
