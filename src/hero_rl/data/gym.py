@@ -18,7 +18,7 @@ SIZE = 500
 
 
 def open_gym(name: str, difficulty: int | None, limit: int | None, seed: int, skipped: Counter[str]) -> Iterator[Problem]:
-    """Return the tasks of ``reasoning-gym:NAME[,NAME...]``, in equal numbers, untidied: white space may be what a task is about.
+    """Return the tasks of ``reasoning-gym:NAME[,NAME...]``, in equal numbers; untidied, for a task may be about white space.
 
     Args:
         name: as above.

@@ -23,9 +23,9 @@ _WARM_UP = "hero_rl.verifiers.gym:warm_up"
 class GymVerifier(SandboxedVerifier):
     r"""Correct where the scorer of the task's data set gives at least ``threshold``.
 
-    Scores are graded in [0, 1]: a part of the marks for a part of the answer, 0.01 for trying. Full marks are the default, because
-    a verdict anchors the bands of the rule, and a policy soon finds what earns half of them. The answer is what stands in the
-    last ``<answer>`` tags, else in the last ``\boxed{}``, else the whole response.
+    Scores are graded in [0, 1]: a part of the marks for a part of the answer, 0.01 for trying. Full marks are the default,
+    because a verdict anchors the bands of the rule, and a policy soon finds what earns half of them. The answer is what stands
+    in the last ``<answer>`` tags, else in the last ``\boxed{}``, else the whole response.
 
     Args:
         threshold: the score from which on a response is correct.

@@ -103,8 +103,8 @@ def test_columns_can_be_paths_and_a_problem_the_last_user_turn_of_a_conversation
             {"prompt": [{"role": "user", "content": problem}], "problem": problem, "reference": "2"}
         ]
     refused(
-        r"p\.jsonl:1: missing column 'extra_info\.answer' \(this row has: prompt, reward_model, extra_info; 'answer' is not in an "
-        r"object .*\); or name it with data\.columns\.problem",
+        r"p\.jsonl:1: missing column 'extra_info\.answer' \(this row has: prompt, reward_model, extra_info; 'answer' is not in "
+        r"an object .*\); or name it with data\.columns\.problem",
         columns.format("extra_info.answer"),
         [row],
     )

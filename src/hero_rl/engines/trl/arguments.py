@@ -167,7 +167,7 @@ def adapter_config(policy: Policy) -> Any:
 def init_kwargs(policy: Policy) -> dict[str, Any]:
     """Return the arguments with which the policy's weights are loaded."""
     arguments = {
-        "dtype": policy.dtype or default_dtype(policy), "revision": policy.revision, "attn_implementation": policy.attn_implementation,
-        "trust_remote_code": policy.trust_remote_code or None,
+        "dtype": policy.dtype or default_dtype(policy), "revision": policy.revision,
+        "attn_implementation": policy.attn_implementation, "trust_remote_code": policy.trust_remote_code or None,
     }  # fmt: skip
     return {name: value for name, value in arguments.items() if value}

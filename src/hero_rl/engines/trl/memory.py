@@ -39,7 +39,8 @@ PROMPT_TOKENS = 1024
 _TILE = (4096, 32768)
 _LOCAL = ("local:", "process:")
 _SMALLER = {
-    "sampling": "vllm.gpu_memory_utilization", "activations": "batch.responses_per_device", "logits": "batch.responses_per_device",
+    "sampling": "vllm.gpu_memory_utilization", "activations": "batch.responses_per_device",
+    "logits": "batch.responses_per_device",
     "reward model": "reward_model.max_tokens_per_batch, or serve it", "training": "[policy.lora], or shard it",
     "weights": "a smaller policy, policy.dtype", "reference": "trl.beta = 0, or [policy.lora]",
 }  # fmt: skip

@@ -76,7 +76,8 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     """Write a configuration, two scripts and, where problems are given, data to ``folder``; return their paths.
 
     Raises:
-        InputError: an unknown regime or rule, a model that is no id; a problem file that cannot be used; a folder that is not empty.
+        InputError: an unknown regime or rule, a model that is no id, a problem file that cannot be used, a folder that is not
+            empty.
         MissingDependencyError: problems are given and pyarrow is not installed.
     """
     policy = _policy(recipe)
