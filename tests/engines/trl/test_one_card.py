@@ -277,4 +277,5 @@ def test_show_says_what_fits_and_what_does_not(small: Path, tmp_path: Path, caps
     large = qwen3(tmp_path, hidden=2048, intermediate=6144)
     assert "does not fit" not in shown(f"policy.model={large}", "machine.card_gib=24")
     assert "cannot be known here: the config of no-one/none is not on this machine" in shown("policy.model=no-one/none")
-    assert "no card is found on this machine" in shown("machine.card_gib=")
+    assert main(["train", "tiny-cpu", "--show"]) == 0
+    assert "cannot be known here: no card is found on this machine" in capsys.readouterr().out
