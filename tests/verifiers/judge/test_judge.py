@@ -610,13 +610,14 @@ def test_the_judges_of_the_documentation_are_asked_what_the_rules_leave_open(nam
     (block,) = [one for one in blocks if name in one]
     format_name = "compass" if name.startswith("compass") else "generic"
     rows = [rollout(r"\boxed{42}"), rollout(r"\boxed{50}", "50 mm"), rollout(r"\boxed{41}")]
-    with servers.running("chat", reply=honest(format_name, decide=lambda fields: False)) as server:
+    model, says_no = name.partition(":")[2], honest(format_name, decide=lambda fields: False)
+    with servers.running("chat", model=model, reply=says_no) as server:
         (tmp_path / "reward.toml").write_text(block.replace("http://localhost:8000", server.url))
         with load_reward(tmp_path / "reward.toml", ["rule.name=verifier_only"]).need_verifier() as verifier:
             right, generous, wrong = verifier.verify(rows)
         (asked,) = server.posted(CHAT)
     # certain verdicts are the rules' own; the one without its unit is looked at again
     assert (right.label, right.learned, wrong.label, wrong.learned) == ("correct", False, "incorrect", False)
-    assert (generous.label, generous.reason.endswith("_judge_no")) == ("abstain", True)
-    assert asked["model"] == name.partition(":")[2]
+    assert (generous.label, generous.reason) == ("abstain", "equal_unit_left_out_learned_judge_no")
+    assert asked["model"] == model
     assert "50 mm" in asked["messages"][0]["content"]
