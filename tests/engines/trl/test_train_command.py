@@ -66,7 +66,7 @@ def test_stdout_is_one_json_object_with_the_result(finished: tuple[Path, subproc
     result = json.loads(finished[1].stdout)
     assert (result["recipe"], result["rule"], result["step"]) == ("tiny-cpu", "hero", 6)
     assert result["reward"]["rule"]["alpha"] == 0.1
-    assert result["train"]["rewards/failure/mean"] == 0.0
+    assert result["train"]["hero/failure_rate"] == 0.0
 
 
 def test_progress_is_on_stderr_one_line_a_logged_step(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
