@@ -1,6 +1,6 @@
 """HERO for trainers that hand over one whole group at a time: ART, OpenRLHF, tinker, TRL's asynchronous trainer.
 
-A group is a batch of its own for the rule's state. No trainer is imported here.
+A group is a batch of its own for the rule's state, so ``hero``'s ``decay`` counts prompts. No trainer is imported here.
 """
 
 from __future__ import annotations
