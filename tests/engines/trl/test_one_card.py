@@ -234,7 +234,7 @@ def test_the_parts_are_those_worked_out_by_hand(small: Path) -> None:
     by_hand = {
         "weights": 596_049_920 * 2,
         "training": 16 * 28 * 32 * 22_528,
-        "activations": tokens * (28 * 1024 * 2 + 2 * 2 * 22_528),
+        "activations": tokens * (28 * 1024 * 2 + (4 + 2) * 22_528),
         "logits": 2 * 4 * 4096 * 32_768,
         "reward model": 596_049_920 * 2 + 16_384 * 22_528 * 2,
         "sampling": 0.35 * 16 * 2**30,
@@ -258,6 +258,33 @@ def test_the_parts_are_those_worked_out_by_hand(small: Path) -> None:
     # keys and values of 32 x 8 responses over 4 cards, 8 heads of 128 in 28 layers
     assert found["sampling"] == pytest.approx(64 * 2560 * 2 * 1024 * 28 * 2 / 2**30)
     assert "reward model" not in found
+    stored = memory.parts(recipe(small, "trl.activation_checkpointing=false"), sizes, None, 16.0)["activations"]
+    assert stored == pytest.approx(tokens * (28 * 4 + 2) * 22_528 / 2**30)
+
+
+def test_a_layer_with_an_adapter_keeps_four_bytes_for_each_number_that_the_estimate_counts() -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen3Config, Qwen3Model
+
+    def kept(layers: int) -> int:
+        """Bytes that the backward pass of 64 tokens waits for."""
+        config = Qwen3Config(vocab_size=100, hidden_size=512, intermediate_size=1536, num_hidden_layers=layers,
+                             num_attention_heads=4, num_key_value_heads=2, head_dim=128)  # fmt: skip
+        model = get_peft_model(Qwen3Model(config).to(torch.bfloat16), LoraConfig(r=8, target_modules="all-linear"))
+        own = {each.untyped_storage().data_ptr() for each in model.parameters()}
+        seen: dict[int, torch.Tensor] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            return seen.setdefault(tensor.untyped_storage().data_ptr(), tensor) if tensor.numel() else tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: (keep(tensor), tensor)[1], lambda tensor: tensor):
+            output = model(torch.zeros(1, 64, dtype=torch.long)).last_hidden_state
+        assert output.requires_grad
+        return sum(each.untyped_storage().nbytes() for place, each in seen.items() if place not in own)
+
+    numbers = 4 * 512 + 3 * 4 * 128 + 4 * 1536
+    assert (kept(4) - kept(2)) / 2 / 64 == pytest.approx(4 * numbers, rel=0.1)
 
 
 def test_show_says_what_fits_and_what_does_not(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,18 +4,19 @@ What is counted, in bytes, with w bytes a weight (2 in bfloat16), P parameters, 
 
     weights         P w
     training        16 for each weight of an adapter (float32: itself, gradient, two moments of AdamW), else 3 P w
-    activations     the input of each of L layers, B T hidden w each, and one layer in full twice, for its gradients;
-                    all layers in full if they are not recomputed (trl.activation_checkpointing)
+    activations     the input of each of L layers, B T hidden w each, and one layer in full with its gradients; all layers in
+                    full if they are not recomputed (trl.activation_checkpointing)
     logits          TRL's tiles, at most 4,096 tokens x 32,768 words, twice in float32
     reference       P w if trl.beta > 0; an adapter needs none
     reward model    its weights and one layer of reward_model.max_tokens_per_batch tokens in full, if this process loads it
     sampling        vLLM's share of the card, or the keys and values of a generation batch
     CUDA            1 GiB for the context and libraries
 
-A layer in full keeps 4 hidden + 3 heads x head size + 4 intermediate numbers a token, in bfloat16; flash attention, no matrix
-of T x T. Sharding divides weights, training and reference by the cards. What sampling holds is freed before training where
-vLLM sleeps (vllm.enable_sleep_mode) or is not used, so that only the larger of both counts. Not counted: fragmentation, and
-an evaluation batch larger than a training batch. Not compared with a measurement: expect to be off by a fifth.
+A layer in full keeps 4 hidden + 3 heads x head size + 4 intermediate numbers for each token, of 4 bytes (norms run in float32; a
+test measures a Qwen3 with an adapter), and 2 for the gradients; no matrix of T x T, as in flash attention. Sharding divides
+weights, training and reference by the cards. What sampling holds is freed before training where vLLM sleeps
+(vllm.enable_sleep_mode) or is not used, so that only the larger of both counts. Not counted: fragmentation, and an evaluation
+batch larger than a training batch. The sum was not compared with a GPU: expect to be off by a fifth.
 """
 
 from __future__ import annotations
@@ -110,9 +111,9 @@ def parts(loaded: Loaded, sizes: Sizes, reward_model: Sizes | None, card_gib: fl
     shards = recipe.machine.cards if recipe.machine.sharded else 1
     rows = batch.responses_per_device if batch else given.get("per_device_train_batch_size", 8)
     length = (recipe.data.max_prompt_length or PROMPT_TOKENS) + given.get("max_completion_length", 512)
-    tokens, in_full = rows * length, sizes.per_token * 2
+    tokens, in_full, gradients = rows * length, sizes.per_token * 4, sizes.per_token * 2
     recomputed = given.get("activation_checkpointing", given.get("gradient_checkpointing", True))
-    kept = sizes.layers * sizes.hidden * width + 2 * in_full if recomputed else (sizes.layers + 1) * in_full
+    kept = sizes.layers * (sizes.hidden * width if recomputed else in_full) + gradients + (in_full if recomputed else 0)
     trained = 16 * adapter_size(sizes, policy.lora) if policy.lora else 3 * sizes.parameters * width / shards
     found = {
         "weights": sizes.parameters * width / shards,
