@@ -65,6 +65,7 @@ def train(
     loaded = load_recipe(recipe, assignments or [], reward=reward)
     _refuse_columns(loaded)
     if show_recipe:
+        require("trl", extra="train", purpose="hero train")
         estimate = (f"# {line}\n" for line in memory.lines(loaded))
         sys.stdout.write(dump(loaded.resolved()) + "\n" + "".join(estimate))
         return

@@ -17,6 +17,7 @@ import pytest
 from helpers import tiny, tiny_files
 from hero_rl.cli import main
 from hero_rl.engines.trl import memory
+from hero_rl.engines.trl.arguments import grpo_given
 from hero_rl.engines.trl.recipe import Loaded, load_recipe
 from hero_rl.errors import InputError
 
@@ -164,8 +165,6 @@ def test_peft_is_asked_for_by_name(
 
 
 def test_the_table_vllm_is_trls_arguments_without_their_prefix(tmp_path: Path) -> None:
-    from hero_rl.engines.trl.arguments import grpo_given
-
     def given(text: str) -> dict[str, Any]:
         (tmp_path / "r.toml").write_text(f'reward_model.name = "local:a/b"\npolicy.model = "m"\ndata.path = "p.jsonl"\n{text}')
         return grpo_given(load_recipe(str(tmp_path / "r.toml")))
@@ -204,6 +203,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return qwen3(tmp_path_factory.mktemp("0.6b"), hidden=1024, intermediate=3072)
 
 
+def parts(loaded: Loaded, sizes: memory.Sizes, reward_model: memory.Sizes | None) -> dict[str, float]:
+    return memory.parts(loaded, grpo_given(loaded), sizes, reward_model, 16.0)
+
+
 def recipe(folder: Path, *assignments: str) -> Loaded:
     named = [f"policy.model={folder}", f"reward_model.name=local:{folder}", "reward_model.max_tokens_per_batch=16384"]
     return load_recipe("1gpu/qwen3-0.6b", [*named, *assignments])
@@ -230,7 +233,7 @@ def test_the_parts_are_those_worked_out_by_hand(small: Path) -> None:
 
     sizes = memory.sizes_of(AutoConfig.from_pretrained(small))
     tokens = 4 * (512 + 2048)
-    found = memory.parts(recipe(small), sizes, sizes, 16.0)
+    found = parts(recipe(small), sizes, sizes)
     by_hand = {
         "weights": 596_049_920 * 2,
         "training": 16 * 28 * 32 * 22_528,
@@ -252,13 +255,13 @@ def test_the_parts_are_those_worked_out_by_hand(small: Path) -> None:
         "machine.cards=4",
         "machine.sharded=true",
     ]
-    found = memory.parts(recipe(small, *whole), sizes, None, 16.0)
+    found = parts(recipe(small, *whole), sizes, None)
     assert found["training"] == pytest.approx(3 * found["weights"]) == pytest.approx(3 * 596_049_920 * 4 / 4 / 2**30)
     assert found["reference"] == found["weights"]
     # keys and values of 32 x 8 responses over 4 cards, 8 heads of 128 in 28 layers
     assert found["sampling"] == pytest.approx(64 * 2560 * 2 * 1024 * 28 * 2 / 2**30)
     assert "reward model" not in found
-    stored = memory.parts(recipe(small, "trl.activation_checkpointing=false"), sizes, None, 16.0)["activations"]
+    stored = parts(recipe(small, "trl.activation_checkpointing=false"), sizes, None)["activations"]
     assert stored == pytest.approx(tokens * (28 * 4 + 2) * 22_528 / 2**30)
 
 
@@ -304,5 +307,7 @@ def test_show_says_what_fits_and_what_does_not(small: Path, tmp_path: Path, caps
     large = qwen3(tmp_path, hidden=2048, intermediate=6144)
     assert "does not fit" not in shown(f"policy.model={large}", "machine.card_gib=24")
     assert "cannot be known here: the config of no-one/none is not on this machine" in shown("policy.model=no-one/none")
+    assert main(["train", "1gpu/qwen3-0.6b", "--show", "--set", "trl.max_step=1"]) == 2
+    assert "did you mean 'trl.max_steps'?" in capsys.readouterr().err
     assert main(["train", "tiny-cpu", "--show"]) == 0
     assert "cannot be known here: no card is found on this machine" in capsys.readouterr().out

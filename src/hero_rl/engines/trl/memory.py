@@ -12,7 +12,7 @@ What is counted, in bytes, with w bytes a weight (2 in bfloat16), P parameters, 
     sampling        vLLM's share of the card, or the keys and values of a generation batch
     CUDA            1 GiB for the context and libraries
 
-A layer in full keeps 4 hidden + 3 heads x head size + 4 intermediate numbers for each token, of 4 bytes (norms run in float32; a
+A layer in full keeps 4 hidden + 3 heads x head size + 4 intermediate numbers for each token, of 4 bytes (norms are float32; a
 test measures a Qwen3 with an adapter), and 2 for the gradients; no matrix of T x T, as in flash attention. Sharding divides
 weights, training and reference by the cards. What sampling holds is freed before training where vLLM sleeps
 (vllm.enable_sleep_mode) or is not used, so that only the larger of both counts. Not counted: fragmentation, and an evaluation
@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hero_rl.engines.trl.arguments import grpo_given
 from hero_rl.engines.trl.recipe import Loaded, Lora, default_dtype
-from hero_rl.errors import InputError, MissingDependencyError, first_line
-from hero_rl.models.loading import require_transformers
+from hero_rl.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -38,7 +37,6 @@ CUDA_GIB = 1.0
 PROMPT_TOKENS = 1024
 """Of a recipe that does not limit its prompts."""
 _TILE = (4096, 32768)
-_LOCAL = ("local:", "process:")
 _SMALLER = {
     "sampling": "vllm.gpu_memory_utilization", "activations": "batch.responses_per_device",
     "logits": "batch.responses_per_device",
@@ -96,17 +94,19 @@ def adapter_size(sizes: Sizes, lora: Lora) -> int:
     return lora.r * sum(layers)
 
 
-def parts(loaded: Loaded, sizes: Sizes, reward_model: Sizes | None, card_gib: float) -> dict[str, float]:
+def parts(
+    loaded: Loaded, given: Mapping[str, Any], sizes: Sizes, reward_model: Sizes | None, card_gib: float
+) -> dict[str, float]:
     """Return GiB of a card by part, as the module says.
 
     Args:
         loaded: the recipe.
+        given: from ``grpo_given``.
         sizes: of the policy.
         reward_model: its sizes; None: served.
         card_gib: memory of a card.
     """
-    recipe, given = loaded.recipe, grpo_given(loaded)
-    policy, batch = recipe.policy, recipe.batch
+    recipe, policy, batch = loaded.recipe, loaded.recipe.policy, loaded.recipe.batch
     width = 4 if (policy.dtype or default_dtype(policy)) == "float32" else 2
     shards = recipe.machine.cards if recipe.machine.sharded else 1
     rows = batch.responses_per_device if batch else given.get("per_device_train_batch_size", 8)
@@ -139,16 +139,18 @@ def total(found: Mapping[str, float], *, sleeps: bool) -> float:
 
 
 def lines(loaded: Loaded) -> Iterator[str]:
-    """Yield the estimate as lines of text, or one line with the reason why there is none."""
+    """Yield the estimate as lines of text, or one line with the reason why there is none.
+
+    Raises:
+        InputError: as ``grpo_given``.
+    """
+    given = grpo_given(loaded)
+    kind, _, name = str((loaded.reward.reward_model or {}).get("name", "")).partition(":")
     try:
-        require_transformers("the estimate")
-        machine, reward_model = loaded.recipe.machine, loaded.reward.reward_model or {}
-        card_gib, card = _card(machine.card_gib)
-        sizes = _sizes(loaded.recipe.policy.model)
-        kind, _, name = str(reward_model.get("name", "")).partition(":")
-        judge = _sizes(name, head=False) if f"{kind}:" in _LOCAL else None
-        found = parts(loaded, sizes, judge, card_gib)
-    except (InputError, MissingDependencyError) as error:
+        card_gib, card = _card(loaded.recipe.machine.card_gib)
+        judge = _sizes(name, head=False) if kind in ("local", "process") else None
+        found = parts(loaded, given, _sizes(loaded.recipe.policy.model), judge, card_gib)
+    except InputError as error:
         yield f"memory of a card: cannot be known here: {first_line(error)}"
         return
     needed = total(found, sleeps=loaded.recipe.vllm is None or bool(loaded.recipe.vllm.get("enable_sleep_mode")))
