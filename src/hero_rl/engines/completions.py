@@ -26,13 +26,16 @@ def to_rollouts(
     ``completion_ids`` are the tokens of the completions and ``ends`` those that end one; None: it is unknown whether a response
     is finished.
     """
-    ids = completion_ids if completion_ids is not None and ends is not None else [None] * len(completions)
+    finished: Sequence[bool | None] = [None] * len(completions)
+    if completion_ids is not None and ends is not None:
+        finished = [bool(ids) and ids[-1] in ends for ids in completion_ids]
+    elif isinstance(cut := columns.get("is_truncated"), list):  # ms-swift's
+        finished = [not value for value in cut]
     lists = {name: values for name, values in columns.items() if isinstance(values, list)}
     return [
-        to_rollout(prompt, completion, {name: values[row] for name, values in lists.items()},
-                   finished=None if tokens is None else bool(tokens) and tokens[-1] in (ends or ()),
+        to_rollout(prompt, completion, {name: values[row] for name, values in lists.items()}, finished=end,
                    needs_reference=needs_reference)
-        for row, (prompt, completion, tokens) in enumerate(zip(prompts, completions, ids, strict=True))
+        for row, (prompt, completion, end) in enumerate(zip(prompts, completions, finished, strict=True))
     ]  # fmt: skip
 
 

@@ -159,11 +159,12 @@ class HeroReward:
             return
         self._compared = True
         weights = getattr(args, "reward_weights", None) or [1.0] * len(entry)
-        if len(entry) < 2 or len(weights) != len(entry) or self.__name__ not in entry:
+        own_name = next((name for name in (self.__name__, type(self).__name__) if name in entry), None)  # ms-swift: the class
+        if len(entry) < 2 or len(weights) != len(entry) or own_name is None:
             return
         spreads = {name: abs(weight) * value for (name, value), weight in zip(entry.items(), weights, strict=True)}
         total = sum(spreads.values())
-        own = spreads[self.__name__] / total if total > 0.0 else math.nan
+        own = spreads[own_name] / total if total > 0.0 else math.nan
         parts = ", ".join(f"{name} {value:.3g}" for name, value in spreads.items())
         logger.log(
             logging.INFO if own >= 0.5 else logging.WARNING,

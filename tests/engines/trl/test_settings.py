@@ -124,7 +124,10 @@ def test_a_null_reference_is_refused_before_training(tmp_path: Path) -> None:
 
 def test_streamed_data_without_references_is_refused_at_the_first_batch(tmp_path: Path) -> None:
     data = tiny.problems().rename_column("reference", "answer").to_iterable_dataset().map(lambda row: row)
-    trainer = build(tiny.config(tmp_path), data=data)
+    try:
+        trainer = build(tiny.config(tmp_path), data=data)
+    except NotImplementedError as error:
+        pytest.skip(str(error))  # TRL before 1.7
     with pytest.raises(InputError, match=r"no column 'reference' \(columns: answer, difficulty\)"):
         trainer.train()
 
