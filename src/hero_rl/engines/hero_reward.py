@@ -202,8 +202,8 @@ def save_problem(args: Any, reward: HybridReward) -> str | None:
 
 
 def _is_training(trainer: Any, columns: Mapping[str, Any]) -> bool:
-    if trainer is not None:
-        return bool(trainer.model.training)
+    if trainer is not None:  # Unsloth puts the model back into training mode before it asks for the rewards of an evaluation
+        return trainer.model.training and trainer.is_in_train and not trainer.control.should_evaluate
     split = columns.get("split")
     return not split or str(split[0]).startswith("train")
 
