@@ -51,17 +51,28 @@ $(VERL)/installed: pyproject.toml constraints-verl.txt
 # each in a folder of its own before the installed one. Below 1.6 only HeroReward is supported.
 TRL_VERSIONS ?= 0.29.1 1.0.0 1.6.0 1.9.2 1.14.2
 TRL_TESTS := $(addprefix tests/engines/trl/test_,hero_reward.py advantages.py evaluation.py resume.py settings.py)
-test-trl: install
+test-trl: install $(addprefix .trl/,$(TRL_VERSIONS))
 	for version in $(TRL_VERSIONS); do \
-	  test -d .trl/$$version || $(BIN)/python -m pip install --quiet --no-deps --target .trl/$$version trl==$$version || exit 1; \
 	  case $$version in 0.*|1.[0-5].*) tests=$(firstword $(TRL_TESTS));; *) tests="$(TRL_TESTS)";; esac; \
 	  echo "TRL $$version"; PYTHONPATH=.trl/$$version $(BIN)/python -m pytest $$tests $(ARGS) || exit 1; \
 	done
 
-# Other trainers, in a folder beside the environment, because their requirements conflict with ours: 35 MB, with no more of what they
-# require than the tests import. Without the folder, `make test` skips these tests.
-test-adapters: .adapters/installed
+# Other trainers, in folders beside the environment, because their requirements conflict with ours: with no more of what they require
+# than the tests import. Without the folder, `make test` skips these tests. Axolotl needs its own release of TRL; Unsloth rewrites TRL's
+# trainer when it is imported (600 MB, most of it triton).
+test-adapters: .adapters/installed .trl/1.9.2 .unsloth/installed
 	$(BIN)/python -m pytest tests/adapters $(ARGS)
+	PYTHONPATH=.trl/1.9.2 $(BIN)/python -m pytest tests/adapters/test_trl_family.py -k axolotl $(ARGS)
+	PYTHONPATH=.unsloth UNSLOTH_COMPILE_LOCATION=.unsloth/compiled $(BIN)/python tests/adapters/unsloth_trainer.py $(ARGS)
+
+.unsloth/installed: | install
+	rm -rf .unsloth
+	$(BIN)/python -m pip install --quiet --target .unsloth --no-deps trl==1.14.2 \
+	  unsloth==2026.10.9 unsloth-zoo==2026.10.9 triton==3.9.0 bitsandbytes==0.50.2
+	touch $@
+
+.trl/%: | install
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ trl==$*
 
 .adapters/installed: constraints-adapters.txt | install
 	rm -rf .adapters
@@ -84,4 +95,4 @@ bench: install
 	$(BIN)/python benchmarks/trainer.py
 
 clean:
-	rm -rf $(VENV) $(VERL) .trl .adapters build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VERL) .trl .adapters .unsloth build dist .pytest_cache .ruff_cache

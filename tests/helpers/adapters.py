@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -32,6 +33,10 @@ class _Nothing:
 
 class _Absent(ModuleType):
     __path__: ClassVar[list[str]] = []
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None)  # some ask for it to see what is installed
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):

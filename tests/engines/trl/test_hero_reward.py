@@ -158,8 +158,8 @@ def test_beside_other_functions_their_centred_rewards_are_added(tmp_path: Path, 
     trainer.train()
     rollouts = function(trainer).reward.verifier.seen[0]  # type: ignore[union-attr]
     reward = HybridReward(tiny.Letters(), tiny.Characters(), hero(alpha=0.1, beta=0.1), max_failure_rate=1.0)
-    lengths = np.array([len(rollout.response) for rollout in rollouts], dtype=float).reshape(2, 8)
-    expected = reward.batch(rollouts, np.arange(16) // 8, scale="none").advantages
+    lengths = np.array([len(rollout.response) for rollout in rollouts], dtype=float).reshape(-1, 8)
+    expected = reward.batch(rollouts, np.arange(len(rollouts)) // 8, scale="none").advantages
     expected = expected + 0.25 * (lengths - lengths.mean(axis=1, keepdims=True)).ravel()
     np.testing.assert_allclose(trainer.used[0], expected, rtol=0, atol=1e-6)
     said = [record for record in caplog.records if "of the spread of the summed rewards is HERO's" in record.getMessage()]
