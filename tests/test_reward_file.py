@@ -111,7 +111,7 @@ def test_every_setting_of_every_rule_reaches_verl_slime_and_the_lab(rule: str, h
         assert same(slime._started(json.dumps(table), None, False, "none").rule.settings, rule)
     config = read_table(table, {})[0]
     arm = find_arm(arm_of(config), regime="hard", kl=False)
-    assert (arm.rule, arm.scale, same(arm.settings, rule)) == (rule, config.rule.scale, True)
+    assert (arm.rule, arm.scale, same(arm.rule_settings, rule)) == (rule, config.rule.scale, True)
 
 
 def test_a_mistake_in_the_file_of_an_engine_is_named_with_its_line(tmp_path: Path) -> None:

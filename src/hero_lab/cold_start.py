@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from hero_lab.corpus import demonstrations
 from hero_lab.families import CHAIN
-from hero_lab.family import Family, Rates
+from hero_lab.family import CHECKED, Family, Rates
 from hero_lab.models import END_TOKEN, PAD_ID, build_tokenizer, encode, new_policy
 from hero_lab.task import split_problems
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class ColdStartSettings:
     """How the starting policy is taught."""
 

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
+from pydantic import ConfigDict
 
+CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""Of all settings: a dataclass of pydantic refuses what is not of a field's type."""
 TaskName: TypeAlias = Literal["chain", "equations", "units"]
 Tag: TypeAlias = Literal["V", "H"]
 Skill: TypeAlias = tuple[str | int | bool, ...]
 Rates: TypeAlias = Mapping[Skill, float]
 """How often demonstrations go wrong, by skill. Probabilities in [0, 1]."""
 
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from hero_lab.corpus import Demonstration, spoilt
 from hero_lab.evaluate import sample_items, share
-from hero_lab.family import Problem
+from hero_lab.family import CHECKED, Problem
 from hero_lab.models import PAD_ID
 from hero_lab.task import Item, StrictVerifier, answer_of, oracle, reference_form, split_problems
 from hero_rl.learning.examples import ExampleSettings
@@ -40,7 +41,7 @@ _TRAINING_NOISE = 1_000_000
 """Added to the seed, so that what is learned from is not what is tested on under another name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class LearnedVerifierSettings:
     """How the learned verifier is taught."""
 

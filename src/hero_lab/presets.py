@@ -7,10 +7,8 @@ normalisations none and group, learning rates 1.5e-4 and 3e-4, bands 0.05, 0.1 a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 from hero_lab.task import REGIMES, Regime
 from hero_rl import rewards
@@ -20,21 +18,19 @@ from hero_rl.rewards import Scale
 
 RuleSettings: TypeAlias = Mapping[str, float | int | str | bool | None]
 VerifierChoice: TypeAlias = Literal["strict", "abstaining", "learned", "cascade"]
-VERIFIERS: tuple[VerifierChoice, ...] = get_args(VerifierChoice)
 LEARNED: tuple[VerifierChoice, ...] = ("learned", "cascade")
 """Those that need a learned verifier."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """A rule with everything that a run of it needs to know."""
+class Arm(NamedTuple):
+    """A rule with everything that a run of it needs to know: settings of ``RunSettings``."""
 
     rule: str
     """A constructor of ``hero_rl.rewards``."""
     scale: Scale
     """How advantages are normalised."""
     learning_rate: float
-    settings: RuleSettings = field(default_factory=dict)
+    rule_settings: RuleSettings
     """Arguments of the constructor."""
     verifier: VerifierChoice = "strict"
     """Who gives the verdicts: the strict verifier, the same but abstaining where it cannot read the reference, the learned one,
@@ -89,7 +85,7 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
         kl: whether there is a KL penalty.
 
     Raises:
-        InputError: unknown rule, key or value.
+        InputError: unknown rule, or a setting that it does not take.
     """
     name, _, tail = text.partition(":")
     if name not in (*ARMS, *VERIFIER_ARMS, *rewards.RULES) and (function := tail.partition(":")[0]) and "=" not in function:
@@ -98,16 +94,16 @@ def find_arm(text: str, *, regime: Regime, kl: bool) -> Arm:
     if tuned in ARMS:
         scale, learning_rate = _tuned(tuned, regime, kl)
         settings = _SETTINGS.get((tuned, regime, kl), {})
-        arm = Arm(rule=ARMS[tuned], scale=scale, learning_rate=learning_rate, settings=settings, verifier=verifier)
+        arm = Arm(ARMS[tuned], scale, learning_rate, settings, verifier)
     elif name in rewards.RULES or ":" in name.strip(":"):
         learning_rate = _tuned("hero", regime, kl)[1]
-        arm = Arm(rule=name, scale=rewards.make_rule(name, {}).scale, learning_rate=learning_rate)
+        arm = Arm(name, rewards.make_rule(name, {}).scale, learning_rate, {})
     else:
         known = ", ".join(dict.fromkeys([*ARMS, *VERIFIER_ARMS, *rewards.RULES]))
         raise InputError(f"rule {name!r} is unknown; choose from {known}, module:function, with settings as in hero:alpha=0.2")
     for part in filter(None, tail.split(",")):
         arm = _changed(arm, part, text)
-    if not rewards.make_rule(arm.rule, arm.settings).needs_verdicts and arm.verifier != "strict":
+    if not rewards.make_rule(arm.rule, arm.rule_settings).needs_verdicts and arm.verifier != "strict":
         raise InputError(f"rule {text!r}: {arm.rule!r} asks no verifier; leave verifier={arm.verifier} out")
     return arm
 
@@ -116,21 +112,9 @@ def _changed(arm: Arm, part: str, text: str) -> Arm:
     key, equals, value = (piece.strip() for piece in part.partition("="))
     if not equals:
         raise InputError(f"rule {text!r}: {part!r} is not key=value")
-    if key == "scale":
-        if value not in get_args(Scale):
-            raise InputError(f"rule {text!r}: scale must be one of {', '.join(get_args(Scale))}, not {value!r}")
-        return replace(arm, scale=value)  # type: ignore[arg-type]
-    if key == "learning_rate":
-        try:
-            return replace(arm, learning_rate=checked_learning_rate(float(value)))
-        except ValueError as error:
-            why = error if isinstance(error, InputError) else f"{value!r} is not a number"
-            raise InputError(f"rule {text!r}: {why}") from None
-    if key == "verifier":
-        if value not in VERIFIERS:
-            raise InputError(f"rule {text!r}: verifier must be one of {', '.join(VERIFIERS)}, not {value!r}")
-        return replace(arm, verifier=value)  # type: ignore[arg-type]
-    return replace(arm, settings={**arm.settings, key: _value(value)})
+    if key in ("scale", "learning_rate", "verifier"):
+        return arm._replace(**{key: _value(value)})
+    return arm._replace(rule_settings={**arm.rule_settings, key: _value(value)})
 
 
 def arm_of(config: RewardConfig) -> str:
@@ -143,17 +127,6 @@ def arm_of(config: RewardConfig) -> str:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def checked_learning_rate(value: float) -> float:
-    """The value, which is a learning rate.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not 0.0 < value < math.inf:
-        raise InputError(f"learning rate {value:g} must be greater than 0 and finite")
-    return value
 
 
 def _value(text: str) -> float | str | bool | None:

@@ -9,15 +9,17 @@ chance     nothing is trained and nothing is known: a random number for every te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 
 from hero_lab.corpus import demonstrations, spoilt
 from hero_lab.families import CHAIN
-from hero_lab.family import Family, Rates
+from hero_lab.family import CHECKED, Family, Rates
 from hero_lab.models import END_TOKEN, PAD_ID, POLICY_LAYERS, build_tokenizer, encode
 from hero_lab.task import problem_of_prompt, split_problems, steps_correct
 from hero_rl.learning.labelled import LabelledRow
@@ -32,13 +34,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Tier: TypeAlias = Literal["hackable", "robust", "broken", "chance"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
 SEPARATOR = ";"
 GOES_ON = "…"
 """Behind a response that has not ended. No policy writes it, and the tokenizer reads it as padding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class RewardModelSettings:
     """How a reward model is taught."""
 
@@ -54,8 +55,8 @@ class RewardModelSettings:
     """Share of rows whose response was written for another prompt. 0 in the broken tier."""
     p_garbled: float = 0.15
     """Share of rows whose response was spoilt by random edits. 0 in the broken tier."""
-    layers: int = POLICY_LAYERS
-    """Decoder layers: the policy's first ones, and new ones after its three. At least 1."""
+    layers: PositiveInt = POLICY_LAYERS
+    """Decoder layers: the policy's first ones, and new ones after its three."""
     robust_steps: int = 150
     """Steps of the robust tier's language model, which goes on from the starting policy."""
     robust_blind_rate: float = 0.3

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Sequence
+from dataclasses import asdict, field
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from hero_lab.cold_start import ColdStartSettings
-from hero_lab.family import TASKS, TaskName
+from hero_lab.family import CHECKED, TaskName
 from hero_lab.learned_verifier import LearnedVerifierSettings
-from hero_lab.presets import LEARNED, RuleSettings, VerifierChoice, checked_learning_rate, find_arm
-from hero_lab.reward_model import TIERS, RewardModelSettings, Tier
+from hero_lab.presets import LEARNED, RuleSettings, VerifierChoice, find_arm
+from hero_lab.reward_model import RewardModelSettings, Tier
 from hero_lab.task import REGIMES, Regime
 from hero_rl import rewards
+from hero_rl.config_checks import reason_of
 from hero_rl.errors import InputError
 from hero_rl.rewards import RewardRule, Scale
 
 FORMAT = 2
 """Version of result files and cached models; a change here makes old ones be ignored."""
 
-HeldOutTags: TypeAlias = Literal["both", "trained"]
+Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class RunSettings:
     """Everything that one RL run depends on: two runs with equal settings give equal results."""
 
@@ -34,24 +37,24 @@ class RunSettings:
     rule: str
     rule_settings: RuleSettings
     scale: Scale
-    learning_rate: float
+    learning_rate: PositiveFloat
     seed: int
-    kl: float = 0.0
+    kl: NonNegativeFloat = 0.0
     """Weight of the KL penalty to the starting policy."""
     regime: Regime = "hard"
     """The prompts that are trained on."""
     tier: Tier = "hackable"
     """The reward model."""
-    steps: int = 100
-    early: int = 50
+    steps: PositiveInt = 100
+    early: PositiveInt = 50
     """The step of the early held-out evaluation."""
-    curve_every: int = 10
+    curve_every: PositiveInt = 10
     """Steps between evaluations on development prompts."""
-    prompts_per_step: int = 32
-    group_size: int = 8
-    held_out_samples: int = 8
+    prompts_per_step: PositiveInt = 32
+    group_size: Annotated[int, Field(ge=2)] = 8
+    held_out_samples: PositiveInt = 8
     """Responses a held-out prompt, at temperature 1."""
-    development_samples: int = 4
+    development_samples: PositiveInt = 4
     cold_start: ColdStartSettings = field(default_factory=ColdStartSettings)
     reward_model: RewardModelSettings = field(default_factory=RewardModelSettings)
     verifier: VerifierChoice = "strict"
@@ -60,29 +63,34 @@ class RunSettings:
     """How the learned verifier is taught where there is one."""
     task: TaskName = "chain"
     """The task family: problems, answer forms and mistakes."""
-    verifier_recall: float | None = None
-    """Share of right answers that the strict verifier accepts, in [0, 1]; None: those written as the reference is."""
-    verifier_noise: float = 0.0
-    """Share of wrong answers that the strict verifier accepts, in [0, 1]: always the same ones."""
-    hackable: float | None = None
-    """Score = (1 - hackable) x robust tier + hackable x hackable tier, in [0, 1]; None: the score of ``tier``."""
-    score_noise: float = 0.0
-    """Standard deviations of noise in the score, not negative: the same text always has the same noise."""
-    held_out_tags: HeldOutTags = "both"
+    verifier_recall: Share | None = None
+    """Share of right answers that the strict verifier accepts; None: those written as the reference is."""
+    verifier_noise: Share = 0.0
+    """Share of wrong answers that the strict verifier accepts: always the same ones."""
+    hackable: Share | None = None
+    """Score = (1 - hackable) x robust tier + hackable x hackable tier; None: the score of ``tier``."""
+    score_noise: NonNegativeFloat = 0.0
+    """Standard deviations of noise in the score: the same text always has the same noise."""
+    held_out_tags: Literal["both", "trained"] = "both"
     """``both``: held-out prompts of both tags. ``trained``: only of those that the regime trains on."""
     looks: tuple[int, ...] = ()
     """More steps at which the held-out prompts are evaluated, beside 0, ``early`` and the last: ``step<N>`` in the result."""
-    refresh_every: int = 0
+    refresh_every: NonNegativeInt = 0
     """Steps between rounds in which reward model and learned verifier are retrained on the run's own rollouts; 0: never."""
 
     def __post_init__(self) -> None:
-        """Check the values: what comes from a file or a command line ends up here."""
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(known)}")
-        checked_learning_rate(self.learning_rate)
-        _check_ranges(self)
-        _check_together(self)
+        """Check what settings say together."""
+        if any(not 0 < at <= self.steps for at in self.looks):
+            raise InputError(f"looks={list(self.looks)}: every step must be in 1..{self.steps}, the steps of the run")
+        if self.hackable is not None and self.tier != "hackable":
+            raise InputError(f"hackable={self.hackable:g} mixes two tiers itself; leave tier={self.tier!r} at 'hackable'")
+        if self.task != "chain" and self.verifier in LEARNED:
+            raise InputError(f"task={self.task!r} has no learned verifier; leave verifier={self.verifier!r} at 'strict'")
+        if self.refresh_every and self.tier in ("robust", "chance"):
+            raise InputError(
+                f"refresh_every={self.refresh_every}: the reward model of tier={self.tier!r} is no classifier and "
+                "cannot be retrained; choose tier='hackable' or 'broken'"
+            )
 
     def __hash__(self) -> int:
         """By content: the mapping of rule settings has no hash of its own."""
@@ -110,41 +118,7 @@ class RunSettings:
         return rewards.make_rule(self.rule, self.rule_settings)
 
 
-_CHOICES: Mapping[str, Sequence[str]] = {
-    "regime": REGIMES, "tier": TIERS, "scale": get_args(Scale), "task": TASKS, "held_out_tags": get_args(HeldOutTags),
-}  # fmt: skip
-_COUNTS = ("steps", "early", "curve_every", "development_samples", "held_out_samples")
-
-
-def _check_ranges(run: RunSettings) -> None:
-    for name in _COUNTS:
-        if getattr(run, name) < 1:
-            raise InputError(f"{name}={getattr(run, name)} must be at least 1")
-    for name in ("verifier_recall", "verifier_noise", "hackable"):
-        value = getattr(run, name)
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise InputError(f"{name}={value:g} must be between 0 and 1")
-    for name in ("kl", "score_noise"):
-        if not 0.0 <= getattr(run, name) < math.inf:
-            raise InputError(f"{name}={getattr(run, name):g} must not be negative, and must be finite")
-    if run.refresh_every < 0:
-        raise InputError(f"refresh_every={run.refresh_every} must not be negative; it is a number of steps, 0 for never")
-    if run.reward_model.layers < 1:
-        raise InputError(f"reward_model.layers={run.reward_model.layers} must be at least 1")
-    if any(not 0 < at <= run.steps for at in run.looks):
-        raise InputError(f"looks={list(run.looks)}: every step must be in 1..{run.steps}, the steps of the run")
-
-
-def _check_together(run: RunSettings) -> None:
-    if run.hackable is not None and run.tier != "hackable":
-        raise InputError(f"hackable={run.hackable:g} mixes two tiers itself; leave tier={run.tier!r} at 'hackable'")
-    if run.task != "chain" and run.verifier in LEARNED:
-        raise InputError(f"task={run.task!r} has no learned verifier; leave verifier={run.verifier!r} at 'strict'")
-    if run.refresh_every and run.tier in ("robust", "chance"):
-        raise InputError(
-            f"refresh_every={run.refresh_every}: the reward model of tier={run.tier!r} is no classifier and "
-            "cannot be retrained; choose tier='hackable' or 'broken'"
-        )
+_RUN = TypeAdapter(RunSettings)
 
 
 def plan_run(label: str, *, seed: int = 0, **settings: Any) -> RunSettings:
@@ -156,16 +130,28 @@ def plan_run(label: str, *, seed: int = 0, **settings: Any) -> RunSettings:
         settings: of ``RunSettings``; ``learning_rate`` and ``scale`` replace the arm's own unless they are None.
 
     Raises:
-        InputError: unknown arm, or a value out of its range.
+        InputError: unknown arm, unknown setting, or a value that it cannot have.
     """
     regime = settings.get("regime", "hard")
     if regime not in REGIMES:
         raise InputError(f"regime={regime!r} is unknown; choose one of {', '.join(REGIMES)}")
-    arm = find_arm(label, regime=regime, kl=settings.get("kl", 0.0) > 0)
-    own = {"rule": arm.rule, "rule_settings": dict(arm.settings), "verifier": arm.verifier, "scale": arm.scale}
+    arm = find_arm(label, regime=regime, kl=settings.get("kl") not in (None, 0.0))
     given = {name: value for name, value in settings.items() if value is not None}
-    early = min(settings.get("early", 50), settings.get("steps", 100))
-    return RunSettings(label=label, seed=seed, **{**own, "learning_rate": arm.learning_rate, **given, "early": early})
+    steps, early = given.get("steps", 100), given.get("early", 50)
+    given["early"] = min(early, steps) if isinstance(steps, int) and isinstance(early, int) else early
+    try:
+        # strict as JSON: a list for a tuple, a mapping for settings, but no text for a number
+        return _RUN.validate_json(json.dumps({"label": label, "seed": seed, **arm._asdict(), **given}, default=asdict))
+    except ValidationError as error:
+        raise InputError(_said(error)) from error
+
+
+def _said(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = ".".join(map(str, problem["loc"]))
+    if not name:  # what __post_init__ raised
+        return str(problem.get("ctx", {}).get("error"))
+    return f"{name}={problem['input']!r}: {reason_of(problem)}"
 
 
 def plan_runs(rules: Sequence[str], *, seeds: Sequence[int] = (0,), **settings: Any) -> tuple[RunSettings, ...]:

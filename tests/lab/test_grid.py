@@ -177,8 +177,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
 
 def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Path) -> None:
     good = small_runs("rm_only")[0]
-    # 4 x 4 rows do not divide into groups of 3: TRL refuses in the child.
-    bad = replace(small_runs("naive_sum")[0], prompts_per_step=0)
+    bad = replace(small_runs("naive_sum")[0], rule_settings={"width": 1})  # refused in the child, which makes the rule
     doomed = small_runs("prof", steps=10_000)[0]
     events: list[Event] = []
     for event in execute([doomed, bad, good], out=out, jobs=2):

@@ -95,7 +95,7 @@ def test_a_run_without_rounds_is_what_it_was(made: Prepared, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"refresh_every": -1}, "must not be negative"),
+        ({"refresh_every": -1}, "refresh_every=-1: input should be greater than or equal to 0"),
         ({"refresh_every": 2, "tier": "robust"}, "tier='robust' is no classifier"),
     ],
 )

@@ -72,7 +72,7 @@ def test_it_is_a_step_scorer() -> None:
 
 def test_the_lab_knows_the_rule_by_name() -> None:
     arm = find_arm("process:gamma=0.2,signal=change,alpha=0.1", regime="hard", kl=False)
-    rule = make_rule(arm.rule, arm.settings)
+    rule = make_rule(arm.rule, arm.rule_settings)
     assert rule.steps == StepShaping(gamma=0.2, signal="change")
     assert (arm.scale, rule.settings["alpha"]) == ("none", 0.1)
 

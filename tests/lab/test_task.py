@@ -142,7 +142,7 @@ def test_junk_keeps_the_prompts_and_fits_the_sequence() -> None:
 def test_arms_by_name_with_settings() -> None:
     arm = find_arm("hero:alpha=0.2,scale=batch,learning_rate=3e-4,weighting=false", regime="hard", kl=False)
     assert (arm.rule, arm.scale, arm.learning_rate) == ("hero", "batch", 3e-4)
-    assert dict(arm.settings) == {"alpha": 0.2, "weighting": False}
+    assert dict(arm.rule_settings) == {"alpha": 0.2, "weighting": False}
     assert find_arm("gated", regime="hard", kl=False).scale == "none"
 
 

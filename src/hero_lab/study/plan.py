@@ -1,47 +1,69 @@
 """A plan of a study: TOML -> tables -> runs, with everything checked before anything runs.
 
-    title = "HERO against its rivals"
-    [run]                                         # settings of every run: fields of RunSettings
-    steps = 100
-    [run.cold_start]
-    steps = 500
-
-    [[table]]
-    name = "main"
-    claim = "HERO beats the verifier alone"       # a sentence that the comparison decides
-    seeds = "0-4"
-    regime = ["hard", "mixed"]                    # lists are crossed; so is reward_model = { rows = [..] }
-    rules = ["verifier_only", "hero", { rule = "hero", name = "hero, KL", kl = 0.05 }]
-    compare = [["hero", "verifier_only"]]         # or compare = "hero": against every other rule
-    best_of = { candidate = "hero", others = ["verifier_only"] }
-    horizons = [50, 100]                          # steps at which the rules are compared; the last one decides
-    metric = "accuracy"                           # or "greedy"
-    tags = ["H"]                                  # held-out prompts; by default those that were trained on
-    [table.run]                                   # settings that differ for this table
-    kl = 0.05
-
-A cell is one combination of the crossed lists, on one kind of held-out prompts.
+`hero lab study --help` and docs/commands.md show one. A cell is one combination of the crossed lists, on
+one kind of held-out prompts.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from hero_lab.family import Tag
 from hero_lab.settings import RunSettings, plan_run
-from hero_lab.study.fields import check_names, checked_settings, is_sequence, setting_types
 from hero_rl.errors import InputError
 
 Axis: TypeAlias = tuple[str, object]
 """Name and value of a crossed setting."""
 Metric: TypeAlias = Literal["accuracy", "greedy"]
-TAGS = ("V", "H")
-_OWN_KEYS = ("name", "claim", "seeds", "rules", "compare", "best_of", "horizons", "metric", "tags", "run")
+SETTINGS = sorted({field.name for field in fields(RunSettings)} - {"label", "rule", "rule_settings", "seed"})
+"""What a plan may set; the others are said by its rules and seeds."""
+_WANTED = {
+    "name": "letters, digits, dots, - and _ alone: it is used for files", "claim": "a text", "seeds": 'a text such as "0-4"',
+    "rules": 'a list of rules, each a text or { rule = "hero", name = "...", and settings }',
+    "compare": 'a rule, or a list of pairs: [["hero", "verifier_only"]]',
+    "best_of": '{ candidate = "...", others = ["...", ...] }', "horizons": "a list of steps such as [50, 100]",
+    "metric": "accuracy or greedy", "tags": 'a list of "V" and "H"', "run": "a table of settings: [table.run]",
+}  # fmt: skip
+"""The keys of a table that are no settings."""
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    rule: str
+    name: str | None = None
+
+
+class BestOf(BaseModel):
+    """A rule against the best of others in each cell."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    candidate: str
+    others: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    """A table as the file has it; settings are extra keys."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    claim: Annotated[str, Field(min_length=1)]
+    seeds: str
+    rules: Annotated[list[str | _Rule], Field(min_length=1)]
+    compare: str | list[tuple[str, str]] = []
+    best_of: BestOf | None = None
+    horizons: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
+    metric: Metric = "accuracy"
+    tags: Annotated[tuple[Tag, ...], Field(min_length=1)] | None = None
+    run: dict[str, Any] = {}
 
 
 class PlannedRun(NamedTuple):
@@ -52,14 +74,6 @@ class PlannedRun(NamedTuple):
     arm: str
     """What the rule is called in the table."""
     run: RunSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BestOf:
-    """A rule against the best of others in each cell."""
-
-    candidate: str
-    others: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +90,7 @@ class TablePlan:
     best_of: BestOf | None
     horizons: tuple[int, ...]
     metric: Metric
-    tags: tuple[str, ...] | None
+    tags: tuple[Tag, ...] | None
     """Kinds of held-out prompts; None: those that were trained on."""
     runs: tuple[PlannedRun, ...]
 
@@ -125,7 +139,7 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: has no [[table]]; give at least one")
     if not isinstance(shared, dict):
         raise InputError(f"{path}: run must be a table of settings: [run]")
-    checked_settings(shared, f"{path}: [run]")
+    check_names(shared, SETTINGS, f"{path}: [run]")
     found = [_read_table(f'{path}: [[table]] "{table.get("name", place + 1)}"', table, shared)
              for place, table in enumerate(tables)]  # fmt: skip
     names = [table.name for table in found]
@@ -150,54 +164,56 @@ def parse_seeds(text: str, where: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
+def check_names(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Raise where a key is not among the known ones."""
+    for name in values:
+        if name not in known:
+            raise InputError(f"{where}: unknown key {name!r}; known: {', '.join(known)}")
+
+
 def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any]) -> TablePlan:
-    check_names(content, [*_OWN_KEYS, *setting_types()], where)
-    for key, kind in (("name", str), ("claim", str), ("rules", list), ("seeds", str)):
-        if not isinstance(content.get(key), kind) or not content[key]:
-            wanted = {"seeds": 'a text such as "0-4"', "rules": "a list of rules"}.get(key, "a text")
-            raise InputError(f"{where}: {key} = {content.get(key)!r} must be {wanted}")
-    if not re.fullmatch(r"[\w.-]+", content["name"]):
-        raise InputError(f"{where}: the name is used for files; use letters, digits, dots, - and _ alone")
-    own = content.get("run", {})
-    if not isinstance(own, dict):
-        raise InputError(f"{where}: run must be a table of settings: [table.run]")
-    rules = [_read_rule(where, rule) for rule in content["rules"]]
+    check_names(content, [*_WANTED, *SETTINGS], where)
+    try:  # strict as JSON: a list may stand for a tuple, but no text for a number
+        table = _Table.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        raise InputError(f"{where}: {key} = {content.get(key)!r} must be {_WANTED[key]}") from error
+    check_names(table.run, SETTINGS, f"{where}: [table.run]")
+    rules = [_read_rule(where, rule) for rule in table.rules]
     arms = tuple(name for name, _, _ in rules)
     for name in arms:
         if arms.count(name) > 1:
             raise InputError(f"{where}: two rules are called {name!r}; give one another name: {{ rule = ..., name = ... }}")
-    settings, axes = _axes(where, {key: value for key, value in content.items() if key not in _OWN_KEYS})
-    base = _merged(_merged(shared, own), settings)
-    checked_settings(base, where)
-    horizons = _horizons(where, content.get("horizons"), base)
-    seeds = parse_seeds(content["seeds"], f"{where}: seeds")
+    settings, axes = _axes(where, table.model_extra or {})
+    base = _merged(_merged(shared, table.run), settings)
+    horizons = tuple(sorted(set(table.horizons or [base.get("steps", 100)])))
     first = {name: values[0] for name, values in axes}
-    runs = [
+    runs = tuple(
         PlannedRun(cell, name, _shared_run(where, base, cell, first, rule, changes, seed, horizons))
-        for seed in seeds
+        for seed in parse_seeds(table.seeds, f"{where}: seeds")
         for cell in _cells(axes)
         for name, rule, changes in rules
-    ]
-    metric, tags = content.get("metric", "accuracy"), content.get("tags")
-    if metric not in get_args(Metric):
-        raise InputError(f"{where}: metric = {metric!r} must be one of {', '.join(get_args(Metric))}")
-    if tags is not None and (not isinstance(tags, list) or not tags or any(tag not in TAGS for tag in tags)):
-        raise InputError(f"{where}: tags = {tags!r} must be a list of {', '.join(TAGS)}")
+    )
+    pairs = table.compare
+    if isinstance(pairs, str):
+        pairs = [(pairs, other) for other in arms if other != pairs]
+    for pair in pairs:
+        _check_arms(where, "compare", pair, arms)
+    if table.best_of is not None:
+        _check_arms(where, "best_of", (table.best_of.candidate, *table.best_of.others), arms)
     return TablePlan(
-        name=content["name"], claim=content["claim"], axes=axes, arms=arms,
-        pairs=_pairs(where, content.get("compare", []), arms), best_of=_best_of(where, content.get("best_of"), arms),
-        horizons=horizons, metric=metric, tags=None if tags is None else tuple(tags), runs=tuple(runs),
+        name=table.name, claim=table.claim, axes=axes, arms=arms, pairs=tuple(pairs), best_of=table.best_of, horizons=horizons,
+        metric=table.metric, tags=table.tags, runs=runs,
     )  # fmt: skip
 
 
-def _read_rule(where: str, rule: Any) -> tuple[str, str, dict[str, Any]]:
+def _read_rule(where: str, rule: str | _Rule) -> tuple[str, str, dict[str, Any]]:
     """Name, rule in the little language of ``presets``, and settings of its own."""
     if isinstance(rule, str):
         return rule, rule, {}
-    if not isinstance(rule, dict) or not isinstance(rule.get("rule"), str) or not isinstance(rule.get("name", ""), str):
-        raise InputError(f'{where}: rules: {rule!r} must be a text, or {{ rule = "hero", name = "...", and settings }}')
-    check_names(rule, ["rule", "name", *setting_types()], f"{where}: rules")
-    return rule.get("name", rule["rule"]), rule["rule"], {k: v for k, v in rule.items() if k not in ("rule", "name")}
+    settings = rule.model_extra or {}
+    check_names(settings, ["rule", "name", *SETTINGS], f"{where}: rules")
+    return rule.name or rule.rule, rule.rule, settings
 
 
 def _axes(where: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, tuple[object, ...]], ...]]:
@@ -208,7 +224,7 @@ def _axes(where: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[
         inner = value if isinstance(value, dict) else {"": value}
         for key, entry in inner.items():
             full = f"{name}.{key}" if key else name
-            if isinstance(entry, list) and not is_sequence(name):
+            if isinstance(entry, list) and name != "looks":
                 if not entry:
                     raise InputError(f"{where}: {full} is an empty list; give at least one value")
                 if len({repr(one) for one in entry}) < len(entry):
@@ -239,14 +255,6 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _horizons(where: str, value: Any, base: Mapping[str, Any]) -> tuple[int, ...]:
-    default = [base.get("steps", RunSettings.__dataclass_fields__["steps"].default)]
-    horizons = default if value is None else value
-    if not isinstance(horizons, list) or not horizons or any(type(step) is not int or step < 1 for step in horizons):
-        raise InputError(f"{where}: horizons = {horizons!r} must be a list of steps such as [50, 100]")
-    return tuple(sorted(set(horizons)))
-
-
 def _run(
     where: str, base: Mapping[str, Any], cell: tuple[Axis, ...], rule: str, changes: Mapping[str, Any], seed: int,
     horizons: tuple[int, ...],
@@ -254,14 +262,13 @@ def _run(
     values = dict(base)
     for name, value in cell:
         values = _merged(values, _nested(name, value))
-    settings = checked_settings({"steps": max(horizons), **_merged(values, changes)}, where)
-    if settings["steps"] < max(horizons):
-        raise InputError(f"{where}: horizon {max(horizons)} lies beyond the end of a run, steps = {settings['steps']}")
     try:
-        run = plan_run(rule, seed=seed, **settings)
+        run = plan_run(rule, seed=seed, **{"steps": max(horizons), **_merged(values, changes)})
         run.build_rule()
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    if run.steps < max(horizons):
+        raise InputError(f"{where}: horizon {max(horizons)} lies beyond the end of a run, steps = {run.steps}")
     return replace(run, looks=_looks(run, (*run.looks, *horizons)))
 
 
@@ -306,32 +313,9 @@ def _with_all_looks(tables: Sequence[TablePlan]) -> Iterator[TablePlan]:
         yield replace(table, runs=tuple(runs))
 
 
-def _pairs(where: str, value: Any, arms: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    if isinstance(value, str):
-        _check_arms(where, "compare", [value], arms)
-        return tuple((value, other) for other in arms if other != value)
-    if not isinstance(value, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in value):
-        raise InputError(f'{where}: compare = {value!r} must be a rule, or a list of pairs: [["hero", "verifier_only"]]')
-    for pair in value:
-        _check_arms(where, "compare", pair, arms)
-        if pair[0] == pair[1]:
-            raise InputError(f"{where}: compare: {pair[0]!r} against itself")
-    return tuple((pair[0], pair[1]) for pair in value)
-
-
-def _best_of(where: str, value: Any, arms: tuple[str, ...]) -> BestOf | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict) or not isinstance(value.get("candidate"), str) or not isinstance(value.get("others"), list):
-        raise InputError(f'{where}: best_of = {value!r} must be {{ candidate = "...", others = ["...", ...] }}')
-    check_names(value, ["candidate", "others"], f"{where}: best_of")
-    _check_arms(where, "best_of", [value["candidate"], *value["others"]], arms)
-    if not value["others"] or value["candidate"] in value["others"]:
-        raise InputError(f"{where}: best_of: others must be other rules than the candidate, at least one")
-    return BestOf(candidate=value["candidate"], others=tuple(value["others"]))
-
-
-def _check_arms(where: str, key: str, names: Sequence[Any], arms: tuple[str, ...]) -> None:
+def _check_arms(where: str, key: str, names: Sequence[str], arms: tuple[str, ...]) -> None:
     for name in names:
         if name not in arms:
             raise InputError(f"{where}: {key}: {name!r} is not among the rules of the table: {', '.join(arms)}")
+    if names[0] in names[1:]:
+        raise InputError(f"{where}: {key}: {names[0]!r} against itself")
