@@ -31,9 +31,9 @@ def main() -> None:
     for name in PLANS:
         plan = read_plan(HERE / f"{name}.toml")
         files = [path for table in plan.tables if (path := HERE / f"{table.name}.jsonl.gz").is_file()]
-        found = collect(plan, Path("nowhere"), read_kept(files, plan)) if files else None
-        for table in plan.tables if found else ():
-            entries = found.of(table.name) if found else []
+        found = collect(plan, Path("nowhere"), read_kept(files, plan))
+        for table in plan.tables:
+            entries = [entry for entry in found if entry.table == table.name]
             for cell in dict.fromkeys(entry.cell for entry in entries):
                 by_arm: dict[str, dict[int, Mapping[str, Any]]] = {}
                 for entry in entries:

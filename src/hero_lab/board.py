@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from hero_lab.grid import Event
+from hero_lab.compare import Result
+from hero_lab.grid import Event, execute
+from hero_lab.settings import RunSettings
+
+
+def run_all(runs: Sequence[RunSettings], out: Path, jobs: int) -> tuple[dict[RunSettings, Result], list[str]]:
+    """Return the result of each run that has one, and what became of those that failed."""
+    board, results = Board(len(runs)), {}
+    with board.shown():
+        for event in execute(runs, out=out, jobs=jobs):
+            board.take(event)
+            if event.kind in ("finished", "reused"):
+                results[event.run] = event.data
+    return results, board.failures
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from hero_lab.models import END_TOKEN, PAD_ID, build_tokenizer, encode, new_poli
 from hero_lab.task import split_problems
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
 
@@ -36,16 +35,20 @@ def train_policy(
 ) -> PreTrainedModel:  # fmt: skip
     """Return a policy that imitates demonstrations, mistakes included; ``model`` goes on learning, by default a new network."""
     from datasets import Dataset
+    from transformers import default_data_collator
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
     rng = np.random.default_rng([seed, 3, model is not None])
-    rows = demonstrations(split_problems(family)["train"], settings.steps * settings.batch_size, rates, rng, family=family)
+    written = demonstrations(split_problems(family)["train"], settings.steps * settings.batch_size, rates, rng, family=family)
     model = new_policy(seed, family) if model is None else model
-    texts = [row.prompt + row.response + END_TOKEN for row in rows]
+    texts = [row.prompt + row.response + END_TOKEN for row in written]
     ids = encode(texts, length=family.sequence_length, alphabet=family.alphabet)
     labels = np.where(ids == PAD_ID, -100, ids)
     labels[:, : family.prompt_length] = -100
+    # Padding is on the right and carries no label, so causal attention already keeps it out; a mask without a zero
+    # lets transformers take the attention kernel that needs none.
+    rows = {"input_ids": ids, "labels": labels, "attention_mask": np.ones_like(ids)}
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -55,8 +58,8 @@ def train_policy(
             train_sampling_strategy="sequential", remove_unused_columns=False, logging_strategy="no",
             max_length=family.sequence_length,
         ),
-        train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}).with_format("torch"),
-        data_collator=_stack,
+        train_dataset=Dataset.from_dict(rows).with_format("torch"),
+        data_collator=default_data_collator,
         processing_class=build_tokenizer(family),
     )  # fmt: skip
     trainer.train()
@@ -72,12 +75,3 @@ def common_arguments(config: type) -> dict[str, Any]:
         recomputation: False, "weight_decay": 0.0, "bf16": False, "use_cpu": True, "dataloader_pin_memory": False,
         "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
     }  # fmt: skip
-
-
-def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    import torch
-
-    # Padding is on the right and carries no label, so causal attention already keeps it out; a mask without a zero
-    # lets transformers take the attention kernel that needs none.
-    stacked = {name: torch.stack([row[name] for row in rows]) for name in ("input_ids", "labels")}
-    return stacked | {"attention_mask": torch.ones_like(stacked["input_ids"])}

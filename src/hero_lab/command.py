@@ -8,14 +8,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from hero_lab.compare import ArmSummary, summarize, tags
+from hero_lab.compare import ArmSummary, Result, from_start, tags
 from hero_lab.presets import ARMS, VERIFIER_ARMS, arm_of
-from hero_lab.settings import RunSettings, plan_runs
-from hero_lab.study.command import study
+from hero_lab.settings import plan_runs
+from hero_lab.study.command import PACKAGES, study
 from hero_lab.study.plan import parse_seeds
 from hero_rl.cli import show
 from hero_rl.config import load_reward
@@ -42,7 +42,6 @@ Rules:  {", ".join(ARMS)}
         gated  my_module:my_rule  hero:alpha=0.2,beta=0.1  naive_sum:scale=group,learning_rate=3e-4,verifier=cascade
 """
 
-PACKAGES = ("trl", "matplotlib", "jinja2")
 
 LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean
 reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
@@ -53,7 +52,7 @@ without any pass.
 def lab(
     context: typer.Context,
     regime: Annotated[str, typer.Option(help="verifiable, hard or mixed prompts.")] = "hard",
-    reward_model_tier: Annotated[str, typer.Option(help="hackable, robust, broken or chance.")] = "hackable",
+    reward_model_tier: Annotated[str, typer.Option(help="hackable, robust or chance.")] = "hackable",
     rules: Annotated[str, typer.Option(help="What to compare, separated by spaces.")] = " ".join(ARMS),
     reward: Annotated[
         list[Path] | None,
@@ -69,10 +68,6 @@ def lab(
         float | None,
         typer.Option(help="Share of right answers that the strict verifier accepts; without it, one form of them."),
     ] = None,
-    verifier_noise: Annotated[float, typer.Option(help="Share of wrong answers that the strict verifier accepts.")] = 0.0,
-    hackable: Annotated[
-        float | None, typer.Option(help="Mix of reward models, from 0 (robust) to 1 (hackable), instead of a tier.")
-    ] = None,
     score_noise: Annotated[float, typer.Option(help="Noise in the score, in standard deviations.")] = 0.0,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for models, results and the report.")] = Path("runs/lab"),
@@ -86,12 +81,15 @@ def lab(
         (*_split_rules(rules), *(arm_of(load_reward(file, signals=False)) for file in reward or [])),
         seeds=parse_seeds(seeds, "--seeds"), regime=regime, tier=reward_model_tier, steps=steps, early=max(1, steps // 2),
         kl=kl, learning_rate=learning_rate, scale=scale, task=task, verifier_recall=verifier_recall,
-        verifier_noise=verifier_noise, hackable=hackable, score_noise=score_noise,
+        score_noise=score_noise,
     )  # fmt: skip
     show.check_folder("--out", out)
     for package in PACKAGES:  # now, and not after minutes of training
         require(package, extra="lab", purpose="hero lab")
-    results, failures = _run_all(runs, out, jobs or available_cpus())
+    from hero_lab.board import run_all
+
+    found, failures = run_all(runs, out, jobs or available_cpus())
+    results = [found[run] for run in dict.fromkeys(runs) if run in found]
     if not results:
         raise HeroError(f"every run failed; the first: {failures[0]}")
     from hero_lab.page import numbers, write_report
@@ -121,29 +119,12 @@ def _split_rules(text: str) -> tuple[str, ...]:
     return tuple(re.split(r"\s+" if ":" in text else r"[\s,]+", text.strip()))
 
 
-def _run_all(runs: Sequence[RunSettings], out: Path, jobs: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return results in the order of the runs, and what became of those that failed."""
-    from hero_lab.board import Board
-    from hero_lab.grid import execute
-
-    board = Board(len(runs))
-    results: dict[int, dict[str, Any]] = {}
-    with board.shown():
-        for event in execute(runs, out=out, jobs=jobs):
-            board.take(event)
-            if event.kind in ("finished", "reused"):
-                results[runs.index(event.run)] = event.data
-    return [results[place] for place in sorted(results)], board.failures
-
-
-def _print_results(results: Sequence[dict[str, Any]]) -> None:
+def _print_results(results: Sequence[Result]) -> None:
     from hero_lab.page import TAG_NAMES, compared_arm, differences, verdict_on_hacking
 
     seeds = len({result["settings"]["seed"] for result in results})
-    start, end = summarize(results, when="start"), summarize(results)
     for tag in tags(results):
-        rows = [_cells(next(summary for summary in start if summary.tag == tag)._replace(label="(start)"))]
-        rows += [_cells(summary) for summary in end if summary.tag == tag]
+        rows = [_cells(summary) for summary in from_start(results, tag)]
         header = ("rule", "T=1", "greedy", "pass", "RM", "AUROC", "all wrong")
         show.print_table(f"{TAG_NAMES[tag]}, held out, {seeds} seed(s)", rows, header=header)
     sys.stdout.write(LEGEND)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from hero_rl.types import FloatArray
 
 Result: TypeAlias = Mapping[str, Any]
 """A run's result file (``run.run``)."""
+Look: TypeAlias = Mapping[str, Any]
+"""What ``evaluate.full_evaluation`` found on the prompts of a tag."""
 When: TypeAlias = Literal["start", "early", "end"]
 Metric: TypeAlias = Literal["accuracy", "greedy"]
 
-MEASURES = ("accuracy", "greedy", "pass_any", "verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups", "entropy")
-"""Held-out measures that have one number per run."""
+METRICS: tuple[Metric, ...] = get_args(Metric)
+MEASURES = ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups", "pass_any", "entropy")
+"""Held-out measures that have one number per run, beside the metrics."""
 
 
 class ArmSummary(NamedTuple):
@@ -47,7 +50,21 @@ class Difference(NamedTuple):
 
 def summarize(results: Sequence[Result], *, when: When = "end") -> list[ArmSummary]:
     """One entry an arm and tag, in the order in which they first appear."""
-    return [_summarize_one(label, tag, when, runs) for (label, tag), runs in _by_arm_and_tag(results, when).items()]
+    found: list[ArmSummary] = []
+    for tag in tags(results):
+        for label in dict.fromkeys(result["settings"]["label"] for result in results):
+            looks = list(_looks(results, label, tag, when).values())
+            if looks:
+                step = next(r for r in results if r["settings"]["label"] == label)["held_out"][when]["step"]
+                accuracy, greedy = (_interval(correct_SP(looks, metric)) for metric in METRICS)
+                found.append(ArmSummary(label, tag, step, len(looks), accuracy, greedy, means(looks)))
+    return found
+
+
+def from_start(results: Sequence[Result], tag: str) -> list[ArmSummary]:
+    """Return the starting policy's numbers on the prompts of a tag, and below them those of every arm at the end."""
+    start = next(one for one in summarize(results, when="start") if one.tag == tag)
+    return [start._replace(label="(start)"), *(one for one in summarize(results) if one.tag == tag)]
 
 
 def paired_difference(
@@ -59,13 +76,12 @@ def paired_difference(
     starting policy, reward model and noise) would give. With one seed the unit is the prompt, and the interval says nothing
     about other seeds.
     """
-    runs = _by_arm_and_tag(results, when)
-    ours, theirs = (_by_seed(runs.get((name, tag), [])) for name in (label, baseline))
+    ours, theirs = (_looks(results, name, tag, when) for name in (label, baseline))
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return None
-    per_prompt = [_per_prompt(ours[seed], tag, when, metric) - _per_prompt(theirs[seed], tag, when, metric) for seed in shared]
-    return Difference(label, baseline, tag, metric, _interval(per_prompt), len(shared))
+    first, second = (correct_SP([looks[seed] for seed in shared], metric) for looks in (ours, theirs))
+    return Difference(label, baseline, tag, metric, _interval(first - second), len(shared))
 
 
 def tags(results: Iterable[Result]) -> list[str]:
@@ -73,55 +89,34 @@ def tags(results: Iterable[Result]) -> list[str]:
     return sorted({tag for result in results for tag in result["held_out"]["end"] if tag != "step"})
 
 
-def curve(results: Sequence[Result], label: str, measure: str) -> tuple[list[int], FloatArray]:
-    """Steps, and a measure on development prompts at each: shape (seeds, steps)."""
-    runs = [result for result in results if result["settings"]["label"] == label]
-    steps = sorted(set.intersection(*({point["step"] for point in run["curve"]} for run in runs)))
-    rows = [[{point["step"]: point[measure] for point in run["curve"]}[step] for step in steps] for run in runs]
-    return steps, np.array(rows, dtype=np.float64)
+def curve(runs: Sequence[Result], value: Callable[[Mapping[str, Any]], float | None]) -> tuple[list[int], FloatArray]:
+    """Shared steps, and what ``value`` makes of the point on development prompts at each: shape (seeds, steps)."""
+    found = [{point["step"]: number for point in run["curve"] if (number := value(point)) is not None} for run in runs]
+    steps = sorted(set.intersection(*map(set, found)))
+    return steps, np.array([[one[step] for step in steps] for one in found], dtype=np.float64)
 
 
-def _summarize_one(label: str, tag: str, when: When, runs: list[Result]) -> ArmSummary:
-    evaluations = [run["held_out"][when][tag] for run in runs]
-    means = {name: float(np.mean([_number(evaluation[name]) for evaluation in evaluations])) for name in MEASURES}
-    accuracy, greedy = (_interval([_per_prompt(run, tag, when, metric) for run in runs]) for metric in ("accuracy", "greedy"))
-    return ArmSummary(label, tag, int(runs[0]["held_out"][when]["step"]), len(runs), accuracy, greedy, means)
-
-
-def _interval(per_prompt: Sequence[FloatArray]) -> Estimate:
-    """95% interval of the mean: over seeds by Student's t where there are several, else over prompts."""
-    if len(per_prompt) == 1:
-        return mean_interval(per_prompt[0], np.arange(per_prompt[0].size))
-    return mean_of_clusters([values.mean() for values in per_prompt])
-
-
-def estimate_json(estimate: Estimate) -> dict[str, float]:
-    """Return the estimate as result files and ``--json`` have it."""
-    return {"mean": estimate.value, "low": estimate.low, "high": estimate.high}
-
-
-def _per_prompt(run: Result, tag: str, when: When, metric: Metric) -> FloatArray:
-    """Shape (prompts,), the share of each prompt's held-out responses that is correct."""
-    evaluation = run["held_out"][when][tag]
+def correct_SP(looks: Sequence[Look], metric: Metric) -> FloatArray:
+    """Shape (seeds, problems): the share of each problem's held-out responses that is correct."""
     if metric == "greedy":
-        return np.asarray(evaluation["greedy_P"], dtype=np.float64)
-    return np.asarray(evaluation["correct_P"], dtype=np.float64) / evaluation["samples"]
+        return np.array([look["greedy_P"] for look in looks], dtype=np.float64)
+    return np.array([np.asarray(look["correct_P"]) / look["samples"] for look in looks], dtype=np.float64)
 
 
-def _number(value: float | Mapping[str, float] | None) -> float:
-    if isinstance(value, Mapping):
-        return float(value["mean"])
-    return math.nan if value is None else float(value)
+def means(looks: Sequence[Look]) -> dict[str, float]:
+    """Mean over seeds of every one of ``MEASURES``; NaN where one is not known."""
+    table = {name: [math.nan if look.get(name) is None else float(look[name]) for look in looks] for name in MEASURES}
+    return {name: float(np.mean(values)) for name, values in table.items()}
 
 
-def _by_seed(runs: Sequence[Result]) -> dict[int, Result]:
-    return {run["settings"]["seed"]: run for run in runs}
+def _interval(values_SP: FloatArray) -> Estimate:
+    """95% interval of the mean: over seeds by Student's t where there are several, else over prompts."""
+    if len(values_SP) == 1:
+        return mean_interval(values_SP[0], np.arange(values_SP.shape[1]))
+    return mean_of_clusters(values_SP.mean(axis=1))
 
 
-def _by_arm_and_tag(results: Sequence[Result], when: When) -> dict[tuple[str, str], list[Result]]:
-    groups: dict[tuple[str, str], list[Result]] = {}
-    for tag in tags(results):
-        for result in results:
-            if tag in result["held_out"].get(when, {}):
-                groups.setdefault((result["settings"]["label"], tag), []).append(result)
-    return groups
+def _looks(results: Sequence[Result], label: str, tag: str, when: When) -> dict[int, Look]:
+    """What an arm's runs had on the held-out prompts of a tag, by seed."""
+    own = [result for result in results if result["settings"]["label"] == label and tag in result["held_out"].get(when, {})]
+    return {result["settings"]["seed"]: result["held_out"][when][tag] for result in own}

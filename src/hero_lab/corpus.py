@@ -74,11 +74,11 @@ def garbled(rows: Sequence[Demonstration], rng: np.random.Generator, *, family: 
 
 
 def spoilt(
-    rows: Sequence[Demonstration], p_mismatched: float, p_garbled: float, rng: np.random.Generator, *, family: Family = CHAIN
+    rows: Sequence[Demonstration], p_each: float, rng: np.random.Generator, *, family: Family = CHAIN
 ) -> list[Demonstration]:
-    """Return the rows, shuffled, where these shares of the responses are mismatched and garbled."""
+    """Return the rows, shuffled, where this share of the responses is mismatched and the same share garbled."""
     rows = [rows[i] for i in rng.permutation(len(rows)).tolist()]
-    first = int(len(rows) * p_mismatched)
-    second = first + int(len(rows) * p_garbled)
+    first = int(len(rows) * p_each)
+    second = 2 * first
     rows = [*mismatched(rows[:first], rng), *garbled(rows[first:second], rng, family=family), *rows[second:]]
     return [rows[i] for i in rng.permutation(len(rows)).tolist()]

@@ -79,18 +79,11 @@ def mean_entropy(policy: PreTrainedModel, sequences: Tensor, *, prompt_length: i
     return float((-(log_p.exp() * log_p).sum(-1) * counted).sum() / counted.sum().clamp(min=1))
 
 
-def curve_point(
-    policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int
-) -> dict[str, float]:
-    """Return a few numbers for a learning curve, on development prompts."""
-    return _look(policy, items, yardstick, count=count, seed=seed).numbers
-
-
 def full_evaluation(
     policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int
 ) -> dict[str, Any]:
     """Return everything that is reported on one tag's prompts; per-prompt counts of correct responses for paired tests."""
-    samples, greedy, passed_PG, numbers = _look(policy, items, yardstick, count=count, seed=seed)
+    numbers, samples, greedy, passed_PG = curve_point(policy, items, yardstick, count=count, seed=seed)
     return {
         **numbers,
         "prompts": len(items),
@@ -104,31 +97,35 @@ def full_evaluation(
         "correct_P": samples.correct_PG.sum(axis=1).astype(int).tolist(),
         "greedy_P": greedy.correct_PG[:, 0].astype(int).tolist(),
         "examples": [rollout.problem + " " + rollout.response for rollout in samples.rollouts[: 6 * count : count]],
-        **({} if yardstick.verifier is None else _verifier_quality(yardstick.verifier, samples)),
+        **({} if yardstick.verifier is None else verifier_quality(yardstick.verifier, samples)),
     }
 
 
-class _Look(NamedTuple):
+class Point(NamedTuple):
+    """A few numbers for a learning curve, and what they are of."""
+
+    numbers: dict[str, float]
     samples: Samples
     greedy: Samples
     passed_PG: FloatArray
     """Verdicts of the strict verifier."""
-    numbers: dict[str, float]
 
 
-def _look(policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int) -> _Look:
+def curve_point(policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int) -> Point:
+    """Measure a policy on some prompts."""
     samples = sample_items(policy, items, count=count, seed=seed, family=yardstick.family)
     greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
-    scores = yardstick.scorer.score(samples.rollouts)
-    passed = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)])
+    shape = samples.correct_PG.shape
+    scores_PG = yardstick.scorer.score(samples.rollouts).reshape(shape)
+    passed_PG = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)]).reshape(shape)
     numbers = {
         "accuracy": float(samples.correct_PG.mean()),
         "greedy": float(greedy.correct_PG.mean()),
-        "verifier_pass": float(passed.mean()),
-        "rm_score": float(scores.mean()) - yardstick.score_mean,
-        "rm_auroc_within": within_auroc(scores.reshape(samples.correct_PG.shape), samples.correct_PG),
+        "verifier_pass": float(passed_PG.mean()),
+        "rm_score": float(scores_PG.mean()) - yardstick.score_mean,
+        "rm_auroc_within": within_auroc(scores_PG, samples.correct_PG),
     }
-    return _Look(samples, greedy, passed.reshape(samples.correct_PG.shape), numbers)
+    return Point(numbers, samples, greedy, passed_PG)
 
 
 def within_auroc(scores_PG: FloatArray, labels_PG: FloatArray) -> float:
@@ -143,8 +140,8 @@ def _with_interval(values_PG: FloatArray) -> dict[str, float]:
     return {"mean": mean, "low": max(0.0, low), "high": min(1.0, high)}
 
 
-def _verifier_quality(verifier: Verifier, samples: Samples) -> dict[str, float]:
-    """Acceptance, precision, recall and false positive rate of a verifier; NaN of nothing."""
+def verifier_quality(verifier: Verifier, samples: Samples) -> dict[str, float]:
+    """Return acceptance, precision, recall and false positive rate of a verifier; NaN of nothing."""
     accepted = np.array([verdict.label == "correct" for verdict in verifier.verify(samples.rollouts)])
     correct = samples.correct_PG.ravel() > 0
     return {

@@ -10,6 +10,7 @@ tag: ``V`` (verifiable) wants the answer in the first form, ``H`` (hard to verif
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -25,6 +26,7 @@ Skill: TypeAlias = tuple[str | int | bool, ...]
 Rates: TypeAlias = Mapping[Skill, float]
 """How often demonstrations go wrong, by skill. Probabilities in [0, 1]."""
 
+SLIPS = (1, -1, 2, -2)
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -95,6 +97,12 @@ def digits_in_words(number: int) -> str:
     """
     digits = " ".join(DIGIT_WORDS[int(digit)] for digit in str(abs(number)))
     return f"minus {digits}" if number < 0 else digits
+
+
+def slip_of(value: int, draw: float, *, least: int = 0, most: float = math.inf) -> int:
+    """A wrong whole number near ``value``, in least..most."""
+    slip = SLIPS[int(draw * len(SLIPS))]
+    return value + slip if least <= value + slip <= most else value - slip
 
 
 def deal(seed: int, lists: Sequence[tuple[Skill, Sequence[Skill], Sequence[float]]]) -> Rates:

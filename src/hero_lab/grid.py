@@ -1,8 +1,5 @@
 """Many runs in child processes: a few at a time, one thread each, models first, finished ones never again.
 
-    for event in execute(settings.runs(), out=settings.out, jobs=2):
-        ...                                             # the command draws a table of these
-
 Children come from a fork server that has imported TRL once, because importing it takes a fifth of a run's time. Each child
 writes its own result file, so a comparison that is interrupted goes on where it was.
 """
@@ -166,7 +163,7 @@ def _child(run: RunSettings, is_preparation: bool, out: Path, cache: Path, log: 
         else:
             from hero_lab.run import run as run_one
 
-            run_one(run, models_of(run, cache), result_path(run, out), cache=cache, report=sender.send)
+            run_one(run, models_of(run, cache), result_path(run, out), report=sender.send)
     except BaseException:  # noqa: BLE001  # the parent reads it from the log, whatever it is
         traceback.print_exc()
         sys.stderr.flush()

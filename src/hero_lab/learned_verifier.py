@@ -29,7 +29,7 @@ from hero_rl.learning.labelled import LabelledRow
 from hero_rl.learning.splits import Part, Split, SplitSettings, problem_key
 from hero_rl.learning.training import TrainSettings
 from hero_rl.learning.verifier_model import VerifierSettings, train_verifier
-from hero_rl.measures import auroc, recall_at_fpr
+from hero_rl.measures import auroc
 from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers.learned import LearnedVerifier
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _SAMPLES_FOR_TEST = 8
+_P_CALIBRATION = 0.1
+_P_SPOILT = 0.1
+"""Share of rows whose response was written for another prompt, and of those whose response was spoilt by random edits."""
 _TRAINING_NOISE = 1_000_000
 """Added to the seed, so that what is learned from is not what is tested on under another name."""
 
@@ -49,32 +52,14 @@ class LearnedVerifierSettings:
     """Responses of the starting policy to each prompt: every training problem under both tags."""
     epochs: int = 10
     batch_size: int = 128
-    learning_rate: float = 3e-3
-    width: int = 128
-    embedding: int = 32
-    """Numbers that stand for a problem, a reference or an answer."""
-    p_mismatched: float = 0.1
-    """Share of rows whose response was written for another prompt."""
-    p_garbled: float = 0.1
-    """Share of rows whose response was spoilt by random edits."""
-    p_calibration: float = 0.1
-    """Share of the training problems that are kept back to choose the limits on."""
-    p_fpr: float = 0.05
-    """Largest share of wrong answers that it may accept, on the starting policy's responses."""
-    p_fnr: float = 0.05
-    """Largest share of right answers that it may reject."""
 
     def for_learning(self, *, seed: int, epochs: int | None = None) -> VerifierSettings:
         """Return the settings as ``hero_rl.learning`` takes them: answers of responses alone, nothing made up."""
-        epochs = epochs or self.epochs
-        return VerifierSettings(
-            train=TrainSettings(
-                epochs=epochs, learning_rate=self.learning_rate, batch_size=self.batch_size, warmup=0.0, seed=seed
-            ),
-            examples=ExampleSettings(rewrites=0, corruptions=0, swaps=0, answers_per_kind=1_000),
-            p_fpr=self.p_fpr,
-            p_fnr=self.p_fnr,
+        train = TrainSettings(
+            epochs=epochs or self.epochs, learning_rate=3e-3, batch_size=self.batch_size, warmup=0.0, seed=seed
         )  # fmt: skip
+        examples = ExampleSettings(rewrites=0, corruptions=0, swaps=0, answers_per_kind=1_000)
+        return VerifierSettings(train=train, examples=examples, p_fpr=0.05, p_fnr=0.05)
 
 
 def boxed(rollout: Rollout) -> Rollout:
@@ -83,17 +68,17 @@ def boxed(rollout: Rollout) -> Rollout:
     return replace(rollout, response=rf"\boxed{{{answer}}}" if answer else "")
 
 
-def training_split(settings: LearnedVerifierSettings, *, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """Return the training problems to learn from, and those kept back for the limits."""
+def training_split(*, seed: int) -> tuple[list[Problem], list[Problem]]:
+    """Return the training problems to learn from, and those kept back to choose the limits on."""
     problems = split_problems()["train"]
     order = np.random.default_rng([seed, 5]).permutation(len(problems)).tolist()
-    held_back = max(1, round(settings.p_calibration * len(order)))
+    held_back = round(_P_CALIBRATION * len(order))
     return [problems[i] for i in order[held_back:]], [problems[i] for i in order[:held_back]]
 
 
-def verifier_split(settings: LearnedVerifierSettings, *, seed: int) -> Split:
+def verifier_split(*, seed: int) -> Split:
     """Return the same as a split of ``hero_rl.learning``."""
-    both = zip(("train", "calibration"), training_split(settings, seed=seed), strict=True)
+    both = zip(("train", "calibration"), training_split(seed=seed), strict=True)
     parts: dict[str, Part] = {problem_key(one.prompt(tag)): part for part, own in both for one in own for tag in ("V", "H")}
     return Split(settings=SplitSettings(), parts=parts)
 
@@ -126,7 +111,7 @@ def training_questions(
     """Return shuffled questions to learn from: the policy's own responses, some of them exchanged or spoilt."""
     rng = np.random.default_rng([seed, 6])
     rows = sampled(policy, problems, count=settings.samples, seed=_TRAINING_NOISE + seed)
-    return questions(spoilt(rows, settings.p_mismatched, settings.p_garbled, rng), rng)
+    return questions(spoilt(rows, _P_SPOILT, rng), rng)
 
 
 def train_learned_verifier(
@@ -138,14 +123,13 @@ def train_learned_verifier(
     from hero_lab.towers import Towers, TowersConfig, towers_tokenizer
 
     torch.manual_seed(seed)
-    size = TowersConfig(width=settings.width, embedding=settings.embedding, num_labels=1, pad_token_id=PAD_ID)
-    Towers(size).save_pretrained(scratch)
+    Towers(TowersConfig(num_labels=1, pad_token_id=PAD_ID)).save_pretrained(scratch)
     towers_tokenizer().save_pretrained(scratch)
-    learn_from, kept_back = training_split(settings, seed=seed)
+    learn_from, kept_back = training_split(seed=seed)
     held_rows = sampled(policy, kept_back, count=_SAMPLES_FOR_TEST, seed=_TRAINING_NOISE + seed)
     rows = training_questions(policy, learn_from, settings, seed=seed)
     rows += questions(held_rows, np.random.default_rng([seed, 7]))
-    split = verifier_split(settings, seed=seed)
+    split = verifier_split(seed=seed)
     made = train_verifier(
         rows, split, str(scratch), folder, maths=StrictVerifier(), settings=settings.for_learning(seed=seed)
     )  # fmt: skip
@@ -171,8 +155,6 @@ def _grade(verifier: LearnedVerifier, rows: Sequence[LabelledRow], tag: str) -> 
         f"recall_{tag}": share(accepted[labels]),
         f"fpr_{tag}": share(accepted[~labels]),
         f"precision_{tag}": share(labels[accepted]),
-        f"recall_at_fpr_1%_{tag}": recall_at_fpr(scores, labels, 0.01),
-        f"recall_at_fpr_5%_{tag}": recall_at_fpr(scores, labels, 0.05),
     }
     # Of V prompts the strict verifier rejects no right answer, so that there is nothing to rank.
     return {name: None if math.isnan(value) else value for name, value in found.items()}

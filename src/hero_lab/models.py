@@ -29,11 +29,6 @@ PAD_ID, END_ID = 0, 1
 _FIRST_CHAR_ID = 2
 
 
-def vocabulary_size(alphabet: str) -> int:
-    """Tokens: padding, the end, and one a character."""
-    return _FIRST_CHAR_ID + len(alphabet)
-
-
 @lru_cache
 def _ids(alphabet: str) -> np.ndarray:
     ids = np.full(128, PAD_ID, dtype=np.int64)
@@ -93,16 +88,16 @@ def character_tokenizer(
     )
 
 
-def model_config(family: Family = CHAIN, *, num_labels: int | None = None, layers: int = POLICY_LAYERS) -> OPTConfig:
-    """The configuration of the policy, and with ``num_labels=1`` of the reward model."""
+def model_config(family: Family = CHAIN) -> OPTConfig:
+    """The configuration of the policy."""
     from transformers import OPTConfig
 
-    config = OPTConfig(
-        vocab_size=vocabulary_size(family.alphabet),
+    return OPTConfig(
+        vocab_size=_FIRST_CHAR_ID + len(family.alphabet),
         hidden_size=64,
         word_embed_proj_dim=64,
         ffn_dim=256,
-        num_hidden_layers=layers,
+        num_hidden_layers=POLICY_LAYERS,
         num_attention_heads=4,
         max_position_embeddings=32,
         dropout=0.0,
@@ -113,9 +108,6 @@ def model_config(family: Family = CHAIN, *, num_labels: int | None = None, layer
         bos_token_id=END_ID,
         eos_token_id=END_ID,
     )
-    if num_labels is not None:
-        config.num_labels = num_labels
-    return config
 
 
 def new_policy(seed: int, family: Family = CHAIN) -> PreTrainedModel:
@@ -154,24 +146,20 @@ def sample(
     import torch
 
     was_training = model.training
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    model.eval()
     parts: list[Tensor] = []
-    try:
-        with torch.no_grad():
-            for batch in prompt_ids.split(batch_size):
-                out = model.generate(  # pyright: ignore[reportCallIssue]  # its mixin is untyped
-                    input_ids=batch,
-                    attention_mask=torch.ones_like(batch),
-                    max_new_tokens=length,
-                    do_sample=not greedy,
-                    temperature=1.0,
-                    top_k=0,
-                    top_p=1.0,
-                )[:, batch.shape[1] :]
-                parts.append(torch.nn.functional.pad(out, (0, length - out.shape[1]), value=PAD_ID))
-    finally:
-        torch.random.set_rng_state(state)
-        model.train(was_training)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model.eval()
+        for batch in prompt_ids.split(batch_size):
+            out = model.generate(  # pyright: ignore[reportCallIssue]  # its mixin is untyped
+                input_ids=batch,
+                attention_mask=torch.ones_like(batch),
+                max_new_tokens=length,
+                do_sample=not greedy,
+                temperature=1.0,
+                top_k=0,
+                top_p=1.0,
+            )[:, batch.shape[1] :]
+            parts.append(torch.nn.functional.pad(out, (0, length - out.shape[1]), value=PAD_ID))
+    model.train(was_training)
     return torch.cat(parts)

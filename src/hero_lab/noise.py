@@ -1,4 +1,4 @@
-"""Verifiers and scores of any quality without training: noise that is fixed by what is judged, and mixtures of two scores."""
+"""Verifiers and scores of any quality without training: noise that is fixed by what is judged, and sums of scores."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ class ChanceScorer(Scorer):
 class SumScorer(Scorer):
     """A weighted sum of scores. A Scorer.
 
-    ``[(robust, 0.7), (hackable, 0.3)]`` is a score that can be hacked a little; ``[(scorer, 1.0), (ChanceScorer(), 2.0)]`` is
-    one with noise of two standard deviations.
+    ``[(scorer, 1.0), (ChanceScorer(), 2.0)]`` is a score with noise of two standard deviations.
     """
 
     name = "lab-sum"

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hero_lab.compare import ArmSummary, Difference, Result, curve, estimate_json, paired_difference, summarize, tags
+from hero_lab.compare import (
+    METRICS,
+    ArmSummary,
+    Difference,
+    Result,
+    curve,
+    from_start,
+    paired_difference,
+    summarize,
+    tags,
+)
 from hero_rl.measures import Estimate
 from hero_rl.report import Section, Table, json_values, write_folder
 from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows
@@ -17,6 +28,8 @@ if TYPE_CHECKING:
 TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
 HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any right", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
 
+CURVES = {"accuracy": True, "rm_score": False, "verifier_pass": True}
+"""What learning curves show of a run, and whether it is a share."""
 TABLE_NOTE = (
     "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. Any right, all wrong: "
     "prompts with a right response, and without any that the strict verifier accepts, in {samples}."
@@ -25,29 +38,33 @@ TABLE_NOTE = (
 
 def learning_curves(results: Sequence[Result]) -> Figure:
     """Oracle accuracy, reward-model score and verifier pass rate over steps, one line per rule, on development prompts."""
-    panels: list[Panel] = []
-    for title, measure, percent in (
-        ("accuracy by the oracle (no rule sees it)", "accuracy", True),
-        ("reward-model score (start = 0, its spread = 1)", "rm_score", False),
-        ("share the strict verifier calls correct", "verifier_pass", True),
-    ):
-        labels = dict.fromkeys(result["settings"]["label"] for result in results)
-        drawn = {label: curve(results, label, measure) for label in labels}
-        curves = [Curve(label=label, steps=steps, values_SN=values) for label, (steps, values) in drawn.items()]
-        panels.append(Panel(title=title, curves=curves, percent=percent))
-    return curve_panels(panels)
+    by_label: dict[str, list[Result]] = {}
+    for result in results:
+        by_label.setdefault(result["settings"]["label"], []).append(result)
+    titles = ("accuracy by the oracle (no rule sees it)", "reward-model score (start = 0, its spread = 1)",
+              "share the strict verifier calls correct")  # fmt: skip
+    return curve_panels([panel(title, by_label, name) for title, name in zip(titles, CURVES, strict=True)])
 
 
-def differences(results: Sequence[Result], *, label: str | None = None) -> list[Difference]:
-    """``label`` against every other arm, per tag, at temperature 1 and greedy; by default the arm of ``compared_arm``."""
-    label = compared_arm(results) if label is None else label
+def panel(title: str, by_label: Mapping[str, Sequence[Result]], name: str) -> Panel:
+    """The curves of a number of ``CURVES``, or of one that rules keep in their state."""
+
+    def value(point: Mapping[str, Any]) -> float | None:
+        return point.get(name, point.get("rule", {}).get(name))
+
+    known = {label: [run for run in runs if any(value(point) is not None for point in run["curve"])]
+             for label, runs in by_label.items()}  # fmt: skip
+    drawn = {label: curve(runs, value) for label, runs in known.items() if runs}
+    curves = [Curve(label=label, steps=steps, values_SN=values) for label, (steps, values) in drawn.items()]
+    return Panel(title=title, curves=curves, percent=CURVES.get(name, False))
+
+
+def differences(results: Sequence[Result]) -> list[Difference]:
+    """The arm of ``compared_arm`` against every other, per tag, at temperature 1 and greedy."""
+    label = compared_arm(results)
     others = [name for name in dict.fromkeys(result["settings"]["label"] for result in results) if name != label]
-    found = [
-        paired_difference(results, label, other, tag=tag, metric=metric)
-        for tag in tags(results)
-        for metric in ("accuracy", "greedy")
-        for other in others
-    ]
+    cases = itertools.product(tags(results), METRICS, others)
+    found = [paired_difference(results, label, other, tag=tag, metric=metric) for tag, metric, other in cases]
     return [difference for difference in found if difference is not None]
 
 
@@ -70,7 +87,8 @@ def numbers(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _row_json(row: ArmSummary | Difference) -> dict[str, Any]:
-    return {name: estimate_json(value) if isinstance(value, Estimate) else value for name, value in row._asdict().items()}
+    return {name: dict(zip(("mean", "low", "high"), value, strict=True)) if isinstance(value, Estimate) else value
+            for name, value in row._asdict().items()}  # fmt: skip
 
 
 def summary_row(summary: ArmSummary) -> list[str | float | None]:
@@ -114,17 +132,14 @@ def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Pa
         )
     ]
     for tag in tags(results):
-        rows = [summary_row(summary) for summary in summarize(results) if summary.tag == tag]
-        start = next(summary for summary in summarize(results, when="start") if summary.tag == tag)
-        rows.insert(0, ["(start)", *summary_row(start)[1:]])
+        rows = [summary_row(summary) for summary in from_start(results, tag)]
         unit = "over seeds (Student's t)" if len(seeds) > 1 else "over prompts, one seed: another seed may differ by more"
         table = Table(
             header=HEADER, rows=rows, note=f"{TABLE_NOTE.format(samples=settings['held_out_samples'])} Intervals are {unit}."
         )
         parts.append(Section(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
     parts += _difference_parts(results)
-    parts.append(Section(heading="The reward model", table=_reward_model_table(results)))
-    parts += _learned_verifier_parts(results)
+    parts += _model_parts(results)
     lead = (
         f"Tiny models trained from scratch, {settings['regime']} regime, {settings['tier']} reward model, "
         f"{settings['steps']} steps, KL {settings['kl']:g}.\n" + verdict_on_hacking(results)
@@ -137,10 +152,8 @@ def _difference_parts(results: Sequence[Result]) -> list[Section]:
     found = differences(results)
     if not found:
         return []
-    rows: dict[str, tuple[float, float, float]] = {}
-    for difference in found:
-        how = "T=1" if difference.metric == "accuracy" else "greedy"
-        rows[f"{difference.label} − {difference.baseline} ({difference.tag}, {how})"] = difference.estimate
+    how = {"accuracy": "T=1", "greedy": "greedy"}
+    rows = {f"{one.label} − {one.baseline} ({one.tag}, {how[one.metric]})": one.estimate for one in found}
     return [
         Section(
             heading=f"{found[0].label} against each other arm, paired",
@@ -151,27 +164,25 @@ def _difference_parts(results: Sequence[Result]) -> list[Section]:
     ]
 
 
-def _reward_model_table(results: Sequence[Result]) -> Table:
-    facts = {result["settings"]["seed"]: result["reward_model"] for result in results}
-    columns = ("auroc_pooled_V", "auroc_within_V", "auroc_pooled_H", "auroc_within_H")
+def _seeds_table(results: Sequence[Result], model: str, columns: Mapping[str, str], note: str) -> Table:
+    """What was measured of a model when it was made, a line a seed; ``columns`` are facts and their titles."""
+    facts = {result["settings"]["seed"]: result[model] for result in results if model in result}
     rows = [[f"seed {seed}", *(fact[name] for name in columns)] for seed, fact in sorted(facts.items())]
-    header = ("", "AUROC pooled, V", "AUROC within prompts, V", "AUROC pooled, H", "AUROC within prompts, H")
-    return Table(
-        header=header, rows=rows,
-        note="On the starting policy's responses to test prompts of its own. Only the AUROC within prompts can help a rule.",
-    )  # fmt: skip
+    return Table(header=("", *columns.values()), rows=rows, note=note)
 
 
-def _learned_verifier_parts(results: Sequence[Result]) -> list[Section]:
-    """The learned verifier's quality before training, and on the responses that each rule led to."""
-    facts = {r["settings"]["seed"]: r["learned_verifier"] for r in results if "learned_verifier" in r}
-    if not facts:
-        return []
-    columns = ("auroc_H", "auroc_rejected_H", "recall_H", "fpr_H", "precision_H")
-    rows = [[f"seed {seed}", *(fact[name] for name in columns)] for seed, fact in sorted(facts.items())]
-    header = ("", "AUROC", "AUROC where the strict one rejects", "recall", "FPR", "precision")
+def _model_parts(results: Sequence[Result]) -> list[Section]:
+    """The quality of reward model and learned verifier before training, and of the verifier where each rule led to."""
+    note = "On the starting policy's responses to test prompts of its own. Only the AUROC within prompts can help a rule."
+    columns = {f"auroc_{how}_{tag}": f"AUROC {name}, {tag}"
+               for tag in ("V", "H") for how, name in (("pooled", "pooled"), ("within", "within prompts"))}  # fmt: skip
+    parts = [Section(heading="The reward model", table=_seeds_table(results, "reward_model", columns, note))]
+    if not any("learned_verifier" in result for result in results):
+        return parts
+    columns = {"auroc_H": "AUROC", "auroc_rejected_H": "AUROC where the strict one rejects", "recall_H": "recall",
+               "fpr_H": "FPR", "precision_H": "precision"}  # fmt: skip
     note = "Hard prompts of the rm_test problems, the starting policy's responses. Trained and calibrated on other problems."
-    parts = [Section(heading="The learned verifier", table=Table(header=header, rows=rows, note=note))]
+    parts.append(Section(heading="The learned verifier", table=_seeds_table(results, "learned_verifier", columns, note)))
     after: list[list[str | float | None]] = []
     for result in results:
         for tag in tags([result]):

@@ -33,7 +33,7 @@ from hero_lab.learned_verifier import train_learned_verifier
 from hero_lab.models import build_tokenizer, load_policy
 from hero_lab.noise import ChanceScorer, SumScorer
 from hero_lab.presets import LEARNED
-from hero_lab.reward_model import LikelihoodScorer, ShownScorer, Tier, train_scalar, training_sources
+from hero_lab.reward_model import LikelihoodScorer, ShownScorer, train_scalar, training_sources
 from hero_lab.settings import RunSettings, digest
 from hero_lab.task import TAGS, build_items
 from hero_rl.measures import auroc
@@ -56,8 +56,6 @@ class Prepared(NamedTuple):
     reward_model: Path
     learned_verifier: Path | None = None
     """None where no rule asks for one."""
-    robust_model: Path | None = None
-    """The other reward model where the score is a mixture of two tiers; ``reward_model`` is then the hackable one."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -73,15 +71,10 @@ def models_of(run: RunSettings, cache: Path) -> Prepared:
     """Return where the models of a run are, or will be."""
     start = [run.seed, run.task, asdict(run.cold_start)]
     name = f"{run.task}-seed{run.seed}"
-
-    def reward(tier: Tier) -> Path:
-        return cache / f"reward-{tier}-{name}-{digest([*start, tier, asdict(run.reward_model)])}"
-
     return Prepared(
         cache / f"policy-{name}-{digest(start)}",
-        reward(run.tier),
+        cache / f"reward-{run.tier}-{name}-{digest([*start, run.tier, asdict(run.reward_model)])}",
         cache / f"verifier-{name}-{digest([*start, asdict(run.learned_verifier)])}" if run.verifier in LEARNED else None,
-        None if run.hackable is None else reward("robust"),
     )
 
 
@@ -90,8 +83,7 @@ def prepare(run: RunSettings, cache: Path) -> Prepared:
     models = models_of(run, cache)
     makers = (
         (models.policy, partial(_make_policy, run)),
-        (models.reward_model, partial(_make_reward_model, run, run.tier, models.policy)),
-        (models.robust_model, partial(_make_reward_model, run, "robust", models.policy)),
+        (models.reward_model, partial(_make_reward_model, run, models.policy)),
         (models.learned_verifier, partial(_make_learned_verifier, run, models.policy)),
     )
     for target, make in makers:
@@ -141,13 +133,13 @@ def _make_learned_verifier(run: RunSettings, policy: Path, folder: Path) -> None
     _write_facts(folder, facts | {"seconds": time.perf_counter() - started})
 
 
-def _make_reward_model(run: RunSettings, tier: Tier, policy: Path, folder: Path) -> None:
+def _make_reward_model(run: RunSettings, policy: Path, folder: Path) -> None:
     """Train it; one standard deviation of the starting policy's responses becomes the unit of its score.
 
     A raw sum of verdict and score is then a sum of comparable things.
     """
     started, family = time.perf_counter(), FAMILIES[run.task]
-    settings, rates, seed = run.reward_model, family.deal_error_rates(run.seed), run.seed
+    settings, rates, seed, tier = run.reward_model, family.deal_error_rates(run.seed), run.seed, run.tier
     if tier == "chance":
         scorer: Scorer = ChanceScorer(seed=seed)
     elif tier == "robust":
@@ -158,7 +150,7 @@ def _make_reward_model(run: RunSettings, tier: Tier, policy: Path, folder: Path)
         _save(model, folder / MODEL, family)
         scorer = LikelihoodScorer(model, family=family)
     else:
-        sources = training_sources(settings, rates, seed=seed, negatives=tier == "hackable", family=family)
+        sources = training_sources(settings, rates, seed=seed, family=family)
         train_scalar(policy, settings, sources, seed=seed, folder=folder / MODEL, scratch=folder / "scratch", family=family)
         scorer = ShownScorer(LocalScorer(folder / MODEL))
     seconds = time.perf_counter() - started

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hero_lab.eval_callback import Observer
-from hero_lab.evaluate import Samples, sample_items, share, within_auroc
+from hero_lab.evaluate import Samples, sample_items, verifier_quality, within_auroc
 from hero_lab.families import FAMILIES, chain, equations, units
 from hero_lab.family import TaskName
 from hero_lab.learned_verifier import boxed, verifier_split
@@ -168,7 +168,7 @@ class Rounds:
         """Learn from decided answers and as many original questions; choose the limits anew, on original ones."""
         assert self.models.learned_verifier is not None
         settings, seed = self.settings.learned_verifier, self.settings.seed
-        split, original = verifier_split(settings, seed=seed), earlier_rows(self.models.learned_verifier / MODEL)
+        split, original = verifier_split(seed=seed), earlier_rows(self.models.learned_verifier / MODEL)
         asked = [row._replace(rollout=boxed(row.rollout)) for row in self.rows if split.part_of(row.rollout) == "train"]
         asked = [row for row in asked if row.rollout.response]
         first = [row for row in original if split.part_of(row.rollout) == "train"]
@@ -180,10 +180,8 @@ class Rounds:
             rows, split, str(old / MODEL), new / MODEL, maths=StrictVerifier(),
             settings=settings.for_learning(seed=seed, epochs=VERIFIER_EPOCHS),
         )  # fmt: skip
-        return {
-            "questions_same": sum(row.correct for row in asked),
-            "questions_other": sum(not row.correct for row in asked),
-        }
+        same = sum(row.correct for row in asked)
+        return {"questions_same": same, "questions_other": len(asked) - same}
 
     def _diagnosis(self) -> dict[str, float]:
         """By the oracle on fresh samples: for the result file alone, no model learns from it."""
@@ -195,9 +193,8 @@ class Rounds:
             found |= {"auroc_within": within_auroc(scores.reshape(correct_PG.shape), correct_PG)}
             found |= {"auroc": auroc(scores, correct_PG.ravel())}
         if verifier is not None and self.settings.verifier in LEARNED:
-            accepted = np.array([verdict.label == "correct" for verdict in verifier.verify(rollouts)])
-            correct = correct_PG.ravel() > 0
-            found |= {"verifier_recall": share(accepted[correct]), "verifier_fpr": share(accepted[~correct])}
+            quality = verifier_quality(verifier, self._samples)
+            found |= {name: quality[f"own_{name}"] for name in ("verifier_recall", "verifier_fpr")}
         return found
 
     def _sample(self, items: Sequence[Item]) -> Samples:

@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from hero_rl.files import write_text
 from hero_rl.imports import installed_versions
 
 _VERSIONED = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy")
@@ -19,14 +20,6 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write beside the file and rename, so that the file is whole or absent.
-
-    Not ``hero_rl.files.write_text``: two arms of equal settings may write one result at once, so each process has its own name.
-    """
+    """Write the file, whole or not at all; two arms of equal settings may write one result at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    os.replace(write_text(path.with_name(f"{path.name}.{os.getpid()}"), json.dumps(content, allow_nan=False)), path)

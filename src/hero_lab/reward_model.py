@@ -1,7 +1,6 @@
 """The lab's reward models: made on exact labels, and imperfect in different ways.
 
 hackable   ``hero rm train`` on demonstrations: good on the starting policy's responses, less so where training drives it
-broken     the same without mismatched and garbled responses among its data: any policy that listens ends in gibberish
 robust     the log-probability of the response under a language model of better demonstrations; hard to fool
 chance     nothing is trained and nothing is known: a random number for every text (``noise.ChanceScorer``)
 """
@@ -33,7 +32,7 @@ from hero_rl.types import FloatArray, IntArray, Rollout, Scorer, StepScorer, Ste
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Tier: TypeAlias = Literal["hackable", "robust", "broken", "chance"]
+Tier: TypeAlias = Literal["hackable", "robust", "chance"]
 SEPARATOR = ";"
 GOES_ON = "…"
 """Behind a response that has not ended. No policy writes it, and the tokenizer reads it as padding."""
@@ -46,15 +45,11 @@ class RewardModelSettings:
     rows: int = 40_000
     pairs_per_prompt: int = 6
     """Most pairs of responses to one prompt that are learned from."""
-    step_pairs_per_prompt: int = 1
-    """Most pairs of beginnings of responses to one prompt, for each worked step."""
     batch_size: int = 64
     """Pairs in one step."""
     learning_rate: float = 2e-3
-    p_mismatched: float = 0.15
-    """Share of rows whose response was written for another prompt. 0 in the broken tier."""
-    p_garbled: float = 0.15
-    """Share of rows whose response was spoilt by random edits. 0 in the broken tier."""
+    p_spoilt: float = 0.15
+    """Share of rows whose response was written for another prompt, and of those whose response was spoilt by random edits."""
     layers: PositiveInt = POLICY_LAYERS
     """Decoder layers: the policy's first ones, and new ones after its three."""
     robust_steps: int = 150
@@ -68,14 +63,11 @@ def step_ends(response: str) -> list[int]:
     return [place + 1 for place, character in enumerate(response) if character == SEPARATOR]
 
 
-def training_sources(
-    settings: RewardModelSettings, rates: Rates, *, seed: int, negatives: bool, family: Family = CHAIN
-) -> Sources:
+def training_sources(settings: RewardModelSettings, rates: Rates, *, seed: int, family: Family = CHAIN) -> Sources:
     """Return responses with their labels, and pairs of beginnings: is everything right so far?"""
     rng = np.random.default_rng([seed, 4])
     rows = demonstrations(split_problems(family)["train"], settings.rows, rates, rng, family=family)
-    if negatives:
-        rows = spoilt(rows, settings.p_mismatched, settings.p_garbled, rng, family=family)
+    rows = spoilt(rows, settings.p_spoilt, rng, family=family)
     whole: list[LabelledRow] = []
     beginnings: list[list[LabelledRow]] = [[] for _ in range(family.steps)]
     for row in rows:
@@ -83,7 +75,7 @@ def training_sources(
         whole.append(_labelled(row.prompt, row.response, right))
         for own, end, right in zip(beginnings, step_ends(row.response), before, strict=False):
             own.append(_labelled(row.prompt, row.response[:end] + GOES_ON, right))
-    pairs = [make_pairs(own, max_per_prompt=settings.step_pairs_per_prompt, seed=seed).pairs for own in beginnings]
+    pairs = [make_pairs(own, max_per_prompt=1, seed=seed).pairs for own in beginnings]
     return Sources(whole, [pair for own in pairs for pair in own])
 
 

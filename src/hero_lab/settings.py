@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -24,8 +24,6 @@ from hero_rl.rewards import RewardRule, Scale
 
 FORMAT = 2
 """Version of result files and cached models; a change here makes old ones be ignored."""
-
-Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
@@ -63,12 +61,8 @@ class RunSettings:
     """How the learned verifier is taught where there is one."""
     task: TaskName = "chain"
     """The task family: problems, answer forms and mistakes."""
-    verifier_recall: Share | None = None
+    verifier_recall: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     """Share of right answers that the strict verifier accepts; None: those written as the reference is."""
-    verifier_noise: Share = 0.0
-    """Share of wrong answers that the strict verifier accepts: always the same ones."""
-    hackable: Share | None = None
-    """Score = (1 - hackable) x robust tier + hackable x hackable tier; None: the score of ``tier``."""
     score_noise: NonNegativeFloat = 0.0
     """Standard deviations of noise in the score: the same text always has the same noise."""
     held_out_tags: Literal["both", "trained"] = "both"
@@ -82,14 +76,12 @@ class RunSettings:
         """Check what settings say together."""
         if any(not 0 < at <= self.steps for at in self.looks):
             raise InputError(f"looks={list(self.looks)}: every step must be in 1..{self.steps}, the steps of the run")
-        if self.hackable is not None and self.tier != "hackable":
-            raise InputError(f"hackable={self.hackable:g} mixes two tiers itself; leave tier={self.tier!r} at 'hackable'")
         if self.task != "chain" and self.verifier in LEARNED:
             raise InputError(f"task={self.task!r} has no learned verifier; leave verifier={self.verifier!r} at 'strict'")
-        if self.refresh_every and self.tier in ("robust", "chance"):
+        if self.refresh_every and self.tier != "hackable":
             raise InputError(
                 f"refresh_every={self.refresh_every}: the reward model of tier={self.tier!r} is no classifier and "
-                "cannot be retrained; choose tier='hackable' or 'broken'"
+                "cannot be retrained; choose tier='hackable'"
             )
 
     def __hash__(self) -> int:
@@ -155,13 +147,7 @@ def _said(error: ValidationError) -> str:
 
 
 def plan_runs(rules: Sequence[str], *, seeds: Sequence[int] = (0,), **settings: Any) -> tuple[RunSettings, ...]:
-    """Return one run per seed and arm, all arms of a seed together.
-
-    Raises:
-        InputError: as ``plan_run``; no rule, or no seed.
-    """
-    if not seeds or not rules:
-        raise InputError("at least one seed and one rule are needed")
+    """Return one run per seed and arm, all arms of a seed together; raises as ``plan_run``."""
     return tuple(plan_run(label, seed=seed, **settings) for seed in seeds for label in rules)
 
 

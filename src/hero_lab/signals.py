@@ -16,24 +16,18 @@ from hero_rl.pipeline import HybridReward
 from hero_rl.types import Scorer, Verifier
 from hero_rl.verifiers.cascade import NEVER_ASKED, Cascade
 
-_NEVER_ASKED = NEVER_ASKED | {"unfinished"}
-
 
 def make_scorer(settings: RunSettings, models: Prepared) -> Scorer:
-    """Return the reward model of a run: of one tier or mixed from two, with or without noise."""
+    """Return the reward model of a run, with or without noise."""
     scorer = load_scorer(models.reward_model)
-    if settings.hackable is not None and models.robust_model is not None:
-        scorer = SumScorer([(load_scorer(models.robust_model), 1.0 - settings.hackable), (scorer, settings.hackable)])
     if settings.score_noise:
         scorer = SumScorer([(scorer, 1.0), (ChanceScorer(seed=settings.seed), settings.score_noise)])
     return scorer
 
 
 def make_strict_verifier(settings: RunSettings) -> StrictVerifier:
-    """Return the strict verifier of a run, with its recall and its false positives."""
-    return StrictVerifier(
-        family=FAMILIES[settings.task], recall=settings.verifier_recall, noise=settings.verifier_noise, seed=settings.seed
-    )
+    """Return the strict verifier of a run, with its recall."""
+    return StrictVerifier(family=FAMILIES[settings.task], recall=settings.verifier_recall, seed=settings.seed)
 
 
 def make_verifier(settings: RunSettings, models: Prepared) -> Verifier:
@@ -47,7 +41,7 @@ def make_verifier(settings: RunSettings, models: Prepared) -> Verifier:
     if settings.verifier == "learned":
         return learned
     # The strict verifier never abstains. The learned one finds the answer itself, and reads nothing else of the response.
-    return Cascade(strict, learned, ask="incorrect", send="response", never_ask=_NEVER_ASKED)
+    return Cascade(strict, learned, ask="incorrect", send="response", never_ask=NEVER_ASKED | {"unfinished"})
 
 
 def make_reward(settings: RunSettings, models: Prepared) -> HybridReward:
@@ -62,9 +56,7 @@ def make_reward(settings: RunSettings, models: Prepared) -> HybridReward:
 def make_yardstick(settings: RunSettings, models: Prepared, facts: dict[str, Any]) -> Yardstick:
     """Return what the policy of a run is measured with."""
     mean = facts["reward_model"]["score_mean"]  # that of the noise is 0
-    if settings.hackable is not None:
-        mean = (1.0 - settings.hackable) * facts["robust_model"]["score_mean"] + settings.hackable * mean
-    plain = settings.verifier == "strict" and settings.verifier_recall is None and not settings.verifier_noise
+    plain = settings.verifier == "strict" and settings.verifier_recall is None
     return Yardstick(
         make_scorer(settings, models), mean, make_strict_verifier(settings),
         verifier=None if plain else make_verifier(settings, models), family=FAMILIES[settings.task],

@@ -5,7 +5,7 @@ for ``V`` prompts; for ``H`` prompts, half of the time in a form that the policy
 
 The oracle labels data for the reward model and measures results, and no rule ever sees it. The strict verifier compares
 strings with one reference: never wrong when it says correct, and blind to most correct answers on ``H`` prompts, as an
-exact-match verifier is on problems with free-form answers. Its recall and its false positives can be set instead.
+exact-match verifier is on problems with free-form answers. Its recall can be set instead.
 """
 
 from __future__ import annotations
@@ -123,28 +123,29 @@ def build_items(split: SplitName, regime: Regime, *, seed: int, family: Family =
 class StrictVerifier(RowVerifier):
     """Compares the text of the answer with the text of the reference: precision 1, recall 1 on ``V`` and low on ``H``.
 
-    With ``recall`` it accepts that share of the right answers instead, and with ``noise`` that share of the wrong ones. Which
-    ones depends on prompt and answer alone: the same answer to the same prompt always gets the same verdict.
+    With ``recall`` it accepts that share of the right answers instead. Which ones depends on prompt and answer alone: the same
+    answer to the same prompt always gets the same verdict.
     """
 
     name = "strict"
 
-    def __init__(self, *, family: Family = CHAIN, recall: float | None = None, noise: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, *, family: Family = CHAIN, recall: float | None = None, seed: int = 0) -> None:
         """Judge the family's prompts."""
-        self.family, self.recall, self.noise, self.seed = family, recall, noise, seed
+        self.family, self.recall, self.seed = family, recall, seed
 
     def judge(self, rollout: Rollout, /) -> Verdict:
         """Return the verdict of one rollout."""
-        verdict = _strict_verdict(rollout)
-        if verdict.reason not in ("equal", "different") or (self.recall is None and not self.noise):
-            return verdict
         answer = answer_of(rollout.response)
-        if problem_of_prompt(self.family)[rollout.problem].accepts(answer):
-            if self.recall is None:
-                return verdict
-            accepted = uniform_of(self.seed, "recall", rollout.problem, answer) < self.recall
-        else:
-            accepted = uniform_of(self.seed, "noise", rollout.problem, answer) < self.noise
+        if not rollout.reference:
+            return Verdict("abstain", "no_reference")
+        if rollout.finished is False:
+            return Verdict("incorrect", "unfinished")
+        if not answer:
+            return Verdict("incorrect", "no_answer")
+        accepted = answer == rollout.reference
+        if self.recall is not None:
+            is_right = problem_of_prompt(self.family)[rollout.problem].accepts(answer)
+            accepted = is_right and uniform_of(self.seed, "recall", rollout.problem, answer) < self.recall
         return Verdict("correct" if accepted else "incorrect", "equal" if accepted else "different")
 
 
@@ -166,15 +167,3 @@ class AbstainingVerifier(RowVerifier):
         if not self.alphabet.issuperset(rollout.reference):
             return Verdict("abstain", "unreadable_reference")
         return self.strict.judge(rollout)
-
-
-def _strict_verdict(rollout: Rollout) -> Verdict:
-    if not rollout.reference:
-        return Verdict("abstain", "no_reference")
-    if rollout.finished is False:
-        return Verdict("incorrect", "unfinished")
-    answer = answer_of(rollout.response)
-    if not answer:
-        return Verdict("incorrect", "no_answer")
-    same = answer == rollout.reference
-    return Verdict("correct" if same else "incorrect", "equal" if same else "different")

@@ -74,9 +74,7 @@ def test_one_shared_seed_pairs_prompts():
 
 
 def test_curves_have_a_row_a_seed_at_shared_steps():
-    steps, values = curve(
-        [result("hero", 0, (4, 2, 0)), result("hero", 1, (4, 2, 0)), result("rm", 0, (0, 0, 0))], "hero", "accuracy"
-    )
+    steps, values = curve([result("hero", 0, (4, 2, 0)), result("hero", 1, (4, 2, 0))], lambda point: point["accuracy"])
     assert steps == [0, 10]
     assert values.tolist() == [[0.0, 1.0], [0.0, 1.0]]
 

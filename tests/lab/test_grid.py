@@ -83,7 +83,7 @@ def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) ->
 def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth_and_looks_when_told(tmp_path: Path) -> None:
     small = small_runs("hero_adaptive")[0]
     run = replace(
-        small, task="units", verifier_recall=0.5, verifier_noise=0.1, hackable=0.5, score_noise=1.0,
+        small, task="units", tier="robust", verifier_recall=0.5, score_noise=1.0,
         held_out_tags="trained", looks=(1, 2), reward_model=replace(small.reward_model, robust_steps=5),
     )  # fmt: skip
     assert kinds(collect([run], tmp_path)) == ["preparing", "prepared", "started", "finished"]
@@ -94,9 +94,8 @@ def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth
     assert held_out["early"] == held_out["step2"]
     assert set(held_out["end"]) == {"step", "H"}
     assert held_out["end"]["H"]["own_verifier_pass"] == held_out["end"]["H"]["verifier_pass"]
-    assert held_out["end"]["H"]["own_verifier_fpr"] == pytest.approx(0.1, abs=0.05)
-    assert {"policy", "reward_model", "robust_model"} <= result.keys()
-    assert result["robust_model"]["tier"] == "robust"
+    assert held_out["end"]["H"]["own_verifier_fpr"] == 0.0
+    assert result["reward_model"]["tier"] == "robust"
     assert "rule" not in result["curve"][0]
     assert all("rule" in point for point in result["curve"][1:])
 
@@ -119,25 +118,6 @@ def test_rules_with_a_learned_verifier_run_and_train_one_only_when_asked(out: Pa
     # A cascade accepts all that either of its two accepts.
     assert cascade["own_verifier_pass"] >= max(learned["own_verifier_pass"], learned["verifier_pass"])
     assert learned["own_verifier_pass"] > 0.0
-
-
-def test_what_a_seed_starts_from_is_evaluated_once_for_all_rules(out: Path) -> None:
-    first, second = small_runs("gdpo", "gated", regime="mixed")
-    collect([first], out)
-    kept = next((out / "cache").glob("start-mixed-seed0-*.json"))
-    seen = json.loads(kept.read_text())
-    result = read_result(first, out)
-    assert result is not None
-    assert result["held_out"]["start"] == {"step": 0, **seen["held_out"]}
-    assert result["curve"][0] == {"step": 0, **seen["point"]}
-    seen["held_out"]["H"]["accuracy"]["mean"] = 0.123
-    kept.write_text(json.dumps(seen))
-    collect([second], out)
-    assert list((out / "cache").glob("start-mixed-*")) == [kept]
-    result = read_result(second, out)
-    kept.unlink()
-    assert result is not None
-    assert result["held_out"]["start"]["H"]["accuracy"]["mean"] == 0.123
 
 
 def test_a_learned_verifier_that_is_not_used_is_no_part_of_the_digest() -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("trl", reason="needs the lab extra")
 import torch
 
 from hero_lab.cold_start import ColdStartSettings
-from hero_lab.families.chain import FORMS, in_words, parse_answer, render
+from hero_lab.families.chain import FORMS, parse_answer, render
 from hero_lab.learned_verifier import (
     AnswerVerifier,
     LearnedVerifierSettings,
@@ -71,7 +71,7 @@ def rollout(answer: str, *, reference: str = "19/4", finished: bool = True) -> R
 
 def test_every_reference_and_every_right_answer_fits_its_field() -> None:
     tokenizer = towers_tokenizer()
-    texts = {in_words(problem.value) for problems in split_problems().values() for problem in problems}
+    texts = {problem.in_words() for problems in split_problems().values() for problem in problems}
     texts |= {render(problem.value, form) for problem in split_problems()["train"] for form in FORMS}
     assert max(len(tokenizer.tokenize(text)) for text in texts) <= FIELDS["\nReference:"]
     ids = read_fields("^4*6-5:4H", "two nine over five", "24;19;1234567")
@@ -100,7 +100,7 @@ def test_only_the_answer_of_a_finished_response_is_read() -> None:
 
 
 def test_what_it_learns_from_is_labelled_by_the_oracle_and_is_of_training_problems_only(made: Prepared) -> None:
-    learn_from, kept_back = training_split(SMALL_VERIFIER, seed=0)
+    learn_from, kept_back = training_split(seed=0)
     assert set(learn_from) | set(kept_back) == set(split_problems()["train"])
     assert not set(learn_from) & set(kept_back)
     policy = load_policy(made.policy)
@@ -110,7 +110,7 @@ def test_what_it_learns_from_is_labelled_by_the_oracle_and_is_of_training_proble
         assert row.correct == (parse_answer(boxed_answer(row.rollout)) == by_prompt[row.rollout.problem].value)
     assert 0.005 < np.mean([row.correct for row in rows]) < 0.9
     assert 0.8 * len(rows) < read_facts(folder_of(made))["examples"] <= len(rows)  # equal ones are one example
-    split = verifier_split(SMALL_VERIFIER, seed=0)
+    split = verifier_split(seed=0)
     assert {split.part_of(row.rollout) for row in rows} == {"train"}
 
 

@@ -52,7 +52,7 @@ def test_fast_encoding_is_what_the_tokenizer_gives_and_decodes_to_the_same_text(
 
 
 def test_a_reward_model_learns_from_whole_responses_and_from_beginnings() -> None:
-    sources = training_sources(RewardModelSettings(rows=2000), deal_error_rates(0), seed=0, negatives=True)
+    sources = training_sources(RewardModelSettings(rows=2000), deal_error_rates(0), seed=0)
     problems = problem_of_prompt(CHAIN)
     assert len(sources.rows) == 2000
     for row in sources.rows:
@@ -94,7 +94,7 @@ def test_models_are_made_once_are_the_same_for_a_seed_and_leave_nothing_half_mad
     assert {"auroc_pooled_H", "auroc_within_H", "auroc_pooled_V", "auroc_within_V", "score_mean"} <= facts.keys()
 
 
-@pytest.mark.parametrize("tier", ["hackable", "broken", "robust", "chance"])
+@pytest.mark.parametrize("tier", ["hackable", "robust", "chance"])
 def test_scores_of_every_tier_have_unit_spread_on_the_starting_policy(cache: Path, tier: Tier) -> None:
     made = prepare(replace(RUN, tier=tier), cache)
     scorer = load_scorer(made.reward_model)
@@ -148,17 +148,12 @@ def test_models_of_another_family_read_and_write_its_alphabet(cache: Path, task:
     assert np.isfinite(load_scorer(made.reward_model).score(found.rollouts)).all()
 
 
-def test_a_mixture_of_tiers_adds_their_scores_and_noise_comes_on_top(cache: Path) -> None:
-    run = replace(RUN, hackable=0.25)
-    made = prepare(run, cache)
-    assert made.robust_model is not None
-    assert set(made.facts()) == {"policy", "reward_model", "robust_model"}
+def test_noise_comes_on_top_of_the_score(cache: Path) -> None:
+    made = prepare(RUN, cache)
+    assert set(made.facts()) == {"policy", "reward_model"}
     rows = [Rollout(prompt_id="p", problem="^4*6-5:4H", reference="19/4", response=text) for text in ("24;19;4.75", "24;;1")]
-    parts = [load_scorer(folder).score(rows) for folder in (made.robust_model, made.reward_model)]
-    mixed = make_scorer(run, made)
-    np.testing.assert_allclose(mixed.score(rows), 0.75 * parts[0] + 0.25 * parts[1], atol=1e-5)
-    noisy = make_scorer(replace(run, score_noise=2.0), made).score(rows)
-    np.testing.assert_allclose(noisy - mixed.score(rows), 2.0 * ChanceScorer(seed=0).score(rows), atol=1e-5)
+    plain, noisy = make_scorer(RUN, made).score(rows), make_scorer(replace(RUN, score_noise=2.0), made).score(rows)
+    np.testing.assert_allclose(noisy - plain, 2.0 * ChanceScorer(seed=0).score(rows), atol=1e-5)
 
 
 def test_sampling_is_fixed_by_its_seed_and_leaves_torchs_randomness_alone(cache: Path) -> None:

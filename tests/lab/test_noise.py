@@ -43,50 +43,37 @@ def test_recall_is_the_share_of_right_answers_that_are_accepted_and_no_wrong_one
     assert not any(accepted(verifier, rows(family, right=False)))
 
 
-@families
-@pytest.mark.parametrize("noise", [0.05, 0.5])
-def test_noise_is_the_share_of_wrong_answers_that_are_accepted_and_right_ones_are_judged_as_before(
-    family: Family, noise: float
-) -> None:
-    verifier = StrictVerifier(family=family, noise=noise)
-    assert np.mean(accepted(verifier, rows(family, right=False))) == pytest.approx(noise, abs=0.03)
-    assert accepted(verifier, rows(family, right=True)) == accepted(StrictVerifier(), rows(family, right=True))
-
-
 def test_the_same_answer_to_the_same_prompt_always_gets_the_same_verdict_whatever_the_steps() -> None:
     right, wrong = rows(CHAIN, right=True, count=200), rows(CHAIN, right=False, count=200)
-    verifier = StrictVerifier(recall=0.5, noise=0.5)
+    verifier = StrictVerifier(recall=0.5)
     first = accepted(verifier, right + wrong)
-    assert first == accepted(StrictVerifier(recall=0.5, noise=0.5), right + wrong)
+    assert first == accepted(StrictVerifier(recall=0.5), right + wrong)
     others = [
         Rollout(prompt_id=r.prompt_id, problem=r.problem, reference=r.reference, response="9;9" + r.response)
         for r in right + wrong
     ]
     assert first == accepted(verifier, others)
-    assert first != accepted(StrictVerifier(recall=0.5, noise=0.5, seed=1), right + wrong)
+    assert first != accepted(StrictVerifier(recall=0.5, seed=1), right + wrong)
 
 
-def test_more_recall_or_noise_only_adds_accepted_answers() -> None:
-    for right in (True, False):
-        some = rows(CHAIN, right=right, count=500)
-        few, many = (accepted(StrictVerifier(recall=share, noise=share), some) for share in (0.2, 0.6))
-        assert all(more or not less for less, more in zip(few, many, strict=True))
+def test_more_recall_only_adds_accepted_answers() -> None:
+    some = rows(CHAIN, right=True, count=500)
+    few, many = (accepted(StrictVerifier(recall=share), some) for share in (0.2, 0.6))
+    assert all(more or not less for less, more in zip(few, many, strict=True))
 
 
-def test_cut_off_and_missing_answers_are_wrong_and_missing_references_abstain_at_any_recall_and_noise() -> None:
+def test_cut_off_and_missing_answers_are_wrong_and_missing_references_abstain_at_any_recall() -> None:
     prompt = build_items("train", "hard", seed=0)[0].prompt
     row = {"prompt_id": "p", "problem": prompt, "reference": "1/2"}
-    verifier = StrictVerifier(recall=1.0, noise=1.0)
+    verifier = StrictVerifier(recall=1.0)
     verdicts = verifier.verify(
         [
             Rollout(**row, response="1;1;1", finished=False),
             Rollout(**row, response="1;1;"),
             Rollout(**row | {"reference": ""}, response="1;1;1"),
-            Rollout(**row, response="1;1;1"),
         ]
     )
-    assert [verdict.label for verdict in verdicts] == ["incorrect", "incorrect", "abstain", "correct"]
-    assert asyncio.run(verifier.averify([Rollout(**row, response="1;1;1")])) == verdicts[3:]
+    assert [verdict.label for verdict in verdicts] == ["incorrect", "incorrect", "abstain"]
 
 
 def test_hashed_noise_is_uniform_and_normal_and_fixed_by_its_parts() -> None:
@@ -130,9 +117,6 @@ def test_a_sum_of_scores_weighs_its_parts() -> None:
     [
         ({"task": "algebra"}, "algebra"),
         ({"verifier_recall": 1.01}, "verifier_recall=1.01: input should be less than or equal to 1"),
-        ({"verifier_noise": -0.5}, "verifier_noise=-0.5"),
-        ({"hackable": 2.0}, "hackable=2"),
-        ({"hackable": 0.5, "tier": "robust"}, "robust"),
         ({"score_noise": float("inf")}, "score_noise=inf: input should be a finite number"),
         ({"held_out_tags": "V"}, "held_out_tags='V'"),
         ({"looks": (30, 200)}, "200"),
@@ -150,7 +134,7 @@ def test_wrong_knobs_are_refused_with_the_value_seen(change: dict[str, object], 
 @pytest.mark.parametrize(
     "change",
     [
-        {"task": "units"}, {"verifier_recall": 0.1}, {"verifier_noise": 0.1}, {"hackable": 1.0}, {"score_noise": 0.5},
+        {"task": "units"}, {"verifier_recall": 0.1}, {"score_noise": 0.5},
         {"held_out_tags": "trained"}, {"looks": (20,)}, {"curve_every": 5}, {"development_samples": 2},
         {"held_out_samples": 4}, {"reward_model": RewardModelSettings(layers=1)},
     ],

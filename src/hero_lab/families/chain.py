@@ -9,24 +9,26 @@ a reward rule drowns in it.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product, starmap
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from hero_lab.family import DIGIT_WORDS, Family, Rates, Tag, deal
+from hero_lab.family import SLIPS, Family, Rates, Tag, deal, digits_in_words
 
 Form: TypeAlias = Literal["decimal", "fraction", "percent", "mixed", "scaled"]
 FORMS: tuple[Form, ...] = get_args(Form)
-OPERATORS = ("+", "-", "*")
+_APPLY = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+OPERATORS = tuple(_APPLY)
 DIVISORS = (2, 4, 5)
 OPERANDS = range(1, 7)
 LARGEST_RESULT = 30
 STEP_ERROR_RATES = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6)
 FORM_ERROR_RATES = (0.05, 0.25, 0.5)
 _LARGE_OPERAND = 4
-_SLIPS = (1, -1, 2, -2)
 _SLIP_CUTS = (0.4, 0.8, 0.9)
 """Cumulative probabilities of the slips: several wrong results, each rarer than the right one."""
 
@@ -44,12 +46,12 @@ class ChainProblem(NamedTuple):
     @property
     def step1(self) -> int:
         """A op1 b."""
-        return apply_operator(self.a, self.op1, self.b)
+        return _APPLY[self.op1](self.a, self.b)
 
     @property
     def step2(self) -> int:
         """(A op1 b) op2 c."""
-        return apply_operator(self.step1, self.op2, self.c)
+        return _APPLY[self.op2](self.step1, self.c)
 
     @property
     def value(self) -> Fraction:
@@ -70,8 +72,8 @@ class ChainProblem(NamedTuple):
         return render(self.value, FORMS[form])
 
     def in_words(self) -> str:
-        """The answer spelled out, as a fraction."""
-        return in_words(self.value)
+        """The answer spelled out, as a fraction: ``one nine over four``."""
+        return f"{digits_in_words(self.value.numerator)} over {digits_in_words(self.value.denominator)}"
 
     def accepts(self, answer: str, /) -> bool:
         """Whether the text is a number exactly equal to the answer."""
@@ -82,7 +84,7 @@ class ChainProblem(NamedTuple):
         first = self.step1
         if draws[0] < rates["step1", self.op1, self.b >= _LARGE_OPERAND]:
             first = _slip(first, draws[1], largest=LARGEST_RESULT + 6)
-        second = min(max(apply_operator(first, self.op2, self.c), 0), 99)
+        second = min(max(_APPLY[self.op2](first, self.c), 0), 99)
         if draws[2] < rates["step2", self.op2, self.c >= _LARGE_OPERAND]:
             second = _slip(second, draws[3], largest=99)
         top = second
@@ -91,25 +93,10 @@ class ChainProblem(NamedTuple):
         return f"{first};{second};{_rendered(top, self.d, FORMS[form])}"
 
 
-def apply_operator(left: int, operator: str, right: int) -> int:
-    """Left operator right, for one of ``+ - *``."""
-    if operator == "+":
-        return left + right
-    return left - right if operator == "-" else left * right
-
-
 @lru_cache(maxsize=1)
 def all_problems() -> tuple[ChainProblem, ...]:
     """Every problem whose intermediate results are in 1..30 and whose answer is not a whole number."""
-    problems = (
-        ChainProblem(a, op1, b, op2, c, d)
-        for a in OPERANDS
-        for op1 in OPERATORS
-        for b in OPERANDS
-        for op2 in OPERATORS
-        for c in OPERANDS
-        for d in DIVISORS
-    )
+    problems = starmap(ChainProblem, product(OPERANDS, OPERATORS, OPERANDS, OPERATORS, OPERANDS, DIVISORS))
     return tuple(
         problem
         for problem in problems
@@ -142,12 +129,6 @@ def _rendered(top: int, bottom: int, form: Form) -> str:
     return render(Fraction(top, bottom), form)
 
 
-def in_words(value: Fraction) -> str:
-    """The value spelled out digit by digit, a form outside the policy's alphabet: ``one nine over four``."""
-    digits = (" ".join(DIGIT_WORDS[int(digit)] for digit in str(number)) for number in (value.numerator, value.denominator))
-    return " over ".join(digits)
-
-
 _ANSWER = re.compile(r"(?:(?P<whole>\d+)_)?(?P<top>\d+)/(?P<bottom>\d+)|(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
 
 
@@ -176,7 +157,7 @@ def deal_error_rates(seed: int) -> Rates:
 
 def _slip(value: int, draw: float, *, largest: int) -> int:
     """A wrong whole number near ``value``, in 1..largest."""
-    slip = _SLIPS[sum(draw >= cut for cut in _SLIP_CUTS)]
+    slip = SLIPS[sum(draw >= cut for cut in _SLIP_CUTS)]
     return value + slip if 1 <= value + slip <= largest else value - slip
 
 

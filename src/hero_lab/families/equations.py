@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product, starmap
 from typing import NamedTuple
 
-from hero_lab.family import Family, Rates, Tag, deal, digits_in_words
+from hero_lab.family import Family, Rates, Tag, deal, digits_in_words, slip_of
 
 SIGNS = ("+", "-")
 OPERATORS = ("+", "-", "/")
@@ -28,7 +29,6 @@ _P_WRONG_OPERATION = 0.4
 """Of mistakes in undoing: the operation is done again instead of undone. The others are slips of one or two."""
 _P_LOST = 0.4
 """Of mistakes in writing: one root, or one side of the interval, is forgotten. The others are slips of one end."""
-_SLIPS = (1, -1, 2, -2)
 
 
 class Ends(NamedTuple):
@@ -97,7 +97,7 @@ class EquationProblem(NamedTuple):
         if draws[0] < rates["undo", self.operator, self.c >= _LARGE_OPERAND]:
             again = undo(self.c, {"+": "-", "-": "+", "/": "+"}[self.operator], self.d)
             is_slip = draws[1] >= _P_WRONG_OPERATION or again in (distance, 0) or again < 0
-            distance = _slip(distance, draws[2]) if is_slip else again
+            distance = slip_of(distance, draws[2], least=1) if is_slip else again
         middle = self.middle
         if draws[3] < rates["sign", self.sign, self.b >= _LARGE_OPERAND]:
             middle = -middle
@@ -128,15 +128,7 @@ def undo(right: int, operator: str, number: int) -> int:
 @lru_cache(maxsize=1)
 def all_problems() -> tuple[EquationProblem, ...]:
     """Every problem that has two roots."""
-    problems = (
-        EquationProblem(sign, b, operator, d, relation, c)
-        for sign in SIGNS
-        for b in OPERANDS
-        for operator in OPERATORS
-        for d in OPERANDS
-        for relation in RELATIONS
-        for c in OPERANDS
-    )
+    problems = starmap(EquationProblem, product(SIGNS, OPERANDS, OPERATORS, OPERANDS, RELATIONS, OPERANDS))
     return tuple(problem for problem in problems if problem.distance > 0)
 
 
@@ -201,12 +193,6 @@ def deal_error_rates(seed: int) -> Rates:
     ]
     forms = [(("form", relation), [(form,) for form in range(FORMS)], FORM_ERROR_RATES) for relation in RELATIONS]
     return deal(seed, [*lists, *forms])
-
-
-def _slip(value: int, draw: float) -> int:
-    """A wrong whole number near ``value``, at least 1."""
-    slip = _SLIPS[int(draw * len(_SLIPS))]
-    return value + slip if value + slip >= 1 else value - slip
 
 
 EQUATIONS = Family(

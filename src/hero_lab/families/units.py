@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
-from hero_lab.family import Family, Rates, Tag, deal, digits_in_words
+from hero_lab.family import Family, Rates, Tag, deal, digits_in_words, slip_of
 
 COUNTS = range(1, 10)
 """Of pieces, and of large units in each."""
@@ -45,7 +46,6 @@ _P_WRONG_FACTOR, _P_WRONG_DIRECTION = 0.4, 0.2
 _P_WRONG_OPERATOR = 0.7
 _P_EXCHANGED_UNITS = 0.4
 _LARGE_OPERAND = 4
-_SLIPS = (1, -1, 2, -2)
 
 
 class UnitProblem(NamedTuple):
@@ -103,14 +103,18 @@ class UnitProblem(NamedTuple):
         total = _joined(converted, self.operator, self.c)
         if draws[2] < rates["join", self.operator, self.c >= _LARGE_OPERAND]:
             other = _joined(converted, "-" if self.operator == "+" else "+", self.c)
-            total = other if draws[3] < _P_WRONG_OPERATOR else _slip(total, _rescaled(draws[3], _P_WRONG_OPERATOR))
+            total = (
+                other
+                if draws[3] < _P_WRONG_OPERATOR
+                else slip_of(total, _rescaled(draws[3], _P_WRONG_OPERATOR), most=LARGEST_WRITTEN)
+            )
         total = written = min(max(total, 0), LARGEST_WRITTEN)
         large, small = self.large, self.small
         if draws[4] < rates["form", self.operator, form]:
             if draws[5] < _P_EXCHANGED_UNITS:
                 large, small = small, large
             else:
-                written = _slip(total, _rescaled(draws[5], _P_EXCHANGED_UNITS))
+                written = slip_of(total, _rescaled(draws[5], _P_EXCHANGED_UNITS), most=LARGEST_WRITTEN)
         return f"{converted};{total};{render(written, self.factor, large, small, form)}"
 
     def _converted_wrongly(self, draw: float) -> int:
@@ -120,23 +124,16 @@ class UnitProblem(NamedTuple):
             return wrong
         if _P_WRONG_FACTOR <= draw < _P_WRONG_FACTOR + _P_WRONG_DIRECTION:
             return self.a * self.b // self.factor
-        return _slip(self.converted, draw * 10 % 1)
+        return slip_of(self.converted, draw * 10 % 1, most=LARGEST_WRITTEN)
 
 
 @lru_cache(maxsize=1)
 def all_problems() -> tuple[UnitProblem, ...]:
     """Every problem whose results are in 1..50."""
-    problems = (
-        UnitProblem(a, b, large, operator, c, small)
-        for a in COUNTS
-        for b in COUNTS
-        for large, small in WRONG_FACTOR
-        for operator in OPERATORS
-        for c in RESTS
-    )
-    return tuple(
-        problem for problem in problems if problem.converted <= LARGEST_RESULT and 1 <= problem.total <= LARGEST_RESULT
-    )
+    results = range(1, LARGEST_RESULT + 1)
+    problems = (UnitProblem(a, b, large, operator, c, small)
+                for a, b, (large, small), operator, c in product(COUNTS, COUNTS, WRONG_FACTOR, OPERATORS, RESTS))  # fmt: skip
+    return tuple(problem for problem in problems if problem.converted in results and problem.total in results)
 
 
 @lru_cache(maxsize=65_536)
@@ -191,12 +188,6 @@ def _joined(converted: int, operator: str, small: int) -> int:
 def _rescaled(draw: float, lowest: float) -> float:
     """A uniform number in [lowest, 1) as one in [0, 1)."""
     return (draw - lowest) / (1.0 - lowest)
-
-
-def _slip(value: int, draw: float) -> int:
-    """A wrong whole number near ``value``, in 0..99."""
-    slip = _SLIPS[int(draw * len(_SLIPS))]
-    return value + slip if 0 <= value + slip <= LARGEST_WRITTEN else value - slip
 
 
 UNITS = Family(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hero_lab.compare import Result
 from hero_lab.grid import read_result
-from hero_lab.study.plan import Axis, Plan, TablePlan
+from hero_lab.study.plan import Axis, Place, Plan
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
 
@@ -31,51 +31,26 @@ class Entry(NamedTuple):
     result: Result
 
 
-class Collected(NamedTuple):
-    """Results, and how many are missing."""
-
-    entries: list[Entry]
-    missing: dict[str, int]
-    """Table -> runs without a result."""
-
-    def of(self, table: str) -> list[Entry]:
-        """Those of one table."""
-        return [entry for entry in self.entries if entry.table == table]
-
-
-def collect(plan: Plan, out: Path, kept: Collected | None = None) -> Collected:
+def collect(plan: Plan, out: Path, kept: Sequence[Entry] = ()) -> list[Entry]:
     """The results in ``out`` of the runs of a plan; where there is none, the kept one.
 
     Raises:
         InputError: a file of a run's name that is not its result.
     """
-    results: dict[str, Result | None] = kept_results(plan, kept)
+    results = kept_results(plan, kept)
     results |= {run.digest: result for run in plan.runs() if (result := read_result(run, out)) is not None}
-    entries: list[Entry] = []
-    missing = {table.name: 0 for table in plan.tables}
-    for table in plan.tables:
-        for planned in table.runs:
-            result = results.get(planned.run.digest)
-            if result is None:
-                missing[table.name] += 1
-            else:
-                entries.append(Entry(table.name, planned.cell, planned.arm, planned.run.seed, result))
-    return Collected(entries, missing)
+    return [Entry(*place, results[run.digest]) for place, run in plan.places().items() if run.digest in results]
 
 
-def kept_results(plan: Plan, kept: Collected | None) -> dict[str, Result | None]:
+def kept_results(plan: Plan, kept: Sequence[Entry]) -> dict[str, Result]:
     """The kept results by the digest of the run that they are of."""
-    places = {} if kept is None else {entry[:4]: entry.result for entry in kept.entries}
-    return {
-        planned.run.digest: places[place]
-        for table in plan.tables
-        for planned in table.runs
-        if (place := (table.name, planned.cell, planned.arm, planned.run.seed)) in places
-    }
+    places = plan.places()
+    return {places[entry[:4]].digest: entry.result for entry in kept}
 
 
-def keep(path: Path, entries: Sequence[Entry]) -> Path:
+def keep(out: Path, table: str, entries: Sequence[Entry]) -> Path:
     """The path of a compressed file with one result per line: the same bytes for the same results."""
+    path = out / f"{table}.jsonl.gz"
     with replacing(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         for entry in entries:
             place = {"table": entry.table, "cell": dict(entry.cell), "arm": entry.arm, "seed": entry.seed}
@@ -83,20 +58,14 @@ def keep(path: Path, entries: Sequence[Entry]) -> Path:
     return path
 
 
-def kept_path(out: Path, table: str) -> Path:
-    """Where the kept results of a table belong."""
-    return out / f"{table}.jsonl.gz"
-
-
-def read_kept(paths: Iterable[Path], plan: Plan) -> Collected:
+def read_kept(paths: Iterable[Path], plan: Plan) -> list[Entry]:
     """The results of a plan from files of ``keep``; those of other tables and of deleted rules are passed over.
 
     Raises:
         InputError: a file that is none of ``keep``, or a line that has no place in the plan.
     """
-    places = {(table.name, planned.cell, planned.arm, planned.run.seed) for table in plan.tables for planned in table.runs}
-    tables = {table.name for table in plan.tables}
-    found: dict[tuple[str, tuple[Axis, ...], str, int], Entry] = {}
+    places, tables = plan.places(), {table.name for table in plan.tables}
+    found: dict[Place, Entry] = {}
     for path in paths:
         try:
             with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -113,27 +82,16 @@ def read_kept(paths: Iterable[Path], plan: Plan) -> Collected:
                     f"{plan.path}; give the plan that it was made with"
                 )
             found[entry[:4]] = entry
-    missing = {table.name: len(table.runs) - sum(key[0] == table.name for key in found) for table in plan.tables}
-    return Collected([found[key] for table in plan.tables for key in _in_order(table) if key in found], missing)
+    return [found[place] for place in places if place in found]
 
 
 def slim(result: Result) -> dict[str, Any]:
     """A result without the log of training and without examples of responses."""
-    held_out = {
-        when: {name: _without_examples(value) for name, value in evaluation.items()}
-        for when, evaluation in result["held_out"].items()
-    }
+    held_out = {when: {name: {key: number for key, number in look.items() if key != "examples"} if name != "step" else look
+                       for name, look in evaluation.items()}
+                for when, evaluation in result["held_out"].items()}  # fmt: skip
     return {name: value for name, value in result.items() if name not in _LEFT_OUT} | {"held_out": held_out}
-
-
-def _without_examples(value: Any) -> Any:
-    return {k: v for k, v in value.items() if k != "examples"} if isinstance(value, Mapping) else value
 
 
 def _entry(line: Mapping[str, Any]) -> Entry:
     return Entry(line["table"], tuple(line["cell"].items()), line["arm"], line["seed"], line["result"])
-
-
-def _in_order(table: TablePlan) -> Iterable[tuple[str, tuple[Axis, ...], str, int]]:
-    for planned in table.runs:
-        yield table.name, planned.cell, planned.arm, planned.run.seed

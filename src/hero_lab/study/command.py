@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,7 @@ from hero_rl.errors import HeroError, require
 from hero_rl.sandbox import available_cpus
 
 if TYPE_CHECKING:
-    from hero_lab.study.collect import Collected
+    from hero_lab.study.collect import Entry
 
 PACKAGES = ("trl", "matplotlib", "jinja2")
 HELP = """Run the comparisons of PLAN, a TOML file, and write tables, figures and a page.
@@ -29,7 +28,6 @@ models in OUT/cache: a call after an interruption, or after a change of the plan
 Examples:
   hero lab study plan.toml --dry-run
   hero lab study plan.toml -o runs/study
-  hero lab study plan.toml -o runs/study --table main --report-only
   hero lab study plan.toml --from results/study/main.jsonl.gz --report-only
 
 \b
@@ -45,7 +43,6 @@ A plan:
   rules = ["verifier_only", "hero", { rule = "hero", name = "HERO, KL", kl = 0.05 }]
   compare = [["hero", "verifier_only"]]  # or compare = "hero": against every other
   horizons = [50, 100]                   # steps to compare at; the last decides
-  [table.run]                            # settings of this table
 """
 
 
@@ -54,7 +51,6 @@ def study(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for models, results and the report; default: runs/PLAN.")
     ] = None,
-    table: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This table alone; repeatable.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and say how long they would take.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; report on what is there.")] = False,
@@ -67,7 +63,7 @@ def study(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    plan = read_plan(plan_file).only(table) if table else read_plan(plan_file)
+    plan = read_plan(plan_file)
     folder = out or Path("runs") / plan_file.stem
     show.check_folder("--out", folder)
     jobs = jobs or available_cpus()
@@ -76,46 +72,27 @@ def study(
         return
     for package in PACKAGES[1:] if report_only else PACKAGES:  # now, and not after hours of training
         require(package, extra="lab", purpose="hero lab study")
-    from hero_lab.study.collect import read_kept
+    from hero_lab.board import run_all
+    from hero_lab.study.collect import kept_results, read_kept
 
-    known = read_kept(kept, plan) if kept else None
-    failures = [] if report_only else _run_all(plan, folder, jobs, known)
+    known = read_kept(kept or [], plan)
+    given = kept_results(plan, known)
+    failures = [] if report_only else run_all([run for run in plan.runs() if run.digest not in given], folder, jobs)[1]
     _report(plan, folder, known, failures, as_json)
     if failures:
         raise HeroError(f"{len(failures)} runs failed; the first: {failures[0]}")
 
 
-def _run_all(plan: Plan, folder: Path, jobs: int, known: Collected | None) -> list[str]:
-    """Run what is missing, and return the failures."""
-    from hero_lab.board import Board
-    from hero_lab.grid import execute
-    from hero_lab.study.collect import kept_results
-    from hero_lab.study.throughput import log_call
-
-    kept = kept_results(plan, known)
-    runs = [run for run in plan.runs() if run.digest not in kept]
-    board = Board(len(runs))
-    started = time.monotonic()
-    try:
-        with board.shown():
-            for event in execute(runs, out=folder, jobs=jobs):
-                board.take(event)
-    finally:
-        if board.finished:
-            log_call(folder, finished=board.finished, seconds=time.monotonic() - started, jobs=jobs)
-    return board.failures
-
-
-def _report(plan: Plan, folder: Path, known: Collected | None, failures: Sequence[str], as_json: bool) -> None:
+def _report(plan: Plan, folder: Path, known: Sequence[Entry], failures: Sequence[str], as_json: bool) -> None:
     from hero_lab.study.collect import collect
     from hero_lab.study.page import write_study
     from hero_lab.study.words import best_sentence, claim_sentence, missing_sentence
 
-    collected = collect(plan, folder, known)
-    if not collected.entries:
+    entries = collect(plan, folder, known)
+    if not entries:
         first = f"; the first failure: {failures[0]}" if failures else ""
         raise HeroError(f"{folder}: no run of {plan.path} has a result{first}")
-    found = write_study(folder, plan, collected, command=shlex.join(["hero", *sys.argv[1:]]))
+    found = write_study(folder, plan, entries, command=shlex.join(["hero", *sys.argv[1:]]))
     if as_json:
         show.print_json({"report": str(found.page), "tables": str(found.tables), "failed": list(failures), **found.numbers})
         return
@@ -138,25 +115,19 @@ def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
     cache = folder / "cache"
     models = {path for run in waiting for path in models_of(run, cache).folders if not is_complete(path)}
     seconds = estimate_seconds(waiting, list(done.values()), models=len(models), jobs=jobs)
-    rows = [
+    tables = [
         {"table": table.name, "runs": len(table.runs), "done": sum(planned.run.digest in done for planned in table.runs)}
         for table in plan.tables
     ]
     summary = {"runs": len(runs), "done": len(done), "models_to_make": len(models), "jobs": jobs, "seconds": round(seconds)}
-    places: dict[str, list[str]] = {}
-    for table in plan.tables:
-        for planned in table.runs:
-            cell = ", ".join(f"{name}={value}" for name, value in planned.cell)
-            places.setdefault(planned.run.digest, []).append(f"{table.name}: {planned.arm}{f' ({cell})' if cell else ''}")
     if as_json:
-        files = [{"file": run.file_name, "label": run.label, "seed": run.seed, "done": run.digest in done} for run in runs]
-        show.print_json({**summary, "tables": rows, "files": files})
+        show.print_json({**summary, "tables": tables})
         return
     for run in runs:
-        mark = "done " if run.digest in done else "to do"
-        sys.stdout.write(f"{mark}  seed {run.seed:<3} {run.steps:>5} steps  {'; '.join(places[run.digest])}\n")
-    for row in rows:
-        sys.stdout.write(f"table {row['table']}: {row['runs']} runs, {row['done']} done\n")
+        mark, steps = "done " if run.digest in done else "to do", f"{run.steps:>5} steps"
+        sys.stdout.write(f"{mark}  seed {run.seed:<3} {steps}  {run.label}, {run.regime}, {run.tier}\n")
+    for row in tables:
+        sys.stdout.write("table {table}: {runs} runs, {done} done\n".format(**row))
     sys.stdout.write(
         f"{len(runs)} different runs, {len(done)} done, {len(models)} models to make; "
         f"about {duration(seconds)} with {jobs} processes\n"

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from hero_lab.compare import Result
+from hero_lab.page import CURVES, panel
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis
 from hero_lab.study.tables import Cell, PairRow, Tabulated
 from hero_rl.errors import require
-from hero_rl.report.figures import COLOURS, NEUTRAL, Curve, Panel, curve_panels, dress, interval_rows
+from hero_rl.report.figures import COLOURS, NEUTRAL, Panel, curve_panels, dress, interval_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MEASURES = (
-    ("accuracy by the oracle", "accuracy", True),
-    ("reward-model score (start = 0)", "rm_score", False),
-    ("the strict verifier says correct", "verifier_pass", True),
-)
+Groups: TypeAlias = dict[tuple[Axis, ...], dict[str, list[Result]]]
+"""Combination of the crossed settings -> rule -> runs."""
+_TITLES = ("accuracy by the oracle", "reward-model score (start = 0)", "the strict verifier says correct")
 _MOST_ROWS = 3
 """Combinations up to which all three measures are drawn; with more, accuracy alone."""
 _MOST_METRICS = 6
@@ -68,30 +67,23 @@ def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
 def learning_curves(table: Tabulated, entries: Sequence[Entry]) -> Figure:
     """Accuracy on development prompts, a panel a combination; with few combinations also score and verifier."""
     groups = _by_axes(entries)
-    shown = list(groups)[:_MOST_PANELS]
-    measures = _MEASURES if len(groups) <= _MOST_ROWS else _MEASURES[:1]
-    panels: list[Panel] = []
-    for axes, (title, measure, percent) in itertools.product(shown, measures):
-        where = Cell(axes, "").words(table.varying, tag=False)
-        name = (where or title) if len(measures) == 1 else (f"{where}: {title}" if where else title)
-        panels.append(_panel(table, groups[axes], name, lambda point, measure=measure: point[measure], percent=percent))
-    figure = curve_panels(panels, across=3)
-    if len(measures) == 1:  # one measure in all panels: one scale for all
-        drawn = figure.axes[: len(panels)]
-        lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
-        for axes in drawn:
-            axes.set_ylim(min(lows), max(highs))
+    if len(groups) <= _MOST_ROWS:
+        return curve_panels(_panels(table, groups, dict(zip(CURVES, _TITLES, strict=True))), across=3)
+    several = dict(itertools.islice(groups.items(), _MOST_PANELS))
+    figure = curve_panels(_panels(table, several, {"accuracy": ""}), across=3)
+    drawn = figure.axes[: len(several)]  # one measure in all panels: one scale for all
+    lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
+    for axes in drawn:
+        axes.set_ylim(min(lows), max(highs))
     return figure
 
 
 def differences(table: Tabulated) -> Figure:
     """The deciding comparisons, a line each, with their intervals."""
-    rows: dict[str, tuple[float, float, float]] = {}
-    for row in [*table.deciding(table.pairs), *table.deciding(table.best)]:
-        label = f"{row.candidate} − {row.baseline} ({row.cell.words(table.varying)})"
-        rows[label] = (row.difference.value, row.difference.low, row.difference.high)
-    how = "accuracy at temperature 1" if table.plan.metric == "accuracy" else "greedy accuracy"
-    return interval_rows(rows, x_label=f"difference in {how} at step {max(table.plan.horizons)}, 95% interval")
+    deciding = [*table.deciding(table.pairs), *table.deciding(table.best)]
+    rows = {f"{row.candidate} − {row.baseline} ({row.cell.words(table.varying)})": row.difference for row in deciding}
+    label = f"difference in accuracy at temperature 1 at step {max(table.plan.horizons)}, 95% interval"
+    return interval_rows(rows, x_label=label)
 
 
 def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
@@ -100,18 +92,18 @@ def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
     metrics = list(dict.fromkeys(name for point in points for name in point.get("rule", {})))[:_MOST_METRICS]
     if not metrics:
         return None
+    groups = dict(itertools.islice(_by_axes(entries).items(), _MOST_ROWS))
+    return curve_panels(_panels(table, groups, dict(zip(metrics, metrics, strict=True))), across=min(3, len(metrics)))
+
+
+def _panels(table: Tabulated, groups: Groups, titles: Mapping[str, str]) -> list[Panel]:
+    """A panel for each combination and each number of the runs' curves."""
     panels: list[Panel] = []
-    for axes, group in list(_by_axes(entries).items())[:_MOST_ROWS]:
-        where = Cell(axes, "").words(table.varying, tag=False)
-        for metric in metrics:
-            having = {
-                arm: [run for run in runs if any(metric in point.get("rule", {}) for point in run["curve"])]
-                for arm, runs in group.items()
-            }
-            known = {arm: runs for arm, runs in having.items() if runs}
-            title = f"{where}: {metric}" if where else metric
-            panels.append(_panel(table, known, title, lambda point, metric=metric: point.get("rule", {}).get(metric)))
-    return curve_panels(panels, across=min(3, len(metrics)))
+    for (axes, by_arm), (name, title) in itertools.product(groups.items(), titles.items()):
+        words = ": ".join(filter(None, (Cell(axes, "").words(table.varying, tag=False), title)))
+        by_label = {_short(arm, 40): by_arm[arm] for arm in table.plan.arms if arm in by_arm}
+        panels.append(panel(_short(words, 44), by_label, name))
+    return panels
 
 
 def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
@@ -192,16 +184,15 @@ def _draw_phase(
 def _tick(name: str, value: object, entries: Sequence[Entry]) -> str:
     """A value of an axis; of one that changes the reward model, with the AUROC within prompts that comes of it."""
     text = str(value)
-    if not name.startswith(("score", "hackable", "tier", "reward_model")):
+    if not name.startswith(("score", "tier", "reward_model")):
         return text
-    starts = [
-        evaluation.get("rm_auroc_within")
+    known = [
+        evaluation["rm_auroc_within"]
         for entry in entries
         if dict(entry.cell)[name] == value == _setting(entry.result, name)  # not a run shared with another reward model
-        for tag, evaluation in entry.result["held_out"]["start"].items()
-        if tag != "step"
+        for evaluation in entry.result["held_out"]["start"].values()
+        if isinstance(evaluation, Mapping) and evaluation["rm_auroc_within"] is not None
     ]
-    known = [one for one in starts if one is not None]
     return f"{text}\nAUROC {np.mean(known):.2f}" if known else text
 
 
@@ -213,27 +204,8 @@ def _setting(result: Result, name: str) -> object:
     return value
 
 
-def _panel(
-    table: Tabulated,
-    by_arm: Mapping[str, Sequence[Result]],
-    title: str,
-    value: Callable[[Mapping[str, Any]], float | None],
-    *,
-    percent: bool = False,
-) -> Panel:
-    curves: list[Curve] = []
-    for arm in table.plan.arms:
-        runs = by_arm.get(arm)
-        if runs:
-            found = [{point["step"]: number for point in run["curve"] if (number := value(point)) is not None} for run in runs]
-            steps = sorted(set.intersection(*map(set, found)))
-            values = np.array([[run[step] for step in steps] for run in found], dtype=np.float64)
-            curves.append(Curve(label=_short(arm, 40), steps=steps, values_SN=values))
-    return Panel(title=_short(title, 44), curves=curves, percent=percent)
-
-
-def _by_axes(entries: Sequence[Entry]) -> dict[tuple[Axis, ...], dict[str, list[Result]]]:
-    groups: dict[tuple[Axis, ...], dict[str, list[Result]]] = {}
+def _by_axes(entries: Sequence[Entry]) -> Groups:
+    groups: Groups = {}
     for entry in entries:
         groups.setdefault(entry.cell, {}).setdefault(entry.arm, []).append(entry.result)
     return groups

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hero_lab.study import words
-from hero_lab.study.collect import Collected, Entry, keep, kept_path
+from hero_lab.study.collect import Entry, keep
 from hero_lab.study.figures import Picture, pictures
 from hero_lab.study.plan import Plan
 from hero_lab.study.tables import Tabulated, as_json, tabulate
-from hero_lab.study.throughput import Throughput, measure_throughput
+from hero_lab.study.throughput import measure_throughput
 from hero_rl.files import write_text
 from hero_rl.report import Section, Table, json_values, write_page
 from hero_rl.report.figures import save_png, svg
@@ -26,7 +27,7 @@ class Written(NamedTuple):
     numbers: dict[str, Any]
 
 
-def write_study(folder: Path, plan: Plan, collected: Collected, *, command: str) -> Written:
+def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: str) -> Written:
     """Write everything that a study reports: ``report.html``, ``tables.md``, ``tables.json``, and for each table its kept
     results and figures.
 
@@ -37,39 +38,37 @@ def write_study(folder: Path, plan: Plan, collected: Collected, *, command: str)
     tables: list[Tabulated] = []
     drawn: dict[str, list[Picture]] = {}
     for table in plan.tables:
-        entries = collected.of(table.name)
-        tables.append(tabulate(table, entries, missing=collected.missing[table.name]))
-        if entries:
-            keep(kept_path(folder, table.name), entries)
-            drawn[table.name] = pictures(tables[-1], entries)
+        own = [entry for entry in entries if entry.table == table.name]
+        tables.append(tabulate(table, own))
+        if own:
+            keep(folder, table.name, own)
+            drawn[table.name] = pictures(tables[-1], own)
     for name, found in drawn.items():
         for picture in found:
             save_png(picture.figure, folder / f"{name}-{picture.suffix}.png", dpi=120)
-    throughput = measure_throughput(_different(collected.entries), folder)
-    versions = collected.entries[0].result["versions"]
+    throughput = measure_throughput(_different(entries))
+    versions = entries[0].result["versions"]
     numbers = json_values(
         {
             "title": plan.title, "command": command, "versions": versions,
-            "tables": [as_json(table) for table in tables], "throughput": throughput._asdict() if throughput else None,
+            "tables": [as_json(table) for table in tables], "throughput": throughput._asdict(),
         }
     )  # fmt: skip
     write_text(folder / "tables.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
     text = write_text(folder / "tables.md", words.markdown(plan.title, tables, throughput, command=command))
     sections = [section for table in tables for section in _sections(table, drawn.get(table.plan.name, []))]
+    sections.append(Section(heading="Throughput", text="\n".join(throughput.lines())))
     footer = f"{command}\n" + ", ".join(f"{name} {version}" for name, version in versions.items())
-    lead = "\n".join(f"{table.plan.claim}: {_first_sentence(table)}" for table in tables)
-    page = write_page(folder / "report.html", plan.title, lead, [*sections, *_throughput(throughput)], footer=footer)
+    said = [words.claim_sentence(table) or words.best_sentence(table) or "nothing is compared" for table in tables]
+    lead = "\n".join(f"{table.plan.claim}: {sentence}" for table, sentence in zip(tables, said, strict=True))
+    page = write_page(folder / "report.html", plan.title, lead, sections, footer=footer)
     return Written(page, text, tables, numbers)
 
 
-def _different(entries: list[Entry]) -> list[Any]:
+def _different(entries: Sequence[Entry]) -> list[Any]:
     """The results, those that several tables show once."""
     results = [entry.result for entry in entries]
     return list({json.dumps(result["settings"] | {"label": ""}, sort_keys=True): result for result in results}.values())
-
-
-def _first_sentence(table: Tabulated) -> str:
-    return words.claim_sentence(table) or words.best_sentence(table) or "nothing is compared"
 
 
 def _sections(table: Tabulated, drawn: list[Picture]) -> list[Section]:
@@ -86,7 +85,3 @@ def _sections(table: Tabulated, drawn: list[Picture]) -> list[Section]:
         sections.append(Section(heading=grid.heading, table=Table(header=grid.header, rows=rows, note=note)))
         note = ""
     return sections
-
-
-def _throughput(throughput: Throughput | None) -> list[Section]:
-    return [] if throughput is None else [Section(heading="Throughput", text="\n".join(throughput.lines()))]

@@ -13,17 +13,20 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from hero_lab.family import Tag
 from hero_lab.settings import RunSettings, plan_run
 from hero_rl.errors import InputError
+from hero_rl.rewards import RewardRule
 
 Axis: TypeAlias = tuple[str, object]
 """Name and value of a crossed setting."""
-Metric: TypeAlias = Literal["accuracy", "greedy"]
+Axes: TypeAlias = tuple[tuple[str, tuple[object, ...]], ...]
+Place: TypeAlias = tuple[str, tuple[Axis, ...], str, int]
+"""Table, cell, rule and seed."""
+_OF_SCORES, _OF_VERDICTS = ("tier", "score_noise", "reward_model"), ("verifier_recall",)
 SETTINGS = sorted({field.name for field in fields(RunSettings)} - {"label", "rule", "rule_settings", "seed"})
 """What a plan may set; the others are said by its rules and seeds."""
 _WANTED = {
@@ -31,7 +34,6 @@ _WANTED = {
     "rules": 'a list of rules, each a text or { rule = "hero", name = "...", and settings }',
     "compare": 'a rule, or a list of pairs: [["hero", "verifier_only"]]',
     "best_of": '{ candidate = "...", others = ["...", ...] }', "horizons": "a list of steps such as [50, 100]",
-    "metric": "accuracy or greedy", "tags": 'a list of "V" and "H"', "run": "a table of settings: [table.run]",
 }  # fmt: skip
 """The keys of a table that are no settings."""
 
@@ -61,9 +63,6 @@ class _Table(BaseModel):
     compare: str | list[tuple[str, str]] = []
     best_of: BestOf | None = None
     horizons: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
-    metric: Metric = "accuracy"
-    tags: Annotated[tuple[Tag, ...], Field(min_length=1)] | None = None
-    run: dict[str, Any] = {}
 
 
 class PlannedRun(NamedTuple):
@@ -82,16 +81,13 @@ class TablePlan:
 
     name: str
     claim: str
-    axes: tuple[tuple[str, tuple[object, ...]], ...]
+    axes: Axes
     """The crossed lists, in the order of the file."""
     arms: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     """Candidate and baseline of each comparison."""
     best_of: BestOf | None
     horizons: tuple[int, ...]
-    metric: Metric
-    tags: tuple[Tag, ...] | None
-    """Kinds of held-out prompts; None: those that were trained on."""
     runs: tuple[PlannedRun, ...]
 
 
@@ -108,17 +104,9 @@ class Plan:
         unique = {planned.run.digest: planned.run for table in reversed(self.tables) for planned in reversed(table.runs)}
         return tuple(reversed(unique.values()))
 
-    def only(self, names: Sequence[str]) -> Plan:
-        """The plan with the tables of these names alone; their runs stay what they are in the whole plan.
-
-        Raises:
-            InputError: there is no such table.
-        """
-        known = [table.name for table in self.tables]
-        for name in names:
-            if name not in known:
-                raise InputError(f"{self.path}: has no table {name!r}; it has {', '.join(known)}")
-        return replace(self, tables=tuple(table for table in self.tables if table.name in names))
+    def places(self) -> dict[Place, RunSettings]:
+        """The run of every place."""
+        return {(table.name, one.cell, one.arm, one.run.seed): one.run for table in self.tables for one in table.runs}
 
 
 def read_plan(path: Path) -> Plan:
@@ -135,10 +123,8 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error
     check_names(content, ["title", "run", "table"], str(path))
     tables, shared = content.get("table"), content.get("run", {})
-    if not isinstance(tables, list) or not tables:
-        raise InputError(f"{path}: has no [[table]]; give at least one")
-    if not isinstance(shared, dict):
-        raise InputError(f"{path}: run must be a table of settings: [run]")
+    if not isinstance(tables, list) or not tables or not isinstance(shared, dict):
+        raise InputError(f"{path}: has no [[table]], or run is no table; give at least one [[table]], and settings under [run]")
     check_names(shared, SETTINGS, f"{path}: [run]")
     found = [_read_table(f'{path}: [[table]] "{table.get("name", place + 1)}"', table, shared)
              for place, table in enumerate(tables)]  # fmt: skip
@@ -178,22 +164,21 @@ def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any
     except ValidationError as error:
         key = str(error.errors()[0]["loc"][0])
         raise InputError(f"{where}: {key} = {content.get(key)!r} must be {_WANTED[key]}") from error
-    check_names(table.run, SETTINGS, f"{where}: [table.run]")
-    rules = [_read_rule(where, rule) for rule in table.rules]
-    arms = tuple(name for name, _, _ in rules)
-    for name in arms:
-        if arms.count(name) > 1:
-            raise InputError(f"{where}: two rules are called {name!r}; give one another name: {{ rule = ..., name = ... }}")
+    rules = [_Rule(rule=rule) if isinstance(rule, str) else rule for rule in table.rules]
+    arms = tuple(rule.name or rule.rule for rule in rules)
+    for arm, rule in zip(arms, rules, strict=True):
+        check_names(rule.model_extra or {}, ["rule", "name", *SETTINGS], f"{where}: rules")
+        if arms.count(arm) > 1:
+            raise InputError(f"{where}: two rules are called {arm!r}; give one another name: {{ rule = ..., name = ... }}")
     settings, axes = _axes(where, table.model_extra or {})
-    base = _merged(_merged(shared, table.run), settings)
+    base = _merged(shared, settings)
     horizons = tuple(sorted(set(table.horizons or [base.get("steps", 100)])))
-    first = {name: values[0] for name, values in axes}
-    runs = tuple(
-        PlannedRun(cell, name, _shared_run(where, base, cell, first, rule, changes, seed, horizons))
-        for seed in parse_seeds(table.seeds, f"{where}: seeds")
-        for cell in _cells(axes)
-        for name, rule, changes in rules
-    )
+    runs: list[PlannedRun] = []
+    for seed, cell in itertools.product(parse_seeds(table.seeds, f"{where}: seeds"), _cells(axes)):
+        for arm, rule in zip(arms, rules, strict=True):
+            run = _run(where, base, cell, rule, seed, horizons)
+            seen = _seen(run.build_rule(), cell, axes)
+            runs.append(PlannedRun(cell, arm, run if seen == cell else _run(where, base, seen, rule, seed, horizons)))
     pairs = table.compare
     if isinstance(pairs, str):
         pairs = [(pairs, other) for other in arms if other != pairs]
@@ -203,20 +188,11 @@ def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any
         _check_arms(where, "best_of", (table.best_of.candidate, *table.best_of.others), arms)
     return TablePlan(
         name=table.name, claim=table.claim, axes=axes, arms=arms, pairs=tuple(pairs), best_of=table.best_of, horizons=horizons,
-        metric=table.metric, tags=table.tags, runs=runs,
+        runs=tuple(runs),
     )  # fmt: skip
 
 
-def _read_rule(where: str, rule: str | _Rule) -> tuple[str, str, dict[str, Any]]:
-    """Name, rule in the little language of ``presets``, and settings of its own."""
-    if isinstance(rule, str):
-        return rule, rule, {}
-    settings = rule.model_extra or {}
-    check_names(settings, ["rule", "name", *SETTINGS], f"{where}: rules")
-    return rule.name or rule.rule, rule.rule, settings
-
-
-def _axes(where: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, tuple[object, ...]], ...]]:
+def _axes(where: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Axes]:
     """Settings with one value, and the crossed lists; a list inside a subtable is ``reward_model.rows``."""
     settings: dict[str, Any] = {}
     axes: list[tuple[str, tuple[object, ...]]] = []
@@ -235,10 +211,9 @@ def _axes(where: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[
     return settings, tuple(axes)
 
 
-def _cells(axes: Sequence[tuple[str, tuple[object, ...]]]) -> Iterator[tuple[Axis, ...]]:
-    names = [name for name, _ in axes]
+def _cells(axes: Axes) -> Iterator[tuple[Axis, ...]]:
     for values in itertools.product(*(values for _, values in axes)):
-        yield tuple(zip(names, values, strict=True))
+        yield tuple((name, value) for (name, _), value in zip(axes, values, strict=True))
 
 
 def _nested(name: str, value: object) -> dict[str, Any]:
@@ -256,61 +231,49 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 
 
 def _run(
-    where: str, base: Mapping[str, Any], cell: tuple[Axis, ...], rule: str, changes: Mapping[str, Any], seed: int,
-    horizons: tuple[int, ...],
-) -> RunSettings:  # fmt: skip
-    values = dict(base)
+    where: str, base: Mapping[str, Any], cell: tuple[Axis, ...], rule: _Rule, seed: int, horizons: tuple[int, ...]
+) -> RunSettings:
+    values = {"steps": max(horizons), **base}
     for name, value in cell:
         values = _merged(values, _nested(name, value))
     try:
-        run = plan_run(rule, seed=seed, **{"steps": max(horizons), **_merged(values, changes)})
+        run = plan_run(rule.rule, seed=seed, **_merged(values, rule.model_extra or {}))
         run.build_rule()
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     if run.steps < max(horizons):
         raise InputError(f"{where}: horizon {max(horizons)} lies beyond the end of a run, steps = {run.steps}")
-    return replace(run, looks=_looks(run, (*run.looks, *horizons)))
+    return replace(run, looks=_looks(run, {*run.looks, *horizons}))
 
 
-_OF_SCORES = ("tier", "hackable", "score_noise", "reward_model")
-_OF_VERDICTS = ("verifier_recall", "verifier_noise")
-
-
-def _shared_run(
-    where: str, base: Mapping[str, Any], cell: tuple[Axis, ...], first: Mapping[str, object], rule: str,
-    changes: Mapping[str, Any], seed: int, horizons: tuple[int, ...],
-) -> RunSettings:  # fmt: skip
-    """The run of a rule in a cell: that of the first value of a list that the rule is blind to.
+def _seen(rule: RewardRule, cell: tuple[Axis, ...], axes: Axes) -> tuple[Axis, ...]:
+    """The cell with the first value of a list in place of one that the rule is blind to.
 
     The verifier alone learns the same whatever the reward model, and the reward model alone whatever the verifier. What is
     measured of the signal that such a run does not use is then of the first value, too.
     """
-    run = _run(where, base, cell, rule, changes, seed, horizons)
-    built = run.build_rule()
-    blind = (() if built.needs_scores else _OF_SCORES) + (() if built.needs_verdicts else _OF_VERDICTS)
-    seen = tuple((name, first[name] if name.partition(".")[0] in blind else value) for name, value in cell)
-    return run if seen == cell else _run(where, base, seen, rule, changes, seed, horizons)
+    blind = (() if rule.needs_scores else _OF_SCORES) + (() if rule.needs_verdicts else _OF_VERDICTS)
+    first = {name: values[0] for name, values in axes}
+    return tuple((name, first[name] if name.partition(".")[0] in blind else value) for name, value in cell)
 
 
-def _looks(run: RunSettings, wanted: Sequence[int]) -> tuple[int, ...]:
+def _looks(run: RunSettings, wanted: set[int]) -> tuple[int, ...]:
     """The steps at which held-out prompts are looked at besides the start, the early step and the end."""
-    return tuple(sorted(set(wanted) - {0, run.early, run.steps}))
+    return tuple(sorted(wanted - {0, run.early, run.steps}))
 
 
 def _with_all_looks(tables: Sequence[TablePlan]) -> Iterator[TablePlan]:
     """Runs that are equal but for when they are looked at become one: looking changes nothing."""
     looks: dict[str, set[int]] = {}
+    for planned in itertools.chain(*(table.runs for table in tables)):
+        looks.setdefault(_without_looks(planned.run), set()).update(planned.run.looks)
     for table in tables:
-        for planned in table.runs:
-            looks.setdefault(replace(planned.run, looks=()).digest, set()).update(planned.run.looks)
-    for table in tables:
-        runs = [
-            planned._replace(
-                run=replace(planned.run, looks=_looks(planned.run, tuple(looks[replace(planned.run, looks=()).digest])))
-            )
-            for planned in table.runs
-        ]
-        yield replace(table, runs=tuple(runs))
+        runs = [(planned, _looks(planned.run, looks[_without_looks(planned.run)])) for planned in table.runs]
+        yield replace(table, runs=tuple(planned._replace(run=replace(planned.run, looks=own)) for planned, own in runs))
+
+
+def _without_looks(run: RunSettings) -> str:
+    return replace(run, looks=()).digest
 
 
 def _check_arms(where: str, key: str, names: Sequence[str], arms: tuple[str, ...]) -> None:

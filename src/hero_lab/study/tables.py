@@ -11,17 +11,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_lab.compare import Result
+from hero_lab.compare import METRICS, Look, Metric, Result, correct_SP, curve, means
 from hero_lab.study.collect import Entry
-from hero_lab.study.plan import Axis, Metric, TablePlan
+from hero_lab.study.plan import Axis, TablePlan
+from hero_lab.task import TAGS
 from hero_rl.measures import crossed_interval
 from hero_rl.measures.intervals import Estimate
 from hero_rl.types import FloatArray
 
 Verdict: TypeAlias = Literal["holds", "does not hold", "cannot be told"]
-MEANS = ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups", "pass_any", "entropy")
-METRICS: tuple[Metric, ...] = ("accuracy", "greedy")
-_TRAINED = {"hard": ("H",), "verifiable": ("V",), "mixed": ("V", "H")}
 
 
 class Cell(NamedTuple):
@@ -89,14 +87,15 @@ class Tabulated(NamedTuple):
     best: list[PairRow]
     """Candidate of ``best_of`` minus whichever other has the highest mean in the cell."""
     leaders: list[PairRow]
-    """The rule of the highest mean minus the runner-up in each cell, at the last horizon, in the metric of the claim."""
+    """The rule of the highest mean minus the runner-up in each cell, at the last horizon."""
     reach: list[ReachRow]
     missing: int
+    """Runs without a result."""
 
     def deciding(self, rows: Sequence[PairRow]) -> list[PairRow]:
-        """Those of the last horizon and of the metric that the claim is about."""
+        """Those of the last horizon, sampled."""
         last = max(self.plan.horizons)
-        return [row for row in rows if row.step == last and row.metric == self.plan.metric]
+        return [row for row in rows if row.step == last and row.metric == "accuracy"]
 
     @property
     def varying(self) -> list[str]:
@@ -104,13 +103,13 @@ class Tabulated(NamedTuple):
         return [name for name, values in self.plan.axes if len(values) > 1]
 
 
-def tabulate(plan: TablePlan, entries: Sequence[Entry], *, missing: int = 0) -> Tabulated:
+def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
     """All numbers of a table, as far as there are results."""
     cells: dict[Cell, dict[str, dict[int, Result]]] = {}
     for entry in entries:
-        for tag in plan.tags or _TRAINED[entry.result["settings"]["regime"]]:
+        for tag in TAGS[entry.result["settings"]["regime"]]:
             cells.setdefault(Cell(entry.cell, tag), {}).setdefault(entry.arm, {})[entry.seed] = entry.result
-    found = Tabulated(plan, [], [], [], [], [], missing)
+    found = Tabulated(plan, [], [], [], [], [], len(plan.runs) - len(entries))
     for cell, by_arm in cells.items():
         found.arms.extend(_arm_rows(plan, cell, by_arm))
         for step in plan.horizons:
@@ -127,14 +126,12 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry], *, missing: int = 0) -> 
 
 def values_SP(runs: Mapping[int, Result], seeds: Sequence[int], tag: str, step: int, metric: Metric) -> FloatArray | None:
     """Shape (seeds, problems), the share of right responses to each held-out problem; None where a run has no such look."""
-    rows: list[FloatArray] = []
-    for seed in seeds:
-        held = next((held for held in runs[seed]["held_out"].values() if held["step"] == step), None)
-        if held is None or tag not in held:
-            return None
-        correct = np.asarray(held[tag]["correct_P"], dtype=np.float64) / held[tag]["samples"]
-        rows.append(correct if metric == "accuracy" else np.asarray(held[tag]["greedy_P"], dtype=np.float64))
-    return np.stack(rows)
+    looks = [_look(runs[seed], tag, step) for seed in seeds]
+    return None if None in looks else correct_SP([look for look in looks if look is not None], metric)
+
+
+def _look(result: Result, tag: str, step: int) -> Look | None:
+    return next((held.get(tag) for held in result["held_out"].values() if held["step"] == step), None)
 
 
 def verdict(difference: Estimate, seeds: int) -> Verdict:
@@ -144,30 +141,17 @@ def verdict(difference: Estimate, seeds: int) -> Verdict:
     return "holds" if difference.low > 0 else "does not hold"
 
 
-def share_to_reach(candidate: Result, baseline: Result) -> float | None:
-    """The share of the baseline's rollouts after which the candidate first has the baseline's last accuracy, interpolated."""
-    steps, values = _curve([candidate])
-    return _first_crossing(steps * _rollouts(candidate), values, *_goal([baseline]))
-
-
 def _arm_rows(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]]) -> list[ArmRow]:
     start = {seed: result for runs in by_arm.values() for seed, result in runs.items()}
     wanted = [("(start)", start, 0), *((arm, by_arm.get(arm, {}), step) for arm in plan.arms for step in plan.horizons)]
     rows: list[ArmRow] = []
     for arm, runs, step in wanted:
         seeds = sorted(runs)
-        both = [values_SP(runs, seeds, cell.tag, step, metric) for metric in METRICS] if seeds else [None]
-        known = [values for values in both if values is not None]
-        if len(known) == 2:
-            accuracy, greedy = map(crossed_interval, known)
-            rows.append(ArmRow(cell, arm, step, len(seeds), accuracy, greedy, _means(runs, cell.tag, step)))
+        looks = [look for seed in seeds if (look := _look(runs[seed], cell.tag, step)) is not None]
+        if looks and len(looks) == len(seeds):
+            accuracy, greedy = (crossed_interval(correct_SP(looks, metric)) for metric in METRICS)
+            rows.append(ArmRow(cell, arm, step, len(seeds), accuracy, greedy, means(looks)))
     return rows
-
-
-def _means(runs: Mapping[int, Result], tag: str, step: int) -> dict[str, float]:
-    held = [next(h for h in result["held_out"].values() if h["step"] == step)[tag] for result in runs.values()]
-    table = {name: [math.nan if (value := one.get(name)) is None else float(value) for one in held] for name in MEANS}
-    return {name: float(np.mean(values)) for name, values in table.items()}
 
 
 def _pair(
@@ -195,9 +179,9 @@ def _best(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]
 def _leader(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]], rows: Sequence[ArmRow]) -> list[PairRow]:
     """Chosen on the numbers that it is judged by, so that its lead is too large rather than too small."""
     last = max(plan.horizons)
-    means = {row.arm: getattr(row, plan.metric).value for row in rows if row.step == last}
+    means = {row.arm: row.accuracy.value for row in rows if row.step == last}
     order = sorted(means, key=lambda arm: -means[arm])
-    return _pair(cell, by_arm, order[0], order[1], last, plan.metric) if len(order) > 1 else []
+    return _pair(cell, by_arm, order[0], order[1], last, "accuracy") if len(order) > 1 else []
 
 
 def _reach(
@@ -208,49 +192,35 @@ def _reach(
         ours, theirs = by_arm.get(candidate, {}), by_arm.get(baseline, {})
         seeds = sorted(ours.keys() & theirs.keys())
         if seeds:
-            steps, values = _curve([ours[seed] for seed in seeds])
-            goal = _goal([theirs[seed] for seed in seeds])
-            pooled = _first_crossing(steps * _rollouts(ours[seeds[0]]), values, *goal)
-            shares = tuple(share_to_reach(ours[seed], theirs[seed]) for seed in seeds)
+            pooled = share_to_reach([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+            shares = tuple(share_to_reach([ours[seed]], [theirs[seed]]) for seed in seeds)
             rows.append(ReachRow(axes, candidate, baseline, shares, pooled))
     return rows
 
 
-def _curve(results: Sequence[Result]) -> tuple[FloatArray, FloatArray]:
-    """Steps and the mean accuracy on development prompts."""
-    curves = [{point["step"]: point["accuracy"] for point in result["curve"]} for result in results]
-    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
-    values = np.array([[curve[step] for step in steps] for curve in curves], dtype=np.float64)
-    return np.array(steps, dtype=np.float64), np.asarray(values.mean(axis=0), dtype=np.float64)
-
-
-def _goal(baselines: Sequence[Result]) -> tuple[float, float]:
-    """Accuracy at the end of the baseline, and its rollouts until then."""
-    steps, values = _curve(baselines)
-    return float(values[-1]), float(steps[-1]) * _rollouts(baselines[0])
-
-
-def _rollouts(result: Result) -> int:
-    return result["settings"]["prompts_per_step"] * result["settings"]["group_size"]
-
-
-def _first_crossing(rollouts: FloatArray, values: FloatArray, goal: float, end: float) -> float | None:
-    reached = np.flatnonzero(values >= goal)
+def share_to_reach(candidates: Sequence[Result], baselines: Sequence[Result]) -> float | None:
+    """The share of the baseline's rollouts after which the candidate has its last accuracy, interpolated; of mean curves."""
+    (rollouts, values), (until, goals) = map(_curve, (candidates, baselines))
+    reached = np.flatnonzero(values >= goals[-1])
     if not reached.size:
         return None
     after = int(reached[0])
-    if after == 0:
-        return float(rollouts[0]) / end
-    before = after - 1
-    part = (goal - values[before]) / (values[after] - values[before])
-    return float(rollouts[before] + part * (rollouts[after] - rollouts[before])) / end
+    at = rollouts[after] if after == 0 else np.interp(goals[-1], values[after - 1 : after + 1], rollouts[after - 1 : after + 1])
+    return float(at / until[-1])
+
+
+def _curve(results: Sequence[Result]) -> tuple[FloatArray, FloatArray]:
+    """Rollouts so far, and the mean accuracy on development prompts."""
+    steps, values_SN = curve(results, lambda point: point["accuracy"])
+    settings = results[0]["settings"]
+    return np.array(steps, dtype=np.float64) * settings["prompts_per_step"] * settings["group_size"], values_SN.mean(axis=0)
 
 
 def as_json(table: Tabulated) -> dict[str, Any]:
     """Return what ``report.json_values`` makes JSON of."""
     plan = table.plan
     return {
-        "name": plan.name, "claim": plan.claim, "metric": plan.metric, "horizons": list(plan.horizons),
+        "name": plan.name, "claim": plan.claim, "horizons": list(plan.horizons),
         "runs": len(plan.runs), "missing": table.missing,
         "arms": [_row_json(row) for row in table.arms],
         "pairs": [_row_json(row) for row in table.pairs],

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hero_lab.study.plan import Metric
-from hero_lab.study.tables import METRICS, ArmRow, Cell, PairRow, ReachRow, Tabulated
+from hero_lab.compare import METRICS, Metric
+from hero_lab.study.tables import ArmRow, Cell, PairRow, ReachRow, Tabulated
 from hero_lab.study.throughput import Throughput
 from hero_rl.measures.intervals import Estimate
 
@@ -22,6 +22,7 @@ HOW_INTERVALS = (
 _MOST_CELLS = 6
 """Up to here each cell has a table of its own."""
 _MOST_PAIRS = 3
+_SIGNS = {"verifier_pass": ".3f", "rm_score": "+.2f", "rm_auroc_within": ".2f", "all_wrong_groups": ".2f"}
 _BEST = {"holds": "ahead", "does not hold": "worse", "cannot be told": "level"}
 
 
@@ -58,7 +59,7 @@ def best_sentence(table: Tabulated) -> str:
     ahead = [row for row in rows if row.verdict == "holds"]
     worst = min(rows, key=lambda row: row.difference.value)
     lowest = min(rows, key=lambda row: row.difference.low)
-    cells = _count(len(rows), "cell")
+    cells = f"{len(rows)} cell{'' if len(rows) == 1 else 's'}"
     others = ", ".join(best_of.others)
     than = f"worse in {len(worse)} of {cells} than the best of {others}"
     if not worse:
@@ -74,37 +75,24 @@ def missing_sentence(table: Tabulated) -> str:
     return f"{table.missing} of {len(table.plan.runs)} runs have no result." if table.missing else ""
 
 
-def markdown(title: str, tables: Sequence[Tabulated], throughput: Throughput | None, *, command: str) -> str:
+def markdown(title: str, tables: Sequence[Tabulated], throughput: Throughput, *, command: str) -> str:
     """All tables of a study as one Markdown text."""
     lines = [f"# {title}", "", f"    {command}", "", HOW_INTERVALS, ""]
     for table in tables:
         lines += _table(table)
-    if throughput is not None:
-        lines += ["## Throughput", "", *(f"- {line}" for line in throughput.lines()), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "## Throughput", "", *(f"- {line}" for line in throughput.lines()), ""])
 
 
 def with_half(estimate: Estimate, *, sign: bool = False) -> str:
     """A value with the half-width of its interval; differences with their sign, bold where the interval is clear of zero."""
     value, low, high = estimate
-    if math.isnan(low):
-        return f"{value:+.3f}" if sign else f"{value:.3f}"
-    text = f"{value:{'+' if sign else ''}.3f} ± {(high - low) / 2:.3f}"
+    text = f"{value:{'+' if sign else ''}.3f}" + ("" if math.isnan(low) else f" ± {(high - low) / 2:.3f}")
     return f"**{text}**" if sign and (low > 0 or high < 0) else text
 
 
 def number(value: float, form: str) -> str:
     """A number, or a dash for what is not known."""
     return "–" if math.isnan(value) else format(value, form)
-
-
-def percent(share: float | None) -> str:
-    """A share of rollouts; never, where there is none."""
-    return "never" if share is None else f"{share:.0%}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _pair_words(row: PairRow, table: Tabulated) -> str:
@@ -128,26 +116,23 @@ def grids(table: Tabulated) -> list[Grid]:
     """Everything that a table shows, in reading order."""
     name, last = table.plan.name, max(table.plan.horizons)
     cells = list(dict.fromkeys(row.cell for row in table.arms))
-    found: list[Grid] = []
     if len(cells) > _MOST_CELLS:
-        found += [_compact(table, cells, metric) for metric in METRICS]
+        found = [_compact(table, cells, metric) for metric in METRICS]
     else:
-        for cell in cells:
-            rows = [row for row in table.arms if row.cell == cell]
-            heading = f"{name}: {cell.words(table.varying)} ({max(row.seeds for row in rows)} seeds)"
-            found.append(Grid(heading, arm_header(table.plan.horizons), arm_cells(rows, table.plan.horizons)))
+        found = [_arms(table, cell) for cell in cells]
     if table.pairs:
-        found.append(Grid(f"{name}: differences", pair_header(table, "difference"), pair_cells(table.pairs, table)))
+        found.append(_differences(f"{name}: differences", "difference", table.pairs, table))
     if table.best:
-        header = pair_header(table, "minus the best of the others")
-        found.append(Grid(f"{name}: against the best of the others", header, pair_cells(table.best, table)))
+        heading = f"{name}: against the best of the others"
+        found.append(_differences(heading, "minus the best of the others", table.best, table))
     if len(table.varying) > 1 and table.leaders:
-        header = ["where", "best rule", "runner-up", f"lead at step {last}"]
         rows = [[row.cell.words(table.varying), row.candidate, row.baseline, with_half(row.difference, sign=True)]
                 for row in table.leaders]  # fmt: skip
+        header = ["where", "best rule", "runner-up", f"lead at step {last}"]
         found.append(Grid(f"{name}: the best rule in each cell", header, rows))
     if table.reach:
-        found.append(Grid(f"{name}: rollouts", list(REACH_HEADER), reach_cells(table.reach, table)))
+        header = ["rollouts to reach the end of", "where", "median of seeds", "range", "mean curve"]
+        found.append(Grid(f"{name}: rollouts", header, [_reach_cells(row, table) for row in table.reach]))
     return found
 
 
@@ -160,65 +145,55 @@ def _compact(table: Tabulated, cells: Sequence[Cell], metric: Metric) -> Grid:
     return Grid(f"{table.plan.name}: {metric} at step {last}", ["where", *arms], rows)
 
 
-def arm_header(horizons: Sequence[int]) -> list[str]:
-    """Names of the columns of ``arm_cells``."""
-    last = max(horizons)
-    steps = [f"step {step}" for step in horizons]
-    return ["rule", *steps, f"greedy, step {last}", "verifier pass", "RM score", "RM AUROC within", "all wrong"]
-
-
-def arm_cells(rows: Sequence[ArmRow], horizons: Sequence[int]) -> list[list[str]]:
+def _arms(table: Tabulated, cell: Cell) -> Grid:
     """A line a rule: accuracy at every horizon, greedy at the last, and the signs of hacking."""
+    horizons = table.plan.horizons
+    last = max(horizons)
     found: dict[str, dict[int, ArmRow]] = {}
-    for row in rows:
-        found.setdefault(row.arm, {})[row.step] = row
+    for row in table.arms:
+        if row.cell == cell:
+            found.setdefault(row.arm, {})[row.step] = row
     lines: list[list[str]] = []
     for arm, by_step in found.items():
         end = by_step[max(by_step)]
+        # the start stands under the last horizon
         steps = [with_half(by_step[step].accuracy) if step in by_step else "" for step in horizons]
         if arm == "(start)":
             steps[-1] = with_half(end.accuracy)
-        means = end.means
-        forms = (("verifier_pass", ".3f"), ("rm_score", "+.2f"), ("rm_auroc_within", ".2f"), ("all_wrong_groups", ".2f"))
-        lines.append([arm, *steps, with_half(end.greedy), *(number(means[name], form) for name, form in forms)])
-    return lines
+        signs = [number(end.means[name], form) for name, form in _SIGNS.items()]
+        lines.append([arm, *steps, with_half(end.greedy), *signs])
+    seeds = max(row.seeds for by_step in found.values() for row in by_step.values())
+    header = ["rule", *(f"step {step}" for step in horizons), f"greedy, step {last}",
+              "verifier pass", "RM score", "RM AUROC within", "all wrong"]  # fmt: skip
+    return Grid(f"{table.plan.name}: {cell.words(table.varying)} ({seeds} seeds)", header, lines)
 
 
-def pair_header(table: Tabulated, first: str) -> list[str]:
-    """Names of the columns of ``pair_cells``."""
-    steps = [f"step {step}" for step in table.plan.horizons]
-    return [first, "where", *steps, f"greedy, step {max(table.plan.horizons)}", "claim"]
-
-
-def pair_cells(rows: Sequence[PairRow], table: Tabulated) -> list[list[str]]:
+def _differences(heading: str, first: str, rows: Sequence[PairRow], table: Tabulated) -> Grid:
     """A line a comparison and cell: the difference at every horizon, greedy at the last, and the verdict.
 
     The best of others may be another rule at another step; each column has its own.
     """
-    last, is_best = max(table.plan.horizons), rows is table.best
+    horizons, is_best = table.plan.horizons, rows is table.best
+    last = max(horizons)
     lines: list[list[str]] = []
     for row in table.deciding(rows):
         beside = [other for other in rows if other.cell == row.cell and other.candidate == row.candidate]
         same = beside if is_best else [other for other in beside if other.baseline == row.baseline]
         at = {(other.step, other.metric): with_half(other.difference, sign=True) for other in same}
-        steps = [at.get((step, "accuracy"), "") for step in table.plan.horizons]
-        pair = f"{row.candidate} − {row.baseline}"
+        steps = [at.get((step, "accuracy"), "") for step in horizons]
         said = _BEST[row.verdict] if is_best else row.verdict
+        pair = f"{row.candidate} − {row.baseline}"
         lines.append([pair, row.cell.words(table.varying), *steps, at.get((last, "greedy"), ""), said])
-    return lines
+    header = [first, "where", *(f"step {step}" for step in horizons), f"greedy, step {last}", "claim"]
+    return Grid(heading, header, lines)
 
 
-REACH_HEADER = ("rollouts to reach the end of", "where", "median of seeds", "range", "mean curve")
-
-
-def reach_cells(rows: Sequence[ReachRow], table: Tabulated) -> list[list[str]]:
-    """A line a comparison: the share of the baseline's rollouts that the candidate needs for the baseline's last accuracy."""
-    lines: list[list[str]] = []
-    for row in rows:
-        known = [share for share in row.shares if share is not None]
-        never = len(row.shares) - len(known)
-        text = f"{percent(min(known))} to {percent(max(known))}" if known else ""
-        text += (", " if known and never else "") + (f"never in {never} of {len(row.shares)}" if never else "")
-        where = Cell(row.axes, "").words(table.varying, tag=False) or "–"
-        lines.append([f"{row.baseline}: {row.candidate}", where, percent(row.median), text, percent(row.pooled)])
-    return lines
+def _reach_cells(row: ReachRow, table: Tabulated) -> list[str]:
+    """The share of the baseline's rollouts that the candidate needs for the baseline's last accuracy."""
+    known = [share for share in row.shares if share is not None]
+    never = len(row.shares) - len(known)
+    said = [f"{min(known):.0%} to {max(known):.0%}"] if known else []
+    said += [f"never in {never} of {len(row.shares)}"] if never else []
+    where = Cell(row.axes, "").words(table.varying, tag=False) or "–"
+    median, pooled = ("never" if share is None else f"{share:.0%}" for share in (row.median, row.pooled))
+    return [f"{row.baseline}: {row.candidate}", where, median, ", ".join(said), pooled]
