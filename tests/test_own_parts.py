@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.commands import hero
+from hero_lab.presets import find_arm
 from hero_rl import HybridReward, Rollout, Verdict
 from hero_rl.config import read_reward
 from hero_rl.errors import InputError, SignalError
 from hero_rl.imports import is_factory
-from hero_rl.rewards import as_rule, hero
+from hero_rl.rewards import as_rule
+from hero_rl.rewards import hero as hero_rule
 from hero_rl.scorers import ColumnScorer
 from hero_rl.scorers.function import as_scorer
 from hero_rl.toml_layers import Layer
@@ -89,10 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*HERO, *arguments], capture_output=True, text=True, cwd=folder, env=environment, timeout=120, check=False
-    )
+    return hero(*arguments, folder=folder)
 
 
 def score(folder: Path, rule: str = "my_rule", verifier: str = "my_verifier", model: str = "my_model", *more: str) -> Any:
@@ -171,7 +170,7 @@ def test_what_a_function_does_wrong_is_one_clear_message(parts: tuple[str, ...],
     assert "Traceback" not in done.stderr
 
 
-def test_a_new_rule_setting_is_written_once_and_used_everywhere(folder: Path) -> None:
+def test_a_new_rule_setting_is_written_once_and_used_everywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rule = "my_own_parts:made_rule"
     done = run(folder, "score", "in.jsonl", "-o", "out.jsonl", "--rule", rule, "--verifier", "exact", "--set", "rule.alpha=0.3",
                "--json")  # fmt: skip
@@ -180,11 +179,9 @@ def test_a_new_rule_setting_is_written_once_and_used_everywhere(folder: Path) ->
     done = run(folder, "train", "tiny-cpu", "--show", "--set", f"rule.name={rule}", "--set", "rule.alpha=0.3",
                "--set", "reward_model.name=local:./model")  # fmt: skip
     assert "alpha = 0.3" in done.stdout, done.stderr
-    lab = "from hero_lab.presets import find_arm; arm = find_arm('my_own_parts:made_rule:alpha=0.3', regime='hard', kl=False)"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{lab}; print(arm.settings, arm.scale)"], capture_output=True, text=True, cwd=folder, check=True
-    )
-    assert done.stdout == "{'alpha': 0.3} group\n"
+    monkeypatch.syspath_prepend(folder)
+    arm = find_arm("my_own_parts:made_rule:alpha=0.3", regime="hard", kl=False)
+    assert (arm.rule_settings, arm.scale) == ({"alpha": 0.3}, "group")
     serve = subprocess.Popen(
         [*HERO, "serve", "--port", "0", "--json", "--rule", rule, "--verifier", "exact", "--set", "rule.alpha=0.3"],
         stdout=subprocess.PIPE, text=True, cwd=folder,
@@ -210,7 +207,7 @@ def test_hybrid_reward_takes_plain_functions_even_closures() -> None:
 
 
 def test_what_is_made_already_is_taken_as_it_is() -> None:
-    verifier, scorer, rule = ExactVerifier(), ColumnScorer("x"), hero()
+    verifier, scorer, rule = ExactVerifier(), ColumnScorer("x"), hero_rule()
     assert (as_verifier(verifier), as_scorer(scorer), as_rule(rule)) == (verifier, scorer, rule)
     for wrap, part in ((as_verifier, verifier), (as_scorer, scorer), (as_rule, rule)):
         with pytest.raises(InputError, match="takes no settings"):
@@ -350,6 +347,7 @@ def test_what_own_parts_print_is_not_in_the_json_and_what_they_raise_is_said(fol
         "def verifier(rollout):\n    print('verifier')\n    return int(rollout.response)\n"
     )
     named = ["--rule", "own_loud:rule", "--reward-model", "own_loud:model", "--max-failure-rate", "1", "--json"]
-    done = run(folder, "score", "in.jsonl", "-o", "out.jsonl", "--verifier", "own_loud:verifier", *named)
+    command = [*HERO, "score", "in.jsonl", "-o", "out.jsonl", "--verifier", "own_loud:verifier", *named]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
     assert (done.returncode, json.loads(done.stdout)["failures"]) == (0, 4), done.stderr
     assert done.stderr.count("warning: the verifier 'verifier' failed on a rollout: ValueError") == 1, done.stderr

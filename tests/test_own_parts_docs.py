@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -12,24 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from helpers.commands import hero
 from helpers.places import DOCS
 
 PAGE = (DOCS / "own-parts.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (hero .*)$", PAGE, re.MULTILINE)
 
 
-def run(folder: Path, *command: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def accepted(folder: Path, *arguments: str) -> None:
+    done = hero(*arguments, folder=folder)
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +42,13 @@ def verdicts(path: Path) -> list[int | None]:
 
 def test_the_parts_work_in_python(folder: Path) -> None:
     assert len((folder / "my_parts.py").read_text().strip().splitlines()) <= 17
-    assert run(folder, sys.executable, "use.py") == "[ 0.45 -0.45]\n"
+    done = subprocess.run([sys.executable, "use.py"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "[ 0.45 -0.45]\n", done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_run(command: str, folder: Path) -> None:
-    run(folder, sys.executable, "-m", "hero_rl.cli", *shlex.split(command)[1:])
+    accepted(folder, *shlex.split(command)[1:])
     if command.startswith("hero score") and "my_parts" in command:
         assert verdicts(folder / "scored.jsonl") == [1, 0, 0, 0]
     if "word=So" in command:
@@ -72,11 +64,11 @@ def test_the_commands_run(command: str, folder: Path) -> None:
 )  # fmt: skip
 def test_they_go_where_a_name_goes(verifier: str, folder: Path) -> None:
     out = folder / "out.jsonl"
-    run(folder, sys.executable, "-m", "hero_rl.cli", "verify", "rollouts.jsonl", "-o", str(out), "--verifier", verifier)
+    accepted(folder, "verify", "rollouts.jsonl", "-o", str(out), "--verifier", verifier)
     assert None not in verdicts(out)
 
 
 def test_as_a_fallback_too(folder: Path) -> None:
     arguments = ["--verifier", "my_makers:Asked", "--set", "verifier.fallback=my_server:by_batch", "--set", "verifier.ask=both"]
-    run(folder, sys.executable, "-m", "hero_rl.cli", "verify", "rollouts.jsonl", "-o", "out.jsonl", *arguments)
+    accepted(folder, "verify", "rollouts.jsonl", "-o", "out.jsonl", *arguments)
     assert verdicts(folder / "out.jsonl") == [1, 0, 1, 1]

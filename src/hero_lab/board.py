@@ -105,10 +105,10 @@ def duration(seconds: float) -> str:
 
 
 def _facts(data: dict[str, dict[str, float]]) -> str:
-    model = data["reward_model"]
-    tags = (("verifiable", "V"), ("hard", "H"))
-    areas = [f"{name} {model[f'auroc_pooled_{tag}']:.2f} / {model[f'auroc_within_{tag}']:.2f}" for name, tag in tags]
-    text = f"reward model, AUROC pooled / within prompts: {', '.join(areas)}"
+    text = (
+        "reward model, AUROC pooled / within prompts: verifiable {auroc_pooled_V:.2f} / {auroc_within_V:.2f}, "
+        "hard {auroc_pooled_H:.2f} / {auroc_within_H:.2f}"
+    ).format(**data["reward_model"])
     learned = data.get("learned_verifier")
     if learned and learned["recall_H"] is not None:  # None: the starting policy gets nothing right
         text += f"; learned verifier, hard: recall {learned['recall_H']:.2f} at FPR {learned['fpr_H']:.2f}"

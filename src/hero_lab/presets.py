@@ -122,11 +122,8 @@ def arm_of(config: RewardConfig) -> str:
     name = config.rule_table["name"]
     # all of them, for the lab has tuned defaults of its own
     said = {**rewards.rule_settings(name), **config.rule_table, "scale": config.rule.scale}
-    return f"{name}:" + ",".join(f"{key}={_text(value)}" for key, value in said.items() if key != "name")
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items() if key != "name"}
+    return f"{name}:" + ",".join(f"{key}={text}" for key, text in texts.items())
 
 
 def _value(text: str) -> float | str | bool | None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from helpers.commands import hero
 from hero_rl.attacks import Target, attack, read_targets, wrong_answers
 from hero_rl.attacks.formulas import is_formula
 from hero_rl.attacks.numbers import far_apart, read_number
@@ -21,8 +19,6 @@ from hero_rl.errors import InputError, SignalError
 from hero_rl.types import Rollout, RowVerifier, Verdict
 from hero_rl.verifiers import ExactVerifier
 from hero_rl.verifiers.boxes import last_boxed
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 class Gullible(RowVerifier):
@@ -52,11 +48,6 @@ class Undecided(Gullible):
 def answers(problem: str, *references: str, kind: str | None = None, **options) -> set[str]:
     found = wrong_answers(problem, *references, **options)
     return {one.answer for one in found if kind is None or one.kind == kind}
-
-
-def hero(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hero_rl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, check=False)
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> Path:

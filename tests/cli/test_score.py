@@ -14,18 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from helpers.commands import hero
 from hero_rl.cli import main
 from hero_rl.rewards import RULES
 
 HERO = [sys.executable, "-m", "hero_rl.cli"]
 COLUMNS = ["--verifier", "column:correct", "--reward-model", "column:rm_score"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "100"}
-
-
-def hero(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*HERO, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=120, check=False, **options
-    )  # type: ignore[call-overload]
 
 
 def rollouts(path: Path, prompts: int, *, shuffled: bool = False, filler: str = "") -> Path:
@@ -54,7 +49,8 @@ def read(path: Path) -> list[dict]:
 
 def test_json_is_the_only_thing_on_stdout_and_agrees_with_the_file(tmp_path: Path) -> None:
     source = rollouts(tmp_path / "in.jsonl", 6)
-    done = hero("score", source, "-o", tmp_path / "out.jsonl", *COLUMNS, "--json")
+    command = [*HERO, "score", str(source), "-o", str(tmp_path / "out.jsonl"), *COLUMNS, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     out = read(tmp_path / "out.jsonl")
@@ -223,7 +219,7 @@ def test_the_examples_in_the_help_texts_run(tmp_path: Path) -> None:
         lines = re.split(r"Examples?:\n", text)[1].split("\n\n")[0].replace("\\\n", " ").splitlines()
         example = lines[0].split()
         assert example[0] == "hero"
-        done = hero(*example[1:], cwd=tmp_path)
+        done = hero(*example[1:], folder=tmp_path)
         assert done.returncode == 0, done.stderr
 
 

@@ -3,35 +3,38 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 pytest.importorskip("trl", reason="needs the lab extra")
 
-from helpers.places import TESTS
 from hero_lab.cold_start import ColdStartSettings
 from hero_lab.grid import Event, execute, read_result, result_path
 from hero_lab.learned_verifier import LearnedVerifierSettings
-from hero_lab.prepare import is_complete, models_of
+from hero_lab.prepare import is_complete, models_of, prepare
 from hero_lab.results import write_json
 from hero_lab.reward_model import RewardModelSettings
 from hero_lab.settings import RunSettings, plan_runs
 from hero_rl.errors import InputError
 
+Collect: TypeAlias = Callable[[list[RunSettings], Path], list[Event]]
+
 
 def small_runs(*rules: str, regime: str = "hard", steps: int = 3) -> list[RunSettings]:
     runs = plan_runs(
         rules, regime=regime, steps=steps, early=2, cold_start=ColdStartSettings(steps=20, batch_size=32, warmup_steps=2),
-        reward_model=RewardModelSettings(rows=2000, batch_size=32),
+        reward_model=RewardModelSettings(rows=2000, batch_size=32, robust_steps=2),  # as in test_models.py
         learned_verifier=LearnedVerifierSettings(samples=1, epochs=1), prompts_per_step=4, group_size=4, held_out_samples=2,
-        development_samples=1, curve_every=2,
+        development_samples=1, curve_every=2, held_out_tags="trained",
     )  # fmt: skip
     return list(runs)
 
@@ -41,8 +44,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lab")
 
 
-def collect(runs: list[RunSettings], out: Path, **options: Any) -> list[Event]:
-    return list(execute(runs, out=out, **options))
+@pytest.fixture
+def collect(lab_cache: Path) -> Collect:
+    """Do the runs, with the models that the tests of the lab share."""
+    return lambda runs, out: list(execute(runs, out=out, cache=lab_cache))
 
 
 def kinds(events: list[Event]) -> list[str]:
@@ -56,7 +61,7 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) -> None:
     runs = small_runs("hero", "verifier_only", regime="mixed")
-    events = collect(runs, out, jobs=2)
+    events = list(execute(runs, out=out, jobs=2))
     assert kinds(events)[:2] == ["preparing", "prepared"]
     assert sorted(kinds(events)[2:]) == ["finished", "finished", "started", "started"]
     assert {event.data["step"] for event in events if event.kind == "progress"} == {0, 2, 3}
@@ -84,9 +89,9 @@ def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth
     small = small_runs("hero_adaptive")[0]
     run = replace(
         small, task="units", tier="robust", verifier_recall=0.5, score_noise=1.0,
-        held_out_tags="trained", looks=(1, 2), reward_model=replace(small.reward_model, robust_steps=5),
+        looks=(1, 2),
     )  # fmt: skip
-    assert kinds(collect([run], tmp_path)) == ["preparing", "prepared", "started", "finished"]
+    assert kinds(list(execute([run], out=tmp_path))) == ["preparing", "prepared", "started", "finished"]
     result = read_result(run, tmp_path)
     assert result is not None
     held_out = result["held_out"]
@@ -100,14 +105,12 @@ def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth
     assert all("rule" in point for point in result["curve"][1:])
 
 
-def test_rules_with_a_learned_verifier_run_and_train_one_only_when_asked(out: Path) -> None:
-    collect(small_runs("hero"), out)
-    assert not list((out / "cache").glob("verifier-*"))
+def test_rules_with_a_learned_verifier_run_and_train_one_only_when_asked(out: Path, lab_cache: Path, collect: Collect) -> None:
+    assert models_of(small_runs("hero")[0], lab_cache).learned_verifier is None
     runs = small_runs("learned_verifier", "cascade", "hero_cascade:learned_credit=0.5")
     assert [run.verifier for run in runs] == ["learned", "cascade", "cascade"]
     events = collect(runs, out)
     assert [event.kind for event in events if event.kind in ("prepared", "failed")] == ["prepared"]
-    assert len(list((out / "cache").glob("verifier-*"))) == 1
     results = [read_result(run, out) for run in runs]
     for result in results:
         assert result is not None
@@ -127,17 +130,17 @@ def test_a_learned_verifier_that_is_not_used_is_no_part_of_the_digest() -> None:
     assert replace(run, verifier="cascade").digest != replace(run, verifier="cascade", learned_verifier=other).digest
 
 
-def test_the_same_seed_gives_the_same_result_in_another_process(out: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_result_in_another_process(out: Path, tmp_path: Path, collect: Collect) -> None:
     run = small_runs("hero", regime="mixed")[0]
     collect([run], out)
-    collect([run], tmp_path, cache=out / "cache")
+    collect([run], tmp_path)
     first, second = read_result(run, out), read_result(run, tmp_path)
     assert first is not None
     assert second is not None
     assert without_times(first) == without_times(second)
 
 
-def test_a_finished_run_is_not_run_again_and_takes_the_name_it_is_asked_for_by(out: Path) -> None:
+def test_a_finished_run_is_not_run_again_and_takes_the_name_it_is_asked_for_by(out: Path, collect: Collect) -> None:
     runs = small_runs("hero", regime="mixed")
     collect(runs, out)
     renamed = replace(runs[0], label="another name")
@@ -146,7 +149,7 @@ def test_a_finished_run_is_not_run_again_and_takes_the_name_it_is_asked_for_by(o
     assert events[0].data["settings"]["label"] == "another name"
 
 
-def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_result_is_named(tmp_path: Path, collect: Collect) -> None:
     run = small_runs("hero")[0]
     result_path(run, tmp_path).parent.mkdir(parents=True)
     for content in ("{", "[]", '{"digest": "of another run"}'):
@@ -155,12 +158,12 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
             collect([run], tmp_path)
 
 
-def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Path) -> None:
+def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Path, lab_cache: Path) -> None:
     good = small_runs("rm_only")[0]
     bad = replace(small_runs("naive_sum")[0], rule_settings={"width": 1})  # refused in the child, which makes the rule
     doomed = small_runs("prof", steps=10_000)[0]
     events: list[Event] = []
-    for event in execute([doomed, bad, good], out=out, jobs=2):
+    for event in execute([doomed, bad, good], out=out, jobs=2, cache=lab_cache):
         events.append(event)
         if event.kind == "progress" and event.run == doomed:
             for child in multiprocessing.active_children():
@@ -179,15 +182,15 @@ def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Pat
 def test_models_that_cannot_be_made_fail_their_runs_and_leave_no_folder(tmp_path: Path) -> None:
     run = small_runs("hero")[0]
     run = replace(run, cold_start=replace(run.cold_start, batch_size=0))
-    events = collect([run], tmp_path)
+    events = list(execute([run], out=tmp_path))
     assert kinds(events) == ["preparing", "failed", "failed"]
     assert not any(map(is_complete, models_of(run, tmp_path / "cache").folders))
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
-def test_leaving_the_loop_kills_the_children(out: Path) -> None:
+def test_leaving_the_loop_kills_the_children(out: Path, lab_cache: Path) -> None:
     run = small_runs("hero", steps=10_000)[0]
-    events = execute([run], out=out)
+    events = execute([run], out=out, cache=lab_cache)
     for event in events:
         if event.kind == "progress":
             break
@@ -198,25 +201,22 @@ def test_leaving_the_loop_kills_the_children(out: Path) -> None:
     assert read_result(run, out) is None
 
 
-@pytest.mark.parametrize(
-    ("to_all", "kind"),
-    [(True, signal.SIGINT), (False, signal.SIGINT), (False, signal.SIGKILL)],
-    ids=["control-c", "interrupt-to-the-parent-alone", "kill-the-parent-alone"],
-)
-def test_children_end_with_the_command(out: Path, to_all: bool, kind: signal.Signals) -> None:
-    script = f"""
-import sys
+@pytest.mark.parametrize(("to_all", "kind"), [(True, signal.SIGINT), (False, signal.SIGKILL)], ids=["control-c", "kill-9"])
+def test_children_end_with_the_command(tmp_path: Path, lab_cache: Path, to_all: bool, kind: signal.Signals) -> None:
+    """That an interrupt of the parent alone ends them: the test above."""
+    [run] = small_runs("hero", steps=10_000)
+    prepare(run, lab_cache)
+    path = tmp_path / "main.py"
+    path.write_text(f"""
+import multiprocessing, pickle
 from pathlib import Path
-sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "lab")!r}]
-from test_grid import execute, small_runs
+from hero_lab.grid import execute
 if __name__ == "__main__":
-    for event in execute(small_runs("hero", steps=10_000), out=Path({str(out)!r})):
+    run = pickle.loads({pickle.dumps(run)!r})
+    for event in execute([run], out=Path({str(tmp_path)!r}), cache=Path({str(lab_cache)!r})):
         if event.kind == "progress":
-            import multiprocessing
             print(*[child.pid for child in multiprocessing.active_children()], flush=True)
-"""
-    path = out / "main.py"
-    path.write_text(script)
+""")
     process = subprocess.Popen(
         [sys.executable, path], stdout=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it

@@ -34,9 +34,9 @@ RUN = plan_run("hero", cold_start=SMALL, reward_model=SMALL_REWARD)
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(lab_cache: Path) -> Path:
     torch.set_num_threads(1)
-    return tmp_path_factory.mktemp("cache")
+    return lab_cache
 
 
 def test_fast_encoding_is_what_the_tokenizer_gives_and_decodes_to_the_same_text() -> None:
@@ -67,7 +67,7 @@ def test_a_reward_model_learns_from_whole_responses_and_from_beginnings() -> Non
         assert (tuple(chosen) == steps, tuple(rejected) == steps) == (True, False)
 
 
-def test_training_lowers_the_loss_on_demonstrations(cache: Path) -> None:
+def test_training_lowers_the_loss_on_demonstrations(tmp_path: Path) -> None:
     def loss(model: torch.nn.Module) -> float:
         rows = demonstrations(split_problems()["development"], 256, deal_error_rates(0), np.random.default_rng(9))
         ids = torch.from_numpy(models.encode([row.prompt + row.response + "$" for row in rows], length=CHAIN.sequence_length))
@@ -76,15 +76,19 @@ def test_training_lowers_the_loss_on_demonstrations(cache: Path) -> None:
         with torch.no_grad():
             return float(model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss)
 
-    trained = train_policy(SMALL, deal_error_rates(0), seed=0, output_dir=cache / "scratch")
+    trained = train_policy(SMALL, deal_error_rates(0), seed=0, output_dir=tmp_path)
     assert loss(trained) < 0.8 * loss(models.new_policy(0))
 
 
 def test_models_are_made_once_are_the_same_for_a_seed_and_leave_nothing_half_made(cache: Path, tmp_path: Path) -> None:
     made = prepare(RUN, cache)
-    times = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for folder in made.folders for path in folder.rglob("*") if path.is_file()}
+
+    before = times()
     assert prepare(RUN, cache) == made
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()} == times
+    assert times() == before
     again = prepare(RUN, tmp_path)
     for one, other in zip(made.folders, again.folders, strict=True):
         [first], [second] = (list(folder.rglob("model.safetensors")) for folder in (one, other))

@@ -26,7 +26,7 @@ from hero_rl.types import Rollout
 
 SMALL = ColdStartSettings(steps=120, batch_size=64, warmup_steps=5)
 SMALL_REWARD = RewardModelSettings(rows=2000, batch_size=32)
-SMALL_VERIFIER = LearnedVerifierSettings(samples=1, epochs=2)
+SMALL_VERIFIER = LearnedVerifierSettings(samples=1, epochs=4)  # as in test_learned_verifier.py, which made it
 
 
 @pytest.fixture(scope="module")

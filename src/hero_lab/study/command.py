@@ -51,6 +51,7 @@ def study(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for models, results and the report; default: runs/PLAN.")
     ] = None,
+    table: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This table alone; repeatable.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and say how long they would take.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; report on what is there.")] = False,
@@ -63,7 +64,7 @@ def study(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    plan = read_plan(plan_file)
+    plan = read_plan(plan_file).only(table) if table else read_plan(plan_file)
     folder = out or Path("runs") / plan_file.stem
     show.check_folder("--out", folder)
     jobs = jobs or available_cpus()

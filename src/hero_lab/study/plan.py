@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
@@ -108,6 +108,11 @@ class Plan:
         """The run of every place."""
         return {(table.name, one.cell, one.arm, one.run.seed): one.run for table in self.tables for one in table.runs}
 
+    def only(self, names: Sequence[str]) -> Plan:
+        """The plan with the tables of these names alone; their runs stay what they are in the whole plan."""
+        check_names(names, [table.name for table in self.tables], f"{self.path}: --table")
+        return replace(self, tables=tuple(table for table in self.tables if table.name in names))
+
 
 def read_plan(path: Path) -> Plan:
     """The plan of a file.
@@ -150,9 +155,9 @@ def parse_seeds(text: str, where: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
-def check_names(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Raise where a key is not among the known ones."""
-    for name in values:
+def check_names(names: Iterable[str], known: Sequence[str], where: str) -> None:
+    """Raise where a name is not among the known ones."""
+    for name in names:
         if name not in known:
             raise InputError(f"{where}: unknown key {name!r}; known: {', '.join(known)}")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from helpers.commands import hero
 from helpers.service import COLUMNS, group, serving, sleepy, wait_until
 from hero_rl.engines.service.server import listen
 
@@ -132,11 +131,6 @@ def test_a_folder_has_one_owner_and_one_rule(tmp_path: Path) -> None:
         answer = server.post("/v1/score_group", group(1.0, -1.0))
         assert (answer.status_code, answer.json()["error"]["type"]) == (409, "state_mismatch")
         assert server.post("/v1/score_group", group(1.0, -1.0, run_id="new")).status_code == 200
-
-
-def hero(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hero_rl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(
