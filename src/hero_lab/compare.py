@@ -117,6 +117,6 @@ def _interval(values_SP: FloatArray) -> Estimate:
 
 
 def _looks(results: Sequence[Result], label: str, tag: str, when: When) -> dict[int, Look]:
-    """What an arm's runs had on the held-out prompts of a tag, by seed."""
+    """The evaluations of an arm on the held-out prompts of a tag, by seed."""
     own = [result for result in results if result["settings"]["label"] == label and tag in result["held_out"].get(when, {})]
     return {result["settings"]["seed"]: result["held_out"][when][tag] for result in own}

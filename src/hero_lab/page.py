@@ -165,7 +165,7 @@ def _difference_parts(results: Sequence[Result]) -> list[Section]:
 
 
 def _seeds_table(results: Sequence[Result], model: str, columns: Mapping[str, str], note: str) -> Table:
-    """What was measured of a model when it was made, a line a seed; ``columns`` are facts and their titles."""
+    """A model as it was measured when it was made, one line per seed; ``columns`` are facts and their titles."""
     facts = {result["settings"]["seed"]: result[model] for result in results if model in result}
     rows = [[f"seed {seed}", *(fact[name] for name in columns)] for seed, fact in sorted(facts.items())]
     return Table(header=("", *columns.values()), rows=rows, note=note)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report = lambda event: None) -> dict[str, Any]:
-    """Train one policy with one rule, tell ``report`` of its curve, and return the result that was written, whole or not at all."""
+    """Train one policy with one rule, tell ``report`` of its curve, and return the result, written whole or not at all."""
     require("trl", extra="lab", purpose="hero lab")
     import torch
     from transformers.utils import logging as transformers_logging

@@ -56,7 +56,8 @@ def kinds(events: list[Event]) -> list[str]:
 
 def without_times(result: dict[str, Any]) -> dict[str, Any]:
     training = [{key: value for key, value in entry.items() if "time" not in key} for entry in result["training"]]
-    return {key: value for key, value in result.items() if key != "timing"} | {"training": training}
+    models = {name: {**result[name], "seconds": 0} for name in ("policy", "reward_model")}
+    return {key: value for key, value in result.items() if key != "timing"} | models | {"training": training}
 
 
 def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) -> None:
