@@ -31,7 +31,9 @@ def respond(text: str, *, finished: bool = True) -> Rollout:
 
 def scalar() -> LocalScorer:
     torch.manual_seed(3)
-    model = AutoModelForSequenceClassification.from_config(model_config(), num_labels=1)
+    config = model_config()
+    config.num_labels = 1
+    model = AutoModelForSequenceClassification.from_config(config)
     return LocalScorer(model, tokenizer=build_tokenizer())
 
 

@@ -165,7 +165,6 @@ def test_every_arm_is_tuned_for_every_regime_with_and_without_kl() -> None:
         ({"rules": ("hero:alpha",)}, "alpha"),
         ({"rules": ("hero:scale=std",)}, "std"),
         ({"rules": ("hero:learning_rate=fast",)}, "fast"),
-        ({"rules": ()}, "rule"),
         ({"steps": 0}, "steps=0"),
         ({"kl": -1.0}, "kl=-1"),
         ({"scale": "std"}, "std"),

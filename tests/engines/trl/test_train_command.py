@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -16,15 +17,12 @@ from pathlib import Path
 import pytest
 
 from helpers import tiny_files
+from helpers.commands import hero
 from helpers.places import DOCS
 from hero_rl.cli import main
 
 HERO = [sys.executable, "-m", "hero_rl.cli"]
 SHORT = ["--set", "trl.max_steps=6", "--set", "trl.save_steps=2"]
-
-
-def hero(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HERO, *arguments], cwd=cwd, capture_output=True, text=True, timeout=280, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(workplace: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A run of the tiny recipe that nobody interrupted, and what the command said."""
-    result = hero("train", "tiny-cpu", "--json", "--output", "runs/whole", *SHORT, cwd=workplace)
+    result = hero("train", "tiny-cpu", "--json", "--output", "runs/whole", *SHORT, folder=workplace)
     assert result.returncode == 0, result.stderr
     return workplace / "runs" / "whole", result
 
@@ -122,7 +120,7 @@ def test_killed_in_the_middle_and_resumed_equals_uninterrupted(
     (folder / "checkpoint-5").mkdir()
     (folder / "checkpoint-5" / "trainer_state.json").write_text('{"global_st')
 
-    result = hero("train", "tiny-cpu", "--resume", "--output", str(folder), *SHORT, cwd=workplace)
+    result = hero("train", "tiny-cpu", "--resume", "--output", str(folder), *SHORT, folder=workplace)
     assert result.returncode == 0, result.stderr
     assert "sft " not in result.stderr
     assert_same_weights(folder / "final", finished[0] / "final")
@@ -287,7 +285,7 @@ def test_the_files_that_the_documentation_makes_train(
     blocks = text.split("```python\n")[1:]
     assert len(blocks) == 1
     (tmp_path / "make.py").write_text(blocks[0].split("```")[0])
-    subprocess.run([sys.executable, "make.py"], cwd=tmp_path, check=True, capture_output=True)
     monkeypatch.chdir(tmp_path)
+    runpy.run_path("make.py")
     assert main(["train", "tiny-cpu", "--set", "trl.max_steps=1", "--set", "sft.limit=16", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 1
