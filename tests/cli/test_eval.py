@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -18,6 +17,7 @@ pytest.importorskip("inspect_ai")
 pytest.importorskip("torch")
 
 from helpers import servers, tiny_files
+from helpers.commands import hero
 from hero_rl.cli import main
 from hero_rl.data.rollouts import read_rollouts
 
@@ -198,15 +198,14 @@ def test_killed_and_resumed_it_asks_only_for_what_is_missing(tmp_path: Path) -> 
             "--concurrency",
             "4",
         ]
-        options: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "text": True}
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+        child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while len(server.posted("/v1/chat/completions")) < 40:
             assert child.poll() is None
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
         child.wait(20)
         before = len(server.posted("/v1/chat/completions"))
-        done = subprocess.run([*command, "--resume", "--json"], capture_output=True, timeout=200, check=False, **options)
+        done = hero(*command[len(HERO) :], "--resume", "--json", folder=tmp_path)
         asked = len(server.posted("/v1/chat/completions")) - before
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["benchmarks"]["sums"]["metrics"]["pass@1"]["value"] == 1.0
