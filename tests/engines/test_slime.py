@@ -210,6 +210,8 @@ def test_what_was_forgotten_is_named() -> None:
         asyncio.run(slime.score(arguments(hero=LETTERS), Sample(label=None)))
     with pytest.raises(InputError, match=r"hero: unknown key 'rules'; did you mean 'rule'"):
         slime.post_process(arguments(hero={"rules": {}}), judged(*BATCH))
+    with pytest.raises(InputError, match="give a table 'hero'"):
+        asyncio.run(slime.score(SimpleNamespace(hero="reward.toml"), Sample()))
     with pytest.raises(InputError, match="no group_index"):
         slime.post_process(arguments(), [Sample(group_index=None, reward=to_info(Verdict("correct", ""), 1.0))])
 

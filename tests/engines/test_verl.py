@@ -113,6 +113,7 @@ def test_what_every_response_would_meet_is_an_error_that_can_be_pickled() -> Non
     wrong: list[dict[str, Any]] = [
         {"verifier": "maths"}, {"verifier": "no_such_module:Thing"}, {"verifier": "none"},
         {"hero": {"verifier": {"name": "exact", "odd": 1}}}, {"hero": {"verifier": "exact"}}, {"hero": {"verifiers": {}}},
+        {"hero": "exact"},
         {"hero": {"verifier": {"name": "exact"}, "reward_model": {"eos": "never"}}},
         {"ground_truth": None}, {"ground_truth": ["1", "2"]}, {"reward_model": HERE + "Asks", "extra_info": {}},
         {"hero": {"verifier": {"name": HERE + "Broken", "error": "input"}}},

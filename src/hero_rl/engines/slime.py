@@ -89,14 +89,12 @@ async def score(args: object, sample: Nested, **_: object) -> Any:
     """
     if isinstance(sample, Sequence):
         return list(await asyncio.gather(*(score(args, each) for each in sample)))
-    settings = _settings(args)
-    table = json.dumps(settings)
+    table = _table(args)
     _check_filter(table, str(getattr(args, "dynamic_sampling_filter_path", None)))
     if isinstance(sample.reward, Mapping) and "acc" in sample.reward:
         return sample.reward
-    judges = _judges(table)
-    rollout = _rollout(sample, str(settings.get("problem_key") or _OWN["problem_key"]), judges.scorer is not None)
-    return await judges.judge(rollout)
+    judges, problem_key = _judges(table)
+    return await judges.judge(_rollout(sample, problem_key, judges.scorer is not None))
 
 
 async def score_group(args: object, samples: Sequence[Nested], **_: object) -> Any:
@@ -169,18 +167,18 @@ def post_process(args: object, samples: Sequence[Nested]) -> PostProcessed:
 
 def _reward(args: object, scale: Scale | None) -> HybridReward:
     """Return the rule with its state, one per process."""
-    resume = bool(getattr(args, "load", None))
-    return _started(json.dumps(_settings(args)), getattr(args, "save", None), resume, scale or "none")
+    return _started(_table(args), getattr(args, "save", None), bool(getattr(args, "load", None)), scale or "none")
 
 
 @lru_cache(maxsize=4)  # one configuration per process; worker processes and connections live as long as it does
-def _judges(settings: str) -> Judges:
-    return Judges.of(read_table(json.loads(settings), _OWN, only=("verifier", "reward_model"))[0])
+def _judges(table: str) -> tuple[Judges, str]:
+    config, own = read_table(json.loads(table), _OWN, only=("verifier", "reward_model"))
+    return Judges.of(config), own["problem_key"]
 
 
 @lru_cache(maxsize=4)  # the state: one rule per process
-def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> HybridReward:
-    config, _ = read_table(json.loads(settings), _OWN, only=("rule", "max_failure_rate"))
+def _started(table: str, folder: str | None, resume: bool, scale: Scale) -> HybridReward:
+    config, _ = read_table(json.loads(table), _OWN, only=("rule", "max_failure_rate"))
     refuse_steps(config.rule)
     reward = column_reward(config.rule, max_failure_rate=config.max_failure_rate)
     file = Path(folder) / STATE_FILE if folder else None
@@ -194,8 +192,8 @@ def _started(settings: str, folder: str | None, resume: bool, scale: Scale) -> H
 
 
 @lru_cache(maxsize=4)  # once per process
-def _check_filter(settings: str, path: str) -> None:
-    rule = read_table(json.loads(settings), _OWN, only=("rule", "max_failure_rate"))[0].rule
+def _check_filter(table: str, path: str) -> None:
+    rule = read_table(json.loads(table), _OWN, only=("rule", "max_failure_rate"))[0].rule
     if "nonzero_std" in path and rule.needs_scores and rule.needs_verdicts:
         _warn(
             f"--dynamic-sampling-filter-path {path} drops the groups whose verdicts are all equal, which are those where "
@@ -208,11 +206,8 @@ def _warn(problem: str) -> None:
     logger.warning("hero-rl: %s", problem)  # Ray shows logs of its actors, and not always their warnings
 
 
-def _settings(args: object) -> dict[str, Any]:
-    table = plain(getattr(args, "hero", None) or {})
-    if not isinstance(table, dict):
-        raise InputError(f"args.hero is {table!r}; give a table 'hero' in the file of --custom-config-path")
-    return table
+def _table(args: object) -> str:
+    return json.dumps(plain(getattr(args, "hero", None)))
 
 
 def _scale(args: object) -> Scale | None:
@@ -239,9 +234,8 @@ def _row(number: int, sample: Sample) -> Row:
         )
     if sample.group_index is None:
         raise InputError(f"sample {sample.index} has no group_index, so its prompt's other responses cannot be found")
-    rollout = getattr(sample, "rollout_id", None)
-    rollout = sample.index if rollout is None else rollout
-    return Row(str(sample.group_index), f"{sample.group_index}/{number if rollout is None else rollout}", number, sample.reward)
+    rollout = next(each for each in (getattr(sample, "rollout_id", None), sample.index, number) if each is not None)
+    return Row(str(sample.group_index), f"{sample.group_index}/{rollout}", number, sample.reward)
 
 
 def _rollout(sample: Sample, problem_key: str, needs_problem: bool) -> Rollout:

@@ -58,20 +58,18 @@ async def compute_score(
         InputError: wrong settings or rows, which every response would meet.
         MissingDependencyError: a package is not installed.
     """
-    table = hero or {}
-    judges = _judges(json.dumps(plain(table), sort_keys=True), reward_router_address)
-    problem_key = str(table.get("problem_key") or OWN["problem_key"])
+    judges, problem_key = _judges(json.dumps(plain(hero), sort_keys=True), reward_router_address)
     rollout = _rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, judges.scorer is not None)
     return await judges.judge(rollout)
 
 
 @functools.lru_cache(maxsize=4)  # a worker has one configuration; its processes and connections live as long as it does
-def _judges(table: str, router: str | None) -> Judges:
+def _judges(table: str, router: str | None) -> tuple[Judges, str]:
     below = [Layer("reward.reward_model", {"reward_model": {"name": f"vllm:http://{router}"}})] if router else []
-    config, _ = read_table(json.loads(table), OWN, only=("verifier", "reward_model"), below=below)
+    config, own = read_table(json.loads(table), OWN, only=("verifier", "reward_model"), below=below)
     if "workers" in verifier_settings(config.verifier["name"]):
         config = config._replace(verifier={"workers": _WORKERS, **config.verifier})
-    return Judges.of(config)
+    return Judges.of(config), own["problem_key"]
 
 
 def _rollout(
