@@ -252,7 +252,9 @@ def write(folder: Path, *options: str) -> tuple[int, Path]:
 def test_the_recipe_holds_problems_in_verls_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     problems = tmp_path / "problems.jsonl"
-    problems.write_text("".join(json.dumps({"problem": f"{i}+1?", "reference": str(i + 1)}) + "\n" for i in range(3)))
+    rows = [{"problem": f"{i}+1?", "reference": str(i + 1), "source": "quiz"} for i in range(3)]
+    rows[1] |= {"unit": "m", "reasoning_gym": "{}"}
+    problems.write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, target = write(tmp_path, "--problems", str(problems), "--validation", str(problems), "--json")
     assert code == 0
     files = ["hero.yaml", "run.sh", "reward_model.sh", "train.parquet", "validation.parquet"]
@@ -261,6 +263,9 @@ def test_the_recipe_holds_problems_in_verls_form(tmp_path: Path, capsys: pytest.
     assert len(rows) == 3
     assert rows[1]["prompt"][-1] == {"role": "user", "content": "1+1?"}
     assert rows[1]["reward_model"]["ground_truth"] == "2"
+    # with what a verifier reads beside them
+    assert [(row["extra_info"]["unit"], row["extra_info"]["reasoning_gym"]) for row in rows[:2]] == [(None, None), ("m", "{}")]
+    assert "source" not in rows[1]["extra_info"]
     info = ask(**ASKS, ground_truth=rows[1]["reward_model"]["ground_truth"], extra_info=rows[1]["extra_info"])
     assert info["rm_score"] == len("1+1?")
 

@@ -10,6 +10,10 @@ from hero_rl.errors import InputError
 from hero_rl.verifiers.boxes import last_boxed
 from hero_rl.verifiers.gym import COLUMN as METADATA
 from hero_rl.verifiers.latex import split_list
+from hero_rl.verifiers.math.fields import COLUMNS as FIELDS
+
+VERDICT_COLUMNS = tuple(sorted({*FIELDS, METADATA} - {"reference"}))
+"""Columns beside problem and reference that verifiers read."""
 
 Several: TypeAlias = Literal["alternatives", "together"]
 SEVERAL: tuple[Several, ...] = get_args(Several)

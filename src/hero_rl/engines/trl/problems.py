@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from hero_rl.config_checks import placed
+from hero_rl.data.problems import VERDICT_COLUMNS
 from hero_rl.data.rollouts import SUFFIXES, check_readable, last_user_turn, read_values, value_at
 from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
 from hero_rl.part_names import route_column
-from hero_rl.verifiers.gym import COLUMN as GYM
-from hero_rl.verifiers.math.fields import COLUMNS as FIELDS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -98,7 +97,7 @@ def _columns_read(loaded: Loaded) -> list[str]:
     """Return the columns beside problem and reference that decide verdicts."""
     verifier = loaded.reward.verifier
     routes = (route_column(verifier["name"]), route_column(verifier.get("fallback")))
-    return sorted({*FIELDS, GYM, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
+    return sorted({*VERDICT_COLUMNS, *(column for column in routes if column)} - {"reference", "prompt", "problem"})
 
 
 def _prompt(loaded: Loaded, tokenizer: PreTrainedTokenizerBase, data: Data, problem: str) -> str | list[Turn]:

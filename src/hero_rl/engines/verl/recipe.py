@@ -17,6 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from hero_rl.data.problems import VERDICT_COLUMNS
 from hero_rl.data.rollouts import place, read_records
 from hero_rl.errors import InputError, require
 from hero_rl.files import replacing, write_text
@@ -184,6 +185,7 @@ def _rows(path: Path, split: str, *, chat: bool) -> list[dict[str, Any]]:
                     "'reference'"
                 )
         problem, reference = str(values["problem"]), str(values["reference"])
+        fields = {name: values[name] for name in VERDICT_COLUMNS if values.get(name) is not None}
         # with a chat template the instruction is a system turn, so that the user turn is the bare problem
         prompt = [{"role": "user", "content": problem if chat else f"{problem}\n{INSTRUCTION}\nSolution: "}]
         if chat:
@@ -194,7 +196,7 @@ def _rows(path: Path, split: str, *, chat: bool) -> list[dict[str, Any]]:
                 "prompt": prompt,
                 "ability": "math",
                 "reward_model": {"style": "rule", "ground_truth": reference},
-                "extra_info": {"index": number, "split": split, "problem": problem},
+                "extra_info": {"index": number, "split": split, "problem": problem, **fields},
             }
         )
     return rows
