@@ -16,7 +16,7 @@ import yaml
 from hero_rl.cli import main
 from hero_rl.engines.verl.settings import check_config, read_settings
 
-MODELS = {"qwen3-4b": (8, 8192, False), "octothinker-8b": (16, 4096, True)}
+MODELS = {"qwen3-4b": (8, 8192, False), "octothinker-8b": (16, 4096, True), "Qwen/Qwen3-8B": (8, 4096, False)}
 
 
 def composed(folder: Path, model: str, regime: str, *options: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_the_command_in_the_documentation_is_one_that_the_rule_can_work_with(tmp
     assert config["hero"]["reward_model"]["name"].startswith("vllm:")
 
 
-@pytest.mark.parametrize(("model", "regime"), [("qwen3-4b", "verifiable"), ("octothinker-8b", "hard")])
+@pytest.mark.parametrize(("model", "regime"), [("qwen3-4b", "verifiable"), ("octothinker-8b", "hard"), ("Qwen/Qwen3-8B", "mixed")])
 def test_verls_command_accepts_the_recipe(model: str, regime: str, tmp_path: Path) -> None:
     config = composed(tmp_path, model, regime)
     n, length, kl = MODELS[model]
