@@ -126,7 +126,7 @@ def test_verl_reads_the_reward_model_in_the_file_as_in_the_table(tmp_path: Path)
     path = tmp_path / "reward.toml"
     path.write_text('[reward_model]\nname = "column:rm_score"\n')
     assert read_settings({"reward": str(path)}).reward_model == "column:rm_score"
-    judges = verl_judges(json.dumps({"reward": str(path), "verifier": {"name": "exact"}}), "router:8000")
+    judges, _ = verl_judges(json.dumps({"reward": str(path), "verifier": {"name": "exact"}}), "router:8000")
     assert judges.scorer is not None
     assert judges.scorer.name == "column:rm_score"  # verl's own server is asked where nothing else is named
 
