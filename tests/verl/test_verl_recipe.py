@@ -48,7 +48,9 @@ def test_the_command_in_the_documentation_is_one_that_the_rule_can_work_with(tmp
     assert config["hero"]["reward_model"]["name"].startswith("vllm:")
 
 
-@pytest.mark.parametrize(("model", "regime"), [("qwen3-4b", "verifiable"), ("octothinker-8b", "hard"), ("Qwen/Qwen3-8B", "mixed")])
+@pytest.mark.parametrize(
+    ("model", "regime"), [("qwen3-4b", "verifiable"), ("octothinker-8b", "hard"), ("Qwen/Qwen3-8B", "mixed")]
+)
 def test_verls_command_accepts_the_recipe(model: str, regime: str, tmp_path: Path) -> None:
     config = composed(tmp_path, model, regime)
     n, length, kl = MODELS[model]
