@@ -47,6 +47,8 @@ class Share(NamedTuple):
 
     batch: Batch
     """Of all processes."""
+    rank: int
+    """Of this process."""
     mine: slice
     """This process's rows of the batch."""
     rollouts: list[Rollout]
@@ -115,7 +117,7 @@ class Exchange:
         steps = [step for part in parts for step in part.steps]
         means = {"reward": _mean(batch.rewards), "rm_score": _mean(scores)}
         metrics = batch.summary | parts[0].metrics | means
-        return Share(batch, slice(start, start + rows), rollouts, measured.signals, steps, metrics)
+        return Share(batch, rank, slice(start, start + rows), rollouts, measured.signals, steps, metrics)
 
     def _measure(
         self, read: Callable[[], list[Rollout]], rows: int, token_ids: Sequence[Sequence[int]]

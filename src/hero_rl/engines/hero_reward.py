@@ -23,6 +23,7 @@ from typing import Any
 from hero_rl.config import load_reward
 from hero_rl.engines.completions import Prompt, to_rollouts
 from hero_rl.engines.exchange import Exchange, world_size
+from hero_rl.engines.rollout_files import FOLDER, PROMPTS, write_rollouts
 from hero_rl.engines.wire import refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward, Signals
@@ -61,6 +62,7 @@ class HeroReward:
         reference: str = "reference",
         eos_token_ids: Collection[int] | None = None,
         gather: bool = True,
+        rollouts: int = PROMPTS,
     ) -> None:
         """Return advantages of ``reward``.
 
@@ -72,6 +74,7 @@ class HeroReward:
             eos_token_ids: the tokens that end a completion; None: the trainer's, or unknown.
             gather: False: the processes exchange nothing, because only one of them calls this, or because each has whole
                 groups and a state of its own is accepted. Metrics are then logged by a single process alone.
+            rollouts: prompts per step whose rollouts are written to the folder ``rollouts`` of the run; 0: none.
 
         Raises:
             InputError: a reward file that is wrong, or a rule that shapes steps.
@@ -81,6 +84,7 @@ class HeroReward:
         self.args, self.reference, self.eos_token_ids = args, reference, eos_token_ids
         self._exchange = Exchange(self.reward, gather=gather)
         self.__name__ = f"hero_{self.reward.rule.name}"  # its name in the trainer's logs
+        self._rollouts = rollouts
         self._checked = self._compared = False
 
     def __call__(
@@ -128,6 +132,8 @@ class HeroReward:
             for name, value in share.metrics.items():
                 if not math.isnan(value):
                     log_metric(f"hero/{name}", value)
+        if training and (folder := getattr(args, "output_dir", None)) and trainer_state is not None:
+            write_rollouts(Path(folder) / FOLDER, share, step=trainer_state.global_step + 1, prompts=self._rollouts)
         self._compare_once(args, trainer_state)
         return share.batch.advantages[share.mine].tolist()
 

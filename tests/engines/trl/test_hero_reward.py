@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import trl
 from packaging.version import Version
@@ -252,3 +253,32 @@ def test_it_can_be_pickled_and_reads_a_reward_file(tmp_path: Path) -> None:
 def test_rules_that_shape_steps_are_refused() -> None:
     with pytest.raises(InputError, match="shapes the advantages of tokens"):
         HeroReward(HybridReward(tiny.Letters(), tiny.Pairs(), process()))
+
+
+@pytest.mark.parametrize("kind", ["HeroReward", "HeroTrainer"])
+def test_the_rollouts_of_a_run_are_kept_with_what_it_was_trained_with(kind: str, tmp_path: Path) -> None:
+    if kind == "HeroReward":
+        trainer: Any = build(tmp_path, max_steps=2)
+        reward = function(trainer).reward
+    elif Version("1.6") > TRL:
+        pytest.skip("HeroTrainer needs TRL 1.6")
+    else:
+        from hero_rl.engines.trl.trainer import HeroTrainer
+
+        reward = HybridReward(tiny.Letters(), tiny.Characters(), hero(alpha=0.1, beta=0.1), max_failure_rate=1.0)
+        config = tiny.config(tmp_path, max_steps=2)
+        trainer = HeroTrainer(
+            tiny.model(), reward, config, rollouts=1, train_dataset=tiny.problems(), processing_class=tiny.tokenizer()
+        )
+    trainer.train()
+    prompts = 2 if kind == "HeroReward" else 1
+    again = HybridReward(tiny.Letters(), tiny.Characters(), hero(alpha=0.1, beta=0.1), max_failure_rate=1.0)
+    for step, rollouts in enumerate(reward.verifier.seen, 1):  # type: ignore[union-attr]
+        batch = again.batch(rollouts, np.arange(16) // 8, scale="none")
+        kept = pd.read_parquet(tmp_path / "rollouts" / f"step_{step:06d}.rank0.parquet")
+        assert kept["response"].tolist() == [rollout.response for rollout in rollouts[: 8 * prompts]]
+        assert kept["prompt_id"].nunique() == prompts
+        assert set(kept["step"]) == {step}
+        np.testing.assert_array_equal(kept["advantage"], batch.advantages[: 8 * prompts])
+        np.testing.assert_array_equal(kept["verdict"].isna(), np.isnan(batch.signals.verdicts[: 8 * prompts]))
+        np.testing.assert_array_equal(kept["rm_score"], batch.signals.scores[: 8 * prompts])

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from hero_rl.config import RewardConfig, read_reward
 from hero_rl.config_checks import KEYS, combined, reason_of
@@ -144,6 +144,8 @@ class Recipe(_Table):
     """Any other argument of TRL's GRPOConfig."""
     machine: Machine = Machine()
     seed: int = 0
+    rollouts: NonNegativeInt = 8
+    """Prompts per step whose rollouts are written to ``rollouts/`` in the run folder; 0: none."""
     output_dir: str | None = None
     """By default ``runs/`` and the recipe's name."""
 

@@ -5,6 +5,7 @@ run.json          versions, seed, git commit, command, sizes of the data
 sft/              the cold start: checkpoints, and the model it ended with in sft/final
 checkpoint-N/     TRL's checkpoints, the rule's state in trainer_state.json
 history.jsonl     everything that was logged, one line per step
+rollouts/         responses with verdict, score, reward and advantage: a Parquet file per step and process
 runs/             TensorBoard
 final/            the trained policy
 metrics.json      the last values; only there once the run is finished
@@ -32,8 +33,8 @@ from hero_rl.toml_layers import dump
 
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify", "peft")
 MAY_CHANGE = (
-    "trl.", "sft.trl.", "batch.", "vllm", "machine.", "description", "output_dir", "max_failure_rate", "verifier.workers",
-    "verifier.deadline_s", "reward_model.device", "reward_model.batch_size", "reward_model.max_tokens_per_batch",
+    "trl.", "sft.trl.", "batch.", "vllm", "machine.", "description", "output_dir", "rollouts", "max_failure_rate",
+    "verifier.workers", "verifier.deadline_s", "reward_model.device", "reward_model.batch_size", "reward_model.max_tokens_per_batch",
     "reward_model.share_prefix", "reward_model.compile", "reward_model.cache", "verifier.cache",
 )  # fmt: skip
 """What a resumed run may say otherwise than before: how long and on what machine it runs, not what it learns from."""

@@ -201,6 +201,7 @@ def _hero_trainer(loaded: Loaded, inputs: _Inputs, policy: str, reward: HybridRe
     goes_on = inputs.adapter is not None and inputs.sft_args is not None
     trainer = _build(
         loaded, HeroTrainer, model=_adapted(loaded, inputs, policy) if goes_on else policy, reward=reward, args=inputs.args,
+        rollouts=loaded.recipe.rollouts,
         train_dataset=inputs.problems.dataset, eval_dataset=inputs.evaluation.dataset if inputs.evaluation else None,
         processing_class=inputs.tokenizer, peft_config=None if goes_on else inputs.adapter,
     )  # fmt: skip

@@ -14,6 +14,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 from hero_rl.engines.completions import no_reference, to_rollouts
 from hero_rl.engines.exchange import Exchange, Share
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
+from hero_rl.engines.rollout_files import FOLDER, PROMPTS, write_rollouts
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import Scale, check_scale
@@ -57,7 +59,9 @@ class HeroTrainer(GRPOTrainer):
     Reference: HERO (arXiv 2510.07242). Departs from the paper: weights multiply advantages, not rewards.
     """
 
-    def __init__(self, model: Any, reward: HybridReward, args: GRPOConfig | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, model: Any, reward: HybridReward, args: GRPOConfig | None = None, *, rollouts: int = PROMPTS, **kwargs: Any
+    ) -> None:
         """Make a ``GRPOTrainer`` with one ``reward`` in place of its reward functions.
 
         Args:
@@ -65,6 +69,7 @@ class HeroTrainer(GRPOTrainer):
             reward: verifier, reward model and rule. The caller closes it.
             args: TRL's configuration; by default one with the rule's own normalisation. ``scale_rewards="group"``, TRL's own
                 default, undoes HERO's bands and gives a ``SettingsWarning``.
+            rollouts: prompts per step whose rollouts are written to the folder ``rollouts`` of the run; 0: none.
             kwargs: passed to ``GRPOTrainer`` (``train_dataset``, ``processing_class``, ...).
 
         Raises:
@@ -76,7 +81,7 @@ class HeroTrainer(GRPOTrainer):
         _check_args(args, kwargs, reward)
         if reward.verifier is not None and kwargs.get("rollout_func") is None and kwargs.get("environment_factory") is None:
             _check_data({name: kwargs.get(name) for name in ("train_dataset", "eval_dataset")})
-        self.reward = reward
+        self.reward, self._rollouts = reward, rollouts
         self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
         """Called with this process's rollouts and their raw signals in every training batch."""
         self._share: Share
@@ -114,6 +119,8 @@ class HeroTrainer(GRPOTrainer):
         if self._training:
             for listen in self.listeners:
                 listen(self._share.rollouts, self._share.signals)
+            folder = Path(cast(str, self.args.output_dir)) / FOLDER
+            write_rollouts(folder, self._share, step=self.state.global_step + 1, prompts=self._rollouts)
         return self._share.batch.rewards[self._share.mine].tolist()
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""Rollouts of a training run, for `hero audit`: a Parquet file per step and process, with what the policy was trained with."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hero_rl.data.problem_text import problem_digest
+from hero_rl.data.verify import verdict_values
+from hero_rl.engines.exchange import Share
+from hero_rl.files import replacing
+
+FOLDER = "rollouts"
+"""In the folder of a run."""
+PROMPTS = 8
+"""Prompts per step by default."""
+
+logger = logging.getLogger(__name__)
+
+
+def write_rollouts(folder: Path, share: Share, *, step: int, prompts: int) -> None:
+    """Write this process's rollouts of the first ``prompts`` prompts of a batch to ``step_N.rankR.parquet``.
+
+    The columns are those of scored rollouts (``docs/file-formats.md``) and ``step``. A file that cannot be written gives a
+    warning and does not end the run.
+    """
+    batch, start = share.batch, share.mine.start
+    rows = [row for row in range(len(share.rollouts)) if batch.groups[start + row] < prompts]
+    if not rows:
+        return
+    names = _names([share.rollouts[row].prompt_id or problem_digest(share.rollouts[row].problem).hex() for row in rows],
+                   [int(batch.groups[start + row]) for row in rows])  # fmt: skip
+    table = [_row(share, row) | {"step": step, "prompt_id": name} for row, name in zip(rows, names, strict=True)]
+    try:
+        import pyarrow
+        from pyarrow import parquet
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / f"step_{step:06d}.rank{share.rank}.parquet") as partial:
+            parquet.write_table(pyarrow.Table.from_pylist(table), partial)
+    except (OSError, ImportError, ValueError) as error:  # ValueError: half a surrogate pair
+        logger.warning("hero-rl: the rollouts of step %d are not kept in %s: %s", step, folder, error)
+
+
+def _names(ids: list[str], groups: list[int]) -> list[str]:
+    """Return one name per group: a prompt that is in the batch twice gets a number behind its own."""
+    owner: dict[str, int] = {}
+    names: dict[int, str] = {}
+    for name, group in zip(ids, groups, strict=True):
+        names.setdefault(group, name if owner.setdefault(name, group) == group else f"{name}#{group}")
+    return [names[group] for group in groups]
+
+
+def _row(share: Share, row: int) -> dict[str, Any]:
+    rollout, signals, at = share.rollouts[row], share.signals, share.mine.start + row
+    reason = signals.reasons[row] if signals.reasons else ""
+    numbers = {
+        "rm_score": signals.scores[row], "reward": share.batch.rewards[at], "weight": share.batch.weights[at],
+        "advantage": share.batch.advantages[at],
+    }  # fmt: skip
+    return {
+        "step": None, "prompt_id": None, "problem": rollout.problem,
+        "reference": rollout.extra.get("reference") or rollout.reference, "response": rollout.response,
+        "finished": rollout.finished, **verdict_values(float(signals.verdicts[row]), reason, ("verdict", "reason", "learned")),
+        **{name: None if np.isnan(value) else float(value) for name, value in numbers.items()},
+    }  # fmt: skip
