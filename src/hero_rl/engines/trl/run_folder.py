@@ -34,7 +34,8 @@ from hero_rl.toml_layers import dump
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify", "peft")
 MAY_CHANGE = (
     "trl.", "sft.trl.", "batch.", "vllm", "machine.", "description", "output_dir", "rollouts", "max_failure_rate",
-    "verifier.workers", "verifier.deadline_s", "reward_model.device", "reward_model.batch_size", "reward_model.max_tokens_per_batch",
+    "verifier.workers", "verifier.deadline_s", "reward_model.device", "reward_model.batch_size",
+    "reward_model.max_tokens_per_batch",
     "reward_model.share_prefix", "reward_model.compile", "reward_model.cache", "verifier.cache",
 )  # fmt: skip
 """What a resumed run may say otherwise than before: how long and on what machine it runs, not what it learns from."""
