@@ -86,26 +86,14 @@ def sizes_of(config: PretrainedConfig, *, head: bool = True) -> Sizes:
 
 def adapter_size(sizes: Sizes, lora: Lora) -> int:
     """Return the weights of an adapter."""
-    named = lora.target_modules
-    layers = (
-        size for name, size in sizes.linear
-        if named == "all-linear" or name.rpartition(".")[2] in ([named] if isinstance(named, str) else named)
-    )  # fmt: skip
-    return lora.r * sum(layers)
+    named = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
+    return lora.r * sum(size for name, size in sizes.linear if named == ["all-linear"] or name.rpartition(".")[2] in named)
 
 
 def parts(
     loaded: Loaded, given: Mapping[str, Any], sizes: Sizes, reward_model: Sizes | None, card_gib: float
 ) -> dict[str, float]:
-    """Return GiB of a card by part, as the module says.
-
-    Args:
-        loaded: the recipe.
-        given: from ``grpo_given``.
-        sizes: of the policy.
-        reward_model: its sizes; None: served.
-        card_gib: memory of a card.
-    """
+    """Return GiB of a card by part, as the module says; ``given`` is from ``grpo_given``, a served reward model is None."""
     recipe, policy, batch = loaded.recipe, loaded.recipe.policy, loaded.recipe.batch
     width = 4 if (policy.dtype or default_dtype(policy)) == "float32" else 2
     shards = recipe.machine.cards if recipe.machine.sharded else 1
@@ -121,8 +109,11 @@ def parts(
         "activations": tokens * kept,
         "logits": 8 * min(tokens, _TILE[0]) * _TILE[1],
         "reference": sizes.parameters * width / shards if given.get("beta", 0.0) and not policy.lora else 0.0,
-        "reward model": _reward_model(loaded.reward.reward_model or {}, reward_model),
     }
+    if reward_model is not None:
+        table = loaded.reward.reward_model or {}
+        in_float32, batch_tokens = table.get("dtype") == "float32", table.get("max_tokens_per_batch", 32768)
+        found["reward model"] = reward_model.parameters * (4 if in_float32 else 2) + batch_tokens * reward_model.per_token * 2
     if recipe.vllm is None:
         group = given.get("num_generations", 8)
         at_once = batch.prompts_per_generation * group / recipe.machine.cards if batch else rows
@@ -161,13 +152,6 @@ def lines(loaded: Loaded) -> Iterator[str]:
         largest = sorted((part for part in found if part in _SMALLER), key=lambda part: -found[part])[:3]
         hints = "; ".join(f"{part} ({_SMALLER[part]})" for part in largest)
         yield f"does not fit, by {needed - card_gib:.1f} GiB; the largest parts, and what makes them smaller: {hints}"
-
-
-def _reward_model(table: Mapping[str, Any], sizes: Sizes | None) -> float:
-    if sizes is None:
-        return 0.0
-    width = 4 if table.get("dtype") == "float32" else 2
-    return sizes.parameters * width + table.get("max_tokens_per_batch", 32768) * sizes.per_token * 2
 
 
 def _card(claimed: float | None) -> tuple[float, str]:
