@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import tiny
+from helpers.commands import hero
 from helpers.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,7 +69,7 @@ COMMANDS = re.findall(r"^    hero (\w+)(?: (init|show|prepare|split|run|compare|
 @pytest.mark.parametrize("command", sorted({(name, sub) for name, sub, _ in COMMANDS}), ids=" ".join)
 def test_the_commands_exist_with_the_options_named(command):
     arguments = [*filter(None, command), "--help"]
-    text = run(f"from hero_rl.cli import main; raise SystemExit(main({arguments}))", ROOT).stdout
+    text = hero(*arguments).stdout
     for rest in [rest for name, sub, rest in COMMANDS if (name, sub) == command]:
         for option in re.findall(r"\s(--?[a-z-]+)", rest):
             assert option in text
