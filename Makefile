@@ -28,7 +28,7 @@ lab: install  ## train the tiny models and compare the reward rules; ARGS="--reg
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-test-slow: install  ## tests that train for minutes; each says why it is slow
+test-slow: install  ## tests that take a minute or more; each says why it is slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 fuzz: install  ## the hypothesis properties with thirty times the examples, and new ones every time
