@@ -16,7 +16,6 @@ from hero_lab.task import build_items
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from hero_lab.refresh import Rounds
     from hero_rl.pipeline import HybridReward
 
 Report = Callable[[dict[str, Any]], None]
@@ -32,7 +31,10 @@ class Observer(TrainerCallback):
     def __init__(self, settings: RunSettings, reward: HybridReward, yardstick: Yardstick, report: Report) -> None:
         """Evaluate a run with ``yardstick``; ``report`` hears of the curve."""
         self.settings, self.reward, self.yardstick, self.report = settings, reward, yardstick, report
-        self.rounds: Rounds | None = None
+        self.settle: Callable[[], None] | None = None
+        """Called after each step, before the look."""
+        self.refreshed: list[dict[str, Any]] = []
+        """Rounds in which the signals were trained again."""
         self.curve: list[dict[str, Any]] = []
         self.held_out: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
@@ -49,8 +51,8 @@ class Observer(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Look at the policy after the step."""
-        if self.rounds is not None:
-            self.rounds.settle()
+        if self.settle is not None:
+            self.settle()
         self.look(model, state.global_step)
 
     def look(self, policy: PreTrainedModel, step: int) -> None:

@@ -40,7 +40,7 @@ def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report
     content = {
         "format": FORMAT, "digest": settings.digest, "settings": asdict(settings), "versions": versions(), **facts,
         "curve": observer.curve, "held_out": observer.held_out, "training": history,
-        **({"refresh": observer.rounds.rounds} if observer.rounds else {}),
+        **({"refresh": observer.refreshed} if settings.refresh_every else {}),
         "timing": {
             "total_s": time.perf_counter() - started, "evaluation_s": observer.seconds, "process_cpu_s": time.process_time(),
         },
@@ -64,13 +64,15 @@ def _train(settings: RunSettings, models: Prepared, observer: Observer, scratch:
         args=_arguments(settings, str(scratch)),
         train_dataset=Dataset.from_dict(data),
         reward=observer.reward,
+        rollouts=0,
         processing_class=build_tokenizer(observer.yardstick.family),
         callbacks=[observer],
     )
     if settings.refresh_every:
         from hero_lab.refresh import Rounds
 
-        observer.rounds = Rounds(settings, models, observer, trainer, scratch / "rounds")
+        rounds = Rounds(settings, models, observer, trainer, scratch / "rounds")
+        observer.settle, observer.refreshed = rounds.settle, rounds.rounds
     observer.look(policy, 0)
     trainer.train()
     return [entry for entry in trainer.state.log_history if "loss" in entry]

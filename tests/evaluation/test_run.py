@@ -20,9 +20,9 @@ from hero_rl.errors import InputError, SignalError
 from hero_rl.evaluation import policies
 from hero_rl.evaluation.benchmarks import load_problems
 from hero_rl.evaluation.evaluate import Collected, evaluate
+from hero_rl.evaluation.plan import Plan, Planned, Sampling
 from hero_rl.evaluation.results import read_results
-from hero_rl.evaluation.run import Plan, Planned
-from hero_rl.evaluation.tasks import Sampling, response_seed
+from hero_rl.evaluation.tasks import response_seed
 from hero_rl.types import Verifier
 from hero_rl.verifiers import ExactVerifier
 from hero_rl.verifiers.judge import JudgeVerifier

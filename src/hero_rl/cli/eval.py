@@ -114,8 +114,8 @@ def run(
         require(module, extra="eval", purpose="hero eval")
     from hero_rl.evaluation import policies
     from hero_rl.evaluation.evaluate import evaluate
-    from hero_rl.evaluation.run import Plan, Planned, check_folder
-    from hero_rl.evaluation.tasks import Sampling
+    from hero_rl.evaluation.plan import Plan, Planned, Sampling
+    from hero_rl.evaluation.run import check_folder
 
     start = time.perf_counter()
     folder = output or Path(f"eval-{_file_name(model)}")

@@ -14,8 +14,9 @@ from hero_rl.errors import SignalError
 from hero_rl.evaluation.benchmarks import Problem, ProblemSet
 from hero_rl.evaluation.metrics import group_answers
 from hero_rl.evaluation.page import Example, write_page
+from hero_rl.evaluation.plan import Plan, Planned
 from hero_rl.evaluation.results import BenchmarkResult, Counts, ProblemResult, Results, measure, write_results
-from hero_rl.evaluation.run import Plan, Planned, prepare_folder, sample_and_grade
+from hero_rl.evaluation.run import prepare_folder, sample_and_grade
 from hero_rl.evaluation.tasks import FIELD, response_text, verdict_of
 from hero_rl.files import replacing
 from hero_rl.imports import installed_versions

@@ -14,79 +14,21 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import InputError, SignalError, require
-from hero_rl.evaluation.benchmarks import ProblemSet
-from hero_rl.evaluation.policies import Prompt
+from hero_rl.evaluation.plan import Plan, Planned
 from hero_rl.files import write_text
-from hero_rl.types import Progress, Verifier
+from hero_rl.types import Progress
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog
     from inspect_ai.model import Model
 
-    from hero_rl.evaluation.tasks import Sampling
-
 SETTINGS = "settings.json"
 LOGS = "logs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A benchmark to run."""
-
-    problems: ProblemSet
-    samples: int
-    """Responses per problem."""
-    grader: str
-    """The verifier's name on the command line."""
-    verifier: Verifier
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings that decide the numbers, apart from the policy."""
-        return {
-            "source": self.problems.source,
-            "problems": len(self.problems.problems),
-            "known_rows": self.problems.known_rows,
-            "fingerprint": self.problems.fingerprint,
-            "samples": self.samples,
-            "grading": self.problems.benchmark.grading,
-            "grader": self.grader,
-            "grader_identity": str(self.verifier.identity or self.verifier.name),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that an evaluation runs."""
-
-    model: str
-    """Name of the policy."""
-    fingerprint: str
-    """A hash of its weights if they are here, else the name under which it is served."""
-    prompt: Prompt
-    sampling: Sampling
-    benchmarks: Sequence[Planned]
-    concurrency: int = 32
-    """Responses under way at once; for a local policy twice the batch."""
-    timeout_s: float = 1800.0
-    """Time for one try of one response."""
-    retries: int = 3
-    """Further tries of a response that failed."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return the contents of ``settings.json``."""
-        return {
-            "model": self.model,
-            "fingerprint": self.fingerprint,
-            "prompt": asdict(self.prompt),
-            "sampling": asdict(self.sampling),
-            "benchmarks": {one.problems.name: one.settings() for one in self.benchmarks},
-        }
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:

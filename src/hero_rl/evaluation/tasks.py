@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from inspect_ai import Epochs, Task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -23,11 +22,9 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from hero_rl.errors import SignalError
 from hero_rl.evaluation.benchmarks import Problem
+from hero_rl.evaluation.plan import Plan, Planned
 from hero_rl.evaluation.policies import Prompt
 from hero_rl.types import Label, Rollout, Verdict, Verifier
-
-if TYPE_CHECKING:
-    from hero_rl.evaluation.run import Plan, Planned
 
 FIELD = "verdict"
 """Name of the scorer in inspect_ai's log."""
@@ -35,17 +32,6 @@ VALUES = {"correct": CORRECT, "incorrect": INCORRECT, "abstain": NOANSWER}
 MAX_SEED = 2**31 - 1
 MIN_FAILURES = 16
 """Fewest failures in a row after which the other responses are given up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """Sampling of responses; the paper's, whose length limit is that of its training on Qwen3-4B (none is stated)."""
-
-    temperature: float = 0.6
-    top_p: float = 0.95
-    max_tokens: int = 8192
-    seed: int = 0
-    """The seed of a response follows from it, the problem's id and the response's number."""
 
 
 def response_seed(seed: int, problem: str, number: int) -> int:
