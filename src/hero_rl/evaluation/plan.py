@@ -1,4 +1,4 @@
-"""What an evaluation is to do: policy, prompt, sampling, benchmarks."""
+"""The plan of an evaluation: policy, prompt, sampling, benchmarks."""
 
 from __future__ import annotations
 
