@@ -6,11 +6,12 @@ import pickle
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 
-from hero_rl.errors import InputError, SignalError
+from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.loop import in_thread
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import hero, rm_only, verifier_only
@@ -290,3 +291,17 @@ def test_it_pickles_with_its_state():
     copy = pickle.loads(pickle.dumps(reward))
     assert copy.state == reward.state
     assert copy.batch(group()).rewards.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_weights_at_their_limits_are_warned_of_once():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(16), 8)
+    scores = rng.normal(size=128) * rng.uniform(50, 150, 16)[groups]
+    signals = Signals.plain((rng.random(128) < 0.5).astype(np.float64), scores)
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm_score"), hero())
+    with pytest.warns(SettingsWarning, match="weight_by='ratio'"):
+        reward.batch(signals, groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reward.batch(signals, groups)
+        HybridReward(Sleepy(0), ColumnScorer("rm_score"), hero(weight_by="ratio", k=2.0)).batch(signals, groups)

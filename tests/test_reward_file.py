@@ -25,6 +25,7 @@ from hero_rl.toml_layers import dump, line_of
 OTHER: Mapping[str, Any] = {
     "alpha": 0.07, "beta": 0.08, "w_min": 0.5, "w_max": 2.5, "k": 5.0, "eps": 1e-5, "singleton": "center", "dense": "correct",
     "weighting": False, "decay": 0.8, "tie_tolerance": 1e-3, "learned_credit": 0.5, "weight_on": "reward",
+    "weight_by": "ratio",
     "sigma": "calibrated", "drop": "verdicts", "gain": 0.3, "recall": 0.6, "p_learned": 0.7, "brake": False, "slow": 0.99,
     "rule_weight": 0.9, "normalize": "minmax", "verdict_weight": 2.0, "score_weight": 0.5, "keep": 0.75, "gamma": 0.2,
     "signal": "change", "step_tie_tolerance": 1e-5,

@@ -10,15 +10,25 @@ every process makes the same Batch of whole groups and ends with the same state.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.errors import InputError, SignalError
+from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.loop import run_sync, together
-from hero_rl.rewards import RewardRule, RuleState, Scale, as_rule, batch_summary, group_advantages, number_groups
+from hero_rl.rewards import (
+    RewardRule,
+    RuleState,
+    Scale,
+    as_rule,
+    batch_summary,
+    check_weights,
+    group_advantages,
+    number_groups,
+)
 from hero_rl.rewards.groups import Groups
 from hero_rl.types import (
     LEARNED_YES,
@@ -171,6 +181,7 @@ class HybridReward:
             raise InputError(f"max_failure_rate={max_failure_rate:g} must lie in [0, 1]")
         self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
         self.state: RuleState = rule.init()
+        self._warned = False  # about weights
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -244,6 +255,10 @@ class HybridReward:
             if not update:
                 return made._replace(state=self.state)
             self.state = made.state
+            problem = None if self._warned else check_weights(self.rule, made.weights)
+            self._warned = self._warned or problem is not None
+        if problem:
+            warnings.warn(problem, SettingsWarning, stacklevel=2)
         return made
 
     async def abatch(

@@ -86,22 +86,6 @@ def test_groups_and_the_rule_by_hand(tmp_path: Path) -> None:
     assert report.groups.zero_gradient == 0.0
     bare = rule_report(table, verifier_only(), verifier="column:verdict", scorer=None)
     assert bare.groups.zero_gradient == shares.zero_gradient == pytest.approx(1 / 3)
-    none, group, _ = report.scales
-    # group b, both correct, scores 4 and 5: rewards .95 and 1.05, so advantages -+.05; under group std -+.05/(.0707 + 1e-4)
-    assert none.all_correct == pytest.approx(0.05, abs=1e-6)
-    assert group.all_correct == pytest.approx(0.05 / (0.1 / 2**0.5 + 1e-4), abs=1e-4)
-    assert group.warning is not None
-    assert none.warning is None
-
-
-def test_the_opinion_of_the_reward_model_is_what_the_bare_verdict_would_not_say(tmp_path: Path) -> None:
-    # one mixed prompt: verdict part -+.5 each; scores move both strata by nothing (one member each, singleton in the centre)
-    rule = hero(weighting=False, singleton="center")
-    mixed = table_of(tmp_path, [row("a", 1, 1, 2.0), row("a", 0, 0, 1.0)])
-    assert rule_report(mixed, rule, verifier="column:verdict", scorer="column:rm_score").scales[0].opinion == pytest.approx(0.0)
-    uniform = table_of(tmp_path, [row("a", 1, 1, 2.0), row("a", 1, 1, 1.0)])
-    for scale in rule_report(uniform, rule, verifier="column:verdict", scorer="column:rm_score").scales:
-        assert scale.opinion == pytest.approx(1.0)
 
 
 def test_agreement_counts_only_rows_that_both_decide(tmp_path: Path) -> None:
@@ -130,23 +114,6 @@ def rollouts(prompts: int, *, seed: int, auroc_shift: float, recall: float = 0.6
                 yield row(f"p{prompt}-{step}", int(correct), verdict, score, **extra)
 
 
-def test_a_reward_model_at_chance_is_not_recommended_and_a_good_one_is(tmp_path: Path) -> None:
-    for shift, wanted in ((0.0, {"verifier_only"}), (2.0, {"hero", "hero_adaptive", "naive_sum"})):
-        found = audit(table_of(tmp_path, list(rollouts(60, seed=3, auroc_shift=shift))), hero())
-        rule = next(advice for advice in found.advice if advice.about == "rule")
-        assert rule.value in wanted, rule
-
-
-def test_the_rule_is_the_one_that_did_well_in_the_labs_most_similar_situations(tmp_path: Path) -> None:
-    found = audit(table_of(tmp_path, list(rollouts(60, seed=3, auroc_shift=1.2, recall=0.15))), hero())
-    rule = next(advice for advice in found.advice if advice.about == "rule")
-    assert rule.value in ("hero_adaptive", "naive_sum", "hero")
-    assert "accuracy after training in the lab's most similar situations: " in rule.reason
-    # nothing in the lab is like a reward model that is right nine times in ten beside a verifier that finds half
-    strange = audit(table_of(tmp_path, list(rollouts(60, seed=3, auroc_shift=4.0, recall=0.55))), hero())
-    assert next(advice for advice in strange.advice if advice.about == "rule").value == "hero"
-
-
 def test_hacking_over_training_is_named_and_honest_training_is_not(tmp_path: Path) -> None:
     hacked = audit(table_of(tmp_path, list(rollouts(15, seed=1, auroc_shift=1.5, steps=9, hacked=True))), hero())
     assert any("the score rises while verifier pass falls" in sign.what for sign in hacked.signs)
@@ -164,6 +131,7 @@ def test_without_labels_it_says_what_it_cannot_say(tmp_path: Path) -> None:
     assert np.isnan(found.verifiers[0].recall.value)
     assert found.reward_models[0].truth == "column:verdict"
     assert any("no trusted labels" in reason for reason in found.unknown)
+    assert any("rejected responses, each of another prompt" in reason for reason in found.unknown)
     assert any("no column `step`" in reason for reason in found.unknown)
 
 
@@ -197,11 +165,13 @@ def test_the_command_writes_a_page_figures_and_numbers(tmp_path: Path, capsys: p
     assert kept["verifiers"] == printed["verifiers"]
     page = (tmp_path / "out/report.html").read_text()
     assert "What to do" in page
+    assert "Which rule helps here" in page
+    assert page.index(printed["headline"][:40]) < page.index("What to do")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
-        "calibration-1.png", "reward-model-0.png", "rule.png", "training.png"
+        "reward-model-0.png", "rule.png", "rules.png", "training.png"
     ]  # fmt: skip
     assert main(["audit", str(source), "-o", str(tmp_path / "out")]) == 0
-    assert "verifier_only" in (shown := capsys.readouterr().out) or "rule: hero" in shown
+    assert capsys.readouterr().out.startswith(printed["headline"])
 
 
 def test_hostile_responses_are_escaped_in_the_page(tmp_path: Path) -> None:

@@ -112,6 +112,6 @@ def test_intervals_of_the_auroc_cover_the_truth_95_times_in_100() -> None:
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 30, 999, 1000, 1001, 100_000])
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
 def test_quantiles_of_students_t_are_scipys(degrees: int, level: float) -> None:
-    from hero_rl.measures.intervals import _t_quantile
+    from hero_rl.measures.intervals import t_quantile
 
-    assert _t_quantile(degrees, level) == pytest.approx(float(t.ppf((1 + level) / 2, degrees)), rel=1e-7)
+    assert t_quantile(degrees, level) == pytest.approx(float(t.ppf((1 + level) / 2, degrees)), rel=1e-7)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.errors import InputError
-from hero_rl.rewards import APPENDIX, MAIN_TEXT, difficulty_weight, running_mean
+from hero_rl.rewards import APPENDIX, MAIN_TEXT, check_weights, difficulty_weight, gated, hero, running_mean, saturated_share
 from hero_rl.rewards.groups import group_moments, index_groups
 
 sigmas = st.lists(st.floats(0, 50), max_size=6)
@@ -32,6 +32,36 @@ def test_weights_stay_within_limits_and_rise_with_sigma(sigma, mean, k):
     weights = difficulty_weight(np.sort(sigma), mean, w_min=0.4, w_max=3.0, k=k)
     assert ((weights >= 0.4) & (weights <= 3.0)).all()
     assert (np.diff(weights) >= 0).all()
+
+
+@given(st.lists(st.floats(0, 100), min_size=1), st.floats(0.01, 100), st.floats(1e-3, 1e3))
+def test_weights_by_ratio_do_not_depend_on_the_unit(sigma, mean, unit):
+    weights = difficulty_weight(sigma, mean, k=2.0, by="ratio")
+    assert difficulty_weight(unit * np.array(sigma), unit * mean, k=2.0, by="ratio") == pytest.approx(weights, abs=1e-9)
+
+
+def test_weights_by_ratio_by_hand():
+    # sigma / mean - 1 = -1/2, 0, 1; w = .4 + 2.6 / (1 + exp(-2 x)): 1 + e = 3.718282, 2, 1 + e^-2 = 1.135335
+    weights = difficulty_weight([5.0, 10.0, 20.0], 10.0, k=2.0, by="ratio")
+    assert weights == pytest.approx([0.4 + 2.6 / 3.718282, 1.7, 0.4 + 2.6 / 1.135335], abs=1e-6)
+    assert difficulty_weight([0.0, 0.0], 0.0, by="ratio") == pytest.approx([1.7, 1.7])  # no spread anywhere: average
+    with pytest.raises(InputError, match="weight_by"):
+        hero(weight_by="share")  # type: ignore[arg-type]
+
+
+def test_the_share_of_weights_at_a_limit_by_hand():
+    # limits .4 and 3, 5% of the range is .13: .4, .52, 2.88 and 3 are at one
+    assert saturated_share([0.4, 0.52, 0.54, 1.7, 2.86, 2.88, 3.0], w_min=0.4, w_max=3.0) == pytest.approx(4 / 7)
+    assert np.isnan(saturated_share([1.0, 1.0], w_min=1.0, w_max=1.0))
+
+
+def test_weights_at_their_limits_are_warned_of_for_hero_alone():
+    at_limit = np.array([0.4, 3.0] * 32)
+    assert "weight_by='ratio'" in (check_weights(hero(), at_limit) or "")
+    assert check_weights(hero(), np.linspace(0.4, 3.0, 64)) is None
+    assert check_weights(hero(), at_limit[:60]) is None  # too few to say
+    assert check_weights(hero(weighting=False), at_limit) is None
+    assert check_weights(gated(), at_limit) is None
 
 
 def test_an_unknown_spread_counts_as_average():

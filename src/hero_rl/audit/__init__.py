@@ -1,4 +1,4 @@
-"""Before training: how reliable verifier and reward model are, and what a rule would do with them.
+"""Before training: how reliable verifier and reward model are, and which rule helps.
 
 read_table   a rollouts file to numbers, in one pass
 audit        numbers to findings

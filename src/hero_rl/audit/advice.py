@@ -1,7 +1,4 @@
-"""Settings that follow from the measurements, each with its reason; and what could not be said.
-
-The thresholds are our choice, none was fitted to a file, and every piece of advice shows the figure that it rests on.
-"""
+"""The finding in one sentence, warnings about each signal, and what could not be said; each with the figure it rests on."""
 
 from __future__ import annotations
 
@@ -9,150 +6,128 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from hero_rl.attacks import AttackReport
 from hero_rl.audit.reward_models import RewardModelReport
-from hero_rl.audit.situations import advised_rule, alike, sentence
+from hero_rl.audit.rules import RuleReport
+from hero_rl.audit.verdicts import FEW_PROMPTS, LITTLE, Verdicts
 from hero_rl.audit.verifiers import VerifierReport
-from hero_rl.measures import Estimate
 from hero_rl.report import interval
-from hero_rl.rewards.diagnostics import GroupShares
-from hero_rl.types import FloatArray
 
-FEW_PROMPTS = 20
-CHANCE = 0.5
-GOOD = 0.65
+SAME = 0.1
+"""A KL coefficient within this share of another is the same."""
 FOOLED = 0.001
 """Share of wrong answers accepted from which an attack is reported."""
-PAPER_VERIFIABLE, PAPER_HARD = 0.05, 0.1
 
 
 class Advice(NamedTuple):
-    """One setting, or one finding to act on."""
+    """One finding to act on."""
 
     about: str
-    """``rule``, ``alpha``, ``beta``, ``k``, ``scale``, ``verifier`` or ``reward model``."""
+    """``rule``, ``weights``, ``verifier`` or ``reward model``."""
     value: str
     reason: str
 
 
+def headline(verdicts: Verdicts | None, model: RewardModelReport | None) -> str:
+    """Return what the audit found, in one sentence."""
+    if verdicts is None:
+        return "No verifier was named, so no rule can be compared with it."
+    if verdicts.groups_problem:
+        return f"These rollouts cannot show anything about rules: {verdicts.groups_problem}."
+    if model is not None and verdicts.scores_problem:
+        return f"No rule can use {model.name}: its scores {verdicts.scores_problem}. Train with the verifier alone."
+    signal = model.name if model is not None else "a reward model"
+    if math.isnan(verdicts.ceiling):
+        lack = (
+            f"{verdicts.mixed} labelled prompts have right and wrong responses"
+            if verdicts.mixed
+            else "trusted labels are missing"
+        )
+        return f"Whether {signal} helps cannot be said: {lack}. Until then, train with the verifier alone."
+    if verdicts.best is not None:
+        best = verdicts.best
+        return f"{best.rule} helps: {best.evidence} as under the verifier alone."
+    most = f"even a perfect reward model would make only {verdicts.ceiling:.2f} times as many rollouts work"
+    if model is None or verdicts.ceiling < 1.05:
+        only = most if verdicts.ceiling < 1.05 else most.replace("even a", "a").replace("only", "at most")
+        return f"Compared with the verifier alone, {only}."
+    harms = sum(one.says == "harms" for one in verdicts.rules)
+    return (
+        f"No rule is shown to gain from {signal} ({harms} of {len(verdicts.rules)} harm, the others lack evidence): train with "
+        "the verifier alone."
+    )
+
+
 def advise(
-    verifier: VerifierReport | None, model: RewardModelReport | None, groups: GroupShares | None
-) -> tuple[list[Advice], list[str]]:
-    """Return advice, and what cannot be said of this file and why."""
-    advice: list[Advice] = []
-    if verifier is not None and groups is not None and model is not None:
-        advice += _about_rule(verifier, model, groups)
-    if verifier is not None:
-        advice += _about_verifier(verifier)
-    if model is not None:
-        advice += _about_scores(model)
-    return advice, list(_unknown(verifier, model))
+    verdicts: Verdicts | None, rule: RuleReport | None, verifier: VerifierReport | None, model: RewardModelReport | None
+) -> list[Advice]:
+    """Return what to do, and what to look into."""
+    return [*_about_rule(verdicts, rule), *_about_verifier(verifier), *_about_scores(model)]
 
 
-def _unknown(verifier: VerifierReport | None, model: RewardModelReport | None) -> Iterator[str]:
+def unknown(verifier: VerifierReport | None, model: RewardModelReport | None, verdicts: Verdicts | None) -> Iterator[str]:
+    """Yield what the file cannot tell, and what would."""
     if verifier is None:
-        yield "anything about strata: no verifier was named"
+        yield "anything about rules: no verifier was named"
     elif not verifier.labelled_rows:
         yield (
-            "recall, precision and accuracy of the verifier, and whether the reward model ranks well among the responses that "
-            "the verifier rejects: the file has no trusted labels (column `correct`, or --label NAME)"
+            "recall and precision of the verifier, and which rule helps: the file has no trusted labels (column `correct`, or "
+            "--label NAME)"
+        )
+    if verdicts is not None and verdicts.to_label:
+        gains = ", ".join(f"{share:.0%}: {gain:.1f}" for share, gain in verdicts.if_missed)
+        yield (
+            "what a reward model can gain: by the share of right among the rejected responses, a perfect one makes so many "
+            f"times as many rollouts work as the verifier alone ({gains}). Label {verdicts.to_label} rejected responses, each "
+            f"of another prompt: if none is right, it gains less than {LITTLE:.0%}"
         )
     if model is None:
         yield "anything about a reward model: none was named and the file has no column `rm_score`"
-    elif verifier is not None and model.within.prompts < FEW_PROMPTS:
+    elif model.within.prompts < FEW_PROMPTS:
         yield (
-            f"how well the reward model ranks inside prompts: only {model.within.prompts} prompts have right and wrong "
-            f"responses (about {FEW_PROMPTS} are needed); sample more responses, or harder prompts"
+            f"how well the reward model ranks inside prompts: {model.within.prompts} prompts have right and wrong responses, "
+            f"{FEW_PROMPTS} or more are needed; sample more responses, or harder prompts"
         )
 
 
-def _about_rule(verifier: VerifierReport, model: RewardModelReport, groups: GroupShares) -> Iterator[Advice]:
-    rule = _rule(verifier, model, groups)
-    yield rule
-    if rule.value == "hero":
-        hard = groups.all_wrong >= 0.5
-        usual, kind = (PAPER_HARD, "hard and mixed data") if hard else (PAPER_VERIFIABLE, "verifiable data")
-        where = f"{groups.all_wrong:.0%} of the prompts are all wrong to the verifier: the paper's value for {kind}"
-        yield Advice("alpha", *_band(usual, where, model.rejected, "that the verifier rejects"))
-        yield Advice("beta", *_band(usual, where, model.accepted, "that the verifier accepts"))
-        if model.sigma.size >= FEW_PROMPTS:
-            yield _steepness(model.sigma)
-    if rule.value.startswith("hero"):
-        yield Advice(
-            "scale", "none",
-            "dividing by a group's standard deviation blows the bands up to unit-size advantages and cancels the prompt "
-            "weights; see the table of normalisations",
-        )  # fmt: skip
+def _about_rule(verdicts: Verdicts | None, rule: RuleReport | None) -> Iterator[Advice]:
+    if verdicts is not None and verdicts.best is not None:
+        best = verdicts.best
+        kl = ""
+        if abs(verdicts.kl - 1.0) > SAME:
+            kl = f"; multiply a KL coefficient that suits the verifier alone by {verdicts.kl:.2g}"
+        yield Advice("rule", best.rule, f"{best.evidence}, with a pressure of {interval(best.pressure)}{kl}")
+    elif verdicts is not None and verdicts.rules and not verdicts.groups_problem:
+        yield Advice("rule", "verifier_only", "no rule that uses scores is shown to be better on these rollouts")
+    if rule is not None and rule.weights_problem:
+        yield Advice("weights", "weight_by=ratio, k=2", rule.weights_problem)
 
 
-def _rule(verifier: VerifierReport, model: RewardModelReport, groups: GroupShares) -> Advice:
-    within, enough = model.within.mean, model.within.prompts >= FEW_PROMPTS
-    if enough and not within.low > CHANCE:
-        why = f"the reward model ranks inside prompts no better than chance: AUROC {interval(within)}"
-        return Advice("rule", "verifier_only", why)
-    if verifier.labelled_rows and verifier.recall.low > 0.97 and groups.zero_gradient < 0.2:
-        return Advice(
-            "rule", "verifier_only",
-            f"the verifier finds nearly all right answers (recall {interval(verifier.recall)}) and only "
-            f"{groups.zero_gradient:.0%} of the prompts give it no gradient: a reward model has little to add and can be "
-            "hacked",
-        )  # fmt: skip
-    why = f"{groups.zero_gradient:.0%} of the prompts give the verifier alone no gradient"
-    if enough:
-        why += f", and the reward model ranks inside prompts with AUROC {interval(within)}"
-    found = alike(verifier.recall.value, within.value) if verifier.labelled_rows and enough else []
-    if not found:
-        return Advice("rule", "hero", why)
-    return Advice("rule", advised_rule(found), f"{why}; {sentence(found, verifier.recall.value, within.value)}")
-
-
-def _band(usual: float, where: str, inside: Estimate, which: str) -> tuple[str, str]:
-    if math.isnan(inside.value) or math.isnan(inside.low):
-        return f"{usual:g}", where
-    if inside.high < GOOD and not inside.low > CHANCE:
-        return (
-            f"{usual / 2:g}",
-            f"among the responses {which} the reward model tells right from wrong with AUROC {interval(inside)}, which may be "
-            f"chance: half of {usual:g} ({where})",
-        )
-    return f"{usual:g}", f"{where}; among the responses {which} its AUROC is {interval(inside)}"
-
-
-def _steepness(sigma: FloatArray) -> Advice:
-    low, high = np.quantile(sigma, [0.25, 0.75])
-    if high - low <= 1e-9 * max(1.0, abs(high)):
-        return Advice("k", "6", "all prompts have the same spread of scores: the weight is the same for all")
-    # the logistic passes 1/4 and 3/4 at -+ ln 3 / k: put them on the quartiles
-    k = 2.0 * math.log(3.0) / float(high - low)
-    return Advice(
-        "k", f"{k:.2g}",
-        f"half of the prompts have a spread of scores between {low:.3g} and {high:.3g}; this k gives those quartiles 1/4 and "
-        "3/4 of the way from w_min to w_max. The paper's 6 is per unit of its reward model's score and becomes a switch where "
-        "spreads are large",
-    )  # fmt: skip
-
-
-def _about_verifier(verifier: VerifierReport) -> Iterator[Advice]:
-    if verifier.labelled_rows and verifier.precision.value < 0.95:
+def _about_verifier(verifier: VerifierReport | None) -> Iterator[Advice]:
+    if verifier is None:
+        return
+    if verifier.precision.high < 0.99:
         yield Advice(
             "verifier", f"check what {verifier.name} accepts",
-            f"precision is {interval(verifier.precision)}: HERO ranks every accepted response above every rejected one, so "
-            "wrong acceptances are learned first",
+            f"precision is {interval(verifier.precision)}: every rule ranks what it accepts first, so its mistakes are learned",
         )  # fmt: skip
-    if verifier.labelled_rows and verifier.recall.high < 0.9:
+    if verifier.recall.high < 0.9:
         yield Advice(
             "verifier", "add a fallback",
-            f"recall is {interval(verifier.recall)}: a learned verifier asked only where this one abstains (or rejects) "
-            "recovers part of it (`verifier.fallback`)",
+            f"recall is {interval(verifier.recall)}: a learned verifier asked only where this one abstains or rejects recovers "
+            "part of it (`verifier.fallback`)",
         )  # fmt: skip
     if verifier.failures > 0.01 * verifier.rows:
         why = f"it failed on {verifier.failures} of {verifier.rows} rows"
         yield Advice("verifier", f"look into {verifier.name}", why)
 
 
-def _about_scores(model: RewardModelReport) -> Iterator[Advice]:
+def _about_scores(model: RewardModelReport | None) -> Iterator[Advice]:
+    if model is None:
+        return
+    if model.within.mean.high < 0.5:
+        why = f"inside prompts right responses score below wrong ones: AUROC {interval(model.within.mean)}"
+        yield Advice("reward model", "check the sign of the scores", why)
     if model.p_squashed == 1.0:
         yield Advice(
             "reward model", "check the activation",
@@ -161,7 +136,7 @@ def _about_scores(model: RewardModelReport) -> Iterator[Advice]:
         )  # fmt: skip
     if abs(model.length_bias) > 0.3:
         kind = "longer" if model.length_bias > 0 else "shorter"
-        why = f"among responses of one prompt and one truth, {kind} ones score higher (correlation {model.length_bias:+.2f})"
+        why = f"{kind} responses score higher at equal prompt and label (correlation {model.length_bias:+.2f})"
         yield Advice("reward model", "watch the length", why)
     if model.missing:
         yield Advice("reward model", "fill the gaps", f"{model.missing} rows have no score of {model.name}")

@@ -1,25 +1,25 @@
-"""The audit as a page: the decision first, then what it rests on."""
+"""The audit as a page: the finding in one sentence, the verdict on each rule, then what they rest on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
-
-import numpy as np
 
 from hero_rl.attacks.page import attack_sections
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.run import Audit
+from hero_rl.audit.verdicts import FEW_PROMPTS, SAFE, Verdicts
+from hero_rl.measures import Estimate
 from hero_rl.report import Section, Table, interval, write_folder
-from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms
-from hero_rl.types import FloatArray
+from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
 
 VERIFIER_HEADER = ("verifier", "recall", "precision", "FPR", "accuracy", "decides", "right when it decides", "rejects wrongly")
-MODEL_HEADER = ("reward model", "AUROC inside prompts", "median", "at least .9", "near chance", "AUROC overall",
-                "inside: rejected rows", "inside: accepted rows", "length bias")  # fmt: skip
+MODEL_HEADER = ("reward model", "AUROC inside prompts", "overall", "inside: rejected", "inside: accepted", "length bias")
+RULE_HEADER = ("rule", "verdict", "working rollouts", "alignment", "pressure", "scale", "evidence", "what is missing")
+MOST_DRAWN = 5.0
+"""Intervals that go further are not drawn."""
 ATTACKS_SHOWN = 3
 """Accepted attacks of each kind."""
-SCALE_HEADER = ("normalisation", "mixed, correct", "mixed, incorrect", "all correct", "all wrong", "reward-model opinion")
 
 
 def write_audit(folder: Path, found: Audit, *, source: str, command: str) -> Path:
@@ -29,20 +29,19 @@ def write_audit(folder: Path, found: Audit, *, source: str, command: str) -> Pat
         MissingDependencyError: matplotlib or jinja2 is not installed.
     """
     sections = [
-        *_decision(found), *_verifiers(found), *_attack(found), *_reward_models(found), *_rule(found), *_training(found),
-        *_examples(found),
+        *_decision(found), *_rules(found.verdicts), *_verifiers(found), *_attack(found), *_reward_models(found), *_rule(found),
+        *_training(found), *_examples(found),
     ]  # fmt: skip
     return write_folder(folder, f"Audit of {source}", lead(found), sections, found.to_json(), footer=command)
 
 
 def lead(found: Audit) -> str:
-    """Return the audit in two sentences."""
+    """Return what was found in one sentence, and how much data that rests on in another."""
     size = f"{found.rows:,} responses to {found.prompts:,} prompts"
     if found.rows < found.rows_in_file:
         size += f" (whole prompts drawn from {found.rows_in_file:,} rows)"
     size += f", {found.labelled_rows:,} with a trusted label." if found.labelled_rows else ", no trusted labels."
-    rule = next((advice for advice in found.advice if advice.about == "rule"), None)
-    return size + (f"\nRule: {rule.value}. {rule.reason[0].upper()}{rule.reason[1:]}." if rule else "")
+    return f"{found.headline}\n{size}"
 
 
 def _decision(found: Audit) -> list[Section]:
@@ -57,6 +56,27 @@ def _decision(found: Audit) -> list[Section]:
         text = "\n".join(f"- {reason}." for reason in found.unknown)
         sections.append(Section(heading="What this file cannot tell", text=text))
     return sections
+
+
+def _rules(verdicts: Verdicts | None) -> list[Section]:
+    if verdicts is None or not verdicts.rules:
+        return []
+    rows = [
+        [v.rule, v.says, *map(interval, (v.working, v.alignment, v.pressure, v.scale)), v.evidence, v.missing or "nothing"]
+        for v in verdicts.rules
+    ]
+    rows.append(["verifier_only", "the baseline", "1", interval(verdicts.verifier), "0", "", "", ""])
+    note = (
+        "99% intervals over prompts. Working rollouts: as a multiple of those under the verifier alone. Alignment: cosine of "
+        "the rule's advantages with those of the labels; its square is the share of the rollouts that work. Pressure: share of "
+        f"the update that is noise of the reward model; above {SAFE} hacking is likely. Scale: signal per unit of true reward."
+    )
+    if not math.isnan(verdicts.ceiling):
+        note += f" A perfect reward model would make {verdicts.ceiling:.2f} times as many rollouts work as the verifier alone."
+    drawn = {v.rule: Estimate(*(end - 1.0 for end in v.working)) for v in verdicts.rules if v.working.high < MOST_DRAWN}
+    figure = interval_rows(drawn, x_label="working rollouts against the verifier alone (+0.1: 10% more)") if drawn else None
+    table = Table(header=RULE_HEADER, rows=rows, note=note, wrap=True)
+    return [Section(heading="Which rule helps here", name="rules", figure=figure, table=table)]
 
 
 def _verifiers(found: Audit) -> list[Section]:
@@ -90,30 +110,19 @@ def _reward_models(found: Audit) -> list[Section]:
 
 def _reward_model(found: Audit, model: RewardModelReport, number: int) -> list[Section]:
     spread = model.within
-    row = [model.name, interval(spread.mean), spread.median, spread.above_90, spread.near_chance, interval(model.overall),
-           interval(model.rejected), interval(model.accepted), model.length_bias]  # fmt: skip
+    row = [model.name, *map(interval, (spread.mean, model.overall, model.rejected, model.accepted)), model.length_bias]
     note = (
         f"Truth: {model.truth}. Only {spread.prompts} of {found.prompts} prompts have right and wrong responses; the AUROC "
         "inside prompts is the mean over them. Rejected rows: does the score find right answers that the verifier missed?"
     )
     panels = [Histogram(title="spread of scores inside prompts", x_label="sigma (Eq. 4)", values={"": model.sigma})]
-    if spread.prompts:
+    if spread.prompts >= FEW_PROMPTS:
         title = "AUROC inside each prompt"
         panels.insert(0, Histogram(title=title, x_label="AUROC", values={"": spread.auroc_P}, limits=(0, 1), bins=20))
-    sections = [
-        Section(
-            heading=f"Reward model {model.name}", name=f"reward-model-{number}", figure=histograms(panels),
-            table=Table(header=MODEL_HEADER, rows=[row], note=note),
-        )
-    ]  # fmt: skip
-    if len(model.calibration) > 2:
-        tenths = [(one.low + one.high) / 2 for one in model.calibration]
-        shares = np.array([one.share for one in model.calibration])
-        panel = _panel("share of right responses by score", tenths, shares, percent=True)
-        figure = curve_panels([panel], x_label="score (tenths)", across=3, legend=False)
-        heading = "Does a higher score mean more often right?"
-        sections.append(Section(heading=heading, name=f"calibration-{number + 1}", figure=figure))
-    return sections
+    table = Table(header=MODEL_HEADER, rows=[row], note=note)
+    return [
+        Section(heading=f"Reward model {model.name}", name=f"reward-model-{number}", figure=histograms(panels), table=table)
+    ]
 
 
 def _rule(found: Audit) -> list[Section]:
@@ -125,39 +134,27 @@ def _rule(found: Audit) -> list[Section]:
     if report is not None:
         shares += [[f"without gradient, {report.rule}", report.groups.zero_gradient]]
     sections = [Section(heading="Prompts", table=Table(header=("prompts", "share"), rows=shares))]
-    if report is None:
-        return sections
-    note = (
-        "Mean |advantage|, prompt weights included. Reward-model opinion: the share of the update that would not be there if "
-        "the verdict alone were the reward.\n" + "\n".join(s.warning for s in report.scales if s.warning)
-    )
-    settings = ", ".join(
-        f"{name} {value}" for name, value in report.settings.items() if name in ("alpha", "beta", "w_min", "w_max", "k")
-    )
-    rewards = {"incorrect": report.rewards[~report.correct], "correct": report.rewards[report.correct]}
-    figure = histograms([
-        Histogram(title="rewards", x_label="reward", log=True, values=rewards),
-        Histogram(title="prompt weights", x_label="weight", values={"": report.weights}),
-    ])  # fmt: skip
-    caption = f"{report.at_edge:.0%} of the responses are alone or tied in their stratum: there the score says nothing."
-    table = Table(header=SCALE_HEADER, rows=[scale[:-1] for scale in report.scales], note=note)
-    heading = f"What {report.rule} would do here"
-    return [*sections, Section(heading=heading, text=settings, name="rule", figure=figure, caption=caption, table=table)]
+    if report is not None and report.weights.max() > report.weights.min():
+        figure = histograms([Histogram(title="prompt weights", x_label="weight", values={"": report.weights})])
+        text = ", ".join(
+            f"{name} {report.settings[name]}" for name in ("w_min", "w_max", "k", "weight_by") if name in report.settings
+        )
+        sections.append(Section(heading=f"Prompt weights of {report.rule}", text=text, name="rule", figure=figure))
+    return sections
 
 
 def _training(found: Audit) -> list[Section]:
     if not found.trends:
         return []
     shares = ("verifier pass", "accuracy by label")
-    panels = [_panel(t.name, t.steps.tolist(), t.values, percent=t.name in shares) for t in found.trends]
+    panels = [
+        Panel(title=t.name, percent=t.name in shares, curves=[Curve(label=t.name, steps=t.steps.tolist(), values_SN=t.values)])
+        for t in found.trends
+    ]
     figure = curve_panels(panels, across=3, legend=False)
     rows = [[t.name, interval(t.first), interval(t.last)] for t in found.trends]
     table = Table(header=("over training", "first third of the steps", "last third"), rows=rows)
     return [Section(heading="Over training", name="training", figure=figure, table=table)]
-
-
-def _panel(title: str, x: Sequence[float], y: FloatArray, *, percent: bool) -> Panel:
-    return Panel(title=title, percent=percent, curves=[Curve(label=title, steps=x, values_SN=y)])
 
 
 def _examples(found: Audit) -> list[Section]:

@@ -9,7 +9,6 @@ import numpy as np
 from hero_rl.audit.table import Table
 from hero_rl.measures import (
     UNKNOWN,
-    CalibrationBin,
     Estimate,
     auroc_interval,
     mean_of_clusters,
@@ -19,7 +18,6 @@ from hero_rl.measures import (
 from hero_rl.rewards.groups import Groups, group_moments
 from hero_rl.types import BoolArray, FloatArray, IntArray
 
-BINS = 10
 LENGTH_ROWS = 200_000
 
 
@@ -29,13 +27,6 @@ class RankingSpread(NamedTuple):
     prompts: int
     """Prompts with right and wrong responses; the others have no AUROC."""
     mean: Estimate
-    median: float
-    above_70: float
-    """Share of the prompts with an AUROC above 0.7."""
-    above_90: float
-    """Share at 0.9 or above."""
-    near_chance: float
-    """Share between 0.4 and 0.6."""
     auroc_P: FloatArray
     """Shape (mixed prompts,)."""
 
@@ -55,8 +46,6 @@ class RewardModelReport(NamedTuple):
     that the verifier missed?"""
     accepted: Estimate
     """The same among those the verifier accepts."""
-    calibration: list[CalibrationBin]
-    """Share of right responses in tenths of the score; ``low`` and ``high`` are scores. It should rise."""
     length_bias: float
     """Correlation of score and length among responses of one prompt and one truth; 0: none."""
     sigma: FloatArray
@@ -77,16 +66,17 @@ def reward_model_report(table: Table, name: str, *, verifier: str | None) -> Rew
             return UNKNOWN
         return mean_of_clusters(auroc_of_groups(scores, right, groups, known & ((table.verdicts[verifier] > 0.0) == accepted)))
 
+    auroc_P = auroc_of_groups(scores, right, groups, known)
+    auroc_P = auroc_P[~np.isnan(auroc_P)]
     moments = group_moments(scores, Groups(groups, table.prompts))
     return RewardModelReport(
         name=name,
         truth=source,
         missing=int((~has_score).sum()),
         overall=auroc_interval(scores[known], right[known], groups[known]) if known.any() else UNKNOWN,
-        within=_spread(auroc_of_groups(scores, right, groups, known)),
+        within=RankingSpread(auroc_P.size, mean_of_clusters(auroc_P), auroc_P),
         rejected=inside(accepted=False),
         accepted=inside(accepted=True),
-        calibration=_by_tenths(scores[known], right[known]),
         length_bias=_length_bias(scores, table.chars, right, groups, known),
         sigma=moments.std_P[moments.count_P >= 2],
         p_squashed=float(((scores >= 0.0) & (scores <= 1.0))[has_score].mean()) if known.any() else float("nan"),
@@ -111,33 +101,6 @@ def _truth(table: Table, verifier: str | None) -> tuple[FloatArray, str]:
         return np.full(table.rows, np.nan), "nothing"
     verdict = table.verdicts[verifier]
     return np.where(np.isnan(verdict), np.nan, verdict > 0.0), verifier
-
-
-def _spread(auroc_P: FloatArray) -> RankingSpread:
-    known = auroc_P[~np.isnan(auroc_P)]
-
-    def share(rows: BoolArray) -> float:
-        return float(rows.mean()) if known.size else float("nan")
-
-    return RankingSpread(
-        prompts=int(known.size), mean=mean_of_clusters(known), median=float(np.median(known)) if known.size else float("nan"),
-        above_70=share(known > 0.7), above_90=share(known >= 0.9), near_chance=share((known >= 0.4) & (known <= 0.6)),
-        auroc_P=known,
-    )  # fmt: skip
-
-
-def _by_tenths(scores: FloatArray, right: BoolArray) -> list[CalibrationBin]:
-    if not scores.size:
-        return []
-    order = np.argsort(scores, kind="stable")
-    parts = np.array_split(order, min(BINS, scores.size))
-    return [
-        CalibrationBin(
-            low=float(scores[part[0]]), high=float(scores[part[-1]]), rows=float(part.size), mean_p=float("nan"),
-            share=float(right[part].mean()),
-        )
-        for part in parts
-    ]  # fmt: skip
 
 
 def _length_bias(scores: FloatArray, chars: FloatArray, right: BoolArray, groups: IntArray, known: BoolArray) -> float:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from hero_rl.attacks import AttackReport
-from hero_rl.audit.advice import Advice, about_attack, advise
+from hero_rl.audit.advice import Advice, about_attack, advise, headline, unknown
 from hero_rl.audit.hacking import Sign, Trend, signs, trends
 from hero_rl.audit.reward_models import RewardModelReport, reward_model_report
 from hero_rl.audit.rules import RuleReport, rule_report, verifier_alone
 from hero_rl.audit.table import Example, Table
+from hero_rl.audit.verdicts import Verdicts, rule_verdicts
 from hero_rl.audit.verifiers import Agreement, VerifierReport, agreements, verifier_report
 from hero_rl.report import json_values
 from hero_rl.rewards import RewardRule
@@ -24,6 +25,8 @@ from hero_rl.rewards.diagnostics import GroupShares
 class Audit:
     """The audit of a file of rollouts. The rule works with the first verifier and the first reward model."""
 
+    headline: str
+    """What was found, in one sentence."""
     rows: int
     rows_in_file: int
     prompts: int
@@ -33,6 +36,8 @@ class Audit:
     reward_models: Sequence[RewardModelReport]
     groups: GroupShares | None
     rule: RuleReport | None
+    verdicts: Verdicts | None
+    """Every rule on these rollouts; None without a verifier."""
     trends: Sequence[Trend]
     signs: Sequence[Sign]
     advice: Sequence[Advice]
@@ -57,15 +62,17 @@ def audit(table: Table, rule: RewardRule, *, attack: AttackReport | None = None)
     models = [reward_model_report(table, name, verifier=verifier) for name in table.scores]
     groups = verifier_alone(table, verifier) if verifier else None
     possible = (verifier or not rule.needs_verdicts) and (scorer or not rule.needs_scores)
+    report = rule_report(table, rule, verifier=verifier, scorer=scorer) if possible else None
+    verdicts = rule_verdicts(table, rule, verifier=verifier, scorer=scorer) if verifier else None
     found = trends(table, verifier=verifier, scorer=scorer)
-    advice, unknown = advise(verifiers[0] if verifiers else None, models[0] if models else None, groups)
-    advice += about_attack(attack)
+    judge, model = verifiers[0] if verifiers else None, models[0] if models else None
+    open_questions = list(unknown(judge, model, verdicts))
     if not found:
-        unknown.append("anything about training over time: the file has no column `step` with two steps or more")
+        open_questions.append("anything about training over time: the file has no column `step` with two steps or more")
     return Audit(
-        rows=table.rows, rows_in_file=table.rows_in_file, prompts=table.prompts,
+        headline=headline(verdicts, model), rows=table.rows, rows_in_file=table.rows_in_file, prompts=table.prompts,
         labelled_rows=int((~np.isnan(table.labels)).sum()), verifiers=verifiers, agreements=agreements(table),
-        reward_models=models, groups=groups,
-        rule=rule_report(table, rule, verifier=verifier, scorer=scorer) if possible else None,
-        trends=found, signs=signs(found), advice=advice, unknown=unknown, examples=table.examples, attack=attack,
+        reward_models=models, groups=groups, rule=report, verdicts=verdicts, trends=found, signs=signs(found),
+        advice=[*advise(verdicts, report, judge, model), *about_attack(attack)], unknown=open_questions,
+        examples=table.examples, attack=attack,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`hero audit`: how reliable verifier and reward model are, and what a rule would do with them."""
+"""`hero audit`: how reliable verifier and reward model are, and which rule helps."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hero_rl.attacks import AttackReport, read_targets
 from hero_rl.attacks.page import lead as attack_lead
 from hero_rl.audit import Audit, read_table, write_audit
 from hero_rl.audit.page import lead
+from hero_rl.audit.verdicts import Verdicts
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
@@ -27,7 +28,7 @@ from hero_rl.part_names import VERIFIERS, is_import_path
 from hero_rl.report import interval
 from hero_rl.types import Progress, Verifier
 
-HELP = f"""How reliable verifier and reward model are on a rollouts file, and what a rule would do with them.
+HELP = f"""How reliable verifier and reward model are on a rollouts file, and which rule helps.
 
 Writes report.html, PNG figures and numbers.json to --output. Without options it takes what the file has: the trusted labels in
 `correct`, the verdicts in `verdict` (or else the maths verifiers that are installed), the scores in `rm_score`.
@@ -183,6 +184,7 @@ def _are_bare(rows: Sequence[Mapping[str, object]]) -> bool:
 
 def _print(found: Audit, page: Path, *, boxed: bool) -> None:
     sys.stdout.write(lead(found) + "\n")
+    _print_rules(found.verdicts)
     if boxed:
         sys.stdout.write(
             "The responses look like bare answers, so each was put in a box (--full-responses: leave them as they are).\n"
@@ -197,7 +199,7 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
         sys.stdout.write(f"Attack: {attack_lead(found.attack)}\n")
     if found.reward_models:
         rows = [
-            (m.name, interval(m.within.mean), interval(m.overall), str(m.within.prompts), f"{m.length_bias:+.2f}")
+            (m.name, interval(m.within.mean), interval(m.overall), str(m.within.prompts), show.number(m.length_bias))
             for m in found.reward_models
         ]
         header = ("", "AUROC inside prompts", "overall", "mixed prompts", "length bias")
@@ -210,11 +212,6 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
         ]  # fmt: skip
         if found.rule:
             rows.append((f"no gradient, {found.rule.rule}", show.percent(found.rule.groups.zero_gradient)))
-            rows += [
-                (f"reward-model opinion in the update, {s.scale}", show.percent(s.opinion))
-                for s in found.rule.scales
-                if s.opinion == s.opinion
-            ]
         show.print_table("prompts", rows, right=True)
     if found.advice:
         show.print_notes("What to do", [(f"{a.about}: {a.value}", a.reason, "") for a in found.advice])
@@ -223,3 +220,9 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
     for reason in found.unknown:
         sys.stdout.write(f"Cannot say: {reason}.\n")
     sys.stdout.write(f"Report: {page}\n")
+
+
+def _print_rules(verdicts: Verdicts | None) -> None:
+    if verdicts is not None and verdicts.rules and not verdicts.scores_problem:
+        rows = [(v.rule, v.says, interval(v.working), interval(v.pressure)) for v in verdicts.rules]
+        show.print_table("rules", rows, header=("", "verdict", "working rollouts", "pressure"))

@@ -5,6 +5,7 @@ Arguments that all measures share have shape (B,): finite ``scores_B`` and ``val
 draws whole prompts and copies no data. ``level`` is the coverage of an interval. An ``InputError`` says which of them is wrong.
 """
 
+from hero_rl.measures.alignment import UpdateQuality, update_quality, verifier_alignment, working_share
 from hero_rl.measures.calibration import CalibrationBin, calibration_curve, expected_calibration_error
 from hero_rl.measures.correlation import rank_correlation, within_correlation
 from hero_rl.measures.intervals import (
@@ -34,6 +35,7 @@ __all__ = [
     "CalibrationBin",
     "Estimate",
     "PairedDifference",
+    "UpdateQuality",
     "auroc",
     "auroc_interval",
     "bootstrap",
@@ -52,6 +54,9 @@ __all__ = [
     "recall_at_fpr",
     "share_interval",
     "threshold_at_fpr",
+    "update_quality",
+    "verifier_alignment",
     "weighted_share",
     "within_correlation",
+    "working_share",
 ]

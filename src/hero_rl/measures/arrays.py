@@ -72,3 +72,11 @@ def numbered(what: str, names_B: ArrayLike, rows: int) -> IntArray:
     if names.shape != (rows,):
         raise InputError(f"{what}: {names.shape} group names for {rows} rows; give one per row")
     return np.unique(names, return_inverse=True)[1].astype(np.intp)
+
+
+def deviations(values_B: FloatArray, cells_B: IntArray) -> FloatArray:
+    """Return values less the mean of the known ones of their cell; NaN stays NaN."""
+    known = ~np.isnan(values_B)
+    count = np.bincount(cells_B, weights=known)
+    with np.errstate(invalid="ignore"):
+        return values_B - (np.bincount(cells_B, weights=np.where(known, values_B, 0.0)) / count)[cells_B]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.measures.arrays import finite, numbered, weights
+from hero_rl.measures.arrays import deviations, finite, numbered, weights
 from hero_rl.types import FloatArray
 
 
@@ -30,11 +30,7 @@ def within_correlation(x_B: ArrayLike, y_B: ArrayLike, cells_B: ArrayLike, *, we
     x, y = finite("within_correlation", x_B), finite("within_correlation", y_B)
     weight = weights("within_correlation", weights_B, x.size)
     cell = numbered("within_correlation", cells_B, x.size)
-    return _correlation(_centred(x, cell), _centred(y, cell), weight)
-
-
-def _centred(values: FloatArray, cell: np.ndarray) -> FloatArray:
-    return values - (np.bincount(cell, weights=values) / np.bincount(cell))[cell]
+    return _correlation(deviations(x, cell), deviations(y, cell), weight)
 
 
 def _middle_ranks(values: FloatArray, weight: FloatArray) -> FloatArray:

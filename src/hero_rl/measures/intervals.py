@@ -131,7 +131,7 @@ def crossed_interval(values_SP: ArrayLike, *, level: float = 0.95) -> Estimate:
     if seeds == 1 and problems == 1:
         return Estimate(mean, math.nan, math.nan)
     if seeds == 1:
-        half = _t_quantile(problems - 1, level) * math.sqrt(float(by_problem.var(ddof=1)) / problems)
+        half = t_quantile(problems - 1, level) * math.sqrt(float(by_problem.var(ddof=1)) / problems)
         return Estimate(mean, mean - half, mean + half)
     over_seeds = float(by_seed.var(ddof=1)) / seeds
     over_problems = least = 0.0
@@ -140,16 +140,16 @@ def crossed_interval(values_SP: ArrayLike, *, level: float = 0.95) -> Estimate:
         left = float((rest**2).sum()) / ((seeds - 1) * (problems - 1))
         over_cells = float(by_problem.var(ddof=1)) / problems
         over_problems = max(0.0, over_cells - left / (seeds * problems))
-        least = _t_quantile(problems - 1, level) * math.sqrt(over_cells)
-    squared = _t_quantile(seeds - 1, level) ** 2 * over_seeds
+        least = t_quantile(problems - 1, level) * math.sqrt(over_cells)
+    squared = t_quantile(seeds - 1, level) ** 2 * over_seeds
     if over_problems:
-        squared += _t_quantile(problems - 1, level) ** 2 * over_problems
+        squared += t_quantile(problems - 1, level) ** 2 * over_problems
     half = max(math.sqrt(squared), least)
     return Estimate(mean, mean - half, mean + half)
 
 
 @lru_cache(maxsize=4096)
-def _t_quantile(degrees: int, level: float) -> float:
+def t_quantile(degrees: int, level: float) -> float:
     """Return the t with P(|T| < t) = level for Student's T, to seven digits or better.
 
     Reference: Abramowitz & Stegun 26.7.3 and 26.7.4 (finite sums), 26.7.5 (many degrees of freedom).
@@ -201,7 +201,7 @@ def share_interval(flags_B: ArrayLike, among_B: ArrayLike, clusters_B: ArrayLike
     variance = clusters / (clusters - 1) * float((sums**2).sum()) / flags.size**2
     worth = p * (1.0 - p) / variance if variance > 0.0 and 0.0 < p < 1.0 else float(clusters)
     worth = min(worth, float(flags.size))  # more where clusters balance out by chance
-    z = _t_quantile(clusters - 1, level)
+    z = t_quantile(clusters - 1, level)
     centre = (p + z * z / (2 * worth)) / (1 + z * z / worth)
     half = z / (1 + z * z / worth) * math.sqrt(p * (1 - p) / worth + z * z / (4 * worth * worth))
     return Estimate(p, max(0.0, centre - half) if p else 0.0, min(1.0, centre + half) if p < 1 else 1.0)
@@ -228,7 +228,7 @@ def auroc_interval(scores_B: ArrayLike, labels_B: ArrayLike, clusters_B: ArrayLi
         return Estimate(value, float("nan"), float("nan"))
     pull = (component - value) / np.where(rows.labels, positive.size, negative.size)
     sums = np.bincount(index, weights=pull)
-    half = _t_quantile(clusters - 1, level) * math.sqrt(clusters / (clusters - 1) * float((sums**2).sum()))
+    half = t_quantile(clusters - 1, level) * math.sqrt(clusters / (clusters - 1) * float((sums**2).sum()))
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 
@@ -239,7 +239,7 @@ def mean_of_clusters(values_P: ArrayLike, *, level: float = 0.95) -> Estimate:
     mean = float(known.mean()) if known.size else float("nan")
     if known.size < 2:
         return Estimate(mean, float("nan"), float("nan"))
-    half = _t_quantile(known.size - 1, level) * float(known.std(ddof=1)) / math.sqrt(known.size)
+    half = t_quantile(known.size - 1, level) * float(known.std(ddof=1)) / math.sqrt(known.size)
     return Estimate(mean, mean - half, mean + half)
 
 

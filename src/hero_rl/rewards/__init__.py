@@ -11,11 +11,11 @@ from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_o
 from hero_rl.rewards.catalogue import RULES, as_rule, make_rule, rule_settings
 from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import number_groups
-from hero_rl.rewards.hybrid import check_scale, gated, hero, process
+from hero_rl.rewards.hybrid import check_scale, check_weights, gated, hero, process
 from hero_rl.rewards.normalize import stratified_normalize
 from hero_rl.rewards.reliability import Reliability
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, StepShaping
-from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean
+from hero_rl.rewards.weights import APPENDIX, MAIN_TEXT, RunningMean, difficulty_weight, running_mean, saturated_share
 
 __all__ = [
     "APPENDIX",
@@ -32,6 +32,7 @@ __all__ = [
     "as_rule",
     "batch_summary",
     "check_scale",
+    "check_weights",
     "difficulty_weight",
     "gated",
     "gdpo",
@@ -46,6 +47,7 @@ __all__ = [
     "rm_only",
     "rule_settings",
     "running_mean",
+    "saturated_share",
     "stratified_normalize",
     "verifier_only",
 ]

@@ -121,17 +121,23 @@ def group_moments(values_B: FloatArray, groups: Groups, *, ddof: int = 0) -> Gro
     return GroupMoments(mean_P, std_P, count_P)
 
 
-def group_wins(labels_B: FloatArray, scores_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
-    """Return how many pairs of a 1 and a 0 in each group the 1 wins by its score (a tie: half), and all pairs; (P,) each."""
-    order = np.lexsort((scores_B, groups.index_B))
+def group_ranks(values_B: FloatArray, groups: Groups) -> FloatArray:
+    """Return the rank of each value in its group, from 0 up; tied values share the middle of their ranks."""
+    order = np.lexsort((values_B, groups.index_B))
     index = groups.index_B[order]
     new_group = np.diff(index, prepend=-1) != 0
-    starts = np.flatnonzero(new_group | (np.diff(scores_B[order], prepend=np.nan) != 0.0))
+    starts = np.flatnonzero(new_group | (np.diff(values_B[order], prepend=np.nan) != 0.0))
     place = np.arange(index.size) - np.flatnonzero(new_group)[np.cumsum(new_group) - 1]
     length = np.diff(starts, append=index.size)
-    rank = np.repeat(place[starts] + (length + 1) / 2.0, length)  # tied scores share the middle of their ranks
+    ranks_B = np.empty(index.size)
+    ranks_B[order] = np.repeat(place[starts] + (length - 1) / 2.0, length)
+    return ranks_B
+
+
+def group_wins(labels_B: FloatArray, scores_B: FloatArray, groups: Groups) -> tuple[FloatArray, FloatArray]:
+    """Return how many pairs of a 1 and a 0 in each group the 1 wins by its score (a tie: half), and all pairs; (P,) each."""
     ones_P = group_sum(labels_B, groups)
-    wins_P = np.bincount(index, rank * labels_B[order], groups.size) - ones_P * (ones_P + 1.0) / 2.0
+    wins_P = group_sum(group_ranks(scores_B, groups) * labels_B, groups) - ones_P * (ones_P - 1.0) / 2.0
     return wins_P, ones_P * (np.bincount(groups.index_B, minlength=groups.size) - ones_P)
 
 

@@ -14,12 +14,14 @@ from hero_rl.rewards.advantages import Scale
 from hero_rl.rewards.groups import Groups, group_min_max, group_moments
 from hero_rl.rewards.normalize import Dense, Singleton, check_bands, check_strata, normalize_checked
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, StepShaping, StepSignal, check_learned_credit, unweighted
-from hero_rl.rewards.weights import RunningMean, difficulty_weight, running_mean
+from hero_rl.rewards.weights import RunningMean, WeightBy, difficulty_weight, running_mean, saturated_share
 from hero_rl.types import FloatArray
 
 WeightOn: TypeAlias = Literal["advantage", "reward"]
 Sigma: TypeAlias = Literal["raw", "calibrated"]
 Drop: TypeAlias = Literal["none", "verdicts", "rewards"]
+FEW, MOSTLY = 64, 0.5
+"""Fewest responses, and the share of them at a limit, from which ``check_weights`` warns."""
 
 
 def hero(
@@ -36,6 +38,7 @@ def hero(
     decay: float | None = 0.9,
     tie_tolerance: float = 1e-4,
     learned_credit: float = 1.0,
+    weight_by: WeightBy = "difference",
     weight_on: WeightOn = "advantage",
     sigma: Sigma = "raw",
     drop: Drop = "none",
@@ -47,7 +50,7 @@ def hero(
         beta: half-width of the band around 1; alpha + beta < 1.
         w_min: smallest prompt weight. Defaults of the three: Appendix A.1; ``weights.MAIN_TEXT`` is the other set.
         w_max: largest prompt weight.
-        k: steepness of the weight, per unit of score.
+        k: steepness of the weight, per unit of score; under ``weight_by="ratio"`` per sigma-bar, where 2 is a good value.
         eps: guards the division of Eq. 3.
         singleton: where a stratum without spread goes, see ``stratified_normalize``.
         dense: which strata use scores: the ablation "positive only / negative only / none" of the paper's Fig. 2a.
@@ -56,6 +59,8 @@ def hero(
         tie_tolerance: a stratum whose scores span less than this share of sigma-bar counts as tied.
         learned_credit: centre of the band of responses that only a model calls correct. 1: they share the band of the correct
             ones. Below: a band of their own with half-width beta, between the other two.
+        weight_by: ``"difference"`` weighs by sigma - sigma-bar, as Eq. 4. ``"ratio"``: by sigma / sigma-bar - 1, which does not
+            depend on the unit of the scores; for reward models whose scores spread far more or less than 1.
         weight_on: what the prompt weight multiplies. ``"reward"`` is Eq. 5 to the letter, which cancels under group std.
         sigma: the spread that decides the weight: of the raw scores, or of the rewards after Eq. 3.
         drop: prompts that are left out, as DAPO (arXiv 2503.14476) filters prompts without variance: ``"verdicts"``: all
@@ -72,23 +77,24 @@ def hero(
     """
     check_bands(alpha, beta)
     check_strata(eps=eps, singleton=singleton, dense=dense, tie_tolerance=tie_tolerance)
-    difficulty_weight([], 0.0, w_min=w_min, w_max=w_max, k=k)
     start = running_mean(decay)
     _check_learned_band(learned_credit, alpha, beta)
     for name, value, choices in (("weight_on", weight_on, WeightOn), ("sigma", sigma, Sigma), ("drop", drop, Drop)):
         check_choice(name, value, get_args(choices))
     bands = {"alpha": alpha, "beta": beta, "eps": eps, "singleton": singleton, "dense": dense}
     weights = {"w_min": w_min, "w_max": w_max, "k": k}
+    weigh = partial(difficulty_weight, **weights, by=weight_by)
+    weigh([], 0.0)
     choices = {"tie_tolerance": tie_tolerance, "weight_on": weight_on, "sigma": sigma, "drop": drop}
     apply = partial(
         _apply_hero, normalize=partial(normalize_checked, **bands),
-        weigh=partial(difficulty_weight, **weights) if weighting else None, **choices,
+        weigh=weigh if weighting else None, **choices,
     )  # fmt: skip
     return RewardRule(
         name="hero", scale="none", needs_scores=weighting or dense != "none", apply_checked=apply, start=start, stateful=True,
         learned_credit=learned_credit, settings={
             "alpha": alpha, "beta": beta, **weights, "eps": eps, "singleton": singleton, "dense": dense,
-            "weighting": weighting, **choices, "decay": decay, "learned_credit": learned_credit,
+            "weighting": weighting, "weight_by": weight_by, **choices, "decay": decay, "learned_credit": learned_credit,
         },
     )  # fmt: skip
 
@@ -233,7 +239,7 @@ def process(
             f"incorrect response ({1 - beta - gamma:g} and {alpha + gamma:g}); need alpha + beta + 2 gamma < 1"
         )
     own = {"gamma": gamma, "signal": signal, "step_tie_tolerance": step_tie_tolerance}
-    asked = {name: value for name, value in rule.settings.items() if name not in ("weight_on", "sigma", "drop")}  # not here
+    asked = {name: value for name, value in rule.settings.items() if name not in ("weight_by", "weight_on", "sigma", "drop")}
     return replace(rule, name="process", settings={**own, **asked}, steps=steps, needs_scores=rule.needs_scores or gamma > 0.0)
 
 
@@ -246,3 +252,17 @@ def check_scale(rule: RewardRule, scale: Scale) -> str | None:
             "loudly as the verifier and can be hacked. Use scale='none' (scale_rewards='none' in TRL)."
         )
     return None
+
+
+def check_weights(rule: RewardRule, weights_B: FloatArray) -> str | None:
+    """Return a warning where most weights of ``hero`` sit at a limit; else None, and for few responses."""
+    limits = {name: float(rule.settings[name] or 0.0) for name in ("w_min", "w_max") if name in rule.settings}
+    if not rule.settings.get("weighting") or weights_B.size < FEW or len(limits) < 2:
+        return None
+    share = saturated_share(weights_B, **limits)
+    if not share > MOSTLY:
+        return None
+    return (
+        f"{share:.0%} of the prompt weights are at w_min or w_max: k={rule.settings['k']} is per unit of score and too steep "
+        "for these scores, so the weight is a switch. Use weight_by='ratio' with k=2, or weighting=False."
+    )

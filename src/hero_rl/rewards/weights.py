@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, check_choice
 from hero_rl.types import FloatArray
 
 APPENDIX = {"w_min": 0.4, "w_max": 3.0, "k": 6.0}
@@ -18,39 +18,69 @@ APPENDIX = {"w_min": 0.4, "w_max": 3.0, "k": 6.0}
 MAIN_TEXT = {"w_min": 0.5, "w_max": 2.0, "k": 5.0}
 """The paper's section 3.2 ("unless otherwise stated"): contradicts the appendix."""
 
+WeightBy: TypeAlias = Literal["difference", "ratio"]
+AT_LIMIT = 0.05
+"""A weight closer to a limit than this share of the range counts as saturated."""
+
 
 def difficulty_weight(
-    sigma_P: ArrayLike, sigma_mean: float, *, w_min: float = 0.4, w_max: float = 3.0, k: float = 6.0
+    sigma_P: ArrayLike,
+    sigma_mean: float,
+    *,
+    w_min: float = 0.4,
+    w_max: float = 3.0,
+    k: float = 6.0,
+    by: WeightBy = "difference",
 ) -> FloatArray:
     """Return the weight of each prompt, in (w_min, w_max), rising with the spread of its reward-model scores.
 
         w(sigma) = w_min + (w_max - w_min) / (1 + exp(-k (sigma - sigma_mean)))
 
-    A prompt of average spread gets (w_min + w_max) / 2 (1.7 with the defaults, not 1). sigma depends on the unit of the
-    scores: a reward model in large units turns the sigmoid into a two-level gate.
+    A prompt of average spread gets (w_min + w_max) / 2 (1.7 with the defaults, not 1). sigma has the unit of the scores: a
+    reward model in large units turns the sigmoid into a two-level gate. ``by="ratio"`` replaces sigma - sigma_mean by
+    sigma / sigma_mean - 1, which has no unit.
 
     Args:
         sigma_P: spread of each prompt, any shape; NaN (no score known) counts as average.
         sigma_mean: the running mean of sigma; NaN makes every prompt average.
         w_min: lower limit, >= 0.
         w_max: upper limit, >= w_min.
-        k: steepness, per unit of score, >= 0.
+        k: steepness, >= 0, per unit of score; under ``by="ratio"`` per sigma_mean.
+        by: what is compared with the mean: the difference or the ratio.
 
     Raises:
-        InputError: limits out of order or negative.
+        InputError: limits out of order or negative, or an unknown ``by``.
 
-    Reference: HERO (arXiv 2510.07242), Eq. 4.
+    Reference: HERO (arXiv 2510.07242), Eq. 4; ``by="ratio"`` is ours.
 
     >>> difficulty_weight([0.0, 1.0, 2.0], 1.0).round(3).tolist()
     [0.406, 1.7, 2.994]
+    >>> difficulty_weight([0.0, 100.0, 200.0], 100.0, k=2.0, by="ratio").round(3).tolist()
+    [0.71, 1.7, 2.69]
     """
     if not (0.0 <= w_min <= w_max and math.isfinite(w_max)):
         raise InputError(f"w_min={w_min:g} and w_max={w_max:g} must satisfy 0 <= w_min <= w_max")
     if not (k >= 0.0 and math.isfinite(k)):
         raise InputError(f"k={k:g} must be >= 0: prompts with more spread get more weight")
+    check_choice("weight_by", by, get_args(WeightBy))
     excess = np.nan_to_num(np.asarray(sigma_P, dtype=np.float64) - sigma_mean, nan=0.0)
+    if by == "ratio":
+        excess = excess / sigma_mean if sigma_mean > 0.0 else np.zeros_like(excess)
     # tanh form of the logistic: no overflow however large k (sigma - sigma_mean) is
     return w_min + (w_max - w_min) * (0.5 + 0.5 * np.tanh(0.5 * k * excess))
+
+
+def saturated_share(weights: ArrayLike, *, w_min: float, w_max: float) -> float:
+    """Return the share of some weights that are at w_min or w_max (within ``AT_LIMIT``); NaN without any.
+
+    Near 1, the weight is a switch and no longer says how much a prompt's scores spread.
+
+    >>> saturated_share([0.4, 0.5, 1.7, 3.0], w_min=0.4, w_max=3.0)
+    0.75
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    near = AT_LIMIT * (w_max - w_min)
+    return float(((values <= w_min + near) | (values >= w_max - near)).mean()) if values.size and near else math.nan
 
 
 class RunningMean(NamedTuple):
