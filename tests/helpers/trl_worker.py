@@ -118,6 +118,7 @@ def setting(name: str) -> Setting:
     return {
         "straddling": Setting(STRADDLING, by_row, letters, characters),
         "by_function": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
+        "function_alone": Setting({"per_device_train_batch_size": 8}, {}, letters, characters),
         "function_raises_on_one_rank": Setting(STRADDLING, {}, raising, characters),
         "refreshed": Setting(STRADDLING, by_row, letters, characters),
         "refreshing_fails": Setting(STRADDLING, by_row, letters, characters),
@@ -144,9 +145,9 @@ def run(name: str, folder: Path) -> GRPOTrainer:
         resume = str(folder / "checkpoint-4")
     options = {"per_device_train_batch_size": 8 // WORLD} | options
     reward = HybridReward(verifier, scorer, rule)
-    trainer_class, signals = (GRPOTrainer, HeroReward(reward)) if "function" in name else (HeroTrainer, reward)
-    trainer = trainer_class(
-        tiny.model(), signals, tiny.config(folder, **options),
+    by_function = "function" in name
+    trainer = (GRPOTrainer if by_function else HeroTrainer)(
+        tiny.model(), HeroReward(reward, gather="alone" not in name) if by_function else reward, tiny.config(folder, **options),
         train_dataset=tiny.problems(), processing_class=tiny.tokenizer(), **extra,
     )  # fmt: skip
     if name.startswith("refresh"):

@@ -58,7 +58,7 @@ def to_rollout(
         needs_reference: False: the row needs no ``reference``, because there is no verifier.
 
     Raises:
-        InputError: no reference.
+        InputError: no reference, or an object, an empty list or a list of lists in its place.
     """
     if needs_reference and row.get("reference") is None:
         raise InputError(no_reference(row, where="the training data"))
@@ -68,7 +68,10 @@ def to_rollout(
         users = [_text(message) for message in messages if message.get("role") == "user"]
         problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
     answer = row.get("reference")
-    reference = read_reference(answer) or Reference("" if answer is None else str(answer), ())
+    reference = read_reference(answer)
+    if reference is None and needs_reference and isinstance(answer, Mapping | Sequence):
+        raise InputError(f"a 'reference' of the training data is {str(answer)[:60]!r}; give text, a number, or a list of them")
+    reference = reference or Reference("" if answer is None else str(answer), ())
     return Rollout(
         prompt_id=str(row.get("prompt_id", "")),
         problem=problem,

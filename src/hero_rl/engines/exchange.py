@@ -47,8 +47,6 @@ class Share(NamedTuple):
 
     batch: Batch
     """Of all processes."""
-    rank: int
-    """Of this process."""
     mine: slice
     """This process's rows of the batch."""
     rollouts: list[Rollout]
@@ -117,7 +115,7 @@ class Exchange:
         steps = [step for part in parts for step in part.steps]
         means = {"reward": _mean(batch.rewards), "rm_score": _mean(scores)}
         metrics = batch.summary | parts[0].metrics | means
-        return Share(batch, rank, slice(start, start + rows), rollouts, measured.signals, steps, metrics)
+        return Share(batch, slice(start, start + rows), rollouts, measured.signals, steps, metrics)
 
     def _measure(
         self, read: Callable[[], list[Rollout]], rows: int, token_ids: Sequence[Sequence[int]]
@@ -148,7 +146,7 @@ def all_processes(value: Any) -> tuple[list[Any], int]:
     distributed = sys.modules["torch"].distributed
     values: list[Any] = [None] * world_size()
     distributed.all_gather_object(values, value)
-    return values, distributed.get_rank()
+    return values, process_rank()
 
 
 def continue_state(reward: HybridReward, stored: Mapping[str, Any] | None, global_step: int) -> None:
@@ -186,6 +184,11 @@ def world_size() -> int:
     if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return 1
     return torch.distributed.get_world_size()
+
+
+def process_rank() -> int:
+    """Return the number of this process in a torch run."""
+    return 0 if world_size() == 1 else sys.modules["torch"].distributed.get_rank()
 
 
 def _mean(values: FloatArray) -> float:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hero_rl.config import load_reward
 from hero_rl.engines.completions import Prompt, to_rollouts
 from hero_rl.engines.exchange import Exchange, world_size
@@ -50,6 +52,9 @@ class HeroReward:
     ``Batch.summary``, ``reward`` (mean of the shaped rewards) and ``rm_score`` (of the raw scores); in the completions table
     ``verdict``, ``reason`` and ``rm_score``. The trainer's own ``reward`` is about 0, because advantages are.
 
+    Make one object per run: a second run with it would begin with the state of the first. A trainer takes one, whose state
+    its checkpoints hold.
+
     A response that the rule leaves out gets 0, which is its advantage. Rules that shape the advantages of tokens need
     ``HeroTrainer``.
     """
@@ -72,8 +77,8 @@ class HeroReward:
                 shows its own.
             reference: the data's column with the reference answer.
             eos_token_ids: the tokens that end a completion; None: the trainer's, or unknown.
-            gather: False: the processes exchange nothing, because only one of them calls this, or because each has whole
-                groups and a state of its own is accepted. Metrics are then logged by a single process alone.
+            gather: False: the processes exchange nothing, because only one of them calls this, or all have the same rows, or
+                each has whole groups and a state of its own is accepted. With several processes no metrics are then logged.
             rollouts: prompts per step whose rollouts are written to the folder ``rollouts`` of the run; 0: none.
 
         Raises:
@@ -110,20 +115,21 @@ class HeroReward:
 
         Raises:
             SignalError: verifier or reward model failed on too many rows, here or on another process; the state is unchanged.
-            InputError: no reference, an unknown or wrong group size.
+            InputError: no reference, an unknown or wrong group size, a second ``HeroReward`` in the trainer.
         """
         trainer = getattr(log_metric, "__self__", None)
         args = self.args if self.args is not None else getattr(trainer, "args", None)
         training = _is_training(trainer, columns)
         size = _group_size(args, training)
-        self._check_once(args)
-        if prompts is None:
-            prompts = _prompts_of(columns, len(completions))
+        self._check_once(args, getattr(trainer, "reward_funcs", ()))
         rows = columns if self.reference == "reference" else {**columns, "reference": columns.get(self.reference)}
         ends = self.eos_token_ids if self.eos_token_ids is not None else end_tokens(trainer)
         needs_reference = self.reward.verifier is not None
         share = self._exchange.share(
-            lambda: to_rollouts(prompts, completions, completion_ids, rows, ends, needs_reference=needs_reference),
+            lambda: to_rollouts(
+                _prompts_of(columns, len(completions)) if prompts is None else prompts,
+                completions, completion_ids, rows, ends, needs_reference=needs_reference,
+            ),
             len(completions), size, trainer_state, training=training,
         )  # fmt: skip
         if log_extra is not None:
@@ -137,10 +143,15 @@ class HeroReward:
         self._compare_once(args, trainer_state)
         return share.batch.advantages[share.mine].tolist()
 
-    def _check_once(self, args: Any) -> None:
-        """Say whether the trainer's normalisation leaves the advantages as they are."""
+    def _check_once(self, args: Any, functions: Sequence[Any]) -> None:
+        """Say whether the trainer's normalisation leaves the advantages as they are; refuse a second ``HeroReward``."""
         if self._checked or args is None:
             return
+        if (count := sum(isinstance(function, HeroReward) for function in functions)) > 1:
+            raise InputError(
+                f"{count} of the trainer's reward functions are HeroReward, and a checkpoint holds the state of one; put their "
+                "verifiers and reward models into one (verifier 'by' chooses by a column)"
+            )
         self._checked = True
         scale = scale_of(args)
         if getattr(args, "multi_objective_aggregation", "sum_then_normalize") != "sum_then_normalize":
@@ -159,7 +170,8 @@ class HeroReward:
     def _compare_once(self, args: Any, trainer_state: Any) -> None:
         """Say how much of the spread of the summed rewards is HERO's, beside other reward functions."""
         history = [] if self._compared or trainer_state is None else trainer_state.log_history
-        entries = [{key[8:-4]: value for key, value in entry.items() if _is_spread(key)} for entry in history]
+        # None or NaN: that function gave no number in this batch
+        entries = [{key[8:-4]: value or 0.0 for key, value in entry.items() if _is_spread(key)} for entry in history]
         entry = next((entry for entry in entries if entry), None)
         if entry is None:
             return
@@ -168,9 +180,14 @@ class HeroReward:
         own_name = next((name for name in (self.__name__, type(self).__name__) if name in entry), None)  # ms-swift: the class
         if len(entry) < 2 or len(weights) != len(entry) or own_name is None:
             return
-        spreads = {name: abs(weight) * value for (name, value), weight in zip(entry.items(), weights, strict=True)}
+        spreads = {
+            name: float(np.nan_to_num(abs(weight) * value))
+            for (name, value), weight in zip(entry.items(), weights, strict=True)
+        }
         total = sum(spreads.values())
-        own = spreads[own_name] / total if total > 0.0 else math.nan
+        if total == 0.0:
+            return
+        own = spreads[own_name] / total
         parts = ", ".join(f"{name} {value:.3g}" for name, value in spreads.items())
         logger.log(
             logging.INFO if own >= 0.5 else logging.WARNING,

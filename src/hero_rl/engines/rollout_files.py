@@ -10,7 +10,7 @@ import numpy as np
 
 from hero_rl.data.problem_text import problem_digest
 from hero_rl.data.verify import verdict_values
-from hero_rl.engines.exchange import Share
+from hero_rl.engines.exchange import Share, process_rank
 from hero_rl.files import replacing
 
 FOLDER = "rollouts"
@@ -34,12 +34,15 @@ def write_rollouts(folder: Path, share: Share, *, step: int, prompts: int) -> No
     names = _names([share.rollouts[row].prompt_id or problem_digest(share.rollouts[row].problem).hex() for row in rows],
                    [int(batch.groups[start + row]) for row in rows])  # fmt: skip
     table = [_row(share, row) | {"step": step, "prompt_id": name} for row, name in zip(rows, names, strict=True)]
+    if any(isinstance(row["reference"], list) for row in table):  # a column of Parquet has one type
+        for row in table:
+            row["reference"] = row["reference"] if isinstance(row["reference"], list) else [row["reference"]]
     try:
         import pyarrow
         from pyarrow import parquet
 
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / f"step_{step:06d}.rank{share.rank}.parquet") as partial:
+        with replacing(folder / f"step_{step:06d}.rank{process_rank()}.parquet") as partial:
             parquet.write_table(pyarrow.Table.from_pylist(table), partial)
     except (OSError, ImportError, ValueError) as error:  # ValueError: half a surrogate pair
         logger.warning("hero-rl: the rollouts of step %d are not kept in %s: %s", step, folder, error)

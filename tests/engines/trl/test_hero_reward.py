@@ -174,6 +174,21 @@ def test_louder_functions_beside_it_give_a_warning(tmp_path: Path, caplog: pytes
     assert any("speak louder than the verdicts" in record.getMessage() for record in caplog.records)
 
 
+def test_a_function_without_a_number_in_the_first_batch_ends_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its spread is then None or NaN in the log."""
+    caplog.set_level(logging.INFO, "hero_rl")
+    build(tmp_path, others=[lambda completions, **_: [None] * len(completions)], max_steps=2).train()
+    assert any("100% of the spread" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.skipif(Version("1.0") > TRL, reason="TRL below 1.0 does not show a reward function its trainer")
+def test_a_second_one_in_the_trainer_is_refused(tmp_path: Path) -> None:
+    """Both would keep their state under one key of the checkpoint, and each would go on with the other's."""
+    second = HeroReward(HybridReward(tiny.Letters(), tiny.Characters(), hero()))
+    with pytest.raises(InputError, match="2 of the trainer's reward functions are HeroReward"):
+        build(tmp_path, others=[second]).train()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -229,6 +244,25 @@ def test_called_by_hand_it_returns_the_advantages() -> None:
         own(["a", "b", "b"], ["1+1=?"] * 3, reference=["2"] * 3)
     with pytest.raises(InputError, match=r"HeroReward\(reward, args=args\)"):
         HeroReward(reward)(["a"] * 4, ["1+1=?"] * 4, reference=["2"] * 4)
+
+
+@pytest.mark.parametrize("reference", [{"answer": "2"}, [], [["2"]]])
+def test_a_reference_that_is_none_is_refused(reference: object) -> None:
+    """Its text would be a reference that no response can match."""
+    args = type("Args", (), {"num_generations": 2, "scale_rewards": "none"})
+    own = HeroReward(HybridReward(tiny.Letters(), None, verifier_only()), args=args)
+    with pytest.raises(InputError, match="give text, a number, or a list of them"):
+        own(["a", "b"], ["1+1=?"] * 2, reference=[reference] * 2)
+    assert own(["a", "b"], ["1+1=?"] * 2, reference=[2, 2.0]) == [0.5, -0.5]
+
+
+def test_rollouts_are_kept_where_some_prompts_have_several_references(tmp_path: Path) -> None:
+    args = type("Args", (), {"num_generations": 2, "scale_rewards": "none", "output_dir": str(tmp_path)})
+    state = type("State", (), {"stateful_callbacks": {}, "global_step": 0, "log_history": []})
+    own = HeroReward(HybridReward(tiny.Letters(), None, verifier_only()), args=args)
+    own(list("abcd"), ["x"] * 2 + ["y"] * 2, trainer_state=state, reference=[["2"]] * 2 + [["3", "4"]] * 2)
+    kept = pd.read_parquet(tmp_path / "rollouts" / "step_000001.rank0.parquet")
+    assert [list(reference) for reference in kept["reference"]] == [["2"]] * 2 + [["3", "4"]] * 2
 
 
 def test_too_many_failures_stop_the_run_and_leave_the_state_alone() -> None:

@@ -35,8 +35,8 @@ ERRORS = {
     ),
 }  # fmt: skip
 PARTS = (
-    "straddling", "by_function", "shaped_steps", "refreshed", "refreshing_fails", "reused", "evaluated", "broken_on_one_rank",
-    *ERRORS, "uninterrupted",
+    "straddling", "by_function", "function_alone", "shaped_steps", "refreshed", "refreshing_fails", "reused", "evaluated",
+    "broken_on_one_rank", *ERRORS, "uninterrupted",
 )  # fmt: skip
 PATIENCE_S = 200.0
 
@@ -122,6 +122,11 @@ def test_a_reward_function_ends_where_hero_trainer_does(one: Path, two: Path, ra
     by_function, by_trainer = outcome(two, "by_function", rank), outcome(two, "evaluated", rank)
     assert by_function.result["state"] == by_trainer.result["state"] == outcome(one, "straddling").result["state"]
     np.testing.assert_allclose(by_function.parameters, by_trainer.parameters, rtol=0, atol=1e-6)
+
+
+def test_processes_that_exchange_nothing_keep_their_rollouts_apart(two: Path) -> None:
+    files = sorted(path.name for path in (two / "function_alone" / "rollouts").iterdir())
+    assert files == [f"step_{step:06d}.rank{rank}.parquet" for step in (1, 2) for rank in (0, 1)]
 
 
 def test_a_round_of_two_processes_has_the_rows_of_both(one: Path, two: Path) -> None:
