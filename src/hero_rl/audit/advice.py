@@ -38,11 +38,9 @@ def headline(verdicts: Verdicts | None, model: RewardModelReport | None) -> str:
         return f"No rule can use {model.name}: its scores {verdicts.scores_problem}. Train with the verifier alone."
     signal = model.name if model is not None else "a reward model"
     if math.isnan(verdicts.ceiling):
-        lack = (
-            f"{verdicts.mixed} labelled prompts have right and wrong responses"
-            if verdicts.mixed
-            else "trusted labels are missing"
-        )
+        lack = "trusted labels are missing"
+        if verdicts.mixed:
+            lack = f"only {verdicts.mixed} labelled prompts have right and wrong responses, and {FEW_PROMPTS} are needed"
         return f"Whether {signal} helps cannot be said: {lack}. Until then, train with the verifier alone."
     if verdicts.best is not None:
         best = verdicts.best

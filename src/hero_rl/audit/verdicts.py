@@ -264,8 +264,7 @@ def _more(estimate: Estimate, null: float, seen: _Evidence) -> str:
     prompts = int(np.unique(seen.table.groups[seen.rows_B]).size)
     needed = math.ceil(prompts * max(0.1, (half / max(WORTH, abs(estimate.value - null))) ** 2 - 1.0))
     size = seen.table.rows / seen.table.prompts
-    rejected = "first of prompts whose responses the verifier rejects"
-    return f"labels of about {needed:,} more prompts ({math.ceil(needed * size):,} responses), {rejected}"
+    return f"labels of about {needed:,} more prompts ({math.ceil(needed * size):,} responses), drawn at random"
 
 
 def _to_label(table: Table, verifier: str) -> int:
