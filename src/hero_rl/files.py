@@ -9,8 +9,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from hero_rl.errors import InputError
+
+Stamps: TypeAlias = list[tuple[int, int, int]]
 
 
 @contextmanager
@@ -38,13 +41,18 @@ def write_text(path: Path, text: str) -> Path:
 
 
 @contextmanager
-def unchanged(path: Path, before: os.stat_result | None = None) -> Iterator[None]:
-    """Raise InputError at the end of the block if the file is not what it was at the start, or at the time of ``before``."""
-    before = before or path.stat()
+def unchanged(*paths: Path, before: Stamps | None = None) -> Iterator[None]:
+    """Raise InputError at the end of the block if a file is not what it was at the start, or at the time of ``before``."""
+    before = before or stamps(*paths)
     yield
-    after = path.stat()
-    if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
-        raise changed(path)
+    for path, then, now in zip(paths, before, stamps(*paths), strict=True):
+        if then != now:
+            raise changed(path)
+
+
+def stamps(*paths: Path) -> Stamps:
+    """Return what tells whether files were changed."""
+    return [(found.st_ino, found.st_size, found.st_mtime_ns) for found in map(os.stat, paths)]
 
 
 def changed(path: Path) -> InputError:

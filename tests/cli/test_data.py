@@ -68,7 +68,7 @@ PREPARE_OPTIONS = {
     "where": (["--where", "level=5"], "in.jsonl:1: missing column 'level'"),
     "split of a file": (["--split", "test"], "in.jsonl: is a file; --split test is for data sets"),
     "no such benchmark": (["--against", "no.jsonl"], "no.jsonl: no such file"),
-    "benchmark is the source's folder": (["--against", "."], "--against .: is a folder"),
+    "benchmark is the source's folder": (["--against", ".."], "--against ..: is a folder"),
 }
 
 
@@ -109,7 +109,7 @@ def test_a_bad_option_of_prepare_is_one_message(name: str, tmp_path: Path, capsy
         (rollout() + "{", "in.jsonl:2: not JSON"),
         (rollout() + rollout("response"), "in.jsonl:2: missing column 'response'"),
         (rollout("correct"), "in.jsonl:1: missing column 'correct'"),
-        (rollout(reference=4), "in.jsonl:1: column 'reference' must be a string, got the number 4"),
+        (rollout(reference={}), "in.jsonl:1: column 'reference' must be a string, got an object {}"),
         (rollout(finished="yes"), "in.jsonl:1: column 'finished' must be true, false or null"),
         ("", "in.jsonl: has no rows"),
     ],

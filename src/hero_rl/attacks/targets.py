@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hero_rl.data.problem_text import draw
-from hero_rl.data.rollouts import Record, place, read_records
+from hero_rl.data.rollouts import Columns, rollout_records
+from hero_rl.data.tables import Record
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout
 
@@ -43,14 +44,15 @@ class Target:
         )
 
 
-def read_targets(path: Path, *, limit: int | None = None, seed: int = 0) -> list[Target]:
+def read_targets(path: Path, columns: Columns | None = None, *, limit: int | None = None, seed: int = 0) -> list[Target]:
     """Return the targets of a file of rollouts or problems, in its order; only those drawn stay in memory.
 
     The problem stands in `problem`, `question` or `prompt`; the reference in `reference`, `references`, `answers` or `answer`.
     Of a list in one of the last three, the first is the reference and the others are right, too.
 
     Args:
-        path: a `.jsonl`, `.jsonl.gz` or `.parquet` file.
+        path: rollouts or problems.
+        columns: how they are read.
         limit: draw so many of them, by a hash of their text; None: take all.
         seed: of the draw.
 
@@ -58,8 +60,8 @@ def read_targets(path: Path, *, limit: int | None = None, seed: int = 0) -> list
         InputError: a broken row, a row without a reference column, or no reference at all.
     """
     found: dict[tuple[str, str], Target] = {}
-    for record in read_records(path):
-        target = _target(path, record)
+    for record in rollout_records(path, columns):
+        target = _target(record)
         if target.reference.strip():
             found.setdefault(target.key, target)
         if limit is not None and len(found) >= 2 * limit:
@@ -76,20 +78,22 @@ def _drawn(found: dict[tuple[str, str], Target], limit: int, seed: int) -> dict[
     return {key: target for key, target in found.items() if key in chosen}
 
 
-def labelled_rollouts(path: Path, targets: list[Target], label: str = "correct") -> Iterator[tuple[Rollout, bool]]:
+def labelled_rollouts(
+    path: Path, targets: list[Target], columns: Columns | None = None, label: str = "correct"
+) -> Iterator[tuple[Rollout, bool]]:
     """Yield the responses to these targets that have a trusted label."""
     wanted = {target.key for target in targets}
-    for record in read_records(path):
+    for record in rollout_records(path, columns):
         response, correct = record.values.get("response"), record.values.get(label)
         if not isinstance(response, str) or correct not in (0, 1):
             continue
-        target = _target(path, record)
+        target = _target(record)
         if target.key in wanted:
             yield target.rollout(response), bool(correct)
 
 
-def _target(path: Path, record: Record) -> Target:
-    values, where = record.values, place(path, record.number)
+def _target(record: Record) -> Target:
+    values, where = record.values, record.where
     column = next((name for name in REFERENCES if values.get(name) is not None), None)
     if column is None:
         raise InputError(

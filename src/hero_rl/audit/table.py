@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hero_rl.data.rollouts import Columns, Row, place, read_rollouts
+from hero_rl.data.rollouts import Columns, Row, read_rollouts
 from hero_rl.data.verify import chunks
 from hero_rl.errors import InputError
 from hero_rl.types import FloatArray, IntArray, Progress, Rollout, Scorer, Verdict, Verifier
@@ -109,10 +109,10 @@ def read_table(
     """Read a file; every row is checked, and every verifier and reward model asked once.
 
     Args:
-        source: a rollouts file.
+        source: rollouts.
         verifiers: give the verdicts.
         scorers: give the scores.
-        columns: the columns that every row must have.
+        columns: how the source is read, and the columns that every row must have.
         label: the column with the trusted label; None: there is none.
         boxed: the responses are bare answers: verifiers get each in a box, as the end of a solution would have it, and the
             reference without the `$` around it, as graders of solutions expect.
@@ -135,14 +135,14 @@ def read_table(
         verdicts = {verifier.name: verifier.verify(judged) for verifier in verifiers}
         labels = _labels(rollouts, label)
         keep.add(
-            _text_columns(rollouts, _steps(source, chunk)) | {"label": labels}
+            _text_columns(rollouts, _steps(chunk)) | {"label": labels}
             | {f"v:{name}": np.array([verdict.value for verdict in given]) for name, given in verdicts.items()}
             | {f"s:{scorer.name}": np.asarray(scorer.score(rollouts), dtype=np.float64) for scorer in scorers}
         )  # fmt: skip
         for name, given in verdicts.items():
             reasons[name].update(verdict.reason for verdict in given)
             failures[name] += sum(verdict.failed for verdict in given)
-        examples.look(source, chunk, labels, verdicts)
+        examples.look(chunk, labels, verdicts)
         done += len(chunk)
         progress("read and judge", done, None)
     kept = keep.columns()
@@ -169,7 +169,7 @@ def _labels(rollouts: Sequence[Rollout], label: str | None) -> FloatArray:
     return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
 
 
-def _steps(source: Path, chunk: Sequence[Row]) -> FloatArray:
+def _steps(chunk: Sequence[Row]) -> FloatArray:
     steps = np.full(len(chunk), np.nan)
     for number, row in enumerate(chunk):
         step = row.rollout.extra.get("step")
@@ -177,7 +177,7 @@ def _steps(source: Path, chunk: Sequence[Row]) -> FloatArray:
             continue
         if isinstance(step, bool) or not isinstance(step, int | float):
             raise InputError(
-                f"{place(source, row.record.number)}: column 'step' must be a number or null, got {step!r}; it is the training "
+                f"{row.record.where}: column 'step' must be a number or null, got {step!r}; it is the training "
                 "step at which the response was sampled: rename the column if it is something else"
             )
         steps[number] = step
@@ -235,22 +235,23 @@ class _Examples:
     def __init__(self) -> None:
         self._kinds: dict[str, list[tuple[int, Example]]] = {}
 
-    def look(self, source: Path, chunk: Sequence[Row], labels: FloatArray, verdicts: Mapping[str, Sequence[Verdict]]) -> None:
+    def look(self, chunk: Sequence[Row], labels: FloatArray, verdicts: Mapping[str, Sequence[Verdict]]) -> None:
         for number, row in enumerate(chunk):
             given = {name: verdicts[name][number] for name in verdicts}
             label = None if np.isnan(labels[number]) else bool(labels[number])
             for kind, verdict in _disagreements(label, given):
-                self._keep(kind, source, row, verdict)
+                self._keep(kind, row, verdict)
 
-    def _keep(self, kind: str, source: Path, row: Row, verdict: Verdict) -> None:
+    def _keep(self, kind: str, row: Row, verdict: Verdict) -> None:
         kept, rollout = self._kinds.setdefault(kind, []), row.rollout
         rank = prompt_hash(f"{rollout.prompt_id}\0{rollout.response}")
         if len(kept) == MAX_EXAMPLES and rank >= kept[-1][0]:
             return
         tail = rollout.response if len(rollout.response) <= MAX_TEXT else "... " + rollout.response[-MAX_TEXT:]
         detail = verdict.reason + (f": {verdict.detail}" if verdict.detail else "")
-        where = place(source, row.record.number)
-        example = Example(kind, where, rollout.problem[:MAX_TEXT], rollout.reference[:MAX_TEXT], tail, detail[:MAX_TEXT])
+        example = Example(
+            kind, row.record.where, rollout.problem[:MAX_TEXT], rollout.reference[:MAX_TEXT], tail, detail[:MAX_TEXT]
+        )
         kept.append((rank, example))
         kept.sort(key=lambda pair: pair[0])
         del kept[MAX_EXAMPLES:]

@@ -10,6 +10,8 @@ from hero_rl.attacks.page import kind_cells, lead, trade_rows
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
+from hero_rl.data.rollouts import Columns
+from hero_rl.data.tables import label_of
 from hero_rl.data.write import check_target, json_line, open_lines
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
@@ -20,8 +22,9 @@ SHOWN_CHARS = 70
 
 
 def run(
-    source: Path, config: RewardConfig, *, output: Path | None, page: Path | None, limit: int | None, seed: int, as_json: bool
-) -> None:
+    source: Path, config: RewardConfig, *, columns: Columns, output: Path | None, page: Path | None, limit: int | None,
+    seed: int, as_json: bool,
+) -> None:  # fmt: skip
     """Attack a verifier and say what got through."""
     verifier = config.verifier["name"]
     if verifier == "none" or verifier.startswith("column:"):
@@ -30,11 +33,11 @@ def run(
         check_target(output, source)
     if page is not None:
         show.check_folder("--page", page.parent if page.suffix == ".html" else page)
-    targets = read_targets(source, limit=limit, seed=seed)
+    targets = read_targets(source, columns, limit=limit, seed=seed)
     judge = config.need_verifier()
     with closing(judge), show.progress_bar() as bar:
         report = attack(
-            judge, targets, labelled=labelled_rollouts(source, targets), seed=seed,
+            judge, targets, labelled=labelled_rollouts(source, targets, columns), seed=seed,
             max_failure_rate=config.max_failure_rate, progress=bar,
         )  # fmt: skip
     written: dict[str, str] = {}
@@ -44,7 +47,7 @@ def run(
                 write(json_line(accepted_row(one)))
         written["output"] = str(output)
     if page is not None:
-        written["page"] = str(write_attack(page, [report], source=source.name, command=show.command_line()))
+        written["page"] = str(write_attack(page, [report], source=label_of(source), command=show.command_line()))
     if as_json:
         show.print_json({**report.to_json(), **written, **options.counted(judge)})
         return

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,8 @@ from hero_rl.audit.verdicts import Verdicts
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
-from hero_rl.data.rollouts import Columns, check_readable, group_column, read_records
+from hero_rl.data.rollouts import Columns, rollout_records
+from hero_rl.data.tables import label_of
 from hero_rl.errors import InputError, MissingDependencyError
 from hero_rl.part_names import VERIFIERS, is_import_path
 from hero_rl.report import interval
@@ -49,6 +51,7 @@ ATTACKED = 50
 LONGEST_ANSWER = 200
 
 
+@options.spread
 def audit(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Rollouts.")],
     output: Annotated[
@@ -63,6 +66,8 @@ def audit(
     alpha: options.Alpha = None,
     beta: options.Beta = None,
     assignments: options.Assignments = None,
+    *,
+    reading: options.Reading,
     group_by: options.Prompts = None,
     bare_answers: Annotated[
         bool | None, typer.Option("--bare-answers/--full-responses", help="Responses are answers alone; default: found out.")
@@ -73,18 +78,18 @@ def audit(
     as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
-    check_readable(source)
-    first = [record.values for record in islice(read_records(source), PEEK)]
+    columns = reading.columns(source, group_by or "prompt_id")
+    first = [record.values for record in islice(rollout_records(source, columns), PEEK)]
     label = _label(label, first[0])
     config = _config(first[0], reward, assignments, verifier, reward_model, rule=rule, policy=policy, alpha=alpha, beta=beta)
-    grouped = group_column(source, group_by)
-    folder = output or Path(f"audit-{source.name.split('.')[0]}")
+    folder = output or Path(f"audit-{label_of(source).split('.')[0]}")
     show.check_folder("--output", folder)
     judged, scored = _verifiers(config, verifier, first[0]), _reward_models(config, reward_model)
     own = any(is_import_path(one.verifier["name"], VERIFIERS) for one in judged)  # reads responses in a way of its own
     boxed = _are_bare(first) and not own if bare_answers is None else bare_answers
-    columns = Columns(
-        group_by=grouped,
+    columns = replace(
+        columns,
+        needs_reference=any(map(options.needs_references, judged)),
         labels=tuple(dict.fromkeys(name for one in judged for name in one.label_columns())) + ((label,) if label else ()),
         scores=tuple(dict.fromkeys(name for one in scored for name in one.score_columns())),
     )
@@ -96,9 +101,9 @@ def audit(
         ]
         bar = stack.enter_context(show.progress_bar())
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
-        fooled = _attack(source, judges, attack, bar)
+        fooled = _attack(source, columns, judges, attack, bar)
         found = auditing.audit(table, config.rule, attack=fooled)
-    page = write_audit(folder, found, source=source.name, command=show.command_line())
+    page = write_audit(folder, found, source=label_of(source), command=show.command_line())
     if as_json:
         show.print_json(
             {
@@ -112,7 +117,9 @@ def audit(
     _print(found, page, boxed=boxed and bare_answers is None)
 
 
-def _attack(source: Path, judges: Sequence[Verifier], asked: int | None, bar: Progress) -> AttackReport | None:
+def _attack(
+    source: Path, columns: Columns, judges: Sequence[Verifier], asked: int | None, bar: Progress
+) -> AttackReport | None:
     """Attack the first verifier that reads answers; a model only if it was asked for, for it may cost money."""
     reading = [judge for judge in judges if "column:" not in judge.name]
     if asked is None:
@@ -120,7 +127,7 @@ def _attack(source: Path, judges: Sequence[Verifier], asked: int | None, bar: Pr
     if not reading or asked == 0:
         return None
     try:
-        targets = read_targets(source, limit=ATTACKED if asked is None else asked)
+        targets = read_targets(source, columns, limit=ATTACKED if asked is None else asked)
     except InputError:
         return None  # the rows were checked before: every reference is empty
     return attacking.attack(reading[0], targets, max_failure_rate=1.0, progress=bar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -75,8 +76,8 @@ def prepare(
     if several not in SEVERAL:
         raise InputError(f"--several {several}: unknown; choose one of {', '.join(SEVERAL)}")
     said = SourceSettings(
-        like=like, columns=_pairs("--columns", (columns or "").split(",")), where=_pairs("--where", where or []), config=config,
-        split=split, revision=revision, several=cast("Several", several), difficulty=difficulty,
+        like=like, columns=options.pairs("--columns", (columns or "").split(",")), where=options.pairs("--where", where or []),
+        config=config, split=split, revision=revision, several=cast("Several", several), difficulty=difficulty,
     )  # fmt: skip
     settings = preparing.PrepareSettings(limit=limit, seed=seed, near=near, ngram=ngram, overlap=overlap)
     benchmarks = [name.strip() for names in against or [] for name in names.split(",") if name.strip()]
@@ -102,6 +103,7 @@ def split(
     seed: Annotated[int, typer.Option(help="Of the choice of solutions and problems, and of the order.")] = 0,
     *,
     described: options.VerifierOptions,
+    reading: options.Reading,
     group_by: options.Prompts = None,
     as_json: show.Json = False,
 ) -> None:
@@ -116,7 +118,7 @@ def split(
       hero data split rollouts.jsonl -o causes --by cause --verifier math
     """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
     from hero_rl.data import splits
-    from hero_rl.data.rollouts import Columns, group_column
+    from hero_rl.data.rollouts import rollout_records
     from hero_rl.verifiers import MathVerifier
 
     config = described.load()
@@ -126,7 +128,10 @@ def split(
         raise InputError(f"--by cause writes every problem, and has no option {', '.join('--' + name for name in chosen)}")
     settings = splits.SplitSettings(by=cast("By", by), seed=seed, max_failure_rate=config.max_failure_rate, **chosen)
     judge = config.need_verifier()
-    columns = Columns(group_by=group_column(source, group_by), labels=config.label_columns())
+    columns = reading.columns(source, group_by, labels=config.label_columns(), needs_reference=options.needs_references(config))
+    if group_by is None:  # every step asks the same problems
+        by_id = "prompt_id" in next(rollout_records(source, columns)).values
+        columns = replace(columns, group_by="prompt_id" if by_id else "problem")
     start = time.perf_counter()
     references = judge if isinstance(judge, MathVerifier) else MathVerifier()
     with closing(judge), closing(references), show.progress_bar() as bar:
@@ -149,6 +154,7 @@ def cold_start(
     seed: Annotated[int, typer.Option(help="Of the choice of responses and problems, and of the order.")] = 0,
     *,
     described: options.VerifierOptions,
+    reading: options.Reading,
     as_json: show.Json = False,
 ) -> None:
     """The paper's fine-tuning set: the policy's own responses that are correct, in English and finished, one a problem.
@@ -160,13 +166,11 @@ def cold_start(
       hero data cold-start rollouts.jsonl -o sft.jsonl
     """  # noqa: D301  # \b is meant: it keeps the lines of the example apart
     from hero_rl.data import cold_start as starting
-    from hero_rl.data.rollouts import Columns, check_readable
 
     config = described.load()
-    check_readable(source)
     settings = starting.ColdStartSettings(limit=limit, seed=seed, max_failure_rate=config.max_failure_rate)
     judge = config.need_verifier()
-    columns = Columns(group_by=None, labels=config.label_columns())
+    columns = reading.columns(source, None, labels=config.label_columns(), needs_reference=options.needs_references(config))
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:
         found = starting.cold_start(
@@ -180,19 +184,6 @@ def cold_start(
     show.print_table(f"cold start: {target}", [*rows, ("written", str(found.written))], right=True)
     if found.written < limit:
         show.warn(f"{found.written} examples, fewer than the {limit} asked for")
-
-
-def _pairs(option: str, texts: list[str]) -> dict[str, str]:
-    """Return the NAME=VALUE texts as a mapping."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if not text.strip():
-            continue
-        if not (name and equals and value):
-            raise InputError(f"{option} {text}: expected NAME=VALUE")
-        found[name] = value
-    return found
 
 
 def _print_prepared(found: PrepareSummary, target: Path, *, guarded: bool) -> None:

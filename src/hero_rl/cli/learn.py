@@ -6,15 +6,16 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
-from hero_rl.cli import show
+from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.data import Columns
-from hero_rl.data.rollouts import read_records
+from hero_rl.data.rollouts import rollout_records
 from hero_rl.errors import InputError
 from hero_rl.learning import folders
 from hero_rl.learning.evaluation import EvalSettings, Report, plain, unseen
@@ -30,7 +31,6 @@ LabelsFrom = Annotated[
     str | None,
     typer.Option(help="Who says what is correct: column:NAME, or a rule such as math. Default: the column 'correct'."),
 ]
-GroupBy = Annotated[str, typer.Option(help="Column that tells prompts apart.")]
 
 
 class TrainOptions(NamedTuple):
@@ -46,7 +46,7 @@ class TrainOptions(NamedTuple):
     split_seed: Annotated[int, typer.Option(help="Seed of the split; the same for both kinds of model.")] = 0
     max_length: Annotated[int | None, typer.Option(help="Most tokens of an example; longer ones are left out.")] = None
     seed: Annotated[int, typer.Option(help="Of the examples, the new head and the order.")] = 0
-    group_by: GroupBy = "prompt_id"
+    group_by: options.Prompts = None
     as_json: show.Json = False
 
     def start(self) -> str:
@@ -74,9 +74,9 @@ class TrainOptions(NamedTuple):
         earlier = load_split(source) if source is not None else None
         return make_split(rollouts, earlier.settings if earlier else self.dealing(), earlier=earlier)
 
-    def read(self, path: Path, earlier: Sequence[LabelledRow], progress: Progress) -> NewRows:
+    def read(self, path: Path, columns: Columns, earlier: Sequence[LabelledRow], progress: Progress) -> NewRows:
         """Return the earlier rows and those of a file."""
-        who = make_labels(self.labels, path, self.group_by, rules_allowed=self.refresh is not None)
+        who = make_labels(self.labels, path, columns, rules_allowed=self.refresh is not None)
         with closing(who.verifier):
             found = read_labelled(path, who.verifier, columns=who.columns, source=who.source, progress=progress)
         rows = merged(earlier, found.rows)
@@ -103,7 +103,7 @@ class EvalOptions(NamedTuple):
     include_trained: Annotated[bool, typer.Option("--include-trained", help="Grade on what it learned from as well.")] = False
     draws: Annotated[int, typer.Option(help="Draws of the bootstrap over prompts.")] = 1000
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0
-    group_by: GroupBy = "prompt_id"
+    group_by: options.Prompts = None
     as_json: show.Json = False
 
 
@@ -117,15 +117,18 @@ class Measured(NamedTuple):
 
 def evaluate(
     source: Path,
+    reading: options.Reading,
     chosen: EvalOptions,
     folder: str,
     measure: Callable[[list[LabelledRow], EvalSettings], Measured],
     *,
-    score_columns: Sequence[str] = (),
+    score_columns: tuple[str, ...] = (),
+    needs_reference: bool = True,
 ) -> None:
     """Print what ``measure`` finds on the labelled rows of a file that the model in ``folder`` (or "") did not learn from."""
     settings = EvalSettings(draws=chosen.draws, seed=chosen.seed)
-    who = make_labels(chosen.labels, source, chosen.group_by, rules_allowed=False, score_columns=score_columns)
+    columns = reading.columns(source, chosen.group_by or "prompt_id", scores=score_columns, needs_reference=needs_reference)
+    who = make_labels(chosen.labels, source, columns, rules_allowed=False)
     with closing(who.verifier), show.progress_bar() as bar:
         found = read_labelled(source, who.verifier, columns=who.columns, source=who.source, progress=bar)
         graded = rows_to_grade(found.rows, folder, chosen.unseen_by or [], chosen.include_trained)
@@ -142,12 +145,10 @@ class Labels(NamedTuple):
     source: Source
 
 
-def make_labels(
-    spec: str | None, path: Path, group_by: str, *, rules_allowed: bool, score_columns: Sequence[str] = ()
-) -> Labels:
+def make_labels(spec: str | None, path: Path, columns: Columns, *, rules_allowed: bool) -> Labels:
     """Return the verifier that labels the rows: by default the column 'correct', or the maths verifier if that is allowed."""
     if spec is None:
-        has_column = LABEL_COLUMN in next(iter(read_records(path))).values
+        has_column = LABEL_COLUMN in next(rollout_records(path, columns)).values
         if not has_column and not rules_allowed:
             raise InputError(
                 f"{path}: has no label column {LABEL_COLUMN!r}; name the one that says what is correct with --labels "
@@ -157,8 +158,7 @@ def make_labels(
     verifier = make_verifier(spec)
     if verifier is None:
         raise InputError(f"--labels none: labels are needed; choose one of {names(VERIFIERS)}")
-    columns = Columns(group_by=group_by, labels=column_of(spec), scores=tuple(score_columns))
-    return Labels(verifier, columns, "given" if column_of(spec) else "rule")
+    return Labels(verifier, replace(columns, labels=column_of(spec)), "given" if column_of(spec) else "rule")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,11 @@ import typer
 
 from hero_rl.cli import show
 from hero_rl.config import RewardConfig, read_reward
-from hero_rl.part_names import API_KEY, REWARD_MODELS, VERIFIERS, names
+from hero_rl.data.formats import NAMES as FORMATS
+from hero_rl.data.rollouts import Columns, layout_of, rollout_records
+from hero_rl.data.tables import first_records
+from hero_rl.errors import InputError
+from hero_rl.part_names import API_KEY, REWARD_MODELS, VERIFIERS, column_of, names
 from hero_rl.rewards import RULES
 from hero_rl.toml_layers import Layer, assignment, read_file
 from hero_rl.types import Scorer, Verifier
@@ -42,7 +46,15 @@ MaxFailureRate: TypeAlias = Annotated[
     float | None, typer.Option(help="Stop where a larger share of rows fails; default: 0.1.", metavar="SHARE")
 ]
 Prompts: TypeAlias = Annotated[
-    str | None, typer.Option("--group-by", help="Column that tells prompts apart; default: prompt_id, or problem.")
+    str | None, typer.Option("--group-by", help="Column that tells prompts apart; default: prompt_id, or the problem and step.")
+]
+
+Format: TypeAlias = Annotated[
+    str, typer.Option("--format", help=f"Whose rollouts these are: {', '.join(FORMATS)}.", metavar="NAME")
+]
+Places: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--columns", help="Where columns stand; paths too.", metavar="problem=input,reference=extra_info.answer,..."),
 ]
 
 VERIFIER_NAMES = f"Verifiers:      {names(VERIFIERS)}"
@@ -87,6 +99,48 @@ class VerifierOptions(NamedTuple):
     def load(self) -> RewardConfig:
         """Return a reward with this verifier; raises as ``load``."""
         return load(signals=False, **self._asdict())
+
+
+class Reading(NamedTuple):
+    """The options that say how rollouts are read."""
+
+    form: Format = "auto"
+    places: Places = None
+
+    def columns(self, source: Path, group_by: str | None = "prompt_id", **needs: Any) -> Columns:
+        """Return how the source is read, after a line on stderr that says what was recognised, if it is not our own format."""
+        places = pairs("--columns", (self.places or "").split(","))
+        columns = Columns(group_by=group_by, format=self.form, places=places, **needs)
+        (first,) = first_records(source)
+        layout = layout_of(first, columns)
+        told: list[str] = []
+        if not layout.is_own:
+            told.append(f"read as {layout.format} ({', '.join(f'{name}={path}' for name, path in layout.places.items())})")
+        row = next(rollout_records(source, columns)).values
+        if group_by == "prompt_id" and "prompt_id" not in row:
+            told.append("without prompt_id: responses to the same problem" + " at one step" * ("step" in row) + " are a group")
+        if told:
+            show.note(f"{source}: {'; '.join(told)}")
+        return columns
+
+
+def needs_references(config: RewardConfig) -> bool:
+    """Return whether verdicts come from more than a column."""
+    verifier = config.verifier
+    return verifier["name"] != "none" and not (column_of(verifier["name"]) and not verifier.get("fallback"))
+
+
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Return the NAME=VALUE texts as a mapping."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not text.strip():
+            continue
+        if not (name and equals and value):
+            raise InputError(f"{option} {text}: expected NAME=VALUE")
+        found[name] = value
+    return found
 
 
 def spread(command: Callable[..., object]) -> Callable[..., object]:

@@ -22,6 +22,7 @@ HELP = "Train a reward model, or measure one."
 @options.spread
 def train(
     chosen: learn.TrainOptions,
+    reading: options.Reading,
     source: Annotated[Path | None, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")] = None,
     pairs: Annotated[Path | None, typer.Option(help="Pairs with the columns prompt, chosen, rejected.")] = None,
     pairs_per_prompt: Annotated[int, typer.Option(help="Most pairs made from one prompt's rollouts.")] = 8,
@@ -54,7 +55,10 @@ def train(
     before = earlier_sources(chosen.refresh) if chosen.refresh else Sources([], [])
     began = time.perf_counter()
     with show.progress_bar() as bar:
-        rows, counts = chosen.read(source, before.rows, bar) if source is not None else (before.rows, {})
+        rows, counts = before.rows, {}
+        if source is not None:
+            columns = reading.columns(source, chosen.group_by or "prompt_id", needs_reference=False)
+            rows, counts = chosen.read(source, columns, before.rows, bar)
         new_pairs = given.read_pairs(pairs) if pairs else []
         all_pairs = list(dict.fromkeys([*before.pairs, *new_pairs]))
         dealt = chosen.deal([*(row.rollout for row in rows), *map(given.as_rollout, all_pairs)])
@@ -78,6 +82,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, local:PATH, column:NAME or another reward model.")],
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
     chosen: learn.EvalOptions,
+    reading: options.Reading,
 ) -> None:
     """Measure a reward model on problems that it has not seen.
 
@@ -101,7 +106,7 @@ def evaluate(
         return learn.Measured(scorer.name, evaluate_scores(rows, scores, settings), {})
 
     folder = spec.removeprefix("local:") if spec.startswith("local:") else ""
-    learn.evaluate(source, chosen, folder, measure, score_columns=columns)
+    learn.evaluate(source, reading, chosen, folder, measure, score_columns=columns, needs_reference=False)
 
 
 COMMANDS = {"train": train, "eval": evaluate}

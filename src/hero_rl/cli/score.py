@@ -12,13 +12,14 @@ import typer
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
-from hero_rl.data import Columns, ScoreSummary, score_file
+from hero_rl.data import ScoreSummary, score_file
 from hero_rl.pipeline import HybridReward
 from hero_rl.types import Scorer
 
 HELP = f"""Rollouts to scored rollouts: verdicts, scores, rewards, weights, advantages.
 
-IN and OUT end in .jsonl, .jsonl.gz or .parquet. The file is one batch: sigma-bar is the mean over all its prompts.
+IN: rollouts of any tool: a file, a folder or a pattern. OUT ends in .jsonl, .jsonl.gz or .parquet. All rows are one batch:
+sigma-bar is the mean over all prompts.
 
 \b
 Examples:
@@ -37,7 +38,8 @@ def score(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Rollouts.")],
     target: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Scored rollouts.")],
     described: options.RewardOptions,
-    group_by: Annotated[str, typer.Option(help="Column that tells prompts apart.")] = "prompt_id",
+    reading: options.Reading,
+    group_by: options.Prompts = None,
     as_json: show.Json = False,
 ) -> None:
     """Run the command (its help text is ``HELP``)."""
@@ -49,7 +51,10 @@ def score(
         scorers.append(config.make_scorer())
         return HybridReward(judge, scorers[-1], config.rule, max_failure_rate=config.max_failure_rate)
 
-    columns = Columns(group_by=group_by, scores=config.score_columns(), labels=config.label_columns())
+    columns = reading.columns(
+        source, group_by or "prompt_id", scores=config.score_columns(), labels=config.label_columns(),
+        needs_reference=options.needs_references(config),
+    )  # fmt: skip
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:
         summary = score_file(

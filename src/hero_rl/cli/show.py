@@ -34,6 +34,11 @@ def warn(message: str) -> None:
     sys.stderr.write(f"warning: {message}\n")
 
 
+def note(message: str) -> None:
+    """Print a line on stderr."""
+    sys.stderr.write(f"{message}\n")
+
+
 _for_json: TextIO | None = None
 
 

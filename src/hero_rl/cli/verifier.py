@@ -24,6 +24,7 @@ HELP = "Train a small learned verifier, or measure one."
 def train(
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
     chosen: learn.TrainOptions,
+    reading: options.Reading,
     rewrites: Annotated[int, typer.Option(help="Other ways to write a reference, per problem.")] = 4,
     corruptions: Annotated[int, typer.Option(help="Spoilt references, per problem.")] = 4,
     fpr: Annotated[float, typer.Option(help="Largest share of different answers to accept.")] = 0.01,
@@ -65,7 +66,8 @@ def train(
     maths = make_verifier("math")
     assert maths is not None
     with closing(maths), show.progress_bar() as bar:
-        rows, counts = chosen.read(source, before, bar)
+        columns = reading.columns(source, chosen.group_by or "prompt_id")
+        rows, counts = chosen.read(source, columns, before, bar)
         dealt = chosen.deal([row.rollout for row in rows])
         with learn.quiet():
             facts = train_verifier(rows, dealt, start, chosen.target, maths=maths, settings=settings, progress=bar)
@@ -77,6 +79,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, learned:PATH or any other verifier.")],
     source: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="Labelled rollouts.")],
     chosen: learn.EvalOptions,
+    reading: options.Reading,
 ) -> None:
     """Measure a verifier on problems that it has not seen.
 
@@ -108,7 +111,7 @@ def evaluate(
         return learn.Measured(verifier.name, report, {"failures": sum(one.failed for one in verdicts)})
 
     with closing(verifier):
-        learn.evaluate(source, chosen, folder, measure)
+        learn.evaluate(source, reading, chosen, folder, measure)
 
 
 def _folder(model: str) -> str:

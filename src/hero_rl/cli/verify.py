@@ -10,12 +10,13 @@ import typer
 
 from hero_rl.cli import attacking, options, show
 from hero_rl.cli.interrupt import closing
-from hero_rl.data import Columns, verify_file
+from hero_rl.data import verify_file
 from hero_rl.errors import InputError
 
 HELP = f"""Rollouts to verdicts: 1 correct, 0 incorrect, null where the verifier cannot tell, each with a reason.
 
-IN and OUT end in .jsonl, .jsonl.gz or .parquet. Groups are not needed: rows may lack prompt_id.
+IN: rollouts of any tool: a file, a folder or a pattern. OUT ends in .jsonl, .jsonl.gz or .parquet. Groups are not needed: rows
+may lack prompt_id.
 
 With --attack FILE instead of IN: how easily the verifier is fooled on the problems and references of FILE. OUT, if named, gets
 every wrong answer that was accepted.
@@ -39,6 +40,7 @@ def verify(
     target: Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", help="Rollouts with verdicts.")] = None,
     *,
     described: options.VerifierOptions,
+    reading: options.Reading,
     as_json: show.Json = False,
     attack: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Problems with references: try to fool the verifier.")
@@ -54,7 +56,16 @@ def verify(
     if attack is not None:
         if source is not None:
             raise InputError(f"--attack {attack} together with {source}: give one of them")
-        attacking.run(attack, config, output=target, page=page, limit=limit, seed=seed or 0, as_json=as_json)
+        attacking.run(
+            attack,
+            config,
+            columns=reading.columns(attack, None),
+            output=target,
+            page=page,
+            limit=limit,
+            seed=seed or 0,
+            as_json=as_json,
+        )
         return
     given = [name for name, value in (("--limit", limit), ("--seed", seed), ("--page", page)) if value is not None]
     if given:
@@ -62,7 +73,7 @@ def verify(
     if source is None or target is None:
         raise InputError("hero verify needs IN and -o OUT, or --attack FILE (see hero verify --help)")
     judge = config.need_verifier()
-    columns = Columns(group_by=None, labels=config.label_columns())
+    columns = reading.columns(source, None, labels=config.label_columns(), needs_reference=options.needs_references(config))
     start = time.perf_counter()
     with closing(judge), show.progress_bar() as bar:
         summary = verify_file(source, target, judge, columns=columns, max_failure_rate=config.max_failure_rate, progress=bar)

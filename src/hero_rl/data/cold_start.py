@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from hero_rl.cache import MATH_PACKAGES
 from hero_rl.data.cold_start_text import is_english, is_finished
-from hero_rl.data.manifest import beside, file_facts, verifier_facts, versions, write_manifest
+from hero_rl.data.manifest import beside, source_facts, verifier_facts, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest, tidy_text
 from hero_rl.data.rollouts import Columns
+from hero_rl.data.tables import files_of
 from hero_rl.data.verify import judged, scan
 from hero_rl.data.write import check_target, json_line, open_lines
 from hero_rl.errors import InputError
@@ -87,7 +88,7 @@ def cold_start(
     dropped: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
     failures = 0
     # left in reverse: the manifest, which vouches for the examples, gets its name last
-    with replacing(manifest) as facts_path, replacing(target) as path, unchanged(source):
+    with replacing(manifest) as facts_path, replacing(target) as path, unchanged(*files_of(source)):
         rows = len(scan(source, columns, progress))
         for row, verdict in judged(
             source, columns, verifier, rows=rows, max_failure_rate=settings.max_failure_rate, progress=progress
@@ -104,7 +105,7 @@ def cold_start(
             told = ", ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
             raise InputError(f"{source}: none of {rows} rows can be an example ({told}); there is nothing to write")
         facts = {
-            "command": "hero data cold-start", "source": file_facts(source), **verifier_facts(spec, verifier),
+            "command": "hero data cold-start", "source": source_facts(source), **verifier_facts(spec, verifier),
             "seed": settings.seed, "options": asdict(settings), "rows": rows, "dropped": dict(dropped), "failures": failures,
             "versions": versions(*MATH_PACKAGES),
         }  # fmt: skip

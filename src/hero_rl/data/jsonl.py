@@ -1,4 +1,4 @@
-"""Rows of a `.jsonl` or `.jsonl.gz` file, each with its text, so that what is not touched can be written back unchanged.
+"""Rows of a JSON Lines file, each with its text, so that what is not touched can be written back unchanged; JSON arrays.
 
 The file is read a line at a time with a cap on the length of a line, so that memory is bounded whatever the file holds.
 """
@@ -6,36 +6,50 @@ The file is read a line at a time with a cap on the length of a line, so that me
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, require
 
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is an error: a response of 64 MiB is a file without line breaks, not a response."""
 
+_CHUNK_CHARS = 2**20
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
+_BETWEEN = re.compile(r"[ \t\n\r,]*")
 
 
 class _NotJson(ValueError):
     """The fault of one line, without the file and the line number."""
 
 
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file to read; `.gz` and `.zst` are unpacked."""
+    if path.suffix == ".gz":
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    if path.suffix == ".zst":
+        arrow = require("pyarrow", extra="train", purpose="reading .zst files")
+        return cast("BinaryIO", io.BufferedReader(arrow.input_stream(str(path), compression="zstd")))
+    return path.open("rb")
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line number (from 1) and text of every line that is not blank; raises InputError for what is no such file."""
     number = 0
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+    with open_bytes(path) as file:
         while True:
             number += 1
             try:
                 line = file.readline(MAX_LINE_BYTES + 1)
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise InputError(f"{path}:{number}: the gzip data is cut off or damaged ({error})") from error
+            except (EOFError, OSError, zlib.error) as error:
+                kind = {".gz": "gzip ", ".zst": "zstd "}.get(path.suffix, "")
+                raise InputError(f"{path}:{number}: the {kind}data is cut off or damaged ({error})") from error
             if not line:
                 return
             if len(line) > MAX_LINE_BYTES:
@@ -52,6 +66,44 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 ) from error
             if text and not text.isspace():
                 yield number, text
+
+
+def is_array(path: Path) -> bool:
+    """Return whether a `.json` file is one list; else it is read as JSON Lines."""
+    with open_bytes(path) as file:
+        try:
+            return file.read(4096).removeprefix(_BOM).lstrip()[:1] == b"["
+        except (EOFError, OSError, zlib.error):
+            return False  # reading its lines says what is wrong
+
+
+def read_array(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield number (from 1) and columns of every object of a JSON list, a piece of the file at a time."""
+    number = position = 0
+    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig") as file:
+        try:
+            text = file.read(_CHUNK_CHARS).lstrip()[1:]
+            while True:
+                position = cast("re.Match[str]", _BETWEEN.match(text, position)).end()
+                where = f"{path}, row {number + 1}"
+                if text[position : position + 1] == "]":
+                    return
+                try:
+                    _, end = _SCANNER.raw_decode(text, position)
+                except json.JSONDecodeError as error:  # perhaps because the rest is not there yet
+                    text, position = text[position:], 0
+                    more = file.read(max(_CHUNK_CHARS, len(text))) if len(text) <= MAX_LINE_BYTES else ""
+                    if not more:
+                        raise InputError(f"{where}: not JSON: {error.msg}; is the list cut off?") from error
+                    text += more
+                    continue
+                except RecursionError as error:
+                    raise InputError(f"{where}: not usable: lists or objects nested too deeply") from error
+                number += 1
+                yield number, parse_line(text[position:end], where)
+                position = end
+        except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+            raise InputError(f"{path}, after row {number}: cannot be read: {error}") from error
 
 
 def parse_line(text: str, where: str) -> dict[str, object]:

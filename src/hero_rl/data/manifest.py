@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
+from hero_rl.data.tables import files_of
 from hero_rl.imports import installed_versions
 from hero_rl.types import Verifier
 
@@ -24,6 +25,13 @@ def beside(path: Path, kind: str) -> Path:
 def file_facts(path: Path) -> dict[str, object]:
     """Return name, size and SHA-256 of a file."""
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def source_facts(source: Path) -> dict[str, object]:
+    """Return ``file_facts`` of a file, ``folder_facts`` of a folder, and those of each file that a pattern finds."""
+    if source.is_file():
+        return file_facts(source)
+    return folder_facts(source) if source.is_dir() else {"files": [file_facts(path) for path in files_of(source)]}
 
 
 def folder_facts(path: Path) -> dict[str, object]:

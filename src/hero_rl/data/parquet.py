@@ -120,7 +120,9 @@ def open_rows(path: Path, schema: pyarrow.Schema) -> Iterator[Callable[[dict[str
 def json_text(values: Mapping[str, object], where: str) -> str:
     """Return the row as a JSON object, with dates as ISO text and null for numbers that are not finite."""
     try:
-        return json.dumps(_finite(dict(values)), ensure_ascii=False, default=_json_form)
+        text = json.dumps(_finite(dict(values)), ensure_ascii=False, default=_json_form)
+        # half a surrogate pair, which JSON may hold and UTF-8 may not
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
     except TypeError as error:
         raise InputError(f"{where}: {error}; write .parquet instead") from error
 

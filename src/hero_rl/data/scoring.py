@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hero_rl.data.rollouts import SUFFIXES, Columns, check_readable, read_records, read_rollouts
+from hero_rl.data.rollouts import Columns, read_rollouts, rollout_records
+from hero_rl.data.tables import files_of
 from hero_rl.data.verify import (
     CHUNK_ROWS,
     VerifySummary,
@@ -32,9 +33,9 @@ from hero_rl.data.verify import (
     verdict_columns,
     verdict_values,
 )  # fmt: skip
-from hero_rl.data.write import check_target, open_rows
+from hero_rl.data.write import ROW_SUFFIXES, check_target, open_rows
 from hero_rl.errors import InputError
-from hero_rl.files import changed, unchanged
+from hero_rl.files import changed, stamps, unchanged
 from hero_rl.pipeline import Batch, HybridReward, Signals, assemble
 from hero_rl.rewards import SCALES, Scale
 from hero_rl.rewards.diagnostics import GroupShares, group_shares, split_strata
@@ -76,12 +77,12 @@ def score_file(
     (the weight is already multiplied into it). Columns of these names that were there before are replaced.
 
     Args:
-        source: `.jsonl`, `.jsonl.gz` or `.parquet`, a regular file.
-        target: likewise; appears when everything is done, and not before.
+        source: rollouts in any format and kind of file, a folder or a pattern of files.
+        target: `.jsonl`, `.jsonl.gz` or `.parquet`; appears when everything is done, and not before.
         reward: verifier, reward model and rule; its own running state is neither used nor changed. Or a function that makes
             one, which is called once every row has been checked, and whose result is closed at the end: a reward model may
             take minutes to load.
-        columns: what the rows must have.
+        columns: how the source is read, and what the rows must have.
         scale: normalisation of the advantages; None: the rule's own.
         keep_rm_score: leave the column `rm_score` as it stands, because the scores were read from it.
         progress: told about every chunk.
@@ -93,19 +94,19 @@ def score_file(
     columns = columns or Columns()
     if scale is not None and scale not in SCALES:
         raise InputError(f"scale={scale!r} is unknown; choose one of {', '.join(SCALES)}")
-    check_readable(source)
-    check_target(target, source, suffixes=SUFFIXES)
-    before = source.stat()
+    files = files_of(source)
+    check_target(target, source, suffixes=ROW_SUFFIXES)
+    before = stamps(*files)
     groups = _groups(scan(source, columns, progress))
     with nullcontext(reward) if isinstance(reward, HybridReward) else reward() as made:
         added = _added(made, keep_rm_score=keep_rm_score)
-        with open_rows(target, source=source, added=added) as write, unchanged(source, before):
+        with open_rows(target, source=source, columns=columns, added=added) as write, unchanged(*files, before=before):
             measured = _measure(source, columns, made, groups.index_B.size, progress)
             batch = assemble(made.rule, measured.signals, groups, made.rule.init(), scale=scale)
             rows = batch.rewards.size
             progress("shape", rows, rows)
             new = _new_values(batch, map(measured.reasons.__getitem__, measured.codes), added)
-            for done, (record, values) in enumerate(zip(read_records(source), new, strict=False), 1):
+            for done, (record, values) in enumerate(zip(rollout_records(source, columns), new, strict=False), 1):
                 write(record, values)
                 if done % CHUNK_ROWS == 0 or done == rows:
                     progress("write", done, rows)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from hero_rl.data.decontaminate import BenchmarkProblem
+from hero_rl.data.formats import last_user_turn, value_at
 from hero_rl.data.gym import PREFIX as GYM
 from hero_rl.data.gym import open_gym
 from hero_rl.data.manifest import file_facts, folder_facts
 from hero_rl.data.problem_text import tidy_text
 from hero_rl.data.problems import Form, Problem, Several, make_problem
-from hero_rl.data.rollouts import SUFFIXES, check_readable, last_user_turn, read_values, value_at
+from hero_rl.data.tables import SUFFIXES, check_readable, read_values
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.files import unchanged
 
@@ -100,7 +101,7 @@ def open_source(name: str, settings: SourceSettings, limit: int | None = None, s
     """Open a source; its problems come tidied, in its order.
 
     Rows without a problem or without a reference are left out and counted, and so are rows that ``where`` excludes. ``name`` is
-    a `.jsonl`, `.jsonl.gz` or `.parquet` file, a folder in a Hugging Face layout, a key of ``KNOWN``, a dataset id, or
+    a file of rows, a folder in a Hugging Face layout, a key of ``KNOWN``, a dataset id, or
     ``reasoning-gym:NAME[,NAME...]``, for which ``limit`` and ``seed`` are.
 
     Raises:

@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias, get_args
 
 from hero_rl.cache import MATH_PACKAGES
-from hero_rl.data.manifest import file_facts, verifier_facts, versions, write_manifest
+from hero_rl.data.manifest import source_facts, verifier_facts, versions, write_manifest
 from hero_rl.data.problem_text import draw, problem_digest, tidy_text
 from hero_rl.data.rollouts import Columns, Row, read_rollouts
+from hero_rl.data.tables import files_of
 from hero_rl.data.verify import chunks, judged, scan
 from hero_rl.data.write import check_not_input, json_line, line_at, open_lines, put_line
 from hero_rl.errors import InputError
@@ -116,7 +117,7 @@ def split(
     with _existing(folder), tempfile.TemporaryFile(dir=folder) as spool, ExitStack() as stack:
         facts_path = stack.enter_context(replacing(folder / MANIFEST))
         outputs = {f"{name}.jsonl": stack.enter_context(replacing(folder / f"{name}.jsonl")) for name in names}
-        stack.enter_context(unchanged(source))
+        stack.enter_context(unchanged(*files_of(source)))
         rows = len(scan(source, columns, progress))
         prompts = _Prompts(settings.seed)
         stream = judged(source, columns, verifier, rows=rows, max_failure_rate=settings.max_failure_rate, progress=progress)
@@ -131,7 +132,7 @@ def split(
             sum(prompt.differs for prompt in prompts.found), prompts.failures, folder / MANIFEST,
         )  # fmt: skip
         facts = {
-            "command": "hero data split", "source": file_facts(source), "group_by": columns.group_by,
+            "command": "hero data split", "source": source_facts(source), "group_by": columns.group_by,
             **verifier_facts(spec, verifier), "seed": settings.seed, "options": asdict(settings), "rows": rows,
             "prompts": len(found), "causes": summary.causes, "reference_reasons": summary.reference_reasons,
             "different_references": summary.different_references, "failures": prompts.failures,

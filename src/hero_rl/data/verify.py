@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hero_rl.data.rollouts import SUFFIXES, Columns, Row, check_readable, read_rollouts
-from hero_rl.data.write import check_target, open_rows
+from hero_rl.data.rollouts import Columns, Row, read_rollouts
+from hero_rl.data.tables import files_of
+from hero_rl.data.write import ROW_SUFFIXES, check_target, open_rows
 from hero_rl.errors import SignalError
 from hero_rl.files import changed, unchanged
 from hero_rl.pipeline import too_many_failures
@@ -53,7 +54,7 @@ def verify_file(
         source: as in ``score_file``.
         target: as in ``score_file``.
         verifier: gives the verdicts.
-        columns: what the rows must have; groups are not needed.
+        columns: how the source is read, and what the rows must have; groups are not needed.
         max_failure_rate: largest share of rows on which the verifier may break.
         progress: told about every chunk.
 
@@ -62,14 +63,14 @@ def verify_file(
         SignalError: the verifier failed on more than ``max_failure_rate`` of the rows, and on more than one.
     """
     columns = columns or Columns(group_by=None)
-    check_readable(source)
-    check_target(target, source, suffixes=SUFFIXES)
+    files = files_of(source)
+    check_target(target, source, suffixes=ROW_SUFFIXES)
     rows = len(scan(source, columns, progress))
     reasons: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     failures = 0
     added = verdict_columns(verifier)
-    with open_rows(target, source=source, added=added) as write, unchanged(source):
+    with open_rows(target, source=source, columns=columns, added=added) as write, unchanged(*files):
         verdicts = judged(source, columns, verifier, rows=rows, max_failure_rate=max_failure_rate, progress=progress)
         for row, verdict in verdicts:
             write(row.record, verdict_values(verdict.value, verdict.reason, added))

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from hero_rl.data import jsonl
-from hero_rl.data.rollouts import Record, file_format, place, read_records
+from hero_rl.data.rollouts import Columns, is_as_it_stands, rollout_records
+from hero_rl.data.tables import Record, file_format
 from hero_rl.errors import InputError
 from hero_rl.files import replacing
 
+ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+"""Endings of the names of rollouts that are written."""
 WriteRow: TypeAlias = Callable[[Record, Mapping[str, object]], object]
 """Takes the rows of the input one after the other, each with the columns to add."""
 
@@ -61,12 +64,16 @@ def check_target(path: Path, *sources: str | Path, suffixes: tuple[str, ...] = (
 
 def check_not_input(path: Path, *sources: str | Path) -> None:
     """Raise InputError if writing the file would overwrite a source."""
-    if path.exists() and any(path.samefile(source) for source in map(Path, sources) if source.exists()):
-        raise InputError(f"{path}: is the input itself; write to another file")
+    for source in map(Path, sources):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path}: is the input itself; write to another file")
+        in_pattern = not source.exists() and path.absolute().match(str(source.absolute()))
+        if in_pattern or (source.is_dir() and path.resolve().parent == source.resolve()):
+            raise InputError(f"{path}: would be one of the input files; write to another folder")
 
 
 @contextmanager
-def open_rows(path: Path, *, source: Path, added: tuple[str, ...]) -> Iterator[WriteRow]:
+def open_rows(path: Path, *, source: Path, columns: Columns, added: tuple[str, ...]) -> Iterator[WriteRow]:
     """Yield a writer of the source's rows with the columns ``added``, in the format that ``path`` ends in.
 
     The file appears when the block ends well, and not before. Columns of the same names are replaced.
@@ -78,7 +85,7 @@ def open_rows(path: Path, *, source: Path, added: tuple[str, ...]) -> Iterator[W
             return row.text
         from hero_rl.data import parquet
 
-        return parquet.json_text(row.values, place(source, row.number))
+        return parquet.json_text(row.values, row.where)
 
     with replacing(path) as partial:
         if file_format(path) != ".parquet":
@@ -87,9 +94,9 @@ def open_rows(path: Path, *, source: Path, added: tuple[str, ...]) -> Iterator[W
             return
         from hero_rl.data import parquet
 
-        if file_format(source) == ".parquet":
+        if source.suffix == ".parquet" and source.is_file() and is_as_it_stands(source, columns):
             schema = parquet.read_schema(source)
         else:
-            schema = parquet.infer_schema(source, (record.values for record in read_records(source)))
+            schema = parquet.infer_schema(source, (record.values for record in rollout_records(source, columns)))
         with parquet.open_rows(partial, parquet.output_schema(schema, added=added, drop=drop)) as write:
             yield lambda row, new: write({**{name: value for name, value in row.values.items() if name not in drop}, **new})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from hero_rl.data.formats import assistant_text, turn_text
 from hero_rl.data.rollouts import Reference, read_reference
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout
@@ -65,7 +66,7 @@ def to_rollout(
     messages = () if isinstance(prompt, str) else tuple(prompt)
     problem = row.get("problem")
     if not isinstance(problem, str):
-        users = [_text(message) for message in messages if message.get("role") == "user"]
+        users = [turn_text(message) for message in messages if message.get("role") == "user"]
         problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
     answer = row.get("reference")
     reference = read_reference(answer)
@@ -76,7 +77,7 @@ def to_rollout(
         prompt_id=str(row.get("prompt_id", "")),
         problem=problem,
         reference=reference.text,
-        response=completion if isinstance(completion, str) else _assistant_text(completion),
+        response=completion if isinstance(completion, str) else assistant_text(completion),
         messages=messages,
         finished=finished,
         extra={name: value for name, value in row.items() if name not in ("prompt_id", "problem", "reference")}
@@ -92,15 +93,3 @@ def no_reference(columns: Iterable[str], *, where: str) -> str:
         f"{where}: {what} (columns: {', '.join(known) or 'none'}); a verifier needs the reference answer of every prompt: "
         "rename or add it"
     )
-
-
-def _assistant_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(_text(message) for message in messages if message.get("role") == "assistant")
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    """Return the text of a turn, whose content is a string, a list of blocks (some of them images), or null (a tool call)."""
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text") or "" for block in content)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.data.rollouts import read_values
+from hero_rl.data.tables import read_values
 from hero_rl.errors import InputError, first_line, require
 
 Grading: TypeAlias = Literal["rules", "judge"]
@@ -120,7 +120,7 @@ def load_problems(name: str, file: Path | None = None, *, limit: int | None = No
 
     Args:
         name: a key of ``BENCHMARKS``, or any name with a file.
-        file: a .jsonl, .jsonl.gz or .parquet file.
+        file: a file of rows.
         limit: take the first so many.
         revision: of the data set, instead of the table's.
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from hero_rl.data.rollouts import place, read_records
+from hero_rl.data.tables import read_records
 from hero_rl.errors import InputError
 from hero_rl.learning.labelled import LabelledRow
 from hero_rl.learning.splits import problem_key
@@ -89,7 +89,7 @@ def read_pairs(path: Path) -> list[Pair]:
     """
     pairs: list[Pair] = []
     for record in read_records(path):
-        where = place(path, record.number)
+        where = record.where
         pair = Pair(*(_text(record.values, name, where) for name in ("prompt", "chosen", "rejected")))
         if pair.chosen == pair.rejected:
             raise InputError(f"{where}: chosen and rejected are the same text")

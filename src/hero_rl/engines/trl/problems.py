@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from hero_rl.config_checks import placed
+from hero_rl.data.formats import last_user_turn, value_at
 from hero_rl.data.problems import VERDICT_COLUMNS
-from hero_rl.data.rollouts import SUFFIXES, check_readable, last_user_turn, read_values, value_at
+from hero_rl.data.tables import SUFFIXES, check_readable, read_values
 from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
 from hero_rl.part_names import route_column

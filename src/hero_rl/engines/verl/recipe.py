@@ -18,7 +18,7 @@ from string import Template
 from typing import Any
 
 from hero_rl.data.problems import VERDICT_COLUMNS
-from hero_rl.data.rollouts import place, read_records
+from hero_rl.data.tables import read_records
 from hero_rl.errors import InputError, require
 from hero_rl.files import replacing, write_text
 from hero_rl.rewards import make_rule
@@ -181,8 +181,7 @@ def _rows(path: Path, split: str, *, chat: bool) -> list[dict[str, Any]]:
         for name in ("problem", "reference"):
             if not isinstance(values.get(name), str) or not str(values[name]).strip():
                 raise InputError(
-                    f"{place(path, record.number)}: {name!r} is {values.get(name)!r}; each row needs the texts 'problem' and "
-                    "'reference'"
+                    f"{record.where}: {name!r} is {values.get(name)!r}; each row needs the texts 'problem' and 'reference'"
                 )
         problem, reference = str(values["problem"]), str(values["reference"])
         fields = {name: values[name] for name in VERDICT_COLUMNS if values.get(name) is not None}
