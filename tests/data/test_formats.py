@@ -1,15 +1,14 @@
 """Rollouts as other tools write them: the same twelve responses in each format give the same audit and the same scores.
 
-What the real library writes where it is installed here: TRL (a run of HeroTrainer), datasets, pandas, csv. verl, NeMo-Gym, prime-rl
-and OpenRLHF are not; their rows have the fields that their sources write (see ``data.formats``).
+Written by the real library where it is installed here: TRL (a run of HeroTrainer), datasets, pandas, csv. verl, NeMo-Gym,
+prime-rl and OpenRLHF are not installed; their rows have the fields that their sources write (see ``data.formats``).
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ import pytest
 
 from helpers.commands import fails, run_json
 from hero_rl.cli import main
-from hero_rl.data import Columns, read_rollouts
+from hero_rl.data import Columns, jsonl, read_rollouts
+from hero_rl.errors import InputError
 
 pd = pytest.importorskip("pandas")
 datasets = pytest.importorskip("datasets", reason="needs the extra 'train'")
@@ -116,12 +116,12 @@ def prime_rl(folder: Path) -> Path:
         path = folder / "rollouts" / f"step_{s.step}" / "train" / "all" / "traces.jsonl"
         task = {"type": "Gsm8kTask", "data": {"idx": 0, "prompt": s.problem, "answer": s.reference}, "key": "k"}
         trace = {
-            "id": f"t{number}", "task": task, "agent": {"name": "solver"}, "rewards": {"right": {"score": s.score, "weight": 1.0}},
+            "id": f"t{number}", "task": task, "agent": {"name": "solver"}, "rewards": {"right": {"score": s.score}},
             "nodes": [{"message": {**USER, "content": s.problem}, "sampled": False},
                       {"parent": 0, "message": {"role": "assistant", "content": s.response}, "sampled": True}],
         }  # fmt: skip
         episode = {"id": f"e{number}", "env": {"id": "gsm8k"}, "task": task, "group": {"id": f"g{number // 4}"},
-                   "run": {"type": "train", "id": "r", "work": {"type": "train", "step": s.step}}, "traces": [trace]}  # fmt: skip
+                   "run": {"type": "train", "id": "r", "work": {"step": s.step}}, "traces": [trace]}  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(json.dumps(episode) + "\n")
@@ -133,7 +133,14 @@ def verifiers_rows(folder: Path) -> Path:
         lines(
             folder / f"step_{step}" / "train_rollouts.jsonl",
             [
-                {"example_id": 7, "prompt": chat(s), "completion": reply(s), "answer": s.reference, "reward": s.score, "metrics": {}}
+                {
+                    "example_id": 7,
+                    "prompt": chat(s),
+                    "completion": reply(s),
+                    "answer": s.reference,
+                    "reward": s.score,
+                    "metrics": {},
+                }
                 for s in SAMPLES
                 if s.step == step
             ],
@@ -181,7 +188,8 @@ def folder_of_parquet(folder: Path) -> Path:
 
 def own_names(folder: Path) -> Path:
     return lines(folder / "rows.jsonl", [
-        {"extra_info": {"question": s.problem, "step": s.step}, "meta": {"gold": [s.reference]}, "text": s.response, "rm": s.score}
+        {"extra_info": {"question": s.problem, "step": s.step}, "meta": {"gold": [s.reference]}, "text": s.response,
+         "rm": s.score}
         for s in SAMPLES
     ])  # fmt: skip
 
@@ -211,10 +219,7 @@ def test_audit_and_score_read_what_tools_write_without_a_converter(
 ) -> None:
     source = write(tmp_path)
     named = ["--columns", ",".join(columns)] if columns else []
-    rows = [
-        row.rollout
-        for row in read_rollouts(source, Columns(places=dict(one.split("=") for one in columns)))
-    ]
+    rows = [row.rollout for row in read_rollouts(source, Columns(places=dict(one.split("=") for one in columns)))]
     assert [(r.problem, r.reference, r.response, r.extra["rm_score"], r.extra["step"]) for r in rows] == SAMPLES
     assert len({r.prompt_id for r in rows}) == 3
 
@@ -234,6 +239,139 @@ def test_audit_and_score_read_what_tools_write_without_a_converter(
     again = run_json(capsys, "score", out, "-o", out.with_name("again.jsonl"), *signals)
     assert again["mean_reward"] == result["mean_reward"]  # what is written is in our own format
 
-    found = run_json(capsys, "audit", source, "-o", tmp_path / "audit", *named, "--verifier", "math", "--attack", "0")
-    assert (found["rows"], found["prompts"]) == (12, 3)
+    if write in (verl, prime_rl):  # half a minute each, and it reads the others in the same way
+        found = run_json(capsys, "audit", source, "-o", tmp_path / "audit", *named, "--verifier", "exact", "--attack", "0")
+        assert (found["rows"], found["prompts"]) == (12, 3)
+        assert [one["name"] for one in found["reward_models"]] == ["column:rm_score"]
+
+
+def test_the_tables_of_a_run_of_hero_trainer_are_audited_as_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("trl")
+    from helpers import tiny
+    from hero_rl import HybridReward
+    from hero_rl.engines.trl import HeroTrainer
+    from hero_rl.rewards import hero
+
+    folders: list[Path] = []
+    tables: list[Any] = []
+    for chat_prompts in (False, True):
+        run = tmp_path / f"chat-{chat_prompts}"
+        trainer = HeroTrainer(
+            tiny.model(), HybridReward(tiny.Letters(), tiny.Characters(), hero(alpha=0.1, beta=0.1)),
+            tiny.config(run, max_steps=2, log_completions=True, num_completions_to_print=1),
+            train_dataset=tiny.problems(8, chat=chat_prompts), processing_class=tiny.tokenizer(),
+        )  # fmt: skip
+        trainer.train()
+        capsys.readouterr()
+        folders.append(run / "completions")
+        tables += [pd.read_parquet(path) for path in sorted(folders[-1].iterdir())]
+        rows = [row.rollout for row in read_rollouts(folders[-1], Columns(labels=("verdict",), needs_reference=False))]
+        assert [row.extra["step"] for row in rows] == [1] * 16 + [2] * 16
+        if chat_prompts:
+            assert [row.response for row in rows] == [turns[0]["content"] for one in tables[2:] for turns in one["completion"]]
+            assert rows[0].messages == ({"role": "user", "content": rows[0].problem},)
+        else:
+            assert [row.response for row in rows] == [text for one in tables for text in one["completion"]]
+    found = run_json(capsys, "audit", folders[0], "-o", tmp_path / "audit")
+    assert (found["rows"], found["prompts"]) == (32, sum(one["prompt"].astype(str).nunique() for one in tables[:2]))
     assert [one["name"] for one in found["reward_models"]] == ["column:rm_score"]
+    columns = ["--verifier", "column:verdict", "--reward-model", "column:rm_score", "--set", "max_failure_rate=1"]
+    scored = run_json(capsys, "score", folders[0], "-o", tmp_path / "scored.parquet", *columns)
+    verdicts = pd.concat(tables[:2])["verdict"]
+    assert (scored["rows"], scored["correct"]) == (32, int((verdicts == 1).sum()))
+    assert main(["score", str(folders[0]), "-o", str(tmp_path / "scored.jsonl"), "--reward-model", "column:rm_score"]) == 2
+    assert "name it with --columns reference=COLUMN" in capsys.readouterr().err
+
+
+def test_a_model_s_yes_in_the_table_of_a_trainer_stays_one(tmp_path: Path) -> None:
+    row = {"prompt": "1+1", "completion": "2", "verdict": 0.5, "rm_score": float("nan"), "advantage": 0.0}
+    pd.DataFrame([row]).to_parquet(tmp_path / "table.parquet")
+    (found,) = read_rollouts(tmp_path / "table.parquet", Columns(labels=("verdict",), needs_reference=False))
+    assert (found.rollout.extra["verdict"], found.rollout.extra["learned"], found.rollout.extra["rm_score"]) == (1, True, None)
+
+
+def test_a_row_with_several_responses_is_several_rollouts_and_lists_beside_it_are_dealt_out(tmp_path: Path) -> None:
+    row = {"prompt_id": 7, "problem": "1+1", "reference": [2, "two"], "response": ["2", "3"], "rm_score": [0.5, None],
+           "correct": [True, False], "options": ["2", "3"], "tags": ["a"]}  # fmt: skip
+    rows = [row.rollout for row in read_rollouts(lines(tmp_path / "in.jsonl", [row]), Columns(labels=("correct",)))]
+    assert [(r.prompt_id, r.response, r.reference, r.extra["rm_score"], r.extra["correct"]) for r in rows] == [
+        ("7", "2", "2, two", 0.5, True), ("7", "3", "2, two", None, False),
+    ]  # fmt: skip
+    assert all(r.extra["options"] == ["2", "3"] and r.extra["tags"] == ["a"] for r in rows)
+
+
+def test_agents_of_one_episode_are_rollouts_of_one_group_and_a_reply_may_be_missing(tmp_path: Path) -> None:
+    node = {"message": {"role": "assistant", "content": "2"}, "sampled": True}
+    task = {"type": "T", "data": {"prompt": chat(SAMPLES[0]), "answer": "0"}}
+    episode = {
+        "id": "e",
+        "task": task,
+        "group": {"id": "g"},
+        "traces": [{"nodes": [node]}, {"nodes": [], "rewards": {"a": None}}],
+    }
+    rows = [row.rollout for row in read_rollouts(lines(tmp_path / "traces.jsonl", [episode]))]
+    assert [(r.prompt_id, r.problem, r.response, r.extra["reward"]) for r in rows] == [
+        ("g", "What is 0 + 0?", "2", 0.0), ("g", "What is 0 + 0?", "", 0.0),
+    ]  # fmt: skip
+    assert rows[0].messages[0]["content"] == "Think."
+
+
+def test_cells_of_csv_are_numbers_only_where_they_are_no_texts(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("prompt_id,problem,reference,response,rm_score,correct,note\n007,1,2.50,2,,True,3\n")
+    (row,) = read_rollouts(tmp_path / "in.csv", Columns(scores=("rm_score",), labels=("correct",)))
+    assert (row.rollout.prompt_id, row.rollout.reference, row.rollout.response) == ("007", "2.50", "2")
+    assert row.rollout.extra == {"rm_score": None, "correct": True, "note": 3}
+
+
+REFUSED = [
+    ([{"text": "a", "gold": "b"}], [], "missing column 'reference' (this row has: text, gold); name it"),
+    ([{"input": "a", "output": "b"}], ["--format", "verl"], "a row needs input, output, gts (this row has: input, output)"),
+    ([{"input": "a"}], ["--format", "ver"], "--format ver: unknown; did you mean verl?"),
+    ([plain(SAMPLES[0])], ["--columns", "reference"], "--columns reference: expected NAME=VALUE"),
+    ([{"prompt": "a", "completion": 1, "answer": "b"}], [], "in.jsonl:1: column 'response' must be a string, got the number 1"),
+    ([plain(SAMPLES[0])], ["--columns", "reference=extra_info.gold"], "missing column 'extra_info.gold'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "options", "message"), REFUSED, ids=[case[2][:30] for case in REFUSED])
+def test_what_cannot_be_read_is_refused_with_the_columns_found_and_the_option_that_helps(
+    rows: list[dict[str, Any]], options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = lines(tmp_path / "in.jsonl", rows)
+    assert main(["verify", str(source), "-o", str(tmp_path / "out.jsonl"), "--verifier", "exact", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_output_among_the_inputs_and_folders_of_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = verl(tmp_path)
+    verify = ["verify", "--verifier", "exact", "-o"]
+    assert main([*verify, str(source / "3.jsonl"), str(source)]) == 2
+    assert "would be one of the input files" in capsys.readouterr().err
+    assert "no such file" in fails(capsys, *verify, tmp_path / "out.jsonl", tmp_path / "*.csv")
+    (tmp_path / "none").mkdir()
+    assert "is a folder without files to read" in fails(capsys, *verify, tmp_path / "out.jsonl", tmp_path / "none")
+    datasets.DatasetDict({"train": datasets.Dataset.from_list([plain(SAMPLES[0])])}).save_to_disk(str(tmp_path / "both"))
+    capsys.readouterr()  # a progress bar
+    assert f"such as {tmp_path / 'both' / 'train'}" in fails(capsys, *verify, tmp_path / "out.jsonl", tmp_path / "both")
+
+
+def test_a_damaged_list_and_a_ragged_table_are_named_with_their_place(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text(json.dumps([plain(s) for s in SAMPLES])[:-40])
+    with pytest.raises(InputError, match=r"in\.json, row 12: not JSON: .*is the list cut off\?"):
+        list(read_rollouts(tmp_path / "in.json"))
+    (tmp_path / "in.csv").write_text("problem,reference,response\na,b,c\na,b\n")
+    with pytest.raises(InputError, match=r"in\.csv:3: the row has not as many values as the first line names"):
+        list(read_rollouts(tmp_path / "in.csv"))
+    packed = zstandard.compress(b"".join(json.dumps(plain(s)).encode() + b"\n" for s in SAMPLES * 50))
+    (tmp_path / "in.jsonl.zst").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(InputError, match=r"the zstd data is cut off or damaged"):
+        list(read_rollouts(tmp_path / "in.jsonl.zst"))
+
+
+def test_a_long_list_is_read_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "_CHUNK_CHARS", 64)  # shorter than any row
+    rows = list(read_rollouts(json_list(tmp_path)))
+    assert [(row.record.number, row.rollout.response) for row in rows] == [(n, s.response) for n, s in enumerate(SAMPLES, 1)]

@@ -98,6 +98,8 @@ def find_layout(first: Mapping[str, object], form: str = "auto", names: Mapping[
             f"--format {form}: a row needs {', '.join(missing)} (this row has: {', '.join(first) or 'no columns'}); leave "
             "--format out, or name the columns with --columns problem=COLUMN,reference=COLUMN,response=COLUMN"
         )
+    for path in (names or {}).values():
+        value_at(row, path)  # raises for what is not there
     places = FORMATS[found].places if found else _GUESSED
     chosen = {name: path for name, paths in places.items() if (path := next((p for p in paths if _has(row, (p,))), None))}
     if not found and "response" not in chosen:
@@ -124,7 +126,7 @@ def translated(
             row = {name: value if name in texts else _cell(value) for name, value in row.items()}
         found = {name: value_at(row, path) for name, path in layout.places.items() if _has(row, (path,))}
         moved = {path for name, path in layout.places.items() if name != path and path not in keep}
-        rest = {name: value for name, value in row.items() if name not in moved and name not in found}
+        rest = {name: value for name, value in row.items() if name not in moved and name not in layout.places}
         if _is_conversation(found.get("problem")):
             rest["prompt"] = found["problem"]
             found["problem"] = last_user_turn(found["problem"])

@@ -61,11 +61,12 @@ def rollout_records(source: Path, columns: Columns | None = None) -> Iterator[Re
     columns = columns or Columns()
     keep = {name for name in (columns.group_by, *columns.scores, *columns.labels) if name is not None}
     layout: Layout | None = None
-    cells = False
+    own = cells = False
     for record in read_records(source):
         if layout is None:
             layout, cells = layout_of(record, columns), is_csv(record)
-        if layout.is_own and not cells and _is_plain(record.values):
+            own = layout.is_own and not cells
+        if own and _is_plain(record.values):
             yield record
             continue
         try:

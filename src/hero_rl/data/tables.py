@@ -70,6 +70,8 @@ def files_of(source: Path) -> list[Path]:
     """
     if _is_saved(source):
         found = source.glob("*.arrow")
+    elif (source / "dataset_dict.json").is_file():
+        found = iter(())
     elif source.is_dir():
         found = (path for path in source.iterdir() if path.name.endswith(SUFFIXES) and path.name[0] not in "._")
     else:
