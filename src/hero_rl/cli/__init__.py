@@ -28,6 +28,7 @@ COMMANDS = {
     "verify": "Rollouts to verdicts.",
     "data": "Prepare problems; split them into verifiable and hard-to-verify; choose a cold start.",
     "audit": "Labelled rollouts: how reliable verifier and reward model are, what a rule would do.",
+    "view": "Browse rollouts in a browser, or write one page to send.",
     "eval": "Sample a policy on benchmarks and grade it; compare two evaluations.",
     "rm": "Train a reward model, or measure one: pair accuracy, AUROC inside groups, calibration.",
     "verifier": "Train a small learned verifier, or measure one.",

@@ -65,7 +65,7 @@ def serve(
     settings = ServiceSettings(
         max_running=max_running, max_queued=max_queued, max_body_bytes=max_body_mib * MIB, deadline_s=request_deadline,
         max_held_bytes=max(_LIMITS.max_held_bytes, max_body_mib * MIB), max_answers=keep_answers, drain_s=drain,
-        token=_token(token_env),
+        token=read_token(token_env),
     )  # fmt: skip
     sock = listen(host, port)
     service = _service(config, state, settings)
@@ -102,7 +102,8 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     return RewardService(reward, store, settings, description=config.resolved())
 
 
-def _token(name: str | None) -> str | None:
+def read_token(name: str | None) -> str | None:
+    """Return the token in an environment variable; None where no name is given; raises InputError if it is not set."""
     if name is None:
         return None
     token = os.environ.get(name, "")

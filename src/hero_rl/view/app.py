@@ -1,0 +1,75 @@
+"""The local page: static files without a token, rollouts only with it."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from hero_rl.errors import InputError
+from hero_rl.view.page import SERVED, STATIC, about, detail
+from hero_rl.view.rules import Rules
+from hero_rl.view.store import Query, Store
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADERS = {
+    "Content-Security-Policy": SERVED, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}  # fmt: skip
+
+
+def create_app(store: Store, rules: Rules, *, title: str, token: str | None = None) -> FastAPI:
+    """Return the application. ``token``: needed for everything under ``/api``; None: loopback names only."""
+    app = FastAPI(title="hero view", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        if token is None and request.headers.get("host", "").rpartition(":")[0].strip("[]") not in LOOPBACK:
+            # or a page elsewhere could reach this one under a name of its own (DNS rebinding)
+            response: Response = JSONResponse({"error": "open the address that `hero view` printed"}, 403)
+        elif token and request.url.path.startswith("/api") and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            response = JSONResponse({"error": "open the whole address that `hero view` printed: it has the token"}, 401)
+        else:
+            response = await call(request)
+        response.headers.update(HEADERS)
+        return response
+
+    @app.exception_handler(InputError)
+    async def refuse(request: Request, error: InputError) -> Response:
+        return JSONResponse({"error": str(error)}, 400)
+
+    @app.get("/")
+    def index() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/api/about")
+    def api_about() -> dict[str, Any]:
+        return about(store, rules, title=title)
+
+    @app.get("/api/groups")
+    def api_groups(request: Request, rule: str = "") -> dict[str, Any]:
+        return store.groups(read_query(request), table=rules.table(rule))
+
+    @app.get("/api/groups/{gid}")
+    def api_group(request: Request, gid: int, rule: str = "", against: str = "") -> dict[str, Any]:
+        return detail(store, rules, gid, [rule, against] if against else [rule], read_query(request))
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def read_query(request: Request) -> Query:
+    """Return the filters in a URL; raises InputError for one that is no whole number."""
+    given = {name: value for name, value in request.query_params.items() if name in Query._fields and value}
+    for name in set(given) - {"kind", "text", "sort"}:
+        try:
+            given[name] = int(given[name])  # type: ignore[assignment]
+        except ValueError:
+            raise InputError(f"{name}={given[name]!r} is no whole number") from None
+    query = Query(**given)  # type: ignore[arg-type]
+    return query._replace(limit=min(max(query.limit, 1), 500), offset=max(query.offset, 0))
