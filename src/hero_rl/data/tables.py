@@ -65,18 +65,14 @@ def label_of(source: Path) -> str:
 def files_of(source: Path) -> list[Path]:
     """Return the file itself, the files of a folder, or those that a pattern finds, 2 before 10.
 
+    Of the folder of a training run, those of its rollouts.
+
     Raises:
         InputError: there is none, or a path is a pipe, has no known suffix, or cannot be read.
     """
-    if _is_saved(source):
-        found = source.glob("*.arrow")
-    elif (source / "dataset_dict.json").is_file():
-        found = iter(())
-    elif source.is_dir():
-        found = (path for path in source.iterdir() if path.name.endswith(SUFFIXES) and path.name[0] not in "._")
-    else:
-        found = iter([source]) if source.exists() else map(Path, glob(str(source), recursive=True))
-    files = sorted(found, key=lambda path: [int(part) if part.isdecimal() else part for part in _DIGITS.split(str(path))])
+    files = sorted(
+        _candidates(source), key=lambda path: [int(part) if part.isdecimal() else part for part in _DIGITS.split(str(path))]
+    )
     if not files and source.is_dir():
         splits = sorted(child.name for child in source.iterdir() if _is_saved(child))
         hint = f"give one of its splits, such as {source / splits[0]}" if splits else f"files must end in {KINDS}"
@@ -94,6 +90,18 @@ def files_of(source: Path) -> list[Path]:
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     return files
+
+
+def _candidates(source: Path) -> Iterator[Path]:
+    if (source / "rollouts").is_dir():
+        source = source / "rollouts"
+    if _is_saved(source):
+        return source.glob("*.arrow")
+    if (source / "dataset_dict.json").is_file():
+        return iter(())
+    if source.is_dir():
+        return (path for path in source.iterdir() if path.name.endswith(SUFFIXES) and path.name[0] not in "._")
+    return iter([source]) if source.exists() else map(Path, glob(str(source), recursive=True))
 
 
 def check_readable(source: Path) -> None:

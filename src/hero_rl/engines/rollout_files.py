@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hero_rl.data.problem_text import problem_digest
 from hero_rl.data.verify import verdict_values
 from hero_rl.engines.exchange import Share, process_rank
 from hero_rl.files import replacing
@@ -24,16 +23,14 @@ logger = logging.getLogger(__name__)
 def write_rollouts(folder: Path, share: Share, *, step: int, prompts: int) -> None:
     """Write this process's rollouts of the first ``prompts`` prompts of a batch to ``step_N.rankR.parquet``.
 
-    The columns are those of scored rollouts (``docs/file-formats.md``) and ``step``. A file that cannot be written gives a
-    warning and does not end the run.
+    The columns are those of scored rollouts (``docs/file-formats.md``) and ``step``. A ``prompt_id`` is one group of the run: a
+    prompt has another in each step. A file that cannot be written gives a warning and does not end the run.
     """
     batch, start = share.batch, share.mine.start
     rows = [row for row in range(len(share.rollouts)) if batch.groups[start + row] < prompts]
     if not rows:
         return
-    names = _names([share.rollouts[row].prompt_id or problem_digest(share.rollouts[row].problem).hex() for row in rows],
-                   [int(batch.groups[start + row]) for row in rows])  # fmt: skip
-    table = [_row(share, row) | {"step": step, "prompt_id": name} for row, name in zip(rows, names, strict=True)]
+    table = [_row(share, row) | {"step": step, "prompt_id": f"step {step}, prompt {batch.groups[start + row]}"} for row in rows]
     if any(isinstance(row["reference"], list) for row in table):  # a column of Parquet has one type
         for row in table:
             row["reference"] = row["reference"] if isinstance(row["reference"], list) else [row["reference"]]
@@ -46,15 +43,6 @@ def write_rollouts(folder: Path, share: Share, *, step: int, prompts: int) -> No
             parquet.write_table(pyarrow.Table.from_pylist(table), partial)
     except (OSError, ImportError, ValueError) as error:  # ValueError: half a surrogate pair
         logger.warning("hero-rl: the rollouts of step %d are not kept in %s: %s", step, folder, error)
-
-
-def _names(ids: list[str], groups: list[int]) -> list[str]:
-    """Return one name per group: a prompt that is in the batch twice gets a number behind its own."""
-    owner: dict[str, int] = {}
-    names: dict[int, str] = {}
-    for name, group in zip(ids, groups, strict=True):
-        names.setdefault(group, name if owner.setdefault(name, group) == group else f"{name}#{group}")
-    return [names[group] for group in groups]
 
 
 def _row(share: Share, row: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from trl import GRPOTrainer
 
 from helpers import tiny
 from hero_rl import HeroReward, HybridReward
+from hero_rl.data.tables import read_records
 from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.rewards import RewardRule, gated, gdpo, hero, hero_adaptive, naive_sum, process, prof, rm_only, verifier_only
 
@@ -311,8 +312,10 @@ def test_the_rollouts_of_a_run_are_kept_with_what_it_was_trained_with(kind: str,
         batch = again.batch(rollouts, np.arange(16) // 8, scale="none")
         kept = pd.read_parquet(tmp_path / "rollouts" / f"step_{step:06d}.rank0.parquet")
         assert kept["response"].tolist() == [rollout.response for rollout in rollouts[: 8 * prompts]]
-        assert kept["prompt_id"].nunique() == prompts
+        assert kept["prompt_id"].tolist() == [f"step {step}, prompt {row // 8}" for row in range(8 * prompts)]
         assert set(kept["step"]) == {step}
         np.testing.assert_array_equal(kept["advantage"], batch.advantages[: 8 * prompts])
         np.testing.assert_array_equal(kept["verdict"].isna(), np.isnan(batch.signals.verdicts[: 8 * prompts]))
         np.testing.assert_array_equal(kept["rm_score"], batch.signals.scores[: 8 * prompts])
+    # the folder of the run is enough: every command finds them
+    assert sum(1 for _ in read_records(tmp_path)) == 16 * prompts
