@@ -239,6 +239,12 @@ def test_audit_and_score_read_what_tools_write_without_a_converter(
     again = run_json(capsys, "score", out, "-o", out.with_name("again.jsonl"), *signals)
     assert again["mean_reward"] == result["mean_reward"]  # what is written is in our own format
 
+    if pytest.importorskip("duckdb") and pytest.importorskip("fastapi"):
+        page = tmp_path / "view.html"
+        viewed = run_json(capsys, "view", source, *named, "--html", page)
+        assert (viewed["responses"], viewed["groups"]) == (12, 3)
+        assert all(json.dumps(s.response) in page.read_text() for s in SAMPLES)
+
     if write in (verl, prime_rl):  # half a minute each, and it reads the others in the same way
         found = run_json(capsys, "audit", source, "-o", tmp_path / "audit", *named, "--verifier", "exact", "--attack", "0")
         assert (found["rows"], found["prompts"]) == (12, 3)

@@ -114,8 +114,8 @@ def test_recomputed_rewards_are_those_of_training(store: Store, name: str) -> No
 def test_a_run_folder_parquet_and_gzip_are_read_alike(tmp_path: Path, store: Store) -> None:
     without_step = [{name: row[name] for name in row if name != "step"} for row in rows()]
     run = tmp_path / "run"
-    write(run / "rollouts" / "step_000001.rank0.parquet", without_step[:7])
-    write(run / "rollouts" / "step_000002.rank0.parquet", without_step[7:])
+    write(run / "rollouts" / "step_000001.parquet", without_step[:7])
+    write(run / "rollouts" / "step_000002.parquet", without_step[7:])
     for path in (run, run / "rollouts", write(tmp_path / "more.jsonl.gz", rows())):
         other = Store([path])
         try:
@@ -198,13 +198,30 @@ def test_html_is_one_file_and_text_cannot_leave_its_place(tmp_path: Path, capsys
 
 def test_bad_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    assert "no such file or folder" in fails(capsys, "view", tmp_path / "no.jsonl")
-    assert "has no rollouts" in fails(capsys, "view", tmp_path / "empty")
-    assert "it has: prompt, output" in fails(capsys, "view", write(tmp_path / "x.jsonl", [{"prompt": "1", "output": "2"}]))
+    assert "no such file" in fails(capsys, "view", tmp_path / "no.jsonl")
+    assert "without files to read" in fails(capsys, "view", tmp_path / "empty")
+    with pytest.raises(InputError, match="this row has: a, b"):
+        Store([write(tmp_path / "x.jsonl", [{"a": "1", "b": "2"}])])
     (tmp_path / "broken.parquet").write_bytes(b"no parquet")
-    assert "cannot be read as rollouts" in fails(capsys, "view", tmp_path / "broken.parquet")
-    with pytest.raises(InputError, match="unknown kind of file"):
-        Store([write(tmp_path / "x.csv", rows())])
+    assert "broken.parquet" in fails(capsys, "view", tmp_path / "broken.parquet")
+    table = [*rows()[:2], {**rows()[2], "rm_score": "high"}]
+    assert "bad.jsonl:3: column 'rm_score'" in fails(capsys, "view", write(tmp_path / "bad.jsonl", table))
+
+
+def test_values_that_duckdb_would_guess_otherwise_stay_as_they_are(tmp_path: Path) -> None:
+    table = [
+        {"problem": "When?", "response": "2024-01-01T00:00:00", "prompt_id": 7, "reference": 3, "correct": True, "verdict": 1},
+        {"problem": "When?", "response": "12", "prompt_id": "7", "reference": ["3", 4.5], "rm_score": 0.5, "steps": ["1", "2"]},
+    ]
+    store = Store([write(tmp_path / "odd.jsonl", table)])
+    try:
+        (group,) = store.groups(Query())["groups"]  # 7 and "7" are one prompt
+        found = store.group(group["gid"])["rows"]
+        assert [row["response"] for row in found] == ["2024-01-01T00:00:00", "12"]
+        assert [row["correct"] for row in found] == [1.0, None]
+        assert found[1]["steps"] == ["1", "2"]
+    finally:
+        store.close()
 
 
 def test_the_command_serves_and_ends_with_its_folder(tmp_path: Path) -> None:

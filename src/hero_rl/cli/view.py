@@ -19,8 +19,8 @@ from hero_rl.files import write_text
 
 HELP = """Browse rollouts in a browser: by prompt, with verdicts, scores, rewards and advantages.
 
-PATH is a .parquet or .jsonl file, a folder of them (one per step), or the folder of a training run. A second PATH is shown
-beside the first. --rule and --set recompute the rewards under another rule.
+PATH is a file, a folder or a pattern of rollouts in any format that `hero audit` reads, or the folder of a training run. A
+second PATH is shown beside the first. --rule and --set recompute the rewards under another rule.
 
 \b
 Examples:
@@ -31,12 +31,15 @@ Examples:
 """
 
 
+@options.spread
 def view(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH [PATH]", help="Rollouts.")],
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one self-contained page and stop.")] = None,
     rule: options.RuleName = None,
     reward: options.RewardFile = None,
     assignments: options.Assignments = None,
+    *,
+    reading: options.Reading,
     kind: Annotated[str, typer.Option(help="Of --html: rejected_high, accepted_low, abstained, no_gradient, mixed ...")] = "",
     text: Annotated[str, typer.Option(help="Of --html: groups with this text.")] = "",
     step: Annotated[int | None, typer.Option(help="Of --html: groups of this step.")] = None,
@@ -56,12 +59,14 @@ def view(
         require(module, extra="view", purpose="hero view")
     from hero_rl.view.page import self_contained
     from hero_rl.view.rules import Rules
+    from hero_rl.view.sources import place_of
     from hero_rl.view.store import Query, Store
 
+    columns, *_ = [reading.columns(place_of(path), needs_reference=False) for path in paths]
     config = options.load(reward, assignments, signals=False, rule=rule)
     title = " | ".join(str(path) for path in paths)
     start = time.perf_counter()
-    with contextlib.closing(Store(paths)) as store:
+    with contextlib.closing(Store(paths, columns)) as store:
         rules = Rules(store, _given(config))
         seconds = round(time.perf_counter() - start, 2)
         facts = {"responses": store.facts["responses"], "groups": store.facts["groups"], "seconds": seconds}

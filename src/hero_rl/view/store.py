@@ -6,25 +6,22 @@ import itertools
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hero_rl.errors import InputError, first_line, require
+from hero_rl.data import Columns
+from hero_rl.errors import InputError, require
+from hero_rl.view.sources import NO_REFERENCE, converted, direct, place_of, run_names
 
 MEMORY_LIMIT = "192MB"
 """Of DuckDB; what does not fit is on disk."""
-FOLDER = "rollouts"
-"""In the folder of a training run."""
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz")
 PAGE = 50
 """Groups per page of the list."""
 EXCERPT = 240
 RECORDED = "recorded"
 """The rewards, weights and advantages that the files have."""
 
-TEXTS = ("prompt_id", "problem", "reference", "response", "reason")
-NUMBERS = ("verdict", "rm_score", "reward", "weight", "advantage", "correct")
 KINDS: Mapping[str, str] = {
     "rejected_high": "verdict = 0 AND rm_score >= $high",
     "accepted_low": "verdict > 0 AND rm_score <= $low",
@@ -64,15 +61,14 @@ class Query(NamedTuple):
 class Store:
     """The rollouts of one or two paths, as tables: ``texts``, ``rows`` (numbers) and ``groups``."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Read the files into a temporary database, which ``close`` removes.
+    def __init__(self, paths: Sequence[Path], columns: Columns = NO_REFERENCE) -> None:
+        """Read the rollouts at each path, as ``columns`` says, into a temporary database, which ``close`` removes.
 
         Raises:
-            InputError: no files, a file that cannot be read, or columns missing.
+            InputError: no files, or rows that are no rollouts (the message has file and line).
             MissingDependencyError: duckdb is not installed.
         """
         self.duckdb: Any = require("duckdb", extra="view", purpose="hero view")
-        sources = [files_of(path) for path in paths]
         self.runs = run_names(paths)
         self.lock = threading.Lock()
         self.numbers = itertools.count(1)  # of tables with recomputed rewards
@@ -82,10 +78,7 @@ class Store:
                 str(self.folder / "rollouts.duckdb"),
                 config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": str(self.folder)},
             )
-            self._read(sources)
-        except self.duckdb.Error as error:
-            self.close()
-            raise InputError(f"{', '.join(map(str, paths))}: cannot be read as rollouts: {first_line(error)}") from error
+            self._load([place_of(path) for path in paths], columns)
         except BaseException:
             self.close()
             raise
@@ -107,11 +100,24 @@ class Store:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def _read(self, sources: Sequence[Sequence[Path]]) -> None:
-        selects = " UNION ALL BY NAME ".join(_select(self.rows, files, run) for run, files in enumerate(sources))
-        self.execute(f"CREATE TABLE texts AS SELECT row_number() OVER () - 1 AS id, * FROM ({selects})")
+    def _load(self, sources: Sequence[Path], columns: Columns) -> None:
+        files = [self.folder / f"{run}.jsonl" for run in range(len(sources))]
+        runs = list(zip(range(len(sources)), sources, files, strict=True))
+        try:
+            found = [
+                direct(self.rows, source, columns, run) or converted(source, columns, file, run) for run, source, file in runs
+            ]
+            self._read(found)
+        except self.duckdb.Error:  # the reader of every command reads more, or says in which line it fails
+            self._read([converted(source, columns, file, run) for run, source, file in runs])
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def _read(self, selects: Sequence[str]) -> None:
+        rows = " UNION ALL BY NAME ".join(selects)
+        self.execute(f"CREATE OR REPLACE TABLE texts AS SELECT row_number() OVER () - 1 AS id, * FROM ({rows})")
         self.execute("""
-            CREATE TABLE groups AS SELECT row_number() OVER (ORDER BY first) - 1 AS gid, * FROM (
+            CREATE OR REPLACE TABLE groups AS SELECT row_number() OVER (ORDER BY first) - 1 AS gid, * FROM (
                 SELECT run, step, prompt_id, min(id) AS first, any_value(problem) AS problem, any_value(reference) AS reference,
                     hash(any_value(problem)) AS key, count(*) AS n,
                     count(*) FILTER (verdict > 0) AS accepted, count(*) FILTER (verdict = 0) AS rejected,
@@ -120,8 +126,8 @@ class Store:
                 FROM texts GROUP BY run, step, prompt_id)
         """)
         self.execute("""
-            CREATE TABLE rows AS SELECT t.id, g.gid, t.run, t.step, t.verdict, t.learned, t.rm_score, t.reward, t.weight,
-                t.advantage, t.correct, t.finished, t.chars
+            CREATE OR REPLACE TABLE rows AS SELECT t.id, g.gid, t.run, t.step, t.verdict, t.learned, t.rm_score,
+                t.reward, t.weight, t.advantage, t.correct, t.finished, t.chars
             FROM texts t JOIN groups g
                 ON t.run = g.run AND t.prompt_id = g.prompt_id AND t.step IS NOT DISTINCT FROM g.step
             ORDER BY t.id
@@ -133,8 +139,6 @@ class Store:
                 quantile_cont(rm_score, 0.01) AS score_from, quantile_cont(rm_score, 0.99) AS score_to,
                 (SELECT count(*) FROM groups) AS groups FROM rows
         """)[0]
-        if not self.facts["responses"]:
-            raise InputError(f"{sources[0][0]}: has no rows; expected rollouts")
 
     def groups(self, query: Query, *, table: str = "rows") -> dict[str, Any]:
         """Return one page of the groups that pass, and how many there are in all.
@@ -205,68 +209,3 @@ def _conditions(query: Query, searching: str = "") -> str:
 def _contain(query: Query, *columns: str) -> str:
     lower = query.text == query.text.lower()
     return " OR ".join(f"contains({f'lower({name})' if lower else name}, $text)" for name in columns)
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return the rollouts files at a path: itself, those in a folder, or those in the ``rollouts`` folder of a run.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give rollouts ({', '.join(SUFFIXES)}) or the folder of a run")
-    if path.is_dir():
-        folder = path / FOLDER if (path / FOLDER).is_dir() else path
-        files = [sorted(folder.glob(f"*{suffix}")) for suffix in SUFFIXES]
-        if not (found := next(filter(None, files), [])):
-            raise InputError(f"{folder}: has no rollouts; expected files that end in {', '.join(SUFFIXES)}")
-        return found
-    if not path.name.endswith(SUFFIXES):
-        raise InputError(f"{path}: unknown kind of file; the name must end in {', '.join(SUFFIXES)}")
-    return [path]
-
-
-def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return a name per path: the last part in which they differ."""
-    parts = [[part for part in path.absolute().parts if part != FOLDER] for path in paths]
-    at = next((at for at in range(1, min(map(len, parts)) + 1) if len({part[-at] for part in parts}) == len(parts)), 1)
-    return [part[-at] for part in parts]
-
-
-def _select(rows: Callable[[str], list[dict[str, Any]]], files: Sequence[Path], run: int) -> str:
-    """Return the query that reads files as our columns: the place where other formats go."""
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    reader = "read_parquet({}, {})" if files[0].suffix == ".parquet" else "read_json({}, {}, format = 'newline_delimited')"
-    table = reader.format(f"[{listed}]", "union_by_name = true, filename = 'hero_file'")
-    kinds = {row["column_name"]: row["column_type"] for row in rows(f"DESCRIBE SELECT * FROM {table}")}
-    if "response" not in kinds or not {"prompt_id", "problem"} & set(kinds):
-        columns = ", ".join(name for name in kinds if name != "hero_file") or "no columns"
-        raise InputError(f"{files[0]}: needs the columns response and problem or prompt_id; it has: {columns}")
-    columns = {name: _text(name, kinds.get(name, "")) for name in TEXTS}
-    columns["prompt_id"] = columns["prompt_id" if "prompt_id" in kinds else "problem"]
-    columns |= {name: f"CASE WHEN isfinite({number}) THEN {number} END" for name in NUMBERS
-                if (number := f'TRY_CAST("{name}" AS DOUBLE)') and name in kinds}  # fmt: skip
-    columns |= {name: f'TRY_CAST("{name}" AS BOOLEAN)' for name in ("learned", "finished") if name in kinds}
-    columns |= {name: f'TRY_CAST("{name}" AS {kind}[])' for name, kind in (("steps", "VARCHAR"), ("step_scores", "DOUBLE"))
-                if name in kinds}  # fmt: skip
-    if "step" in kinds:
-        columns["step"] = 'TRY_CAST("step" AS BIGINT)'
-    elif len(files) > 1:
-        columns["step"] = r"TRY_CAST(regexp_extract(parse_filename(hero_file), '\d+') AS BIGINT)"
-    absent = {
-        **dict.fromkeys(NUMBERS, "DOUBLE"), "learned": "BOOLEAN", "finished": "BOOLEAN", "steps": "VARCHAR[]",
-        "step_scores": "DOUBLE[]", "step": "BIGINT",
-    }  # fmt: skip
-    columns |= {name: f"NULL::{kind}" for name, kind in absent.items() if name not in columns}
-    listed = ", ".join(f"{value} AS {name}" for name, value in columns.items())
-    return f"SELECT {run} AS run, {listed}, length({columns['response']}) AS chars FROM {table}"
-
-
-def _text(name: str, kind: str) -> str:
-    """Return a column as text: a list joined by commas, nothing as an empty text."""
-    if not kind:
-        return "''"
-    value = "{}->>'$'" if "JSON" in kind else "CAST({} AS VARCHAR)"  # a JSON text without its quotes
-    if kind.endswith("[]"):
-        return f"coalesce(array_to_string([{value.format('one')} for one in \"{name}\"], ', '), '')"
-    return "coalesce({}, '')".format(value.format(f'"{name}"'))
