@@ -131,6 +131,7 @@ def test_keyboard(opened: Opened) -> None:
     expect(page.locator("#list li:nth-child(4) button")).to_have_attribute("aria-current", "true")
     page.keyboard.press("k")
     expect(page.locator("#list li:nth-child(3) button")).to_have_attribute("aria-current", "true")
+    expect(page.locator("#detail > .facts")).to_have_text("a · step 2")  # it is there
     page.keyboard.press("ArrowLeft")  # the same prompt at step 1
     expect(page.locator(".timeline [aria-current=true]")).to_have_text("step 1: 1/4")
 

@@ -44,10 +44,11 @@ def direct(rows: Callable[[str], list[dict[str, Any]]], source: Path, columns: C
         InputError: there are no such files, or they are not in the format that ``columns`` says.
     """
     files = files_of(source)
-    kinds = {file_format(file) if file.suffix != ".arrow" else "" for file in files}
+    kinds = {"" if file.suffix == ".arrow" else file_format(file) for file in files}
+    if kinds not in ({".parquet"}, {".jsonl"}, {".jsonl.gz"}) or not is_as_it_stands(source, columns):
+        return None
     names = set(first_records(files[0])[0].values)  # of one file: a folder's rows have a step that its names say
-    own = {"problem", "response"} <= names and ("step" in names or len(files) == 1) and is_as_it_stands(source, columns)
-    if not own or kinds not in ({".parquet"}, {".jsonl"}, {".jsonl.gz"}):
+    if not {"problem", "response"} <= names or ("step" not in names and len(files) > 1):
         return None
     listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
     if kinds != {".parquet"}:
