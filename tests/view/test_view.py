@@ -145,7 +145,7 @@ def test_recorded_rewards_come_first_and_a_given_rule_before_them(tmp_path: Path
     store = Store([write(tmp_path / "scored.parquet", table)])
     try:
         assert client(store).get("/api/about").json()["rule"] == "recorded"
-        assert client(store).get("/api/groups/0").json()["made"][0]["reward"] == [0.25] * 4
+        assert client(store).get("/api/groups/0?rule=recorded").json()["made"][0]["reward"] == [0.25] * 4
         page = client(store, hero={"name": "hero", "alpha": 0.2})
         assert page.get("/api/about").json()["rule"] == "hero"
         assert page.get("/api/groups/0", params={"rule": "hero"}).json()["made"][0]["reward"][1] == pytest.approx(0.2)

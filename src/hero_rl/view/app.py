@@ -57,7 +57,7 @@ def create_app(store: Store, rules: Rules, *, title: str, token: str | None = No
 
     @app.get("/api/groups/{gid}")
     def api_group(request: Request, gid: int, rule: str = "", against: str = "") -> dict[str, Any]:
-        return detail(store, rules, gid, [rule, against] if against else [rule], read_query(request))
+        return detail(store, rules, gid, [choice for choice in (rule, against) if choice], read_query(request))
 
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

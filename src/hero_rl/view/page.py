@@ -55,10 +55,10 @@ def self_contained(store: Store, rules: Rules, query: Query, *, title: str) -> s
         for group in found["groups"]:
             group.setdefault("kinds", []).extend([kind] * any(one["gid"] == group["gid"] for one in passing))
     data = {"about": {**top, "rules": [{**rule, "alpha": None} for rule in kept]}, **found, "details": details}
-    return _inline(data, title)
+    return _inline(data)
 
 
-def _inline(data: dict[str, Any], title: str) -> str:
+def _inline(data: dict[str, Any]) -> str:
     """Return ``index.html`` with styles, fonts, scripts and data inside, which run by a nonce that no text can know."""
     nonce = secrets.token_urlsafe(16)
 

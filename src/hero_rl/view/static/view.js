@@ -26,7 +26,7 @@ const nameOf = (choice) => choice.split("@")[0];
 const say = (text) => { $("message").textContent = text; $("message").hidden = !text; };
 
 function verdict(row) {
-  if (row.verdict === null) return ["open", "?", "abstained"];
+  if (row.verdict === null) return state.about.facts.verdicts ? ["open", "?", "abstained"] : ["open", "–", "no verdict"];
   if (row.verdict === 0) return ["no", "✗", "rejected"];
   return ["yes", "✓", row.learned ? "accepted by a model" : "accepted"];
 }
@@ -88,14 +88,14 @@ async function list(offset = 0) {
 }
 
 function item(group) {
-  const counts = el("span", { className: "counts" },
+  const counts = !state.about.facts.verdicts ? el("span", { className: "counts", textContent: `${group.n} responses` }) : el("span", { className: "counts" },
     el("b", { className: "yes", textContent: `✓ ${group.accepted}` }), el("b", { className: "no", textContent: `✗ ${group.rejected}` }),
     group.n > group.accepted + group.rejected ? el("b", { className: "open", textContent: `? ${group.n - group.accepted - group.rejected}` }) : null);
   const filtered = group.hits < group.n ? `${group.hits} of ${group.n} match` : "";
   const facts = [group.step === null ? "" : `step ${group.step}`, state.about.runs.length > 1 ? state.about.runs[group.run] : "",
-    group.strongest <= 1e-9 ? "no gradient" : "", filtered].filter(Boolean).join(" · ");
+    state.rule && group.strongest <= 1e-9 ? "no gradient" : "", filtered].filter(Boolean).join(" · ");
   const button = el("button", { type: "button", onclick: () => { document.body.classList.add("reading"); open(group.gid); } },
-    el("span", { className: "excerpt", textContent: group.excerpt.replace(/[$]+/g, "") || group.prompt_id }), counts, el("span", { className: "facts", textContent: facts }));
+    el("span", { className: "excerpt", textContent: group.excerpt.replace(FORMULA, (_, ...parts) => parts.find(Boolean)) || group.prompt_id }), counts, el("span", { className: "facts", textContent: facts }));
   button.dataset.gid = group.gid;
   return el("li", {}, button);
 }
@@ -131,12 +131,13 @@ function show(found, other) {
   const sides = (other ? [found, other] : [found]).map((side) => el("section", { className: "side" },
     other ? el("h2", { textContent: `${state.about.runs[side.group.run]}${side.group.step === null ? "" : `, step ${side.group.step}`}` }) : null,
     el("div", { className: "overview" }, plot(side), summary(side)), ...ordered(side).map((at) => card(side, at))));
-  $("detail").replaceChildren(
+  $("detail").replaceChildren(...[
     el("button", { type: "button", className: "back", textContent: "← All prompts", onclick: () => document.body.classList.remove("reading") }),
-    el("p", { className: "facts", textContent: [group.prompt_id, group.step === null ? "" : `step ${group.step}`].filter(Boolean).join(" · ") }),
+    el("p", { className: "facts", textContent: [group.prompt_id === group.problem ? "" : group.prompt_id, group.step === null ? "" : `step ${group.step}`].filter(Boolean).join(" · ") }),
     el("h2", { textContent: "Problem" }), math(el("div", { className: "text", textContent: group.problem })),
     group.reference ? el("p", { className: "reference" }, "Reference ", math(el("span", { className: "text", textContent: group.reference }), true)) : null,
-    timeline(found), controls(), el("div", { className: other ? "sides two" : "sides" }, ...sides));
+    timeline(found), controls(), el("div", { className: other ? "sides two" : "sides" }, ...sides),
+  ].filter(Boolean));
 }
 
 function timeline(found) {
@@ -271,22 +272,39 @@ function steps(row) {
 
 // ---- mathematics, when it comes into view
 
-const DELIMITERS = [["$$", "$$", true], ["\\[", "\\]", true], ["\\(", "\\)", false], ["$", "$", false]].map(([left, right, display]) => ({ left, right, display }));
-// a formula that KaTeX cannot read stays as text
-const SAFE = { trust: false, throwOnError: true, strict: "ignore", maxExpand: 200, maxSize: 20, errorCallback: () => {} };
+// $5 and $6 is no formula: the dollars of one stand next to it and not before a digit
+const FORMULA = new RegExp([
+  String.raw`\$\$([^]+?)\$\$`, String.raw`\\\[([^]+?)\\\]`, String.raw`(\\begin\{(?:equation|align|gather)\*?\}[^]+?\\end\{(?:equation|align|gather)\*?\})`,
+  String.raw`\\\(([^]+?)\\\)`, String.raw`(?<!\\)\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)`,
+].join("|"), "g");
+const SAFE = { trust: false, throwOnError: true, strict: "ignore", maxExpand: 200, maxSize: 20 };
+
+/** A formula, or its text as written where KaTeX cannot read it. */
+function formula(tex, written, displayMode) {
+  const node = el("span");
+  try { katex.render(tex, node, { ...SAFE, displayMode }); } catch { node.textContent = written; }
+  return node;
+}
+
+function typeset(node) {
+  const text = node.textContent, found = [];
+  if ("whole" in node.dataset && !/[$]|\\[([]/.test(text) && /[\\^_{]/.test(text)) return node.replaceChildren(formula(text, text, false));
+  let from = 0;
+  for (const match of text.matchAll(FORMULA)) {
+    const shown = match[1] ?? match[2] ?? match[3];
+    // a displayed formula breaks the line itself
+    found.push(text.slice(from, match.index).replace(from && found.at(-1)?.displayed ? /^\n/ : "", "").replace(shown ? /\n$/ : "", ""));
+    found.push(Object.assign(formula(shown ?? match[4] ?? match[5], match[0], Boolean(shown)), { displayed: Boolean(shown) }));
+    from = match.index + match[0].length;
+  }
+  if (from) node.replaceChildren(...found, text.slice(from).replace(found.at(-1).displayed ? /^\n/ : "", ""));
+}
+
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
     watcher.unobserve(target);
-    const text = target.textContent;
-    if ("whole" in target.dataset && !/[$]|\\[([]/.test(text) && /[\\^_{]/.test(text)) {
-      try { katex.render(text, target, SAFE); } catch { target.textContent = text; }
-    } else renderMathInElement(target, { ...SAFE, delimiters: DELIMITERS });
-    for (const display of target.querySelectorAll(".katex-display")) {
-      const { previousSibling: before, nextSibling: after } = display.parentNode === target ? display : display.parentNode;
-      if (before?.nodeType === 3) before.data = before.data.replace(/\n$/, ""); // a displayed formula breaks the line itself
-      if (after?.nodeType === 3) after.data = after.data.replace(/^\n/, "");
-    }
+    typeset(target);
   }
 }, { rootMargin: "400px" });
 
@@ -337,7 +355,8 @@ async function start() {
   document.title = `${title} – rollouts`;
   $("title").textContent = title;
   $("counts").textContent = `${facts.responses.toLocaleString("en")} responses, ${facts.groups.toLocaleString("en")} groups${facts.first_step === null ? "" : `, steps ${facts.first_step} to ${facts.last_step}`}`;
-  const absent = { wrong: !facts.labels, cut: !facts.endings, rejected_high: !facts.scores, accepted_low: !facts.scores };
+  const one = !facts.verdicts, both = one || !facts.scores;
+  const absent = { wrong: one || !facts.labels, cut: !facts.endings, rejected_high: both, accepted_low: both, abstained: one, mixed: one, no_gradient: one && !facts.rewards };
   choices($("kind"), Object.fromEntries(Object.entries(KINDS).filter(([kind]) => !absent[kind])), given.get("kind") ?? "");
   choices($("sort"), SORTS, given.get("sort") ?? "file");
   choices($("run"), { "": "all", ...Object.fromEntries(runs.map((name, at) => [at, name])) }, runs.length > 1 ? "0" : "");
