@@ -125,6 +125,15 @@ def test_a_run_folder_parquet_and_gzip_are_read_alike(tmp_path: Path, store: Sto
             other.close()
 
 
+def test_of_a_very_large_group_the_first_responses_are_sent(tmp_path: Path) -> None:
+    store = Store([write(tmp_path / "many.jsonl", [rows()[0]] * 700)])
+    try:
+        found = client(store).get("/api/groups/0?rule=hero").json()
+        assert (found["group"]["n"], len(found["rows"]), len(found["made"][0]["reward"])) == (700, 500, 500)
+    finally:
+        store.close()
+
+
 def test_two_runs_side_by_side(tmp_path: Path) -> None:
     paths = [write(tmp_path / name / "rollouts.jsonl", rows()[:7] if name == "old" else rows()) for name in ("old", "new")]
     store = Store(paths)

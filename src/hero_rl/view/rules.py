@@ -12,7 +12,7 @@ from hero_rl.errors import InputError
 from hero_rl.pipeline import Signals, assemble
 from hero_rl.rewards import RULES, RewardRule, make_rule, rule_settings
 from hero_rl.types import LEARNED_YES
-from hero_rl.view.store import RECORDED, Store
+from hero_rl.view.store import MOST_SHOWN, RECORDED, Store
 
 MOST_KEPT = 6
 """Tables of recomputed rewards that are kept."""
@@ -82,7 +82,7 @@ class Rules:
 
     def columns(self, choice: str, gid: int) -> dict[str, list[float | None]]:
         """Return rewards, weights and advantages of a group's responses, in the order of ``Store.group``."""
-        query = f"SELECT {', '.join(NAMES)} FROM {self.table(choice)} WHERE gid = $gid ORDER BY id"
+        query = f"SELECT {', '.join(NAMES)} FROM {self.table(choice)} WHERE gid = $gid ORDER BY id LIMIT {MOST_SHOWN}"
         rows = self.store.execute(query, {"gid": gid}).fetchall()
         return {name: [_finite(row[at]) for row in rows] for at, name in enumerate(NAMES)}
 

@@ -18,6 +18,8 @@ MEMORY_LIMIT = "192MB"
 """Of DuckDB; what does not fit is on disk."""
 PAGE = 50
 """Groups per page of the list."""
+MOST_SHOWN = 500
+"""Responses of one group."""
 EXCERPT = 240
 RECORDED = "recorded"
 """The rewards, weights and advantages that the files have."""
@@ -175,7 +177,7 @@ class Store:
         responses = self.rows(f"""
             SELECT id, response, verdict, learned, reason, rm_score, reward, weight, advantage, correct, finished, chars,
                 steps, step_scores
-            FROM texts WHERE id IN {ids} ORDER BY id
+            FROM texts WHERE id IN {ids} ORDER BY id LIMIT {MOST_SHOWN}
         """, {"gid": gid})  # fmt: skip
         hits = f"SELECT id FROM rows WHERE gid = $gid AND {_conditions(query, searching=f'id IN {ids} AND')}"
         chosen = {row["id"] for row in self.rows(hits, {"gid": gid, **self._values(query)})}

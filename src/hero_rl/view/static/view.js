@@ -37,7 +37,7 @@ async function ask(path, parameters) {
   if (saved) return answer(path, parameters);
   const token = sessionStorage.getItem("token");
   const response = await fetch(`api/${path}?${new URLSearchParams(parameters)}`, { headers: token ? { Authorization: `Bearer ${token}` } : {} });
-  const body = await response.json();
+  const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(body.error ?? response.statusText);
   return body;
 }
@@ -130,7 +130,8 @@ function show(found, other) {
   const { group } = found;
   const sides = (other ? [found, other] : [found]).map((side) => el("section", { className: "side" },
     other ? el("h2", { textContent: `${state.about.runs[side.group.run]}${side.group.step === null ? "" : `, step ${side.group.step}`}` }) : null,
-    el("div", { className: "overview" }, plot(side), summary(side)), ...ordered(side).map((at) => card(side, at))));
+    el("div", { className: "overview" }, plot(side), summary(side)),
+    side.rows.length < side.group.n ? el("p", { textContent: `The first ${side.rows.length} of ${side.group.n.toLocaleString("en")} responses.` }) : null, ...ordered(side).map((at) => card(side, at))));
   $("detail").replaceChildren(...[
     el("button", { type: "button", className: "back", textContent: "← All prompts", onclick: () => document.body.classList.remove("reading") }),
     el("p", { className: "facts", textContent: [group.prompt_id === group.problem ? "" : group.prompt_id, group.step === null ? "" : `step ${group.step}`].filter(Boolean).join(" · ") }),
