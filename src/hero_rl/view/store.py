@@ -81,8 +81,10 @@ class Store:
                 config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": str(self.folder)},
             )
             self._load([place_of(path) for path in paths], columns)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, RuntimeError) and "interrupted" in str(error):  # what DuckDB makes of Ctrl-C
+                raise KeyboardInterrupt from None
             raise
 
     def close(self) -> None:
