@@ -72,7 +72,7 @@ def measure(path: Path) -> dict[str, float]:
                     times.append(time.perf_counter() - start)
                 found[name] = round(min(times), 3)
             status = Path(f"/proc/{process.pid}/status").read_text()
-            found["peak memory, MB"] = int(status.split("VmHWM:")[1].split()[0]) // 1000
+            found["peak memory, MB"] = int(status.split("VmHWM:")[1].split()[0]) * 1024 // 10**6
         finally:
             process.terminate()
     return found

@@ -14,8 +14,8 @@ from hero_rl.data import Columns
 from hero_rl.errors import InputError, require
 from hero_rl.view.sources import NO_REFERENCE, converted, direct, place_of, run_names
 
-MEMORY_LIMIT = "192MB"
-"""Of DuckDB; what does not fit is on disk."""
+READING, BROWSING = "192MB", "128MB"
+"""Memory of DuckDB; what does not fit is on disk."""
 PAGE = 50
 """Groups per page of the list."""
 MOST_SHOWN = 500
@@ -78,9 +78,10 @@ class Store:
         try:
             self.database = self.duckdb.connect(
                 str(self.folder / "rollouts.duckdb"),
-                config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": str(self.folder)},
+                config={"memory_limit": READING, "threads": 2, "temp_directory": str(self.folder)},
             )
             self._load([place_of(path) for path in paths], columns)
+            self.execute(f"SET memory_limit = '{BROWSING}'")
         except BaseException as error:
             self.close()
             if isinstance(error, RuntimeError) and "interrupted" in str(error):  # what DuckDB makes of Ctrl-C
