@@ -31,10 +31,8 @@ class Observer(TrainerCallback):
     def __init__(self, settings: RunSettings, reward: HybridReward, yardstick: Yardstick, report: Report) -> None:
         """Evaluate a run with ``yardstick``; ``report`` hears of the curve."""
         self.settings, self.reward, self.yardstick, self.report = settings, reward, yardstick, report
-        self.settle: Callable[[], None] | None = None
-        """Called after each step, before the look."""
+        self.settle: Callable[[], None] = lambda: None
         self.refreshed: list[dict[str, Any]] = []
-        """Rounds in which the signals were trained again."""
         self.curve: list[dict[str, Any]] = []
         self.held_out: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
@@ -51,8 +49,7 @@ class Observer(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Look at the policy after the step."""
-        if self.settle is not None:
-            self.settle()
+        self.settle()
         self.look(model, state.global_step)
 
     def look(self, policy: PreTrainedModel, step: int) -> None:
