@@ -64,7 +64,7 @@ def test_the_tested_antlr_runtime_is_the_pinned_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "tested"), [("1.16.0", True), ("1.16", True), ("1.15.9", False), ("1.17.0.dev0", False), ("1.16.1+cpu", True)]
+    ("version", "tested"), [("1.6.0", True), ("1.16", True), ("1.5.9", False), ("1.6.0.dev0", False), ("1.16.1+cpu", True)]
 )
 def test_a_version_outside_the_tested_ones_is_a_problem(
     version: str, tested: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
