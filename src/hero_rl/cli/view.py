@@ -59,10 +59,9 @@ def view(
         require(module, extra="view", purpose="hero view")
     from hero_rl.view.page import self_contained
     from hero_rl.view.rules import Rules
-    from hero_rl.view.sources import place_of
     from hero_rl.view.store import Query, Store
 
-    columns, *_ = [reading.columns(place_of(path), needs_reference=False) for path in paths]
+    columns, *_ = [reading.columns(path, needs_reference=False) for path in paths]
     config = options.load(reward, assignments, signals=False, rule=rule)
     title = " | ".join(str(path) for path in paths)
     start = time.perf_counter()

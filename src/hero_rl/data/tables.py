@@ -21,6 +21,8 @@ PACKED = (".gz", ".zst")
 SUFFIXES = (*(kind + packed for kind in (".jsonl", ".json", ".csv") for packed in ("", *PACKED)), ".parquet")
 KINDS = ".jsonl, .json, .csv (each also .gz or .zst) or .parquet"
 READ_ROWS = 1024
+ROLLOUTS = "rollouts"
+"""In the folder of a training run."""
 _STEP = re.compile(r"(?:.*[_-])?(?:(?:global_)?step|completions|rollouts?)[_-]?(\d+)|(\d+)")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -93,8 +95,8 @@ def files_of(source: Path) -> list[Path]:
 
 
 def _candidates(source: Path) -> Iterator[Path]:
-    if (source / "rollouts").is_dir():
-        source = source / "rollouts"
+    if (source / ROLLOUTS).is_dir():
+        source = source / ROLLOUTS
     if _is_saved(source):
         return source.glob("*.arrow")
     if (source / "dataset_dict.json").is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from hero_rl.data.formats import assistant_text, turn_text
+from hero_rl.data.formats import assistant_text, last_user_turn
 from hero_rl.data.rollouts import Reference, read_reference
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout
@@ -66,8 +66,8 @@ def to_rollout(
     messages = () if isinstance(prompt, str) else tuple(prompt)
     problem = row.get("problem")
     if not isinstance(problem, str):
-        users = [turn_text(message) for message in messages if message.get("role") == "user"]
-        problem = prompt if isinstance(prompt, str) else (users[-1] if users else "")
+        last = last_user_turn(prompt)
+        problem = last if isinstance(last, str) else ""
     answer = row.get("reference")
     reference = read_reference(answer)
     if reference is None and needs_reference and isinstance(answer, Mapping | Sequence):

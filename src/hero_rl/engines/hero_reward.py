@@ -25,7 +25,7 @@ import numpy as np
 from hero_rl.config import load_reward
 from hero_rl.engines.completions import Prompt, to_rollouts
 from hero_rl.engines.exchange import Exchange, world_size
-from hero_rl.engines.rollout_files import FOLDER, PROMPTS, write_rollouts
+from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.engines.wire import refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward, Signals
@@ -139,7 +139,7 @@ class HeroReward:
                 if not math.isnan(value):
                     log_metric(f"hero/{name}", value)
         if training and (folder := getattr(args, "output_dir", None)) and trainer_state is not None:
-            write_rollouts(Path(folder) / FOLDER, share, step=trainer_state.global_step + 1, prompts=self._rollouts)
+            write_rollouts(folder, share, step=trainer_state.global_step + 1, prompts=self._rollouts)
         self._compare_once(args, trainer_state)
         return share.batch.advantages[share.mine].tolist()
 

@@ -8,24 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from hero_rl.data.tables import ROLLOUTS
 from hero_rl.data.verify import verdict_values
 from hero_rl.engines.exchange import Share, process_rank
 from hero_rl.files import replacing
 
-FOLDER = "rollouts"
-"""In the folder of a run."""
 PROMPTS = 8
 """Prompts per step by default."""
 
 logger = logging.getLogger(__name__)
 
 
-def write_rollouts(folder: Path, share: Share, *, step: int, prompts: int) -> None:
-    """Write this process's rollouts of the first ``prompts`` prompts of a batch to ``step_N.rankR.parquet``.
+def write_rollouts(run: str, share: Share, *, step: int, prompts: int) -> None:
+    """Write this process's rollouts of the first ``prompts`` prompts of a batch to the run's ``rollouts/step_N.rankR.parquet``.
 
     The columns are those of scored rollouts (``docs/file-formats.md``) and ``step``. A ``prompt_id`` is one group of the run: a
     prompt has another in each step. A file that cannot be written gives a warning and does not end the run.
     """
+    folder = Path(run) / ROLLOUTS
     batch, start = share.batch, share.mine.start
     rows = [row for row in range(len(share.rollouts)) if batch.groups[start + row] < prompts]
     if not rows:

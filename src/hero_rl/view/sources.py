@@ -10,10 +10,8 @@ from typing import Any
 
 from hero_rl.data import Columns, read_rollouts
 from hero_rl.data.rollouts import is_as_it_stands
-from hero_rl.data.tables import file_format, files_of, first_records
+from hero_rl.data.tables import ROLLOUTS, file_format, files_of, first_records
 
-FOLDER = "rollouts"
-"""In the folder of a training run."""
 TEXTS = ("prompt_id", "problem", "reference", "response", "reason")
 NUMBERS = ("verdict", "rm_score", "reward", "weight", "advantage", "correct")
 TYPES: Mapping[str, str] = {
@@ -25,14 +23,9 @@ TYPES: Mapping[str, str] = {
 NO_REFERENCE = Columns(needs_reference=False)
 
 
-def place_of(path: Path) -> Path:
-    """Return the folder with the rollouts of a run, or the path itself."""
-    return path / FOLDER if (path / FOLDER).is_dir() else path
-
-
 def run_names(paths: Sequence[Path]) -> list[str]:
     """Return a name per path: the last part in which they differ."""
-    parts = [[part for part in path.absolute().parts if part != FOLDER] for path in paths]
+    parts = [[part for part in path.absolute().parts if part != ROLLOUTS] for path in paths]
     at = next((at for at in range(1, min(map(len, parts)) + 1) if len({part[-at] for part in parts}) == len(parts)), 1)
     return [part[-at] for part in parts]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hero_rl.data import Columns
 from hero_rl.errors import InputError, require
-from hero_rl.view.sources import NO_REFERENCE, converted, direct, place_of, run_names
+from hero_rl.view.sources import NO_REFERENCE, converted, direct, run_names
 
 READING, BROWSING = "192MB", "128MB"
 """Memory of DuckDB; what does not fit is on disk."""
@@ -80,7 +80,7 @@ class Store:
                 str(self.folder / "rollouts.duckdb"),
                 config={"memory_limit": READING, "threads": 2, "temp_directory": str(self.folder)},
             )
-            self._load([place_of(path) for path in paths], columns)
+            self._load(paths, columns)
             self.execute(f"SET memory_limit = '{BROWSING}'")
         except BaseException as error:
             self.close()

@@ -14,7 +14,6 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +26,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 from hero_rl.engines.completions import no_reference, to_rollouts
 from hero_rl.engines.exchange import Exchange, Share
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
-from hero_rl.engines.rollout_files import FOLDER, PROMPTS, write_rollouts
+from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import Scale, check_scale
@@ -119,7 +118,7 @@ class HeroTrainer(GRPOTrainer):
         if self._training:
             for listen in self.listeners:
                 listen(self._share.rollouts, self._share.signals)
-            folder = Path(cast(str, self.args.output_dir)) / FOLDER
+            folder = cast(str, self.args.output_dir)
             write_rollouts(folder, self._share, step=self.state.global_step + 1, prompts=self._rollouts)
         return self._share.batch.rewards[self._share.mine].tolist()
 
