@@ -15,12 +15,13 @@ from rich.text import Text
 from hero_lab.compare import Result
 from hero_lab.grid import Event, execute
 from hero_lab.settings import RunSettings
+from hero_rl.files import locked
 
 
 def run_all(runs: Sequence[RunSettings], out: Path, jobs: int) -> tuple[dict[RunSettings, Result], list[str]]:
     """Return the result of each run that has one, and what became of those that failed."""
     board, results = Board(len(runs)), {}
-    with board.shown():
+    with locked(out), board.shown():
         for event in execute(runs, out=out, jobs=jobs):
             board.take(event)
             if event.kind in ("finished", "reused"):

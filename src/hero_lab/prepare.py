@@ -4,19 +4,15 @@
     cache/reward-<tier>-<digest>/   model/: the reward model, facts.json; only the facts where the tier is ``chance``
     cache/verifier-<digest>/        model/: the learned verifier, where a rule asks for one, facts.json
 
-A folder appears complete or not at all: it is written beside its place and renamed.
+A folder appears complete or not at all.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,6 +32,7 @@ from hero_lab.presets import LEARNED
 from hero_lab.reward_model import LikelihoodScorer, ShownScorer, train_scalar, training_sources
 from hero_lab.settings import RunSettings, digest
 from hero_lab.task import TAGS, build_items
+from hero_rl.files import replacing
 from hero_rl.measures import auroc
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Scorer
@@ -89,8 +86,15 @@ def prepare(run: RunSettings, cache: Path) -> Prepared:
     for target, make in makers:
         if target is not None and not is_complete(target):
             _logger.info("training %s", target.name)
-            with _atomic_folder(target) as folder:
-                make(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with replacing(target) as folder:
+                    folder.mkdir()
+                    make(folder)
+                    shutil.rmtree(folder / "scratch", ignore_errors=True)
+            except OSError:
+                if not is_complete(target):  # not merely another process that was quicker
+                    raise
     return models
 
 
@@ -184,20 +188,3 @@ def _save(model: PreTrainedModel, folder: Path, family: Family) -> None:
 
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
     (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-
-
-@contextmanager
-def _atomic_folder(target: Path) -> Iterator[Path]:
-    """A new folder that becomes ``target`` when the block ends well, and vanishes otherwise."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield folder
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
-        try:
-            os.rename(folder, target)
-        except OSError:
-            if not is_complete(target):  # not merely another process that was quicker
-                raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -22,4 +21,4 @@ def versions() -> dict[str, str]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write the file, whole or not at all; two arms of equal settings may write one result at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(write_text(path.with_name(f"{path.name}.{os.getpid()}"), json.dumps(content, allow_nan=False)), path)
+    write_text(path, json.dumps(content, allow_nan=False))

@@ -1,13 +1,24 @@
-"""Files that are whole or absent: everything is written to `NAME.partial` beside its place and renamed at the end.
+"""Files that are whole or absent, and that one process writes at a time.
 
 And files that somebody else writes to while they are read: found out, and refused.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import glob
+import logging
 import os
+import shlex
+import shutil
+import socket
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,21 +26,30 @@ from hero_rl.errors import InputError
 
 Stamps: TypeAlias = list[tuple[int, int, int]]
 
+logger = logging.getLogger(__name__)
+_held: set[int] = set()
+"""Descriptors of this process's locks."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the place of ``path`` when the block ends well, and is removed when it does not.
+def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Yield a path to write a file or a folder to, which takes the place of ``path`` when the block ends well.
 
-    The content is on the disk before the name is: after a power cut there is the old file or the new one.
+    It lies in a new private folder, ``NAME.RANDOM.partial`` beside ``path``, which goes however the block ends: writers do not
+    meet, and no planted link is followed. With ``sync`` there is the old content or the new one after a power cut.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:  # Ctrl-C included: nothing half-written stays behind
-        partial.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(".partial", f"{path.name}.", path.parent, ignore_cleanup_errors=True) as private:
+            partial = Path(private) / path.name
+            yield partial
+            for written in (partial, *partial.rglob("*")) if sync else ():
+                _sync(written)
+            os.replace(partial, path)
+        if sync:
+            _sync(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -38,6 +58,90 @@ def write_text(path: Path, text: str) -> Path:
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from an output file or folder until the block ends, or this process does in whatever way.
+
+    The lock is a file ``.NAME.lock`` beside ``path``, or in it where nothing may be written beside it. What a killed process
+    left in ``NAME.RANDOM.partial`` is removed.
+
+    Raises:
+        InputError: another process has it; the message says which.
+    """
+    place = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    made = [parent for parent in place.parents if not parent.exists()]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    inside = place.is_dir() and not os.access(place.parent, os.W_OK)
+    lock = (place if inside else place.parent) / f".{place.name}.lock"
+    descriptor = _lock(lock, path)
+    try:
+        for left in place.parent.glob(f"{glob.escape(place.name)}.????????.partial"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        if descriptor in _held:  # not in a fork of this process
+            _held.remove(descriptor)
+            lock.unlink(missing_ok=True)
+            os.close(descriptor)
+            with suppress(OSError):  # not empty
+                for parent in made:
+                    parent.rmdir()
+
+
+def _lock(lock: Path, path: Path) -> int:
+    """Return the descriptor of the lock file, locked and with this process's name in it."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise InputError(f"{path}: in use by {holder}; wait until that ends, or write to another place") from None
+        except OSError as error:
+            logger.warning("%s: this file system has no locks (%s); do not write it twice at once", path, error.strerror)
+        links = os.fstat(descriptor).st_nlink
+        if links == 1:
+            break
+        os.close(descriptor)  # 0: its holder has just removed it
+        if links > 1:
+            raise InputError(f"{lock}: is a link to a file that may be somebody else's; delete the link")
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since} ({command})".encode(), 0)
+    _held.add(descriptor)
+    return descriptor
+
+
+def _holder(descriptor: int) -> str:
+    """Return what the holder of a lock wrote into it."""
+    for _ in range(50):
+        text = os.pread(descriptor, 400, 0).decode("utf-8", "replace")
+        if text:
+            return "".join(char if char.isprintable() else "?" for char in text)
+        time.sleep(0.01)  # it has just locked it
+    return "another process"
+
+
+def _forget_locks() -> None:
+    """Let go of the locks in a fork, which would keep them after this process has ended."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

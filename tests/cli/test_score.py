@@ -166,7 +166,7 @@ def test_shuffled_rows_keep_their_order(tmp_path: Path) -> None:
     assert [row["response"] for row in read(tmp_path / "out.jsonl")] == [row["response"] for row in read(source)]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_output(tmp_path: Path, number: int, code: int) -> None:
     source = rollouts(tmp_path / "in.jsonl", 20_000, filler="word " * 200)
     target = tmp_path / "out.jsonl"
@@ -175,7 +175,7 @@ def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_output(tmp_path: Pa
         [*HERO, "score", str(source), "-o", str(target), *COLUMNS], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out.jsonl.partial").exists() and time.monotonic() < deadline:
+    while not list(tmp_path.glob("out.jsonl.*.partial")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -193,7 +193,7 @@ def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
     arguments += ["--verifier", "my_module:hang", "--set", "verifier.deadline_s=100"]
     process = subprocess.Popen([*HERO, *arguments], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out.jsonl.partial").exists() and time.monotonic() < deadline:
+    while not list(tmp_path.glob("out.jsonl.*.partial")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)

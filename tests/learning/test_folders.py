@@ -24,7 +24,7 @@ def test_an_interrupted_training_leaves_nothing(tmp_path, error):
 
 
 def test_a_folder_appears_with_everything_in_it_and_what_a_killed_run_left_is_cleared(tmp_path):
-    stale = tmp_path / "model.partial"
+    stale = tmp_path / "model.k1ll3d__.partial"
     stale.mkdir()
     (stale / "half.safetensors").write_text("x")
     with new_folder(tmp_path / "model") as partial:

@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], *, handle_signals: bool) -> int:
     if handle_signals:
-        signal.signal(signal.SIGTERM, _stop)  # so that a half-written file is removed then, too
+        for number in (signal.SIGTERM, signal.SIGHUP):  # so that a half-written file is removed then, too
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as of nohup
+                signal.signal(number, _stop)
     try:
         if not arguments:
             make_app(None)(args=["--help"], prog_name="hero", standalone_mode=False)

@@ -26,6 +26,7 @@ from hero_rl.config import RewardConfig
 from hero_rl.data.rollouts import Columns, rollout_records
 from hero_rl.data.tables import label_of
 from hero_rl.errors import InputError, MissingDependencyError
+from hero_rl.files import locked
 from hero_rl.part_names import VERIFIERS, is_import_path
 from hero_rl.report import interval
 from hero_rl.types import Progress, Verifier
@@ -95,6 +96,7 @@ def audit(
     )
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(folder))
         judges = _open_verifiers(stack, judged, chosen=config.is_named("verifier"))
         scorers = [
             stack.enter_context(contextlib.closing(scorer)) for one in scored if (scorer := one.make_scorer()) is not None
@@ -103,7 +105,7 @@ def audit(
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
         fooled = _attack(source, columns, judges, attack, bar)
         found = auditing.audit(table, config.rule, attack=fooled)
-    page = write_audit(folder, found, source=label_of(source), command=show.command_line())
+        page = write_audit(folder, found, source=label_of(source), command=show.command_line())
     if as_json:
         show.print_json(
             {

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from hero_rl.cli import learn, options, show
 from hero_rl.errors import InputError, require
 from hero_rl.evaluation.benchmarks import BENCHMARKS, find_benchmark, load_problems
+from hero_rl.files import locked
 from hero_rl.part_names import API_KEY, VERIFIERS, check_verifier, names
 from hero_rl.parts import make_verifier
 from hero_rl.types import Verifier
@@ -125,6 +126,7 @@ def run(
     graders = {name: _grader(name, verifier, judge) for name, _ in sources}
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(folder))
         stack.enter_context(learn.quiet(models=who.kind == "local"))
         sets = [load_problems(name, file, limit=limit, revision=revision) for name, file in sources]
         verifiers = _open(stack, sorted(set(graders.values())), policy)

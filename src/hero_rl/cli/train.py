@@ -18,6 +18,7 @@ from hero_rl.engines.trl.run_folder import is_main_process
 from hero_rl.engines.trl.train import Finished, ReportFn
 from hero_rl.engines.trl.train import train as run
 from hero_rl.errors import InputError, require
+from hero_rl.files import locked
 from hero_rl.toml_layers import dump
 
 SHOWN = {
@@ -71,7 +72,8 @@ def train(
         return
     folder = output or Path(loaded.recipe.output_dir or Path("runs") / loaded.name).expanduser()
     # TRL prints tables of completions to stdout, which belongs to the result
-    with contextlib.redirect_stdout(sys.stderr), _quiet(), _progress() as report:
+    alone = locked(folder) if is_main_process() else contextlib.nullcontext()
+    with contextlib.redirect_stdout(sys.stderr), _quiet(), alone, _progress() as report:
         finished = run(loaded, folder, resume=resume, report=report)
     if is_main_process():
         _print(loaded, finished, as_json)

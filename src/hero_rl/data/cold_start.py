@@ -23,7 +23,7 @@ from hero_rl.data.tables import files_of
 from hero_rl.data.verify import judged, scan
 from hero_rl.data.write import check_target, json_line, open_lines
 from hero_rl.errors import InputError
-from hero_rl.files import replacing, unchanged
+from hero_rl.files import locked, replacing, unchanged
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
 
 REASONS = (
@@ -88,7 +88,7 @@ def cold_start(
     dropped: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
     failures = 0
     # left in reverse: the manifest, which vouches for the examples, gets its name last
-    with replacing(manifest) as facts_path, replacing(target) as path, unchanged(*files_of(source)):
+    with locked(target), replacing(manifest) as facts_path, replacing(target) as path, unchanged(*files_of(source)):
         rows = len(scan(source, columns, progress))
         for row, verdict in judged(
             source, columns, verifier, rows=rows, max_failure_rate=settings.max_failure_rate, progress=progress

@@ -102,9 +102,7 @@ def open_rows(path: Path, schema: pyarrow.Schema) -> Iterator[Callable[[dict[str
             try:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
-                raise InputError(
-                    f"{path.name.removesuffix('.partial')}: the rows cannot be held in Parquet: {first_line(error)}"
-                ) from error
+                raise InputError(f"{path.name}: the rows cannot be held in Parquet: {first_line(error)}") from error
             rows.clear()
 
         def write(row: dict[str, object]) -> None:

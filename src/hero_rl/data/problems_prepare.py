@@ -25,7 +25,7 @@ from hero_rl.data.problems_near import NearDuplicates
 from hero_rl.data.sources import SourceSettings, open_source, read_benchmark
 from hero_rl.data.write import check_not_input, check_target, json_line, line_at, open_lines, put_line
 from hero_rl.errors import InputError
-from hero_rl.files import replacing
+from hero_rl.files import locked, replacing
 from hero_rl.types import Progress
 
 _TICK = 512
@@ -102,7 +102,7 @@ def prepare(
     opened = open_source(name, source, settings.limit, settings.seed)
     # left in reverse: the manifest, which vouches for the others, gets its name last
     with (
-        tempfile.TemporaryFile(dir=target.parent) as spool,
+        locked(target), tempfile.TemporaryFile(dir=target.parent) as spool,
         replacing(manifest) as facts_path, replacing(dropped) as dropped_path, replacing(target) as path,
     ):  # fmt: skip
         unique = _Unique(spool)

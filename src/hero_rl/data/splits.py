@@ -34,7 +34,7 @@ from hero_rl.data.tables import files_of
 from hero_rl.data.verify import chunks, judged, scan
 from hero_rl.data.write import check_not_input, json_line, line_at, open_lines, put_line
 from hero_rl.errors import InputError
-from hero_rl.files import changed, replacing, unchanged
+from hero_rl.files import changed, locked, replacing, unchanged
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
 from hero_rl.verifiers.math import MathVerifier
 
@@ -114,7 +114,7 @@ def split(
     names = PAPER_SETS if settings.by == "paper" else CAUSES
     for name in names:
         check_not_input(folder / f"{name}.jsonl", source)
-    with _existing(folder), tempfile.TemporaryFile(dir=folder) as spool, ExitStack() as stack:
+    with _existing(folder), locked(folder), tempfile.TemporaryFile(dir=folder) as spool, ExitStack() as stack:
         facts_path = stack.enter_context(replacing(folder / MANIFEST))
         outputs = {f"{name}.jsonl": stack.enter_context(replacing(folder / f"{name}.jsonl")) for name in names}
         stack.enter_context(unchanged(*files_of(source)))

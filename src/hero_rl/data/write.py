@@ -14,7 +14,7 @@ from hero_rl.data import jsonl
 from hero_rl.data.rollouts import Columns, is_as_it_stands, rollout_records
 from hero_rl.data.tables import Record, file_format
 from hero_rl.errors import InputError
-from hero_rl.files import replacing
+from hero_rl.files import locked, replacing
 
 ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 """Endings of the names of rollouts that are written."""
@@ -24,8 +24,8 @@ WriteRow: TypeAlias = Callable[[Record, Mapping[str, object]], object]
 
 @contextmanager
 def open_lines(path: Path) -> Iterator[Callable[[str], object]]:
-    """Yield a function that writes a line, with its line break; compressed if the name ends in `.gz` or `.gz.partial`."""
-    zipped = path.name.removesuffix(".partial").endswith(".gz")
+    """Yield a function that writes a line, with its line break; compressed if the name ends in `.gz`."""
+    zipped = path.name.endswith(".gz")
     # mtime=0: the same lines give the same bytes
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) if zipped else nullcontext(raw) as file:
         yield lambda line: file.write(line.encode("utf-8"))
@@ -77,6 +77,9 @@ def open_rows(path: Path, *, source: Path, columns: Columns, added: tuple[str, .
     """Yield a writer of the source's rows with the columns ``added``, in the format that ``path`` ends in.
 
     The file appears when the block ends well, and not before. Columns of the same names are replaced.
+
+    Raises:
+        InputError: another process is writing ``path``.
     """
     drop = frozenset(added)
 
@@ -87,7 +90,7 @@ def open_rows(path: Path, *, source: Path, columns: Columns, added: tuple[str, .
 
         return parquet.json_text(row.values, row.where)
 
-    with replacing(path) as partial:
+    with locked(path), replacing(path) as partial:
         if file_format(path) != ".parquet":
             with open_lines(partial) as write:
                 yield lambda row, new: write(jsonl.format_row(text_of(row), row.values, new, drop=drop))

@@ -39,7 +39,7 @@ def write_rollouts(run: str, share: Share, *, step: int, prompts: int) -> None:
         from pyarrow import parquet
 
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / f"step_{step:06d}.rank{process_rank()}.parquet") as partial:
+        with replacing(folder / f"step_{step:06d}.rank{process_rank()}.parquet", sync=False) as partial:
             parquet.write_table(pyarrow.Table.from_pylist(table), partial)
     except (OSError, ImportError, ValueError) as error:  # ValueError: half a surrogate pair
         logger.warning("hero-rl: the rollouts of step %d are not kept in %s: %s", step, folder, error)

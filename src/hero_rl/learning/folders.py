@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 from hero_rl.errors import InputError, first_line
-from hero_rl.files import write_text
+from hero_rl.files import locked, replacing, write_text
 from hero_rl.imports import installed_versions
 
 TRAINING_FILE = "training.json"
@@ -41,25 +40,15 @@ def check_new(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes ``folder`` when the block ends well and is removed when it does not.
+    """Yield a folder to write to, which becomes ``folder`` when the block ends well and is removed when it does not.
 
     Raises:
-        InputError: as ``check_new``.
+        InputError: as ``check_new``, or another process is writing it.
     """
     check_new(folder)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-    partial.mkdir()
-    try:
+    with locked(folder), replacing(folder) as partial:
+        partial.mkdir()
         yield partial
-        for path in partial.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        os.rename(partial, folder)
-    except BaseException:  # Ctrl-C included: nothing half-written stays behind
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def write_training(folder: Path, facts: Mapping[str, object]) -> None:

@@ -169,6 +169,6 @@ def svg(figure: Figure, *, name: str) -> str:
 
 def save_png(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
     """Save the figure as a PNG on white and return its path."""
-    with replacing(path) as partial:
+    with replacing(path, sync=False) as partial:
         figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
     return path

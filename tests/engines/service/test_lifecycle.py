@@ -126,7 +126,7 @@ def test_a_folder_has_one_owner_and_one_rule(tmp_path: Path) -> None:
     with serving(*COLUMNS, "--state", tmp_path) as server:
         server.post("/v1/score_group", group(1.0, -1.0))
         second = hero("serve", *COLUMNS, "--state", tmp_path, "--port", "0")
-        assert (second.returncode, "another hero serve uses it" in second.stderr) == (2, True)
+        assert (second.returncode, f"in use by process {server.pid} on" in second.stderr) == (2, True)
     with serving(*COLUMNS, "--state", tmp_path, "--rule", "gdpo") as server:
         answer = server.post("/v1/score_group", group(1.0, -1.0))
         assert (answer.status_code, answer.json()["error"]["type"]) == (409, "state_mismatch")

@@ -6,20 +6,20 @@ be lost, never half of one.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sqlite3
 import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.errors import InputError
+from hero_rl.files import locked
 
 FILE = "service.sqlite3"
 VERSION = 2
@@ -56,11 +56,16 @@ class StateStore:
             InputError: the folder cannot be made or read, is in use, or is of another version.
         """
         self._settings, self._clock = settings, clock
-        self._lock = _own(folder) if folder else None
+        self._lock = ExitStack()
         try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lock.enter_context(locked(folder))  # two services would each count on their own
             self._db = sqlite3.connect(folder / FILE if folder else ":memory:", isolation_level=None, check_same_thread=False)
             self._prepare(folder)
             self._kept = self._read_kept()
+        except OSError as error:
+            raise InputError(f"--state {folder}: cannot be written to: {error.strerror}") from error
         except sqlite3.Error as error:
             raise InputError(f"--state {folder}: {FILE} cannot be used: {error}; is it a file of hero serve?") from error
         self._bytes = sum(one.size for one in self._kept.values())
@@ -114,8 +119,7 @@ class StateStore:
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self._db.close()
-        if self._lock:
-            self._lock.close()
+        self._lock.close()
 
     @contextmanager
     def _transaction(self, run_id: str) -> Iterator[None]:
@@ -165,18 +169,3 @@ class StateStore:
     def _forget(self, requests: Sequence[RequestKey]) -> None:
         for request in requests:
             self._bytes -= self._kept.pop(request).size
-
-
-def _own(folder: Path) -> IO[str]:
-    """Lock the folder for as long as the file is open: two services would each count on their own."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise InputError(f"--state {folder}: cannot be written to: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise InputError(f"--state {folder}: another hero serve uses it; give each its own folder") from error
-    return lock

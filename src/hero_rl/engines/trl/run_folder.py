@@ -64,7 +64,7 @@ def check_new(folder: Path) -> None:
     """Raise InputError if ``folder`` is a file, or has something in it."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give the run a folder of its own with --output")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir()):
         what = "go on with --resume, or give another folder with --output" if (folder / "run.json").is_file() else (
             "give another folder with --output"
         )  # fmt: skip

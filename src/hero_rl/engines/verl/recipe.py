@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -20,7 +19,7 @@ from typing import Any
 from hero_rl.data.problems import VERDICT_COLUMNS
 from hero_rl.data.tables import read_records
 from hero_rl.errors import InputError, require
-from hero_rl.files import replacing, write_text
+from hero_rl.files import locked, replacing
 from hero_rl.rewards import make_rule
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
@@ -92,22 +91,14 @@ def write_recipe(recipe: VerlRecipe, folder: Path) -> list[Path]:
     given = {"train": recipe.problems, "validation": recipe.validation}
     data = {name: _rows(path, name, chat=not policy["CHAT_TEMPLATE"]) for name, path in given.items() if path is not None}
 
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with locked(folder), replacing(folder) as partial:  # an empty folder is replaced, one that was filled meanwhile is not
+        partial.mkdir()
         for name in FILES:
             text = (resources.files("hero_rl") / "recipes" / "verl" / name).read_text(encoding="utf-8")
-            write_text(partial / name, _Capitals(text).safe_substitute(values))
+            (partial / name).write_text(_Capitals(text).safe_substitute(values), encoding="utf-8")
             (partial / name).chmod(0o755 if name.endswith(".sh") else 0o644)
         for name, rows in data.items():
             _write_parquet(partial / f"{name}.parquet", rows)
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    except BaseException:  # Ctrl-C included
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return [folder / name for name in (*FILES, *(f"{name}.parquet" for name in data))]
 
 
@@ -206,8 +197,7 @@ def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    with replacing(path) as partial:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 def _lookup(table: Mapping[str, Any], name: str, option: str) -> Any:
