@@ -73,3 +73,21 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+MAX_SHOWN_CHARS = 60
+
+
+def shown(value: object) -> str:
+    """Return a value and its kind for a message."""
+    kind = {dict: "an object", list: "a list", str: "the string", bool: "the flag"}.get(type(value), "the number")
+    return "null" if value is None else f"{kind} {clip(repr(value), MAX_SHOWN_CHARS)}"
+
+
+def clip(text: str, most: int = 80) -> str:
+    """Return at most ``most`` characters of a text, for a message.
+
+    >>> clip("abcdef", 5)
+    'ab...'
+    """
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, clip
 from hero_rl.loop import in_thread, run_sync
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -23,6 +23,8 @@ Label: TypeAlias = Literal["correct", "incorrect", "abstain"]
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with the stage, the rows done and the rows in all (None: not known yet)."""
 
+MAX_MAGNITUDE = 1e150
+"""Largest score that can be squared without overflow in float64."""
 LEARNED_YES = 0.5
 """The code for "correct, says a model" in arrays of verdicts; rules decide what it is worth."""
 VERDICT_VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain": float("nan")}
@@ -77,11 +79,20 @@ def read_column(rollout: Rollout, column: str, reader: str) -> Any:
         InputError: there is none; the message names ``reader``, such as "verifier 'column:x'".
     """
     if column not in rollout.extra:
-        columns = ", ".join(sorted(map(str, rollout.extra))) or "none"
-        raise InputError(
-            f"{reader}: the row of prompt_id {rollout.prompt_id!r} has no column {column!r}; its extra columns: {columns}"
-        )
+        columns = clip(", ".join(sorted(map(str, rollout.extra))) or "none", 160)
+        prompt_id = clip(repr(rollout.prompt_id))
+        raise InputError(f"{reader}: the row of prompt_id {prompt_id} has no column {column!r}; its extra columns: {columns}")
     return rollout.extra[column]
+
+
+def is_score(value: object) -> bool:
+    """Return whether a value is a number that a rule can take; integers of hundreds of digits and NaN are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    try:
+        return abs(float(value)) <= MAX_MAGNITUDE
+    except OverflowError:
+        return False
 
 
 class _Judge(ABC):

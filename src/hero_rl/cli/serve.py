@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -81,6 +82,8 @@ def serve(
                 f"{config.reward_model['name'] if config.reward_model else 'no reward model'})\n"
             )
         sys.stdout.flush()
+        if settings.token is None and not ipaddress.ip_address(sock.getsockname()[0]).is_loopback:
+            show.warn(f"{host} can be reached from other machines and everybody there may use it: give --token-env")
         if state is None:
             show.warn("no --state: the states of runs live as long as this process")
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, shown
 from hero_rl.types import LEARNED_YES
 
 TEXTS = ("problem", "reference", "response")
@@ -220,18 +220,6 @@ def unpacked(values: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
             "reward": math.fsum(one["score"] * one.get("weight", 1.0) for one in rewards),
             "agent": (trace.get("agent") or {}).get("name"), "metrics": trace.get("metrics"), "info": trace.get("info"),
         }  # fmt: skip
-
-
-MAX_SHOWN_CHARS = 60
-
-
-def shown(value: object) -> str:
-    """Return a value and its kind for a message."""
-    if value is None:
-        return "null"
-    text = repr(value)
-    kind = {dict: "an object", list: "a list", str: "the string", bool: "the flag"}.get(type(value), "the number")
-    return f"{kind} {text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 3] + '...'}"
 
 
 def _response_text(value: object) -> object:

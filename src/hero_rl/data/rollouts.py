@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hero_rl.data.formats import Layout, find_layout, shown, translated
+from hero_rl.data.formats import Layout, find_layout, translated
 from hero_rl.data.tables import Record, first_records, is_csv, listed, read_records
-from hero_rl.errors import InputError
-from hero_rl.rewards.groups import MAX_MAGNITUDE
-from hero_rl.types import Rollout
+from hero_rl.errors import InputError, shown
+from hero_rl.types import MAX_MAGNITUDE, Rollout, is_score
 
 MAX_REFERENCES = 100
 """Sub-answers of one reference."""
@@ -131,11 +130,11 @@ def _rollout(record: Record, columns: Columns) -> Rollout:
         prompt_id = _prompt_id(values, columns.group_by, record.number)
         for name in columns.scores:
             _required(values, name)
-            _check(values, name, _is_score, _SCORE)
+            _check(values, name, is_score, _SCORE)
         for name in columns.labels:
             _required(values, name)
             _check(values, name, _is_label, "0, 1, true, false or null")
-        _check(values, "rm_score", _is_score, _SCORE)
+        _check(values, "rm_score", is_score, _SCORE)
         _check(values, "finished", lambda value: isinstance(value, bool), "true, false or null")
         _check(values, "steps", _is_steps, "a list of strings or null")
         reference = _reference(values, needed=columns.needs_reference)
@@ -216,15 +215,6 @@ def _check(values: Mapping[str, object], name: str, holds: Callable[[object], bo
     value = values.get(name)
     if value is not None and not holds(value):
         raise _BadColumn(f"column {name!r} must be {expected}, got {shown(value)}")
-
-
-def _is_score(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return abs(float(value)) <= MAX_MAGNITUDE  # False for NaN
-    except OverflowError:
-        return False
 
 
 def _is_label(value: object) -> bool:

@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hero_rl.errors import InputError
-from hero_rl.types import LEARNED_YES, FloatArray, IntArray
-
-MAX_MAGNITUDE = 1e150
-"""Largest score that can be squared without overflow in float64."""
+from hero_rl.types import LEARNED_YES, MAX_MAGNITUDE, FloatArray, IntArray
 
 
 class Groups(NamedTuple):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
-from hero_rl.errors import InputError
-from hero_rl.types import FloatArray, Rollout, Scorer, read_column
+from hero_rl.errors import InputError, clip, shown
+from hero_rl.types import FloatArray, Rollout, Scorer, is_score, read_column
 
 
 class ColumnScorer(Scorer):
@@ -35,9 +36,9 @@ class ColumnScorer(Scorer):
         value = read_column(rollout, self.column, f"reward model {self.name!r}")
         if value is None:
             return math.nan
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
+        if not is_score(value):
             raise InputError(
-                f"column {self.column!r} of prompt {rollout.prompt_id!r} holds {value!r}; a score is a finite number, or null "
-                "where missing"
+                f"column {self.column!r} of prompt {clip(repr(rollout.prompt_id))} holds {shown(value)}; "
+                "a score is a finite number, or null where missing"
             )
-        return float(value)
+        return float(cast(float, value))

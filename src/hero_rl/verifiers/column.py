@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, clip, shown
 from hero_rl.types import Rollout, RowVerifier, Verdict, read_column
 
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
@@ -42,11 +42,6 @@ class ColumnVerifier(RowVerifier):
             # `hero verify` and `hero score` mark in `learned` which of their verdicts a model gave
             return Verdict("correct", "label", learned=self.column == "verdict" and rollout.extra.get("learned") is True)
         raise InputError(
-            f"verifier {self.name!r}: the row of prompt_id {rollout.prompt_id!r} has the value {_shown(value)}, which is "
+            f"verifier {self.name!r}: the row of prompt_id {clip(repr(rollout.prompt_id))} holds {shown(value)}, which is "
             "no label: use 0, 1, true, false or null"
         )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError
 from hero_rl.rewards import StepShaping
-from hero_rl.rewards.groups import MAX_MAGNITUDE, Groups, check_signals, group_min_max, group_moments, group_sum, index_groups
-from hero_rl.types import LEARNED_YES, BoolArray, FloatArray, IntArray
+from hero_rl.rewards.groups import Groups, check_signals, group_min_max, group_moments, group_sum, index_groups
+from hero_rl.types import LEARNED_YES, MAX_MAGNITUDE, BoolArray, FloatArray, IntArray
 
 _ROUNDING = 1e-12
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import Any
@@ -16,6 +16,7 @@ from hero_rl.engines.service import openrlhf, routes
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.limits import Limits
 from hero_rl.engines.service.service import RewardService
+from hero_rl.errors import clip
 
 _MAX_SHOWN = 3
 _ROUTERS = (routes.router, openrlhf.router, routes.about)
@@ -67,16 +68,20 @@ async def _typed(request: Request, error: Any) -> Response:
 async def _invalid(request: Request, error: Any) -> Response:
     """Say what is wrong with the body without repeating it: it may be long, and no UTF-8."""
     found = error.errors()
-    shown = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:_MAX_SHOWN]]
+    shown = [f"{'.'.join(clip(str(part)) for part in one['loc'])}: {_said(one)}" for one in found[:_MAX_SHOWN]]
     more = f"; and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
     message = ("; ".join(shown) + more).encode("utf-8", "backslashreplace").decode()
     return _answer(request, RequestError("bad_input", message))
 
 
+def _said(fault: Mapping[str, Any]) -> str:
+    return f"no JSON: {fault['ctx']['error']}" if fault["type"] == "json_invalid" else fault["msg"]
+
+
 async def _refused(request: Request, error: Any) -> Response:
     """Answer what the framework refuses: no such path, no such method, no JSON."""
     kind = _KINDS.get(error.status_code, "internal")
-    response = _answer(request, RequestError(kind, f"{request.method} {request.url.path}: {error.detail}"))
+    response = _answer(request, RequestError(kind, f"{request.method} {clip(request.url.path)}: {error.detail}"))
     response.headers.update(error.headers or {})
     if error.status_code == 405:  # the framework names the methods of the first route that has the path
         methods = {method for route in _routes() if route.path_regex.match(request.url.path) for method in route.methods or ()}

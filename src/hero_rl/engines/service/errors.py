@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hero_rl.errors import HeroError
+from hero_rl.errors import HeroError, clip
+
+MAX_MESSAGE_CHARS = 400
 
 
 class Problem(NamedTuple):
@@ -39,6 +41,7 @@ class RequestError(HeroError):
     """A request that is answered with an error; ``kind`` is a key of ``PROBLEMS``."""
 
     def __init__(self, kind: str, message: str, retry_after_s: int | None = None):
+        message = clip(message, MAX_MESSAGE_CHARS)
         super().__init__(kind, message, retry_after_s)  # what pickle makes it from
         self.kind, self.message, self.retry_after_s = kind, message, retry_after_s
 

@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hero_rl.engines.service.bodies import check_values
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.service import RewardService
 from hero_rl.engines.service.settings import MIB
@@ -34,6 +35,7 @@ class _Body:
     def __init__(self, receive: Receive):
         self.receive = receive
         self.content = bytearray()
+        self.held_bytes = 0
         self.more = True
 
     async def next(self) -> bytes:
@@ -92,7 +94,7 @@ class Limits:
                 raise
             await send_error(noting, RequestError("internal", f"{type(error).__name__}; the service's log has the details"))
         finally:
-            self.held_bytes -= len(body.content)
+            self.held_bytes -= body.held_bytes
             path = scope["path"]
             if path not in self.paths:
                 path = "/v1/runs/{run_id}" if path.startswith("/v1/runs/") else "other"
@@ -106,10 +108,10 @@ class Limits:
         headers = dict(scope["headers"])
         try:
             token = self.service.settings.token if scope["path"] not in OPEN_PATHS else None
-            given = headers.get(b"authorization", b"")
-            if token is not None and not hmac.compare_digest(given, b"Bearer " + token.encode()):
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if token is not None and not (scheme.lower() == b"bearer" and hmac.compare_digest(given, token.encode())):
                 raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
-            if scope["method"] not in ("GET", "HEAD"):
+            if scope["method"] == "POST" and scope["path"] not in OPEN_PATHS:
                 await self._read(headers.get(b"content-length", b"0"), body)
         except RequestError as error:
             self._failed(error.kind)
@@ -117,7 +119,8 @@ class Limits:
                 await body.discard()
             await send_error(send, error, close=True)
             return
-        await self._watch(scope, bytes(body.content), body.receive, send)
+        content, body.content = bytes(body.content), bytearray()
+        await self._watch(scope, content, body.receive, send)
 
     async def _read(self, length: bytes, body: _Body) -> None:
         if self.service.draining:
@@ -131,9 +134,11 @@ class Limits:
                     piece = await body.next()
                     self._check_size(len(body.content) + len(piece), len(piece))
                     body.content += piece
+                    body.held_bytes += len(piece)
                     self.held_bytes += len(piece)
         except TimeoutError:
             raise RequestError("too_slow_upload", f"the body did not arrive within {limit_s:g} s") from None
+        await asyncio.to_thread(check_values, body.content, self.service.settings.max_values)
 
     def _check_size(self, size: int, more: int) -> None:
         most = self.service.settings.max_body_bytes

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service import schemas
+from hero_rl.engines.service.bodies import Route
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.routes import WORK, DeadlineHeader, Service, deadline_of
 from hero_rl.engines.service.store import RequestKey
@@ -22,7 +23,7 @@ from hero_rl.types import Rollout
 _SPECIAL_AT_END = re.compile(r"(?:\s*(?:<\|[A-Za-z_▁]+\|>|</s>|<eos>|<pad>|<end_of_turn>))+\s*\Z")
 _SCANNED_CHARS = 4096
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 _EXAMPLE: dict[str, Any] = {
     "query": ["1+1=It is \\boxed{2}.</s>", "1+1=It is \\boxed{3}.</s>"], "prompts": ["1+1="] * 2, "labels": ["2"] * 2,
 }  # fmt: skip
@@ -33,9 +34,9 @@ class GetReward(BaseModel):
 
     model_config = ConfigDict(strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
-    query: list[str] = Field(min_length=1)
-    prompts: list[str] | None = None
-    labels: list[str | None] | None = None
+    query: schemas.Some[str]
+    prompts: schemas.Many[str] | None = None
+    labels: schemas.Many[str | None] | None = None
 
 
 class GetRewardOut(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -9,6 +10,7 @@ from pydantic import WithJsonSchema
 
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service import schemas
+from hero_rl.engines.service.bodies import Route
 from hero_rl.engines.service.errors import PROBLEMS
 from hero_rl.engines.service.metrics import CONTENT_TYPE
 from hero_rl.engines.service.service import RewardService
@@ -46,7 +48,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return result
 
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=Route)
 WORK = errors(409, 504)
 
 
@@ -79,7 +81,7 @@ async def _score(
     body: schemas.ScoreGroup | schemas.ScoreGroups, request: Request, service: RewardService, key: str | None,
     header_s: float | None,
 ) -> Response:  # fmt: skip
-    asked = batches.read_request(body, key, service.settings)
+    asked = await asyncio.to_thread(batches.read_request, body, key, service.settings)  # a large one takes a while
     answer, replayed = await service.score(asked, deadline_of(request, header_s or body.deadline_s, service))
     return Response(answer, media_type=JSON, headers={"Idempotency-Replayed": "true"} if replayed else None)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+T = TypeVar("T")
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}$"
 MAX_KEY_CHARS = 200
 MIN_DEADLINE_S, MAX_DEADLINE_S = 0.01, 3600.0
+MAX_ROWS = 65_536
+"""Longest list of a request, whatever the service's own limits are."""
 
 RunId: TypeAlias = Annotated[str, Field(pattern=RUN_ID, description="Names the state: one per training run.")]
 Seconds: TypeAlias = Annotated[float, Field(ge=MIN_DEADLINE_S, le=MAX_DEADLINE_S, allow_inf_nan=False)]
 Key: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)]
 Bit: TypeAlias = Literal[0, 1]
+Many: TypeAlias = Annotated[list[T], Field(fail_fast=True, max_length=MAX_ROWS)]
+"""A list that is read up to its first fault: a fault in each element would make two errors of each."""
+Some: TypeAlias = Annotated[list[T], Field(fail_fast=True, min_length=1, max_length=MAX_ROWS)]
 
 
 def _no_bool(value: object) -> object:
@@ -44,7 +51,7 @@ class Response(BaseModel):
 
     response: str
     finished: bool | None = Field(None, description="False: cut off at the length limit.")
-    steps: list[str] = Field(default_factory=list)
+    steps: Many[str] = Field(default_factory=list)
 
 
 class Group(_Closed):
@@ -52,8 +59,8 @@ class Group(_Closed):
 
     problem: str = Field(description="The problem as text; for a conversation, its last user turn.")
     reference: str = Field("", description="The reference answer.")
-    responses: list[str | Response] = Field(min_length=1)
-    messages: list[Message] = Field(default_factory=list, description="The prompt as a conversation, where there is one.")
+    responses: Some[str | Response]
+    messages: Many[Message] = Field(default_factory=list, description="The prompt as a conversation, where there is one.")
     prompt_id: str | None = Field(None, description="For messages and logs only: what comes in one group is one group.")
 
 
@@ -93,7 +100,7 @@ class ScoreGroups(_Counted):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"run_id": "run-7", "groups": [_GROUP_EXAMPLE]}]})
 
-    groups: list[Group] = Field(min_length=1)
+    groups: Some[Group]
 
 
 class Verify(Group, _Asked):

@@ -5,18 +5,87 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.errors import InputError
 
 KEEP_ALIVE_S = 75
-BACKLOG = 2048
+BACKLOG = 128
+"""Also the number of times that asyncio tries to accept before it pauses, each with an error when descriptors run out."""
+SPARE_DESCRIPTORS = 64
+"""Kept free of connections: sandbox, database, reward model's server."""
+ACCEPT_ERRORS_S = 60.0
+"""Time between two log lines on connections that could not be accepted."""
 _logger = logging.getLogger(__name__)
+
+
+class _Connection(H11Protocol):
+    """A connection that must send its headers in time, and that makes room for another one while it is idle."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.limits: ServiceSettings = self.config.app.state.service.settings
+        self.idle_since = self.loop.time()
+        self._late: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is worked on."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection in, in place of the one that has been idle longest where there are too many."""
+        if len(self.connections) >= self.limits.max_connections:
+            idle = [one for one in self.connections if isinstance(one, _Connection) and one.idle]
+            if not idle:
+                transport.abort()
+                return
+            min(idle, key=lambda one: one.idle_since).give_up()
+        super().connection_made(transport)
+        self._watch_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and stop the clock once the headers are there."""
+        super().data_received(data)
+        self._watch_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_clock()
+        if self.transport is not None:  # it was let in
+            super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Be idle again."""
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def give_up(self) -> None:
+        """Close the connection if it is idle."""
+        if self.idle:
+            self.connections.discard(self)
+            self.transport.abort()
+
+    def _watch_headers(self) -> None:
+        if not self.idle:
+            self._stop_clock()
+        elif self._late is None:
+            self._late = self.loop.call_later(self.limits.header_s, self.give_up)
+
+    def _stop_clock(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -57,12 +126,35 @@ def url_of(sock: socket.socket) -> str:
 
 
 def serve(app: FastAPI, sock: socket.socket, *, on_ready: Callable[[], None], drain_s: float) -> None:
-    """Answer until SIGTERM or SIGINT, then finish what runs within ``drain_s``; a second signal stops at once."""
+    """Answer until SIGTERM or SIGINT, then finish what runs within ``drain_s``; a second signal stops at once.
+
+    Raises:
+        InputError: the process may not open as many files as connections are allowed.
+    """
+    most, allowed = app.state.service.settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most + SPARE_DESCRIPTORS > allowed:
+        raise InputError(f"max_connections={most} needs {most + SPARE_DESCRIPTORS} open files and {allowed} are allowed; "
+                         "raise ulimit -n")  # fmt: skip
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S, backlog=BACKLOG, lifespan="on",
-        timeout_graceful_shutdown=max(1, round(drain_s)), ws="none", server_header=False,
+        app, http=_Connection, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S, backlog=BACKLOG,
+        lifespan="on", timeout_graceful_shutdown=max(1, round(drain_s)), ws="none", server_header=False,
     )  # fmt: skip
     asyncio.run(_serve(_Server(config, on_ready), app, sock))
+
+
+class _AcceptErrors:
+    """Logs that connections cannot be accepted once a minute, not once per attempt."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error of the event loop."""
+        if "accept" not in context.get("message", ""):
+            loop.default_exception_handler(context)
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + ACCEPT_ERRORS_S
+            _logger.error("cannot accept connections: %s; trying again", context.get("exception"))
 
 
 async def _serve(server: _Server, app: FastAPI, sock: socket.socket) -> None:
@@ -72,6 +164,7 @@ async def _serve(server: _Server, app: FastAPI, sock: socket.socket) -> None:
         app.state.service.draining = True
 
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_AcceptErrors())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     try:

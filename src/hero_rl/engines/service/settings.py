@@ -21,9 +21,15 @@ class ServiceSettings:
     """Size of one request; a batch of 256 prompts with 16 responses of 2,000 tokens has about 32 MiB."""
     max_held_bytes: int = 512 * MIB
     """Size of all requests together."""
+    max_values: int = 524_288
+    """JSON values of one request: thirty-two for each response of the largest batch."""
+    max_connections: int = 512
+    """Open connections; one more closes the one that has been idle longest, or is refused where none is idle."""
+    header_s: float = 10.0
+    """Time for a request's headers to arrive."""
     max_group_responses: int = 1024
     """Responses of one group."""
-    max_responses: int = 65_536
+    max_responses: int = 16_384
     """Responses of one request."""
     deadline_s: float = 300.0
     """Deadline of a request that names none."""

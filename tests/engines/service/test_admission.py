@@ -1,0 +1,180 @@
+"""Bodies, connections and answers stay bounded, whatever is sent and whether or not the sender has the token."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from helpers.service import COLUMNS, Server, group, serving, sleepy
+from hero_rl.engines.service import bodies
+from hero_rl.engines.service.bodies import check_values
+from hero_rl.engines.service.errors import RequestError
+
+MIB = 2**20
+ENDPOINTS = ("/v1/score_group", "/v1/score_groups", "/v1/verify", "/get_reward", "/v1/runs/a")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with sleepy(max_connections=20, header_s=0.5) as one:
+        yield one
+
+
+def memory_kib(server: Server, name: str = "VmHWM") -> int:
+    with open(f"/proc/{server.pid}/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def repeated(piece: str, size: int, *, key: str, **more: Any) -> bytes:
+    """A body of ``size`` bytes whose member ``key`` is a list of the same piece."""
+    around = json.dumps({"problem": "a", "reference": "2", **more, key: []})[:-2]
+    return (around + ",".join([piece] * (size // (len(piece) + 1))) + "]}").encode()
+
+
+HOSTILE = [
+    ("/v1/score_group", {"key": "responses"}),
+    ("/v1/score_groups", {"key": "groups"}),
+    ("/v1/verify", {"key": "responses"}),
+    ("/v1/verify", {"key": "messages", "responses": ["1"]}),
+    ("/get_reward", {"key": "query"}),
+    ("/get_reward", {"key": "labels", "query": ["1"]}),
+    ("/v1/runs/a", {"key": "state"}),
+]
+
+
+@pytest.mark.parametrize("piece", ["1", '""', "{}", '{"response":1}', "[[]]", '{"response":"1","steps":[1]}'])
+@pytest.mark.parametrize(("path", "more"), HOSTILE)
+def test_two_megabytes_of_faults_cost_little_memory_and_one_short_answer(
+    server: Server, path: str, more: dict[str, Any], piece: str
+) -> None:
+    server.post("/v1/score_group", group())
+    before = memory_kib(server)
+    content = repeated(piece, 2 * MIB, **more)
+    answer = server.http.post(path, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (413, 422), answer.text
+    assert len(answer.text) < 700
+    assert memory_kib(server) - before < 120 * 1024  # 1.4 to 2.8 GiB where each element made its own errors
+
+
+def test_no_answer_repeats_more_than_a_little_of_what_was_sent(server: Server) -> None:
+    long = "z" * 100_000
+    bodies_of = [
+        {"problem": "a", "responses": [long], long: 1},
+        {"problem": "a", "responses": [{"response": "1", "rm_score": long}]},
+        {"problem": "a", "responses": [{"response": "1", "correct": long}]},
+        {"problem": "a", "responses": ["1"], "run_id": long},
+        {"problem": "a", "responses": ["1"], "idempotency_key": long},
+        {"state": {"version": 2, "rule": long, "state": {long: 1}}},
+        {"query": ["1"], "labels": [long], "prompts": [{long: long}]},
+    ]
+    for path in (*ENDPOINTS, "/" + "z" * 20_000):
+        for body in bodies_of:
+            answer = server.post(path, body)
+            assert "z" * 201 not in answer.text, (path, answer.text[:300])
+
+
+def test_values_are_counted_outside_of_strings_wherever_chunks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(value: Any) -> int:
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if children is None else 1 + max(0, len(value) - 1) + sum(map(count, children))
+
+    def some(depth: int) -> Any:
+        if not depth or draw.random() < 0.3:
+            return draw.choice([1, None, text()])
+        many = range(draw.randint(0, 3))
+        return [some(depth - 1) for _ in many] if draw.random() < 0.5 else {text() + str(i): some(depth - 1) for i in many}
+
+    def text() -> str:
+        return "".join(draw.choice('a\\"[,{\n') for _ in range(draw.randint(0, 6)))
+
+    draw = random.Random(0)
+    for size in (1, 2, 3, 7):
+        monkeypatch.setattr(bodies, "_CHUNK_BYTES", size)
+        for _ in range(200):
+            value = some(4)
+            body, values = json.dumps(value).encode(), count(value)
+            check_values(body, values)
+            if values:
+                with pytest.raises(RequestError, match="more than"):
+                    check_values(body, values - 1)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"problem":"\\ud800","responses":["1"]}', "[" * 5000, "NaN", '{"problem":"a","responses":[NaN]}', "", "\xff", "{"]
+)
+def test_what_is_no_json_is_422_and_never_500(server: Server, text: str) -> None:
+    for path in ENDPOINTS:
+        answer = server.http.post(path, content=text.encode("latin-1"), headers={"content-type": "application/json"})
+        assert answer.status_code == 422, (path, answer.text)
+
+
+def connect(server: Server) -> socket.socket:
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=10)
+
+
+def test_a_connection_that_sends_no_headers_is_closed_in_time(server: Server) -> None:
+    for sent in (b"", b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: "):
+        with connect(server) as connection:
+            connection.sendall(sent)
+            assert connection.recv(100) == b""
+
+
+def test_idle_connections_lock_nobody_out(server: Server) -> None:
+    with sleepy(max_connections=20, header_s=60.0) as one:
+        idle = [connect(one) for _ in range(40)]
+        answer = one.http.get("/healthz")
+        assert answer.status_code == 200
+        closed = 0
+        for connection in idle:
+            connection.setblocking(False)
+            try:
+                closed += connection.recv(1) == b""
+            except BlockingIOError:
+                continue
+            except ConnectionResetError:
+                closed += 1
+        assert closed >= 20
+        for connection in idle:
+            connection.close()
+
+
+def test_open_paths_and_wrong_methods_read_no_body() -> None:
+    with sleepy(token="secret", max_held_bytes=MIB, body_s=60.0) as one, connect(one) as first, connect(one) as second:
+        for connection, head in ((first, "POST /healthz"), (second, "PUT /v1/verify")):
+            token = "authorization: bearer secret\r\n"
+            connection.sendall(f"{head} HTTP/1.1\r\nhost: x\r\n{token}content-length: 90000000\r\n\r\n".encode())
+            assert b" 405 " in connection.recv(100).split(b"\r\n")[0]
+
+
+def test_health_answers_while_large_bodies_are_parsed(server: Server) -> None:
+    """Claims an order: while one body of 48 MiB is read and parsed, health is asked and answered several times."""
+    content = json.dumps({"problem": "a", "responses": ["\n" * 24 * MIB]}).encode()
+    during = 0
+    done = threading.Event()
+
+    def send() -> None:
+        server.http.post("/v1/verify", content=content, headers={"content-type": "application/json"}, timeout=60)
+        done.set()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    while not done.is_set():
+        during += server.http.get("/healthz", timeout=30).status_code == 200
+        time.sleep(0.01)
+    thread.join()
+    assert during >= 3
+
+
+def test_a_service_that_others_can_reach_without_a_token_says_so() -> None:
+    with serving(*COLUMNS, "--host", "0.0.0.0") as one:
+        assert one.stop() == 0
+    assert "everybody there may use it: give --token-env" in one.stderr
