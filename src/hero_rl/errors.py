@@ -80,8 +80,10 @@ MAX_SHOWN_CHARS = 60
 
 def shown(value: object) -> str:
     """Return a value and its kind for a message."""
-    kind = {dict: "an object", list: "a list", str: "the string", bool: "the flag"}.get(type(value), "the number")
-    return "null" if value is None else f"{kind} {clip(repr(value), MAX_SHOWN_CHARS)}"
+    if value is None:
+        return "null"
+    kinds: dict[type, str] = {dict: "an object", list: "a list", str: "the string", bool: "the flag"}
+    return f"{kinds.get(type(value), 'the number')} {clip(repr(value), MAX_SHOWN_CHARS)}"
 
 
 def clip(text: str, most: int = 80) -> str:

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -34,7 +34,7 @@ class _Connection(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.limits: ServiceSettings = self.config.app.state.service.settings
+        self.limits: ServiceSettings = cast(Any, self.config.app).state.service.settings
         self.idle_since = self.loop.time()
         self._late: asyncio.TimerHandle | None = None
 
