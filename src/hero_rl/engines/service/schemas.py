@@ -178,7 +178,7 @@ class RuleState(_Closed):
     """From `HybridReward.state_dict`."""
 
     version: Literal[2]
-    rule: str
+    rule: str = Field(max_length=100)
     state: dict[str, JsonValue] = Field(description="As the rule writes it; 409 if the rule cannot continue from it.")
 
 
