@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hero_lab.compare import (
     METRICS,
@@ -20,10 +20,7 @@ from hero_lab.compare import (
 )
 from hero_rl.measures import Estimate
 from hero_rl.report import Section, Table, json_values, write_folder
-from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hero_rl.report.figures import Curve, Drawing, Panel, curve_panels, interval_rows
 
 TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
 HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any right", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
@@ -36,7 +33,7 @@ TABLE_NOTE = (
 )
 
 
-def learning_curves(results: Sequence[Result]) -> Figure:
+def learning_curves(results: Sequence[Result]) -> Drawing:
     """Oracle accuracy, reward-model score and verifier pass rate over steps, one line per rule, on development prompts."""
     by_label: dict[str, list[Result]] = {}
     for result in results:

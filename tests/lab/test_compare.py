@@ -95,7 +95,8 @@ def test_the_report_has_every_rule_and_escapes_labels(tmp_path):
     assert "rm_only<script>" not in html
     assert html.count("<svg") == 2
     assert json.dumps("over seeds")[1:-1] in html
-    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "curves.png", "differences.png", "numbers.json"}
+    figures = {f"{name}.{kind}" for name in ("curves", "differences") for kind in ("png", "svg", "pdf", "csv")}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "numbers.json", *figures}
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     shown = {row["label"]: row["accuracy"]["mean"] for row in numbers["held_out"]}
     # shares 1, .5, 0 of seed 0 and 1, .5, .25 of seed 1

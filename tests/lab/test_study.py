@@ -403,8 +403,9 @@ def test_the_folder_of_a_study_has_tables_figures_and_a_page(tmp_path: Path) -> 
     out = tmp_path / "out"
     found = write_study(out, plan, rows, command="hero lab study <plan>")
     names = {path.name for path in out.iterdir()}
-    suffixes = {f"main-{name}.png" for name in ("curves", "differences", "state", "phase")}
-    assert names == {"report.html", "tables.json", "tables.md", "main.jsonl.gz", *suffixes}
+    kinds = ("png", "svg", "pdf", "csv")
+    figures = {f"main-{name}.{kind}" for name in ("curves", "differences", "state", "phase") for kind in kinds}
+    assert names == {"report.html", "tables.json", "tables.md", "main.jsonl.gz", *figures}
     page = found.page.read_text()
     assert "HERO beats the verifier alone" in page
     assert "hero lab study &lt;plan&gt;" in page

@@ -1,5 +1,6 @@
 """The report page: one file, nothing from elsewhere, untrusted text escaped."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -9,8 +10,10 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from hero_rl.report import Section, Table, render_page, write_page
-from hero_rl.report.figures import Curve, Panel, curve_panels, interval_rows, save_png, svg
+from matplotlib.text import Text
+
+from hero_rl.report import Section, Table, render_page, write_folder, write_page
+from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows, svg
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
 
@@ -74,10 +77,50 @@ def test_the_page_is_well_formed_and_figures_do_not_share_ids():
     assert parser.open == []
 
 
-def test_figures_are_svg_and_png(tmp_path):
-    figure = interval_rows({"a": (0.1, 0.0, 0.2), "b": (-0.1, -0.2, -0.05)}, x_label="difference")
-    assert ElementTree.fromstring(svg(figure, name="x")).tag.endswith("svg")
-    assert save_png(figure, tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+def test_a_folder_has_each_figure_as_png_svg_and_pdf_and_its_numbers_as_csv(tmp_path):
+    curves = [Curve(label="hero", steps=[0, 50], values_SN=np.array([[0.25, 0.5], [0.75, 1.0]]))]
+    sections = [
+        Section(heading="a", name="curves", figure=curve_panels([Panel(title="accuracy", curves=curves)])),
+        Section(heading="b", name="rows", figure=interval_rows({"hero − rm_only": (0.1, 0.0, 0.2)}, x_label="difference")),
+        Section(heading="c", name="bars", figure=histograms([Histogram(title="t", x_label="x", bins=2, limits=(0, 1),
+                                                                       values={"": np.array([0.1, 0.9, 0.8, np.nan])})])),
+    ]  # fmt: skip
+    html = write_folder(tmp_path, "t", "lead", sections, {}).read_text()
+    for name in ("curves", "rows", "bars"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        text = (tmp_path / f"{name}.svg").read_text()
+        assert ElementTree.fromstring(text).tag.endswith("svg")
+        assert text in html
+    assert (tmp_path / "curves.csv").read_text().splitlines() == [
+        "panel,curve,training step,mean,lowest,highest", "accuracy,hero,0,0.5,0.25,0.75", "accuracy,hero,50,0.75,0.5,1.0",
+    ]  # fmt: skip
+    assert (tmp_path / "rows.csv").read_text().splitlines()[1] == "hero − rm_only,0.1,0.0,0.2"
+    assert (tmp_path / "bars.csv").read_text().splitlines()[1:] == ["t,,0.0,0.5,1", "t,,0.5,1.0,2"]
+
+
+def test_an_interval_that_goes_beyond_the_plot_ends_there_and_says_why():
+    rows = {"a": (0.1, 0.0, 0.2), "b": (0.0, -0.1, 0.1), "c": (0.05, -0.1, 0.2), "wide": (0.1, -9.0, 9.2)}
+    figure = interval_rows(rows, x_label="difference").figure
+    (axes,) = figure.axes
+    assert max(map(abs, axes.get_xlim())) < 0.6  # four times the median half-width, and a margin
+    assert [text.get_text() for text in axes.texts] == ["too few seeds"]
+    assert [line.get_marker() for line in axes.get_lines() if line.get_marker() in ("<", ">")] == ["<", ">"]
+    few = interval_rows({"a": (0.1, -0.6, 0.8)}, x_label="difference", most=0.5).figure.axes[0]
+    assert few.get_xlim()[1] < 0.6
+
+
+def test_names_stand_at_the_ends_of_their_curves_and_do_not_overlap():
+    ends = {"hero": 0.5, "verifier_only": 0.5001, "rm_only": 0.4999, "naive_sum:rule_weight=0.1": 0.1, "hero_group_std": 0.9}
+    curves = [Curve(label=label, steps=[0, 100], values_SN=np.array([[0.3, end]])) for label, end in ends.items()]
+    figure = curve_panels([Panel(title="accuracy " * 12, curves=curves)]).figure
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = sorted((Text.get_window_extent(text) for text in axes.texts), key=lambda box: box.y0)  # without the arrows
+    assert len(boxes) == len(ends)
+    assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))
+    assert axes.get_title(loc="left").replace("\n", " ") == ("accuracy " * 12).strip()  # wrapped, not cut
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
 def test_a_page_is_written_whole_and_leaves_no_partial_file(tmp_path):

@@ -15,11 +15,11 @@ from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis
 from hero_lab.study.tables import Cell, PairRow, Tabulated
 from hero_rl.errors import require
-from hero_rl.report.figures import COLOURS, NEUTRAL, Panel, curve_panels, dress, interval_rows
+from hero_rl.report.figures import Drawing, Panel, curve_panels, dress, interval_rows
+from hero_rl.report.palette import TEXT, Look, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Groups: TypeAlias = dict[tuple[Axis, ...], dict[str, list[Result]]]
 """Combination of the crossed settings -> rule -> runs."""
@@ -34,7 +34,7 @@ class Picture(NamedTuple):
     """A figure with what its file is called after, and what it shows."""
 
     suffix: str
-    figure: Figure
+    figure: Drawing
     caption: str
 
 
@@ -56,7 +56,7 @@ def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
     phases = phase_diagram(table, entries)
     if phases is not None:
         caption = (
-            "The rule of the highest mean in each cell and its lead over the runner-up; full colour and * where the 95% "
+            "The rule of the highest mean in each cell and its lead over the runner-up; a thick frame and * where the 95% "
             "interval of the lead is clear of zero. The leader is chosen on the numbers that its lead is measured on, "
             "which makes leads too large rather than too small."
         )
@@ -64,21 +64,16 @@ def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
     return found
 
 
-def learning_curves(table: Tabulated, entries: Sequence[Entry]) -> Figure:
+def learning_curves(table: Tabulated, entries: Sequence[Entry]) -> Drawing:
     """Accuracy on development prompts, a panel a combination; with few combinations also score and verifier."""
     groups = _by_axes(entries)
     if len(groups) <= _MOST_ROWS:
         return curve_panels(_panels(table, groups, dict(zip(CURVES, _TITLES, strict=True))), across=3)
     several = dict(itertools.islice(groups.items(), _MOST_PANELS))
-    figure = curve_panels(_panels(table, several, {"accuracy": ""}), across=3)
-    drawn = figure.axes[: len(several)]  # one measure in all panels: one scale for all
-    lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
-    for axes in drawn:
-        axes.set_ylim(min(lows), max(highs))
-    return figure
+    return curve_panels(_panels(table, several, {"accuracy": ""}), across=3, same_scale=True)
 
 
-def differences(table: Tabulated) -> Figure:
+def differences(table: Tabulated) -> Drawing:
     """The deciding comparisons, a line each, with their intervals."""
     deciding = [*table.deciding(table.pairs), *table.deciding(table.best)]
     rows = {f"{row.candidate} − {row.baseline} ({row.cell.words(table.varying)})": row.difference for row in deciding}
@@ -86,7 +81,7 @@ def differences(table: Tabulated) -> Figure:
     return interval_rows(rows, x_label=label)
 
 
-def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
+def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Drawing | None:
     """Numbers of the rules' states over training steps, a panel each; None where no rule has any."""
     points = [point for entry in entries for point in entry.result["curve"]]
     metrics = list(dict.fromkeys(name for point in points for name in point.get("rule", {})))[:_MOST_METRICS]
@@ -101,12 +96,11 @@ def _panels(table: Tabulated, groups: Groups, titles: Mapping[str, str]) -> list
     panels: list[Panel] = []
     for (axes, by_arm), (name, title) in itertools.product(groups.items(), titles.items()):
         words = ": ".join(filter(None, (Cell(axes, "").words(table.varying, tag=False), title)))
-        by_label = {_short(arm, 40): by_arm[arm] for arm in table.plan.arms if arm in by_arm}
-        panels.append(panel(_short(words, 44), by_label, name))
+        panels.append(panel(words, {arm: by_arm[arm] for arm in table.plan.arms if arm in by_arm}, name))
     return panels
 
 
-def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
+def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Drawing | None:
     """The best rule over the two crossed settings with the most values, a panel for each value of the others and each tag.
 
     None where fewer than two settings vary.
@@ -122,15 +116,19 @@ def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Figure | None:
     width, height = 0.8 + 1.35 * len(grid.x[1]), 1.3 + 0.75 * len(grid.y[1])
     figure = Figure(figsize=(max(4.2, width) * across, height * down + 0.4), layout="constrained")
     places = figure.subplots(down, across, squeeze=False).ravel()
-    winners = [arm for arm in table.plan.arms if any(row.candidate == arm for row in table.leaders)]
-    colours = {arm: COLOURS[table.plan.arms.index(arm) % len(COLOURS)] for arm in winners}
+    style = looks(table.plan.arms)
     for axes, (title, cells) in zip(places, grid.panels.items(), strict=False):
-        _draw_phase(axes, title, cells, grid, colours)
+        _draw_phase(axes, title, cells, grid, style)
         for axis, ticks, (name, values) in ((axes.set_xticks, range, grid.x), (axes.set_yticks, range, grid.y)):
             axis(ticks(len(values)), labels=[_tick(name, value, entries) for value in values])
     for axes in places[len(grid.panels) :]:
         axes.set_visible(False)
-    return figure  # without a legend: every cell names its rule
+    numbers: list[dict[str, str | float]] = [
+        {"panel": title, grid.x[0]: str(x), grid.y[0]: str(y), "rule": row.candidate, "runner-up": row.baseline}
+        | row.difference._asdict()
+        for title, cells in grid.panels.items() for (x, y), row in cells.items()
+    ]  # fmt: skip
+    return Drawing(figure, numbers)  # without a legend: every cell names its rule
 
 
 class PhaseGrid(NamedTuple):
@@ -160,23 +158,25 @@ def phase_grid(table: Tabulated) -> PhaseGrid | None:
 
 
 def _draw_phase(
-    axes: Axes, title: str, cells: Mapping[tuple[object, object], PairRow], grid: PhaseGrid, colours: Mapping[str, str]
+    axes: Axes, title: str, cells: Mapping[tuple[object, object], PairRow], grid: PhaseGrid, style: Mapping[str, Look]
 ) -> None:
     from matplotlib.patches import Rectangle
 
     for (x, y), row in cells.items():
         column, line = grid.x[1].index(x), grid.y[1].index(y)
         clear = row.difference.low > 0 and row.seeds > 1
-        axes.add_patch(Rectangle((column - 0.48, line - 0.48), 0.96, 0.96, color=colours[row.candidate],
-                                 alpha=0.85 if clear else 0.35, linewidth=0))  # fmt: skip
-        name = "\n".join(textwrap.wrap(_short(row.candidate, 26), 14, break_on_hyphens=False))
+        colour = style[row.candidate].colour
+        corner = (column - 0.46, line - 0.46)
+        axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=0.15, linewidth=0))
+        axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=3 if clear else 1))
+        name = textwrap.fill(row.candidate.replace(":", ": "), 14, break_on_hyphens=False)
         text = f"{name}\n{row.difference.value:+.3f}{'*' if clear else ''}"
-        axes.text(column, line, text, ha="center", va="center", fontsize=8, color="black",
+        axes.text(column, line, text, ha="center", va="center", fontsize=8, color=TEXT.light,
                   weight="bold" if clear else "normal")  # fmt: skip
     axes.set_xlim(-0.5, len(grid.x[1]) - 0.5)
     axes.set_ylim(-0.5, len(grid.y[1]) - 0.5)
     dress(axes, title, grid.x[0].replace("_", " "))
-    axes.set_ylabel(grid.y[0].replace("_", " "), color=NEUTRAL)
+    axes.set_ylabel(grid.y[0].replace("_", " "), color=TEXT.light)
     axes.grid(False)
     axes.tick_params(labelsize=8, length=0)
 
@@ -209,7 +209,3 @@ def _by_axes(entries: Sequence[Entry]) -> Groups:
     for entry in entries:
         groups.setdefault(entry.cell, {}).setdefault(entry.arm, []).append(entry.result)
     return groups
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

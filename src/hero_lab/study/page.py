@@ -14,8 +14,7 @@ from hero_lab.study.plan import Plan
 from hero_lab.study.tables import Tabulated, as_json, tabulate
 from hero_lab.study.throughput import measure_throughput
 from hero_rl.files import write_text
-from hero_rl.report import Section, Table, json_values, write_page
-from hero_rl.report.figures import save_png, svg
+from hero_rl.report import Section, Table, json_values, save_figures, write_page
 
 
 class Written(NamedTuple):
@@ -36,16 +35,13 @@ def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: 
     """  # noqa: D205
     folder.mkdir(parents=True, exist_ok=True)
     tables: list[Tabulated] = []
-    drawn: dict[str, list[Picture]] = {}
+    sections: list[Section] = []
     for table in plan.tables:
         own = [entry for entry in entries if entry.table == table.name]
         tables.append(tabulate(table, own))
         if own:
             keep(folder, table.name, own)
-            drawn[table.name] = pictures(tables[-1], own)
-    for name, found in drawn.items():
-        for picture in found:
-            save_png(picture.figure, folder / f"{name}-{picture.suffix}.png", dpi=120)
+        sections += _sections(tables[-1], pictures(tables[-1], own) if own else [])
     throughput = measure_throughput(_different(entries))
     versions = entries[0].result["versions"]
     numbers = json_values(
@@ -56,12 +52,11 @@ def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: 
     )  # fmt: skip
     write_text(folder / "tables.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
     text = write_text(folder / "tables.md", words.markdown(plan.title, tables, throughput, command=command))
-    sections = [section for table in tables for section in _sections(table, drawn.get(table.plan.name, []))]
     sections.append(Section(heading="Throughput", text="\n".join(throughput.lines())))
     footer = f"{command}\n" + ", ".join(f"{name} {version}" for name, version in versions.items())
     said = [words.claim_sentence(table) or words.best_sentence(table) or "nothing is compared" for table in tables]
     lead = "\n".join(f"{table.plan.claim}: {sentence}" for table, sentence in zip(tables, said, strict=True))
-    page = write_page(folder / "report.html", plan.title, lead, sections, footer=footer)
+    page = write_page(folder / "report.html", plan.title, lead, save_figures(folder, sections), footer=footer)
     return Written(page, text, tables, numbers)
 
 
@@ -76,7 +71,7 @@ def _sections(table: Tabulated, drawn: list[Picture]) -> list[Section]:
     said = [table.plan.claim, words.claim_sentence(table), words.best_sentence(table), words.missing_sentence(table)]
     sections = [Section(heading=name, text="\n".join(filter(None, said)))]
     sections += [
-        Section(heading=f"{name}: {picture.suffix}", figure=svg(picture.figure, name=f"{name}-{picture.suffix}"),
+        Section(heading=f"{name}: {picture.suffix}", figure=picture.figure, name=f"{name}-{picture.suffix}",
                 caption=picture.caption)
         for picture in drawn
     ]  # fmt: skip

@@ -1,27 +1,38 @@
-"""Figures as SVG text and PNG files, in colours that read on a light and on a dark page."""
+"""Figures in one style, for light and dark pages and for print, with the numbers drawn in them."""
 
 from __future__ import annotations
 
+import csv
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hero_rl.errors import require
-from hero_rl.files import replacing
+from hero_rl.files import replacing, write_text
+from hero_rl.report.palette import PAGE, SOFT, TEXT, Look, dark_style, looks
 from hero_rl.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#2f7ed8", "#d9534f", "#e69f00", "#1a9850", "#8e6bbf", "#7f7f7f", "#17a2a2", "#c2569b")
-"""Told apart by most colour-blind readers, and of middling lightness: they stand out from white and from black."""
-NEUTRAL = "#808080"
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SMALL = 8.5
+"""Font size of names at the ends of curves, in points."""
+LINE = 0.068
+"""Height of a line of them, as a share of the panel's height."""
+
+
+class Drawing(NamedTuple):
+    """A figure and the numbers drawn in it."""
+
+    figure: Figure
+    numbers: list[dict[str, str | float]]
+    """Rows of a table, column -> value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +52,8 @@ class Panel:
     title: str
     curves: Sequence[Curve]
     percent: bool = False
+    log: bool = False
+    """Both axes are logarithmic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,60 +71,125 @@ class Histogram:
 
 
 def curve_panels(
-    panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None, legend: bool = True
-) -> Figure:
+    panels: Sequence[Panel], *, x_label: str = "training step", across: int | None = None, legend: bool = True,
+    same_scale: bool = False,
+) -> Drawing:  # fmt: skip
     """Draw panels of curves in reading order: the mean over seeds, and the range of the seeds as a band.
+
+    Curves are named at their ends, or in a legend below the panels where there are too many for that.
 
     Args:
         panels: with their curves.
         x_label: of the horizontal axes.
         across: panels in a row; None: all of them.
-        legend: draw one for all panels; without it a single panel fills half of the row.
+        legend: name the curves; without names a single panel fills half of the row.
+        same_scale: one scale for the vertical axes of all panels.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
     columns = min(across or len(panels), max(1 if legend else 2, len(panels)))
     rows = -(-len(panels) // columns)
-    figure, all_axes = _grid(len(panels), columns, (4.2 * columns, 3.2 * rows + 0.5))
+    figure, all_axes = _grid(len(panels), columns, (4.2 * columns, 3.2 * rows + 0.3))
     if rows > 1:
         figure.set_layout_engine("constrained", h_pad=0.12)
-    labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
-    style = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
+    style = looks(curve.label for panel in panels for curve in panel.curves)
+    names = {label: textwrap.fill(label.replace(":", ": "), 18) for label in style}
     for axes, panel in zip(all_axes, panels, strict=True):
         for curve in panel.curves:
-            _draw(axes, curve, *style[curve.label])
+            _draw(axes, curve, style[curve.label], min(0.1, 0.4 / len(panel.curves)))
         dress(axes, panel.title, x_label, percent=panel.percent)
-    if not legend:
-        return figure
-    handles = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)), frameon=False,
-                  labelcolor=NEUTRAL)  # fmt: skip
-    return figure
+        _scale_steps(axes, panel)
+    if same_scale:
+        lows, highs = zip(*(axes.get_ylim() for axes in all_axes), strict=True)
+        for axes in all_axes:
+            axes.set_ylim(min(lows), max(highs))
+    if legend and len(style) > 1 and sum(name.count("\n") + 1 for name in names.values()) * LINE <= 1.2:
+        for axes, panel in zip(all_axes, panels, strict=True):
+            _name_ends(axes, panel.curves, style, names)
+    elif legend:
+        handles = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
+        figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=min(4, len(handles)),
+                      frameon=False, labelcolor=TEXT.light, fontsize=9, handlelength=3.5)  # fmt: skip
+    return Drawing(figure, [row for panel in panels for curve in panel.curves for row in _curve_rows(panel, curve, x_label)])
 
 
-def _draw(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
+def _draw(axes: Axes, curve: Curve, look: Look, alpha: float) -> None:
     values = np.atleast_2d(curve.values_SN)
     steps = np.asarray(curve.steps, dtype=np.float64)
-    axes.plot(steps, values.mean(axis=0), color=colour, marker=marker, markersize=4, linewidth=1.8, label=curve.label)
+    axes.plot(steps, values.mean(axis=0), color=look.colour, marker=look.marker, markersize=4, linewidth=1.8,
+              linestyle=look.dashes, markevery=-(-len(steps) // 12), label=curve.label)  # fmt: skip
     if len(values) > 1:
-        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.08, linewidth=0)
+        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=look.colour, alpha=alpha, linewidth=0)
 
 
-def histograms(panels: Sequence[Histogram]) -> Figure:
+def _curve_rows(panel: Panel, curve: Curve, x_label: str) -> list[dict[str, str | float]]:
+    values = np.atleast_2d(curve.values_SN)
+    columns = zip(
+        curve.steps, values.mean(axis=0).tolist(), values.min(axis=0).tolist(), values.max(axis=0).tolist(), strict=True
+    )
+    return [{"panel": panel.title, "curve": curve.label, x_label: step, "mean": mean, "lowest": low, "highest": high}
+            for step, mean, low, high in columns]  # fmt: skip
+
+
+def _scale_steps(axes: Axes, panel: Panel) -> None:
+    """Put ticks on whole numbers where all steps are whole; in logarithmic panels, on the steps."""
+    from matplotlib.ticker import MaxNLocator
+
+    steps = sorted({float(step) for curve in panel.curves for step in curve.steps})
+    if panel.log:
+        axes.set(xscale="log", yscale="log")
+        axes.set_xticks(steps, [f"{step:g}" for step in steps])
+        axes.minorticks_off()
+    elif all(step.is_integer() for step in steps):
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
+def _name_ends(axes: Axes, curves: Sequence[Curve], style: Mapping[str, Look], names: Mapping[str, str]) -> None:
+    """Write the names of curves beside their ends, moved apart where they would overlap."""
+    ends: list[tuple[float, float, float, str]] = []
+    axes.set_ylim(axes.get_ylim())  # stays as it is
+    for curve in curves:
+        means_N = np.atleast_2d(curve.values_SN).mean(axis=0)
+        known = np.flatnonzero(np.isfinite(means_N))
+        if known.size:
+            x, y = float(curve.steps[known[-1]]), float(means_N[known[-1]])
+            height = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1])
+            ends.append((height, x, y, curve.label))
+    ends.sort()
+    tall = np.array([LINE * (names[label].count("\n") + 1) for *_, label in ends])
+    before = np.cumsum(tall) - tall / 2.0  # places if they stood close together from 0 up
+    wanted = np.array([end[0] for end in ends]) - before
+    places = (np.maximum.accumulate(wanted) + np.minimum.accumulate(wanted[::-1])[::-1]) / 2.0 + before
+    if ends:
+        places += max(0.0, tall[0] / 2.0 - places[0])
+        places -= max(0.0, places[-1] + tall[-1] / 2.0 - 1.0)
+    for place, (_, x, y, label) in zip(places.tolist(), ends, strict=True):
+        axes.annotate(
+            names[label], (x, y), (1.04, place), textcoords="axes fraction", va="center", color=style[label].colour,
+            fontsize=SMALL, linespacing=1.0,
+            arrowprops={"arrowstyle": "-", "color": style[label].colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3,
+                        "relpos": (0.0, 0.5)},
+        )  # fmt: skip
+
+
+def histograms(panels: Sequence[Histogram]) -> Drawing:
     """Draw a row of histograms; raises as ``curve_panels``."""
     figure, all_axes = _grid(len(panels), len(panels), (4.2 * len(panels), 3.4))
+    numbers: list[dict[str, str | float]] = []
     for axes, panel in zip(all_axes, panels, strict=True):
         known = {label: values[~np.isnan(values)] for label, values in panel.values.items()}
         everything = np.concatenate(list(known.values())) if known else np.zeros(0)
         low, high = panel.limits or ((float(everything.min()), float(everything.max())) if everything.size else (0.0, 1.0))
-        edges = np.linspace(low, high if high > low else low + 1.0, panel.bins + 1)
-        for (label, values), colour in zip(known.items(), COLOURS, strict=False):
-            axes.hist(values, bins=edges.tolist(), color=colour, alpha=0.65, label=label, log=panel.log)
+        edges = np.linspace(low, high if high > low else low + 1.0, panel.bins + 1).tolist()
+        for label, look in looks(known).items():
+            counts, *_ = axes.hist(known[label], bins=edges, color=look.colour, alpha=0.65, label=label, log=panel.log)
+            numbers += [{"panel": panel.title, "of": label, "from": start, "to": end, "count": int(count)}
+                        for start, end, count in zip(edges, edges[1:], np.asarray(counts).tolist(), strict=False)]  # fmt: skip
         dress(axes, panel.title, panel.x_label)
         if len(known) > 1:
-            axes.legend(frameon=False, labelcolor=NEUTRAL, fontsize=9)
-    return figure
+            axes.legend(frameon=False, labelcolor=TEXT.light, fontsize=9)
+    return Drawing(figure, numbers)
 
 
 def _grid(panels: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
@@ -127,48 +205,82 @@ def _grid(panels: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
 
 
 def dress(axes: Axes, title: str, x_label: str, *, percent: bool = False) -> None:
-    """Give axes the look of all figures: a title, a grid, no box, colours that read on light and dark."""
-    axes.set_title(title, color=NEUTRAL, fontsize=11)
-    axes.set_xlabel(x_label, color=NEUTRAL)
-    axes.tick_params(colors=NEUTRAL)
-    axes.grid(True, color=NEUTRAL, alpha=0.25, linewidth=0.6)
+    """Give axes the look of all figures: a title, a grid, no box, colours that have a dark shade."""
+    axes.set_title(textwrap.fill(title, 48), color=TEXT.light, fontsize=10.5, loc="left")
+    axes.set_xlabel(x_label, color=TEXT.light)
+    axes.yaxis.label.set_color(TEXT.light)
+    axes.tick_params(colors=SOFT.light)
+    axes.grid(True, color=SOFT.light, alpha=0.25, linewidth=0.6)
     for name, spine in axes.spines.items():
         spine.set_visible(name in ("left", "bottom"))
-        spine.set_color(NEUTRAL)
+        spine.set_color(SOFT.light)
     if percent:
-        from matplotlib.ticker import PercentFormatter
-
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%")
     axes.set_facecolor("none")
 
 
-def interval_rows(rows: Mapping[str, tuple[float, float, float]], *, x_label: str) -> Figure:
-    """Draw differences: per row, from top to bottom, a point with its interval (value, low, high), and a line at zero."""
-    figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.3 * len(rows)))
-    for place, (value, low, high) in enumerate(rows.values()):
-        colour = COLOURS[3] if low > 0 else COLOURS[1] if high < 0 else NEUTRAL
-        axes.plot([low, high], [place, place], color=colour, linewidth=2)
-        axes.plot([value], [place], color=colour, marker="o", markersize=6)
-    axes.axvline(0.0, color=NEUTRAL, linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(rows)), labels=list(rows))
+def interval_rows(
+    rows: Mapping[str, tuple[float, float, float]], *, x_label: str, most: float = np.inf, few: str = "too few seeds"
+) -> Drawing:
+    """Draw differences: per row, from top to bottom, a point with its interval (value, low, high), and a line at zero.
+
+    Points are filled where the interval leaves out zero. An interval that goes further than four times the median one, or than
+    ``most``, ends in an arrow at the edge and is called ``few`` there.
+    """
+    figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.32 * len(rows)))
+    points_R3 = np.array(list(rows.values()), dtype=np.float64)
+    halves_R = (points_R3[:, 2] - points_R3[:, 1]) / 2.0
+    usual = 4.0 * float(np.median(halves_R[np.isfinite(halves_R)])) if np.isfinite(halves_R).any() else most
+    edge = max(1.2 * float(np.abs(points_R3[:, 0]).max()), min(usual, most))
+    for place, (look, (value, low, high)) in enumerate(zip(looks(rows).values(), points_R3.tolist(), strict=True)):
+        clear = low > 0.0 or high < 0.0
+        axes.plot([max(low, -edge), min(high, edge)], [place, place], color=look.colour, linewidth=2.2 if clear else 1.2)
+        axes.plot([value], [place], color=look.colour, marker=look.marker, markersize=6,
+                  markerfacecolor=look.colour if clear else PAGE.light)  # fmt: skip
+        for end, arrow in ((-edge, "<"), (edge, ">")):
+            if (low < end) if arrow == "<" else (high > end):
+                axes.plot([end], [place], color=look.colour, marker=arrow, markersize=7)
+        if low < -edge or high > edge:
+            axes.annotate(few, (1.0, place), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=TEXT.light)
+    axes.axvline(0.0, color=SOFT.light, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(rows)), labels=[textwrap.fill(label, 64) for label in rows], fontsize=9)
     axes.invert_yaxis()
     dress(axes, "", x_label)
-    return figure
+    axes.tick_params(axis="y", labelcolor=TEXT.light)
+    columns = ("row", "value", "low", "high")
+    return Drawing(figure, [dict(zip(columns, (name, *row), strict=True)) for name, row in rows.items()])
 
 
-def svg(figure: Figure, *, name: str) -> str:
+def svg(drawing: Drawing, *, name: str) -> str:
     """Return the figure as an ``<svg>`` element; ``name`` keeps its inner ids apart from those of other figures."""
     import matplotlib
 
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        drawing.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :]
+    head = text.index(">") + 1
+    return text[:head] + dark_style(text) + text[head:]
 
 
-def save_png(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
+def save_png(drawing: Drawing, path: Path, *, dpi: int = 120) -> Path:
     """Save the figure as a PNG on white and return its path."""
     with replacing(path, sync=False) as partial:
-        figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
+        drawing.figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
     return path
+
+
+def save(drawing: Drawing, folder: Path, name: str) -> str:
+    """Write the figure as PNG, SVG and PDF and its numbers as CSV into ``folder``, and return the ``<svg>`` element."""
+    save_png(drawing, folder / f"{name}.png")
+    with replacing(folder / f"{name}.pdf", sync=False) as partial:
+        drawing.figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(drawing.numbers[0]) if drawing.numbers else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(drawing.numbers)
+    write_text(folder / f"{name}.csv", table.getvalue())
+    text = svg(drawing, name=name)
+    write_text(folder / f"{name}.svg", text)
+    return text

@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from hero_rl.errors import require
 from hero_rl.files import write_text
 from hero_rl.measures import Estimate
-from hero_rl.report.figures import save_png, svg
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hero_rl.report.figures import Drawing, save, svg
 
 LONG = 64
 """Longer arrays are quantiles in JSON."""
@@ -45,10 +42,10 @@ class Section:
 
     heading: str
     text: str = ""
-    figure: Figure | str | None = None
+    figure: Drawing | str | None = None
     """A string is SVG."""
     name: str = ""
-    """Name of the figure's PNG, without suffix."""
+    """Name of the figure's files, without suffix."""
     caption: str = ""
     table: Table | None = None
 
@@ -64,10 +61,9 @@ def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: s
     environment.filters["cell"] = _cell
     environment.filters["numeric"] = lambda value: isinstance(value, (int, float))
     drawn = [
-        section if section.figure is None or isinstance(section.figure, str)
-        else replace(section, figure=svg(section.figure, name=section.name))
+        replace(section, figure=svg(section.figure, name=section.name)) if isinstance(section.figure, Drawing) else section
         for section in sections
-    ]  # fmt: skip
+    ]
     template = resources.files("hero_rl.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(title=title, lead=lead, sections=drawn, footer=footer)
 
@@ -80,20 +76,29 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section], *
 def write_folder(
     folder: Path, title: str, lead: str, sections: Sequence[Section], numbers: Mapping[str, object], *, footer: str = ""
 ) -> Path:
-    """Write ``report.html``, a PNG per figure and ``numbers.json`` into ``folder``, and return the path of the page.
+    """Write ``report.html``, ``numbers.json`` and the files of the figures into ``folder``, and return the path of the page.
 
     Files of the same names are replaced, each whole or not at all.
 
     Raises:
         MissingDependencyError: matplotlib or jinja2 is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = render_page(title, lead, sections, footer=footer)
-    for section in sections:
-        if section.figure is not None and not isinstance(section.figure, str):
-            save_png(section.figure, folder / f"{section.name}.png")
+    text = render_page(title, lead, save_figures(folder, sections), footer=footer)
     write_text(folder / "numbers.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
     return write_text(folder / "report.html", text)
+
+
+def save_figures(folder: Path, sections: Sequence[Section]) -> list[Section]:
+    """Write each figure as PNG, SVG, PDF and its numbers as CSV into ``folder``; return the sections with SVG in them.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        replace(section, figure=save(section.figure, folder, section.name)) if isinstance(section.figure, Drawing) else section
+        for section in sections
+    ]
 
 
 def json_values(value: object) -> Any:
