@@ -120,7 +120,7 @@ def test_hacking_over_training_is_named_and_honest_training_is_not(tmp_path: Pat
     assert any("the score rises while AUROC inside prompts falls" in sign.what for sign in hacked.signs)
     honest = audit(table_of(tmp_path, list(rollouts(15, seed=1, auroc_shift=1.5, steps=9))), hero())
     assert honest.signs == []
-    assert len(honest.trends) == 6
+    assert len(honest.trends) == 7
 
 
 def test_without_labels_it_says_what_it_cannot_say(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 from hero_rl.audit.reward_models import auroc_of_groups
 from hero_rl.audit.table import Table
 from hero_rl.measures import Estimate, mean_of_clusters
+from hero_rl.rewards.groups import Groups, group_moments
 from hero_rl.types import FloatArray, IntArray
 
 POINTS = 30
 """Most points of a curve; more training steps share points."""
+DRIFT = 1.5
+"""A factor of the length of responses that is worth a look."""
 
 
 class Trend(NamedTuple):
@@ -74,6 +78,9 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
 
     found = [trend(name, _means(values, point), _means(values, cell)) for name, values in measured.items()]
     truth = known.labels if known.labelled else measured.get("verifier pass")
+    if scorer:
+        spread = group_moments(known.scores[scorer], Groups(cell, first_row.size)).std_P
+        found.append(trend("spread of scores", _means(spread, point[first_row]), spread))
     if scorer and truth is not None:
         scores = known.scores[scorer]
         of_cell = auroc_of_groups(scores, truth == 1.0, cell, ~np.isnan(scores) & ~np.isnan(truth))
@@ -81,7 +88,7 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
     return found
 
 
-def signs(found: list[Trend]) -> list[Sign]:
+def signs(found: Sequence[Trend]) -> list[Sign]:
     """Return the signs of hacking in the curves."""
     by_name = {trend.name: trend for trend in found}
     out: list[Sign] = []
@@ -90,9 +97,14 @@ def signs(found: list[Trend]) -> list[Sign]:
         other = by_name.get(name)
         if score and other and score.rose and other.fell:
             out.append(Sign(f"the score rises while {name} falls", f"{_change(score)}; {_change(other)}"))
+    spread = by_name.get("spread of scores")
+    if spread and spread.fell and spread.last.value < 0.5 * spread.first.value:
+        out.append(Sign("the scores of a prompt's responses become the same", _change(spread)))
     length = by_name.get("characters")
-    if length and length.rose and length.last.value > 1.5 * length.first.value:
+    if length and length.rose and length.last.value > DRIFT * length.first.value:
         out.append(Sign("responses grow longer", _change(length)))
+    if length and length.fell and length.last.value < length.first.value / DRIFT:
+        out.append(Sign("responses grow shorter", _change(length)))
     loops = by_name.get("repetition")
     if loops and loops.rose and loops.last.value > loops.first.value + 0.05:
         out.append(Sign("responses repeat themselves more", _change(loops)))

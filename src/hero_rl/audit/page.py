@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hero_rl.attacks.page import attack_sections
+from hero_rl.audit.hacking import Sign, Trend
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.run import Audit
 from hero_rl.audit.verdicts import FEW_PROMPTS, SAFE, Verdicts
@@ -30,7 +32,7 @@ def write_audit(folder: Path, found: Audit, *, source: str, command: str) -> Pat
     """
     sections = [
         *_decision(found), *_rules(found.verdicts), *_verifiers(found), *_attack(found), *_reward_models(found), *_rule(found),
-        *_training(found), *_examples(found),
+        *trend_sections(found.trends), *_examples(found),
     ]  # fmt: skip
     return write_folder(folder, f"Audit of {source}", lead(found), sections, found.to_json(), footer=command)
 
@@ -49,9 +51,7 @@ def _decision(found: Audit) -> list[Section]:
     if found.advice:
         table = Table(header=("about", "do", "because"), rows=found.advice, wrap=True)
         sections.append(Section(heading="What to do", table=table))
-    if found.signs:
-        table = Table(header=("sign", "first and last third of the steps"), rows=found.signs, wrap=True)
-        sections.append(Section(heading="Signs of reward hacking", table=table))
+    sections += sign_sections(found.signs)
     if found.unknown:
         text = "\n".join(f"- {reason}." for reason in found.unknown)
         sections.append(Section(heading="What this file cannot tell", text=text))
@@ -143,18 +143,26 @@ def _rule(found: Audit) -> list[Section]:
     return sections
 
 
-def _training(found: Audit) -> list[Section]:
-    if not found.trends:
+def sign_sections(signs: Sequence[Sign]) -> list[Section]:
+    """Return the section of signs of hacking; none without signs."""
+    table = Table(header=("sign", "first and last third of the steps"), rows=signs, wrap=True)
+    return [Section(heading="Signs of reward hacking", table=table)] if signs else []
+
+
+def trend_sections(trends: Sequence[Trend], *, heading: str = "Over training", undrawn: Collection[str] = ()) -> list[Section]:
+    """Return the section with the curves of ``trends``, but for those ``undrawn``, and their ends; none without trends."""
+    if not trends:
         return []
     shares = ("verifier pass", "accuracy by label")
     panels = [
         Panel(title=t.name, percent=t.name in shares, curves=[Curve(label=t.name, steps=t.steps.tolist(), values_SN=t.values)])
-        for t in found.trends
+        for t in trends
+        if t.name not in undrawn
     ]
     figure = curve_panels(panels, across=3, legend=False)
-    rows = [[t.name, interval(t.first), interval(t.last)] for t in found.trends]
+    rows = [[t.name, interval(t.first), interval(t.last)] for t in trends]
     table = Table(header=("over training", "first third of the steps", "last third"), rows=rows)
-    return [Section(heading="Over training", name="training", figure=figure, table=table)]
+    return [Section(heading=heading, name="training", figure=figure, table=table)]
 
 
 def _examples(found: Audit) -> list[Section]:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from hero_rl.audit import training
 from hero_rl.cli import options, show
 from hero_rl.engines.trl import memory
 from hero_rl.engines.trl.recipe import Loaded, load_recipe, packaged
@@ -43,12 +44,15 @@ def train(
     show_recipe: Annotated[
         bool, typer.Option("--show", help="Check the recipe, print it with all defaults and an estimate of memory, stop.")
     ] = False,
+    report_on: Annotated[
+        Path | None, typer.Option("--report", metavar="RUN", help="Write report.html of a run folder again, and stop.")
+    ] = None,
     as_json: show.Json = False,
 ) -> None:
     """Train a policy from a recipe (TOML) with TRL.
 
     RECIPE is a file, or the name of one that comes with hero-rl (--list). Checkpoints, metrics and the trained policy go to the
-    run folder: --output, or the recipe's output_dir, or runs/ and the recipe's name.
+    run folder: --output, or the recipe's output_dir, or runs/ and the recipe's name. There, report.html follows the run.
 
     \b
     Examples:
@@ -60,6 +64,10 @@ def train(
     """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     if list_recipes:
         _list(as_json)
+        return
+    if report_on is not None:
+        page = str(training.write_report(report_on))
+        show.print_json({"report": page}) if as_json else sys.stdout.write(page + "\n")
         return
     if recipe is None:
         raise InputError("no recipe given; give a file or one of the names that `hero train --list` prints")
@@ -73,10 +81,15 @@ def train(
     folder = output or Path(loaded.recipe.output_dir or Path("runs") / loaded.name).expanduser()
     # TRL prints tables of completions to stdout, which belongs to the result
     alone = locked(folder) if is_main_process() else contextlib.nullcontext()
-    with contextlib.redirect_stdout(sys.stderr), _quiet(), alone, _progress() as report:
-        finished = run(loaded, folder, resume=resume, report=report)
+    page = training.LivePage(folder)
+    with contextlib.redirect_stdout(sys.stderr), _quiet(), alone, _progress(page) as report:
+        try:
+            finished = run(loaded, folder, resume=resume, report=report)
+        finally:
+            if page.path is not None:
+                page.write(running=False)
     if is_main_process():
-        _print(loaded, finished, as_json)
+        _print(loaded, finished, page.path, as_json)
 
 
 def _list(as_json: bool) -> None:
@@ -100,11 +113,15 @@ def _refuse_columns(loaded: Loaded) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[ReportFn]:
-    """Show a bar with the newest metrics; without a terminal, a line whenever something was logged."""
+def _progress(page: training.LivePage) -> Iterator[ReportFn]:
+    """Show a bar with the newest metrics; without a terminal, a line whenever something was logged. And keep the page."""
     with show.progress_bar(keep=True) as bar:
 
         def report(stage: str, step: int, total: int, logs: Mapping[str, float]) -> None:
+            new = page.path is None
+            page.write(running=True)
+            if new and page.path is not None:
+                show.note(f"report: {page.path} (open it in a browser; it follows the run)")
             text = "  ".join(f"{label} {float(logs[key]):.3g}" for key, label in SHOWN.items() if key in logs)
             if text and not sys.stderr.isatty():
                 sys.stderr.write(f"{stage} {step}/{total} {text}\n")
@@ -128,7 +145,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _print(loaded: Loaded, finished: Finished, as_json: bool) -> None:
+def _print(loaded: Loaded, finished: Finished, page: Path | None, as_json: bool) -> None:
     rule = loaded.reward.rule
     result = {
         "folder": str(finished.folder),
@@ -139,6 +156,7 @@ def _print(loaded: Loaded, finished: Finished, as_json: bool) -> None:
         "seconds": round(finished.seconds, 1),
         "train": finished.train,
         "eval": finished.evaluation,
+        "report": None if page is None else str(page),
     }
     if as_json:
         show.print_json(result)
@@ -150,4 +168,6 @@ def _print(loaded: Loaded, finished: Finished, as_json: bool) -> None:
             if isinstance(value, float | int):
                 rows.append((prefix + label, show.number(float(value))))
     rows.append(("policy", str(finished.folder / "final")))
+    if page is not None:
+        rows.append(("report", str(page)))
     show.print_table(f"{loaded.name}, {rule.name}: {finished.folder}", rows, right=True)

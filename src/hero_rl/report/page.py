@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -24,12 +24,19 @@ LONG = 64
 """Longer arrays are quantiles in JSON."""
 
 
+class Link(NamedTuple):
+    """A cell that leads somewhere; the address is never one that a model wrote."""
+
+    text: str
+    url: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Rows of cells under a header; a column sorts when its header is clicked."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str | float | None]]
+    rows: Sequence[Sequence[str | float | Link | None]]
     """Text is shown as it is, numbers with three decimals, None as a dash."""
     note: str = ""
     wrap: bool = False
@@ -50,8 +57,10 @@ class Section:
     table: Table | None = None
 
 
-def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> str:
+def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: str = "", reload_s: float | None = None) -> str:
     """Return the page as text, with the main findings in ``lead`` and how the numbers were made in ``footer``.
+
+    ``reload_s``: seconds after which a browser reads the page again.
 
     Raises:
         MissingDependencyError: jinja2 is not installed.
@@ -65,7 +74,7 @@ def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: s
         for section in sections
     ]
     template = resources.files("hero_rl.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(title=title, lead=lead, sections=drawn, footer=footer)
+    return environment.from_string(template).render(title=title, lead=lead, sections=drawn, footer=footer, reload_s=reload_s)
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> Path:
@@ -134,7 +143,11 @@ def interval(estimate: Estimate) -> str:
     return text if math.isnan(estimate.low) else f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _cell(value: str | float | None) -> str:
+def _cell(value: str | float | Link | None) -> str:
+    if isinstance(value, Link):
+        from markupsafe import Markup  # comes with jinja2
+
+        return Markup('<a href="{}">{}</a>').format(value.url, value.text)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

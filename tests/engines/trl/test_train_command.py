@@ -74,6 +74,18 @@ def test_progress_is_on_stderr_one_line_a_logged_step(finished: tuple[Path, subp
     assert "Traceback" not in finished[1].stderr
 
 
+def test_the_report_is_there_from_the_start_and_at_the_end(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    lines = finished[1].stderr.splitlines()
+    assert next(at for at, line in enumerate(lines) if line.startswith("report: runs/whole/report.html")) < next(
+        at for at, line in enumerate(lines) if line.startswith("sft ")
+    )
+    assert json.loads(finished[1].stdout)["report"] == "runs/whole/report.html"
+    page = (finished[0] / "report.html").read_text(encoding="utf-8")
+    assert "Finished: step 6 of 6; the verifier accepts " in page
+    assert all(f"<h2>{heading}</h2>" in page for heading in ("Verdicts and scores", "Groups and gradient", "Responses by step"))
+    assert "refresh" not in page
+
+
 def test_the_run_folder_says_what_was_run(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder = finished[0]
     recipe = tomllib.loads((folder / "recipe.toml").read_text())
@@ -116,6 +128,8 @@ def test_killed_in_the_middle_and_resumed_equals_uninterrupted(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "metrics.json").exists()
+    assert main(["train", "--report", str(folder)]) == 0
+    assert "Not finished: step " in (folder / "report.html").read_text(encoding="utf-8")
     # what a kill in the middle of writing leaves behind is passed over
     (folder / "checkpoint-5").mkdir()
     (folder / "checkpoint-5" / "trainer_state.json").write_text('{"global_st')
@@ -125,6 +139,8 @@ def test_killed_in_the_middle_and_resumed_equals_uninterrupted(
     assert "sft " not in result.stderr
     assert_same_weights(folder / "final", finished[0] / "final")
     assert rule_state(folder / "checkpoint-6") == rule_state(finished[0] / "checkpoint-6")
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in history if "reward" in entry] == [1, 2, 3, 4, 5, 6]
 
 
 def test_two_processes_train_one_policy(workplace: Path) -> None:

@@ -4,7 +4,8 @@ recipe.toml       the recipe with every default and --set filled in
 run.json          versions, seed, git commit, command, sizes of the data
 sft/              the cold start: checkpoints, and the model it ended with in sft/final
 checkpoint-N/     TRL's checkpoints, the rule's state in trainer_state.json
-history.jsonl     everything that was logged, one line per step
+history.jsonl     everything that was logged, one line per step, written as it is logged
+report.html       the page of `hero train`, written by hero_rl.audit.training
 rollouts/         responses with verdict, score, reward and advantage: a Parquet file per step and process
 runs/             TensorBoard
 final/            the trained policy
@@ -14,6 +15,7 @@ metrics.json      the last values; only there once the run is finished
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import platform
@@ -24,13 +26,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.imports import installed_versions
 from hero_rl.toml_layers import dump
 
+logger = logging.getLogger(__name__)
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify", "peft")
 MAY_CHANGE = (
     "trl.", "sft.trl.", "batch.", "vllm", "machine.", "description", "output_dir", "rollouts", "max_failure_rate",
@@ -140,10 +143,21 @@ def write_start(folder: Path, resolved: Mapping[str, Any], details: Mapping[str,
     write_text(path, json.dumps(facts, indent=2) + "\n")
 
 
-def write_end(folder: Path, history: Sequence[Mapping[str, Any]], metrics: Mapping[str, object]) -> None:
-    """Write history.jsonl and metrics.json."""
-    lines = [json.dumps({key: _json_number(value) for key, value in entry.items()}) for entry in history]
-    write_text(folder / "history.jsonl", "".join(line + "\n" for line in lines))
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]], *, mode: Literal["a", "w"]) -> None:
+    """Add entries to history.jsonl, or begin it with them: those up to the checkpoint that a run goes on from.
+
+    A file that cannot be written gives a warning and does not end the run.
+    """
+    lines = [json.dumps({key: _json_number(value) for key, value in entry.items()}) + "\n" for entry in history]
+    try:
+        with (folder / "history.jsonl").open(mode, encoding="utf-8") as file:
+            file.writelines(lines)
+    except OSError as error:
+        logger.warning("hero-rl: what was logged is not kept: %s", error)
+
+
+def write_end(folder: Path, metrics: Mapping[str, object]) -> None:
+    """Write metrics.json."""
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 

@@ -109,7 +109,7 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
         metrics = {
             "step": finished.step, "seconds": round(finished.seconds, 1), "train": finished.train, "eval": finished.evaluation
         }  # fmt: skip
-        run_folder.write_end(folder, trainer.state.log_history, metrics)
+        run_folder.write_end(folder, metrics)
     return finished
 
 
@@ -241,7 +241,11 @@ def _report_with(trainer: Trainer, stage: str, report: ReportFn) -> None:
     from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
     class Reporter(TrainerCallback):
-        """Passes steps and logs on."""
+        """Keeps what is logged, and passes it and the steps on."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.is_world_process_zero:
+                run_folder.write_history(Path(args.output_dir), state.log_history, mode="w")
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
@@ -249,6 +253,7 @@ def _report_with(trainer: Trainer, stage: str, report: ReportFn) -> None:
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             if state.is_world_process_zero:
+                run_folder.write_history(Path(args.output_dir), state.log_history[-1:], mode="a")
                 report(stage, state.global_step, state.max_steps, logs or {})
 
     for shown in (PrinterCallback, ProgressCallback):
