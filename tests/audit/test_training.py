@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -65,6 +66,9 @@ def test_a_killed_run_by_hand(run: Path) -> None:
     # steps 1, 3, 5, 7, 9, the accepted response first; from step 7 on there is none
     shown = [(row.rollout.extra["step"], row.rollout.extra["verdict"], row.rollout.extra["advantage"]) for row in found.samples]
     assert shown == [(1, 1, 1.0), (1, 0, -0.5), (3, 1, 1.0), (5, 1, 1.0), (5, 0, -0.5), (7, 0, 1.0), (9, 0, 1.0)]
+    shutil.rmtree(run / "rollouts")
+    text = lead(read_run(run), running=False)
+    assert text == "Not finished: step 9 of 12; the verifier accepted 50.0% of the responses last."
 
 
 def test_the_page_has_every_part_and_runs_nothing_that_a_model_wrote(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,18 +73,18 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
     def trend(name: str, mean: FloatArray, of_cell: FloatArray) -> Trend:
         third, step_of_cell = max(1, distinct.size // 3), step[first_row]
         first, last = of_cell[step_of_cell < third], of_cell[step_of_cell >= distinct.size - third]
-        steps = _means(known.steps, point)
+        steps = means_at(known.steps, point)
         return Trend(name, steps, mean, mean_of_clusters(first), mean_of_clusters(last))
 
-    found = [trend(name, _means(values, point), _means(values, cell)) for name, values in measured.items()]
+    found = [trend(name, means_at(values, point), means_at(values, cell)) for name, values in measured.items()]
     truth = known.labels if known.labelled else measured.get("verifier pass")
     if scorer:
         spread = group_moments(known.scores[scorer], Groups(cell, first_row.size)).std_P
-        found.append(trend("spread of scores", _means(spread, point[first_row]), spread))
+        found.append(trend("spread of scores", means_at(spread, point[first_row]), spread))
     if scorer and truth is not None:
         scores = known.scores[scorer]
         of_cell = auroc_of_groups(scores, truth == 1.0, cell, ~np.isnan(scores) & ~np.isnan(truth))
-        found.append(trend("AUROC inside prompts", _means(of_cell, point[first_row]), of_cell))
+        found.append(trend("AUROC inside prompts", means_at(of_cell, point[first_row]), of_cell))
     return found
 
 
@@ -111,7 +111,7 @@ def signs(found: Sequence[Trend]) -> list[Sign]:
     return out
 
 
-def _means(values: FloatArray, places: IntArray) -> FloatArray:
+def means_at(values: FloatArray, places: IntArray) -> FloatArray:
     """Return the mean of the known values of each place."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_rl.audit.hacking import POINTS, Trend, signs, trends
+from hero_rl.audit.hacking import POINTS, Trend, means_at, signs, trends
 from hero_rl.audit.page import sign_sections, trend_sections
 from hero_rl.audit.table import MAX_TEXT, read_table
 from hero_rl.data.jsonl import parse_line
@@ -117,6 +117,7 @@ def write_report(folder: Path, *, running: bool = False) -> Path:
     facts = [f"{table.replace('_', ' ')} {run.recipe[table][key]}" for table, key in FACTS if key in run.recipe.get(table, {})]
     if log.is_file():
         facts.append(f"last logged {datetime.fromtimestamp(log.stat().st_mtime, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    text = "; ".join(facts)
     undrawn = LOGGED if any("hero/correct" in entry for entry in run.history) else ()
     sections = [
         *sign_sections(signs(run.trends)), *_logged(run.history),
@@ -124,7 +125,7 @@ def write_report(folder: Path, *, running: bool = False) -> Path:
         *_samples(run.samples, f"hero view {folder}"),
     ]  # fmt: skip
     page = render_page(
-        f"Training run {folder.absolute().name}", f"{lead(run, running=running)}\n{'; '.join(facts)}", sections,
+        f"Training run {folder.absolute().name}", f"{lead(run, running=running)}\n{text[:1].upper()}{text[1:]}", sections,
         footer=f"hero train --report {folder} writes this page again", reload_s=EVERY_S if running else None,
     )  # fmt: skip
     return write_text(folder / "report.html", page)
@@ -175,7 +176,8 @@ def lead(run: Run, *, running: bool) -> str:
         return f"{state}: no step is logged yet."
     state += f": step {max(steps):,}" + (f" of {total:,}" if total > 0 else "")
     if (found := next((trend for trend in run.trends if trend.name == "verifier pass"), None)) is None:
-        return f"{state}; there are no two steps with verdicts to compare yet."
+        known = [entry["hero/correct"] for entry in run.history if entry.get("hero/correct") is not None]
+        return state + (f"; the verifier accepted {known[-1]:.1%} of the responses last." if known else ".")
     change = (
         f"the verifier accepts {_percent(found.first)} of the responses in the first third of the steps, "
         f"{_percent(found.last)} in the last"
@@ -206,9 +208,9 @@ def _curves(names: Mapping[str, str], history: History) -> list[Curve]:
     for label, name in names.items():
         points = np.array([(entry["step"], entry[name]) for entry in history if entry.get(name) is not None], dtype=np.float64)
         if points.size and (points[:, 1].any() or label not in OPTIONAL):
-            parts = np.array_split(points, min(POINTS, len(points)))
-            steps, values = np.array([part.mean(axis=0) for part in parts]).T
-            curves.append(Curve(label=label, steps=steps.tolist(), values_SN=values))
+            steps, values = points.T
+            place_of = np.unique(steps * POINTS // (history[-1]["step"] + 1), return_inverse=True)[1]
+            curves.append(Curve(label=label, steps=means_at(steps, place_of).tolist(), values_SN=means_at(values, place_of)))
     return curves
 
 

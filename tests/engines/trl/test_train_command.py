@@ -156,6 +156,8 @@ def test_two_processes_train_one_policy(workplace: Path) -> None:
     facts = json.loads((folder / "run.json").read_text())
     assert (facts["processes"], facts["cold_start_examples"]) == (2, 32)
     assert (folder / "final" / "model.safetensors").is_file()
+    assert "Finished: step 2 of 2; " in (folder / "report.html").read_text(encoding="utf-8")
+    assert sum('"reward"' in line for line in (folder / "history.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_folder_with_a_run_in_it_is_refused_without_resume(
