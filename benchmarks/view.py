@@ -3,8 +3,8 @@
     python benchmarks/view.py [--rows 1000000] [--json]
 
 Makes a Parquet file of random responses (100 words each, 16 per prompt), starts the command, and asks for pages as the browser
-does. Targets with a million rows on two free cores: first page and filters at most 1 s each, peak memory of the process at most
-500 MB.
+does. Targets with a million rows on two free cores: first page from the start of the command and filters at most 1 s each, peak
+memory of the process at most 500 MB. --lines measures the same rows as JSON Lines, which have to be copied first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 WORDS = "let the value of x be so we get sum 3 4 12 frac equals then therefore answer is number prime divide both sides by root"
 ASKED = {
-    "first page": "groups", "one group": "groups/1000?rule=recorded", "rejected, high score": "groups?kind=rejected_high",
+    "a page": "groups", "one group": "groups/1000?rule=recorded", "rejected, high score": "groups?kind=rejected_high",
     "abstained": "groups?kind=abstained", "no gradient": "groups?kind=no_gradient", "sorted": "groups?sort=suspect",
     "length": "groups?min_chars=600", "step": "groups?step=7", "search, rare": "groups?text=boxed{777777}",
     "search, frequent": "groups?text=divide+both", "another rule, first time": "groups?rule=hero@0.2",
@@ -58,11 +58,14 @@ def write_rollouts(path: Path, rows: int) -> None:
 def measure(path: Path) -> dict[str, float]:
     """Return seconds per request, best of three where it is not a first time, and the peak memory in MB."""
     command = [sys.executable, "-m", "hero_rl.cli", "view", str(path), "--port", "0", "--json"]
+    start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             said = json.loads(process.stdout.readline())
-            found = {"opening": said["seconds"]}
+            with urlopen(said["url"] + "api/groups") as answer:
+                answer.read()
+            found = {"reading": said["seconds"], "first page, from the start of the command": time.perf_counter() - start}
             for name, asked in ASKED.items():
                 times = []
                 for _ in range(1 if "first" in name else 3):
@@ -82,11 +85,17 @@ def main() -> None:
     """Print a line per measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--lines", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rollouts.parquet"
         write_rollouts(path, options.rows)
+        if options.lines:
+            import duckdb
+
+            path, source = path.with_suffix(".jsonl"), path
+            duckdb.connect().execute(f"COPY (FROM '{source}') TO '{path}' (FORMAT json)")
         found = {"rows": options.rows, "file, MB": path.stat().st_size // 1_000_000, **measure(path)}
     print(json.dumps(found) if options.json else "\n".join(f"{name:<28} {value}" for name, value in found.items()))
 

@@ -19,7 +19,7 @@ from hero_rl.part_names import check_scorer, check_verifier
 from hero_rl.rewards import RewardRule, Scale, make_rule
 from hero_rl.rewards.catalogue import find_rule
 from hero_rl.toml_layers import KeyPath, Layer, merged, unknown_key, where
-from hero_rl.verifiers.cascade import Ask
+from hero_rl.types import Ask
 
 TABLES = ("rule", "verifier", "reward_model")
 KEYS = (*TABLES, "max_failure_rate")

@@ -20,6 +20,8 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Label: TypeAlias = Literal["correct", "incorrect", "abstain"]
+Ask: TypeAlias = Literal["abstain", "incorrect", "both", "generous"]
+"""Where the first verifier of a cascade says so, the second is asked."""
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with the stage, the rows done and the rows in all (None: not known yet)."""
 

@@ -136,6 +136,30 @@ def test_keyboard(opened: Opened) -> None:
     expect(page.locator(".timeline [aria-current=true]")).to_have_text("step 1: 1/4")
 
 
+def test_a_fragment_shows_what_it_says_and_follows_what_is_shown(opened: Opened) -> None:
+    page, expect = opened.page, playwright.expect
+    page.evaluate("location.hash = 'step=2&filter=mixed&group=0&response=3'")
+    expect(page.locator("#total")).to_have_text("1 group")  # of step 2
+    expect(page.locator("#detail > .facts")).to_have_text("a · step 1")
+    expect(page.locator("#response-3")).to_be_in_viewport()
+    assert "filter=mixed&step=2&group=0" in page.url
+    page.locator("#list button").click()
+    expect(page.locator("#detail > .facts")).to_have_text("a · step 2")
+    page.fill("#step", "")
+    page.fill("#text", "two")
+    page.wait_for_url("**/#search=two&filter=mixed&group=*")
+    page.evaluate("location.hash = 'group=99'")
+    expect(page.locator("#message")).to_contain_text("group 99: there is none")
+    expect(page.locator("#total")).to_have_text("4 groups")
+    assert [complaint for complaint in opened.complaints if "400" not in complaint] == []
+    opened.complaints.clear()
+
+
+def test_what_was_compared_is_found_out_when_it_is_asked_for(opened: Opened) -> None:
+    opened.page.locator("#response-1 .compare").click()
+    playwright.expect(opened.page.locator("#response-1 .compared")).to_contain_text("math says")
+
+
 def test_mathematics_and_the_text_as_written(opened: Opened) -> None:
     page, expect = opened.page, playwright.expect
     page.locator("#list li:nth-child(1) button").click()

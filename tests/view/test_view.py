@@ -81,6 +81,32 @@ def test_filters_and_sorts(store: Store, query: dict[str, Any], expected: list[t
     assert listed(store, **query) == expected
 
 
+def test_generous_verdicts_are_found_by_their_reason(tmp_path: Path) -> None:
+    """The reasons are those of the table in the manual."""
+    said = Path("docs/verifiers.md").read_text().split("## Reasons")[1]
+    reasons = [
+        (reason, "generous" in cells[2])
+        for line in said.splitlines()
+        if len(cells := line.split("|")) > 3
+        for reason in re.findall(r"`(\w+)`", cells[1])
+    ]
+    table = [{**rows()[0], "response": reason, "reason": reason, "prompt_id": reason} for reason, _ in reasons]
+    store = Store([write(tmp_path / "reasons.jsonl", table)])
+    try:
+        found = {group["prompt_id"] for group in store.groups(Query(kind="generous", limit=500))["groups"]}
+    finally:
+        store.close()
+    assert found == {reason for reason, generous in reasons if generous}
+    assert len(found) > 20
+
+
+def test_what_was_compared(store: Store) -> None:
+    found = client(store).get("/api/explain/0").json()
+    assert (found["verdict"], found["reason"]) == ("incorrect", "number_of_answers")  # the file says otherwise
+    assert "2" in found["detail"]
+    assert "response 11: there is none" in client(store).get("/api/explain/11").json()["error"]
+
+
 def test_a_response_that_passes_is_marked(store: Store) -> None:
     group = client(store).get("/api/groups/2", params={"kind": "rejected_high", "rule": "hero"}).json()
     assert [row["hit"] for row in group["rows"]] == [False, False, True, False]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import secrets
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +59,8 @@ def view(
         raise InputError(f"hero view: {len(paths)} paths; give one, or two to compare")
     for module in ("duckdb", "fastapi", "uvicorn"):
         require(module, extra="view", purpose="hero view")
+    if html is None:  # imported while the files are read
+        threading.Thread(target=importlib.import_module, args=("hero_rl.view.app",), daemon=True).start()
     from hero_rl.view.page import self_contained
     from hero_rl.view.rules import Rules
     from hero_rl.view.store import Query, Store

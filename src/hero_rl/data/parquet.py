@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 READ_ROWS = 1024
 """Rows turned into Python objects at a time."""
+BUFFER_BYTES = 2**20
+"""Read ahead per column, so that a large row group is never in memory as a whole."""
 WRITE_ROWS = 1024
 """Rows of one row group written."""
 ADDED_TYPES = {"verdict": "int8", "reason": "string", "learned": "bool"}
@@ -37,7 +39,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
             for batch in file.iter_batches(batch_size=READ_ROWS):
                 for values in batch.to_pylist():
                     number += 1

@@ -18,13 +18,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from hero_rl.cache import RolloutKey, code_identity, digest
 from hero_rl.errors import HeroError, InputError, SettingsWarning
 from hero_rl.loop import in_thread
-from hero_rl.types import Label, Rollout, Verdict, Verifier, one_each
+from hero_rl.types import Ask, Label, Rollout, Verdict, Verifier, one_each
 from hero_rl.verifiers.choice import ChoiceVerifier
 from hero_rl.verifiers.combined import CombinedVerifier
 from hero_rl.verifiers.math.extract import find_answer
 from hero_rl.verifiers.math.verifier import MathVerifier
 
-Ask: TypeAlias = Literal["abstain", "incorrect", "both", "generous"]
 Send: TypeAlias = Literal["answer", "response"]
 
 NEVER_ASKED = frozenset({"no_answer", "empty_answer", "answer_too_long", "reference_missing", "reference_too_long", "no_label"})

@@ -10,8 +10,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from hero_rl.errors import InputError
-from hero_rl.view.page import SERVED, STATIC, about, detail
+from hero_rl.errors import HeroError, InputError
+from hero_rl.view.page import SERVED, STATIC, about, detail, explain
 from hero_rl.view.rules import Rules
 from hero_rl.view.store import Query, Store
 
@@ -39,8 +39,8 @@ def create_app(store: Store, rules: Rules, *, title: str, token: str | None = No
         response.headers.update(HEADERS)
         return response
 
-    @app.exception_handler(InputError)
-    async def refuse(request: Request, error: InputError) -> Response:
+    @app.exception_handler(HeroError)
+    async def refuse(request: Request, error: HeroError) -> Response:
         return JSONResponse({"error": str(error)}, 400)
 
     @app.get("/")
@@ -58,6 +58,10 @@ def create_app(store: Store, rules: Rules, *, title: str, token: str | None = No
     @app.get("/api/groups/{gid}")
     def api_group(request: Request, gid: int, rule: str = "", against: str = "") -> dict[str, Any]:
         return detail(store, rules, gid, [choice for choice in (rule, against) if choice], read_query(request))
+
+    @app.get("/api/explain/{row}")
+    def api_explain(row: int) -> dict[str, Any]:
+        return explain(store, row)
 
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 import secrets
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hero_rl.errors import InputError
+from hero_rl.types import Rollout, Verifier
 from hero_rl.view.rules import Rules
 from hero_rl.view.store import GROUP_KINDS, KINDS, RECORDED, Query, Store
 
@@ -34,6 +36,28 @@ def about(store: Store, rules: Rules, *, title: str) -> dict[str, Any]:
 def detail(store: Store, rules: Rules, gid: int, choices: Sequence[str], query: Query | None = None) -> dict[str, Any]:
     """Return a group with its rewards under each choice; raises as ``Store.group`` and ``Rules.table``."""
     return {**store.group(gid, query), "made": [rules.columns(choice, gid) for choice in choices]}
+
+
+def explain(store: Store, row: int) -> dict[str, Any]:
+    """Return what the verifier ``math`` says of one response now, with what it compared; it runs in its sandbox.
+
+    Raises:
+        InputError: there is no such row.
+        MissingDependencyError: math-verify is not installed.
+    """
+    if not 0 <= row < store.facts["responses"]:
+        raise InputError(f"response {row}: there is none; responses are 0 to {store.facts['responses'] - 1}")
+    (texts,) = store.texts([row], ("problem", "reference", "response"))
+    del texts["id"]
+    (verdict,) = _verifier().verify([Rollout(prompt_id="", **texts)])
+    return {"verdict": verdict.label, "reason": verdict.reason, "detail": verdict.detail, "generous": verdict.generous}
+
+
+@functools.cache
+def _verifier() -> Verifier:
+    from hero_rl.verifiers.math import MathVerifier  # takes a third of a second, which the first page need not wait for
+
+    return MathVerifier(workers=1)
 
 
 def self_contained(store: Store, rules: Rules, query: Query, *, title: str) -> str:

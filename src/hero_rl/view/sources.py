@@ -1,4 +1,4 @@
-"""Rollouts as DuckDB reads them: files in our own format directly, all others through the reader of every command."""
+"""Rollouts as Parquet files that DuckDB queries: those in our own format in place, all others copied."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from hero_rl.data import Columns, read_rollouts
 from hero_rl.data.rollouts import is_as_it_stands
 from hero_rl.data.tables import ROLLOUTS, file_format, files_of, first_records
 
-TEXTS = ("prompt_id", "problem", "reference", "response", "reason")
+TEXTS = ("prompt_id", "problem", "reference", "response", "reason", "detail")
 NUMBERS = ("verdict", "rm_score", "reward", "weight", "advantage", "correct")
 TYPES: Mapping[str, str] = {
-    "prompt_id": "JSON", "reference": "JSON", **dict.fromkeys(("problem", "response", "reason"), "VARCHAR"),
+    "prompt_id": "JSON", "reference": "JSON", **dict.fromkeys(("problem", "response", "reason", "detail"), "VARCHAR"),
     **dict.fromkeys(NUMBERS, "DOUBLE"), "learned": "BOOLEAN", "finished": "BOOLEAN", "steps": "VARCHAR[]",
     "step_scores": "DOUBLE[]", "step": "BIGINT",
 }  # fmt: skip
 """Of our columns in JSON Lines."""
+COLUMNS = tuple(TYPES)
+COPIED_BYTES = 2**24
+"""Of a row group that is written."""
 NO_REFERENCE = Columns(needs_reference=False)
 
 
@@ -30,62 +33,89 @@ def run_names(paths: Sequence[Path]) -> list[str]:
     return [part[-at] for part in parts]
 
 
-def direct(rows: Callable[[str], list[dict[str, Any]]], source: Path, columns: Columns, run: int) -> str | None:
-    """Return the query that reads a source with our columns; None for one that DuckDB cannot read as it stands.
+def parquet_files(
+    rows: Callable[[str], list[dict[str, Any]]], source: Path, columns: Columns, target: Path, *, plain: bool = True
+) -> list[Path]:
+    """Return Parquet files that DuckDB can query in place: the source's own if it has our columns, else ``target``, a copy.
+
+    Args:
+        rows: runs a query.
+        source: rollouts.
+        columns: how they are read.
+        target: where a copy goes.
+        plain: take rows that look like our format as they stand, unchecked.
 
     Raises:
-        InputError: there are no such files, or they are not in the format that ``columns`` says.
+        InputError: there are no such files, or a row is no rollout (the message has file and line).
     """
     files = files_of(source)
     kinds = {"" if file.suffix == ".arrow" else file_format(file) for file in files}
-    if kinds not in ({".parquet"}, {".jsonl"}, {".jsonl.gz"}) or not is_as_it_stands(source, columns):
-        return None
-    names = set(first_records(files[0])[0].values)  # of one file: a folder's rows have a step that its names say
-    if not {"problem", "response"} <= names or ("step" not in names and len(files) > 1):
-        return None
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    if kinds != {".parquet"}:
-        return _select(_lines(listed), {name: TYPES[name] for name in TYPES if name in names or name != "prompt_id"}, run)
-    table = f"read_parquet([{listed}], union_by_name = true)"
-    return _select(table, {row["column_name"]: row["column_type"] for row in rows(f"DESCRIBE SELECT * FROM {table}")}, run)
-
-
-def converted(source: Path, columns: Columns, target: Path, run: int) -> str:
-    """Write the rollouts of any source to ``target`` as JSON Lines, and return the query that reads them.
-
-    Raises:
-        InputError: a row that is no rollout (the message has file and line).
-    """
-    with target.open("w", encoding="utf-8") as file:
+    if plain and kinds in ({".parquet"}, {".jsonl"}, {".jsonl.gz"}) and is_as_it_stands(source, columns):
+        records = first_records(files[0], 64)  # of one file: a folder's rows have a step that its names say
+        names = set(records[0].values)
+        if {"problem", "response"} <= names and ("step" in names or len(files) == 1):
+            if kinds == {".parquet"}:
+                return files
+            found = {name: TYPES[name] for name in TYPES if name in names or name != "prompt_id"}
+            return _copy(rows, files, found, target, sum(len(record.text or "") for record in records) // len(records))
+    lines = target.with_suffix(".jsonl")
+    with lines.open("w", encoding="utf-8") as file:
+        count = 0
         for rollout, _ in read_rollouts(source, columns):
+            count += 1
             row = {name: rollout.extra.get(name) for name in TYPES}
             row |= {name: getattr(rollout, name) for name in ("prompt_id", "problem", "reference", "response", "finished")}
             row |= {name: _number(row[name]) for name in NUMBERS}
             row["steps"] = list(rollout.steps) or None
             file.write(json.dumps(row, default=str) + "\n")
-    return _select(_lines(f"'{target}'"), TYPES, run)
+    found = _copy(rows, [lines], TYPES, target, lines.stat().st_size // count)
+    lines.unlink()
+    return found
 
 
-def _lines(files: str) -> str:
+def select(files: Sequence[Path], kinds: Mapping[str, str], more: str, names: Sequence[str] = COLUMNS) -> str:
+    """Return the query of Parquet files (``kinds``: the types of their columns) for ``names`` of our columns and ``more``."""
+    chosen = ", ".join(f"{value} AS {name}" for name, value in _columns(kinds).items() if name in names)
+    return f"SELECT {more}, {chosen} FROM {table(files)}"
+
+
+def table(files: Sequence[Path]) -> str:
+    """Return the DuckDB table of Parquet files."""
+    return f"read_parquet({listed(files)}, union_by_name = true, file_row_number = true)"
+
+
+def _copy(
+    rows: Callable[[str], list[dict[str, Any]]], files: Sequence[Path], kinds: Mapping[str, str], target: Path, line: int
+) -> list[Path]:
+    """Copy JSON Lines, of about ``line`` characters each, to a Parquet file and return it."""
     types = ", ".join(f"{name}: '{kind}'" for name, kind in TYPES.items())
-    return f"read_json([{files}], format = 'newline_delimited', columns = {{{types}}})"
+    chosen = ", ".join(f"{value} AS {name}" for name, value in _columns(kinds).items())
+    size = min(max(COPIED_BYTES // max(line, 1), 128), 30_000)
+    rows(
+        f"COPY (SELECT {chosen} FROM read_json({listed(files)}, format = 'newline_delimited', columns = {{{types}}})) "
+        f"TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE {size})"
+    )
+    return [target]
+
+
+def listed(files: Sequence[Path]) -> str:
+    """Return the files as a list in SQL."""
+    return "[" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "]"
 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _select(table: str, kinds: Mapping[str, str], run: int) -> str:
-    """Return the query with every column of ours, in one type each; NULL for those that the table lacks."""
+def _columns(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Return an expression for every column of ours, each of one type; NULL for those that the table lacks."""
     columns = {name: _text(name, kinds.get(name, "")) for name in TEXTS}
     if "prompt_id" not in kinds:
         columns["prompt_id"] = columns["problem"]
     for name, kind in TYPES.items():
         if name not in TEXTS:
             columns[name] = f'TRY_CAST("{name}" AS {kind})' if name in kinds else f"NULL::{kind}"
-    columns |= {name: f"CASE WHEN isfinite({columns[name]}) THEN {columns[name]} END" for name in NUMBERS}
-    listed = ", ".join(f"{value} AS {name}" for name, value in columns.items())
-    return f"SELECT {run} AS run, {listed}, length({columns['response']}) AS chars FROM {table}"
+    return columns | {name: f"CASE WHEN isfinite({columns[name]}) THEN {columns[name]} END" for name in NUMBERS}
 
 
 def _text(name: str, kind: str) -> str:

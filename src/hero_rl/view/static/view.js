@@ -2,16 +2,16 @@
 // Text of a model reaches the page through textContent and KaTeX (trust: false) only.
 const $ = (id) => document.getElementById(id);
 const saved = JSON.parse($("data")?.textContent ?? "null"); // a self-contained page has its data inside
-const FILTERS = ["text", "kind", "sort", "step", "run", "min_chars", "max_chars"];
+const FILTERS = { search: "text", filter: "kind", sort: "sort", step: "step", run: "run", min: "min_chars", max: "max_chars" }; // by name in the fragment
 const KINDS = {
   "": "all groups", rejected_high: "rejected, high score", accepted_low: "accepted, low score", abstained: "verifier abstained",
-  wrong: "verdict against label", cut: "cut off at the limit", no_gradient: "groups without gradient", mixed: "both verdicts",
+  wrong: "verdict against label", cut: "cut off at the limit", generous: "accepted generously", no_gradient: "groups without gradient", mixed: "both verdicts",
 };
 const SORTS = {
   file: "order of the file", suspect: "highest rejected score", advantage: "largest advantage", spread: "spread of scores",
   accepted: "fewest accepted", length: "longest response",
 };
-const state = { about: null, groups: [], gid: null, raw: false, rule: "", against: "", order: "file", shown: null, asked: 0, listed: 0 };
+const state = { about: null, groups: [], gid: null, raw: false, rule: "", against: "", order: "file", shown: null, asked: 0, listed: 0, wanted: {} };
 
 const el = (tag, options = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), options);
@@ -47,6 +47,7 @@ function answer(path, wanted) {
   const text = (wanted.text ?? "").toLowerCase();
   if (path !== "groups") {
     const found = saved.details[path.split("/")[1]];
+    if (!found) throw new Error(`${path.replace("groups/", "group ")} is not on this page`);
     for (const row of found.rows) row.hit = Boolean(text) && (row.response + row.reason).toLowerCase().includes(text);
     const at = (choice) => saved.about.rules.findIndex((rule) => rule.name === nameOf(choice));
     return { ...found, made: [wanted.rule, wanted.against].filter(Boolean).map((choice) => found.made[at(choice)]) };
@@ -59,12 +60,33 @@ function answer(path, wanted) {
       (!wanted.run || group.run === Number(wanted.run)) && places.some((place) => place.toLowerCase().includes(text));
   });
   const by = { suspect: (g) => -(saved.details[g.gid].group.top_rejected ?? -Infinity), advantage: (g) => -g.strongest,
-    spread: (g) => -(g.spread ?? -1), accepted: (g) => g.accepted / g.n, length: (g) => -saved.details[g.gid].group.longest }[wanted.sort];
+    spread: (g) => -(g.spread ?? -1), accepted: (g) => g.accepted / g.n, length: (g) => -Math.max(...saved.details[g.gid].rows.map((row) => row.chars)) }[wanted.sort];
   if (by) groups.sort((a, b) => by(a) - by(b));
   return { total: groups.length, groups };
 }
 
-const filters = () => Object.fromEntries(FILTERS.map((name) => [name, $(name).value.trim()]).filter(([, value]) => value));
+const filters = () => Object.fromEntries(Object.values(FILTERS).map((name) => [name, $(name).value.trim()]).filter(([, value]) => value));
+
+// ---- the fragment of the address: what is shown, to come back to and to share
+
+function write() {
+  const given = Object.entries(FILTERS).map(([name, id]) => [name, $(id).value.trim()]).filter(([name, value]) => value && value !== { sort: "file", run: "0" }[name]);
+  if (state.about.runs.length > 1 && !$("run").value) given.push(["run", "all"]);
+  if (state.gid !== null) given.push(["group", state.gid]);
+  if (state.rule !== state.about.rule && state.rule) given.push(["rule", state.rule]);
+  if (state.against) given.push(["against", state.against]);
+  history.replaceState(null, "", `#${new URLSearchParams(given)}`);
+}
+
+function read() {
+  const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const usual = { sort: "file", run: state.about.runs.length > 1 ? "0" : "" };
+  for (const [name, id] of Object.entries(FILTERS)) $(id).value = given[name] === "all" ? "" : given[name] ?? usual[name] ?? "";
+  for (const id of ["kind", "sort"]) if ($(id).selectedIndex < 0) $(id).selectedIndex = 0; // a filter that this file has no use for
+  state.rule = given.rule ?? (state.about.rules.length ? state.about.rule : "");
+  state.against = given.against ?? "";
+  state.wanted = given;
+}
 
 // ---- the list
 
@@ -78,12 +100,19 @@ async function list(offset = 0) {
     $("total").textContent = found.total ? `${found.total.toLocaleString("en")} ${found.total === 1 ? "group" : "groups"}` : "No group passes these filters.";
     $("more").hidden = state.groups.length >= found.total;
     $("list").replaceChildren(...state.groups.map(item));
-    if (!offset && !state.groups.some((group) => group.gid === state.gid)) {
+    const wanted = state.wanted.group;
+    if (wanted !== undefined) {
+      document.body.classList.add("reading");
+      await open(Number(wanted));
+      $(`response-${state.wanted.response}`)?.scrollIntoView();
+      state.wanted = {};
+    } else if (!offset && !state.groups.some((group) => group.gid === state.gid)) {
       state.gid = null;
       if (state.groups.length && !document.body.classList.contains("narrow")) await open(state.groups[0].gid);
       else $("detail").replaceChildren();
     } else if (!offset && state.gid !== null) await open(state.gid);
     mark();
+    write();
   } catch (error) { if (turn === state.listed) say(error.message); }
 }
 
@@ -122,12 +151,14 @@ async function open(gid) {
     show(found, other);
     state.shown = gid;
     if (moved) { $("detail").scrollTop = 0; if (document.body.classList.contains("reading")) scrollTo(0, 0); }
+    write();
     say("");
-  } catch (error) { if (turn === state.asked) say(error.message); }
+  } catch (error) { if (turn === state.asked) { state.gid = state.shown; say(error.message); } }
 }
 
 function show(found, other) {
   const { group } = found;
+  state.first = found.rows;
   const sides = (other ? [found, other] : [found]).map((side) => el("section", { className: "side" },
     other ? el("h2", { textContent: `${state.about.runs[side.group.run]}${side.group.step === null ? "" : `, step ${side.group.step}`}` }) : null,
     el("div", { className: "overview" }, plot(side), summary(side)),
@@ -257,10 +288,26 @@ function card(side, at) {
   }
   const text = math(el("div", { className: "text", textContent: row.response, tabIndex: -1 }));
   const marked = (filters().kind in KINDS && $("kind").value) || $("text").value || $("min_chars").value || $("max_chars").value;
-  return el("section", { className: `card ${kind}${marked && row.hit ? " hit" : ""}` },
+  const id = side.rows === state.first ? `response-${at + 1}` : "";
+  return el("section", { id, className: `card ${kind}${marked && row.hit ? " hit" : ""}` },
     el("header", {}, el("b", { className: `chip ${kind}`, textContent: `${sign} ${words}` }), el("span", { className: "facts", textContent: notes.filter(Boolean).join(" · ") }),
       marked && row.hit ? el("b", { className: "match", textContent: "matches" }) : null),
-    el("div", { className: "bars" }, ...bars), row.steps?.length ? steps(row) : text);
+    el("div", { className: "bars" }, ...bars), compared(row, side.group), row.steps?.length ? steps(row) : text);
+}
+
+/** What the verifier compared: as the file says, or found out when it is asked for. */
+function compared(row, group) {
+  if (row.detail) return el("p", { className: "compared" }, "Compared: ", el("code", { textContent: row.detail }));
+  if (saved || !group.reference || !state.about.facts.verdicts) return null;
+  const ask_it = async () => {
+    button.disabled = true;
+    try {
+      const { verdict, reason, detail, generous } = await ask(`explain/${row.id}`, {});
+      button.replaceWith(el("p", { className: "compared" }, `math says ${verdict}, ${reason}${generous ? ", generous" : ""}: `, el("code", { textContent: detail || "nothing to compare" })));
+    } catch (error) { button.disabled = false; say(error.message); }
+  };
+  const button = el("button", { type: "button", className: "compare", textContent: "What was compared?", onclick: ask_it });
+  return button;
 }
 
 function steps(row) {
@@ -346,7 +393,11 @@ const later = () => { clearTimeout(waiting); waiting = setTimeout(list, 250); };
 
 async function start() {
   const given = new URLSearchParams(location.hash.slice(1));
-  if (given.get("token")) { sessionStorage.setItem("token", given.get("token")); history.replaceState(null, "", location.pathname); }
+  if (given.get("token")) {
+    sessionStorage.setItem("token", given.get("token"));
+    given.delete("token");
+    history.replaceState(null, "", `${location.pathname}#${given}`);
+  }
   const narrow = matchMedia("(max-width: 800px)");
   const fit = () => document.body.classList.toggle("narrow", narrow.matches);
   narrow.addEventListener("change", fit);
@@ -357,13 +408,14 @@ async function start() {
   $("title").textContent = title;
   $("counts").textContent = `${facts.responses.toLocaleString("en")} responses, ${facts.groups.toLocaleString("en")} groups${facts.first_step === null ? "" : `, steps ${facts.first_step} to ${facts.last_step}`}`;
   const one = !facts.verdicts, both = one || !facts.scores;
-  const absent = { wrong: one || !facts.labels, cut: !facts.endings, rejected_high: both, accepted_low: both, abstained: one, mixed: one, no_gradient: one && !facts.rewards };
-  choices($("kind"), Object.fromEntries(Object.entries(KINDS).filter(([kind]) => !absent[kind])), given.get("kind") ?? "");
-  choices($("sort"), SORTS, given.get("sort") ?? "file");
-  choices($("run"), { "": "all", ...Object.fromEntries(runs.map((name, at) => [at, name])) }, runs.length > 1 ? "0" : "");
+  const absent = { wrong: one || !facts.labels, cut: !facts.endings, rejected_high: both, accepted_low: both, abstained: one, mixed: one, generous: !facts.generous, no_gradient: one && !facts.rewards };
+  choices($("kind"), Object.fromEntries(Object.entries(KINDS).filter(([kind]) => !absent[kind])), "");
+  choices($("sort"), SORTS, "file");
+  choices($("run"), { "": "all", ...Object.fromEntries(runs.map((name, at) => [at, name])) }, "");
   document.querySelector(".run").hidden = runs.length < 2;
   document.querySelector(".step").hidden = facts.first_step === null;
-  state.rule = state.about.rules.length ? state.about.rule : "";
+  read();
+  addEventListener("hashchange", () => { read(); list(); });
   $("filters").addEventListener("input", later);
   $("filters").addEventListener("submit", (event) => { event.preventDefault(); list(); });
   $("more").addEventListener("click", () => list(state.groups.length));
