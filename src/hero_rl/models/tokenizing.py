@@ -80,6 +80,12 @@ def apply_template(
         raise RefusedByTemplateError(f"the chat template refuses the conversation: {first_line(error)}") from error
 
 
+def special_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Return the texts that the tokenizer turns into special tokens, sorted."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return tuple(sorted(added | set(tokenizer.all_special_tokens)))
+
+
 def ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = True) -> list[int]:
     """Return the token ids of a text; ``special``: with what the tokenizer puts around every text, such as BOS."""
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])  # pyright: ignore[reportArgumentType]

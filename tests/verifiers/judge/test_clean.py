@@ -54,7 +54,7 @@ def test_a_master_key_is_refused_without_asking(name: str, send: str) -> None:
     key = MASTER_KEYS[name]
     for response in (key, rf"\boxed{{{key}}}", f"<think>x = 7, so \\boxed{{42}}</think>{key}"):
         fields = read_fields("What is 6*7?", "42", response, send=send, max_chars=2000, special_tokens=())
-        assert missing_answer(fields.answer, fields.reference) in ("empty_answer", "no_answer"), response
+        assert missing_answer(fields.answer, fields.reference) or not fields.has_value, response
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_an_answer_is_never_cut() -> None:
 
 def test_missing_and_strange_fields_do_not_raise() -> None:
     fields = read_fields(None, None, None, send="answer", max_chars=40, special_tokens=())
-    assert fields == ("", "", "", False, False)
+    assert fields == ("", "", "", False, False, True)
     assert read_fields(3, 4, 5.5, send="response", max_chars=40, special_tokens=())[:3] == ("3", "4", "5.5")
     assert read_fields("", "x" * 41, "5", send="answer", max_chars=40, special_tokens=()).reference_too_long
     assert read_fields("", r"so \boxed{7}", "5", send="answer", max_chars=40, special_tokens=()).reference == "7"

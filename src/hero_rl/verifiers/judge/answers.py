@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.boxes import last_boxed
 from hero_rl.verifiers.judge.clean import REMOVED, clean
+from hero_rl.verifiers.judge.values import Kept, only_values
 from hero_rl.verifiers.math.extract import extract_answer
 
 Send: TypeAlias = Literal["answer", "response"]
@@ -23,16 +24,26 @@ class Fields(NamedTuple):
     answer: str
     answer_too_long: bool = False
     reference_too_long: bool = False
+    has_value: bool = True
+    """False: the reference is a value and the answer holds none."""
 
 
 def read_fields(
-    problem: object, reference: object, response: object, *, send: Send, max_chars: int, special_tokens: tuple[str, ...]
+    problem: object,
+    reference: object,
+    response: object,
+    *,
+    send: Send,
+    max_chars: int,
+    special_tokens: tuple[str, ...],
+    use_problem: bool = True,
 ) -> Fields:
     r"""Return the cleaned fields of one rollout. Anything may be missing or of another type than text; nothing raises.
 
     The answer is the final one where it can be found (``\boxed{...}``, ``<answer>``, "the answer is ...", or a response that is
     short). An answer is never cut: what is cut off could be what makes it wrong. Where none is found, or with
-    ``send="response"``, it is the end of the response after the thinking.
+    ``send="response"``, it is the end of the response after the thinking. Of a final answer to a reference that is a value,
+    only words that values are written with stay (see ``values``).
     """
     whole = _text(response)
     found = extract_answer(whole).text if send == "answer" else ""
@@ -45,12 +56,16 @@ def read_fields(
     expected = _text(reference)
     boxed = last_boxed(expected)
     expected = expected if boxed is None else boxed
+    asked = _both_ends(_text(problem), MAX_PROBLEM_CHARS, special_tokens)
+    target = clean(expected[: max_chars + 1], strictness="field", extra_markers=special_tokens, one_line=True)
+    kept = only_values(answer, target, asked) if found else Kept(answer, True)
     return Fields(
-        problem=_both_ends(_text(problem), MAX_PROBLEM_CHARS, special_tokens),
-        reference=clean(expected[: max_chars + 1], strictness="field", extra_markers=special_tokens, one_line=True),
-        answer=answer,
+        problem=asked if use_problem else "",
+        reference=target,
+        answer=kept.text if kept.has_value else answer,
         answer_too_long=too_long,
         reference_too_long=len(expected.strip()) > max_chars,
+        has_value=kept.has_value,
     )
 
 

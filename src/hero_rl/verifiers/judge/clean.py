@@ -44,7 +44,8 @@ _NAMED_LETTER = re.compile(
 
 _W = r"[\s~_*\\`'\"|.{}$-]{0,8}"
 """What may stand between two words of a marker without changing how it reads."""
-_VERDICT = r"(?:yes|no|true|false|correct|incorrect|right|wrong|valid|invalid|equivalent)"
+VERDICT_WORDS = frozenset("yes no true false correct incorrect right wrong valid invalid equivalent".split())  # noqa: SIM905
+_VERDICT = f"(?:{'|'.join(sorted(VERDICT_WORDS, key=len, reverse=True))})"
 _TAG_NAMES = (
     "question|problem|reference|answer|response|solution|system|assistant|user|human|think|thinking|reasoning|instructions?|"
     "prompt|judge|judg(?:e?)ment|verdict|decision|output|tool|context|rules?|student|candidate|model|ground|gold|standard|"
@@ -78,7 +79,8 @@ _MARKERS = tuple(
         # Tags: any closing one, any with a space or an underscore in a word-like name, HTML, and the formats' own.
         r"<!--(?:.{0,300}?(?:-->|$))?|<!\[?[A-Z]{2,12}[^<>]{0,200}>",
         r"</\s*[A-Za-z][^<>]{0,60}>",
-        r"<[A-Za-z]+_[A-Za-z_]{1,40}\s*/?>",
+        r"<[A-Za-z]+_[A-Za-z0-9_]{1,40}\s*/?>|<(?:0x[0-9A-F]{2}|[A-Za-z]{3,20}\d{1,6})>",
+        r"\[/?(?:[a-z]?MASK|BOS|EOS|EOT|EOM|UNUSED\d*|USER|ASSISTANT|SYSTEM|TOOLS?|STOP)\]",
         r"(?<![\w)}\]])<\s*[biups]\s*>",
         r"<[A-Za-z][A-Za-z0-9]{0,15}\s[^<>\n]{0,200}=\s*[\"'][^<>\n]{0,200}>",
         rf"<\s*(?:{_TAG_NAMES})(?:[\s_'’-][^<>\n]{{0,200}})?\s*/?>",

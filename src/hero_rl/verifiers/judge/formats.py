@@ -22,7 +22,7 @@ Template: TypeAlias = Literal["chat", "plain"]
 FormatName: TypeAlias = Literal["compass", "xverify", "general", "tinyv", "generic"]
 
 NO_PROBLEM = "(not given)"
-_PLACEHOLDER = re.compile(r"\{(problem|reference|answer)\}")
+_PLACEHOLDER = re.compile(r"\{(problem|reference|answer|mark)\}")
 _MAX_PROMPT_FILE_CHARS = 100_000
 
 
@@ -58,8 +58,12 @@ class Prompt:
     text: str
 
     def fill(self, *, problem: str, reference: str, answer: str) -> str:
-        """Return the prompt for one answer. Places are filled at once: ``{reference}`` inside an answer stays as it is."""
-        fields = {"problem": problem or NO_PROBLEM, "reference": reference, "answer": answer}
+        """Return the prompt for one answer. Places are filled at once: ``{reference}`` inside an answer stays as it is.
+
+        ``{mark}`` is a line to put around the answer, which no answer can contain: it is a hash of the whole answer.
+        """
+        mark = f"----- {hashlib.sha256(answer.encode()).hexdigest()[:16]}"
+        fields = {"problem": problem or NO_PROBLEM, "reference": reference, "answer": answer, "mark": mark}
         return _PLACEHOLDER.sub(lambda match: fields[match.group(1)], self.text)
 
     @property

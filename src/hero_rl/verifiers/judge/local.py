@@ -17,7 +17,7 @@ from hero_rl.models.fingerprints import bytes_fingerprint
 from hero_rl.models.generator import Generator
 from hero_rl.models.loading import require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, open_model, stoppable
-from hero_rl.models.tokenizing import RefusedByTemplateError
+from hero_rl.models.tokenizing import RefusedByTemplateError, special_texts
 from hero_rl.verifiers.judge.backend import NoReply, Outcome, Reply
 from hero_rl.verifiers.judge.formats import Template
 
@@ -83,9 +83,7 @@ class LocalJudge:
         self._chat_kwargs = dict(chat_template_kwargs or {})
         self._batch_size, self._max_tokens_per_batch = batch_size, max_tokens_per_batch
         self._max_length = max_length or self.local.max_length()
-        words = self.local.tokenizer
-        special = {str(token) for token in words.added_tokens_decoder.values() if token.special}
-        self.special_tokens: tuple[str, ...] = tuple(sorted(special | set(words.all_special_tokens)))
+        self.special_tokens: tuple[str, ...] = special_texts(self.local.tokenizer)
         self._fingerprint = ""
 
     @property

@@ -34,6 +34,7 @@ class RemoteJudge:
         api_key: str | None = None,
         api_key_env: str | None = None,
         extra_body: Mapping[str, object] | None = None,
+        tokenizer: str | None = None,
         concurrency: int = 32,
         timeout_s: float = 60.0,
         total_timeout_s: float = 180.0,
@@ -50,6 +51,8 @@ class RemoteJudge:
                 pickled judge does not carry the key.
             extra_body: further fields of every request, such as ``{"chat_template_kwargs": {"enable_thinking": False}}``; they
                 replace our own, and None leaves one out (``{"max_tokens": None, "max_completion_tokens": 64}``).
+            tokenizer: of the served model, by its Hugging Face id or folder, whose special tokens are taken out of every field.
+                None: only the usual ones of chat templates are.
             concurrency: most requests under way at once.
             timeout_s: for one try.
             total_timeout_s: for one request with all its tries.
@@ -57,12 +60,12 @@ class RemoteJudge:
 
         Raises:
             InputError: an address or an option that cannot be used, or an environment variable that is not set.
-            MissingDependencyError: the HTTP library is not installed.
+            MissingDependencyError: the HTTP library is not installed, or ``tokenizer`` is given and transformers is not.
         """
         self._remake = functools.partial(
             RemoteJudge, urls, model=model, revision=revision, api_key=api_key, api_key_env=api_key_env,
-            extra_body=extra_body, concurrency=concurrency, timeout_s=timeout_s, total_timeout_s=total_timeout_s,
-            attempts=attempts,
+            extra_body=extra_body, tokenizer=tokenizer, concurrency=concurrency, timeout_s=timeout_s,
+            total_timeout_s=total_timeout_s, attempts=attempts,
         )  # fmt: skip
         self._extra = _checked_extra(extra_body or {})
         self._pool = EndpointPool(
@@ -73,7 +76,7 @@ class RemoteJudge:
         self._revision = revision
         self._model = model
         self.name = f"remote:{model}" if model else "remote"
-        self.special_tokens: tuple[str, ...] = ()
+        self.special_tokens: tuple[str, ...] = _special_tokens(self.name, tokenizer) if tokenizer else ()
 
     @property
     def identity(self) -> str:
@@ -130,6 +133,14 @@ def with_version(url: str) -> str:
     except ValueError:
         return url  # the pool says what is wrong with it
     return url if path.strip("/") else url.rstrip("/") + "/v1"
+
+
+def _special_tokens(name: str, tokenizer: str) -> tuple[str, ...]:
+    from hero_rl.models.loading import require_transformers
+    from hero_rl.models.tokenizing import load_tokenizer, special_texts
+
+    require_transformers("the special tokens of a judge's tokenizer")
+    return special_texts(load_tokenizer(name, tokenizer))
 
 
 def _key(api_key: str | None, variable: str | None) -> str | None:

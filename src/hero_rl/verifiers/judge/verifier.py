@@ -22,7 +22,7 @@ from hero_rl.verifiers.judge.master_keys import missing_answer
 from hero_rl.verifiers.judge.remote import RemoteJudge
 
 MAX_CHARS = 2_000
-CLEANING_RULES = 1
+CLEANING_RULES = 2
 """Counts up with every change of what is cleaned, refused or read, so that stored verdicts of older rules are not reused."""
 
 _SMALLEST_MAX_CHARS = 16
@@ -53,6 +53,7 @@ class JudgeVerifier(Verifier):
     timeout, refused ... abstain     no reply (``failed=True``): the kind of ``EndpointError``, or ``prompt_too_long``
     empty_answer         incorrect   not asked: no letter or digit in the answer
     no_answer            incorrect   not asked: the answer is only the opening words of a solution
+    no_value             incorrect   not asked: the reference is a value, the answer holds none
     answer_too_long      incorrect   not asked: the answer is longer than ``max_chars``
     reference_missing    abstain     not asked
     reference_too_long   abstain     not asked
@@ -76,6 +77,7 @@ class JudgeVerifier(Verifier):
         api_key: str | None = None,
         api_key_env: str | None = None,
         extra_body: Mapping[str, object] | None = None,
+        tokenizer: str | None = None,
         concurrency: int | None = None,
     ) -> None:
         """Check the options; nothing is asked yet.
@@ -92,10 +94,11 @@ class JudgeVerifier(Verifier):
             max_chars: of the answer, the response's end and the reference.
             max_tokens: of the reply; None: what the format needs. A prompt that asks for reasoning needs more.
             template: ``"chat"`` or ``"plain"``; None: as the format's model was trained.
-            model: of an address: see ``RemoteJudge``, also for the following four.
+            model: of an address: see ``RemoteJudge``, also for the following five.
             api_key: of an address.
             api_key_env: the environment variable with that key, for a served model.
             extra_body: further fields of each request to a served model.
+            tokenizer: of a served model: its special tokens are taken out of every field.
             concurrency: most requests to a served model under way, over all replicas.
 
         Raises:
@@ -107,7 +110,7 @@ class JudgeVerifier(Verifier):
         self._prompt = load_prompt(format, prompt)
         for_address = {
             "model": model, "api_key": api_key, "api_key_env": api_key_env, "extra_body": extra_body,
-            "concurrency": concurrency,
+            "tokenizer": tokenizer, "concurrency": concurrency,
         }  # fmt: skip
         self._backend = _backend(backend, for_address)
         self.send: Send = send
@@ -148,8 +151,8 @@ class JudgeVerifier(Verifier):
 
     def _row(self, rollout: Rollout) -> _Row:
         fields = read_fields(
-            rollout.problem if self.use_problem else "", rollout.reference, rollout.response, send=self.send,
-            max_chars=self.max_chars, special_tokens=tuple(self._backend.special_tokens),
+            rollout.problem, rollout.reference, rollout.response, send=self.send, max_chars=self.max_chars,
+            special_tokens=tuple(self._backend.special_tokens), use_problem=self.use_problem,
         )  # fmt: skip
         shown = f"{fields.answer[:_SHOWN_CHARS]} | {fields.reference[:_SHOWN_CHARS]}"
         if fields.reference_too_long:
@@ -158,7 +161,7 @@ class JudgeVerifier(Verifier):
             return _Row(Verdict("abstain", "reference_missing", detail=shown))
         if fields.answer_too_long:
             return _Row(Verdict("incorrect", "answer_too_long", detail=shown))
-        missing = missing_answer(fields.answer, fields.reference)
+        missing = missing_answer(fields.answer, fields.reference) or (None if fields.has_value else "no_value")
         if missing is not None:
             return _Row(Verdict("incorrect", missing, detail=shown))
         prompt = self._prompt.fill(problem=fields.problem, reference=fields.reference, answer=fields.answer)
