@@ -44,7 +44,7 @@ _FEW_WORDS = 4
 
 
 class Kept(NamedTuple):
-    """What is left of an answer."""
+    """The part of an answer that is sent."""
 
     text: str
     has_value: bool
