@@ -14,6 +14,7 @@ from typing import Any
 
 from hero_lab.compare import paired_difference, summarize
 from hero_lab.page import learning_curves
+from hero_lab.task import TAG_NAMES
 from hero_rl.report.figures import save_png
 
 HERE = Path(__file__).parent
@@ -82,7 +83,7 @@ def main() -> None:
             print(f"\n### {name}, KL {kl} ({seeds} seeds)\n")
             for tag in tags:
                 if len(tags) > 1:
-                    print(f"\nHeld-out {tag} prompts:\n")
+                    print(f"\nHeld-out {TAG_NAMES[tag]}:\n")
                 arms_table(results, tag)
                 print()
                 differences_table(results, tag)

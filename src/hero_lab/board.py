@@ -95,7 +95,7 @@ class Board:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-_NUMBERS = {"accuracy": "T=1", "greedy": "greedy", "verifier_pass": "pass", "rm_score": "RM"}
+_NUMBERS = {"accuracy": "sampled", "greedy": "greedy", "verifier_pass": "pass", "rm_score": "RM"}
 """Of a point of the learning curve, on development prompts."""
 
 

@@ -17,6 +17,7 @@ from hero_lab.presets import ARMS, VERIFIER_ARMS, arm_of
 from hero_lab.settings import plan_runs
 from hero_lab.study.command import PACKAGES, study
 from hero_lab.study.plan import parse_seeds
+from hero_lab.task import TAG_NAMES
 from hero_rl.cli import show
 from hero_rl.config import load_reward
 from hero_rl.errors import HeroError, InputError, require
@@ -43,8 +44,8 @@ Rules:  {", ".join(ARMS)}
 """
 
 
-LEGEND = """T=1, greedy: accuracy by the oracle, sampled and greedy. pass: the strict verifier says correct. RM: mean
-reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
+LEGEND = """sampled, greedy: accuracy by the oracle, at temperature 1 and greedy. pass: the strict verifier says correct. RM:
+mean reward-model score, in standard deviations from the start. AUROC: of the reward model within prompts. all wrong: groups
 without any pass.
 """
 
@@ -120,19 +121,19 @@ def _split_rules(text: str) -> tuple[str, ...]:
 
 
 def _print_results(results: Sequence[Result]) -> None:
-    from hero_lab.page import TAG_NAMES, compared_arm, differences, verdict_on_hacking
+    from hero_lab.page import compared_arm, differences, verdict_on_hacking
 
     seeds = len({result["settings"]["seed"] for result in results})
     for tag in tags(results):
         rows = [_cells(summary) for summary in from_start(results, tag)]
-        header = ("rule", "T=1", "greedy", "pass", "RM", "AUROC", "all wrong")
+        header = ("rule", "sampled", "greedy", "pass", "RM", "AUROC", "all wrong")
         show.print_table(f"{TAG_NAMES[tag]}, held out, {seeds} seed(s)", rows, header=header)
     sys.stdout.write(LEGEND)
     sys.stdout.write(f"{compared_arm(results)} minus each, paired, with 95% intervals:\n")
     for found in differences(results):
-        how = "T=1" if found.metric == "accuracy" else "greedy"
+        how = "sampled" if found.metric == "accuracy" else "greedy"
         mean, low, high = found.estimate
-        sys.stdout.write(f"  {found.baseline:<24} {found.tag} {how:<7} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]\n")
+        sys.stdout.write(f"  {found.baseline:<20} {TAG_NAMES[found.tag]} {how:<7} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]\n")
     hacking = verdict_on_hacking(results)
     if hacking:
         sys.stdout.write(hacking + "\n")

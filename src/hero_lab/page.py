@@ -18,18 +18,27 @@ from hero_lab.compare import (
     summarize,
     tags,
 )
+from hero_lab.task import TAG_NAMES
 from hero_rl.measures import Estimate
-from hero_rl.report import Section, Table, json_values, write_folder
+from hero_rl.report import Section, Table, interval, json_values, write_folder
 from hero_rl.report.figures import Curve, Drawing, Panel, curve_panels, interval_rows
 
-TAG_NAMES = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
-HEADER = ("rule", "T=1", "95%", "greedy", "95%", "any right", "verifier pass", "RM score", "RM AUROC", "all wrong")  # fmt: skip
+HEADER = ("rule", "at temperature 1", "greedy", "any right", "verifier pass", "RM score", "RM AUROC", "all wrong")
+HOW = {"accuracy": "at temperature 1", "greedy": "greedy"}
+MOST_DRAWN = 0.5
+"""A difference in accuracy whose interval goes further than this to either side is from too few seeds."""
+SAMPLES = 3
+"""Prompts whose responses are shown."""
 
-CURVES = {"accuracy": True, "rm_score": False, "verifier_pass": True}
-"""What learning curves show of a run, and whether it is a share."""
+CURVES = {
+    "accuracy": "accuracy by the oracle", "rm_score": "reward-model score (start = 0)",
+    "verifier_pass": "share the strict verifier accepts",
+}  # fmt: skip
+"""What learning curves show of a run, and its title."""
 TABLE_NOTE = (
-    "T=1 and greedy: accuracy by the exact oracle. RM AUROC: of the reward model within prompts. Any right, all wrong: "
-    "prompts with a right response, and without any that the strict verifier accepts, in {samples}."
+    "At temperature 1 and greedy: accuracy by the exact oracle, with 95% intervals. RM AUROC: of the reward model "
+    "within prompts. Any right, all wrong: prompts with a right response, and without any that the strict verifier accepts, in "
+    "{samples}."
 )
 
 
@@ -38,9 +47,7 @@ def learning_curves(results: Sequence[Result]) -> Drawing:
     by_label: dict[str, list[Result]] = {}
     for result in results:
         by_label.setdefault(result["settings"]["label"], []).append(result)
-    titles = ("accuracy by the oracle (no rule sees it)", "reward-model score (start = 0, its spread = 1)",
-              "share the strict verifier calls correct")  # fmt: skip
-    return curve_panels([panel(title, by_label, name) for title, name in zip(titles, CURVES, strict=True)])
+    return curve_panels([panel(title, by_label, name) for name, title in CURVES.items()])
 
 
 def panel(title: str, by_label: Mapping[str, Sequence[Result]], name: str) -> Panel:
@@ -53,7 +60,7 @@ def panel(title: str, by_label: Mapping[str, Sequence[Result]], name: str) -> Pa
              for label, runs in by_label.items()}  # fmt: skip
     drawn = {label: curve(runs, value) for label, runs in known.items() if runs}
     curves = [Curve(label=label, steps=steps, values_SN=values) for label, (steps, values) in drawn.items()]
-    return Panel(title=title, curves=curves, percent=CURVES.get(name, False))
+    return Panel(title=title, curves=curves, percent=name in CURVES and name != "rm_score")
 
 
 def differences(results: Sequence[Result]) -> list[Difference]:
@@ -90,17 +97,8 @@ def _row_json(row: ArmSummary | Difference) -> dict[str, Any]:
 
 def summary_row(summary: ArmSummary) -> list[str | float | None]:
     """The cells under ``HEADER``."""
-    means = summary.means
-    return [
-        summary.label,
-        *_with_interval(summary.accuracy),
-        *_with_interval(summary.greedy),
-        *(means[name] for name in ("pass_any", "verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups")),
-    ]
-
-
-def _with_interval(estimate: Estimate) -> tuple[float, str]:
-    return estimate.value, f"{estimate.low:.3f} to {estimate.high:.3f}"
+    names = ("pass_any", "verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups")
+    return [summary.label, interval(summary.accuracy), interval(summary.greedy), *(summary.means[name] for name in names)]
 
 
 def verdict_on_hacking(results: Sequence[Result]) -> str:
@@ -116,31 +114,38 @@ def verdict_on_hacking(results: Sequence[Result]) -> str:
     return "\n".join(hacked)
 
 
+def finding(results: Sequence[Result]) -> str:
+    """Return a sentence per tag: how good the compared arm is at the end, and whom its intervals put it ahead of or behind."""
+    lines: list[str] = []
+    for end in (one for one in summarize(results) if one.label == compared_arm(results)):
+        said: dict[str, list[str]] = {"ahead of": [], "behind": [], "not clearly different from": []}
+        for one in differences(results):
+            if (one.tag, one.metric) == (end.tag, "accuracy"):
+                low, high = one.estimate[1:]
+                word = "ahead of" if low > 0 else "behind" if high < 0 else "not clearly different from"
+                said[word].append(one.baseline)
+        words = "; ".join(f"{word} {', '.join(labels)}" for word, labels in said.items() if labels) or "compared with nothing"
+        share = f"{end.accuracy.value:.0%} of its responses to {TAG_NAMES[end.tag]} right at temperature 1"
+        lines.append(f"{end.label} gets {share}: {words}.")
+    return "\n".join(lines)
+
+
 def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Path:
-    """The path of ``report.html``; ``curves.png``, ``differences.png`` and ``numbers.json`` lie beside it."""
+    """The path of ``report.html``; the files of its figures and ``numbers.json`` lie beside it."""
     settings, versions = results[0]["settings"], results[0]["versions"]
     seeds = sorted({result["settings"]["seed"] for result in results})
-    parts = [
-        Section(
-            heading="While they learn",
-            name="curves",
-            figure=learning_curves(results),
-            caption=f"Development prompts. Lines are means over {len(seeds)} seed(s), bands the range of the seeds.",
-        )
-    ]
+    caption = f"Development prompts. Lines are means over {len(seeds)} seed(s), bands the range of the seeds."
+    parts = [Section(heading="While they learn", name="curves", figure=learning_curves(results), caption=caption)]
     for tag in tags(results):
         rows = [summary_row(summary) for summary in from_start(results, tag)]
         unit = "over seeds (Student's t)" if len(seeds) > 1 else "over prompts, one seed: another seed may differ by more"
-        table = Table(
-            header=HEADER, rows=rows, note=f"{TABLE_NOTE.format(samples=settings['held_out_samples'])} Intervals are {unit}."
-        )
+        note = f"{TABLE_NOTE.format(samples=settings['held_out_samples'])} Intervals are {unit}."
+        table = Table(header=HEADER, rows=rows, note=note)
         parts.append(Section(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
-    parts += _difference_parts(results)
-    parts += _model_parts(results)
-    lead = (
-        f"Tiny models trained from scratch, {settings['regime']} regime, {settings['tier']} reward model, "
-        f"{settings['steps']} steps, KL {settings['kl']:g}.\n" + verdict_on_hacking(results)
-    )
+    parts += [*_difference_parts(results), *_samples(results), *_model_parts(results)]
+    how = (f"Tiny models trained from scratch, {settings['regime']} regime, {settings['tier']} reward model, "
+           f"{settings['steps']} steps, KL {settings['kl']:g}, {len(seeds)} seed(s).")  # fmt: skip
+    lead = "\n".join(filter(None, (finding(results), verdict_on_hacking(results), how)))
     footer = f"{command}\nseeds {seeds}; " + ", ".join(f"{name} {version}" for name, version in versions.items())
     return write_folder(folder, "hero lab", lead, parts, numbers(results), footer=footer)
 
@@ -149,16 +154,30 @@ def _difference_parts(results: Sequence[Result]) -> list[Section]:
     found = differences(results)
     if not found:
         return []
-    how = {"accuracy": "T=1", "greedy": "greedy"}
-    rows = {f"{one.label} − {one.baseline} ({one.tag}, {how[one.metric]})": one.estimate for one in found}
+    rows = {f"{one.label} − {one.baseline} ({TAG_NAMES[one.tag]}, {HOW[one.metric]})": one.estimate for one in found}
     return [
         Section(
             heading=f"{found[0].label} against each other arm, paired",
             text=f"Same prompts, same seeds, same sampling noise. Right of the dashed line {found[0].label} is ahead.",
             name="differences",
-            figure=interval_rows(rows, x_label="difference in accuracy, 95% interval"),
+            figure=interval_rows(rows, x_label="difference in accuracy, 95% interval", limit=MOST_DRAWN),
         )
     ]
+
+
+def _samples(results: Sequence[Result]) -> list[Section]:
+    """Return responses to the first held-out prompts, before and after training: each rule's policy of the first seed."""
+    rows: list[list[str | float | None]] = []
+    for result in (one for one in results if one["settings"]["seed"] == results[0]["settings"]["seed"]):
+        for tag in tags([result]):
+            start, end = (result["held_out"][when][tag] for when in ("start", "end"))
+            pairs = zip(start.get("examples", ())[:SAMPLES], end.get("examples", ())[:SAMPLES], strict=True)
+            for (before, after), right in zip(pairs, end["correct_P"], strict=False):
+                (prompt, was), now = before.split(" ", 1), after.split(" ", 1)[1]
+                rows.append([result["settings"]["label"], TAG_NAMES[tag], prompt, was, now, f"{right} of {end['samples']}"])
+    header = ("rule", "kind", "prompt", "response before training", "after training", "right after training")
+    note = "Sampled at temperature 1: the steps of the calculation, then the answer."
+    return [Section(heading="Sample responses", table=Table(header=header, rows=rows, note=note))] if rows else []
 
 
 def _seeds_table(results: Sequence[Result], model: str, columns: Mapping[str, str], note: str) -> Table:
@@ -171,7 +190,7 @@ def _seeds_table(results: Sequence[Result], model: str, columns: Mapping[str, st
 def _model_parts(results: Sequence[Result]) -> list[Section]:
     """The quality of reward model and learned verifier before training, and of the verifier where each rule led to."""
     note = "On the starting policy's responses to test prompts of its own. Only the AUROC within prompts can help a rule."
-    columns = {f"auroc_{how}_{tag}": f"AUROC {name}, {tag}"
+    columns = {f"auroc_{how}_{tag}": f"AUROC {name}, {TAG_NAMES[tag]}"
                for tag in ("V", "H") for how, name in (("pooled", "pooled"), ("within", "within prompts"))}  # fmt: skip
     parts = [Section(heading="The reward model", table=_seeds_table(results, "reward_model", columns, note))]
     if not any("learned_verifier" in result for result in results):
@@ -187,7 +206,7 @@ def _model_parts(results: Sequence[Result]) -> list[Section]:
             if "own_verifier_fpr" in end:
                 names = ("own_verifier_precision", "own_verifier_fpr")
                 pairs = [evaluation[name] for name in names for evaluation in (start, end)]
-                after.append([f"{result['settings']['label']}, seed {result['settings']['seed']}, {tag}", *pairs])
+                after.append([f"{result['settings']['label']}, seed {result['settings']['seed']}, {TAG_NAMES[tag]}", *pairs])
     header = ("", "precision, start", "precision, end", "FPR, start", "FPR, end")
     note = "Of the verdicts that the rule was trained on, by the oracle, held-out prompts. Precision that falls: it was fooled."
     return [*parts, Section(heading="Was the verifier fooled?", table=Table(header=header, rows=after, note=note))]

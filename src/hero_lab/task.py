@@ -28,6 +28,7 @@ SplitName: TypeAlias = Literal["train", "rm_test", "development", "held_out"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)
 TAGS: Mapping[Regime, tuple[Tag, ...]] = {"verifiable": ("V",), "hard": ("H",), "mixed": ("V", "H")}
 """The tags of the prompts that a regime trains on."""
+TAG_NAMES: Mapping[str, str] = {"V": "verifiable prompts", "H": "hard-to-verify prompts"}
 SPLIT_SIZES: dict[SplitName, int] = {"rm_test": 200, "development": 200, "held_out": 300}
 """``train`` is the rest. Settings are chosen on ``development`` and results are reported on ``held_out``."""
 P_UNREACHABLE_REFERENCE = 0.5

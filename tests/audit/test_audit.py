@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -16,6 +17,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
 from helpers.places import SHARED
+from hero_lab.page import learning_curves
 from hero_rl.audit import audit, read_table
 from hero_rl.audit.reward_models import reward_model_report
 from hero_rl.audit.rules import rule_report, verifier_alone
@@ -172,6 +174,19 @@ def test_the_command_writes_a_page_figures_and_numbers(tmp_path: Path, capsys: p
     ]  # fmt: skip
     assert main(["audit", str(source), "-o", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.startswith(printed["headline"])
+
+
+def test_a_rule_has_the_same_colour_in_the_audit_and_in_the_lab(tmp_path: Path) -> None:
+    source = write(tmp_path / "rollouts.jsonl", list(rollouts(40, seed=6, auroc_shift=1.5)))
+    assert main(["audit", str(source), "-o", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out/rules.csv").open() as file:
+        rules = [row["row"] for row in csv.DictReader(file)]
+    curve = [{"step": step, "accuracy": 0.5} for step in (0, 10)]
+    lines = learning_curves([{"settings": {"label": rule}, "curve": curve} for rule in rules]).figure.axes[0].get_lines()
+    colours = {str(line.get_label()): line.get_color() for line in lines}
+    assert set(colours) == set(rules) >= {"hero", "gated"}
+    svg = (tmp_path / "out/rules.svg").read_text()
+    assert all(f"stroke: {colour}" in svg for colour in colours.values())
 
 
 def test_hostile_responses_are_escaped_in_the_page(tmp_path: Path) -> None:

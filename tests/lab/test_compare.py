@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs the lab extra")
 
 from hero_lab.compare import curve, paired_difference, summarize, tags
-from hero_lab.page import compared_arm, differences, summary_row, verdict_on_hacking, write_report
+from hero_lab.page import compared_arm, differences, finding, summary_row, verdict_on_hacking, write_report
 
 
 def result(label, seed, correct, *, greedy=(1, 0, 1), score=0.0, start=(2, 2, 2), tag="H"):
@@ -88,7 +88,7 @@ def test_hacking_is_named_only_where_score_rises_and_accuracy_falls():
 def test_the_report_has_every_rule_and_escapes_labels(tmp_path):
     runs = [result(label, seed, (4, 2, seed)) for label in ("hero", "rm_only<script>") for seed in (0, 1)]
     assert tags(runs) == ["H"]
-    assert len(summary_row(summarize(runs)[0])) == 10
+    assert len(summary_row(summarize(runs)[0])) == 8
     assert [d.baseline for d in differences(runs)] == ["rm_only<script>"] * 2
     html = write_report(tmp_path, runs, command="hero lab").read_text()
     assert "rm_only&lt;script&gt;" in html
@@ -97,11 +97,25 @@ def test_the_report_has_every_rule_and_escapes_labels(tmp_path):
     assert json.dumps("over seeds")[1:-1] in html
     figures = {f"{name}.{kind}" for name in ("curves", "differences") for kind in ("png", "svg", "pdf", "csv")}
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "numbers.json", *figures}
+    assert "hero gets 54% of its responses to hard-to-verify prompts right at temperature 1: not clearly different from" in html
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     shown = {row["label"]: row["accuracy"]["mean"] for row in numbers["held_out"]}
     # shares 1, .5, 0 of seed 0 and 1, .5, .25 of seed 1
     assert shown == pytest.approx({"hero": (0.5 + 1.75 / 3) / 2, "rm_only<script>": (0.5 + 1.75 / 3) / 2})
     assert [row["baseline"] for row in numbers["differences"]] == ["rm_only<script>"] * 2
+
+
+def test_the_page_says_whom_the_compared_arm_is_ahead_of_and_shows_responses(tmp_path):
+    runs = [result("hero", 0, (4, 4, 4)), result("rm_only", 0, (1, 0, 1)), result("naive_sum", 0, (4, 0, 4))]
+    assert finding(runs) == (
+        "hero gets 100% of its responses to hard-to-verify prompts right at temperature 1: ahead of rm_only; not clearly "
+        "different from naive_sum."
+    )
+    for run in runs:
+        for when, answer in (("start", "2/4"), ("end", "0.5")):
+            run["held_out"][when]["H"]["examples"] = [f"^{n}+1:4H {n + 1};{answer}<b>" for n in range(3)]
+    html = write_report(tmp_path, runs, command="hero lab").read_text()
+    assert "<td>2;2/4&lt;b&gt;</td><td>2;0.5&lt;b&gt;</td><td>4 of 4</td>" in html
 
 
 def test_the_arm_that_is_held_against_the_others_is_hero_or_what_comes_nearest():

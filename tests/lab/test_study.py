@@ -285,8 +285,8 @@ def test_the_best_of_the_others_is_chosen_in_each_cell(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert best_sentence(found) == (
         "hero is worse in 1 of 2 cells than the best of verifier_only, rm_only, and clearly ahead in 1. Worst cell: hero "
-        "minus verifier_only -0.500 [-0.500, -0.500] (kl 0.1, H prompts). The lowest end of an interval is -0.500 (kl 0.1, "
-        "H prompts)."
+        "minus verifier_only -0.500 [-0.500, -0.500] (kl 0.1, hard-to-verify prompts). The lowest end of an "
+        "interval is -0.500 (kl 0.1, hard-to-verify prompts)."
     )
     assert "hero is nowhere worse than the best of verifier_only, rm_only in 1 cell, " in best_sentence(tabulate(plan, first))
     assert [(row.candidate, row.baseline) for row in found.leaders] == [("hero", "rm_only"), ("verifier_only", "rm_only")]
@@ -326,10 +326,10 @@ def test_a_seed_that_never_gets_there_counts_as_late(tmp_path: Path) -> None:
 def test_a_claim_is_said_in_words(tmp_path: Path) -> None:
     plan = plan_of(TABLE + "compare = 'hero'", tmp_path).tables[0]
     found = tabulate(plan, entries(*[("verifier_only", s, [1, 1]) for s in (0, 1)], *[("hero", s, [2, 2]) for s in (0, 1)]))
-    assert claim_sentence(found) == "Holds: hero minus verifier_only +0.250 [+0.250, +0.250] (H prompts)."
+    assert claim_sentence(found) == "Holds: hero minus verifier_only +0.250 [+0.250, +0.250] (hard-to-verify prompts)."
     text = markdown("A study", [found], measure_throughput([result(0, [1, 1], [1, 1])]), command="hero lab study plan.toml")
     assert "| hero | 0.500 ± 0.000 | 1.000 ± 0.000 | 0.100 | +0.50 | – | 0.50 |" in text
-    assert "| hero − verifier_only | H prompts | **+0.250 ± 0.000** | **+1.000 ± 0.000** | holds |" in text
+    assert "| hero − verifier_only | hard-to-verify prompts | **+0.250 ± 0.000** | **+1.000 ± 0.000** | holds |" in text
 
 
 def test_kept_results_give_the_same_tables_without_the_runs(tmp_path: Path) -> None:

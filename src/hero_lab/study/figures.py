@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from hero_lab.compare import Result
-from hero_lab.page import CURVES, panel
+from hero_lab.page import CURVES, MOST_DRAWN, panel
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis
 from hero_lab.study.tables import Cell, PairRow, Tabulated
+from hero_lab.task import TAG_NAMES
 from hero_rl.errors import require
+from hero_rl.measures import Estimate
+from hero_rl.report import Section
 from hero_rl.report.figures import Drawing, Panel, curve_panels, dress, interval_rows
 from hero_rl.report.palette import TEXT, Look, looks
 
@@ -23,22 +26,13 @@ if TYPE_CHECKING:
 
 Groups: TypeAlias = dict[tuple[Axis, ...], dict[str, list[Result]]]
 """Combination of the crossed settings -> rule -> runs."""
-_TITLES = ("accuracy by the oracle", "reward-model score (start = 0)", "the strict verifier says correct")
 _MOST_ROWS = 3
 """Combinations up to which all three measures are drawn; with more, accuracy alone."""
 _MOST_METRICS = 6
 _MOST_PANELS = 12
 
 
-class Picture(NamedTuple):
-    """A figure with what its file is called after, and what it shows."""
-
-    suffix: str
-    figure: Drawing
-    caption: str
-
-
-def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
+def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Section]:
     """Every figure that a table has the numbers for.
 
     Raises:
@@ -46,29 +40,28 @@ def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Picture]:
     """
     combinations = len(_by_axes(entries))
     cut = f" The first {_MOST_PANELS} of {combinations} combinations." if combinations > _MOST_PANELS else ""
-    caption = f"Development prompts: means over seeds, and their range.{cut}"
-    found = [Picture("curves", learning_curves(table, entries), caption)]
-    if table.deciding(table.pairs) or table.deciding(table.best):
-        found.append(Picture("differences", differences(table), "Right of the dashed line the first rule is ahead."))
-    state = rule_state(table, entries)
-    if state is not None:
-        found.append(Picture("state", state, "What the rules keep track of, during training."))
-    phases = phase_diagram(table, entries)
-    if phases is not None:
-        caption = (
-            "The rule of the highest mean in each cell and its lead over the runner-up; a thick frame and * where the 95% "
-            "interval of the lead is clear of zero. The leader is chosen on the numbers that its lead is measured on, "
-            "which makes leads too large rather than too small."
-        )
-        found.append(Picture("phase", phases, caption))
-    return found
+    compared = table.deciding(table.pairs) or table.deciding(table.best)
+    phase = (
+        "The rule of the highest mean in each cell and its lead over the runner-up; a thick frame and * where the 95% "
+        "interval of the lead is clear of zero. The leader is chosen on the numbers that its lead is measured on, "
+        "which makes leads too large rather than too small."
+    )
+    found = {
+        "curves": (learning_curves(table, entries), f"Development prompts: means over seeds, and their range.{cut}"),
+        "differences": (differences(table) if compared else None, "Right of the dashed line the first rule is ahead."),
+        "state": (rule_state(table, entries), "What the rules keep track of, during training."),
+        "phase": (phase_diagram(table, entries), phase),
+    }
+    name = table.plan.name
+    return [Section(heading=f"{name}: {suffix}", name=f"{name}-{suffix}", figure=figure, caption=caption)
+            for suffix, (figure, caption) in found.items() if figure is not None]  # fmt: skip
 
 
 def learning_curves(table: Tabulated, entries: Sequence[Entry]) -> Drawing:
     """Accuracy on development prompts, a panel a combination; with few combinations also score and verifier."""
     groups = _by_axes(entries)
     if len(groups) <= _MOST_ROWS:
-        return curve_panels(_panels(table, groups, dict(zip(CURVES, _TITLES, strict=True))), across=3)
+        return curve_panels(_panels(table, groups, CURVES), across=3)
     several = dict(itertools.islice(groups.items(), _MOST_PANELS))
     return curve_panels(_panels(table, several, {"accuracy": ""}), across=3, same_scale=True)
 
@@ -76,9 +69,14 @@ def learning_curves(table: Tabulated, entries: Sequence[Entry]) -> Drawing:
 def differences(table: Tabulated) -> Drawing:
     """The deciding comparisons, a line each, with their intervals."""
     deciding = [*table.deciding(table.pairs), *table.deciding(table.best)]
-    rows = {f"{row.candidate} − {row.baseline} ({row.cell.words(table.varying)})": row.difference for row in deciding}
-    label = f"difference in accuracy at temperature 1 at step {max(table.plan.horizons)}, 95% interval"
-    return interval_rows(rows, x_label=label)
+    tags = {row.cell.tag for row in deciding}
+    rows: dict[str, Estimate] = {}
+    for row in deciding:
+        where = row.cell.words(table.varying, tag=len(tags) > 1).replace("_", " ")
+        rows[f"{row.candidate} − {row.baseline}" + (f" ({where})" if where else "")] = row.difference
+    prompts = "held-out prompts" if len(tags) > 1 else TAG_NAMES[tags.pop()]
+    label = f"difference in accuracy on {prompts} at temperature 1, step {max(table.plan.horizons)}, 95% interval"
+    return interval_rows(rows, x_label=label, limit=MOST_DRAWN)
 
 
 def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Drawing | None:
@@ -95,7 +93,7 @@ def _panels(table: Tabulated, groups: Groups, titles: Mapping[str, str]) -> list
     """A panel for each combination and each number of the runs' curves."""
     panels: list[Panel] = []
     for (axes, by_arm), (name, title) in itertools.product(groups.items(), titles.items()):
-        words = ": ".join(filter(None, (Cell(axes, "").words(table.varying, tag=False), title)))
+        words = ": ".join(filter(None, (Cell(axes, "").words(table.varying, tag=False), title))).replace("_", " ")
         panels.append(panel(words, {arm: by_arm[arm] for arm in table.plan.arms if arm in by_arm}, name))
     return panels
 
@@ -152,7 +150,7 @@ def phase_grid(table: Tabulated) -> PhaseGrid | None:
     split = len(set(axes)) < len(axes)  # some are measured on both kinds of prompt
     for row in table.leaders:
         values = dict(row.cell.axes)
-        title = row.cell.words(rest, tag=split) or f"best rule, step {row.step}"
+        title = row.cell.words(rest, tag=split).replace("_", " ") or f"best rule, step {row.step}"
         panels.setdefault(title, {})[values[first[0]], values[second[0]]] = row
     return PhaseGrid(first, second, panels)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hero_lab.study import words
 from hero_lab.study.collect import Entry, keep
-from hero_lab.study.figures import Picture, pictures
+from hero_lab.study.figures import pictures
 from hero_lab.study.plan import Plan
 from hero_lab.study.tables import Tabulated, as_json, tabulate
 from hero_lab.study.throughput import measure_throughput
@@ -66,15 +66,10 @@ def _different(entries: Sequence[Entry]) -> list[Any]:
     return list({json.dumps(result["settings"] | {"label": ""}, sort_keys=True): result for result in results}.values())
 
 
-def _sections(table: Tabulated, drawn: list[Picture]) -> list[Section]:
+def _sections(table: Tabulated, drawn: list[Section]) -> list[Section]:
     name, note = table.plan.name, words.HOW_INTERVALS
     said = [table.plan.claim, words.claim_sentence(table), words.best_sentence(table), words.missing_sentence(table)]
-    sections = [Section(heading=name, text="\n".join(filter(None, said)))]
-    sections += [
-        Section(heading=f"{name}: {picture.suffix}", figure=picture.figure, name=f"{name}-{picture.suffix}",
-                caption=picture.caption)
-        for picture in drawn
-    ]  # fmt: skip
+    sections = [Section(heading=name, text="\n".join(filter(None, said))), *drawn]
     for grid in words.grids(table):
         rows = [[cell.replace("**", "") for cell in row] for row in grid.rows]  # bold in Markdown alone
         sections.append(Section(heading=grid.heading, table=Table(header=grid.header, rows=rows, note=note)))

@@ -14,7 +14,7 @@ import numpy as np
 from hero_lab.compare import METRICS, Look, Metric, Result, correct_SP, curve, means
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis, TablePlan
-from hero_lab.task import TAGS
+from hero_lab.task import TAG_NAMES, TAGS
 from hero_rl.measures import crossed_interval
 from hero_rl.measures.intervals import Estimate
 from hero_rl.types import FloatArray
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
     def words(self, varying: Sequence[str] = (), *, tag: bool = True) -> str:
         """Its name, of the settings that vary alone."""
         parts = [value if isinstance(value, str) else f"{name} {value}" for name, value in self.axes if name in varying]
-        return ", ".join([*map(str, parts), *([f"{self.tag} prompts"] if tag else [])])
+        return ", ".join([*map(str, parts), *([TAG_NAMES[self.tag]] if tag else [])])
 
 
 class ArmRow(NamedTuple):

@@ -18,8 +18,8 @@ from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histog
 VERIFIER_HEADER = ("verifier", "recall", "precision", "FPR", "accuracy", "decides", "right when it decides", "rejects wrongly")
 MODEL_HEADER = ("reward model", "AUROC inside prompts", "overall", "inside: rejected", "inside: accepted", "length bias")
 RULE_HEADER = ("rule", "verdict", "working rollouts", "alignment", "pressure", "scale", "evidence", "what is missing")
-MOST_DRAWN = 5.0
-"""Intervals that go further are not drawn."""
+MOST_DRAWN = 4.0
+"""Intervals that go further from their value end at the edge of the figure."""
 ATTACKS_SHOWN = 3
 """Accepted attacks of each kind."""
 
@@ -73,8 +73,9 @@ def _rules(verdicts: Verdicts | None) -> list[Section]:
     )
     if not math.isnan(verdicts.ceiling):
         note += f" A perfect reward model would make {verdicts.ceiling:.2f} times as many rollouts work as the verifier alone."
-    drawn = {v.rule: Estimate(*(end - 1.0 for end in v.working)) for v in verdicts.rules if v.working.high < MOST_DRAWN}
-    figure = interval_rows(drawn, x_label="working rollouts against the verifier alone (+0.1: 10% more)") if drawn else None
+    drawn = {v.rule: Estimate(*(end - 1.0 for end in v.working)) for v in verdicts.rules if math.isfinite(v.working.value)}
+    x_label = "working rollouts against the verifier alone (+0.1: 10% more)"
+    figure = interval_rows(drawn, x_label=x_label, limit=MOST_DRAWN, few="too few labels") if drawn else None
     table = Table(header=RULE_HEADER, rows=rows, note=note, wrap=True)
     return [Section(heading="Which rule helps here", name="rules", figure=figure, table=table)]
 

@@ -196,7 +196,7 @@ def write_comparison(folder: Path, found: Comparison, *, command: str) -> Path:
     note = "In percent and points, B less A, paired over problems. p is adjusted for the number of benchmarks."
     sections = [
         Section(heading="Differences", name="differences",
-             figure=interval_rows(shown, x_label="points, B less A") if shown else None,
+             figure=interval_rows(shown, x_label="points, B less A", few="too few problems") if shown else None,
              table=Table(header=COMPARE_HEADER, rows=compare_rows(found), note=note)),
         Section(heading="Which runs", table=Table(header=("side", "evaluation"), rows=[
             *(["A", name] for name in found.first), *(["B", name] for name in found.second)])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def curve_panels(
     if rows > 1:
         figure.set_layout_engine("constrained", h_pad=0.12)
     style = looks(curve.label for panel in panels for curve in panel.curves)
-    names = {label: textwrap.fill(label.replace(":", ": "), 18) for label in style}
+    names = {label: _wrapped(label) for label in style}
     for axes, panel in zip(all_axes, panels, strict=True):
         for curve in panel.curves:
             _draw(axes, curve, style[curve.label], min(0.1, 0.4 / len(panel.curves)))
@@ -112,6 +113,12 @@ def curve_panels(
         figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=min(4, len(handles)),
                       frameon=False, labelcolor=TEXT.light, fontsize=9, handlelength=3.5)  # fmt: skip
     return Drawing(figure, [row for panel in panels for curve in panel.curves for row in _curve_rows(panel, curve, x_label)])
+
+
+def _wrapped(label: str) -> str:
+    """Break a name into lines after colons and commas."""
+    parts = (part.strip().replace(" ", "\u00a0") for part in re.split(r"(?<=[:,])", label))
+    return textwrap.fill(" ".join(parts), 20, break_long_words=False)
 
 
 def _draw(axes: Axes, curve: Curve, look: Look, alpha: float) -> None:
@@ -220,30 +227,32 @@ def dress(axes: Axes, title: str, x_label: str, *, percent: bool = False) -> Non
 
 
 def interval_rows(
-    rows: Mapping[str, tuple[float, float, float]], *, x_label: str, most: float = np.inf, few: str = "too few seeds"
+    rows: Mapping[str, tuple[float, float, float]], *, x_label: str, limit: float = np.inf, few: str = "too few seeds"
 ) -> Drawing:
     """Draw differences: per row, from top to bottom, a point with its interval (value, low, high), and a line at zero.
 
-    Points are filled where the interval leaves out zero. An interval that goes further than four times the median one, or than
-    ``most``, ends in an arrow at the edge and is called ``few`` there.
+    Points are filled where the interval leaves out zero. An interval that reaches four times as far from its point as the
+    median one, or further than ``limit``, ends in an arrow at the edge of the plot and is called ``few``.
     """
     figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.32 * len(rows)))
     points_R3 = np.array(list(rows.values()), dtype=np.float64)
-    halves_R = (points_R3[:, 2] - points_R3[:, 1]) / 2.0
-    usual = 4.0 * float(np.median(halves_R[np.isfinite(halves_R)])) if np.isfinite(halves_R).any() else most
-    edge = max(1.2 * float(np.abs(points_R3[:, 0]).max()), min(usual, most))
-    for place, (look, (value, low, high)) in enumerate(zip(looks(rows).values(), points_R3.tolist(), strict=True)):
-        clear = low > 0.0 or high < 0.0
-        axes.plot([max(low, -edge), min(high, edge)], [place, place], color=look.colour, linewidth=2.2 if clear else 1.2)
+    value_R, low_R, high_R = points_R3.T
+    reach_R = np.nan_to_num(np.maximum(high_R - value_R, value_R - low_R), nan=np.inf)
+    reach = min(4.0 * float(np.median(reach_R)), limit) if np.isfinite(np.median(reach_R)) else limit
+    left = min(0.0, float(np.fmax(low_R, value_R - reach).min()))
+    right = max(0.0, float(np.fmin(high_R, value_R + reach).max()))
+    for place, (label, (value, low, high)) in enumerate(zip(rows, points_R3.tolist(), strict=True)):
+        look, clear = looks([label])[label], low > 0.0 or high < 0.0
+        cut = [(end, arrow) for end, arrow, beyond in ((left, "<", low < left), (right, ">", high > right)) if beyond]
+        axes.plot([max(low, left), min(high, right)], [place, place], color=look.colour, linewidth=2.2 if clear else 1.2)
         axes.plot([value], [place], color=look.colour, marker=look.marker, markersize=6,
                   markerfacecolor=look.colour if clear else PAGE.light)  # fmt: skip
-        for end, arrow in ((-edge, "<"), (edge, ">")):
-            if (low < end) if arrow == "<" else (high > end):
-                axes.plot([end], [place], color=look.colour, marker=arrow, markersize=7)
-        if low < -edge or high > edge:
+        for end, arrow in cut:
+            axes.plot([end], [place], color=look.colour, marker=arrow, markersize=7)
+        if cut:
             axes.annotate(few, (1.0, place), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=TEXT.light)
     axes.axvline(0.0, color=SOFT.light, linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(rows)), labels=[textwrap.fill(label, 64) for label in rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), labels=[textwrap.fill(label, 72) for label in rows], fontsize=9)
     axes.invert_yaxis()
     dress(axes, "", x_label)
     axes.tick_params(axis="y", labelcolor=TEXT.light)
