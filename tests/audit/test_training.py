@@ -78,6 +78,7 @@ def test_the_page_has_every_part_and_runs_nothing_that_a_model_wrote(run: Path, 
     headings = ("Signs of reward hacking", "Verdicts and scores", "First and last third", "Responses by step")
     assert all(f"<h2>{heading}" in page for heading in headings)
     assert 'href="http://127.0.0.1:8500/#step=9">9</a>' in page
+    assert 'href="http://127.0.0.1:8500/#step=9&amp;search=step%209%2C%20prompt%201">1</a>' in page
     assert "<script>alert" not in page
     assert "<img" not in page
     assert "&lt;script&gt;alert(1)" in page

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 import numpy as np
 
@@ -222,15 +223,19 @@ def _samples(samples: Sequence[Row], command: str) -> list[Section]:
         texts, extra = row.rollout, row.rollout.extra
         said = {1: "accepted", 0: "rejected"}.get(extra["verdict"], "abstained")
         rows.append([
-            Link(str(extra["step"]), f"{VIEW}#step={extra['step']}"), texts.problem[:MAX_TEXT], texts.reference[:MAX_TEXT],
-            texts.response[-MAX_TEXT:], f"{said}: {extra.get('reason', '')}", extra["rm_score"], extra.get("advantage"),
+            Link(str(extra["step"]), f"{VIEW}#step={extra['step']}"),
+            Link(texts.prompt_id.rpartition(" ")[2], f"{VIEW}#step={extra['step']}&search={quote(texts.prompt_id)}"),
+            texts.problem[:MAX_TEXT], texts.reference[:MAX_TEXT], texts.response[-MAX_TEXT:],
+            f"{said}: {extra.get('reason', '')}", extra["rm_score"], extra.get("advantage"),
         ])  # fmt: skip
-    header = ("step", "problem", "reference", "response (its end)", "the verifier says", "score", "advantage")
+    header = ("step", "prompt", "problem", "reference", "response (its end)", "the verifier says", "score", "advantage")
     note = "Of each step the accepted and the other response with the largest advantage: what the policy learned most from."
     links = Table(header=("groups",), rows=[[Link(text, f"{VIEW}#filter={name}")] for name, text in FILTERS.items()])
     return [
         Section(heading="Responses by step", table=Table(header=header, rows=rows, note=note, wrap=True)),
         Section(
-            heading="All of them", text=f"Run {command}; these links, and the steps above, then lead into it.", table=links
+            heading="All of them",
+            text=f"Run {command}; these links, and those of steps and prompts above, then lead into it.",
+            table=links,
         ),
     ]
