@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,7 @@ def test_the_same_file_in_another_order_gives_the_same_audit(tmp_path: Path) -> 
     for report in (first, second):
         for example in report["examples"]:
             example.pop("where")
+            example.pop("row")
     assert json.dumps(second["verifiers"]) == json.dumps(first["verifiers"])
     assert second["reward_models"][0]["within"]["mean"] == pytest.approx(first["reward_models"][0]["within"]["mean"])
     assert sorted(map(str, second["examples"])) == sorted(map(str, first["examples"]))
@@ -169,6 +171,11 @@ def test_the_command_writes_a_page_figures_and_numbers(tmp_path: Path, capsys: p
     assert "What to do" in page
     assert "Which rule helps here" in page
     assert page.index(printed["headline"][:40]) < page.index("What to do")
+    links = re.findall(r'href="view.html#group=(\d+)&amp;response=(\d+)">[^<]*:(\d+)<', page)
+    data = json.loads(re.search(r'id="data"[^>]*>(.*?)</script>', (tmp_path / "out/view.html").read_text())[1])  # type: ignore[index]
+    shown = [data["details"][group]["rows"][int(response) - 1]["response"] for group, response, _ in links]
+    assert shown == [json.loads(source.read_text().splitlines()[int(line) - 1])["response"] for *_, line in links]
+    assert len(links) == len(printed["examples"]) > 0
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
         "reward-model-0.png", "rule.png", "rules.png", "training.png"
     ]  # fmt: skip

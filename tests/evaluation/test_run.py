@@ -94,6 +94,7 @@ def test_an_evaluation_from_server_to_files(problems: Path, tmp_path: Path) -> N
     # what is read back is what was found, and the page and inspect_ai's own number agree with it
     assert read_results(folder).benchmarks == found.results.benchmarks
     assert "60.0% correct" in (folder / "report.html").read_text()
+    assert "view.html#group=" in (folder / "report.html").read_text()
     from inspect_ai.log import list_eval_logs, read_eval_log
 
     log = read_eval_log(list_eval_logs(str(folder / "logs"))[0])

@@ -142,7 +142,7 @@ def test_a_fragment_shows_what_it_says_and_follows_what_is_shown(opened: Opened)
     expect(page.locator("#total")).to_have_text("1 group")  # of step 2
     expect(page.locator("#detail > .facts")).to_have_text("a · step 1")
     expect(page.locator("#response-3")).to_be_in_viewport()
-    assert "filter=mixed&step=2&group=0" in page.url
+    page.wait_for_url("**/#filter=mixed&step=2&group=0")
     page.locator("#list button").click()
     expect(page.locator("#detail > .facts")).to_have_text("a · step 2")
     page.fill("#step", "")

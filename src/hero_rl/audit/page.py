@@ -12,27 +12,31 @@ from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.run import Audit
 from hero_rl.audit.verdicts import FEW_PROMPTS, SAFE, Verdicts
 from hero_rl.measures import Estimate
-from hero_rl.report import Section, Table, interval, write_folder
+from hero_rl.report import Link, Section, Table, interval, write_folder
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
 
 VERIFIER_HEADER = ("verifier", "recall", "precision", "FPR", "accuracy", "decides", "right when it decides", "rejects wrongly")
 MODEL_HEADER = ("reward model", "AUROC inside prompts", "overall", "inside: rejected", "inside: accepted", "length bias")
 RULE_HEADER = ("rule", "verdict", "working rollouts", "alignment", "pressure", "scale", "evidence", "what is missing")
+GROUPS = "view.html"
+"""Beside the page: the groups of its examples."""
 MOST_DRAWN = 4.0
 """Intervals that go further from their value end at the edge of the figure."""
 ATTACKS_SHOWN = 3
 """Accepted attacks of each kind."""
 
 
-def write_audit(folder: Path, found: Audit, *, source: str, command: str) -> Path:
-    """Write the page of the file ``source``, PNG figures and ``numbers.json`` into ``folder``, and return the path of the page.
+def write_audit(folder: Path, found: Audit, *, source: str, command: str, links: Sequence[str] = ()) -> Path:
+    """Write the page of the file ``source``, figures and ``numbers.json`` into ``folder``, and return the path of the page.
+
+    ``links``: per example, a fragment of ``GROUPS``, which lies in the folder, too; "": none.
 
     Raises:
         MissingDependencyError: matplotlib or jinja2 is not installed.
     """
     sections = [
-        *_decision(found), *_rules(found.verdicts), *_verifiers(found), *_attack(found), *_reward_models(found), *_rule(found),
-        *trend_sections(found.trends), *_examples(found),
+        *_decision(found, source), *_rules(found.verdicts), *_verifiers(found), *_attack(found), *_reward_models(found),
+        *_rule(found), *trend_sections(found.trends), *_examples(found, links),
     ]  # fmt: skip
     return write_folder(folder, f"Audit of {source}", lead(found), sections, found.to_json(), footer=command)
 
@@ -46,12 +50,12 @@ def lead(found: Audit) -> str:
     return f"{found.headline}\n{size}"
 
 
-def _decision(found: Audit) -> list[Section]:
+def _decision(found: Audit, source: str) -> list[Section]:
     sections: list[Section] = []
     if found.advice:
         table = Table(header=("about", "do", "because"), rows=found.advice, wrap=True)
         sections.append(Section(heading="What to do", table=table))
-    sections += sign_sections(found.signs)
+    sections += sign_sections(found.signs, text=f"The responses: hero view {source} --kind rejected_high, or step by step.")
     if found.unknown:
         text = "\n".join(f"- {reason}." for reason in found.unknown)
         sections.append(Section(heading="What this file cannot tell", text=text))
@@ -144,10 +148,10 @@ def _rule(found: Audit) -> list[Section]:
     return sections
 
 
-def sign_sections(signs: Sequence[Sign]) -> list[Section]:
-    """Return the section of signs of hacking; none without signs."""
+def sign_sections(signs: Sequence[Sign], *, text: str = "") -> list[Section]:
+    """Return the section of signs of hacking, with a text above them; none without signs."""
     table = Table(header=("sign", "first and last third of the steps"), rows=signs, wrap=True)
-    return [Section(heading="Signs of reward hacking", table=table)] if signs else []
+    return [Section(heading="Signs of reward hacking", text=text, table=table)] if signs else []
 
 
 def trend_sections(trends: Sequence[Trend], *, heading: str = "Over training", undrawn: Collection[str] = ()) -> list[Section]:
@@ -166,12 +170,14 @@ def trend_sections(trends: Sequence[Trend], *, heading: str = "Over training", u
     return [Section(heading=heading, name="training", figure=figure, table=table)]
 
 
-def _examples(found: Audit) -> list[Section]:
+def _examples(found: Audit, links: Sequence[str]) -> list[Section]:
     header = ("row", "problem", "reference", "response (its end)", "the verifier says")
+    rows: dict[str, list[Sequence[str | Link]]] = {}
+    for one, link in zip(found.examples, links or [""] * len(found.examples), strict=True):
+        where = Link(one.where, f"{GROUPS}#{link}") if link else one.where
+        rows.setdefault(one.kind, []).append((where, one.problem, one.reference, one.response, one.detail))
+    note = "Each row leads to its whole group." if any(links) else ""
     return [
-        Section(
-            heading=f"Worth reading: {kind}",
-            table=Table(header=header, rows=[one[1:] for one in found.examples if one.kind == kind], wrap=True),
-        )
-        for kind in dict.fromkeys(example.kind for example in found.examples)
+        Section(heading=f"Worth reading: {kind}", table=Table(header=header, rows=rows[kind], note=note, wrap=True))
+        for kind in rows
     ]

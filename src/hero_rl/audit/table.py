@@ -41,6 +41,8 @@ class Example(NamedTuple):
     """The end of it."""
     detail: str
     """The verifier's reason and what it compared."""
+    row: int
+    """Its number among the rows of the file, from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ def read_table(
     done = 0
     for chunk in chunks(read_rollouts(source, columns)):
         rollouts = [row.rollout for row in chunk]
-        judged = [_as_solution(rollout) for rollout in rollouts] if boxed else rollouts
+        judged = [as_solution(rollout) for rollout in rollouts] if boxed else rollouts
         verdicts = {verifier.name: verifier.verify(judged) for verifier in verifiers}
         labels = _labels(rollouts, label)
         keep.add(
@@ -142,7 +144,7 @@ def read_table(
         for name, given in verdicts.items():
             reasons[name].update(verdict.reason for verdict in given)
             failures[name] += sum(verdict.failed for verdict in given)
-        examples.look(chunk, labels, verdicts)
+        examples.look(chunk, labels, verdicts, first=done)
         done += len(chunk)
         progress("read and judge", done, None)
     kept = keep.columns()
@@ -155,7 +157,8 @@ def read_table(
     )  # fmt: skip
 
 
-def _as_solution(rollout: Rollout) -> Rollout:
+def as_solution(rollout: Rollout) -> Rollout:
+    """Return a bare answer in a box."""
     reference = rollout.reference.strip()
     if len(reference) > 2 and reference[0] == reference[-1] == "$" and "$" not in reference[1:-1]:
         reference = reference[1:-1]
@@ -235,14 +238,14 @@ class _Examples:
     def __init__(self) -> None:
         self._kinds: dict[str, list[tuple[int, Example]]] = {}
 
-    def look(self, chunk: Sequence[Row], labels: FloatArray, verdicts: Mapping[str, Sequence[Verdict]]) -> None:
+    def look(self, chunk: Sequence[Row], labels: FloatArray, verdicts: Mapping[str, Sequence[Verdict]], first: int) -> None:
         for number, row in enumerate(chunk):
             given = {name: verdicts[name][number] for name in verdicts}
             label = None if np.isnan(labels[number]) else bool(labels[number])
             for kind, verdict in _disagreements(label, given):
-                self._keep(kind, row, verdict)
+                self._keep(kind, row, verdict, first + number)
 
-    def _keep(self, kind: str, row: Row, verdict: Verdict) -> None:
+    def _keep(self, kind: str, row: Row, verdict: Verdict, number: int) -> None:
         kept, rollout = self._kinds.setdefault(kind, []), row.rollout
         rank = prompt_hash(f"{rollout.prompt_id}\0{rollout.response}")
         if len(kept) == MAX_EXAMPLES and rank >= kept[-1][0]:
@@ -250,7 +253,7 @@ class _Examples:
         tail = rollout.response if len(rollout.response) <= MAX_TEXT else "... " + rollout.response[-MAX_TEXT:]
         detail = verdict.reason + (f": {verdict.detail}" if verdict.detail else "")
         example = Example(
-            kind, row.record.where, rollout.problem[:MAX_TEXT], rollout.reference[:MAX_TEXT], tail, detail[:MAX_TEXT]
+            kind, row.record.where, rollout.problem[:MAX_TEXT], rollout.reference[:MAX_TEXT], tail, detail[:MAX_TEXT], number
         )
         kept.append((rank, example))
         kept.sort(key=lambda pair: pair[0])

@@ -18,7 +18,8 @@ from hero_rl import audit as auditing
 from hero_rl.attacks import AttackReport, read_targets
 from hero_rl.attacks.page import lead as attack_lead
 from hero_rl.audit import Audit, read_table, write_audit
-from hero_rl.audit.page import lead
+from hero_rl.audit.groups import write_example_groups
+from hero_rl.audit.page import GROUPS, lead
 from hero_rl.audit.verdicts import Verdicts
 from hero_rl.cli import options, show
 from hero_rl.cli.interrupt import closing
@@ -105,7 +106,9 @@ def audit(
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
         fooled = _attack(source, columns, judges, attack, bar)
         found = auditing.audit(table, config.rule, attack=fooled)
-        page = write_audit(folder, found, source=label_of(source), command=show.command_line())
+        first = judges[0] if judges else None
+        links = write_example_groups(folder / GROUPS, source, table, first, columns=columns, boxed=boxed)
+        page = write_audit(folder, found, source=label_of(source), command=show.command_line(), links=links)
     if as_json:
         show.print_json(
             {

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -42,10 +43,12 @@ def view(
     assignments: options.Assignments = None,
     *,
     reading: options.Reading,
-    kind: Annotated[str, typer.Option(help="Of --html: rejected_high, accepted_low, abstained, no_gradient, mixed ...")] = "",
-    text: Annotated[str, typer.Option(help="Of --html: groups with this text.")] = "",
-    step: Annotated[int | None, typer.Option(help="Of --html: groups of this step.")] = None,
-    sort: Annotated[str, typer.Option(help="Of --html: file, suspect, advantage, spread, accepted, length.")] = "file",
+    kind: Annotated[
+        str, typer.Option(help="Begin with these groups: rejected_high, accepted_low, abstained, no_gradient ...")
+    ] = "",
+    text: Annotated[str, typer.Option(help="Begin with groups with this text.")] = "",
+    step: Annotated[int | None, typer.Option(help="Begin with groups of this step.")] = None,
+    sort: Annotated[str, typer.Option(help="file, suspect, advantage, spread, accepted, length.")] = "file",
     limit: Annotated[int, typer.Option(help="Of --html: most groups.", min=1, max=500)] = 50,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8500,
@@ -78,7 +81,9 @@ def view(
             write_text(html, self_contained(store, rules, query, title=title))
             show.print_json({**facts, "html": str(html)}) if as_json else sys.stdout.write(f"hero view: wrote {html}\n")
             return
-        _serve(store, rules, title, (host, port, token_env), facts if as_json else None)
+        begin = {"filter": kind, "search": text, "step": step, "sort": "" if sort == "file" else sort}
+        fragment = urlencode({name: value for name, value in begin.items() if value not in ("", None)})
+        _serve(store, rules, title, (host, port, token_env), fragment, facts if as_json else None)
 
 
 def _given(config: RewardConfig) -> dict[str, dict[str, object]]:
@@ -87,7 +92,7 @@ def _given(config: RewardConfig) -> dict[str, dict[str, object]]:
     return {config.rule_table["name"]: dict(config.rule_table)} if named else {}
 
 
-def _serve(store, rules, title: str, address: tuple[str, int, str | None], facts) -> None:  # type: ignore[no-untyped-def]
+def _serve(store, rules, title: str, address: tuple[str, int, str | None], fragment: str, facts) -> None:  # type: ignore[no-untyped-def]
     import uvicorn
 
     from hero_rl.cli.serve import read_token
@@ -98,7 +103,8 @@ def _serve(store, rules, title: str, address: tuple[str, int, str | None], facts
     token = read_token(token_env) or (None if host in LOOPBACK else secrets.token_urlsafe(16))
     sock = listen(host, port)
     app = create_app(store, rules, title=title, token=token)
-    url = url_of(sock) + (f"/#token={token}" if token else "/")
+    fragment = "&".join(filter(None, (f"token={token}" if token else "", fragment)))
+    url = url_of(sock) + (f"/#{fragment}" if fragment else "/")
     if facts is not None:
         show.print_json({**facts, "url": url, "pid": os.getpid()})
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from hero_rl.errors import SignalError
 from hero_rl.evaluation.benchmarks import Problem, ProblemSet
 from hero_rl.evaluation.metrics import group_answers
-from hero_rl.evaluation.page import Example, write_page
+from hero_rl.evaluation.page import ROLLOUTS, Example, write_page
 from hero_rl.evaluation.plan import Plan, Planned
 from hero_rl.evaluation.results import BenchmarkResult, Counts, ProblemResult, Results, measure, write_results
 from hero_rl.evaluation.run import prepare_folder, sample_and_grade
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import Model
 
-ROLLOUTS = "rollouts.jsonl"
 PACKAGES = ("hero-rl", "inspect-ai", "torch", "transformers", "numpy", "math-verify", "openai")
 CUT_OFF = ("max_tokens", "model_length")
 MAX_ERROR_CHARS = 300

@@ -9,16 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hero_rl.data import read_rollouts
 from hero_rl.evaluation.compare import Comparison, Row, words
 from hero_rl.evaluation.metrics import sizes
 from hero_rl.evaluation.results import BenchmarkResult, Metric, Results, to_json
-from hero_rl.report import Section, Table, write_folder
+from hero_rl.report import Link, Section, Table, write_folder
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
+from hero_rl.view.page import write_groups
+from hero_rl.view.sources import row_of
 
 HEADER = ("benchmark", "problems", "pass@1", "95% interval", "SE", "pass@k", "maj@k", "no verdict", "cut off", "tokens")
 SHORT_COLUMNS = (0, 1, 2, 3, 5, 6)
 """Columns that fit into a terminal."""
 COMPARE_HEADER = ("benchmark", "problems", "A", "B", "difference", "95% interval", "p", "real?")
+ROLLOUTS = "rollouts.jsonl"
 MAX_HISTOGRAMS = 4
 MAX_CHARS = 600
 
@@ -88,7 +92,10 @@ def notes(results: Results) -> list[str]:
 
 
 def write_page(folder: Path, results: Results, examples: Sequence[Example], *, command: str) -> Path:
-    """Write the page of an evaluation, figures and ``numbers.json``, and return the path of the page."""
+    """Write the page of an evaluation, figures and ``numbers.json``, and return the path of the page.
+
+    The responses are in ``ROLLOUTS`` in the folder; those to the problems of the examples come with ``view.html``.
+    """
     sampling, prompt = results.settings["sampling"], results.settings["prompt"]
     how = (
         f"Temperature {sampling['temperature']:g}, top-p {sampling['top_p']:g}, at most {sampling['max_tokens']} tokens, seed "
@@ -107,12 +114,26 @@ def write_page(folder: Path, results: Results, examples: Sequence[Example], *, c
             [one.title, str(one.settings["source"]), str(one.settings["grader"])] for one in results.benchmarks.values()])),
     ]  # fmt: skip
     if examples:
-        rows = [[e.why, e.where, _short(e.problem), _short(e.reference), _short(e.response, end=True)] for e in examples]
+        links = _link_groups(folder, examples)
+        rows: list[Sequence[str | Link]] = [
+            (e.why, links.get(e, e.where), _short(e.problem), _short(e.reference), _short(e.response, end=True))
+            for e in examples
+        ]
         header = ("why", "problem", "text", "reference", "response (its end)")
         sections.append(Section(heading="Worth reading", table=Table(header=header, rows=rows, wrap=True)))
     return write_folder(
         folder, f"Evaluation of {results.model}", _lead(results), sections, to_json(results, problems=False), footer=command
     )
+
+
+def _link_groups(folder: Path, examples: Sequence[Example]) -> dict[Example, Link]:
+    """Write a page of `hero view` with all responses to the problems of the examples, and return a link into it for each."""
+    wanted = {example.where for example in examples}
+    rollouts = [row.rollout for row in read_rollouts(folder / ROLLOUTS) if row.rollout.prompt_id in wanted]
+    places = write_groups(folder / "view.html", list(map(row_of, rollouts)), title=f"Examples of {folder.name}")
+    found = {(one.prompt_id, one.response): place for one, place in zip(rollouts, places, strict=True) if place}
+    keys = {example: (example.where, example.response) for example in examples}
+    return {one: Link(one.where, f"view.html#{found[key]}") for one, key in keys.items() if key in found}
 
 
 def _lead(results: Results) -> str:

@@ -5,6 +5,7 @@ logs/             inspect_ai's logs: every prompt, response and verdict (`inspec
 rollouts.jsonl    every response as a rollout, with its verdict: `hero audit`, `hero score` and `hero verify` read it
 results.json      the numbers, and the verdicts that `hero eval compare` compares
 report.html       the numbers for people, with figures; numbers.json and PNG beside it
+view.html         every response to the problems that the page shows a response of
 """
 
 from __future__ import annotations

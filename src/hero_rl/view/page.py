@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
+import importlib.util
+import itertools
 import json
 import re
 import secrets
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from hero_rl.errors import InputError
+from hero_rl.files import write_text
 from hero_rl.types import Rollout, Verifier
 from hero_rl.view.rules import Rules
+from hero_rl.view.sources import line_of
 from hero_rl.view.store import GROUP_KINDS, KINDS, RECORDED, Query, Store
 
+MOST_CHARS = 4_000_000
+"""Of responses on a page of ``write_groups``."""
 STATIC = Path(str(resources.files("hero_rl.view").joinpath("static")))
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {script}; font-src {font}; connect-src {connect}; img-src data:; "
@@ -80,6 +88,36 @@ def self_contained(store: Store, rules: Rules, query: Query, *, title: str) -> s
             group.setdefault("kinds", []).extend([kind] * any(one["gid"] == group["gid"] for one in passing))
     data = {"about": {**top, "rules": [{**rule, "alpha": None} for rule in kept]}, **found, "details": details}
     return _inline(data)
+
+
+def write_groups(path: Path, rows: Sequence[Mapping[str, Any]], *, title: str) -> list[str]:
+    """Write the page of some rollouts and return, per row, the fragment that leads to it.
+
+    Groups that would bring the texts above ``MOST_CHARS`` are left out: the fragment of their rows is "". So are all where
+    duckdb is not installed.
+
+    Args:
+        path: of the page.
+        rows: as ``sources.row_of``, whole groups.
+        title: of the page.
+    """
+    groups: dict[tuple[Any, str], list[Mapping[str, Any]]] = {}
+    places: list[tuple[tuple[Any, str], int]] = []
+    for row in rows:
+        key = (row["step"], row["prompt_id"])
+        groups.setdefault(key, []).append(row)
+        places.append((key, len(groups[key])))
+    sizes = itertools.accumulate(sum(len(row["response"]) for row in members) for members in groups.values())
+    kept = {key: gid for gid, (key, size) in enumerate(zip(groups, sizes, strict=True)) if size <= MOST_CHARS}
+    if not kept or importlib.util.find_spec("duckdb") is None:
+        return [""] * len(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "groups.jsonl"
+        file.write_text("".join(line_of(row) for key in kept for row in groups[key]), encoding="utf-8")
+        with contextlib.closing(Store([file])) as store:
+            write_text(path, self_contained(store, Rules(store), Query(limit=len(kept)), title=title))
+    return [f"group={kept[key]}&response={number}" if key in kept else "" for key, number in places]
 
 
 def _inline(data: dict[str, Any]) -> str:

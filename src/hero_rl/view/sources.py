@@ -11,6 +11,7 @@ from typing import Any
 from hero_rl.data import Columns, read_rollouts
 from hero_rl.data.rollouts import is_as_it_stands
 from hero_rl.data.tables import ROLLOUTS, file_format, files_of, first_records
+from hero_rl.types import Rollout
 
 TEXTS = ("prompt_id", "problem", "reference", "response", "reason", "detail")
 NUMBERS = ("verdict", "rm_score", "reward", "weight", "advantage", "correct")
@@ -62,12 +63,8 @@ def parquet_files(
     with lines.open("w", encoding="utf-8") as file:
         count = 0
         for rollout, _ in read_rollouts(source, columns):
+            file.write(line_of(row_of(rollout)))
             count += 1
-            row = {name: rollout.extra.get(name) for name in TYPES}
-            row |= {name: getattr(rollout, name) for name in ("prompt_id", "problem", "reference", "response", "finished")}
-            row |= {name: _number(row[name]) for name in NUMBERS}
-            row["steps"] = list(rollout.steps) or None
-            file.write(json.dumps(row, default=str) + "\n")
     found = _copy(rows, [lines], TYPES, target, lines.stat().st_size // count)
     lines.unlink()
     return found
@@ -103,8 +100,17 @@ def listed(files: Sequence[Path]) -> str:
     return "[" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "]"
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+def row_of(rollout: Rollout) -> dict[str, Any]:
+    """Return our columns of a rollout."""
+    row = {name: rollout.extra.get(name) for name in TYPES}
+    row |= {name: getattr(rollout, name) for name in ("prompt_id", "problem", "reference", "response", "finished")}
+    return row | {"steps": list(rollout.steps) or None}
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """Return a row of our columns as a line of JSON, with null for what is no number."""
+    known = {name: row[name] for name in NUMBERS if isinstance(row[name], int | float) and math.isfinite(row[name])}
+    return json.dumps({**row, **dict.fromkeys(NUMBERS), **known}, default=str) + "\n"
 
 
 def _columns(kinds: Mapping[str, str]) -> dict[str, str]:
