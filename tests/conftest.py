@@ -40,9 +40,12 @@ settings.load_profile("quick")
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    """Leave what was imported out of the search for garbage."""
+    """Leave what was imported out of the search for garbage, and fork the process that `helpers.forks` forks from."""
+    from helpers import forks
+
     if session.items:  # those of a process of tests, and not of the one that hands tests out
         gc.freeze()
+        forks.prepare()
     gc.enable()
     yield
 

@@ -182,7 +182,6 @@ def main(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         out = folder / name
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"rank{RANK}.pid").write_text(str(os.getpid()))
         result: dict[str, Any] = {"world": WORLD}
         try:
             trainer = run(name, out)

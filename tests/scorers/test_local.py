@@ -22,6 +22,7 @@ from transformers import (
     Qwen2ForSequenceClassification,
 )
 
+from helpers import forks
 from hero_rl.errors import InputError
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout, Scorer
@@ -348,17 +349,9 @@ print("left", os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"])
 
 def test_every_process_of_a_sharded_run_has_the_whole_reward_model(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "rank.py").write_text(SCORE_AS_A_RANK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     settings = {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
-    result = subprocess.run(
-        [*command, str(tmp_path / "rank.py"), str(folder)],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    lines = [line.split() for line in result.stdout.splitlines()]
+    said = forks.run_ranks(2, tmp_path / "rank.py", folder, env=os.environ | settings)
+    lines = [line.split() for text in said for line in text.splitlines()]
     row = Rollout(prompt_id="p", problem="1+1=", reference="2", response="2")
     alone = LocalScorer(folder).score([row])[0]
     scores = {line[1]: float(line[2]) for line in lines if line[0] == "score"}

@@ -1,16 +1,12 @@
 """Two processes train as one does, and a killed run continues as if nothing had happened.
 
-Real processes: ``torchrun`` with two ranks (gloo, CPU) and kill -9. Started once for all tests of this file, because importing
-TRL takes most of the time: about 40 s on two idle cores.
+Real processes: two ranks (gloo, CPU) and kill -9, started once for all tests of this file. The variables they get are those of
+``torchrun``, which test_train_command.py uses.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from helpers import tiny, trl_worker
+from helpers import forks, tiny, trl_worker
 from hero_rl.types import FloatArray
 
 WORKER = str(Path(trl_worker.__file__))
@@ -46,33 +42,23 @@ class Outcome(NamedTuple):
     result: dict[str, Any]
 
 
-def command(folder: Path, processes: int, *names: str) -> list[str]:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
-    return [sys.executable, *launch, WORKER, str(folder), *names]
-
-
-def run(folder: Path, processes: int, *names: str) -> None:
-    done = subprocess.run(command(folder, processes, *names), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 def run_until_killed(folder: Path, processes: int, *names: str) -> None:
     """Run the names, then ``killed``, and kill -9 every process of it in the middle of its fifth step."""
     with (folder / "killed.log").open("w") as log:
-        launcher = subprocess.Popen(command(folder, processes, *names, "killed"), stdout=log, stderr=log)
+        command, streams = [WORKER, folder, *names, "killed"], {"stdout": log, "stderr": log}
+        ranks = forks.ranks(processes, *command, **streams) if processes > 1 else [forks.Process(command, **streams)]
         try:
             deadline = time.monotonic() + PATIENCE_S
             # The state is what a checkpoint writes last; after it comes a step that takes a minute.
             while not (folder / "killed" / "checkpoint-4" / "trainer_state.json").exists():
-                assert launcher.poll() is None, (folder / "killed.log").read_text()[-3000:]
+                assert all(rank.poll() is None for rank in ranks), (folder / "killed.log").read_text()[-3000:]
                 assert time.monotonic() < deadline, "no checkpoint in time"
                 time.sleep(0.1)
             time.sleep(1.0)
         finally:
-            pids = [int(path.read_text()) for path in (folder / "killed").glob("rank*.pid")]
-            for pid in [launcher.pid] if processes == 1 else [launcher.pid, *pids]:
-                os.kill(pid, signal.SIGKILL)
-            launcher.wait()
+            for rank in ranks:
+                rank.kill()
+                rank.wait()
     assert not (folder / "killed" / "rank0.json").exists(), "the run ended before it was killed"
 
 
@@ -80,7 +66,7 @@ def run_until_killed(folder: Path, processes: int, *names: str) -> None:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     run_until_killed(folder, 2, *PARTS)
-    run(folder, 2, "resumed")
+    forks.run_ranks(2, WORKER, folder, "resumed")
     return folder
 
 

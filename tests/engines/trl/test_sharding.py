@@ -1,14 +1,12 @@
 """The configurations for sharded training that come with the package; FSDP's runs for real, on two processes of a CPU.
 
-About 30 s on two idle cores. DeepSpeed does not install on a CPU, so its files are only read.
+They get the variables that `accelerate launch` sets. DeepSpeed does not install on a CPU, so its files are only read.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
-from helpers import tiny, trl_worker
+from helpers import forks, tiny, trl_worker
 
 FOLDER = Path(str(resources.files("hero_rl") / "recipes" / "accelerate"))
 STAGES = {"zero2.yaml": 2, "zero3.yaml": 3}
@@ -25,13 +23,13 @@ STAGES = {"zero2.yaml": 2, "zero3.yaml": 3}
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(FOLDER / "fsdp.yaml")]
-    size = ["--num_processes", "2", "--mixed_precision", "no", "--main_process_port", "0"]
-    run = [*launch, *size, str(trl_worker.__file__), str(folder), "straddling", "uninterrupted", "continued"]
-    done = subprocess.run(
-        run, capture_output=True, text=True, timeout=200, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "say.py").write_text("import json, os; print(json.dumps(dict(os.environ)))")
+    launch = ["-m", "accelerate.commands.launch", "--config_file", FOLDER / "fsdp.yaml", "--num_processes", "1"]
+    said = forks.run([*launch, "--mixed_precision", "no", "--main_process_port", "0", folder / "say.py"], check=True)
+    variables = json.loads(said.stdout.splitlines()[-1])
+    settings = {name: text for name, text in variables.items() if name.startswith(("ACCELERATE_", "FSDP_"))}
+    names = ("straddling", "uninterrupted", "continued")
+    forks.run_ranks(2, trl_worker.__file__, folder, *names, env=os.environ | settings)
     return folder
 
 

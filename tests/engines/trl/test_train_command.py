@@ -7,7 +7,6 @@ import json
 import os
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers import tiny_files
+from helpers import forks, tiny_files
 from helpers.commands import hero
 from helpers.places import DOCS
 from hero_rl.cli import main
 
-HERO = [sys.executable, "-m", "hero_rl.cli"]
 SHORT = ["--set", "trl.max_steps=6", "--set", "trl.save_steps=2"]
 
 
@@ -118,14 +116,14 @@ def test_killed_in_the_middle_and_resumed_equals_uninterrupted(
     finished: tuple[Path, subprocess.CompletedProcess[str]], workplace: Path
 ) -> None:
     folder = workplace / "runs" / "killed"
-    command = [*HERO, "train", "tiny-cpu", "--output", str(folder), *SHORT]
-    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ["train", "tiny-cpu", "--output", folder, *SHORT]
+    process = forks.hero(*command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not (folder / "checkpoint-2" / "trainer_state.json").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not (folder / "metrics.json").exists()
     assert main(["train", "--report", str(folder)]) == 0
