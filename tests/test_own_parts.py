@@ -138,7 +138,7 @@ def test_settings_of_a_verifier_reach_it_and_others_are_refused(folder: Path) ->
     [
         ("by_batch", [1, 0, 1, 0], {"accepted": 2, "rejected": 2}),
         ("slow_server", [1, 1, 1, 1], {"asked": 4}),
-        ("hangs", [1, 1, 1, None], {"accepted": 3, "timeout": 1}),
+        ("hangs", [1, 1, 1, None], {"accepted": 3, "too_hard": 1}),
         ("crashes", [1, 1, 1, None], {"accepted": 3, "crash": 1}),
     ],
 )

@@ -156,29 +156,48 @@ def test_a_state_of_another_release_is_refused():
         reward.load_state_dict({"version": 2, "rule": "hero", "state": {}})
 
 
-def test_a_batch_of_failures_raises_and_leaves_the_state_alone():
-    reward = HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero())
-    with pytest.raises(SignalError, match=r"3 of 3 rows \(100%\) failed in sleepy and column:rm"):
+def failing(*failed):
+    """Signals of rows of which these failed."""
+    return Signals(np.zeros(len(failed)), np.zeros(len(failed)), np.array(failed, dtype=bool))
+
+
+def test_a_dead_verifier_stops_the_run_within_the_window_and_leaves_the_state_alone():
+    reward = HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero(), max_failure_rate=0.1)
+    for _ in range(8):
         reward.batch(group())
-    assert reward.state.updates == 0
-    assert (
-        HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero(), max_failure_rate=1.0).batch(group()).rewards.max() < 0.5
-    )
+    state = reward.state
+    with pytest.raises(SignalError, match="27 of the last 27 rows failed in sleepy and column:rm; at most 10% of 256 may"):
+        reward.batch(group())
+    assert reward.state is state
+    tolerant = HybridReward(Sleepy(0, fail=True), ColumnScorer("rm"), hero(), max_failure_rate=1.0)
+    assert all(tolerant.batch(group()).rewards.max() < 0.5 for _ in range(100))
 
 
-def test_one_failure_in_a_small_batch_costs_its_row_and_not_the_run():
+def test_one_group_never_ends_a_run_and_a_verifier_that_comes_back_goes_on():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    assert reward.batch(failing(*[1] * 64), [0] * 64).failure_rate == 1.0  # an eighth of the window is over the limit
+    with pytest.raises(SignalError, match="65 of the last 72 rows"):
+        reward.batch(failing(*[0] * 7, 1), [0] * 8)
+    for _ in range(40):
+        reward.batch(failing(*[0] * 8), [0] * 8)
+    assert reward.batch(failing(*[0] * 4, *[1] * 12), [0] * 8 + [1] * 8).failure_rate == 0.75
+    with pytest.raises(SignalError, match="104 of the last 1024 rows"):  # a large batch is counted as a whole
+        reward.batch(failing(*[1] * 104, *[0] * 920), np.arange(1024) // 8)
+    assert reward.batch(failing(*[1] * 102, *[0] * 922), np.arange(1024) // 8).failure_rate == 102 / 1024
+
+
+def test_where_no_failure_is_allowed_the_first_one_stops_the_run():
+    with pytest.raises(SignalError, match="1 of the last 3 rows"):
+        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).batch(failing(1, 0, 0), [0, 0, 0])
+
+
+def test_rows_of_no_group_are_counted_by_themselves():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.1)
-
-    def rows(*failed):
-        return Signals(np.zeros(len(failed)), np.zeros(len(failed)), np.array(failed, dtype=bool))
-
-    assert reward.check_failures(rows(1, 0, 0, 0)) == 0.25
-    assert reward.check_failures(rows(*[0] * 90, *[1] * 9)) == 9 / 99
+    reward.check_failures(failing(1, 0, 0, 0))
+    reward.check_failures(failing(*[0] * 90, *[1] * 9))
     for failures in ([1], [1, 1, 0, 0], [0] * 80 + [1] * 9):
         with pytest.raises(SignalError):
-            reward.check_failures(rows(*failures))
-    with pytest.raises(SignalError):
-        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).check_failures(rows(1, 0, 0))
+            reward.check_failures(failing(*failures))
 
 
 def test_signals_alone_make_the_batch_that_their_rollouts_make():
@@ -218,7 +237,7 @@ def test_a_column_that_is_absent_or_no_number_is_named():
     with pytest.raises(InputError, match="column 'score'; its extra columns: rm"):
         ColumnScorer("score").score(group())
     rollout = Rollout(prompt_id="p7", problem="", reference="", response="", extra={"rm": "high"})
-    with pytest.raises(InputError, match="column 'rm' of prompt 'p7' holds 'high'"):
+    with pytest.raises(InputError, match="column 'rm' of prompt 'p7' holds the string 'high'"):
         ColumnScorer("rm").score([rollout])
 
 

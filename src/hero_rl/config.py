@@ -3,7 +3,7 @@
     [rule]                      name, scale (of advantages), and the arguments of the rule's constructor
     [verifier]                  name, fallback, ask, max_questions, cache, and the arguments of the verifier's constructor
     [reward_model]              name, cache, and the arguments of the reward model's constructor
-    max_failure_rate = 0.1      a batch in which a larger share of rows failed is an error
+    max_failure_rate = 0.1      a larger share of failed rows, of the last 256, is an error
 
 ``name`` is one of ours or ``module:function``. A training recipe has the same three tables and more; verl and slime have them
 in a table ``hero`` of their own configuration. Nothing is loaded or asked until ``make``.

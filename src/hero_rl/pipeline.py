@@ -45,6 +45,9 @@ from hero_rl.types import (
     one_each,
 )
 
+WINDOW_ROWS = 256
+"""Failures are counted over at least so many rows of a run, the last ones."""
+
 
 class Signals(NamedTuple):
     """The two raw signals of some rollouts, in their order."""
@@ -158,8 +161,9 @@ class HybridReward:
             verifier: a verifier, or a function (``as_verifier``); None where the rule needs none.
             scorer: a reward model, or a function (``as_scorer``); None where the rule needs none.
             rule: from ``hero_rl.rewards``, or a function (``as_rule``).
-            max_failure_rate: a batch raises if a larger share of rows *failed* (verifier broke, score missing), so that no
-                model is trained on a dead endpoint.
+            max_failure_rate: a batch raises if a larger share of the run's last rows *failed* (verifier broke, score missing),
+                so that no model is trained on a dead endpoint. They are the batch's, and earlier ones up to ``WINDOW_ROWS``; a
+                single group never raises, unless this is 0.
 
         Raises:
             InputError: the rule needs a signal that is not given.
@@ -182,6 +186,8 @@ class HybridReward:
         self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
         self.state: RuleState = rule.init()
         self._warned = False  # about weights
+        self._recent: list[tuple[int, int]] = []
+        """Failures and rows of the last groups."""
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -208,17 +214,33 @@ class HybridReward:
         """Return which rows have a failed verifier or a missing score, shape (B,)."""
         return signals.failed | np.isnan(signals.scores) if self.scorer is not None else signals.failed
 
-    def check_failures(self, signals: Signals) -> float:
-        """Return the share of failures; raise ``SignalError`` for too many."""
+    def check_failures(self, signals: Signals) -> None:
+        """Raise ``SignalError`` for too many failures in rows that belong to no group."""
         failures = self.failures(signals)
-        count, rate = int(failures.sum()), float(failures.mean()) if failures.size else 0.0
-        if too_many_failures(count, failures.size, self.max_failure_rate):
-            names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
-            raise SignalError(
-                f"{count} of {failures.size} rows ({rate:.0%}) failed in {names}; at most "
-                f"{self.max_failure_rate:.0%} may (max_failure_rate). Is an endpoint down, or a deadline too short?"
-            )
-        return rate
+        if too_many_failures(int(failures.sum()), failures.size, self.max_failure_rate):
+            raise self._too_many(int(failures.sum()), failures.size, failures.size)
+
+    def _count_failures(self, signals: Signals, groups: Groups) -> float:
+        """Return the share of failures in a batch; raise ``SignalError`` for too many in the run's last rows."""
+        failures = self.failures(signals)
+        failed_P = np.bincount(groups.index_B, failures, minlength=groups.size).astype(int)
+        rows_P = np.bincount(groups.index_B, minlength=groups.size)
+        seen = [*self._recent, *zip(failed_P.tolist(), rows_P.tolist(), strict=True)]
+        enough = int(np.searchsorted(np.cumsum([rows for _, rows in reversed(seen)]), WINDOW_ROWS)) + 1
+        last = seen[-max(groups.size, enough) :]
+        failed, rows = sum(count for count, _ in last), sum(count for _, count in last)
+        several = sum(count > 0 for count, _ in last) > 1 or self.max_failure_rate == 0.0
+        if several and failed > self.max_failure_rate * max(rows, WINDOW_ROWS):
+            raise self._too_many(failed, rows, max(rows, WINDOW_ROWS))
+        self._recent = last
+        return float(failures.mean()) if failures.size else 0.0
+
+    def _too_many(self, failed: int, rows: int, of: int) -> SignalError:
+        names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
+        return SignalError(
+            f"{failed} of the last {rows} rows failed in {names}; at most {self.max_failure_rate:.0%} of {of} may "
+            "(max_failure_rate). Is an endpoint down, or does a process die?"
+        )
 
     def batch(
         self,
@@ -249,9 +271,10 @@ class HybridReward:
             if isinstance(rollouts, Signals):
                 raise InputError("signals do not say which prompt they belong to; give groups, one label per response")
             groups = [rollout.prompt_id for rollout in rollouts]
-        rate = self.check_failures(signals)
+        numbered = number_groups(groups)
         with self._lock:  # or two threads would both start from the same state, and one batch would be lost
-            made = assemble(self.rule, signals, groups, self.state, scale=scale, eps=eps, failure_rate=rate)
+            made = assemble(self.rule, signals, numbered, self.state, scale=scale, eps=eps)
+            made = made._replace(failure_rate=self._count_failures(signals, numbered))
             if not update:
                 return made._replace(state=self.state)
             self.state = made.state

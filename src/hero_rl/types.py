@@ -35,14 +35,14 @@ VERDICT_VALUES: dict[Label, float] = {"correct": 1.0, "incorrect": 0.0, "abstain
 class Verdict(NamedTuple):
     """A verifier's decision on one response.
 
-    Unparseable *response*: incorrect. Unparseable *reference*, timeout, crash, dead endpoint: abstain.
+    Unparseable *response*: incorrect. Unparseable *reference*, too hard to evaluate, crash, dead endpoint: abstain.
     """
 
     label: Label
     reason: str
-    """A short, readable code in snake_case: ``equal``, ``different``, ``no_answer``, ``timeout`` ..."""
+    """A short, readable code in snake_case: ``equal``, ``different``, ``no_answer``, ``too_hard`` ..."""
     failed: bool = False
-    """True where the verifier broke (timeout, crash, dead endpoint). Too many failures in a batch raise."""
+    """True where the verifier broke (crash, dead endpoint) and another try may succeed. Too many failures raise."""
     detail: str = ""
     """The answers compared, or the error, for people."""
     learned: bool = False

@@ -218,8 +218,8 @@ def test_what_was_forgotten_is_named() -> None:
 
 def test_a_dead_reward_model_stops_the_run() -> None:
     dead = judged(*((group, verdict, float("nan")) for group, verdict, _ in BATCH))
-    with pytest.raises(SignalError, match="5 of 5 rows"):
-        slime.post_process(arguments(), dead)
+    with pytest.raises(SignalError, match="5 of the last 5 rows"):
+        slime.post_process(arguments(hero={"max_failure_rate": 0.0}), dead)
 
 
 def test_the_configuration_in_the_documentation_works() -> None:

@@ -144,7 +144,7 @@ def run(name: str, folder: Path) -> GRPOTrainer:
         folder = folder.parent / before
         resume = str(folder / "checkpoint-4")
     options = {"per_device_train_batch_size": 8 // WORLD} | options
-    reward = HybridReward(verifier, scorer, rule)
+    reward = HybridReward(verifier, scorer, rule, max_failure_rate=0.0)
     by_function = "function" in name
     trainer = (GRPOTrainer if by_function else HeroTrainer)(
         tiny.model(), HeroReward(reward, gather="alone" not in name) if by_function else reward, tiny.config(folder, **options),

@@ -49,6 +49,12 @@ HELPERS = """
             raise Unspeakable
         raise {"value": ValueError("seven"), "exit": SystemExit(3), "depth": RecursionError("deep")}[how]
 
+    kept = []
+
+    def keep(size):
+        kept.append(bytearray(size))
+        return len(kept)
+
     def hold_later(text):
         import re, threading
         late = threading.Timer(0.2, re.match, ("(a+)+$", "a" * 60 + "b"))
@@ -79,13 +85,13 @@ def test_results_keep_their_order_when_some_checks_hang(helpers: Path) -> None:
     with sandbox(deadline_s=0.5) as box:
         outcomes = run_sync(box.run("sandbox_helpers:hang_on", [[value, hanging] for value in range(40)]))
         assert [outcome.value for outcome in outcomes] == [None if v in hanging else v for v in range(40)]
-        assert [outcome.kind for outcome in outcomes] == ["timeout" if v in hanging else "value" for v in range(40)]
+        assert [outcome.kind for outcome in outcomes] == ["too_hard" if v in hanging else "value" for v in range(40)]
         assert "0.5 s" in outcomes[3].detail
-        assert (box.stats.checks, box.stats.timeouts, box.stats.respawns) == (40, 3, 3)
+        assert (box.stats.checks, box.stats.too_hard, box.stats.respawns) == (40, 3, 3)
 
 
 def test_a_worker_that_reads_nothing_is_killed_at_the_deadline_too(helpers: Path) -> None:
-    with sandbox(workers=1, deadline_s=0.5) as box:
+    with sandbox(workers=1, deadline_s=0.1) as box:
         assert run_sync(box.run("sandbox_helpers:hold_later", [["a"]]))[0].value == 1
         time.sleep(0.4)
         (outcome,) = run_sync(asyncio.wait_for(box.run("sandbox_helpers:hold_later", [["a" * 3_000_000]]), 5))
@@ -101,8 +107,19 @@ def test_a_hang_costs_its_own_check_only_and_nothing_runs_twice(helpers: Path) -
     assert runs == Counter(str(value) for value in range(60))
 
 
-def test_the_deadline_counts_from_dispatch_not_from_submission() -> None:
-    with sandbox(workers=1, deadline_s=0.6) as box:
+def test_what_was_too_hard_is_remembered_and_not_done_again(helpers: Path) -> None:
+    with sandbox(workers=1, deadline_s=0.2) as box:
+        first = run_sync(box.run("sandbox_helpers:hang_on", [[1, [1]], [2, []]]))
+        lost = box.stats.respawns
+        again = run_sync(box.run("sandbox_helpers:hang_on", [[1, [1]], [2, []]]))
+        assert [outcome.kind for outcome in again] == [outcome.kind for outcome in first] == ["too_hard", "value"]
+        assert (lost, box.stats.respawns) == (1, 1)
+        (patient,) = run_sync(box.run("sandbox_helpers:hang_on", [[1, [1]]], deadline_s=0.3))  # with more time it may be easy
+        assert (patient.kind, box.stats.respawns) == ("too_hard", 2)
+
+
+def test_waiting_is_no_cpu_time_and_the_clock_starts_at_dispatch_not_at_submission() -> None:
+    with sandbox(workers=1, deadline_s=0.12) as box:
         outcomes = run_sync(box.run("time:sleep", [[0.2]] * 6))  # the last one is submitted 1 s before it is begun
     assert [outcome.kind for outcome in outcomes] == ["value"] * 6
 
@@ -124,14 +141,14 @@ def test_a_check_that_holds_the_interpreter_lock_is_killed_in_time(helpers: Path
         box.warm()
         started = time.monotonic()
         (outcome,) = run_sync(box.run("sandbox_helpers:hold_the_interpreter", [[7]]))
-        assert outcome.kind == "timeout"
-        assert 0.3 <= time.monotonic() - started < 60  # alone it would take hours
+        assert outcome.kind == "too_hard"
+        assert 0.27 <= time.monotonic() - started < 60  # alone it would take hours
 
 
 def test_a_deadline_can_be_given_per_call() -> None:
     with sandbox() as box:
         (slow,) = run_sync(box.run("time:sleep", [[0.5]], deadline_s=2.0))
-        (cut,) = run_sync(box.run("time:sleep", [[0.5]], deadline_s=0.1))
+        (cut,) = run_sync(box.run("time:sleep", [[0.5]], deadline_s=0.02))
     assert (slow.kind, cut.kind) == ("value", "timeout")
 
 
@@ -156,6 +173,12 @@ def test_too_much_memory_has_its_own_outcome_and_a_fresh_process_follows() -> No
         assert hungry.kind == "memory"
         assert before.value != after.value
         assert box.stats.memory == 1
+
+
+def test_memory_that_earlier_checks_have_kept_is_not_held_against_a_check(helpers: Path) -> None:
+    with sandbox(workers=1, memory_bytes=512 << 20) as box:
+        outcomes = [run_sync(box.run("sandbox_helpers:keep", [[300 << 20]]))[0] for _ in range(3)]
+    assert [outcome.value for outcome in outcomes] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +237,7 @@ def test_a_message_larger_than_a_pipe_survives_a_crash_in_front_of_it(helpers: P
     long = "x" * 300_000
     with sandbox(workers=1, deadline_s=0.5) as box:
         outcomes = run_sync(box.run("sandbox_helpers:hang_on", [[long, []], [long, [long]], [long, []]]))
-        assert [outcome.kind for outcome in outcomes] == ["value", "timeout", "value"]
+        assert [outcome.kind for outcome in outcomes] == ["value", "too_hard", "value"]
         (crashed,) = run_sync(box.run("os:_exit", [[3]]))
         (good,) = run_sync(box.run("copy:copy", [[long]]))
     assert (crashed.kind, good.value) == ("crash", long)
@@ -224,7 +247,7 @@ def test_a_warm_up_is_done_once_however_many_checks_hang(tmp_path: Path, monkeyp
     notes = tmp_path / "notes"
     (tmp_path / "costly.py").write_text(f"def prepare():\n    open({str(notes)!r}, 'a').write('x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with sandbox(workers=1, deadline_s=0.3, warm_up=("costly:prepare",)) as box:
+    with sandbox(workers=1, deadline_s=0.06, warm_up=("costly:prepare",)) as box:
         run_sync(box.run("time:sleep", [[30], [0], [30]]))
     assert notes.read_text() == "x"
 
@@ -258,7 +281,7 @@ def test_the_statistics_are_one_line() -> None:
         run_sync(box.run("math:sqrt", [[4], [-1]]))
         text = str(box.stats)
     assert "\n" not in text
-    assert text.startswith("2 checks, 0 timeouts, 0 crashes")
+    assert text.startswith("2 checks, 0 too hard, 0 out of memory, 0 timeouts, 0 crashes, 1 errors")
     assert "1 errors" in text
 
 

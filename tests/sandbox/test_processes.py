@@ -70,7 +70,7 @@ def run_script(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
 @ON_LINUX
 def test_a_hundred_hangs_leave_no_zombie_and_no_orphan() -> None:
     before = {pid for pid, _ in descendants()}
-    box = sandbox(deadline_s=0.02)
+    box = sandbox(deadline_s=0.004)
     outcomes = run_sync(box.run("time:sleep", [[60]] * 100))
     assert [outcome.kind for outcome in outcomes] == ["timeout"] * 100
     during = {pid: state for pid, state in descendants() if pid not in before}
@@ -241,7 +241,7 @@ def test_the_event_loop_goes_on_while_checks_hang() -> None:
         ticker.cancel()
         return list(found), ticks
 
-    with sandbox(deadline_s=0.4) as box:
+    with sandbox(deadline_s=0.08) as box:
         box.warm()
         (slept, rooted, none), ticks = asyncio.run(main(box))
     assert [outcome.kind for outcome in slept] == ["timeout", "value"]

@@ -94,7 +94,7 @@ def test_math_verify_says_what_the_library_says_and_can_be_killed() -> None:
     assert [verdict.label for verdict in verdicts] == [
         *("correct", "incorrect", "incorrect", "abstain", "correct", "abstain", "correct"),
     ]
-    assert (verdicts[3].reason, verdicts[3].failed) == ("timeout", True)
+    assert (verdicts[3].reason, verdicts[3].failed) == ("too_hard", False)
     with pytest.raises(InputError, match="deadline_s"):
         MathVerifyVerifier(deadline_s=0)
 

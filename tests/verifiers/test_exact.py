@@ -140,7 +140,7 @@ def test_column_refuses_everything_else_and_names_value_and_row(value: object) -
     else:
         with pytest.raises(InputError, match="'p7'") as caught:
             verifier.verify([rollout("", "", good=value)])
-        assert repr(value)[:70] in str(caught.value)
+        assert repr(value)[:50] in str(caught.value)
 
 
 def test_column_names_a_missing_column_and_what_there_is() -> None:

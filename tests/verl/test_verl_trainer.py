@@ -181,7 +181,7 @@ def test_a_lone_response_has_no_advantage_where_verl_would_give_it_its_whole_rew
 
 
 def test_too_many_failures_stop_the_run_and_leave_the_state_alone() -> None:
-    hero_trainer = HeroSync(config())
+    hero_trainer = HeroSync(config("+hero.max_failure_rate=0.0"))
     hero_trainer._compute_advantage(put(batch_of(9, missing=False)), {})
     state = hero_trainer.hero.state
     dead = [one._replace(score=NAN) for one in batch_of(9, missing=False)]

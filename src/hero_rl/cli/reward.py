@@ -32,7 +32,7 @@ KEYS: Mapping[str, str] = {
     "ask": "When it is asked: where the first says abstain, incorrect, both, or generous (abstain and generous yes).",
     "max_questions": "Most questions to it per batch.",
     "cache": "A file that keeps results between runs.",
-    "max_failure_rate": "A batch in which a larger share of rows failed is an error.",
+    "max_failure_rate": "A larger share of failed rows among the last 256 of a run, or in a larger batch, is an error.",
 }
 """Keys that are no argument of a constructor."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.errors import HeroError
@@ -55,26 +55,27 @@ class Failure(NamedTuple):
     """Nobody listens there: the next request would fail in the same way."""
 
 
-def of_status(status: int, body: str, *, retry_after: str | None, location: str | None, secrets: Iterable[str]) -> Failure:
+def of_status(status: int, body: str, headers: Mapping[str, str], *, secrets: Iterable[str]) -> Failure:
     """Return the failure that a reply with a status other than 2xx is.
 
     Args:
         status: the HTTP status.
         body: the reply's text, in which servers say why.
-        retry_after: the header of that name, in seconds or as a date.
-        location: the header of that name, where a redirect points.
+        headers: of the reply: ``Retry-After``, in seconds or as a date; ``Location``, where a redirect points; and
+            ``X-Should-Retry``, which is "false" where another try would end in the same way.
         secrets: texts that must not be repeated, should the server repeat them.
     """
     words = shorten(_server_words(body), secrets)
+    retry = status in RETRIED_STATUS and headers.get("X-Should-Retry") != "false"
+    wait_s = _seconds(headers.get("Retry-After")) if retry else 0.0
     message = f"HTTP {status}" + (f": {words}" if words else "")
     if status == 429:
-        return Failure("rate_limited", message, status, retry=True, retry_after_s=_seconds(retry_after))
-    if status in RETRIED_STATUS:
-        return Failure("server_error", message, status, retry=True, retry_after_s=_seconds(retry_after))
+        return Failure("rate_limited", message, status, retry=retry, retry_after_s=wait_s)
     if status >= 500:
-        return Failure("server_error", message, status)
+        return Failure("server_error", message, status, retry=retry, retry_after_s=wait_s)
     if 300 <= status < 400:
-        message = f"HTTP {status}: it redirects to {shorten(location or 'nowhere', secrets)}; give the final address"
+        place = shorten(headers.get("Location", "nowhere"), secrets)
+        message = f"HTTP {status}: it redirects to {place}; give the final address"
     return Failure("refused", message, status)
 
 

@@ -181,10 +181,7 @@ class Sender:
 
     def _read(self, response: httpx2.Response) -> JSON | Failure:
         if not response.is_success:
-            return of_status(
-                response.status_code, response.text, retry_after=response.headers.get("Retry-After"),
-                location=response.headers.get("Location"), secrets=self._secrets(),
-            )  # fmt: skip
+            return of_status(response.status_code, response.text, response.headers, secrets=self._secrets())
         try:
             return cast("JSON", json.loads(response.content))
         except (ValueError, RecursionError):

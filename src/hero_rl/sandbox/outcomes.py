@@ -19,10 +19,12 @@ Workers: TypeAlias = Annotated[int, Gt(0)] | None
 Seconds: TypeAlias = Annotated[float, Gt(0.0), Lt(math.inf)]
 """Types of settings; reward files are checked against them, too."""
 
-Kind: TypeAlias = Literal["value", "timeout", "crash", "memory", "error"]
+Kind: TypeAlias = Literal["value", "too_hard", "memory", "timeout", "crash", "error"]
 
 DEFAULT_DEADLINE_S = 5.0
 DEFAULT_MEMORY_BYTES = 1 << 30
+WALL_PER_CPU = 5.0
+"""A check is killed after so many times its deadline on the wall clock: it waits for something, or got no processor."""
 MAX_DEFAULT_WORKERS = 16
 """More workers than this are started only when asked for."""
 
@@ -31,20 +33,20 @@ class Outcome(NamedTuple):
     """The outcome of one check."""
 
     kind: Kind
-    """``value``: the function returned. ``error``: it raised. ``timeout``: it was killed at its deadline. ``memory``: it
-    asked for more than its limit. ``crash``: its process died."""
+    """``value``: the function returned. ``error``: it raised. ``timeout``: it waited, or the machine was far too busy.
+    ``crash``: its process died. And two that would be so again: ``too_hard``: it used all the CPU time that it may;
+    ``memory``: it asked for more than its limit."""
     value: Plain = None
     """What the function returned; None unless ``kind`` is ``value``."""
     detail: str = ""
     """For every other kind: what happened, for a person."""
-    elapsed_s: float = 0.0
-    """From dispatch to the worker until the outcome was known."""
 
 
 class SandboxStats(NamedTuple):
     """Counts since the sandbox was made; ``str()`` gives one line."""
 
     checks: int = 0
+    too_hard: int = 0
     timeouts: int = 0
     crashes: int = 0
     memory: int = 0
@@ -59,8 +61,9 @@ class SandboxStats(NamedTuple):
     def __str__(self) -> str:
         """One line for a log."""
         return (
-            f"{self.checks} checks, {self.timeouts} timeouts, {self.crashes} crashes, {self.memory} out of memory, "
-            f"{self.errors} errors; {self.started} workers started, {self.respawns} respawned, {self.recycled} recycled"
+            f"{self.checks} checks, {self.too_hard} too hard, {self.memory} out of memory, {self.timeouts} timeouts, "
+            f"{self.crashes} crashes, {self.errors} errors; {self.started} workers started, {self.respawns} respawned, "
+            f"{self.recycled} recycled"
         )
 
 
@@ -72,7 +75,8 @@ class SandboxSettings:
     """Worker processes. None: one per CPU that this process may use, shared among the ranks of one ``torchrun`` node, and
     at most ``MAX_DEFAULT_WORKERS``."""
     deadline_s: Seconds = DEFAULT_DEADLINE_S
-    """Seconds of wall time a check may take from its dispatch to a worker; after that the worker is killed."""
+    """Seconds of CPU time that a check may use, so that its outcome does not depend on what else runs; past them it is
+    ``too_hard``. ``WALL_PER_CPU`` times as long on the wall clock makes it a ``timeout``. Both end the worker."""
     memory_bytes: int | None = DEFAULT_MEMORY_BYTES
     """Address space of one worker (``RLIMIT_AS``; macOS does not enforce it). None: no limit."""
     recycle_after: int = 5_000

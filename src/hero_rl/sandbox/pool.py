@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import signal
@@ -12,11 +13,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from hero_rl.errors import SignalError, first_line
-from hero_rl.sandbox.outcomes import Kind, Outcome, SandboxSettings, default_workers
+from hero_rl.sandbox.outcomes import WALL_PER_CPU, Kind, Outcome, SandboxSettings, default_workers
 from hero_rl.sandbox.process import REPLY_TIMEOUT_S, StartFailed, WarmProcess, Worker
 
 _log = logging.getLogger(__name__)
 _CLOSED = "the sandbox was closed"
+_REMEMBERED = 10_000
+"""Calls that were too hard."""
 
 
 class Batch:
@@ -31,6 +34,13 @@ class Batch:
         self.remaining = len(calls)
         self.done = asyncio.Event()
         self.abandoned = False
+        self._begin = hashlib.sha256(f"{function} {deadline_s} ".encode())
+
+    def key(self, place: int) -> bytes:
+        """Return the digest of a call, and of all that decides whether it is too hard."""
+        digest = self._begin.copy()
+        digest.update(self.calls[place].encode())
+        return digest.digest()
 
 
 class _Item(NamedTuple):
@@ -57,10 +67,15 @@ class Pool:
         self._alive: set[Worker] = set()
         self._warm_process: WarmProcess | None = None
         self._starting = asyncio.Lock()
+        self._too_hard: dict[bytes, Outcome] = {}
 
     async def run(self, batch: Batch) -> list[Outcome]:
         """Return the outcomes of a batch."""
-        self._queue.extend(_Item(batch, place) for place in range(len(batch.calls)))
+        for place in range(len(batch.calls)):
+            if known := self._too_hard.get(batch.key(place)):
+                self._resolve(_Item(batch, place), known)
+            else:
+                self._queue.append(_Item(batch, place))
         self._dispatch()
         try:
             await batch.done.wait()
@@ -198,11 +213,27 @@ class Pool:
 
         Where it died or had to be killed, the call at fault gets its outcome, and those after it are queued again.
         """
-        deadline_s = items[0].batch.deadline_s
+        cpu_s = items[0].batch.deadline_s
         calls = ",".join(item.batch.calls[item.place] for item in items)
-        await worker.send(f'{{"deadline_s":{deadline_s!r},"checks":[{calls}]}}', self._clock() + deadline_s)
-        done, blame, begun = 0, "crash", self._clock()
-        limit = begun + deadline_s
+        message = f'{{"cpu_s":{cpu_s!r},"wall_s":{WALL_PER_CPU * cpu_s!r},"checks":[{calls}]}}'
+        await worker.send(message, self._clock() + WALL_PER_CPU * cpu_s)
+        done, at_fault = await self._collect(worker, items, WALL_PER_CPU * cpu_s)
+        if done == len(items) and not worker.killed:
+            return True
+        timed_out = worker.killed
+        exit_code, ended = await self._lose(worker)
+        if self.closed:
+            self._give_up(items[done:], _CLOSED)
+            return False
+        if at_fault and done < len(items):
+            self._resolve(items[done], _end(exit_code, ended, cpu_s, timed_out=timed_out))
+            done += 1
+        self._queue.extendleft(reversed(items[done:]))
+        return False
+
+    async def _collect(self, worker: Worker, items: list[_Item], wall_s: float) -> tuple[int, bool]:
+        """Take the outcomes of calls; return how many are done, and if the worker is lost by the fault of the next one."""
+        done, at_fault, limit = 0, True, self._clock() + wall_s
         while done < len(items):
             try:
                 line = await worker.line(limit)
@@ -210,33 +241,24 @@ class Pool:
                 if worker.killed:
                     break
                 worker.kill()
-                blame, limit = "timeout", self._clock() + REPLY_TIMEOUT_S
+                limit = self._clock() + REPLY_TIMEOUT_S
                 continue
-            outcome = _outcome(line, done, self._clock() - begun)
+            outcome = _outcome(line, done)
             if outcome is None:
                 break
+            if worker.killed:
+                at_fault = False  # this one was done before the kill, and the next one is not at fault
+            elif outcome.kind == "memory":
+                worker.kill()
+                at_fault = False
+                if worker.checks:  # earlier calls may have filled it: once more, in a new one
+                    break
+            else:
+                limit = self._clock() + wall_s
             self._resolve(items[done], outcome)
             worker.checks += 1
-            done, begun = done + 1, self._clock()
-            if outcome.kind == "memory":
-                worker.kill()
-            if worker.killed:
-                blame = ""  # this one was done before the kill, and the next one is not at fault
-            else:
-                limit = begun + deadline_s
-        if done == len(items) and not worker.killed:
-            return True
-        exit_code, ended = await self._lose(worker)
-        if blame and done < len(items) and not self.closed:
-            timed_out = blame == "timeout" or exit_code == -signal.SIGALRM
-            detail = f"no answer within {deadline_s:g} s" if timed_out else ended
-            self._resolve(items[done], Outcome("timeout" if timed_out else "crash", None, detail, self._clock() - begun))
             done += 1
-        if self.closed:
-            self._give_up(items[done:], _CLOSED)
-        else:
-            self._queue.extendleft(reversed(items[done:]))
-        return False
+        return done, at_fault
 
     async def _lose(self, worker: Worker, counted: str = "respawns") -> tuple[int, str]:
         """Kill a worker; return its exit code, and in words how it ended."""
@@ -256,6 +278,10 @@ class Pool:
         if batch.outcomes[item.place] is not None:
             return
         batch.outcomes[item.place] = outcome
+        if outcome.kind in ("too_hard", "memory"):
+            self._too_hard[batch.key(item.place)] = outcome
+            if len(self._too_hard) > _REMEMBERED:
+                del self._too_hard[next(iter(self._too_hard))]
         batch.remaining -= 1
         self._counts["checks"] += 1
         self._counts[outcome.kind] += 1
@@ -263,7 +289,7 @@ class Pool:
             batch.done.set()
 
 
-def _outcome(line: bytes, place: int, elapsed_s: float) -> Outcome | None:
+def _outcome(line: bytes, place: int) -> Outcome | None:
     """Return the outcome that a worker wrote; None where the line is not what a worker writes."""
     try:
         index, kind, content = json.loads(line)
@@ -271,4 +297,13 @@ def _outcome(line: bytes, place: int, elapsed_s: float) -> Outcome | None:
         return None
     if index != place or kind not in ("value", "error", "memory"):
         return None
-    return Outcome("value", content, "", elapsed_s) if kind == "value" else Outcome(kind, None, str(content), elapsed_s)
+    return Outcome("value", content) if kind == "value" else Outcome(kind, None, str(content))
+
+
+def _end(exit_code: int, ended: str, cpu_s: float, *, timed_out: bool) -> Outcome:
+    """Return the outcome of the call that cost a worker its life."""
+    if exit_code == -signal.SIGPROF:
+        return Outcome("too_hard", None, f"more than {cpu_s:g} s of CPU time")
+    if timed_out or exit_code == -signal.SIGALRM:
+        return Outcome("timeout", None, f"no answer within {WALL_PER_CPU * cpu_s:g} s, with less than {cpu_s:g} s of CPU time")
+    return Outcome("crash", None, ended)

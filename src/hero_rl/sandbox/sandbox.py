@@ -24,6 +24,8 @@ _CLOSE_TIMEOUT_S = 10.0
 class Sandbox:
     """A pool of owned worker processes that run ``module:function`` on plain data under a hard deadline.
 
+    A call that was ``too_hard`` is remembered and not made again.
+
     Workers start at the first call (or by ``warm``), neither forked from this process nor importing its ``__main__``. Safe to
     use from several threads and event loops. In a forked child it starts workers of its own.
 
@@ -55,7 +57,7 @@ class Sandbox:
             arguments: the positional arguments of each call: what JSON can say (a tuple arrives as a list).
             shared: where given, ``function`` is called with these once in each worker, before the clock starts, and the calls
                 are of what it returns.
-            deadline_s: seconds of wall time for each call, from its dispatch; None: the sandbox's setting.
+            deadline_s: seconds of CPU time for each call; None: the sandbox's setting.
 
         Raises:
             InputError: ``function`` is not importable by a worker, ``arguments`` are not plain data, ``deadline_s`` is not
@@ -88,7 +90,7 @@ class Sandbox:
     @property
     def stats(self) -> SandboxStats:
         """Counts so far; ``str()`` of it is one line."""
-        names = ("checks", "timeout", "crash", "memory", "error", "started", "respawns", "recycled")
+        names = ("checks", "too_hard", "timeout", "crash", "memory", "error", "started", "respawns", "recycled")
         return SandboxStats(*(self._counts[name] for name in names))
 
     @property

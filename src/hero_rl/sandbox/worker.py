@@ -8,8 +8,8 @@ here, where there is one thread and no accelerator; the user's process is never 
 reads plain data.
 
 Three things end a process that nobody looks after any longer: the kernel, when its parent dies (``PR_SET_PDEATHSIG``, Linux);
-the end of its input; and a timer of its own, a little after each check's deadline, whose default action ends the process even
-while a C loop holds the interpreter lock.
+the end of its input; and timers of its own, of CPU time and, a little after each check's deadline, of the wall clock, whose
+default action ends the process even while a C loop holds the interpreter lock.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def _serve(connection: int, stderr: int, warm_process: int) -> NoReturn:
 
 def _die_with(parent_pid: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for timer in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(timer, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an ignored SIGCHLD is inherited, and would make waiting for a child fail
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if sys.platform == "linux":
@@ -164,8 +165,10 @@ def _load(name: str, shared: list[Any]) -> tuple[Any, str]:
 def _run_checks(message: dict[str, Any], function: Callable[..., Any], parent: socket.socket) -> None:
     for index, arguments in enumerate(message["checks"]):
         _make_room()
-        signal.setitimer(signal.ITIMER_REAL, message["deadline_s"] + SELF_DESTRUCT_GRACE_S)
+        signal.setitimer(signal.ITIMER_REAL, message["wall_s"] + SELF_DESTRUCT_GRACE_S)
+        signal.setitimer(signal.ITIMER_PROF, message["cpu_s"])
         line, out_of_memory = _run_check(index, function, arguments)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         parent.sendall(line)
         if out_of_memory:

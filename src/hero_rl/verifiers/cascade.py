@@ -129,7 +129,7 @@ class Cascade(CombinedVerifier):
                 of the batch, so that it does not depend on the order of rows, and no prompt is always the last.
             send: what the second reads: ``"answer"``: the final answer, boxed, without the text that argues for it (the whole
                 response where no answer is found); ``"response"``: all of it.
-            ask_failed: also where the first *broke* (a time-out), and its label is one that is asked about.
+            ask_failed: also where the first *broke* (a crash), and its label is one that is asked about.
             never_ask: reasons of the first on which the second is not asked.
             learned: the second is a model: a "correct" that it does not mark itself is marked all the same. False: it is
                 another rule, or marks everything itself.

@@ -20,7 +20,7 @@ from hero_rl.errors import InputError
 from hero_rl.imports import import_object, refuse_missing, refuse_settings
 from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
 from hero_rl.types import VERDICT_VALUES, Rollout, Verdict, Verifier
-from hero_rl.verifiers.sandboxed import SandboxedVerifier
+from hero_rl.verifiers.sandboxed import SandboxedVerifier, without_value
 
 _log = logging.getLogger(__name__)
 DEADLINE_S = 10.0
@@ -54,7 +54,8 @@ class FunctionVerifier(SandboxedVerifier):
     """A verifier that asks a function, in worker processes.
 
     True is correct, False incorrect, None an abstention; a ``Verdict`` stands as it is, and 1 and 0 count as True and False.
-    An exception, a crash, a deadline that passed, and any other result are failed abstentions: counted, and too many raise.
+    More CPU time or memory than it may use is an abstention, ``too_hard``. An exception, a crash, no answer for five times the
+    deadline, and any other result are failed abstentions: counted, and too many raise.
     """
 
     def __init__(
@@ -65,7 +66,8 @@ class FunctionVerifier(SandboxedVerifier):
         Args:
             function: see ``as_verifier``. One of an importable module goes to the workers by name, any other (of a script, a
                 notebook, a closure) by value. It may be a coroutine function.
-            deadline_s: seconds of wall time for one call: one rollout, or the batch of a function that takes a batch.
+            deadline_s: seconds of CPU time for one call: one rollout, or the batch of a function that takes a batch. One that
+                waits for something has five times as long.
             workers: worker processes; None: one per CPU.
             settings: keyword arguments of the function.
 
@@ -96,7 +98,7 @@ class FunctionVerifier(SandboxedVerifier):
 
 def _verdicts(outcome: Outcome, rows: int) -> list[Verdict]:
     if outcome.kind != "value":
-        return [Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)] * rows
+        return [without_value(outcome)] * rows
     assert isinstance(outcome.value, list)
     found: list[Any] = outcome.value
     return [Verdict(*fields) for fields in found]

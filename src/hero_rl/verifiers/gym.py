@@ -11,7 +11,7 @@ from hero_rl.errors import InputError, require
 from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
 from hero_rl.types import Rollout, Verdict, read_column
 from hero_rl.verifiers.boxes import last_boxed
-from hero_rl.verifiers.sandboxed import SandboxedVerifier
+from hero_rl.verifiers.sandboxed import SandboxedVerifier, without_value
 
 COLUMN = "reasoning_gym"
 """The task's metadata as JSON text, which the scorer needs; ``hero data prepare reasoning-gym:NAME`` writes it."""
@@ -29,7 +29,7 @@ class GymVerifier(SandboxedVerifier):
 
     Args:
         threshold: the score from which on a response is correct.
-        deadline_s: seconds of wall time for one response.
+        deadline_s: seconds of CPU time for one response.
         workers: worker processes; None: one per CPU.
 
     Raises:
@@ -68,7 +68,7 @@ class GymVerifier(SandboxedVerifier):
 
     def _verdict(self, outcome: Outcome) -> Verdict:
         if outcome.kind != "value":
-            return Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)
+            return without_value(outcome)
         if not isinstance(outcome.value, float):
             return Verdict("abstain", "no_scorer", detail=str(outcome.value))
         correct = outcome.value >= self.threshold

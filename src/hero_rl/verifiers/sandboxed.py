@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from hero_rl.sandbox import Sandbox, SandboxSettings
-from hero_rl.types import Verifier
+from hero_rl.sandbox import Outcome, Sandbox, SandboxSettings
+from hero_rl.types import Verdict, Verifier
 
 
 class SandboxedVerifier(Verifier):
@@ -34,3 +34,10 @@ class SandboxedVerifier(Verifier):
     def __reduce__(self) -> tuple[object, ...]:
         """Return what remakes it."""
         return self._remake, ()
+
+
+def without_value(outcome: Outcome) -> Verdict:
+    """Return the abstention for a check that gave no value: ``too_hard`` where it would be so again, else a failure."""
+    if outcome.kind in ("too_hard", "memory"):
+        return Verdict("abstain", "too_hard", detail=outcome.detail)
+    return Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)

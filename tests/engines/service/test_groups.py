@@ -144,15 +144,31 @@ def test_a_state_that_is_none_is_refused(server: Server, state: dict[str, Any], 
     assert server.http.get("/v1/runs/none").status_code == 404
 
 
-def test_too_many_missing_scores_are_a_typed_failure_and_leave_the_state(server: Server) -> None:
+def test_a_dead_reward_model_is_a_typed_failure_within_the_window_and_leaves_the_state(server: Server) -> None:
+    dead = group(*[None] * 8, run_id="failing")
     server.post("/v1/score_group", group(1.0, -1.0, run_id="failing"))
+    for _ in range(3):
+        rows = server.post("/v1/score_group", dead).json()["responses"]
+        assert [row["rm_score"] for row in rows] == [None] * 8
     before = server.http.get("/v1/runs/failing").json()
-    failed = server.post("/v1/score_group", group(1.0, None, None, 2.0, run_id="failing"), Idempotency_Key="f")
+    failed = server.post("/v1/score_group", dead, Idempotency_Key="f")
     assert (failed.status_code, failed.json()["error"]["type"]) == (503, "too_many_failures")
-    assert "2 of 4 rows" in failed.json()["error"]["message"]
+    assert "32 of the last 34 rows" in failed.json()["error"]["message"]
     assert server.http.get("/v1/runs/failing").json() == before
     # what failed is not an answer to replay
     assert server.post("/v1/score_group", group(1.0, 1.5, run_id="failing"), Idempotency_Key="f").status_code == 200
+
+
+def test_a_hundred_groups_without_one_answer_that_can_be_evaluated_are_abstentions_and_the_run_goes_on() -> None:
+    hard = [f"\\boxed{{\\int_0^{{\\pi}} \\ln(\\sin(x)+{place})^3 dx}}" for place in range(2, 10)]
+    rows = [{"response": response, "rm_score": float(place)} for place, response in enumerate(hard)]
+    settings = ["--verifier", "math", "--set", "verifier.deadline_s=0.2", "--set", "verifier.workers=2"]
+    with serving(*settings, "--reward-model", "column:rm_score") as server:
+        for _ in range(100):
+            answer = server.post("/v1/score_group", {"problem": "", "reference": "5", "responses": rows})
+            assert answer.status_code == 200
+            found = [(row["verdict"], row["reason"], row["failed"]) for row in answer.json()["responses"]]
+            assert found == [(None, "too_hard", False)] * 8
 
 
 @pytest.mark.parametrize(

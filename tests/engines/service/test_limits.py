@@ -15,6 +15,8 @@ import httpx2 as httpx
 import pytest
 
 from helpers.service import COLUMNS, Server, group, serving, sleepy, wait_until
+from hero_rl.engines.service.client import RewardClient
+from hero_rl.http.failures import EndpointError
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +140,14 @@ def test_counts_of_responses_are_limited(server: Server) -> None:
         assert server.post(path, body).status_code == 413
 
 
-def test_a_fault_is_a_typed_500_and_the_service_lives_on(server: Server) -> None:
+def test_a_fault_is_a_typed_500_that_the_client_does_not_ask_for_again_and_the_service_lives_on(server: Server) -> None:
     body = {"problem": "", "responses": [{"response": "crash", "rm_score": 0.0}]}
     answer = server.post("/v1/score_group", body)
     assert (answer.status_code, answer.json()["error"]["type"]) == (500, "internal")
     assert "a fault of the verifier" not in answer.text
+    with pytest.raises(EndpointError, match="HTTP 500"):
+        RewardClient(server.url).score_group("", "", body["responses"])
+    assert server.metric('hero_requests_total{path="/v1/score_groups",status="500"}') == 1
     assert server.post("/v1/score_group", sleeping(0)).status_code == 200
 
 

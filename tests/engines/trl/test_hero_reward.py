@@ -269,8 +269,8 @@ def test_rollouts_are_kept_where_some_prompts_have_several_references(tmp_path: 
 def test_too_many_failures_stop_the_run_and_leave_the_state_alone() -> None:
     args = type("Args", (), {"num_generations": 4, "scale_rewards": "none"})
     state = type("State", (), {"stateful_callbacks": {}, "global_step": 0, "log_history": []})
-    reward = HybridReward(tiny.Letters(fail=lambda _: True), tiny.Characters(), hero())
-    with pytest.raises(SignalError, match="4 of 4 rows"):
+    reward = HybridReward(tiny.Letters(fail=lambda _: True), tiny.Characters(), hero(), max_failure_rate=0.0)
+    with pytest.raises(SignalError, match="4 of the last 4 rows"):
         HeroReward(reward, args=args)(["a"] * 4, ["1+1=?"] * 4, trainer_state=state, reference=["2"] * 4)
     assert not state.stateful_callbacks
 

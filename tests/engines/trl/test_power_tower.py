@@ -66,10 +66,10 @@ def test_a_power_tower_costs_its_deadline_and_nothing_else(tmp_path: Path) -> No
     assert tables[0]["verdict"].tolist() == [1.0, 1.0, 0.0, 0.0] * 4
     assert tables[2]["verdict"].tolist() == tables[0]["verdict"].tolist()
     assert tables[1]["completion"][5] == TOWER
-    assert tables[1]["reason"][5] == "timeout"
+    assert tables[1]["reason"][5] == "too_hard"
     assert tables[1]["verdict"].isna().tolist() == [row == 5 for row in range(16)]
     assert tables[1]["verdict"].drop(5).tolist() == tables[0]["verdict"].drop(5).tolist()
-    assert DEADLINE_S <= took_s[1] < DEADLINE_S + 60  # and a new worker; the tower would take for ever
-    assert trainer.state.log_history[1]["hero/failure_rate"] == 1 / 16
+    assert took_s[1] >= 0.9 * DEADLINE_S  # of CPU time
+    assert trainer.state.log_history[1]["hero/failure_rate"] == 0.0
     assert trainer.state.global_step == 3
     assert trainer.reward.state.updates == 3

@@ -150,7 +150,7 @@ def test_a_prompt_that_does_not_fit_abstains_and_the_others_are_judged(folder: P
     judge = JudgeVerifier(backend, format="tinyv", prompt=folder / "prompt.txt")
     verdicts = judge.verify([rollouts()[0], Rollout(prompt_id="p", problem="", reference="1", response="7" * 60)])
     assert verdicts[0].label == "correct"
-    assert verdicts[1][:3] == ("abstain", "prompt_too_long", True)
+    assert verdicts[1][:3] == ("abstain", "prompt_too_long", False)
 
 
 def test_special_tokens_of_the_tokenizer_never_reach_the_model(judge: JudgeVerifier) -> None:

@@ -186,9 +186,11 @@ def test_the_verdict_of_each_finding_under_each_policy(finding: Finding, strict:
         assert judge(finding, policy, "a | b") == expected
 
 
-@pytest.mark.parametrize("kind", ["timeout", "crash", "memory", "error"])
-def test_a_broken_check_abstains_as_a_failure_and_binary_keeps_the_mark(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["timeout", "crash", "memory", "error", "too_hard"])
+def test_a_check_without_a_value_abstains_as_a_failure_unless_it_is_too_hard(kind: str) -> None:
     outcome = Outcome(kind, detail="what happened")  # type: ignore[arg-type]
     verdict = judge_failure(outcome, "balanced", "a | b")
-    assert verdict == Verdict("abstain", kind, failed=True, detail="what happened: a | b")
+    too_hard = kind in ("memory", "too_hard")
+    reason = "too_hard" if too_hard else kind
+    assert verdict == Verdict("abstain", reason, failed=not too_hard, detail="what happened: a | b")
     assert judge_failure(outcome, "binary", "a | b") == verdict._replace(label="incorrect")

@@ -58,7 +58,8 @@ class RequestError(HeroError):
         """Headers beyond content type and length."""
         if self.retry_after_s is not None:
             return {"Retry-After": str(self.retry_after_s)}
-        return {"WWW-Authenticate": "Bearer"} if self.kind == "unauthorized" else {}
+        # another try at the same request would meet the same fault
+        return {"unauthorized": {"WWW-Authenticate": "Bearer"}, "internal": {"X-Should-Retry": "false"}}.get(self.kind, {})
 
     def body(self) -> bytes:
         """Return the answer: ``{"error": {"type": ..., "message": ...}}``."""

@@ -13,7 +13,7 @@ from hero_rl.cache import MATH_PACKAGES, code_identity
 from hero_rl.sandbox import Outcome, SandboxSettings, Seconds, Workers
 from hero_rl.types import Rollout, Verdict
 from hero_rl.verifiers.math.antlr import check_math_verify
-from hero_rl.verifiers.sandboxed import SandboxedVerifier
+from hero_rl.verifiers.sandboxed import SandboxedVerifier, without_value
 
 DEFAULT_DEADLINE_S = 3.0
 MAX_RESPONSE_CHARS = 100_000
@@ -23,10 +23,10 @@ _WARM_UP = "hero_rl.verifiers.compat.math_verify:warm_up"
 
 
 class MathVerifyVerifier(SandboxedVerifier):
-    """Returns the verdicts of plain math-verify; a time-out or a crash is a failed abstention.
+    """Returns the verdicts of plain math-verify; one that is too hard is an abstention, and a failed one for a crash.
 
     Args:
-        deadline_s: seconds of wall time for one response.
+        deadline_s: seconds of CPU time for one response.
         workers: worker processes; None: one per CPU.
 
     Raises:
@@ -56,7 +56,7 @@ def _payloads(rollouts: Sequence[Rollout]) -> list[tuple[str, str]]:
 
 def _judge(outcome: Outcome) -> Verdict:
     if outcome.kind != "value":
-        return Verdict("abstain", outcome.kind, failed=True, detail=outcome.detail)
+        return without_value(outcome)
     reason = str(outcome.value)
     if reason in ("reference_missing", "reference_unreadable"):
         return Verdict("abstain", reason)

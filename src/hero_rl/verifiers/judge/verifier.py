@@ -50,7 +50,8 @@ class JudgeVerifier(Verifier):
     judge_invalid        incorrect   CompassVerifier's C: the response holds no gradable answer
     unparseable_reply    abstain     the reply holds no verdict
     reply_cut_off        abstain     the reply ran into ``max_tokens`` before a verdict
-    timeout, refused ... abstain     no reply (``failed=True``): the kind of ``EndpointError``, or ``prompt_too_long``
+    timeout, refused ... abstain     no reply (``failed=True``): the kind of ``EndpointError``
+    prompt_too_long      abstain     not asked: more tokens than a local model takes
     empty_answer         incorrect   not asked: no letter or digit in the answer
     no_answer            incorrect   not asked: the answer is only the opening words of a solution
     no_value             incorrect   not asked: the reference is a value, the answer holds none
@@ -178,7 +179,8 @@ class JudgeVerifier(Verifier):
 
     def _verdict(self, shown: str, outcome: Outcome) -> Verdict:
         if isinstance(outcome, NoReply):
-            return Verdict("abstain", outcome.reason, failed=True, detail=outcome.detail, learned=True)
+            failed = outcome.reason != "prompt_too_long"  # another try would end in the same way
+            return Verdict("abstain", outcome.reason, failed=failed, detail=outcome.detail, learned=True)
         decision = self._format.read(outcome.text)
         if decision == "yes":
             return Verdict("correct", "judge_yes", detail=shown, learned=True)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from hero_rl.sandbox import Outcome
 from hero_rl.types import Label, Verdict
+from hero_rl.verifiers.sandboxed import without_value
 
 Policy: TypeAlias = Literal["strict", "balanced", "binary"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -67,8 +68,9 @@ def judge(finding: Finding, policy: Policy, detail: str = "") -> Verdict:
 
 
 def judge_failure(outcome: Outcome, policy: Policy, detail: str) -> Verdict:
-    """Return the verdict for a check that broke in the sandbox: an abstention, marked as failed."""
-    return _under(Verdict("abstain", outcome.kind, failed=True, detail=f"{outcome.detail}: {detail}"), policy)
+    """Return the verdict for a check without a value: an abstention, marked as failed if something broke."""
+    verdict = without_value(outcome)
+    return _under(verdict._replace(detail=f"{outcome.detail}: {detail}"), policy)
 
 
 def _under(verdict: Verdict, policy: Policy) -> Verdict:

@@ -23,7 +23,7 @@ from hero_rl.verifiers.math.stages import ForSympy, Pair, Stage, compare_pair, f
 from hero_rl.verifiers.sandboxed import SandboxedVerifier
 
 DEFAULT_DEADLINE_S = 3.0
-"""Several times what the slowest symbolic comparison of real answers takes on a busy machine (measured: under 0.5 s)."""
+"""Several times what the slowest symbolic comparison of real answers takes (measured on a busy machine: under 0.5 s)."""
 
 _COMPARE = "hero_rl.verifiers.math.symbolic:compare"
 _WARM_UP = "hero_rl.verifiers.math.symbolic:warm_up"
@@ -55,8 +55,8 @@ class MathVerifier(SandboxedVerifier):
         policy: ``strict`` abstains wherever a generous reading was needed; ``balanced`` abstains where "incorrect" would be a
             guess; ``binary`` never abstains: what would be an abstention, a failure included, is incorrect and keeps its
             reason.
-        deadline_s: seconds of wall time that one symbolic comparison may take; past it, the verdict is an abstention with the
-            reason ``timeout``, and the process is killed.
+        deadline_s: seconds of CPU time that one symbolic comparison may take; past it, the verdict is an abstention with the
+            reason ``too_hard``, which is remembered, and the process is ended.
         workers: worker processes; None: one per CPU.
         use_problem: whether the problem text may decide: rounding asked for, order, a factored form, choices.
 
