@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hero_rl.report.figures import Curve, Panel, curve_panels, save_png
+
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 MFUS = (0.2, 0.35, 0.5)
 LAYOUT_QWEN3_4B = 2 * 36 * 8 * 128 * 2
@@ -240,30 +242,19 @@ def measured() -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Waiting against replicas, a panel for each way of judging."""
-    import matplotlib
+    """Waiting against replicas, a panel for each way of judging and each quantile."""
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    def curve(way: str, mfu: float, quantile: str) -> Curve:
+        chosen = [row for row in rows if (row["way"], row["mfu"]) == (way, mfu)]
+        waits_SN = np.array([[row[quantile] for row in chosen]])
+        return Curve(label=f"MFU {mfu:g}", steps=[row["replicas"] for row in chosen], values_SN=waits_SN)
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
-    for axes, way, title in zip(
-        panels, ("streamed", "at_the_end"), ("judged as they finish", "judged at the end"), strict=True
-    ):
-        for mfu, colour in zip(MFUS, ("#b2182b", "#2166ac", "#1b7837"), strict=True):
-            chosen = [row for row in rows if row["way"] == way and row["mfu"] == mfu]
-            counts = [row["replicas"] for row in chosen]
-            axes.plot(
-                counts, [row["p50_s"] for row in chosen], color=colour, marker="o", markersize=3, label=f"MFU {mfu:g}, p50"
-            )
-            axes.plot(counts, [row["p99_s"] for row in chosen], color=colour, linestyle="--", linewidth=1, label="p99")
-        axes.set(xscale="log", yscale="log", title=title, xlabel="reward-model GPUs")
-        axes.set_xticks(sorted({row["replicas"] for row in rows}), [str(n) for n in sorted({row["replicas"] for row in rows})])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("a step waits, s")
-    panels[1].legend(fontsize=7, ncols=3)
-    figure.savefig(path, dpi=130)
+    panels = [
+        Panel(title=f"{said}: {what}, seconds", log=True, curves=[curve(way, mfu, quantile) for mfu in MFUS])
+        for what, quantile in (("median wait", "p50_s"), ("99th percentile", "p99_s"))
+        for way, said in (("streamed", "judged as they finish"), ("at_the_end", "judged at the end"))
+    ]
+    save_png(curve_panels(panels, x_label="reward-model GPUs", across=2, same_scale=True), path)
 
 
 def parse() -> argparse.Namespace:

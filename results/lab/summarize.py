@@ -88,10 +88,10 @@ def main() -> None:
                 print()
                 differences_table(results, tag)
             if name != "ablations":
-                save_png(learning_curves(results), FIGURES / f"{name}-kl{kl}.png", dpi=110)
-    hard = read("hard-kl0")
-    if hard:
-        save_png(learning_curves(hard), FIGURES / "lab.png", dpi=130)
+                save_png(learning_curves(results), FIGURES / f"{name}-kl{kl}.png")
+    untuned = [line["result"] for line in read("../study/main")
+               if line["arm"] == "naive_sum:rule_weight=0.5" and line["cell"] == {"regime": "hard"}]  # fmt: skip
+    save_png(learning_curves([*read("hard-kl0"), *untuned]), FIGURES / "lab.png")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
 from hero_rl.cli import main
+from hero_rl.report.palette import PAGE, RULES, SOFT, TEXT
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
@@ -30,8 +31,11 @@ addEventListener("load", () => {
   button.click(); const down = column(); button.click(); const up = column();
   const blocks = [...document.querySelectorAll("main > *, main > section > *")];
   const wide = blocks.filter(block => block.getBoundingClientRect().right > innerWidth + 1);
+  const styles = [...document.querySelectorAll("figure svg :is(text, path, use)")].map(element => getComputedStyle(element));
+  const drawn = styles.flatMap(style => [style.fill, style.stroke]);
   const found = {problems, width: document.documentElement.scrollWidth, inner: innerWidth, down, up,
-    wide: wide.map(block => block.outerHTML.slice(0, 80)), background: getComputedStyle(document.body).backgroundColor};
+    wide: wide.map(block => block.outerHTML.slice(0, 80)),
+    drawn: [...new Set(drawn)], background: getComputedStyle(document.body).backgroundColor};
   const out = document.createElement("pre");
   out.id = "probe"; out.textContent = JSON.stringify(found); document.body.append(out);
 });
@@ -86,6 +90,10 @@ def test_the_page_fits_and_complains_of_nothing(page: Path, tmp_path: Path, widt
     assert found["up"] == found["down"][::-1] != found["down"]
     light = sum(map(int, re.findall(r"\d+", found["background"])[:3])) / 3 > 128
     assert light != dark
+    inks = [PAGE, TEXT, SOFT, *(ink for ink, _ in RULES.values())]
+    rgb = {f"rgb({', '.join(map(str, bytes.fromhex(ink[dark][1:])))})" for ink in inks}
+    assert len(found["drawn"]) > 8
+    assert set(found["drawn"]) <= rgb | {"none", "rgb(0, 0, 0)"}  # black: of elements that hold others
 
 
 def test_a_picture_of_the_page_is_not_blank(page: Path, tmp_path: Path) -> None:

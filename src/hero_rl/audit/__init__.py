@@ -2,7 +2,7 @@
 
 read_table   a rollouts file to numbers, in one pass
 audit        numbers to findings
-write_audit  findings to report.html, PNG figures and audit.json
+write_audit  findings to report.html, figures and numbers.json
 """
 
 from hero_rl.audit.page import write_audit

@@ -34,7 +34,7 @@ from hero_rl.types import Progress, Verifier
 
 HELP = f"""How reliable verifier and reward model are on a rollouts file, and which rule helps.
 
-Writes report.html, PNG figures and numbers.json to --output. Without options it takes what the file has: the trusted labels in
+Writes report.html, figures and numbers.json to --output. Without options it takes what the file has: the trusted labels in
 `correct`, the verdicts in `verdict` (or else the maths verifiers that are installed), the scores in `rm_score`.
 
 \b

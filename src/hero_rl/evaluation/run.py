@@ -4,7 +4,7 @@ settings.json     what was asked for; a resumed run must ask for the same
 logs/             inspect_ai's logs: every prompt, response and verdict (`inspect view --log-dir DIR/logs`)
 rollouts.jsonl    every response as a rollout, with its verdict: `hero audit`, `hero score` and `hero verify` read it
 results.json      the numbers, and the verdicts that `hero eval compare` compares
-report.html       the numbers for people, with figures; numbers.json and PNG beside it
+report.html       the numbers for people, with figures; numbers.json and each figure as a file beside it
 view.html         every response to the problems that the page shows a response of
 """
 

@@ -148,6 +148,7 @@ def _scale_steps(axes: Axes, panel: Panel) -> None:
         axes.set(xscale="log", yscale="log")
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
         axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     elif all(step.is_integer() for step in steps):
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
 
@@ -213,7 +214,7 @@ def _grid(panels: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
 
 def dress(axes: Axes, title: str, x_label: str, *, percent: bool = False) -> None:
     """Give axes the look of all figures: a title, a grid, no box, colours that have a dark shade."""
-    axes.set_title(textwrap.fill(title, 48), color=TEXT.light, fontsize=10.5, loc="left")
+    axes.set_title(textwrap.fill(title, 52), color=TEXT.light, fontsize=10.5, loc="left")
     axes.set_xlabel(x_label, color=TEXT.light)
     axes.yaxis.label.set_color(TEXT.light)
     axes.tick_params(colors=SOFT.light)
@@ -231,14 +232,14 @@ def interval_rows(
 ) -> Drawing:
     """Draw differences: per row, from top to bottom, a point with its interval (value, low, high), and a line at zero.
 
-    Points are filled where the interval leaves out zero. An interval that reaches four times as far from its point as the
+    Points are filled where the interval leaves out zero. An interval that reaches ten times as far from its point as the
     median one, or further than ``limit``, ends in an arrow at the edge of the plot and is called ``few``.
     """
     figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.32 * len(rows)))
     points_R3 = np.array(list(rows.values()), dtype=np.float64)
     value_R, low_R, high_R = points_R3.T
     reach_R = np.nan_to_num(np.maximum(high_R - value_R, value_R - low_R), nan=np.inf)
-    reach = min(4.0 * float(np.median(reach_R)), limit) if np.isfinite(np.median(reach_R)) else limit
+    reach = min(10.0 * float(np.median(reach_R)), limit) if np.isfinite(np.median(reach_R)) else limit
     left = min(0.0, float(np.fmax(low_R, value_R - reach).min()))
     right = max(0.0, float(np.fmin(high_R, value_R + reach).max()))
     for place, (label, (value, low, high)) in enumerate(zip(rows, points_R3.tolist(), strict=True)):
@@ -253,7 +254,7 @@ def interval_rows(
             axes.annotate(few, (1.0, place), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=TEXT.light)
     axes.axvline(0.0, color=SOFT.light, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(rows)), labels=[textwrap.fill(label, 72) for label in rows], fontsize=9)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     dress(axes, "", x_label)
     axes.tick_params(axis="y", labelcolor=TEXT.light)
     columns = ("row", "value", "low", "high")
@@ -273,10 +274,14 @@ def svg(drawing: Drawing, *, name: str) -> str:
     return text[:head] + dark_style(text) + text[head:]
 
 
-def save_png(drawing: Drawing, path: Path, *, dpi: int = 120) -> Path:
-    """Save the figure as a PNG on white and return its path."""
-    with replacing(path, sync=False) as partial:
-        drawing.figure.savefig(partial, format="png", dpi=dpi, facecolor="white")
+def save_png(drawing: Drawing, path: Path) -> Path:
+    """Save the figure as a PNG of 256 colours on white, a third as large as with all, and return its path."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    drawing.figure.savefig(buffer, format="png", dpi=144, facecolor="white")
+    with replacing(path, sync=False) as partial, Image.open(buffer) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(partial, format="png", optimize=True)
     return path
 
 
