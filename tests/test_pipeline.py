@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import re
 import sys
 import threading
 import time
@@ -13,8 +14,8 @@ import pytest
 
 from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.loop import in_thread
-from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import hero, rm_only, verifier_only
+from hero_rl.pipeline import Batch, HybridReward, Signals
+from hero_rl.rewards import RunningMean, hero, rm_only, verifier_only
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import Rollout, Scorer, Verdict, Verifier
 
@@ -324,3 +325,27 @@ def test_weights_at_their_limits_are_warned_of_once():
         warnings.simplefilter("error")
         reward.batch(signals, groups)
         HybridReward(Sleepy(0), ColumnScorer("rm_score"), hero(weight_by="ratio", k=2.0)).batch(signals, groups)
+
+
+def test_a_notebook_shows_a_batch_by_groups_with_bars_and_escapes_what_a_verifier_says():
+    signals = Signals(
+        np.array([1.0, 0.0, np.nan]), np.array([2.0, -1.0, np.nan]), np.zeros(3, bool), ("equal", "<script>", "no & yes")
+    )
+    values = np.array([1.0, -0.5, np.nan])
+    batch = Batch(signals, np.array([0, 0, 1]), values, np.ones(3), values, np.nan, RunningMean(), 0.0)
+    html = batch._repr_html_()
+    assert html.count("<table>") == 2
+    assert "<script>" not in html
+    for text in ("✓ accepted (equal)", "✗ rejected (&lt;script&gt;)", "? abstained (no &amp; yes)", "3 responses in 2 groups"):
+        assert text in html
+    widths = re.findall(r"width:(\d+)px;background:(#\w+)\"></span> <span[^>]*>([-\d.]+)<", html)
+    blue, red = "#3b82d6", "#c2571a"
+    assert widths[:4] == [("48", blue, "2.000"), ("48", blue, "1.000"), ("48", blue, "1.000"), ("48", blue, "1.000")]
+    assert widths[4:] == [
+        ("24", red, "-1.000"), ("24", red, "-0.500"), ("48", blue, "1.000"), ("24", red, "-0.500"), ("48", blue, "1.000")
+    ]  # fmt: skip
+    many = batch._replace(
+        signals=Signals.plain(np.ones(400), np.ones(400)), groups=np.arange(400), rewards=np.ones(400), weights=np.ones(400),
+        advantages=np.zeros(400),
+    )  # fmt: skip
+    assert "392 more groups" in many._repr_html_()

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError, SettingsWarning, SignalError
 from hero_rl.loop import run_sync, together
+from hero_rl.notebook import groups_html
 from hero_rl.rewards import (
     RewardRule,
     RuleState,
@@ -105,6 +106,10 @@ class Batch(NamedTuple):
         verdicts, scores = self.signals[:2]
         numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
         return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate}
+
+    def _repr_html_(self) -> str:
+        numbers = {"score": self.signals.scores, "reward": self.rewards, "weight": self.weights, "advantage": self.advantages}
+        return groups_html(self.groups, self.signals.verdicts, self.signals.reasons, numbers)
 
 
 def assemble(
