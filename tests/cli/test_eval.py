@@ -43,7 +43,7 @@ def answers(folder: Path) -> list[tuple[str, str]]:
 def test_a_folder_is_evaluated_into_a_folder(workplace: Path) -> None:
     found = {path.name for path in (workplace / "a").iterdir()}
     assert found == {
-        "settings.json", "logs", "rollouts.jsonl", "results.json", "report.html", "numbers.json",
+        "settings.json", "logs", "rollouts.jsonl", "results.json", "report.html", "numbers.json", "view.html",
         *(f"{name}.{kind}" for name in ("tries", "difficulty") for kind in ("png", "svg", "pdf", "csv")),
     }  # fmt: skip
     rows = [row.rollout for row in read_rollouts(workplace / "a" / "rollouts.jsonl")]

@@ -67,8 +67,6 @@ class Histogram:
     """Label -> values; NaN are left out."""
     limits: tuple[float, float] | None = None
     bins: int = 40
-    log: bool = False
-    """Counts on a logarithmic axis."""
 
 
 def curve_panels(
@@ -77,7 +75,7 @@ def curve_panels(
 ) -> Drawing:  # fmt: skip
     """Draw panels of curves in reading order: the mean over seeds, and the range of the seeds as a band.
 
-    Curves are named at their ends, or in a legend below the panels where there are too many for that.
+    Curves are named at their ends, or in a legend above the panels where there are too many for that.
 
     Args:
         panels: with their curves.
@@ -89,22 +87,21 @@ def curve_panels(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    columns = min(across or len(panels), max(1 if legend else 2, len(panels)))
-    rows = -(-len(panels) // columns)
-    figure, all_axes = _grid(len(panels), columns, (4.2 * columns, 3.2 * rows + 0.3))
-    if rows > 1:
+    wide = min(across or len(panels), max(1 if legend else 2, len(panels)))
+    high = -(-len(panels) // wide)
+    figure, all_axes = _grid(len(panels), wide, (4.2 * wide, 3.2 * high + 0.3), same_scale=same_scale)
+    if high > 1:
         figure.set_layout_engine("constrained", h_pad=0.12)
     style = looks(curve.label for panel in panels for curve in panel.curves)
     names = {label: _wrapped(label) for label in style}
+    numbers: list[dict[str, str | float]] = []
     for axes, panel in zip(all_axes, panels, strict=True):
         for curve in panel.curves:
-            _draw(axes, curve, style[curve.label], min(0.1, 0.4 / len(panel.curves)))
+            rows_N = _draw(axes, curve, style[curve.label], alpha=min(0.1, 0.4 / len(panel.curves)))
+            columns = (x_label, "mean", "lowest", "highest")
+            numbers += [{"panel": panel.title, "curve": curve.label, **dict(zip(columns, row, strict=True))} for row in rows_N]
         dress(axes, panel.title, x_label, percent=panel.percent)
         _scale_steps(axes, panel)
-    if same_scale:
-        lows, highs = zip(*(axes.get_ylim() for axes in all_axes), strict=True)
-        for axes in all_axes:
-            axes.set_ylim(min(lows), max(highs))
     if legend and len(style) > 1 and sum(name.count("\n") + 1 for name in names.values()) * LINE <= 1.2:
         for axes, panel in zip(all_axes, panels, strict=True):
             _name_ends(axes, panel.curves, style, names)
@@ -112,7 +109,7 @@ def curve_panels(
         handles = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
         figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=min(4, len(handles)),
                       frameon=False, labelcolor=TEXT.light, fontsize=9, handlelength=3.5)  # fmt: skip
-    return Drawing(figure, [row for panel in panels for curve in panel.curves for row in _curve_rows(panel, curve, x_label)])
+    return Drawing(figure, numbers)
 
 
 def _wrapped(label: str) -> str:
@@ -121,22 +118,15 @@ def _wrapped(label: str) -> str:
     return textwrap.fill(" ".join(parts), 20, break_long_words=False)
 
 
-def _draw(axes: Axes, curve: Curve, look: Look, alpha: float) -> None:
+def _draw(axes: Axes, curve: Curve, look: Look, *, alpha: float) -> list[list[float]]:
+    """Draw a curve and return its rows: step, mean, lowest and highest."""
     values = np.atleast_2d(curve.values_SN)
-    steps = np.asarray(curve.steps, dtype=np.float64)
-    axes.plot(steps, values.mean(axis=0), color=look.colour, marker=look.marker, markersize=4, linewidth=1.8,
-              linestyle=look.dashes, markevery=-(-len(steps) // 12), label=curve.label)  # fmt: skip
+    means, lows, highs = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+    axes.plot(curve.steps, means, color=look.colour, marker=look.marker, markersize=4, linewidth=1.8,
+              linestyle=look.dashes, markevery=max(1, -(-len(curve.steps) // 12)), label=curve.label)  # fmt: skip
     if len(values) > 1:
-        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=look.colour, alpha=alpha, linewidth=0)
-
-
-def _curve_rows(panel: Panel, curve: Curve, x_label: str) -> list[dict[str, str | float]]:
-    values = np.atleast_2d(curve.values_SN)
-    columns = zip(
-        curve.steps, values.mean(axis=0).tolist(), values.min(axis=0).tolist(), values.max(axis=0).tolist(), strict=True
-    )
-    return [{"panel": panel.title, "curve": curve.label, x_label: step, "mean": mean, "lowest": low, "highest": high}
-            for step, mean, low, high in columns]  # fmt: skip
+        axes.fill_between(curve.steps, lows, highs, color=look.colour, alpha=alpha, linewidth=0)
+    return [list(row) for row in zip(curve.steps, means.tolist(), lows.tolist(), highs.tolist(), strict=True)]
 
 
 def _scale_steps(axes: Axes, panel: Panel) -> None:
@@ -155,15 +145,15 @@ def _scale_steps(axes: Axes, panel: Panel) -> None:
 
 def _name_ends(axes: Axes, curves: Sequence[Curve], style: Mapping[str, Look], names: Mapping[str, str]) -> None:
     """Write the names of curves beside their ends, moved apart where they would overlap."""
-    ends: list[tuple[float, float, float, str]] = []
     axes.set_ylim(axes.get_ylim())  # stays as it is
+    ends: list[tuple[float, tuple[float, float], str]] = []  # height, point, label
     for curve in curves:
-        means_N = np.atleast_2d(curve.values_SN).mean(axis=0)
-        known = np.flatnonzero(np.isfinite(means_N))
-        if known.size:
-            x, y = float(curve.steps[known[-1]]), float(means_N[known[-1]])
-            height = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1])
-            ends.append((height, x, y, curve.label))
+        known = [
+            (x, y) for x, y in zip(curve.steps, np.atleast_2d(curve.values_SN).mean(axis=0).tolist(), strict=True) if y == y
+        ]
+        if known:
+            height = axes.transAxes.inverted().transform(axes.transData.transform(known[-1]))[1]
+            ends.append((float(height), known[-1], curve.label))
     ends.sort()
     tall = np.array([LINE * (names[label].count("\n") + 1) for *_, label in ends])
     before = np.cumsum(tall) - tall / 2.0  # places if they stood close together from 0 up
@@ -172,13 +162,11 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], style: Mapping[str, Look], n
     if ends:
         places += max(0.0, tall[0] / 2.0 - places[0])
         places -= max(0.0, places[-1] + tall[-1] / 2.0 - 1.0)
-    for place, (_, x, y, label) in zip(places.tolist(), ends, strict=True):
-        axes.annotate(
-            names[label], (x, y), (1.04, place), textcoords="axes fraction", va="center", color=style[label].colour,
-            fontsize=SMALL, linespacing=1.0,
-            arrowprops={"arrowstyle": "-", "color": style[label].colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3,
-                        "relpos": (0.0, 0.5)},
-        )  # fmt: skip
+    for place, (_, point, label) in zip(places.tolist(), ends, strict=True):
+        colour = style[label].colour
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0.0, 0.5)}
+        axes.annotate(names[label], point, (1.04, place), textcoords="axes fraction", va="center", color=colour,
+                      fontsize=SMALL, linespacing=1.0, arrowprops=line)  # fmt: skip
 
 
 def histograms(panels: Sequence[Histogram]) -> Drawing:
@@ -191,7 +179,7 @@ def histograms(panels: Sequence[Histogram]) -> Drawing:
         low, high = panel.limits or ((float(everything.min()), float(everything.max())) if everything.size else (0.0, 1.0))
         edges = np.linspace(low, high if high > low else low + 1.0, panel.bins + 1).tolist()
         for label, look in looks(known).items():
-            counts, *_ = axes.hist(known[label], bins=edges, color=look.colour, alpha=0.65, label=label, log=panel.log)
+            counts, *_ = axes.hist(known[label], bins=edges, color=look.colour, alpha=0.65, label=label)
             numbers += [{"panel": panel.title, "of": label, "from": start, "to": end, "count": int(count)}
                         for start, end, count in zip(edges, edges[1:], np.asarray(counts).tolist(), strict=False)]  # fmt: skip
         dress(axes, panel.title, panel.x_label)
@@ -200,13 +188,13 @@ def histograms(panels: Sequence[Histogram]) -> Drawing:
     return Drawing(figure, numbers)
 
 
-def _grid(panels: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+def _grid(panels: int, columns: int, size: tuple[float, float], *, same_scale: bool = False) -> tuple[Figure, list[Axes]]:
     """Return a figure and the axes of its panels, the rest of the last row hidden."""
     require("matplotlib", extra="report", purpose="a figure")
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     figure = Figure(figsize=size, layout="constrained")
-    grid = list(figure.subplots(-(-panels // columns), columns, squeeze=False).ravel())
+    grid = list(figure.subplots(-(-panels // columns), columns, squeeze=False, sharey=same_scale).ravel())
     for axes in grid[panels:]:
         axes.set_visible(False)
     return figure, grid[:panels]
@@ -239,7 +227,7 @@ def interval_rows(
     points_R3 = np.array(list(rows.values()), dtype=np.float64)
     value_R, low_R, high_R = points_R3.T
     reach_R = np.nan_to_num(np.maximum(high_R - value_R, value_R - low_R), nan=np.inf)
-    reach = min(10.0 * float(np.median(reach_R)), limit) if np.isfinite(np.median(reach_R)) else limit
+    reach = min(10.0 * float(np.median(reach_R)), limit)
     left = min(0.0, float(np.fmax(low_R, value_R - reach).min()))
     right = max(0.0, float(np.fmin(high_R, value_R + reach).max()))
     for place, (label, (value, low, high)) in enumerate(zip(rows, points_R3.tolist(), strict=True)):
