@@ -48,7 +48,7 @@ class EndpointPool:
             urls: the address or addresses before the path, such as ``"http://host:8000"``.
             api_key: sent as ``Authorization: Bearer``; never in a log, an error or the representation.
             headers: further headers of every request.
-            concurrency: most requests under way at once, over all replicas; the others wait their turn, in order.
+            concurrency: most requests under way at once, over all replicas; the others wait for their caller's turn.
             timeout_s: for one try.
             total_timeout_s: for one request with all its tries, from the moment its turn comes.
             attempts: most tries of one request. A refused connection does not count while there is another replica to turn to.
@@ -95,10 +95,11 @@ class EndpointPool:
 
     async def post_all(self, path: str, payloads: Sequence[Mapping[str, object]]) -> list[JSON | EndpointError]:
         """Return one answer, or the error in its place, per payload, in order. Cancelling it cancels the requests."""
+        caller = object()  # many payloads take turns with those of another caller
 
         async def one(payload: Mapping[str, object]) -> JSON | EndpointError:
             try:
-                return await self._send("POST", path, payload)
+                return await self._send("POST", path, payload, caller=caller)
             except EndpointError as error:
                 return error
 
@@ -123,8 +124,8 @@ class EndpointPool:
         """Return the settings; connections stay behind."""
         return _remade, (self._settings,)
 
-    async def _send(self, method: str, path: str, payload: object = None) -> JSON:
-        return await self._sender.get().send(method, path, payload)
+    async def _send(self, method: str, path: str, payload: object = None, *, caller: object = None) -> JSON:
+        return await self._sender.get().send(method, path, payload, caller=caller)
 
 
 def _remade(settings: Settings) -> EndpointPool:

@@ -13,6 +13,7 @@ from hero_rl.errors import InputError, first_line, require
 from hero_rl.http.failures import EndpointError, Failure, of_status, shorten
 from hero_rl.http.replicas import Replica, choose
 from hero_rl.loop import in_thread
+from hero_rl.turns import Turns
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,7 +48,7 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         """Open nothing yet: connections open with the first request."""
         self._settings = settings
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._turns = Turns(settings.concurrency)
         self._replicas = [Replica(url) for url in settings.urls]
         # A generator of our own: the global one belongs to the user, who may have seeded it.
         self._random = random.Random()
@@ -59,8 +60,8 @@ class Sender:
         self._gave_up_at = float("-inf")
         self._last_error: EndpointError | None = None
 
-    async def send(self, method: str, path: str, payload: object = None) -> JSON:
-        """Return the JSON that a replica answers.
+    async def send(self, method: str, path: str, payload: object = None, *, caller: object = None) -> JSON:
+        """Return the JSON that a replica answers; the requests of several callers take turns.
 
         Raises:
             EndpointError: no usable answer, or ``close`` came in between. A request that waits for its slot while another one
@@ -74,7 +75,7 @@ class Sender:
             async with self._opening:  # a client takes a tenth of a second to make: in no request's time, and not the loop's
                 self._client = self._client or await in_thread(self._open_client)
             submitted = time.monotonic()
-            async with self._slots:
+            async with self._turns.place(caller):
                 if self._last_error is not None and self._gave_up_at > max(submitted, self._answered_at):
                     error, words = self._last_error, "not sent, as an earlier request failed"
                     raise EndpointError(f"{words}: {error}", kind=error.kind, status=error.status)

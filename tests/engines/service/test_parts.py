@@ -111,7 +111,7 @@ def test_the_queue_lets_so_many_work_so_many_wait_and_forgets_who_leaves() -> No
         queue, inside, order = Queue(2, 3), asyncio.Event(), list[int]()
 
         async def work(number: int) -> None:
-            async with queue.slot():
+            async with queue.slot("run"):
                 order.append(number)
                 await inside.wait()
 

@@ -33,6 +33,7 @@ from hero_rl.types import Rollout, Verdict
 
 T = TypeVar("T")
 
+_NO_RUN = ""
 RUNS_IN_MEMORY = 1000
 RUNS_SHOWN = 100
 """Runs whose state is among the metrics: the ones that changed last."""
@@ -120,7 +121,7 @@ class RewardService:
     async def _within(self, deadline: float, work: Callable[[], Awaitable[T]]) -> T:
         try:
             with _typed_errors():
-                async with asyncio.timeout_at(deadline), self.queue.slot():
+                async with asyncio.timeout_at(deadline), self.queue.slot(_NO_RUN):
                     return await work()
         except TimeoutError:
             raise _too_late() from None
@@ -224,7 +225,7 @@ class RewardService:
                 self._forget(job)  # at once: a retry must not join what is being given up
 
     async def _work(self, job: _Job, asked: Asked) -> bytes:
-        async with self.queue.slot():
+        async with self.queue.slot(asked.run_id):
             with _typed_errors():
                 signals = await self.reward.ameasure(asked.rollouts)
             self._count(signals)
