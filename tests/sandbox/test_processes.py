@@ -338,3 +338,34 @@ def test_a_system_without_room_for_a_worker_keeps_the_others(monkeypatch: pytest
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert b"temporarily unavailable" in worker._fork(theirs, [], os.getpid())
+
+
+def test_a_quick_batch_does_not_wait_for_one_that_hangs() -> None:
+    async def main(box: Sandbox) -> tuple[list[Outcome], bool]:
+        hard = asyncio.create_task(box.run("time:sleep", [[60]] * 64))
+        await asyncio.sleep(0.2)  # it has the only worker, for a minute per call
+        easy = await box.run("math:sqrt", [[4], [9]])
+        still = not hard.done()
+        hard.cancel()
+        await asyncio.gather(hard, return_exceptions=True)
+        return easy, still
+
+    with sandbox(workers=1, deadline_s=60.0) as box:
+        easy, still = asyncio.run(main(box))
+    assert ([outcome.value for outcome in easy], still) == ([2.0, 3.0], True)
+
+
+def test_batches_take_turns_and_extra_workers_end_with_their_work() -> None:
+    async def main(box: Sandbox) -> list[int]:
+        order: list[int] = []
+
+        async def ask(number: int, calls: int) -> None:
+            await box.run("time:sleep", [[0.01]] * calls)
+            order.append(number)
+
+        await asyncio.gather(ask(0, 300), ask(1, 5), ask(2, 5), ask(3, 5))
+        return order
+
+    with sandbox(workers=1, chunk_size=4) as box:
+        assert asyncio.run(main(box))[-1] == 0
+        assert wait_until(lambda: len(box.worker_pids) == 2)  # the process that forks, and one worker

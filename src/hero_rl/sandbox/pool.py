@@ -1,8 +1,13 @@
-"""The queue of a sandbox's calls, and the workers that make them. Everything here runs on the background loop."""
+"""The batches of a sandbox's calls, and the workers that make them. Everything here runs on the background loop.
+
+Batches take turns, and one that has no worker gets one beyond the usual number (up to twice as many), because a call of another
+batch may take until its deadline. What a call may take is counted in CPU time, so the crowd changes no outcome.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -34,6 +39,10 @@ class Batch:
         self.remaining = len(calls)
         self.done = asyncio.Event()
         self.abandoned = False
+        self.waiting: deque[int] = deque()
+        """Places of the calls that no worker has taken."""
+        self.workers = 0
+        """Those that make its calls now."""
         self._begin = hashlib.sha256(f"{function} {deadline_s} ".encode())
 
     def key(self, place: int) -> bytes:
@@ -59,7 +68,8 @@ class Pool:
         self._clock = asyncio.get_running_loop().time
         self._settings = settings
         self._wanted = settings.workers or default_workers()
-        self._queue: deque[_Item] = deque()
+        self._batches: deque[Batch] = deque()
+        """Those with calls that wait, in the order of their turns."""
         self._tasks: set[asyncio.Task[None]] = set()
         """One per worker that is busy."""
         self._idle: list[Worker] = []
@@ -75,7 +85,8 @@ class Pool:
             if known := self._too_hard.get(batch.key(place)):
                 self._resolve(_Item(batch, place), known)
             else:
-                self._queue.append(_Item(batch, place))
+                batch.waiting.append(place)
+        self._batches.append(batch)
         self._dispatch()
         try:
             await batch.done.wait()
@@ -107,8 +118,9 @@ class Pool:
     async def close(self) -> None:
         """Kill and reap all; what waits gets the outcome ``crash``."""
         self.closed = True
-        self._give_up(self._queue, _CLOSED)
-        self._queue.clear()
+        for batch in self._batches:
+            self._give_up([_Item(batch, place) for place in batch.waiting], _CLOSED)
+        self._batches.clear()
         for worker in self._alive:
             worker.kill()
         if self._warm_process is not None:
@@ -119,31 +131,34 @@ class Pool:
         self._idle, self._alive, self._warm_process = [], set(), None
 
     def _dispatch(self) -> None:
-        """Give what is queued to workers that have nothing to do."""
-        while self._queue and len(self._tasks) < self._wanted:
-            items = self._take(self._settings.recycle_after - (self._idle[-1].checks if self._idle else 0))
-            if items:
-                task = asyncio.ensure_future(self._serve(self._idle.pop() if self._idle else None, items))
-                self._tasks.add(task)
-                task.add_done_callback(self._served)
+        """Give calls that wait to workers that have nothing to do."""
+        while (batch := self._next()) is not None:
+            worker = self._idle.pop() if self._idle else None
+            limit = self._settings.recycle_after - (worker.checks if worker else 0)
+            # Half of an even share at most, so that the last calls of a batch spread over all workers.
+            limit = max(1, min(limit, self._settings.chunk_size, len(batch.waiting) // (2 * self._wanted)))
+            items = [_Item(batch, batch.waiting.popleft()) for _ in range(min(limit, len(batch.waiting)))]
+            batch.workers += 1
+            task = asyncio.ensure_future(self._serve(worker, items))
+            self._tasks.add(task)
+            task.add_done_callback(functools.partial(self._served, batch))
 
-    def _served(self, task: asyncio.Task[None]) -> None:
+    def _next(self) -> Batch | None:
+        """Return the batch whose turn it is, which then waits for all others; None where there is no worker for any."""
+        self._batches = deque(one for one in self._batches if one.waiting and not one.abandoned)
+        if len(self._tasks) >= 2 * self._wanted:
+            return None
+        for batch in self._batches:
+            if len(self._tasks) < self._wanted or not batch.workers:
+                self._batches.remove(batch)
+                self._batches.append(batch)
+                return batch
+        return None
+
+    def _served(self, batch: Batch, task: asyncio.Task[None]) -> None:
+        batch.workers -= 1
         self._tasks.discard(task)
         self._dispatch()
-
-    def _take(self, limit: int) -> list[_Item]:
-        """Return the next calls for one worker, at most ``limit``, all of one function and deadline."""
-        # Half of an even share at most, so that the last calls of a batch spread over all workers.
-        limit = max(1, min(limit, self._settings.chunk_size, len(self._queue) // (2 * self._wanted)))
-        items: list[_Item] = []
-        while self._queue and len(items) < limit:
-            batch = self._queue[0].batch
-            if items and (batch.function, batch.deadline_s) != (items[0].batch.function, items[0].batch.deadline_s):
-                break
-            item = self._queue.popleft()
-            if not batch.abandoned:
-                items.append(item)
-        return items
 
     async def _serve(self, worker: Worker | None, items: list[_Item]) -> None:
         """Have a worker make some calls. It stays, or is lost."""
@@ -155,7 +170,7 @@ class Pool:
                 self._give_up(items, failure, "error")
             elif not await self._run(worker, items):
                 return
-            if worker.checks < self._settings.recycle_after:
+            if worker.checks < self._settings.recycle_after and len(self._alive) <= self._wanted:
                 self._idle.append(worker)
             else:
                 await self._lose(worker, "recycled")
@@ -228,7 +243,10 @@ class Pool:
         if at_fault and done < len(items):
             self._resolve(items[done], _end(exit_code, ended, cpu_s, timed_out=timed_out))
             done += 1
-        self._queue.extendleft(reversed(items[done:]))
+        batch = items[0].batch
+        batch.waiting.extendleft(item.place for item in reversed(items[done:]))
+        if batch not in self._batches:
+            self._batches.appendleft(batch)
         return False
 
     async def _collect(self, worker: Worker, items: list[_Item], wall_s: float) -> tuple[int, bool]:
