@@ -20,6 +20,7 @@ from hero_rl.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SMALL = 8.5
@@ -92,7 +93,8 @@ def curve_panels(
     figure, all_axes = _grid(len(panels), wide, (4.2 * wide, 3.2 * high + 0.3), same_scale=same_scale)
     if high > 1:
         figure.set_layout_engine("constrained", h_pad=0.12)
-    style = looks(curve.label for panel in panels for curve in panel.curves)
+    labels = [curve.label for panel in panels for curve in panel.curves]
+    style = looks(labels) if legend else {label: looks([label])[label] for label in labels}
     names = {label: _wrapped(label) for label in style}
     numbers: list[dict[str, str | float]] = []
     for axes, panel in zip(all_axes, panels, strict=True):
@@ -102,7 +104,7 @@ def curve_panels(
             numbers += [{"panel": panel.title, "curve": curve.label, **dict(zip(columns, row, strict=True))} for row in rows_N]
         dress(axes, panel.title, x_label, percent=panel.percent)
         _scale_steps(axes, panel)
-    if legend and len(style) > 1 and sum(name.count("\n") + 1 for name in names.values()) * LINE <= 1.2:
+    if legend and (len(style) > 1 or len(panels) == 1) and sum(name.count("\n") + 1 for name in names.values()) * LINE <= 1.2:
         for axes, panel in zip(all_axes, panels, strict=True):
             _name_ends(axes, panel.curves, style, names)
     elif legend:
@@ -131,8 +133,6 @@ def _draw(axes: Axes, curve: Curve, look: Look, *, alpha: float) -> list[list[fl
 
 def _scale_steps(axes: Axes, panel: Panel) -> None:
     """Put ticks on whole numbers where all steps are whole; in logarithmic panels, on the steps."""
-    from matplotlib.ticker import MaxNLocator
-
     steps = sorted({float(step) for curve in panel.curves for step in curve.steps})
     if panel.log:
         axes.set(xscale="log", yscale="log")
@@ -140,7 +140,13 @@ def _scale_steps(axes: Axes, panel: Panel) -> None:
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     elif all(step.is_integer() for step in steps):
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
+        _whole_ticks(axes.xaxis)
+
+
+def _whole_ticks(axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
 def _name_ends(axes: Axes, curves: Sequence[Curve], style: Mapping[str, Look], names: Mapping[str, str]) -> None:
@@ -183,6 +189,8 @@ def histograms(panels: Sequence[Histogram]) -> Drawing:
             numbers += [{"panel": panel.title, "of": label, "from": start, "to": end, "count": int(count)}
                         for start, end, count in zip(edges, edges[1:], np.asarray(counts).tolist(), strict=False)]  # fmt: skip
         dress(axes, panel.title, panel.x_label)
+        for axis in (axes.xaxis, axes.yaxis) if not (everything % 1.0).any() else (axes.yaxis,):
+            _whole_ticks(axis)
         if len(known) > 1:
             axes.legend(frameon=False, labelcolor=TEXT.light, fontsize=9)
     return Drawing(figure, numbers)
@@ -258,8 +266,9 @@ def svg(drawing: Drawing, *, name: str) -> str:
         drawing.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    head = text.index(">") + 1
-    return text[:head] + dark_style(text) + text[head:]
+    head = text.index(">")
+    width = f"{72 * drawing.figure.get_figwidth():.0f}pt"  # on a page: no larger, and on a phone not too small to read
+    return f'{text[:head]} style="max-width: {width}; min-width: min(38rem, {width})">{dark_style(text)}{text[head + 1 :]}'
 
 
 def save_png(drawing: Drawing, path: Path) -> Path:

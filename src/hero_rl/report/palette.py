@@ -78,7 +78,7 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
 
 
 def dark_style(svg: str) -> str:
-    """Return a ``<style>`` element that gives the colours of an SVG their dark shades where the reader's page is dark."""
+    """Return a ``<style>`` element with the page of an SVG, and its colours' dark shades where the reader's page is dark."""
     inks = [PAGE, TEXT, SOFT, *(ink for ink, _ in RULES.values())]
     rules = "".join(
         f'[style*="{what}: {ink.light}"]{{{what}:{ink.dark} !important}}'
@@ -86,4 +86,5 @@ def dark_style(svg: str) -> str:
         for what in ("fill", "stroke")
         if f"{what}: {ink.light}" in svg
     )
-    return f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
+    page = [f"svg{{background:{shade}}}" for shade in PAGE]
+    return f"<style>{page[0]}@media (prefers-color-scheme: dark){{{page[1]}{rules}}}</style>"
