@@ -73,6 +73,34 @@ class Rollout:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Every other column of the row; ``column:NAME`` verifiers and scorers read it."""
 
+    def __post_init__(self) -> None:
+        """Make every text one that can be encoded, whether it comes from a file, the service or Python."""
+        for name in ("prompt_id", "problem", "reference", "response"):
+            if (valid := valid_text(text := getattr(self, name))) is not text:
+                object.__setattr__(self, name, valid)
+        if any(valid_text(step) is not step for step in self.steps):
+            object.__setattr__(self, "steps", tuple(map(valid_text, self.steps)))
+        if any(valid_text(text) is not text for turn in self.messages for text in turn.values()):
+            turns = ({key: valid_text(text) for key, text in turn.items()} for turn in self.messages)
+            object.__setattr__(self, "messages", tuple(turns))
+
+
+def valid_text(text: Any) -> Any:
+    r"""Return the text with each half of a surrogate pair, which neither UTF-8 nor a tokenizer takes, replaced by U+FFFD.
+
+    What is no text is returned as it is: a verifier says what is wrong with it.
+
+    >>> valid_text("1 ≤ 2"), valid_text("half \ud83d a smile")
+    ('1 ≤ 2', 'half � a smile')
+    """
+    if not isinstance(text, str) or text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
 
 def read_column(rollout: Rollout, column: str, reader: str) -> Any:
     """Return the value of a column of ``extra``.

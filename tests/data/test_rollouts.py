@@ -17,6 +17,7 @@ from hero_rl.data.jsonl import format_row, parse_line
 from hero_rl.data.tables import read_records
 from hero_rl.data.write import open_rows
 from hero_rl.errors import InputError
+from hero_rl.types import Rollout
 
 ROW = {"prompt_id": "p", "problem": "1+1", "reference": "2", "response": "two"}
 
@@ -142,6 +143,18 @@ def test_paths_that_are_no_rollouts_files_are_errors(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             list(read_rollouts(path))
+
+
+def test_half_a_surrogate_pair_is_replaced_at_every_door(tmp_path: Path) -> None:
+    turn, steps = {"role": "user", "content": "a\ud800"}, ["\ud800", "1"]
+    row = {"prompt_id": "\ud83d", "problem": "a\ud800", "reference": "2\udfff", "response": "≤\ud83d\ude00"}
+    (read,) = read_rollouts(write(tmp_path / "rows.jsonl", json.dumps({**row, "prompt": [turn], "steps": steps}) + "\n"))
+    made = Rollout(**row, messages=(turn,), steps=tuple(steps))
+    for rollout in (read.rollout, made):
+        assert (rollout.prompt_id, rollout.problem, rollout.reference) == ("\ufffd", "a\ufffd", "2\ufffd")
+        assert (rollout.response, rollout.steps) == ("≤\U0001f600", ("\ufffd", "1"))
+        assert rollout.messages == ({"role": "user", "content": "a\ufffd"},)
+    assert turn["content"] == "a\ud800"  # the caller's own stays as it is
 
 
 def test_columns_pass_through_character_for_character() -> None:

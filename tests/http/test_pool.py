@@ -248,12 +248,16 @@ def test_errors_keep_their_kind_across_processes() -> None:
     assert (str(error), error.kind, error.status) == ("words", "refused", 404)
 
 
-def test_odd_text_arrives_as_it_was_sent() -> None:
+def test_odd_text_arrives_as_it_was_sent_but_for_halves_of_surrogate_pairs() -> None:
     odd = "\u0000 \U0001f600 \ud800 \u202e ف " + "x" * 200_000
     with running("chat", reply=echo) as server:
-        assert content(run_sync(EndpointPool(server.url).post(PATH, ask(odd)))) == odd
-    with pytest.raises(InputError, match="JSON"):
-        run_sync(EndpointPool(servers.unused_url()).post(PATH, {"x": float("nan")}))
+        assert content(run_sync(EndpointPool(server.url).post(PATH, ask(odd)))) == odd.replace("\ud800", "\ufffd")
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (float("nan"), deep):
+        with pytest.raises(InputError, match="JSON"):
+            run_sync(EndpointPool(servers.unused_url()).post(PATH, {"x": value}))
 
 
 @pytest.mark.parametrize(

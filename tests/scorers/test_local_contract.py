@@ -176,10 +176,9 @@ def test_odd_text_has_a_score_and_does_not_touch_its_neighbours(folder: Path, te
     np.testing.assert_allclose(scores, [scorer.score([row])[0] for row in rows], atol=1e-5)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "x" * 2_000_000], ids=["lone surrogate", "two million characters"])
-def test_a_row_that_cannot_be_scored_is_missing_and_alone(folder: Path, text: str) -> None:
+def test_a_row_that_cannot_be_scored_is_missing_and_alone(folder: Path) -> None:
     scorer, plain = LocalScorer(folder), rollouts(3)
-    bad = Rollout(prompt_id="0", problem=plain[0].problem, reference="2", response=text)
+    bad = Rollout(prompt_id="0", problem=plain[0].problem, reference="2", response="x" * 2_000_000)
     started = time.perf_counter()
     scores = scorer.score([plain[0], bad, *plain[1:]])
     assert time.perf_counter() - started < 200

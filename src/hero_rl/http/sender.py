@@ -14,6 +14,7 @@ from hero_rl.http.failures import EndpointError, Failure, of_status, shorten
 from hero_rl.http.replicas import Replica, choose
 from hero_rl.loop import in_thread
 from hero_rl.turns import Turns
+from hero_rl.types import valid_text
 
 if TYPE_CHECKING:
     import httpx2
@@ -216,6 +217,6 @@ class Sender:
 
 def _body(payload: object) -> bytes:
     try:
-        return json.dumps(payload, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+        return valid_text(json.dumps(payload, allow_nan=False, ensure_ascii=False)).encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the payload cannot be sent as JSON: {first_line(error)}") from error

@@ -262,10 +262,8 @@ class RemoteScorer(Scorer):
     def _read(self, rollout: Rollout) -> Reading:
         form, closed = self._form, self._form.closes(rollout)
         if form.template == "messages":
-            turns = form.conversation(rollout)
-            sent = tuple({key: _sendable(value) for key, value in turn.items()} for turn in turns)
-            return Reading(messages=sent, add_special_tokens=False, closed=closed)
-        text, plain = _sendable(form.texts([rollout])[0]), form.template == "plain"
+            return Reading(messages=tuple(form.conversation(rollout)), add_special_tokens=False, closed=closed)
+        text, plain = form.texts([rollout])[0], form.template == "plain"
         ids = None if form.tokenizer is None else tuple(ids_of(form.tokenizer, text, special=plain))
         if not plain:
             text = text.removeprefix(self._adds[0]).removesuffix(self._adds[1])
@@ -341,8 +339,3 @@ def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
             before, after = dressed[:start], dressed[start + len(bare) :]
             return str(tokenizer.decode(before)), str(tokenizer.decode(after))
     return "", ""
-
-
-def _sendable(text: str) -> str:
-    """Return the text with what no server can read (halves of surrogate pairs) replaced by U+FFFD."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text

@@ -165,8 +165,7 @@ class StepEncoder:
         return step if not prefix or is_numbered(step) else prefix.format(number=number) + step
 
     def _tame(self, text: str) -> str:
-        """Return the text without special tokens and without halves of surrogate pairs, which no tokenizer takes."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
+        """Return the text without special tokens."""
         if self._specials is None:
             return text
         return self._specials.sub(lambda found: found[0][0] + " " + found[0][1:], text)

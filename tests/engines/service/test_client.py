@@ -72,6 +72,12 @@ def test_one_group_equals_a_batch_of_one(server: Server) -> None:
         np.testing.assert_array_equal(alone.rewards, same.rewards)
 
 
+def test_half_a_surrogate_pair_costs_no_run(texts_only: Server) -> None:
+    with RewardClient(texts_only.url) as client:
+        found = client.score_group("a\ud800", "2", ["2", "\ud800"], messages=[{"role": "user", "content": "\udfff"}])
+    assert found.verdicts.tolist() == [1.0, 0.0]
+
+
 def test_a_state_is_kept_beside_a_checkpoint_and_put_back(server: Server) -> None:
     with RewardClient(server.url, run_id="resumed") as client:
         client.score_groups([group(1.0, -1.0)])
