@@ -43,11 +43,13 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     """Leave what was imported out of the search for garbage, and fork the process that `helpers.forks` forks from."""
     from helpers import forks
 
-    if session.items:  # those of a process of tests, and not of the one that hands tests out
-        gc.freeze()
-        forks.prepare()
     gc.enable()
-    yield
+    if not session.items:  # the process that hands tests out
+        yield
+        return
+    gc.freeze()
+    with forks.ready():
+        yield
 
 
 @pytest.fixture(scope="session")

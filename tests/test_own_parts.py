@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers import forks
 from helpers.commands import hero
 from hero_lab.presets import find_arm
 from hero_rl import HybridReward, Rollout, Verdict
@@ -27,7 +28,6 @@ from hero_rl.toml_layers import Layer
 from hero_rl.verifiers import ExactVerifier
 from hero_rl.verifiers.function import as_verifier
 
-HERO = [sys.executable, "-m", "hero_rl.cli"]
 MODULE = """
 import os, time
 from hero_rl import RewardRule, Verdict, verifier_only
@@ -182,15 +182,13 @@ def test_a_new_rule_setting_is_written_once_and_used_everywhere(folder: Path, mo
     monkeypatch.syspath_prepend(folder)
     arm = find_arm("my_own_parts:made_rule:alpha=0.3", regime="hard", kl=False)
     assert (arm.rule_settings, arm.scale) == ({"alpha": 0.3}, "group")
-    serve = subprocess.Popen(
-        [*HERO, "serve", "--port", "0", "--json", "--rule", rule, "--verifier", "exact", "--set", "rule.alpha=0.3"],
-        stdout=subprocess.PIPE, text=True, cwd=folder,
-    )  # fmt: skip
+    command = ["serve", "--port", "0", "--json", "--rule", rule, "--verifier", "exact", "--set", "rule.alpha=0.3"]
+    serve = forks.hero(*command, stdout=subprocess.PIPE, cwd=folder)
     try:
         assert serve.stdout is not None
         assert json.loads(serve.stdout.readline())["reward"]["rule"]["alpha"] == 0.3
     finally:
-        serve.terminate()
+        serve.send_signal(signal.SIGTERM)
         serve.communicate(timeout=30)
 
 
@@ -347,7 +345,7 @@ def test_what_own_parts_print_is_not_in_the_json_and_what_they_raise_is_said(fol
         "def verifier(rollout):\n    print('verifier')\n    return int(rollout.response)\n"
     )
     named = ["--rule", "own_loud:rule", "--reward-model", "own_loud:model", "--max-failure-rate", "1", "--json"]
-    command = [*HERO, "score", "in.jsonl", "-o", "out.jsonl", "--verifier", "own_loud:verifier", *named]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
+    command = ["-m", "hero_rl.cli", "score", "in.jsonl", "-o", "out.jsonl", "--verifier", "own_loud:verifier", *named]
+    done = forks.run(command, cwd=folder)
     assert (done.returncode, json.loads(done.stdout)["failures"]) == (0, 4), done.stderr
     assert done.stderr.count("warning: the verifier 'verifier' failed on a rollout: ValueError") == 1, done.stderr

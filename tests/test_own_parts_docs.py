@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from helpers import forks
 from helpers.commands import hero
 from helpers.places import DOCS
 
@@ -42,7 +41,7 @@ def verdicts(path: Path) -> list[int | None]:
 
 def test_the_parts_work_in_python(folder: Path) -> None:
     assert len((folder / "my_parts.py").read_text().strip().splitlines()) <= 17
-    done = subprocess.run([sys.executable, "use.py"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = forks.run(["use.py"], cwd=folder)
     assert done.stdout == "[ 0.45 -0.45]\n", done.stderr
 
 

@@ -3,13 +3,11 @@
 import json
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import tiny
+from helpers import forks, tiny
 from helpers.commands import hero
 from helpers.places import ROOT
 
@@ -18,7 +16,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(code, folder):
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=240)
+    return forks.run(["-c", code], cwd=folder)
 
 
 def test_the_ten_lines_print_the_advantages(tmp_path):

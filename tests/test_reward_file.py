@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +94,7 @@ def test_every_setting_of_a_rule_reaches_the_audit_and_the_service(
     said = described(tmp_path, "naive_sum", how)
     found = printed(capsys, "audit", rollouts(tmp_path), *COLUMNS, *said, "-o", tmp_path / "audit", "--json")
     assert same(found["reward"]["rule"], "naive_sum")
-    server = Server([sys.executable, "-m", "hero_rl.cli", "serve", "--port", "0", "--json", *COLUMNS, *said], {})
+    server = Server(["-m", "hero_rl.cli", "serve", "--port", "0", "--json", *COLUMNS, *said], {})
     try:
         assert same(server.http.get("/healthz").json()["reward"]["rule"], "naive_sum")
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers import forks
 from hero_rl.cli import main
 
 PROBLEM = {"problem": "What is two and two?", "reference": "4"}
@@ -223,10 +224,13 @@ def test_cold_start_says_what_was_left_out(capsys: Any) -> None:
 def test_the_three_commands_fit_together_in_real_processes(tmp_path: Path) -> None:
     """Problems, their solutions by the maths verifier, and the sets that a training recipe names."""
 
-    def hero(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hero_rl.cli", "data", *arguments]
-        environment = {**os.environ, "PYTHONHASHSEED": "random"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    def hero(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = ["-m", "hero_rl.cli", "data", *arguments]
+        if environment:
+            command, env = [sys.executable, *command], {**os.environ, **environment}
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False)
+        else:
+            done = forks.run(command)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -249,9 +253,9 @@ def test_the_three_commands_fit_together_in_real_processes(tmp_path: Path) -> No
     hero("split", "rollouts.jsonl", "-o", "sets")
     assert len(Path("sets/verifiable.jsonl").read_text().splitlines()) == 3
     assert len(Path("sets/hard_to_verify.jsonl").read_text().splitlines()) == 3
-    hero("cold-start", "rollouts.jsonl", "-o", "sft.jsonl")
+    hero("cold-start", "rollouts.jsonl", "-o", "sft.jsonl", PYTHONHASHSEED="1")
     first = Path("sft.jsonl").read_bytes()
-    hero("cold-start", "rollouts.jsonl", "-o", "sft.jsonl")
+    hero("cold-start", "rollouts.jsonl", "-o", "sft.jsonl", PYTHONHASHSEED="2")
     assert Path("sft.jsonl").read_bytes() == first
     assert len(first.splitlines()) == 3
     assert "cannot be read" in hero("prepare", "someone/nothing", "-o", "x.jsonl", code=2).stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import forks
 from hero_rl.cli import main
 
 ROW = {"prompt_id": "p", "problem": "1+1", "reference": "2", "response": "2", "rm_score": 0.5, "correct": 1}
@@ -143,11 +144,7 @@ def test_paths_that_cannot_work_are_refused_before_any_work(
 )
 def test_the_real_process_exits_2_without_a_traceback(arguments: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(dumps() + "{]\n")
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(
-        [sys.executable, "-m", "hero_rl.cli", *arguments],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = forks.run(["-m", "hero_rl.cli", *arguments], cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert message in done.stderr

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ import pytest
 pytest.importorskip("inspect_ai")
 pytest.importorskip("torch")
 
-from helpers import servers, tiny_files
+from helpers import forks, servers, tiny_files
 from helpers.commands import hero
 from hero_rl.cli import main
 from hero_rl.data.rollouts import read_rollouts
 
-HERO = [sys.executable, "-m", "hero_rl.cli"]
 PLAIN = ["--format", "plain", "--prompt-template", "{problem}", "--max-tokens", "4", "--verifier", "exact", "--limit", "6"]
 
 
@@ -184,28 +182,15 @@ def test_killed_and_resumed_it_asks_only_for_what_is_missing(tmp_path: Path) -> 
         return f"\\boxed{{{int(messages[-1]['content'].split()[2].split('+')[0]) + 1}}}"
 
     with servers.running("chat", reply=reply) as server:
-        command = [
-            *HERO,
-            "eval",
-            "run",
-            server.url,
-            "--data",
-            "sums.jsonl",
-            "--samples",
-            "4",
-            "-o",
-            "out",
-            "--concurrency",
-            "4",
-        ]
-        child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = ["eval", "run", server.url, "--data", "sums.jsonl", "--samples", "4", "-o", "out", "--concurrency", "4"]
+        child = forks.hero(*command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while len(server.posted("/v1/chat/completions")) < 40:
             assert child.poll() is None
             time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
+        child.kill()
         child.wait(20)
         before = len(server.posted("/v1/chat/completions"))
-        done = hero(*command[len(HERO) :], "--resume", "--json", folder=tmp_path)
+        done = hero(*command, "--resume", "--json", folder=tmp_path)
         asked = len(server.posted("/v1/chat/completions")) - before
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["benchmarks"]["sums"]["metrics"]["pass@1"]["value"] == 1.0
@@ -217,8 +202,8 @@ def test_killed_and_resumed_it_asks_only_for_what_is_missing(tmp_path: Path) -> 
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"problem": "1+1?", "reference": "2"}\n')
     with servers.running("chat", servers.Faults(slow_s=60)) as server:
-        command = [*HERO, "eval", server.url, "--data", "p.jsonl", "-o", "out"]
-        child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = ["eval", server.url, "--data", "p.jsonl", "-o", "out"]
+        child = forks.hero(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while not server.posted("/v1/chat/completions"):
             assert child.poll() is None
             time.sleep(0.01)

@@ -6,13 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from helpers import servers
+from helpers import forks, servers
 from hero_rl.cli import main
 
 KEY = "not-to-be-printed"
@@ -201,10 +200,9 @@ def test_a_signal_ends_a_run_whose_server_hangs(source: Path, tmp_path: Path, pa
         else ("chat", "verify", "--set=verifier.fallback=judge:")
     )
     with servers.running(protocol, servers.Faults(slow_s=60.0)) as server:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "hero_rl.cli", command, source, "-o", tmp_path / "out.jsonl", option + server.url],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        child = forks.hero(
+            command, source, "-o", tmp_path / "out.jsonl", option + server.url, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
         )  # fmt: skip
         end = time.monotonic() + 60
         while not server.in_flight:

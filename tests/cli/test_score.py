@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import forks
 from helpers.commands import hero
 from hero_rl.cli import main
 from hero_rl.rewards import RULES
@@ -49,8 +50,8 @@ def read(path: Path) -> list[dict]:
 
 def test_json_is_the_only_thing_on_stdout_and_agrees_with_the_file(tmp_path: Path) -> None:
     source = rollouts(tmp_path / "in.jsonl", 6)
-    command = [*HERO, "score", str(source), "-o", str(tmp_path / "out.jsonl"), *COLUMNS, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, check=False)
+    command = ["-m", "hero_rl.cli", "score", source, "-o", tmp_path / "out.jsonl", *COLUMNS, "--json"]
+    done = forks.run(command, env=ENVIRONMENT)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     out = read(tmp_path / "out.jsonl")
@@ -171,9 +172,7 @@ def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_output(tmp_path: Pa
     source = rollouts(tmp_path / "in.jsonl", 20_000, filler="word " * 200)
     target = tmp_path / "out.jsonl"
     target.write_text("old\n")
-    process = subprocess.Popen(
-        [*HERO, "score", str(source), "-o", str(target), *COLUMNS], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
-    )
+    process = forks.hero("score", source, "-o", target, *COLUMNS, env=ENVIRONMENT, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out.jsonl.*.partial")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -191,7 +190,7 @@ def test_an_interrupt_does_not_wait_for_hanging_answers(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text((json.dumps(row) + "\n") * 8)
     arguments = ["score", "in.jsonl", "-o", "out.jsonl", "--reward-model", "column:rm_score"]
     arguments += ["--verifier", "my_module:hang", "--set", "verifier.deadline_s=100"]
-    process = subprocess.Popen([*HERO, *arguments], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = forks.hero(*arguments, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out.jsonl.*.partial")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +46,7 @@ class Process:
         self, arguments: Sequence[object], *, stdout: Stream = None, stderr: Stream = None, cwd: Path | str | None = None,
         env: Mapping[str, str] | None = None, start_new_session: bool = False,
     ) -> None:  # fmt: skip
-        assert _server is not None, "tests/conftest.py calls prepare() before the first test"
+        assert _server is not None, "tests/conftest.py makes it ready"
         self.returncode: int | None = None
         out, self.stdout = _open(stdout, 1)
         err, self.stderr = _open(stderr, 2, out)
@@ -157,19 +157,23 @@ def _open(stream: Stream, standard: int, out: int = -1) -> tuple[int, IO[str] | 
 # --- the process that waits -------------------------------------------------------------------------------------------
 
 
-def prepare() -> None:
-    """Fork the process that waits; it ends with this one."""
+@contextlib.contextmanager
+def ready() -> Iterator[None]:
+    """Keep the process that waits, forked from this one, for as long as tests run."""
     global _server
-    ours, theirs = socket.socketpair()
-    if os.fork():
-        theirs.close()
-        _server = ours
-        return
-    try:
-        _let_go_of_files(theirs.fileno())
-        _serve(theirs)
-    finally:
-        os._exit(0)
+    _server, theirs = socket.socketpair()
+    pid = os.fork()
+    if not pid:
+        try:
+            _let_go_of_files(theirs.fileno())
+            _serve(theirs)
+        finally:
+            os._exit(0)
+    theirs.close()
+    with _server:
+        yield
+    _server = None
+    os.waitpid(pid, 0)
 
 
 def _let_go_of_files(but: int) -> None:

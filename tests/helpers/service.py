@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from typing import Any
 
 import httpx2 as httpx
 
+from helpers import forks
+
 COLUMNS = ("--verifier", "column:correct", "--reward-model", "column:rm_score")
 HELPERS = Path(__file__).parent
 
@@ -23,9 +24,9 @@ HELPERS = Path(__file__).parent
 class Server:
     """The process, once it listens."""
 
-    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], env: dict[str, str]) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **env}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = forks.Process(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         assert self.process.stdout
         ready, _, _ = select.select([self.process.stdout], [], [], 200)
         line = self.process.stdout.readline() if ready else ""
@@ -53,29 +54,27 @@ class Server:
         self.process.send_signal(number)
         code = self.process.wait(timeout=30)
         self.stderr = self.process.stderr.read() if self.process.stderr else ""
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream:
-                stream.close()
+        self.process.close()
         return code
 
 
 @contextmanager
 def serving(*arguments: str | Path, **env: str) -> Iterator[Server]:
     """`hero serve ARGUMENTS`."""
-    with _running([sys.executable, "-m", "hero_rl.cli", "serve", "--port", "0", "--json", *map(str, arguments)], env) as server:
+    with _running(["-m", "hero_rl.cli", "serve", "--port", "0", "--json", *map(str, arguments)], env) as server:
         yield server
 
 
 @contextmanager
 def sleepy(**settings: object) -> Iterator[Server]:
     """A service whose verifier sleeps as long as the response says (see ``sleepy_service.py``)."""
-    with _running([sys.executable, str(HELPERS / "sleepy_service.py"), json.dumps(settings)], {}) as server:
+    with _running([str(HELPERS / "sleepy_service.py"), json.dumps(settings)], {}) as server:
         yield server
 
 
 @contextmanager
-def _running(command: list[str], env: dict[str, str]) -> Iterator[Server]:
-    server = Server(command, env)
+def _running(arguments: list[str], env: dict[str, str]) -> Iterator[Server]:
+    server = Server(arguments, env)
     try:
         yield server
     finally:

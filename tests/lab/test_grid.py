@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ import pytest
 
 pytest.importorskip("trl", reason="needs the lab extra")
 
+from helpers import forks
 from hero_lab.cold_start import ColdStartSettings
 from hero_lab.grid import Event, execute, read_result, result_path
 from hero_lab.learned_verifier import LearnedVerifierSettings
@@ -218,10 +218,7 @@ if __name__ == "__main__":
         if event.kind == "progress":
             print(*[child.pid for child in multiprocessing.active_children()], flush=True)
 """)
-    process = subprocess.Popen(
-        [sys.executable, path], stdout=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
-    )  # fmt: skip
+    process = forks.Process([path], stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
         children = [int(word) for word in process.stdout.readline().split()]

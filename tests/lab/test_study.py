@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers import forks
 from hero_lab.settings import plan_run, plan_runs
 from hero_lab.study.collect import Entry, keep, read_kept
 from hero_lab.study.figures import phase_grid
@@ -429,7 +427,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_killed_in_the_middle_goes_on_where_it_was(studied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = studied / "out"
     call = ["lab", "study", str(studied / "plan.toml"), "-o", str(out), "--jobs", "1"]
-    process = subprocess.Popen([sys.executable, "-m", "hero_rl.cli", *call], stderr=subprocess.PIPE, text=True)
+    process = forks.hero(*call, stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
         lines: list[str] = []
@@ -438,7 +436,7 @@ def test_a_study_killed_in_the_middle_goes_on_where_it_was(studied: Path, capsys
             assert line, lines
             lines.append(line)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     kept = {path: path.stat().st_mtime_ns for path in (out / "runs").glob("*.json")}
     assert kept

@@ -6,8 +6,6 @@ import asyncio
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
+from helpers import forks
 from hero_rl.errors import InputError
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout
@@ -120,19 +119,18 @@ def test_the_commit_of_a_hub_id_stands_for_its_weights_and_is_what_a_copy_loads(
     assert scorer.__reduce__()[0].keywords["revision"] == "c0ffee"
 
 
-SCORE_A_PICKLE = "import pickle, sys; s, rows = pickle.load(sys.stdin.buffer); print(s.identity); print(s.score(rows).tolist())"
+SCORE_A_PICKLE = "import pickle, sys; s, rows = pickle.load(open(sys.argv[1], 'rb')); print(s.identity, *s.score(rows))"
 
 
-def test_a_pickled_scorer_is_its_path_and_options_and_scores_the_same_elsewhere(folder: Path) -> None:
+def test_a_pickled_scorer_is_its_path_and_options_and_scores_the_same_elsewhere(folder: Path, tmp_path: Path) -> None:
     scorer = LocalScorer(folder, eos="never", max_length=60)
     data = pickle.dumps((scorer, rollouts()))
     assert len(data) < 20_000
-    result = subprocess.run([sys.executable, "-c", SCORE_A_PICKLE], input=data, capture_output=True, check=False)
-    assert result.returncode == 0, result.stderr.decode()
-    identity, scores = result.stdout.decode().splitlines()
-    assert identity == scorer.identity
+    (tmp_path / "scorer.pickle").write_bytes(data)
+    said = forks.run(["-c", SCORE_A_PICKLE, tmp_path / "scorer.pickle"], check=True).stdout
+    scores = said.removeprefix(scorer.identity).split()
     expected = scorer.score(rollouts())
-    np.testing.assert_allclose([float(score) for score in scores.strip("[]").split(", ")], expected, atol=1e-6)
+    np.testing.assert_allclose([float(score) for score in scores], expected, atol=1e-6)
     assert np.isnan(expected).any()
 
 

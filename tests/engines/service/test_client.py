@@ -7,8 +7,6 @@ import enum
 import pickle
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import tiny
+from helpers import forks, tiny
 from helpers.places import DOCS
 from helpers.service import COLUMNS, Server, group, serving, sleepy
 from hero_rl.engines.service.client import RewardClient, make_group
@@ -166,9 +164,7 @@ def at(code: str, url: str) -> str:
 
 
 def test_the_plain_example_runs(texts_only: Server) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", at(PLAIN, texts_only.url)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = forks.run(["-c", at(PLAIN, texts_only.url)])
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("[1. 0. 1.] [1. 0. 1.] [ 0.33333333 -0.66666667  0.33333333]")
 

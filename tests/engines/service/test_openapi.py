@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 
 import pytest
 
+from helpers import forks
 from helpers.service import Server, save_reward_model, serving
 
 SETTINGS = """
@@ -40,10 +39,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(SETTINGS)
     program = "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "--config-file", "settings.toml", "run", f"{server.url}/openapi.json", "--seed", "1",
-         "--max-examples", "8", "--request-timeout", "20", "--no-shrink"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
+    done = forks.run(
+        ["-c", program, "--config-file", "settings.toml", "run", f"{server.url}/openapi.json", "--seed", "1", "--max-examples",
+         "8", "--request-timeout", "20", "--no-shrink"],
+        cwd=tmp_path, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:]
     assert "Tested: 9" in done.stdout
