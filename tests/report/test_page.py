@@ -95,8 +95,8 @@ def test_a_folder_has_each_figure_as_png_svg_and_pdf_and_its_numbers_as_csv(tmp_
     assert (tmp_path / "curves.csv").read_text().splitlines() == [
         "panel,curve,training step,mean,lowest,highest", "accuracy,hero,0,0.5,0.25,0.75", "accuracy,hero,50,0.75,0.5,1.0",
     ]  # fmt: skip
-    assert (tmp_path / "rows.csv").read_text().splitlines()[1] == "hero − rm_only,0.1,0.0,0.2"
-    assert (tmp_path / "bars.csv").read_text().splitlines()[1:] == ["t,,0.0,0.5,1", "t,,0.5,1.0,2"]
+    assert (tmp_path / "rows.csv").read_text() == "row,difference,low,high\nhero − rm_only,0.1,0.0,0.2\n"
+    assert (tmp_path / "bars.csv").read_text().splitlines()[1:] == ["t,x,0.0,0.5,1", "t,x,0.5,1.0,2"]
 
 
 def test_an_interval_that_goes_beyond_the_plot_ends_there_and_says_why():

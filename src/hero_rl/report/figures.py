@@ -186,7 +186,7 @@ def histograms(panels: Sequence[Histogram]) -> Drawing:
         edges = np.linspace(low, high if high > low else low + 1.0, panel.bins + 1).tolist()
         for label, look in looks(known).items():
             counts, *_ = axes.hist(known[label], bins=edges, color=look.colour, alpha=0.65, label=label)
-            numbers += [{"panel": panel.title, "of": label, "from": start, "to": end, "count": int(count)}
+            numbers += [{"panel": panel.title, "of": label or panel.x_label, "from": start, "to": end, "count": int(count)}
                         for start, end, count in zip(edges, edges[1:], np.asarray(counts).tolist(), strict=False)]  # fmt: skip
         dress(axes, panel.title, panel.x_label)
         for axis in (axes.xaxis, axes.yaxis) if not (everything % 1.0).any() else (axes.yaxis,):
@@ -253,7 +253,7 @@ def interval_rows(
     axes.set_ylim(len(rows) - 0.4, -0.6)
     dress(axes, "", x_label)
     axes.tick_params(axis="y", labelcolor=TEXT.light)
-    columns = ("row", "value", "low", "high")
+    columns = ("row", x_label, "low", "high")
     return Drawing(figure, [dict(zip(columns, (name, *row), strict=True)) for name, row in rows.items()])
 
 
