@@ -153,13 +153,13 @@ def test_the_real_process_exits_2_without_a_traceback(arguments: list[str], mess
 
 
 def test_text_that_the_terminal_cannot_show_does_not_break_the_message(tmp_path: Path) -> None:
-    (tmp_path / "in.jsonl").write_text('{"prompt_id": 1, "caf\\u00e9 \\ud800": 1}\n')
+    (tmp_path / "in.jsonl").write_text('{"prompt_id": 1, "caf\\u00e9 \\ud800 \\u001b[2J": 1}\n')
     done = subprocess.run(
         [sys.executable, "-m", "hero_rl.cli", "verify", "in.jsonl", "-o", "out.jsonl", "--verifier", "exact"],
         cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"}, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert b"caf\\xe9 \\ud800" in done.stderr
+    assert b"caf\\xe9 \\ud800 \\x1b[2J" in done.stderr  # nor does it clear the screen
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,17 @@ def test_state_through_json_continues_bit_for_bit(decay, before, after):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"weight": -1.0}, {"total": [1]}, {"total": 10**400}, {"updates": 1.5}, {"updates": True}, {"decay": "0.9"}]
+    "wrong",
+    [
+        {"weight": -1.0},
+        {"total": -5.0},
+        {"total": 1e308},
+        {"total": [1]},
+        {"total": 10**400},
+        {"updates": 1.5},
+        {"updates": True},
+        {"decay": "0.9"},
+    ],
 )
 def test_values_that_no_running_mean_has_are_refused(wrong):
     state = running_mean().update([1.0]).state_dict()

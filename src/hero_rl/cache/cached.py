@@ -194,4 +194,4 @@ def _decode_row(value: bytes) -> _Row | None:
     if not value or len(value) % 8:
         return None
     numbers = np.frombuffer(value, dtype="<f8").astype(np.float64)
-    return float(numbers[0]), numbers[1:]
+    return (float(numbers[0]), numbers[1:]) if np.isfinite(numbers).all() else None  # else it is not ours, and computed again

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -170,7 +171,10 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _fail(message: str, code: int) -> int:
-    # a file may hold text that the terminal's encoding, or any, cannot show
+    # a file, and its name, may hold text that the terminal's encoding, or any, cannot show, or that would command the terminal
+    message = "".join(
+        repr(char)[1:-1] if unicodedata.category(char) == "Cc" and char not in "\n\t" else char for char in message
+    )
     encoding = sys.stderr.encoding or "utf-8"
     sys.stderr.write(f"error: {message}\n".encode(encoding, "backslashreplace").decode(encoding))
     return code

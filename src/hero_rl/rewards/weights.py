@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError, check_choice
-from hero_rl.types import FloatArray
+from hero_rl.types import MAX_MAGNITUDE, FloatArray
 
 APPENDIX = {"w_min": 0.4, "w_max": 3.0, "k": 6.0}
 """The paper's Appendix A.1 ("we fix"): the default here."""
@@ -124,8 +124,8 @@ class RunningMean(NamedTuple):
     def restore(self, state: Mapping[str, Any], /) -> RunningMean:
         """Restore a state saved by ``state_dict`` (exact); raise ``InputError`` for others, and for another decay."""
         decay, total, weight, updates = read_state("a running mean", self._fields, state, optional="decay")
-        if weight < 0 or updates < 0 or updates != int(updates):
-            raise InputError(f"not the state of a running mean, which has numbers, weight and updates >= 0: {state!r}")
+        if not (0 <= total <= MAX_MAGNITUDE and 0 <= weight <= MAX_MAGNITUDE and 0 <= updates == int(updates)):
+            raise InputError(f"not the state of a running mean, which has total, weight and updates >= 0: {state!r}")
         if decay != self.decay:
             raise InputError(f"this state decays by {decay}, the rule by {self.decay}; resume with the same decay")
         return RunningMean(decay, float(total), float(weight), int(updates))
