@@ -123,7 +123,7 @@ def _about_verifier(verifier: VerifierReport | None) -> Iterator[Advice]:
 def _about_scores(model: RewardModelReport | None) -> Iterator[Advice]:
     if model is None:
         return
-    if model.within.mean.high < 0.5:
+    if model.within.mean.high < 0.5 and model.within.prompts >= FEW_PROMPTS:
         why = f"inside prompts right responses score below wrong ones: AUROC {interval(model.within.mean)}"
         yield Advice("reward model", "check the sign of the scores", why)
     if model.p_squashed == 1.0:

@@ -15,6 +15,7 @@ from hero_rl.types import FloatArray, IntArray
 
 POINTS = 30
 """Most points of a curve; more training steps share points."""
+SHARES = frozenset({"verifier pass", "accuracy by label", "repetition", "AUROC inside prompts"})
 DRIFT = 1.5
 """A factor of the length of responses that is worth a look."""
 
@@ -74,7 +75,8 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
         third, step_of_cell = max(1, distinct.size // 3), step[first_row]
         first, last = of_cell[step_of_cell < third], of_cell[step_of_cell >= distinct.size - third]
         steps = means_at(known.steps, point)
-        return Trend(name, steps, mean, mean_of_clusters(first), mean_of_clusters(last))
+        ends = [mean_of_clusters(end).within(*((0, 1) if name in SHARES else (-np.inf, np.inf))) for end in (first, last)]
+        return Trend(name, steps, mean, *ends)
 
     found = [trend(name, means_at(values, point), means_at(values, cell)) for name, values in measured.items()]
     truth = known.labels if known.labelled else measured.get("verifier pass")
@@ -85,7 +87,7 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
         scores = known.scores[scorer]
         of_cell = auroc_of_groups(scores, truth == 1.0, cell, ~np.isnan(scores) & ~np.isnan(truth))
         found.append(trend("AUROC inside prompts", means_at(of_cell, point[first_row]), of_cell))
-    return found
+    return [one for one in found if np.isfinite(one.values).sum() > 1]
 
 
 def signs(found: Sequence[Trend]) -> list[Sign]:

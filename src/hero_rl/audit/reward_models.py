@@ -64,7 +64,9 @@ def reward_model_report(table: Table, name: str, *, verifier: str | None) -> Rew
     def inside(accepted: bool) -> Estimate:
         if verifier is None or not table.labelled:
             return UNKNOWN
-        return mean_of_clusters(auroc_of_groups(scores, right, groups, known & ((table.verdicts[verifier] > 0.0) == accepted)))
+        return mean_of_clusters(
+            auroc_of_groups(scores, right, groups, known & ((table.verdicts[verifier] > 0.0) == accepted))
+        ).within(0, 1)
 
     auroc_P = auroc_of_groups(scores, right, groups, known)
     auroc_P = auroc_P[~np.isnan(auroc_P)]
@@ -74,7 +76,7 @@ def reward_model_report(table: Table, name: str, *, verifier: str | None) -> Rew
         truth=source,
         missing=int((~has_score).sum()),
         overall=auroc_interval(scores[known], right[known], groups[known]) if known.any() else UNKNOWN,
-        within=RankingSpread(auroc_P.size, mean_of_clusters(auroc_P), auroc_P),
+        within=RankingSpread(auroc_P.size, mean_of_clusters(auroc_P).within(0, 1), auroc_P),
         rejected=inside(accepted=False),
         accepted=inside(accepted=True),
         length_bias=_length_bias(scores, table.chars, right, groups, known),

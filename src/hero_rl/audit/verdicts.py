@@ -180,7 +180,7 @@ def _look(table: Table, verifier: str, scorer: str | None) -> _Evidence:
     auroc = UNKNOWN
     if scorer and labelled.any():
         aurocs = auroc_of_groups(scores, table.labels == 1.0, table.groups, labelled & ~np.isnan(scores))
-        auroc = mean_of_clusters(aurocs, level=LEVEL)
+        auroc = mean_of_clusters(aurocs, level=LEVEL).within(0, 1)
     return _Evidence(
         table=table, signals=signals, rows_B=rows_B, mixed=int(((right_P > 0) & (right_P < size_P)).sum()),
         baseline_B=_advantages(verifier_only(), signals, groups), auroc=auroc, groups_problem=problem,

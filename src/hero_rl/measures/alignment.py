@@ -57,8 +57,8 @@ def update_quality(
     own, true, noisy = (_sums(values**2, groups) for values in (advantages, truth, noise))
     signal = _sums(advantages * truth, groups)
     return UpdateQuality(
-        alignment=_clipped(_product([signal, own, true], (-0.5, -0.5), level)),
-        pressure=_clipped(_product([_sums(advantages * noise, groups), own, noisy], (-0.5, -0.5), level)),
+        alignment=_product([signal, own, true], (-0.5, -0.5), level).within(-1.0, 1.0),
+        pressure=_product([_sums(advantages * noise, groups), own, noisy], (-0.5, -0.5), level).within(-1.0, 1.0),
         scale=_product([signal, true], (-1.0,), level),
     )
 
@@ -139,7 +139,3 @@ def _product(parts: Sequence[FloatArray], powers: Sequence[float], level: float)
     error = math.sqrt(prompts / (prompts - 1) * float(squares.sum()))
     half = t_quantile(max(1, int(worth) - 1), level) * error
     return Estimate(total * rest, total * rest - half, total * rest + half)
-
-
-def _clipped(estimate: Estimate) -> Estimate:
-    return Estimate(*(min(1.0, max(-1.0, value)) if not math.isnan(value) else value for value in estimate))

@@ -28,6 +28,10 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def within(self, low: float, high: float) -> Estimate:
+        """Return the estimate of a quantity that cannot lie outside these bounds."""
+        return Estimate(*np.clip(self, low, high).tolist())
+
 
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 

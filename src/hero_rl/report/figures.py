@@ -176,8 +176,9 @@ def _name_ends(axes: Axes, curves: Sequence[Curve], style: Mapping[str, Look], n
 
 
 def histograms(panels: Sequence[Histogram]) -> Drawing:
-    """Draw a row of histograms; raises as ``curve_panels``."""
-    figure, all_axes = _grid(len(panels), len(panels), (4.2 * len(panels), 3.4))
+    """Draw a row of histograms, a single one in half of it; raises as ``curve_panels``."""
+    columns = max(2, len(panels))
+    figure, all_axes = _grid(len(panels), columns, (4.2 * columns, 3.4))
     numbers: list[dict[str, str | float]] = []
     for axes, panel in zip(all_axes, panels, strict=True):
         known = {label: values[~np.isnan(values)] for label, values in panel.values.items()}
