@@ -133,7 +133,7 @@ def _print_results(results: Sequence[Result]) -> None:
     for found in differences(results):
         how = "sampled" if found.metric == "accuracy" else "greedy"
         mean, low, high = found.estimate
-        sys.stdout.write(f"  {found.baseline:<20} {TAG_NAMES[found.tag]} {how:<7} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]\n")
+        sys.stdout.write(f"  {found.baseline:<20} {TAG_NAMES[found.tag]:<22} {how:<7} {mean:+.3f}  [{low:+.3f}, {high:+.3f}]\n")
     hacking = verdict_on_hacking(results)
     if hacking:
         sys.stdout.write(hacking + "\n")

@@ -136,15 +136,15 @@ def write_report(folder: Path, results: Sequence[Result], *, command: str) -> Pa
     seeds = sorted({result["settings"]["seed"] for result in results})
     caption = f"Development prompts. Lines are means over {len(seeds)} seed(s), bands the range of the seeds."
     parts = [Section(heading="While they learn", name="curves", figure=learning_curves(results), caption=caption)]
+    unit = "over seeds (Student's t)" if len(seeds) > 1 else "over prompts, one seed: another seed may differ by more"
     for tag in tags(results):
         rows = [summary_row(summary) for summary in from_start(results, tag)]
-        unit = "over seeds (Student's t)" if len(seeds) > 1 else "over prompts, one seed: another seed may differ by more"
         note = f"{TABLE_NOTE.format(samples=settings['held_out_samples'])} Intervals are {unit}."
         table = Table(header=HEADER, rows=rows, note=note)
         parts.append(Section(heading=f"After {settings['steps']} steps: {TAG_NAMES[tag]}, held out", table=table))
     parts += [*_difference_parts(results), *_samples(results), *_model_parts(results)]
     how = (f"Tiny models trained from scratch, {settings['regime']} regime, {settings['tier']} reward model, "
-           f"{settings['steps']} steps, KL {settings['kl']:g}, {len(seeds)} seed(s).")  # fmt: skip
+           f"{settings['steps']} steps, KL {settings['kl']:g}, {len(seeds)} seed(s); intervals are {unit}.")  # fmt: skip
     lead = "\n".join(filter(None, (finding(results), verdict_on_hacking(results), how)))
     footer = f"{command}\nseeds {seeds}; " + ", ".join(f"{name} {version}" for name, version in versions.items())
     return write_folder(folder, "hero lab", lead, parts, numbers(results), footer=footer)
