@@ -307,9 +307,10 @@ def test_a_stored_value_that_cannot_be_read_is_computed_again(tmp_path: Path) ->
         scorer, (row,) = CachedScorer(Lengths(), cache), rows("a")
         key = RolloutKey("score", "lengths-1")(row)
         assert key is not None
-        cache.put_many({key: b"odd"})
-        assert scorer.score([row]).tolist() == [1]
-        assert cache.get_many([key]) == {key: np.array([1.0]).tobytes()}
+        for unreadable in (b"odd", np.array([np.inf]).tobytes()):
+            cache.put_many({key: unreadable})
+            assert scorer.score([row]).tolist() == [1]
+            assert cache.get_many([key]) == {key: np.array([1.0]).tobytes()}
 
 
 def test_pickling_and_closing(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -171,10 +171,8 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _fail(message: str, code: int) -> int:
-    # a file, and its name, may hold text that the terminal's encoding, or any, cannot show, or that would command the terminal
-    message = "".join(
-        repr(char)[1:-1] if unicodedata.category(char) == "Cc" and char not in "\n\t" else char for char in message
-    )
+    # a file, or its name, may hold text that the terminal's encoding, or any, cannot show, or that commands the terminal
+    message = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], message)
     encoding = sys.stderr.encoding or "utf-8"
     sys.stderr.write(f"error: {message}\n".encode(encoding, "backslashreplace").decode(encoding))
     return code
