@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,14 @@ def prepared(folder: Path, names: str, *options: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in target.read_text().splitlines()]
 
 
-def judged(rows: list[dict[str, Any]], response: Callable[[dict[str, Any]], str], **options: Any) -> list[Verdict]:
-    with GymVerifier(workers=1, **options) as verifier:
-        return verifier.verify([rollout(row, response(row)) for row in rows])
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[GymVerifier]:
+    with GymVerifier(workers=1) as made:
+        yield made
+
+
+def judged(verifier: GymVerifier, rows: list[dict[str, Any]], response: Callable[[dict[str, Any]], str]) -> list[Verdict]:
+    return verifier.verify([rollout(row, response(row)) for row in rows])
 
 
 def rollout(row: dict[str, Any], response: str) -> Rollout:
@@ -74,31 +80,35 @@ def test_what_cannot_be_made_is_refused(capsys: pytest.CaptureFixture[str], tmp_
         assert message in capsys.readouterr().err
 
 
-def test_full_marks_are_correct_and_a_part_of_them_is_not_unless_asked_for(tmp_path: Path) -> None:
+def test_full_marks_are_correct_and_a_part_of_them_is_not_unless_asked_for(tmp_path: Path, verifier: GymVerifier) -> None:
     rows = prepared(tmp_path, "letter_counting,prime_factorization", "-n", "6")
-    assert {one.label for one in judged(rows, lambda row: f"So <answer>{row['reference']}</answer>, I think.")} == {"correct"}
-    assert {one.label for one in judged(rows, lambda row: rf"\boxed{{{row['reference']}}}")} == {"correct"}
-    assert {one.label for one in judged(rows, lambda row: "no idea")} == {"incorrect"}
+    assert {one.label for one in judged(verifier, rows, lambda row: f"So <answer>{row['reference']}</answer>, I think.")} == {
+        "correct"
+    }
+    assert {one.label for one in judged(verifier, rows, lambda row: rf"\boxed{{{row['reference']}}}")} == {"correct"}
+    assert {one.label for one in judged(verifier, rows, lambda row: "no idea")} == {"incorrect"}
     # letter_counting gives a number in a sentence its share of the sentence: 1 of 5 characters, 0.2
     (row,) = [row for row in rows if row["source"] == "letter_counting" and len(row["reference"]) == 1][:1]
     partly = f"about <answer>= {row['reference']} =</answer>"
-    assert [judged([row], lambda row: partly, threshold=limit)[0] for limit in (1.0, 0.3, 0.2)] == [
-        Verdict(label, "scored", detail="0.2") for label in ("incorrect", "incorrect", "correct")
-    ]  # fmt: skip
+    for limit, label in ((1.0, "incorrect"), (0.3, "incorrect"), (0.2, "correct")):
+        with GymVerifier(workers=1, threshold=limit) if limit < 1 else nullcontext(verifier) as made:
+            assert judged(made, [row], lambda row: partly) == [Verdict(label, "scored", detail="0.2")]
     with pytest.raises(InputError, match="threshold=0 must lie in"):
         GymVerifier(threshold=0)
 
 
-def test_an_answer_that_the_scorer_stumbles_over_is_wrong_and_metadata_of_something_else_abstains(tmp_path: Path) -> None:
+def test_an_answer_that_the_scorer_stumbles_over_is_wrong_and_metadata_of_something_else_abstains(
+    tmp_path: Path, verifier: GymVerifier
+) -> None:
     """prime_factorization raises ValueError on words; a policy must not be able to make a verdict fail."""
     (row, *_) = prepared(tmp_path, "prime_factorization", "-n", "2")
-    assert judged([row], lambda row: "words") == [Verdict("incorrect", "scored", detail="0")]
+    assert judged(verifier, [row], lambda row: "words") == [Verdict("incorrect", "scored", detail="0")]
     broken = [
         {**row, COLUMN: text} for text in ("no JSON", '{"source_dataset": "none"}', '{"source_dataset": "chain_sum"}', "3")
     ]
-    found = judged(broken[:2] + broken[3:], lambda row: row["reference"])
+    found = judged(verifier, broken[:2] + broken[3:], lambda row: row["reference"])
     assert [(one.label, one.reason, one.failed) for one in found] == [("abstain", "no_scorer", False)] * 3
-    with GymVerifier(workers=1) as verifier, pytest.raises(InputError, match="no column 'reasoning_gym'"):
+    with pytest.raises(InputError, match="no column 'reasoning_gym'"):
         verifier.verify([replace(rollout(row, "2"), extra={})])
 
 

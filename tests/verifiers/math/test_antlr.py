@@ -55,10 +55,20 @@ def verdicts(pairs: Path, *, path: Path | None) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_all_runtimes_give_the_same_verdicts(other_runtime: Path, tmp_path: Path) -> None:
-    pairs = tmp_path / "pairs.json"
-    pairs.write_text(json.dumps([*EXTRA, *EQUAL_BY_SYMPY, *EQUAL, *NOT_EQUAL]))
-    here, there = verdicts(pairs, path=None), verdicts(pairs, path=other_runtime)
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("antlr") / "pairs.json"
+    path.write_text(json.dumps([*EXTRA, *EQUAL_BY_SYMPY, *EQUAL, *NOT_EQUAL]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def here(pairs: Path) -> dict[str, Any]:
+    return verdicts(pairs, path=None)
+
+
+def test_all_runtimes_give_the_same_verdicts(other_runtime: Path, pairs: Path, here: dict[str, Any]) -> None:
+    there = verdicts(pairs, path=other_runtime)
     assert here["antlr"] != there["antlr"]
     assert min(here["checks"], there["checks"]) >= 10  # some did go to math-verify
     assert here["verdicts"] == there["verdicts"]

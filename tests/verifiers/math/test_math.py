@@ -26,7 +26,7 @@ from hero_rl.types import Rollout, Verdict, Verifier
 from hero_rl.verifiers import MathVerifier
 from hero_rl.verifiers.math.stages import MAX_ANSWER_CHARS
 
-DEADLINE_S = 0.4
+DEADLINE_S = 0.2
 REAL_DATA = SHARED / "processbench_math.jsonl"
 
 HARD = r"\int_0^{\pi} \ln(\sin(x)+2)^3 dx"
