@@ -18,6 +18,7 @@ from hero_lab.settings import FORMAT, RunSettings
 from hero_lab.signals import make_reward, make_yardstick
 from hero_lab.task import build_items
 from hero_rl.errors import require
+from hero_rl.files import replacing
 from hero_rl.report import json_values
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report
     observer = Observer(settings, make_reward(settings, models), make_yardstick(settings, models, facts), report)
     with tempfile.TemporaryDirectory(prefix="hero-lab-") as scratch:
         history = _train(settings, models, observer, Path(scratch))
+        if files := sorted(Path(scratch).glob("rollouts/*.parquet")):
+            _keep_rollouts(files, result.with_suffix(".parquet"))
     content = {
         "format": FORMAT, "digest": settings.digest, "settings": asdict(settings), "versions": versions(), **facts,
         "curve": observer.curve, "held_out": observer.held_out, "training": history,
@@ -64,7 +67,7 @@ def _train(settings: RunSettings, models: Prepared, observer: Observer, scratch:
         args=_arguments(settings, str(scratch)),
         train_dataset=Dataset.from_dict(data),
         reward=observer.reward,
-        rollouts=0,
+        rollouts=4,
         processing_class=build_tokenizer(observer.yardstick.family),
         callbacks=[observer],
     )
@@ -76,6 +79,14 @@ def _train(settings: RunSettings, models: Prepared, observer: Observer, scratch:
     observer.look(policy, 0)
     trainer.train()
     return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _keep_rollouts(files: list[Path], target: Path) -> None:
+    """Put the rollouts that the trainer kept of each step into one file, for ``hero view``."""
+    pyarrow, parquet = (require(name, extra="lab", purpose="hero lab") for name in ("pyarrow", "pyarrow.parquet"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target, sync=False) as partial:
+        parquet.write_table(pyarrow.concat_tables(map(parquet.read_table, files), promote_options="permissive"), partial)
 
 
 def _arguments(settings: RunSettings, scratch: str) -> GRPOConfig:

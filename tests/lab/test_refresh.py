@@ -21,6 +21,7 @@ from hero_lab.reward_model import RewardModelSettings
 from hero_lab.run import run
 from hero_lab.settings import RunSettings, plan_run
 from hero_lab.task import StrictVerifier
+from hero_rl.data import read_rollouts
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout
 
@@ -86,6 +87,8 @@ def test_a_run_without_rounds_is_what_it_was(made: Prepared, tmp_path: Path) -> 
     assert settings(refresh_every=0).digest == settings().digest
     assert settings(refresh_every=2).digest != settings().digest
     plain = run(settings(), made, tmp_path / "plain.json")
+    kept = [row.rollout for row in read_rollouts(tmp_path / "plain.parquet")]
+    assert [sum(rollout.extra["step"] == step for rollout in kept) for step in (1, 2, 3, 4)] == [4 * 8] * 4
     late = run(settings(refresh_every=4), made, tmp_path / "late.json")  # the first round would be after the last step
     assert "refresh" not in plain
     assert late["refresh"] == []

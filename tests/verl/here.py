@@ -19,7 +19,7 @@ from hero_rl.types import FloatArray, Verdict
 
 OURS = (
     "trainer.v1.trainer_mode=hero_sync", "algorithm.adv_estimator=grpo", "algorithm.norm_adv_by_std_in_grpo=False",
-    "actor_rollout_ref.rollout.n=4", "actor_rollout_ref.rollout.name=vllm",
+    "actor_rollout_ref.rollout.n=4", "actor_rollout_ref.rollout.name=vllm", "+hero.rollouts=0",
     "reward.custom_reward_function.path=pkg://hero_rl.engines.verl.reward",
 )  # fmt: skip
 

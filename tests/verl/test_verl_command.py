@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from hero_rl.data import read_rollouts
+
 HERE = Path(__file__).parent
 
 
@@ -104,6 +106,10 @@ def test_verls_command_trains_on_shaped_rewards_and_resumes(folder: Path) -> Non
         assert metrics["training/rollout_probs_diff_mean"] < 0.02
     assert first[1]["hero/weight_max"] > 1.7 > first[1]["hero/weight_min"]
     assert [state(folder, step)["updates"] for step in (1, 2)] == [1, 2]
+    kept = [row.rollout for row in read_rollouts(folder / "hero_sync")]
+    assert {rollout.extra["step"] for rollout in kept} == {1, 2}
+    assert all(rollout.problem and rollout.reference and rollout.extra["reason"] for rollout in kept)
+    assert all((rollout.extra["verdict"] == 1) == (rollout.extra["reward"] > 0.5) for rollout in kept)
 
     again = train(folder, 3)
     assert sorted(again) == [3]

@@ -42,6 +42,9 @@ def serve(
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where states are kept; without it they end with the process.")
     ] = None,
+    rollouts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep a few rollouts of each batch there, for `hero view DIR/RUN`.")
+    ] = None,
     token_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the token that clients must send.")
     ] = None,
@@ -58,6 +61,9 @@ def serve(
     """Run the command (its help text is ``HELP``)."""
     for module in ("fastapi", "uvicorn", "prometheus_client"):
         require(module, extra="serve", purpose="hero serve")
+    if rollouts is not None:
+        require("pyarrow", extra="view", purpose="hero serve --rollouts")
+        show.check_folder("--rollouts", rollouts)
     from hero_rl.engines.service.app import create_app
     from hero_rl.engines.service.server import listen, url_of
     from hero_rl.engines.service.server import serve as run
@@ -69,7 +75,7 @@ def serve(
         token=read_token(token_env),
     )  # fmt: skip
     sock = listen(host, port)
-    service = _service(config, state, settings)
+    service = _service(config, state, settings, rollouts)
 
     def ready() -> None:
         if as_json:
@@ -90,7 +96,7 @@ def serve(
     run(create_app(service), sock, on_ready=ready, drain_s=drain)
 
 
-def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings) -> RewardService:
+def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings, rollouts: Path | None) -> RewardService:
     from hero_rl.engines.service.batching import BatchingScorer
     from hero_rl.engines.service.service import RewardService
     from hero_rl.engines.service.store import StateStore
@@ -102,7 +108,7 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     store = StateStore(state, settings)
     shared = BatchingScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
     reward = HybridReward(judge, shared, config.rule, max_failure_rate=config.max_failure_rate)
-    return RewardService(reward, store, settings, description=config.resolved())
+    return RewardService(reward, store, settings, description=config.resolved(), rollouts=rollouts)
 
 
 def read_token(name: str | None) -> str | None:

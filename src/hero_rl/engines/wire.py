@@ -69,7 +69,10 @@ def from_infos(infos: Sequence[Mapping[str, Any]]) -> Signals:
     verdicts = [math.nan if info.get("abstain") else float(info.get("verdict", info["acc"])) for info in infos]
     scores = [info.get("rm_score") if info.get("rm_ok", 1.0) else None for info in infos]
     failed = [bool(info.get("failed")) for info in infos]
-    return Signals(np.array(verdicts, dtype=np.float64), np.array(scores, dtype=np.float64), np.array(failed, dtype=np.bool_))
+    reasons = tuple(str(info.get("reason", "")) for info in infos)
+    return Signals(
+        np.array(verdicts, dtype=np.float64), np.array(scores, dtype=np.float64), np.array(failed, dtype=np.bool_), reasons
+    )
 
 
 class Judges(NamedTuple):

@@ -17,14 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.strategies import examples
+from hero_rl.data import read_rollouts
 from hero_rl.engines.service.batching import Batching
 from hero_rl.engines.service.errors import PROBLEMS, RequestError
 from hero_rl.engines.service.queue import Queue
+from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import FILE, RequestKey, StateStore
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
-from hero_rl.types import FloatArray
+from hero_rl.pipeline import HybridReward
+from hero_rl.rewards import hero
+from hero_rl.scorers import ColumnScorer
+from hero_rl.types import FloatArray, Rollout
+from hero_rl.verifiers import ColumnVerifier
 
 STATE: dict[str, Any] = {"version": 1, "rule": "hero", "sigma_mean": {"updates": 3}}
 
@@ -186,3 +192,25 @@ def test_limits_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"the service's"):
         ServiceSettings(**wrong)
     assert "secret" not in repr(ServiceSettings(token="secret"))
+
+
+def test_rollouts_of_runs_are_kept_apart_and_a_later_process_goes_on_with_their_steps(tmp_path: Path) -> None:
+    reward = HybridReward(ColumnVerifier("correct"), ColumnScorer("rm_score"), hero())
+    rows = [
+        Rollout(
+            prompt_id=str(at // 2), problem="p", reference="1", response=f"r{at}", extra={"correct": at % 2, "rm_score": 0.5}
+        )
+        for at in range(20)
+    ]
+    made = reward.batch(rows)
+    for _ in range(2):
+        kept = RolloutFolder(tmp_path)
+        kept.keep("../a", rows, made)
+        kept.keep("../a", rows[:4], reward.batch(rows[:4]))
+        kept.keep(".._a", rows, made)
+        kept.close()
+    folders = {len(list(run.glob("rollouts/step_00000[1-4].parquet"))): run for run in tmp_path.iterdir()}
+    assert [run.name.rpartition("-")[0] for run in folders.values()] == ["___a"] * 2
+    found = [row.rollout.extra for row in read_rollouts(folders[4])]
+    assert [[row["step"] for row in found].count(step) for step in (1, 2, 3, 4)] == [16, 4] * 2  # eight prompts of ten
+    assert [row["advantage"] for row in found[:16]] == pytest.approx(made.advantages[:16].tolist())

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from hero_rl.engines.service.batch import Asked
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.metrics import Metrics, labelled
 from hero_rl.engines.service.queue import Queue
+from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import RequestKey, StateStore
 from hero_rl.errors import InputError, SignalError
@@ -59,6 +61,7 @@ class RewardService:
         settings: ServiceSettings,
         *,
         description: Mapping[str, Any] | None = None,
+        rollouts: Path | None = None,
     ):
         """Take the parts over; ``close`` closes them.
 
@@ -67,11 +70,13 @@ class RewardService:
             store: keeps the states.
             settings: limits.
             description: the reward as a reward file has it, for clients that ask (``RewardConfig.resolved``).
+            rollouts: folder in which a few rollouts of each batch are kept; None: none.
         """
         self.reward, self.store, self.settings, self.description = reward, store, settings, description
         self.queue = Queue(settings.max_running, settings.max_queued)
         self.metrics = Metrics(self._gauges)
         self.draining = False
+        self._kept = RolloutFolder(rollouts) if rollouts is not None else None
         self._runs: OrderedDict[str, HybridReward] = OrderedDict()
         self._jobs: dict[RequestKey, _Job] = {}
         self._all: set[_Job] = set()
@@ -181,6 +186,8 @@ class RewardService:
                 job.task.cancel()
         await asyncio.gather(*(job.task for job in jobs), return_exceptions=True)
         await asyncio.to_thread(self._thread.shutdown)
+        if self._kept is not None:
+            await asyncio.to_thread(self._kept.close)
         try:
             await asyncio.to_thread(self.reward.close)
         finally:
@@ -252,6 +259,8 @@ class RewardService:
         except BaseException:
             reward.state = before
             raise
+        if self._kept is not None and asked.update:
+            self._kept.keep(asked.run_id, asked.rollouts, batch)
         return body
 
     def _run(self, run_id: str) -> HybridReward:

@@ -59,7 +59,7 @@ async def compute_score(
         MissingDependencyError: a package is not installed.
     """
     judges, problem_key = _judges(json.dumps(plain(hero), sort_keys=True), reward_router_address)
-    rollout = _rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, judges.scorer is not None)
+    rollout = read_rollout(data_source, solution_str, ground_truth, extra_info or {}, problem_key, judges.scorer is not None)
     return await judges.judge(rollout)
 
 
@@ -72,9 +72,10 @@ def _judges(table: str, router: str | None) -> tuple[Judges, str]:
     return Judges.of(config), own["problem_key"]
 
 
-def _rollout(
+def read_rollout(
     data_source: str, response: str, ground_truth: object, extra: Mapping[str, Any], problem_key: str, needs_problem: bool
 ) -> Rollout:
+    """Return a rollout from what verl hands to a reward function; raises InputError for what is none."""
     problem = extra.get(problem_key) or extra.get("question")
     if needs_problem and not isinstance(problem, str):
         raise InputError(

@@ -8,6 +8,7 @@
       max_failure_rate: 0.1
       problem_key: problem                            # the key of extra_info with the bare problem
       allow_group_std: false
+      rollouts: 8                                     # prompts per step whose rollouts are kept
 
 Reward workers get the same table: reward.custom_reward_function.reward_kwargs.hero=${hero}
 
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 from hero_rl.config import read_table
 from hero_rl.config_checks import combined, name_in
+from hero_rl.engines.rollout_files import PROMPTS
 from hero_rl.errors import InputError
 from hero_rl.part_names import REMOTE
 from hero_rl.rewards import RewardRule, Scale, check_scale
@@ -31,7 +33,7 @@ BATCH_STD = ("gae", "reinforce_plus_plus", "reinforce_plus_plus_baseline")
 """Estimators that whiten advantages over the batch."""
 UNGROUPED = ("gae", "reinforce_plus_plus")
 """Estimators without a baseline from the group: for them a lone response has an advantage."""
-OWN: Mapping[str, Any] = {"problem_key": "problem", "allow_group_std": False}
+OWN: Mapping[str, Any] = {"problem_key": "problem", "allow_group_std": False, "rollouts": PROMPTS}
 """Keys of the table that no other engine has, with their defaults."""
 
 
@@ -43,6 +45,9 @@ class HeroSettings(NamedTuple):
     allow_group_std: bool
     reward_model: str
     """Its name in the table or its file; else ""."""
+    rollouts: int
+    """Prompts per step whose rollouts are kept."""
+    problem_key: str
 
 
 def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
@@ -53,7 +58,14 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
     """
     config, own = read_table(table, OWN, only=("rule", "max_failure_rate"))
     model = name_in(combined([[layer] for layer in config.layers]), "reward_model")
-    return HeroSettings(config.rule, config.max_failure_rate, bool(own["allow_group_std"]), str(model or ""))
+    return HeroSettings(
+        config.rule,
+        config.max_failure_rate,
+        bool(own["allow_group_std"]),
+        str(model or ""),
+        int(own["rollouts"]),
+        str(own["problem_key"]),
+    )
 
 
 def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]:

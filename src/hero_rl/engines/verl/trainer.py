@@ -40,6 +40,9 @@ from verl.trainer.ppo.v1 import (
 )
 from verl.utils import tensordict_utils
 
+from hero_rl.data.tables import ROLLOUTS
+from hero_rl.engines.rollout_files import batch_rows, write_rows
+from hero_rl.engines.verl.reward import read_rollout
 from hero_rl.engines.verl.settings import UNGROUPED, check_config, estimator_of, read_settings
 from hero_rl.engines.wire import Rollouts, Row, column_reward, compared, read_rows
 from hero_rl.errors import InputError, SettingsWarning
@@ -76,6 +79,7 @@ class HeroMixin(PPOTrainer):
             warnings.warn(problem, SettingsWarning, stacklevel=2)
             logger.warning("hero-rl: %s", problem)  # Ray shows logs of its actors, and not always their warnings
         self.hero: HybridReward = column_reward(settings.rule, max_failure_rate=settings.max_failure_rate)
+        self._settings, self._kept_step = settings, -1
         self._grouped = estimator_of(values) not in UNGROUPED
         self._reader: Any = None
         with open_dict(config):  # verl compares this name with those of its own modes
@@ -108,7 +112,34 @@ class HeroMixin(PPOTrainer):
             numbers |= self._shape_steps(batch, found, made, weighted)
         _put(batch, advantages=_jagged(weighted))
         metrics.update({f"hero/{name}": value for name, value in numbers.items()})
+        self._keep_rollouts(batch, found, made)
         return output
+
+    def _keep_rollouts(self, batch: KVBatchMeta, found: Rollouts, made: Batch) -> None:
+        """Write the first prompts of a step's (first mini-)batch for `hero view`, in the folder of the checkpoints."""
+        settings, step = self._settings, getattr(self, "global_steps", 0)  # set when training begins
+        chosen = np.flatnonzero(made.groups < settings.rollouts).tolist()
+        if not chosen or self._kept_step == step:
+            return
+        self._kept_step = step
+        folder = Path(self.config.trainer.default_local_dir) / ROLLOUTS
+        try:
+            data = tq.kv_batch_get([batch.keys[found.final[row]] for row in chosen], batch.partition_id)
+            texts = [
+                [self.tokenizer.decode(ids.tolist(), skip_special_tokens=True) for ids in data[name].unbind()]
+                for name in ("prompts", "responses")
+            ]
+            extras, models = (
+                list(data[name]) if name in data else [{}] * len(chosen) for name in ("extra_info", "reward_model")
+            )
+            rollouts = {}
+            for row, prompt, response, extra, model in zip(chosen, *texts, extras, models, strict=True):
+                extra, reference = {"question": prompt, **extra}, model.get("ground_truth", "")
+                rollouts[row] = read_rollout("", response, reference, extra, settings.problem_key, needs_problem=False)
+            rows = batch_rows(rollouts, found.signals, made, step=step, prompts=settings.rollouts)
+            write_rows(folder / f"step_{step:06d}.parquet", rows)
+        except Exception as error:  # noqa: BLE001  # the run is worth more
+            logger.warning("hero-rl: the rollouts of step %d are not kept in %s: %r", step, folder, error)
 
     def _weigh(self, batch: KVBatchMeta, found: Rollouts, made: Batch) -> list[torch.Tensor]:
         """Return the advantages in the queue times the prompt weights: one tensor per row, shape (tokens,)."""

@@ -297,17 +297,22 @@ function card(side, at) {
 
 /** What the verifier compared: as the file says, or found out when it is asked for. */
 function compared(row, group) {
-  if (row.detail) return el("p", { className: "compared" }, "Compared: ", el("code", { textContent: row.detail }));
+  if (row.detail) return comparison("Compared", row.detail);
   if (saved || !group.reference || !state.about.facts.verdicts) return null;
-  const ask_it = async () => {
+  const button = el("button", { type: "button", className: "compare", textContent: "What was compared?", onclick: async () => {
     button.disabled = true;
     try {
       const { verdict, reason, detail, generous } = await ask(`explain/${row.id}`, {});
-      button.replaceWith(el("p", { className: "compared" }, `math says ${verdict}, ${reason}${generous ? ", generous" : ""}: `, el("code", { textContent: detail || "nothing to compare" })));
+      button.replaceWith(comparison(`math says ${verdict}, ${reason}${generous ? " (generous)" : ""}`, detail));
     } catch (error) { button.disabled = false; say(error.message); }
-  };
-  const button = el("button", { type: "button", className: "compare", textContent: "What was compared?", onclick: ask_it });
+  } });
   return button;
+}
+
+function comparison(said, detail) {
+  const sides = detail.split(" | "), form = (text) => math(el("span", { className: "text", textContent: text }), true);
+  const forms = sides.length === 2 ? ["answer ", form(sides[0]), ", reference ", form(sides[1])] : [form(detail || "nothing to compare")];
+  return el("p", { className: "compared" }, `${said}: `, ...forms);
 }
 
 function steps(row) {
@@ -324,6 +329,7 @@ function steps(row) {
 const FORMULA = new RegExp([
   String.raw`\$\$([^]+?)\$\$`, String.raw`\\\[([^]+?)\\\]`, String.raw`(\\begin\{(?:equation|align|gather)\*?\}[^]+?\\end\{(?:equation|align|gather)\*?\})`,
   String.raw`\\\(([^]+?)\\\)`, String.raw`(?<!\\)\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)`,
+  String.raw`(\\boxed\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})`, // as models end without dollars
 ].join("|"), "g");
 const SAFE = { trust: false, throwOnError: true, strict: "ignore", maxExpand: 200, maxSize: 20 };
 
@@ -342,7 +348,7 @@ function typeset(node) {
     const shown = match[1] ?? match[2] ?? match[3];
     // a displayed formula breaks the line itself
     found.push(text.slice(from, match.index).replace(from && found.at(-1)?.displayed ? /^\n/ : "", "").replace(shown ? /\n$/ : "", ""));
-    found.push(Object.assign(formula(shown ?? match[4] ?? match[5], match[0], Boolean(shown)), { displayed: Boolean(shown) }));
+    found.push(Object.assign(formula(shown ?? match[4] ?? match[5] ?? match[6], match[0], Boolean(shown)), { displayed: Boolean(shown) }));
     from = match.index + match[0].length;
   }
   if (from) node.replaceChildren(...found, text.slice(from).replace(found.at(-1).displayed ? /^\n/ : "", ""));
