@@ -12,8 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.service import COLUMNS, Server, group, serving, sleepy
+from helpers.strategies import examples
 from hero_rl.engines.service import bodies
 from hero_rl.engines.service.bodies import check_values
 from hero_rl.engines.service.errors import RequestError
@@ -114,6 +117,30 @@ def test_what_is_no_json_is_422_and_never_500(server: Server, text: str) -> None
     for path in ENDPOINTS:
         answer = server.http.post(path, content=text.encode("latin-1"), headers={"content-type": "application/json"})
         assert answer.status_code == 422, (path, answer.text)
+
+
+NAMES = st.sampled_from(["problem", "reference", "responses", "response", "steps", "groups", "run_id", "update", "messages",
+                         "finished", "rm_score", "correct", "query", "prompts", "labels", "state", "rule", "version",
+                         "idempotency_key", "deadline_s", "prompt_id"]) | st.text(max_size=3)  # fmt: skip
+ATOMS = (
+    st.none() | st.booleans() | st.text(st.characters(), max_size=4) | st.integers() | st.floats(allow_nan=False)
+    | st.sampled_from(["\ud800", "\0", 10**400, -(10**30), 1e308, "a"])
+)  # fmt: skip
+ANY_JSON = st.recursive(ATOMS, lambda one: st.lists(one, max_size=3) | st.dictionaries(NAMES, one, max_size=4), max_leaves=12)
+NEAR = st.fixed_dictionaries(
+    {"problem": st.text(max_size=3), "responses": st.lists(ANY_JSON, min_size=1, max_size=3)},
+    optional=dict.fromkeys(("reference", "run_id", "messages", "update", "deadline_s", "rm_score"), ANY_JSON),
+)
+BODIES = ANY_JSON | NEAR | st.fixed_dictionaries({"groups": st.lists(NEAR, max_size=2)}) | st.fixed_dictionaries(
+    {"query": st.lists(ATOMS, min_size=1, max_size=3)}, optional={"prompts": ANY_JSON, "labels": ANY_JSON}
+) | st.fixed_dictionaries({"state": ANY_JSON})  # fmt: skip
+
+
+@examples(150)
+@given(st.sampled_from(ENDPOINTS), BODIES)
+def test_no_json_body_is_answered_with_500(server: Server, path: str, body: object) -> None:
+    answer = server.http.post(path, content=json.dumps(body).encode(), headers={"content-type": "application/json"})
+    assert answer.status_code < 500 or answer.json()["error"]["type"] == "deadline", answer.text
 
 
 def connect(server: Server) -> socket.socket:
