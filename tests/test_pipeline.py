@@ -192,6 +192,44 @@ def test_where_no_failure_is_allowed_the_first_one_stops_the_run():
         HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).batch(failing(1, 0, 0), [0, 0, 0])
 
 
+def constant_from(step, reward, steps, *, update=True):
+    """Batches of two groups of four, whose scores differ up to a step and are 0.25 from there on."""
+    for now in range(steps):
+        scores = np.random.default_rng(now).normal(size=8) if now < step else np.full(8, 0.25)
+        yield reward.batch(Signals.plain(np.tile([0.0, 1.0], 4), scores), np.arange(8) // 4, update=update)
+
+
+def test_a_reward_model_that_turns_constant_is_said_once_and_changes_no_reward(caplog):
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    made = list(constant_from(32, reward, 40))
+    (message,) = [record.message for record in caplog.records if "no spread" in record.message]
+    assert message == (
+        "hero-rl: the scores have no spread: "
+        "the same for all responses of a prompt in 2 batches in a row, the last mean 0.25. "
+        "Is it the right model? (health/flat; said once)"
+    )
+    assert [batch.summary["health/flat"] for batch in made[30:36]] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+    fresh = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    fresh.state = made[-2].state
+    alone = fresh.batch(made[-1].signals, made[-1].groups)
+    assert alone.rewards.tolist() == made[-1].rewards.tolist()
+
+
+def test_it_stops_a_run_that_asks_for_it_before_the_state_moves_and_again_where_that_is_resumed():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), on_unhealthy="stop")
+    *_, last = constant_from(32, reward, 33)
+    assert list(constant_from(0, reward, 3, update=False))[-1].summary["failure_rate"] == 0.0  # evaluation is not judged
+    saved = json.dumps(reward.state_dict())
+    resumed = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), on_unhealthy="stop")
+    resumed.load_state_dict(json.loads(saved))
+    for one in (reward, resumed):
+        with pytest.raises(SignalError, match=r"no spread: .* in 2 batches in a row, .* on_unhealthy = 'warn' goes on"):
+            list(constant_from(0, one, 1))
+        assert (one.state, json.dumps(one.state_dict())) == (last.state, saved)
+    with pytest.raises(InputError, match="on_unhealthy='halt' is unknown"):
+        HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), on_unhealthy="halt")
+
+
 def test_rows_of_no_group_are_counted_by_themselves():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.1)
     reward.check_failures(failing(1, 0, 0, 0))

@@ -35,8 +35,8 @@ def generated() -> str:
     parts = [*_section("`[rule]`", RULE_KEYS, ((f"`{name}`", describe(rule)) for name, rule in RULES.items()))]
     parts += _section("`[verifier]`", VERIFIER_KEYS, _tables(VERIFIERS, OWN["verifiers"]))
     parts += _section("`[reward_model]`", SCORER_KEYS, _tables(REWARD_MODELS, OWN["reward_models"]))
-    top = Setting("max_failure_rate", DEFAULTS.values["max_failure_rate"], KEYS["max_failure_rate"])
-    return "\n".join(["", *_rows("outside tables", [top]), "", *parts])
+    top = [Setting(name, DEFAULTS.values[name], KEYS[name]) for name in ("max_failure_rate", "on_unhealthy")]
+    return "\n".join(["", *_rows("outside tables", top), "", *parts])
 
 
 def _section(title: str, keys: Mapping[str, object], tables: Iterable[tuple[str, list[Setting]]]) -> list[str]:
@@ -94,7 +94,8 @@ def test_the_files_in_the_page_load(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for block in blocks:
         Path("reward.toml").write_text(block)
         config = load_reward(Path("reward.toml"))
-        assert {"rule", "verifier", "reward_model"} >= set(read_file(Path("reward.toml")).values) - {"max_failure_rate"}
+        given = set(read_file(Path("reward.toml")).values)
+        assert {"rule", "verifier", "reward_model", "max_failure_rate", "on_unhealthy"} >= given
         assert config.warnings() == []
 
 

@@ -4,6 +4,7 @@
     [verifier]                  name, fallback, ask, max_questions, cache, and the arguments of the verifier's constructor
     [reward_model]              name, cache, and the arguments of the reward model's constructor
     max_failure_rate = 0.1      a larger share of failed rows, of the last 256, is an error
+    on_unhealthy = "warn"       or "stop", where scores or lengths show that something broke
 
 ``name`` is one of ours or ``module:function``. A training recipe has the same three tables and more; verl and slime have them
 in a table ``hero`` of their own configuration. Nothing is loaded or asked until ``make``.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from hero_rl import parts
 from hero_rl.config_checks import (
@@ -30,9 +31,9 @@ from hero_rl.config_checks import (
     read_rate,
     read_rule,
 )  # fmt: skip
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, check_choice
 from hero_rl.part_names import JUDGES, VERIFIERS, check_scorer, check_verifier, column_of, members_of, names
-from hero_rl.pipeline import HybridReward
+from hero_rl.pipeline import HybridReward, OnUnhealthy
 from hero_rl.rewards import RewardRule, check_scale, rule_settings
 from hero_rl.toml_layers import Layer, assignment, read_file, unknown_key, where
 from hero_rl.types import Scorer, Verifier
@@ -47,6 +48,7 @@ class RewardConfig(NamedTuple):
     verifier: Mapping[str, Any]
     reward_model: Mapping[str, Any] | None
     max_failure_rate: float
+    on_unhealthy: OnUnhealthy
     layers: tuple[Layer, ...]
     """Sources of the values, the strongest first."""
 
@@ -61,7 +63,11 @@ class RewardConfig(NamedTuple):
             InputError: a setting that a part refuses, or a model that cannot be loaded.
             MissingDependencyError: a package is not installed.
         """
-        return HybridReward(self.make_verifier(), self.make_scorer(), self.rule, max_failure_rate=self.max_failure_rate)
+        return self.put_together(self.make_verifier(), self.make_scorer())
+
+    def put_together(self, verifier: Verifier | None, scorer: Scorer | None) -> HybridReward:
+        """Return the reward with parts that were made before."""
+        return HybridReward(verifier, scorer, self.rule, max_failure_rate=self.max_failure_rate, on_unhealthy=self.on_unhealthy)
 
     def make_verifier(self) -> Verifier | None:
         """Return the verifier with its fallback behind it and its cache before it; None for ``none``."""
@@ -141,7 +147,7 @@ class RewardConfig(NamedTuple):
         tables = {"rule": rule, "verifier": {"name": verifier.pop("name"), **verifier}}
         if (model := self.reward_model) is not None:
             tables["reward_model"] = {"name": model["name"], **SCORER_KEYS, **parts.scorer_settings(model["name"]), **model}
-        said: dict[str, Any] = {"max_failure_rate": self.max_failure_rate}
+        said: dict[str, Any] = {"max_failure_rate": self.max_failure_rate, "on_unhealthy": self.on_unhealthy}
         for table, values in tables.items():
             said[table] = {key: text for key, value in values.items() if (text := _as_toml(value)) is not None}
         return said
@@ -214,8 +220,10 @@ def read_reward(
     tables = {table: read_part(layers, table, found.get(table), present=present) for table in TABLES}
     rule, verifier = tables["rule"] or {}, tables["verifier"] or {}
     check_fallback(layers, verifier)
-    rate = read_rate(layers, found["max_failure_rate"])
-    config = RewardConfig(read_rule(layers, rule), rule, verifier, tables["reward_model"], rate, layers)
+    rate, reaction = read_rate(layers, found["max_failure_rate"]), found["on_unhealthy"]
+    with placed(where(layers, ("on_unhealthy",))):
+        check_choice("on_unhealthy", reaction, get_args(OnUnhealthy))
+    config = RewardConfig(read_rule(layers, rule), rule, verifier, tables["reward_model"], rate, reaction, layers)
     if signals:
         _check_signals(config)
     return config

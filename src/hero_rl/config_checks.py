@@ -22,8 +22,10 @@ from hero_rl.toml_layers import KeyPath, Layer, merged, unknown_key, where
 from hero_rl.types import Ask
 
 TABLES = ("rule", "verifier", "reward_model")
-KEYS = (*TABLES, "max_failure_rate")
-DEFAULTS = Layer("defaults", {"rule": {"name": "hero"}, "verifier": {"name": "math"}, "max_failure_rate": 0.1})
+KEYS = (*TABLES, "max_failure_rate", "on_unhealthy")
+DEFAULTS = Layer(
+    "defaults", {"rule": {"name": "hero"}, "verifier": {"name": "math"}, "max_failure_rate": 0.1, "on_unhealthy": "warn"}
+)
 RULE_KEYS: Mapping[str, Any] = {"scale": None}
 """Keys of ``[rule]`` that every rule has: the normalisation of advantages, by default the rule's own."""
 VERIFIER_KEYS: Mapping[str, Any] = {"fallback": None, "ask": "abstain", "max_questions": None, "cache": None}

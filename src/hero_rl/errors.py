@@ -4,7 +4,7 @@
     ├── InputError (ValueError)        a file, a column or a value that the user gave is wrong        exit code 2
     │   └── BandOverlapError           alpha + beta >= 1: the two verdict bands would overlap
     ├── MissingDependencyError (ImportError)   an optional package is not installed                   exit code 2
-    └── SignalError (RuntimeError)     a verifier or reward model failed on too much of a batch       exit code 1
+    └── SignalError (RuntimeError)     a verifier or reward model failed on too much, or broke        exit code 1
 
     SettingsWarning (UserWarning)      settings that run, but cancel or undo what was asked for
 
@@ -35,7 +35,7 @@ class MissingDependencyError(HeroError, ImportError):
 
 
 class SignalError(HeroError, RuntimeError):
-    """A verifier or a reward model failed on more of a batch than is allowed."""
+    """A verifier or a reward model failed on more than is allowed, or shows that it broke in mid-run."""
 
 
 class SettingsWarning(UserWarning):

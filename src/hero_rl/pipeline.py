@@ -9,16 +9,18 @@ every process makes the same Batch of whole groups and ends with the same state.
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.errors import InputError, SettingsWarning, SignalError
+from hero_rl.errors import InputError, SettingsWarning, SignalError, check_choice
 from hero_rl.loop import run_sync, together
+from hero_rl.measures.health import SIGNS, Health
 from hero_rl.notebook import groups_html
 from hero_rl.rewards import (
     RewardRule,
@@ -48,6 +50,10 @@ from hero_rl.types import (
 
 WINDOW_ROWS = 256
 """Failures are counted over at least so many rows of a run, the last ones."""
+OnUnhealthy: TypeAlias = Literal["warn", "stop"]
+"""What a finding of ``hero_rl.measures.health`` does."""
+
+logger = logging.getLogger(__name__)
 
 
 class Signals(NamedTuple):
@@ -65,6 +71,8 @@ class Signals(NamedTuple):
     """Shape (B,): a model gave the verdict, yes or no; None where unknown."""
     step_scores: tuple[FloatArray, ...] | None = None
     """One array per rollout where the reward model judges steps; else None."""
+    chars: FloatArray | None = None
+    """Shape (B,), characters of the responses; None where unknown."""
 
     @classmethod
     def plain(cls, verdicts: FloatArray, scores: FloatArray) -> Signals:
@@ -99,13 +107,16 @@ class Batch(NamedTuple):
     """The rule's after this batch; in evaluation the one before it."""
     failure_rate: float
     """Share of the rows with a failed verifier or a missing score."""
+    health: Health = Health()
+    """The run's last batches, this one included; empty in evaluation."""
 
     @property
     def summary(self) -> dict[str, float]:
-        """The numbers to log: ``batch_summary``, ``sigma_mean``, the rule's own and ``failure_rate``; NaN where unknown."""
+        """The numbers to log: ``batch_summary``, ``sigma_mean``, the rule's, ``failure_rate``, ``health/...``; NaN: unknown."""
         verdicts, scores = self.signals[:2]
         numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
-        return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate}
+        health = {f"health/{name}": value for name, value in self.health.measures().items()}
+        return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate, **health}
 
     def _repr_html_(self) -> str:
         numbers = {"score": self.signals.scores, "reward": self.rewards, "weight": self.weights, "advantage": self.advantages}
@@ -159,6 +170,7 @@ class HybridReward:
         rule: RewardRule | Callable[..., Any],
         *,
         max_failure_rate: float = 0.1,
+        on_unhealthy: OnUnhealthy = "warn",
     ) -> None:
         """Put the three together.
 
@@ -169,6 +181,8 @@ class HybridReward:
             max_failure_rate: a batch raises if a larger share of the run's last rows *failed* (verifier broke, score missing),
                 so that no model is trained on a dead endpoint. They are the batch's, and earlier ones up to ``WINDOW_ROWS``; a
                 single group never raises, unless this is 0.
+            on_unhealthy: what happens where scores or lengths show that something broke (no spread, a jump of level or scale,
+                clipping, missing scores, short responses): ``"warn"`` logs each kind once, ``"stop"`` raises.
 
         Raises:
             InputError: the rule needs a signal that is not given.
@@ -188,9 +202,15 @@ class HybridReward:
             raise InputError(f"the rule {rule.name!r} needs reward-model scores and scorer is None; give a scorer")
         if not 0.0 <= max_failure_rate <= 1.0:
             raise InputError(f"max_failure_rate={max_failure_rate:g} must lie in [0, 1]")
+        check_choice("on_unhealthy", on_unhealthy, get_args(OnUnhealthy))
         self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
         self.state: RuleState = rule.init()
+        self.on_unhealthy: OnUnhealthy = on_unhealthy
+        self.health = Health()
+        self.run_id = ""
+        """For warnings, where a process has several runs."""
         self._warned = False  # about weights
+        self._reported: set[str] = set()  # findings about health
         self._recent: list[tuple[int, int]] = []
         """Failures and rows of the last groups."""
         self._lock = threading.Lock()
@@ -213,7 +233,8 @@ class HybridReward:
         if self.scorer is not None and scores_B.shape != (rows,):
             name, shape = self.scorer.name, scores_B.shape
             raise InputError(f"the reward model {name!r} gave scores of shape {shape} for {rows} rollouts; one each is due")
-        return Signals.of(verdicts, scores_B, steps)
+        chars_B = np.array([len(rollout.response) for rollout in rollouts], dtype=np.float64)
+        return Signals.of(verdicts, scores_B, steps)._replace(chars=chars_B)
 
     def failures(self, signals: Signals) -> BoolArray:
         """Return which rows have a failed verifier or a missing score, shape (B,)."""
@@ -268,7 +289,7 @@ class HybridReward:
             update: False (evaluation): the state stays as it is.
 
         Raises:
-            SignalError: too many failures; the state is then unchanged.
+            SignalError: too many failures, or with ``on_unhealthy="stop"`` a finding; the state is then unchanged.
             InputError: signals without groups.
         """
         signals = rollouts if isinstance(rollouts, Signals) else self.measure(rollouts)
@@ -282,12 +303,24 @@ class HybridReward:
             made = made._replace(failure_rate=self._count_failures(signals, numbered))
             if not update:
                 return made._replace(state=self.state)
-            self.state = made.state
+            health = self.health.after(signals.scores if self.scorer is not None else None, numbered, signals.chars)
+            self._report(health)
+            self.state, self.health = made.state, health
             problem = None if self._warned else check_weights(self.rule, made.weights)
             self._warned = self._warned or problem is not None
         if problem:
             warnings.warn(problem, SettingsWarning, stacklevel=2)
-        return made
+        return made._replace(health=health)
+
+    def _report(self, health: Health) -> None:
+        """Log each finding once; raise ``SignalError`` where it is to stop the run."""
+        for name, evidence in health.findings().items():
+            if self.on_unhealthy == "stop":
+                raise SignalError(f"{SIGNS[name]}: {evidence} on_unhealthy = 'warn' goes on")
+            if name not in self._reported:
+                self._reported.add(name)
+                run = f"run {self.run_id}: " if self.run_id else ""
+                logger.warning("hero-rl: %s%s: %s (health/%s; said once)", run, SIGNS[name], evidence, name)
 
     async def abatch(
         self, rollouts: Sequence[Rollout], *, scale: Scale | None = None, eps: float = 1e-4, update: bool = True
@@ -310,7 +343,8 @@ class HybridReward:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON values, with the rule it belongs to."""
-        return {"version": 2, "rule": self.rule.name, "state": self.state.state_dict()}
+        state, health = self.state.state_dict(), self.health.state_dict()
+        return {"version": 2, "rule": self.rule.name, "state": state, "health": health}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state saved by ``state_dict`` (exact).
@@ -329,7 +363,8 @@ class HybridReward:
                 f"this state is of rule {state.get('rule')!r} and cannot continue rule {self.rule.name!r}; resume with the "
                 "rule that the run was started with"
             )
-        self.state = self.rule.restore(inner)
+        health = Health() if state.get("health") is None else Health.restore(state["health"])  # earlier releases have none
+        self.state, self.health = self.rule.restore(inner), health
 
     def close(self) -> None:
         """Stop worker processes and connections of verifier and reward model; safe to call twice."""

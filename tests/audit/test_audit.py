@@ -126,6 +126,14 @@ def test_hacking_over_training_is_named_and_honest_training_is_not(tmp_path: Pat
     assert len(honest.trends) == 7
 
 
+def test_a_reward_model_that_turns_constant_is_among_the_signs_with_its_step(tmp_path: Path) -> None:
+    rows = list(rollouts(1, seed=1, auroc_shift=1.5, steps=40))
+    broken = [one | {"rm_score": 0.5} if one["step"] >= 35 else one for one in rows]
+    assert audit(table_of(tmp_path, rows), hero()).signs == []
+    signs = audit(table_of(tmp_path, broken), hero()).signs
+    assert [sign.what for sign in signs if "no spread" in sign.what] == ["the scores have no spread at step 36"]
+
+
 def test_without_labels_it_says_what_it_cannot_say(tmp_path: Path) -> None:
     rows = [{k: v for k, v in each.items() if k != "correct"} for each in rollouts(30, seed=2, auroc_shift=1.0)]
     path = write(tmp_path / "r.jsonl", rows)

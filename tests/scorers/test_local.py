@@ -153,11 +153,13 @@ def test_max_length_defaults_to_what_the_model_declares(scorer: LocalScorer) -> 
     assert np.isnan(scorer.score([long])[0])
 
 
-def test_a_score_that_is_not_finite_is_missing() -> None:
+def test_a_score_that_is_not_finite_is_missing_and_said_with_its_prompt(caplog: pytest.LogCaptureFixture) -> None:
     model = build_model()
     with torch.no_grad():
         model.score.weight.fill_(float("inf"))
     assert np.isnan(LocalScorer(model, tokenizer=build_tokenizer()).score(rollouts(2))).all()
+    said = f"2 of 2 scores are inf or NaN and so missing, the first for prompt {rollouts(2)[0].prompt_id!r}; does torch.float32"
+    assert said in caplog.text
 
 
 def test_a_row_that_the_chat_template_refuses_is_missing_and_the_others_are_not() -> None:

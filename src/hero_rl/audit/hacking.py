@@ -10,7 +10,8 @@ import numpy as np
 from hero_rl.audit.reward_models import auroc_of_groups
 from hero_rl.audit.table import Table
 from hero_rl.measures import Estimate, mean_of_clusters
-from hero_rl.rewards.groups import Groups, group_moments
+from hero_rl.measures.health import SIGNS, Health
+from hero_rl.rewards.groups import Groups, group_moments, index_groups
 from hero_rl.types import FloatArray, IntArray
 
 POINTS = 30
@@ -111,6 +112,18 @@ def signs(found: Sequence[Trend]) -> list[Sign]:
     if loops and loops.rose and loops.last.value > loops.first.value + 0.05:
         out.append(Sign("responses repeat themselves more", _change(loops)))
     return out
+
+
+def faults(table: Table, *, scorer: str | None) -> list[Sign]:
+    """Return what ``HybridReward`` would have found in the steps of a run, one after the other; each kind once."""
+    health, found = Health(), dict[str, Sign]()
+    order = np.argsort(table.steps, kind="stable")[: int((~np.isnan(table.steps)).sum())]
+    for rows in np.split(order, np.flatnonzero(np.diff(table.steps[order])) + 1):
+        scores_B = table.scores[scorer][rows] if scorer else None
+        health = health.after(scores_B, index_groups(table.groups[rows]), table.chars[rows])
+        for name, evidence in health.findings().items():
+            found.setdefault(name, Sign(f"{SIGNS[name]} at step {table.steps[rows[0]]:g}", evidence))
+    return list(found.values())
 
 
 def means_at(values: FloatArray, places: IntArray) -> FloatArray:

@@ -150,7 +150,7 @@ def _rule(found: Audit) -> list[Section]:
 
 def sign_sections(signs: Sequence[Sign], *, text: str = "") -> list[Section]:
     """Return the section of signs of hacking, with a text above them; none without signs."""
-    table = Table(header=("sign", "first and last third of the steps"), rows=signs, wrap=True)
+    table = Table(header=("sign", "evidence (over steps: first and last third)"), rows=signs, wrap=True)
     return [Section(heading="Signs of reward hacking", text=text, table=table)] if signs else []
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hero_rl.audit.hacking import POINTS, Trend, means_at, signs, trends
+from hero_rl.audit.hacking import POINTS, Sign, Trend, faults, means_at, signs, trends
 from hero_rl.audit.page import sign_sections, trend_sections
 from hero_rl.audit.table import MAX_TEXT, read_table
 from hero_rl.data.jsonl import parse_line
@@ -72,6 +72,8 @@ class Run(NamedTuple):
     history: History
     """What was logged, an entry per step."""
     trends: Sequence[Trend]
+    signs: Sequence[Sign]
+    """Of reward hacking, and of signals that broke."""
     samples: Sequence[Row]
     """A few responses of ``SAMPLED`` steps."""
     finished: bool
@@ -121,7 +123,7 @@ def write_report(folder: Path, *, running: bool = False) -> Path:
     text = "; ".join(facts)
     undrawn = LOGGED if any("hero/correct" in entry for entry in run.history) else ()
     sections = [
-        *sign_sections(signs(run.trends)), *_logged(run.history),
+        *sign_sections(run.signs), *_logged(run.history),
         *trend_sections(run.trends, heading="First and last third, on the rollouts that were kept", undrawn=undrawn),
         *_samples(run.samples, f"hero view {folder}"),
     ]  # fmt: skip
@@ -141,6 +143,7 @@ def read_run(folder: Path) -> Run:
     text = log.read_text(encoding="utf-8") if log.is_file() else ""
     lines = text[: text.rfind("\n") + 1].splitlines()  # without a last line that was cut off by a kill
     found: Sequence[Trend] = []
+    seen: Sequence[Sign] = []
     samples: list[Row] = []
     if kept:
         table = read_table(rollouts, [ColumnVerifier("verdict")], [ColumnScorer("rm_score")], columns=COLUMNS)
@@ -149,13 +152,14 @@ def read_run(folder: Path) -> Run:
             for columns in (table.verdicts, table.scores)
         )
         found = trends(table, verifier=verifier, scorer=scorer)
+        seen = [*signs(found), *faults(table, scorer=scorer)]
         steps = np.unique(table.steps)
         for place_of in np.unique(np.linspace(0, steps.size - 1, SAMPLED).round().astype(int)):
             samples += _pushed(rollouts / f"step_{int(steps[place_of]):06d}.*")
     return Run(
         recipe=tomllib.loads(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
         history=[parse_line(line, place(log, number)) for number, line in enumerate(lines, 1)],
-        trends=found, samples=samples, finished=(folder / "metrics.json").is_file(),
+        trends=found, signs=seen, samples=samples, finished=(folder / "metrics.json").is_file(),
     )  # fmt: skip
 
 
@@ -183,7 +187,7 @@ def lead(run: Run, *, running: bool) -> str:
         f"the verifier accepts {_percent(found.first)} of the responses in the first third of the steps, "
         f"{_percent(found.last)} in the last"
     )
-    alarm = "; ".join(sign.what for sign in signs(run.trends))
+    alarm = "; ".join(sign.what for sign in run.signs)
     return f"{state}; {change}. " + (f"Signs of reward hacking: {alarm}." if alarm else "No sign of reward hacking.")
 
 

@@ -33,6 +33,7 @@ KEYS: Mapping[str, str] = {
     "max_questions": "Most questions to it per batch.",
     "cache": "A file that keeps results between runs.",
     "max_failure_rate": "A larger share of failed rows among the last 256 of a run, or in a larger batch, is an error.",
+    "on_unhealthy": "Where scores or lengths show that something broke in mid-run (no spread, a jump, clipping): warn or stop.",
 }
 """Keys that are no argument of a constructor."""
 
@@ -104,7 +105,7 @@ def commented(config: RewardConfig) -> str:
     }
     lines = ["# A reward: how a verifier's verdict and a reward model's score become one number per response."]
     lines += ["# Lines that begin with '#' show the defaults. Check the file with: hero reward show FILE", ""]
-    lines += _lines([Setting("max_failure_rate", config.max_failure_rate, KEYS["max_failure_rate"])])
+    lines += _lines([Setting(name, getattr(config, name), KEYS[name]) for name in ("max_failure_rate", "on_unhealthy")])
     for table, (name, known, keys, settings) in tables.items():
         general = [Setting(key, default, KEYS[key]) for key, default in keys.items()]
         lines += ["", f"[{table}]", *_wrapped(f"One of {known}."), f'name = "{name}"', *_lines([*general, *settings])]

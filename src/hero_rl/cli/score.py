@@ -49,7 +49,7 @@ def score(
 
     def make_reward() -> HybridReward:
         scorers.append(config.make_scorer())
-        return HybridReward(judge, scorers[-1], config.rule, max_failure_rate=config.max_failure_rate)
+        return config.put_together(judge, scorers[-1])
 
     columns = reading.columns(
         source, group_by or "prompt_id", scores=config.score_columns(), labels=config.label_columns(),

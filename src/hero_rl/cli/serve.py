@@ -14,7 +14,6 @@ from hero_rl.cli import options, show
 from hero_rl.config import RewardConfig
 from hero_rl.engines.service.settings import MIB, ServiceSettings
 from hero_rl.errors import InputError, require
-from hero_rl.pipeline import HybridReward
 
 if TYPE_CHECKING:
     from hero_rl.engines.service.service import RewardService
@@ -107,7 +106,7 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
         judge.warm()  # or the first requests wait for the worker processes
     store = StateStore(state, settings)
     shared = BatchingScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
-    reward = HybridReward(judge, shared, config.rule, max_failure_rate=config.max_failure_rate)
+    reward = config.put_together(judge, shared)
     return RewardService(reward, store, settings, description=config.resolved(), rollouts=rollouts)
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
+from hero_rl.engines.exchange import STATE_KEY as RULE_STATE_KEY
 from hero_rl.engines.exchange import Report, common_error, report_error
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import HeroError, InputError, SignalError, first_line
@@ -221,7 +222,9 @@ class _Rounds(TrainerCallback):
         self._agree(error)
         factor = self._from_main(factor)
         self._rescale(factor)
-        cast("dict[str, Any]", self.trainer.state.stateful_callbacks)[STATE_KEY] = {"round": step, "factor": factor}
+        stored = cast("dict[str, Any]", self.trainer.state.stateful_callbacks)
+        stored[STATE_KEY] = {"round": step, "factor": factor}
+        stored.get(RULE_STATE_KEY, {}).pop("health", None)  # the level of the new scores is another
         logger.info("step %d: signals of %s in use, scores times %.4g", step, target, factor)
 
     def _replace(self, folder: Path) -> None:

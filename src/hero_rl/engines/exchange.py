@@ -106,7 +106,9 @@ class Exchange:
         continue_state(self.reward, stored, getattr(trainer_state, "global_step", 0))
         verdicts = np.concatenate([part.signals.verdicts for part in parts])
         scores = np.concatenate([part.signals.scores for part in parts])
-        signals = Signals(verdicts, scores, np.concatenate([part.signals.failed for part in parts]))
+        failed = np.concatenate([part.signals.failed for part in parts])
+        chars = [part.signals.chars for part in parts if part.signals.chars is not None]
+        signals = Signals(verdicts, scores, failed, chars=np.concatenate(chars) if len(chars) == len(parts) else None)
         groups = np.arange(sum(counts)) // group_size
         batch = self.reward.batch(signals, groups, scale=scale, update=training)
         if training and stored is not None:

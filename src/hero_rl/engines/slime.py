@@ -178,9 +178,9 @@ def _judges(table: str) -> tuple[Judges, str]:
 
 @lru_cache(maxsize=4)  # the state: one rule per process
 def _started(table: str, folder: str | None, resume: bool, scale: Scale) -> HybridReward:
-    config, _ = read_table(json.loads(table), _OWN, only=("rule", "max_failure_rate"))
+    config, _ = read_table(json.loads(table), _OWN, only=("rule", "max_failure_rate", "on_unhealthy"))
     refuse_steps(config.rule)
-    reward = column_reward(config.rule, max_failure_rate=config.max_failure_rate)
+    reward = column_reward(config.rule, max_failure_rate=config.max_failure_rate, on_unhealthy=config.on_unhealthy)
     file = Path(folder) / STATE_FILE if folder else None
     if resume and file is not None and file.is_file():
         reward.load_state_dict(json.loads(file.read_text(encoding="utf-8")))
@@ -193,7 +193,7 @@ def _started(table: str, folder: str | None, resume: bool, scale: Scale) -> Hybr
 
 @lru_cache(maxsize=4)  # once per process
 def _check_filter(table: str, path: str) -> None:
-    rule = read_table(json.loads(table), _OWN, only=("rule", "max_failure_rate"))[0].rule
+    rule = read_table(json.loads(table), _OWN, only=("rule", "max_failure_rate", "on_unhealthy"))[0].rule
     if "nonzero_std" in path and rule.needs_scores and rule.needs_verdicts:
         _warn(
             f"--dynamic-sampling-filter-path {path} drops the groups whose verdicts are all equal, which are those where "

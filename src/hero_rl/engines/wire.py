@@ -18,7 +18,7 @@ import numpy as np
 
 from hero_rl.config import RewardConfig
 from hero_rl.errors import InputError, MissingDependencyError, first_line
-from hero_rl.pipeline import HybridReward, Signals, ascore_with_steps
+from hero_rl.pipeline import HybridReward, OnUnhealthy, Signals, ascore_with_steps
 from hero_rl.rewards import RewardRule
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import BoolArray, FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
@@ -27,15 +27,15 @@ from hero_rl.verifiers import ColumnVerifier
 logger = logging.getLogger(__name__)
 
 Info: TypeAlias = dict[str, float | str]
-KEYS = ("score", "acc", "verdict", "abstain", "failed", "rm_score", "rm_ok", "reason", "steps")
+KEYS = ("score", "acc", "verdict", "abstain", "failed", "rm_score", "rm_ok", "chars", "reason", "steps")
 """Keys of every mapping. ``score`` is ``acc``, the bare verdict, so that an engine's filters and validation see that."""
 
 
-def to_info(verdict: Verdict, score: float, steps: str = "") -> Info:
+def to_info(verdict: Verdict, score: float, steps: str = "", *, chars: int = 0) -> Info:
     """Return one response's signals under ``KEYS``.
 
     An abstention becomes ``verdict`` 0 with ``abstain`` 1, a missing score ``rm_score`` 0 with ``rm_ok`` 0. ``steps`` is from
-    ``contrib.process.write_steps``; "": the reward model gives none.
+    ``contrib.process.write_steps``; "": the reward model gives none. ``chars``: length of the response.
     """
     acc = float(verdict.label == "correct")
     known = math.isfinite(score)
@@ -47,6 +47,7 @@ def to_info(verdict: Verdict, score: float, steps: str = "") -> Info:
         "failed": float(verdict.failed),
         "rm_score": float(score) if known else 0.0,
         "rm_ok": float(known),
+        "chars": float(chars),
         "reason": verdict.reason,
         "steps": steps,
     }
@@ -70,9 +71,9 @@ def from_infos(infos: Sequence[Mapping[str, Any]]) -> Signals:
     scores = [info.get("rm_score") if info.get("rm_ok", 1.0) else None for info in infos]
     failed = [bool(info.get("failed")) for info in infos]
     reasons = tuple(str(info.get("reason", "")) for info in infos)
-    return Signals(
-        np.array(verdicts, dtype=np.float64), np.array(scores, dtype=np.float64), np.array(failed, dtype=np.bool_), reasons
-    )
+    chars = [info.get("chars") for info in infos]  # None becomes NaN
+    verdicts_B, scores_B, chars_B = (np.array(values, dtype=np.float64) for values in (verdicts, scores, chars))
+    return Signals(verdicts_B, scores_B, np.array(failed, dtype=np.bool_), reasons, chars=chars_B)
 
 
 class Judges(NamedTuple):
@@ -114,7 +115,8 @@ class Judges(NamedTuple):
             scores_S = scores.steps[0]
             ends_S = ends_of(self.scorer, rollout) if scores_S.size else np.zeros(0, dtype=np.intp)
             steps = write_steps(rollout.response, scores_S, ends_S)
-        return to_info(verdicts[0], float((scores.scores if isinstance(scores, StepScores) else scores)[0]), steps)
+        score = float((scores.scores if isinstance(scores, StepScores) else scores)[0])
+        return to_info(verdicts[0], score, steps, chars=len(rollout.response))
 
 
 def _warn(kind: str, name: str | None, error: BaseException) -> None:
@@ -187,12 +189,12 @@ def compared(rewards_B: FloatArray, groups_B: IntArray) -> BoolArray:
     return known & (np.bincount(groups_B, weights=known)[groups_B] > 1)
 
 
-def column_reward(rule: RewardRule, *, max_failure_rate: float = 0.1) -> HybridReward:
+def column_reward(rule: RewardRule, *, max_failure_rate: float = 0.1, on_unhealthy: OnUnhealthy = "warn") -> HybridReward:
     """Return the rule with its state, for a process that gets the signals as values."""
     verifier, scorer = ColumnVerifier("acc"), ColumnScorer("rm_score")
     verifier.name, scorer.name = "the verifier", "the reward model"  # for messages about failures
     parts = verifier if rule.needs_verdicts else None, scorer if rule.needs_scores else None
-    return HybridReward(*parts, rule, max_failure_rate=max_failure_rate)
+    return HybridReward(*parts, rule, max_failure_rate=max_failure_rate, on_unhealthy=on_unhealthy)
 
 
 def refuse_steps(rule: RewardRule) -> None:

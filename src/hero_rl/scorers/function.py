@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hero_rl.errors import HeroError, InputError, SignalError
+from hero_rl.errors import HeroError, InputError, SignalError, clip
 from hero_rl.imports import refuse_missing, refuse_settings
 from hero_rl.loop import in_thread
 from hero_rl.types import FloatArray, Rollout, Scorer
@@ -80,7 +80,7 @@ class FunctionScorer(Scorer):
                 f"the reward model {self.name!r} gave no scores for {len(rollouts)} rollouts within {self.deadline_s:g} s "
                 "(reward_model.deadline_s)"
             ) from None
-        return self._checked(result, len(rollouts))
+        return self._checked(result, rollouts)
 
     def _call(self, rollouts: Sequence[Rollout]) -> Any:
         try:
@@ -101,7 +101,8 @@ class FunctionScorer(Scorer):
     def _raised(self, error: BaseException) -> SignalError:
         return SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}")
 
-    def _checked(self, result: Any, rows: int) -> FloatArray:
+    def _checked(self, result: Any, rollouts: Sequence[Rollout]) -> FloatArray:
+        rows = len(rollouts)
         try:
             values: list[Any] = [result] if isinstance(result, str | bytes | Mapping) else list(result)
             if any(isinstance(one, str | bytes | Mapping) for one in values):
@@ -112,7 +113,12 @@ class FunctionScorer(Scorer):
         if scores.shape != (rows,):
             raise InputError(f"the reward model {self.name!r} gave {scores.size} scores for {rows} rollouts; return one each")
         if np.isinf(scores).any():
-            raise InputError(f"the reward model {self.name!r} gave an infinite score; return NaN where there is none")
+            place = int(np.flatnonzero(np.isinf(scores))[0])
+            raise InputError(
+                f"the reward model {self.name!r} gave {scores[place]} for row {place}, a response to prompt "
+                f"{clip(rollouts[place].prompt_id)!r}: its score overflowed (float32 ends at 3.4e38) or was divided by 0. "
+                "Return a finite score, or NaN where there is none"
+            )
         return scores
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hero_rl.errors import InputError, first_line, require
+from hero_rl.errors import InputError, clip, first_line, require
 from hero_rl.models.batching import BATCH_SIZE
 from hero_rl.models.loading import require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, open_model, stoppable
@@ -159,7 +159,14 @@ class LocalScorer(Scorer):
                     self.name, missing, len(encoded), self.max_length,
                 )  # fmt: skip
             keys = [rollout.prompt_id for rollout in rollouts]
-            return self._classifier.run(encoded, keys, max_length=self.max_length, stop=stop)
+            scores_B = self._classifier.run(encoded, keys, max_length=self.max_length, stop=stop)
+            lost = [row for row in np.flatnonzero(np.isnan(scores_B)) if 0 < len(encoded[row]) <= self.max_length]
+            if lost and not stop.is_set():
+                _logger.warning(
+                    "%s: %d of %d scores are inf or NaN and so missing, the first for prompt %r; does %s overflow?",
+                    self.name, len(lost), len(encoded), clip(keys[lost[0]]), self.local.model.dtype,
+                )  # fmt: skip
+            return scores_B
 
     def _encode(self, rollouts: Sequence[Rollout]) -> list[list[int]]:
         encoding = self.local.tokenizer(self.form.texts(rollouts), add_special_tokens=self.form.template == "plain")

@@ -212,6 +212,8 @@ def test_health_and_metrics(server: Server) -> None:
     server.post("/v1/score_group", group(4.0, 2.0, run_id="measured"))
     assert server.metric('hero_requests_total{path="/v1/score_group",status="200"}') == before + 1
     assert server.metric('hero_running_mean{run_id="measured"}') == pytest.approx(1.0)
+    server.post("/v1/score_group", group(1.0, None, run_id="measured"))
+    assert server.metric('hero_health{name="missing",run_id="measured"}') == 0.25
     assert server.metric("hero_queue_depth ") == server.metric("hero_running ") == 0
     assert server.metric('hero_verdicts_total{label="correct"}') > 0
     server.http.get("/some/" + "x" * 50)

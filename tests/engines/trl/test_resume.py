@@ -33,9 +33,11 @@ def of_hero(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_holds_the_state_as_json(of_hero: Path) -> None:
-    stored = json.loads((of_hero / "trainer_state.json").read_text())["stateful_callbacks"]["hero_rl"]
+    trainer = json.loads((of_hero / "trainer_state.json").read_text())
+    stored = trainer["stateful_callbacks"]["hero_rl"]
     assert stored["rule"] == "hero"
-    assert stored["state"]["updates"] == 2
+    assert stored["state"]["updates"] == len(stored["health"]["batches"]) == 2
+    assert all(trainer["log_history"][1][f"hero/health/{name}"] == 0.0 for name in ("missing", "flat"))
 
 
 def test_a_checkpoint_of_plain_trl_is_refused_by_a_rule_with_state(tmp_path: Path) -> None:

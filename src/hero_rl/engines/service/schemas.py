@@ -180,6 +180,7 @@ class RuleState(_Closed):
     version: Literal[2]
     rule: str = Field(max_length=100)
     state: dict[str, JsonValue] = Field(description="As the rule writes it; 409 if the rule cannot continue from it.")
+    health: dict[str, JsonValue] | None = Field(None, description="Numbers of the last batches, to compare new ones with.")
 
 
 _STATE_EXAMPLE: dict[str, Any] = {

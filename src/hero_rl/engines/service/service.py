@@ -30,7 +30,6 @@ from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import RequestKey, StateStore
 from hero_rl.errors import InputError, SignalError
 from hero_rl.pipeline import HybridReward, Signals
-from hero_rl.rewards import RuleState
 from hero_rl.types import Rollout, Verdict
 
 T = TypeVar("T")
@@ -142,7 +141,7 @@ class RewardService:
         """Continue the run from ``state``; kept answers are forgotten. Raises RequestError if it is no state of this rule."""
 
         def put() -> None:
-            reward = self._new(state)
+            reward = self._new(run_id, state)
             self._check_room(self.store.state(run_id))
             self.store.delete(run_id, answers_only=True)
             self.store.commit(run_id, reward.state_dict())
@@ -248,16 +247,16 @@ class RewardService:
     def _commit(self, asked: Asked, signals: Signals) -> bytes:
         """Apply the rule, store, and move the state; in the state's thread."""
         reward = self._run(asked.run_id)
-        before: RuleState = reward.state
+        before = reward.state, reward.health
         try:
             with _typed_errors():
                 batch = reward.batch(signals, asked.groups_B, update=asked.update)
             body = batches.answer(asked, batch, reward.rule.name, reward.rule.scale)
-            if asked.request or reward.state != before:
+            if asked.request or reward.state != before[0]:
                 state = reward.state_dict()
                 self.store.commit(asked.run_id, state, request=asked.request, digest=asked.digest, body=body)
         except BaseException:
-            reward.state = before
+            reward.state, reward.health = before
             raise
         if self._kept is not None and asked.update:
             self._kept.keep(asked.run_id, asked.rollouts, batch)
@@ -269,7 +268,7 @@ class RewardService:
         if reward is None:
             state = self.store.state(run_id)
             self._check_room(state)
-            reward = self._runs[run_id] = self._new(state)
+            reward = self._runs[run_id] = self._new(run_id, state)
         self._runs.move_to_end(run_id)
         while len(self._runs) > RUNS_IN_MEMORY:
             self._runs.popitem(last=False)
@@ -281,9 +280,11 @@ class RewardService:
             kept = f"{self.store.runs} runs are kept; DELETE /v1/runs/RUN_ID those that have ended"
             raise RequestError("too_many_runs", kept)
 
-    def _new(self, state: dict[str, Any] | None) -> HybridReward:
+    def _new(self, run_id: str, state: dict[str, Any] | None) -> HybridReward:
         ours = self.reward
-        reward = HybridReward(ours.verifier, ours.scorer, ours.rule, max_failure_rate=ours.max_failure_rate)
+        rate, reaction = ours.max_failure_rate, ours.on_unhealthy
+        reward = HybridReward(ours.verifier, ours.scorer, ours.rule, max_failure_rate=rate, on_unhealthy=reaction)
+        reward.run_id = run_id
         if state is not None:
             try:
                 reward.load_state_dict(state)
@@ -306,6 +307,10 @@ class RewardService:
         yield labelled(
             "hero_rule_state", "What the rule's state of the runs used last says of itself.", ("run_id", "name"),
             (((run_id, name), value) for run_id, one in recent for name, value in one.state.metrics().items()),
+        )  # fmt: skip
+        yield labelled(
+            "hero_health", "Scores and lengths of the runs used last against their earlier batches.", ("run_id", "name"),
+            (((run_id, name), value) for run_id, one in recent for name, value in one.health.measures().items()),
         )  # fmt: skip
 
 

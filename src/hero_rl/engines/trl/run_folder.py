@@ -38,7 +38,7 @@ PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets",
 MAY_CHANGE = (
     "trl.", "sft.trl.", "batch.", "vllm", "machine.", "description", "output_dir", "rollouts", "max_failure_rate",
     "verifier.workers", "verifier.deadline_s", "reward_model.device", "reward_model.batch_size",
-    "reward_model.max_tokens_per_batch",
+    "on_unhealthy", "reward_model.max_tokens_per_batch",
     "reward_model.share_prefix", "reward_model.compile", "reward_model.cache", "verifier.cache",
 )  # fmt: skip
 """What a resumed run may say otherwise than before: how long and on what machine it runs, not what it learns from."""

@@ -6,6 +6,7 @@
       verifier: {name: math, policy: binary}
       reward_model: {name: "vllm:MODEL@http://rm:8000", tokenizer: MODEL}
       max_failure_rate: 0.1
+      on_unhealthy: warn
       problem_key: problem                            # the key of extra_info with the bare problem
       allow_group_std: false
       rollouts: 8                                     # prompts per step whose rollouts are kept
@@ -25,6 +26,7 @@ from hero_rl.config_checks import combined, name_in
 from hero_rl.engines.rollout_files import PROMPTS
 from hero_rl.errors import InputError
 from hero_rl.part_names import REMOTE
+from hero_rl.pipeline import OnUnhealthy
 from hero_rl.rewards import RewardRule, Scale, check_scale
 
 GROUP_STD = ("grpo_vectorized", "grpo_passk")
@@ -42,6 +44,7 @@ class HeroSettings(NamedTuple):
 
     rule: RewardRule
     max_failure_rate: float
+    on_unhealthy: OnUnhealthy
     allow_group_std: bool
     reward_model: str
     """Its name in the table or its file; else ""."""
@@ -56,11 +59,12 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
     Raises:
         InputError: an unknown key, rule or argument.
     """
-    config, own = read_table(table, OWN, only=("rule", "max_failure_rate"))
+    config, own = read_table(table, OWN, only=("rule", "max_failure_rate", "on_unhealthy"))
     model = name_in(combined([[layer] for layer in config.layers]), "reward_model")
     return HeroSettings(
         config.rule,
         config.max_failure_rate,
+        config.on_unhealthy,
         bool(own["allow_group_std"]),
         str(model or ""),
         int(own["rollouts"]),

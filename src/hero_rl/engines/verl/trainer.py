@@ -78,7 +78,9 @@ class HeroMixin(PPOTrainer):
         for problem in check_config(values, settings):
             warnings.warn(problem, SettingsWarning, stacklevel=2)
             logger.warning("hero-rl: %s", problem)  # Ray shows logs of its actors, and not always their warnings
-        self.hero: HybridReward = column_reward(settings.rule, max_failure_rate=settings.max_failure_rate)
+        self.hero: HybridReward = column_reward(
+            settings.rule, max_failure_rate=settings.max_failure_rate, on_unhealthy=settings.on_unhealthy
+        )
         self._settings, self._kept_step = settings, -1
         self._grouped = estimator_of(values) not in UNGROUPED
         self._reader: Any = None
