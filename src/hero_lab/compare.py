@@ -56,7 +56,7 @@ def summarize(results: Sequence[Result], *, when: When = "end") -> list[ArmSumma
             looks = list(_looks(results, label, tag, when).values())
             if looks:
                 step = next(r for r in results if r["settings"]["label"] == label)["held_out"][when]["step"]
-                accuracy, greedy = (_interval(correct_SP(looks, metric)) for metric in METRICS)
+                accuracy, greedy = (_interval(correct_SP(looks, metric)).within(0, 1) for metric in METRICS)
                 found.append(ArmSummary(label, tag, step, len(looks), accuracy, greedy, means(looks)))
     return found
 

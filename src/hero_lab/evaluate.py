@@ -136,8 +136,8 @@ def within_auroc(scores_PG: FloatArray, labels_PG: FloatArray) -> float:
 
 def _with_interval(values_PG: FloatArray) -> dict[str, float]:
     """The mean of shares with its 95% interval over prompts, cut at 0 and 1."""
-    mean, low, high = mean_interval(values_PG.ravel(), np.repeat(np.arange(len(values_PG)), values_PG.shape[1]))
-    return {"mean": mean, "low": max(0.0, low), "high": min(1.0, high)}
+    found = mean_interval(values_PG.ravel(), np.repeat(np.arange(len(values_PG)), values_PG.shape[1])).within(0, 1)
+    return {"mean": found.value, "low": found.low, "high": found.high}
 
 
 def verifier_quality(verifier: Verifier, samples: Samples) -> dict[str, float]:
