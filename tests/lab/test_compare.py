@@ -41,18 +41,18 @@ def result(label, seed, correct, *, greedy=(1, 0, 1), score=0.0, start=(2, 2, 2)
 
 
 def test_one_seed_gives_an_interval_over_prompts():
-    # shares 1, .5, 0: mean .5, standard deviation .5, half-width 1.96 * .5 / sqrt(3) = .5658
-    summary = summarize([result("hero", 0, (4, 2, 0))])[0]
+    # shares .75, .5, .25: mean .5, standard deviation .25, half-width 1.96 * .25 / sqrt(3) = .2829
+    summary = summarize([result("hero", 0, (3, 2, 1))])[0]
     assert (summary.label, summary.tag, summary.step, summary.seeds) == ("hero", "H", 10, 1)
-    assert tuple(summary.accuracy) == pytest.approx((0.5, 0.5 - 0.56580, 0.5 + 0.56580), abs=1e-4)
+    assert tuple(summary.accuracy) == pytest.approx((0.5, 0.5 - 0.28290, 0.5 + 0.28290), abs=1e-4)
     assert summary.greedy.value == pytest.approx(2 / 3)
 
 
 def test_several_seeds_give_a_t_interval_over_seeds():
-    # seed means .5 and .75: mean .625, standard deviation .17678, t(.975, 1) = 12.7062, half-width 12.7062 * .125 = 1.58828
-    summary = summarize([result("hero", 0, (4, 2, 0)), result("hero", 1, (4, 4, 1))])[0]
-    assert summary.seeds == 2
-    assert tuple(summary.accuracy) == pytest.approx((0.625, 0.625 - 1.58828, 0.625 + 1.58828), abs=1e-4)
+    # seed means .5, .75, .75: mean 2/3, standard deviation .14434, t(.975, 2) = 4.30265, half-width 4.30265 * .08333 = .35855
+    summary = summarize([result("hero", 0, (4, 2, 0)), *(result("hero", seed, (4, 4, 1)) for seed in (1, 2))])[0]
+    assert summary.seeds == 3
+    assert tuple(summary.accuracy) == pytest.approx((2 / 3, 2 / 3 - 0.35855, 1.0), abs=1e-4), "no accuracy is above 1"
 
 
 def test_differences_are_paired_by_seed_and_only_where_both_have_one():
