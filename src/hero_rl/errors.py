@@ -14,6 +14,7 @@ A message has three parts: what was wrong, the value seen, what to do. All are p
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -73,6 +74,11 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters, which could command a terminal, are escaped."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
 MAX_SHOWN_CHARS = 60

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers import forks
-from hero_rl.cli import main
+from hero_rl.cli import main, show
 
 ROW = {"prompt_id": "p", "problem": "1+1", "reference": "2", "response": "2", "rm_score": 0.5, "correct": 1}
 COLUMNS = ["--verifier", "column:correct", "--reward-model", "column:rm_score"]
@@ -160,6 +160,12 @@ def test_text_that_the_terminal_cannot_show_does_not_break_the_message(tmp_path:
     )  # fmt: skip
     assert done.returncode == 2
     assert b"caf\\xe9 \\ud800 \\x1b[2J" in done.stderr  # nor does it clear the screen
+
+
+def test_warnings_and_notes_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show.warn("\x1b[2J")
+    show.note("\x9b")
+    assert capsys.readouterr().err == "warning: \\x1b[2J\n\\x9b\n"
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import random
 import re
@@ -78,12 +80,15 @@ def test_the_page_fits_and_complains_of_nothing(page: Path, tmp_path: Path, widt
     probed = tmp_path / "probed.html"
     text = page.read_text(encoding="utf-8")
     assert text.count("<title>") == 1
-    probed.write_text(text.replace("<title>", PROBE + "<title>"), encoding="utf-8")
+    inside = PROBE.removeprefix("<script>").removesuffix("</script>").encode()
+    allowed = f"script-src 'sha256-{base64.b64encode(hashlib.sha256(inside).digest()).decode()}'"
+    text = text.replace("script-src", allowed, 1).replace("<title>", f"<script>problems = 0</script>{PROBE}<title>")
+    probed.write_text(text, encoding="utf-8")
     dom = browse(probed, tmp_path, width=width, dark=dark)
     match = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.DOTALL)
     assert match, dom[-500:]
     found = json.loads(match[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    assert found["problems"] == []
+    assert found["problems"] == ["blocked script-src-elem"]  # the script in front of the title, which is not the page's
     assert found["inner"] <= width
     assert found["width"] <= found["inner"], found["wide"]
     assert found["wide"] == []

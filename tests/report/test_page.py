@@ -1,5 +1,7 @@
 """The report page: one file, nothing from elsewhere, untrusted text escaped."""
 
+import base64
+import hashlib
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
@@ -15,6 +17,8 @@ from matplotlib.text import Text
 from hero_rl.report import Section, Table, render_page, write_folder, write_page
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows, svg
 
+BROKEN = r"$\frac{1}$"
+"""At which matplotlib's TeX raises."""
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}"
 
 
@@ -49,6 +53,8 @@ def test_the_page_needs_nothing_from_elsewhere():
     assert links == []
     assert "@import" not in html
     assert "default-src 'none'" in html
+    script = html.partition("<script>")[2].partition("</script>")[0]
+    assert f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}';" in html
 
 
 def test_the_page_is_well_formed_and_figures_do_not_share_ids():
@@ -80,9 +86,9 @@ def test_the_page_is_well_formed_and_figures_do_not_share_ids():
 def test_a_folder_has_each_figure_as_png_svg_and_pdf_and_its_numbers_as_csv(tmp_path):
     curves = [Curve(label="hero", steps=[0, 50], values_SN=np.array([[0.25, 0.5], [0.75, 1.0]]))]
     sections = [
-        Section(heading="a", name="curves", figure=curve_panels([Panel(title="accuracy", curves=curves)])),
-        Section(heading="b", name="rows", figure=interval_rows({"hero − rm_only": (0.1, 0.0, 0.2)}, x_label="difference")),
-        Section(heading="c", name="bars", figure=histograms([Histogram(title="t", x_label="x", bins=2, limits=(0, 1),
+        Section(heading="a", name="curves", figure=curve_panels([Panel(title=BROKEN, curves=curves)])),
+        Section(heading="b", name="rows", figure=interval_rows({BROKEN: (0.1, 0.0, 0.2)}, x_label="difference")),
+        Section(heading="c", name="bars", figure=histograms([Histogram(title=BROKEN, x_label="x", bins=2, limits=(0, 1),
                                                                        values={"": np.array([0.1, 0.9, 0.8, np.nan])})])),
     ]  # fmt: skip
     html = write_folder(tmp_path, "t", "lead", sections, {}).read_text()
@@ -92,11 +98,12 @@ def test_a_folder_has_each_figure_as_png_svg_and_pdf_and_its_numbers_as_csv(tmp_
         text = (tmp_path / f"{name}.svg").read_text()
         assert ElementTree.fromstring(text).tag.endswith("svg")
         assert text in html
+        assert BROKEN in text
     assert (tmp_path / "curves.csv").read_text().splitlines() == [
-        "panel,curve,training step,mean,lowest,highest", "accuracy,hero,0,0.5,0.25,0.75", "accuracy,hero,50,0.75,0.5,1.0",
+        "panel,curve,training step,mean,lowest,highest", f"{BROKEN},hero,0,0.5,0.25,0.75", f"{BROKEN},hero,50,0.75,0.5,1.0",
     ]  # fmt: skip
-    assert (tmp_path / "rows.csv").read_text() == "row,difference,low,high\nhero − rm_only,0.1,0.0,0.2\n"
-    assert (tmp_path / "bars.csv").read_text().splitlines()[1:] == ["t,x,0.0,0.5,1", "t,x,0.5,1.0,2"]
+    assert (tmp_path / "rows.csv").read_text() == f"row,difference,low,high\n{BROKEN},0.1,0.0,0.2\n"
+    assert (tmp_path / "bars.csv").read_text().splitlines()[1:] == [f"{BROKEN},x,0.0,0.5,1", f"{BROKEN},x,0.5,1.0,2"]
 
 
 def test_an_interval_that_goes_beyond_the_plot_ends_there_and_says_why():

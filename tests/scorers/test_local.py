@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +148,14 @@ def test_a_row_beyond_max_length_is_missing_and_the_others_are_not(folder: Path,
         scores = scorer.score(rows)
     np.testing.assert_array_equal(np.isnan(scores), lengths > 40)
     assert "longer than max_length=40" in caplog.text
+
+
+def test_a_text_far_too_long_is_missing_and_not_tokenized(scorer: LocalScorer, caplog: pytest.LogCaptureFixture) -> None:
+    rows = rollouts(2)
+    endless = replace(rows[0], response="a" * 64 * 97)
+    scores = scorer.score([rows[0], endless, rows[1]])
+    np.testing.assert_array_equal(scores, [scorer.score(rows)[0], np.nan, scorer.score(rows)[1]])
+    assert "cannot be encoded: a text of" in caplog.text
 
 
 def test_max_length_defaults_to_what_the_model_declares(scorer: LocalScorer) -> None:
@@ -298,6 +309,13 @@ def test_a_hub_id_that_cannot_be_had_is_one_clear_message(monkeypatch: pytest.Mo
 def test_a_damaged_config_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     refused("cannot load the model in", tmp_path)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_damaged_file_is_refused_by_the_name_of_its_folder(folder: Path, tmp_path: Path, file: str) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:100])
+    refused(re.escape(str(tmp_path)), tmp_path)
 
 
 def test_a_model_with_two_outputs_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import re
 import signal
 import sys
 import traceback
@@ -19,7 +18,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
-from hero_rl.errors import HeroError, InputError, MissingDependencyError, SettingsWarning
+from hero_rl.errors import HeroError, InputError, MissingDependencyError, SettingsWarning, printable
 
 COMMANDS = {
     "lab": "Train the built-in tiny models on this machine and compare reward rules.",
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.setFormatter(_Formatter("warning: %(message)s"))
     handler.setLevel(logging.WARNING)
     # ours alone: transformers and its kind have handlers of their own
     for name in ("hero_rl", "hero_lab"):
@@ -171,18 +170,22 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _fail(message: str, code: int) -> int:
-    # a file, or its name, may hold text that the terminal's encoding, or any, cannot show, or that commands the terminal
-    message = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], message)
+    # a file, or its name, may hold text that the terminal's encoding, or any, cannot show
     encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(f"error: {message}\n".encode(encoding, "backslashreplace").decode(encoding))
+    sys.stderr.write(f"error: {printable(message)}\n".encode(encoding, "backslashreplace").decode(encoding))
     return code
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object) -> None:
     if issubclass(category, SettingsWarning):
-        sys.stderr.write(f"warning: {message}\n")
+        sys.stderr.write(f"warning: {printable(str(message))}\n")
     elif not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-        sys.stderr.write(f"warning: {category.__name__}: {message} ({filename}:{lineno})\n")
+        sys.stderr.write(f"warning: {category.__name__}: {printable(str(message))} ({filename}:{lineno})\n")
 
 
 def _stop(number: int, frame: object) -> NoReturn:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
-from hero_rl.models.loading import check_source
+from hero_rl.models.loading import LOADING_ERRORS, check_source
 from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
 
@@ -83,7 +83,7 @@ def load_base(source: str, *, seed: int) -> tuple[PreTrainedModel, PreTrainedTok
             model = AutoModelForSequenceClassification.from_pretrained(
                 source, num_labels=1, dtype="float32", local_files_only=Path(source).is_dir()
             )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except LOADING_ERRORS as error:
         raise InputError(f"--model {source}: cannot be made a classifier with one output: {first_line(error)}") from error
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 _FSDP_LOADING = "FSDP_CPU_RAM_EFFICIENT_LOADING"
-LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError)
+LOADING_ERRORS = (Exception,)
+"""Damaged files: safetensors, tokenizers and torch raise kinds of their own, down to a plain ``Exception``."""
 
 
 def require_transformers(purpose: str) -> None:
@@ -138,7 +139,7 @@ def unsharded() -> Iterator[None]:
 
 
 def _unavailable(name: str, source: str, error: BaseException) -> InputError:
-    if Path(source).is_dir():
+    if Path(source).is_dir() or not isinstance(error, OSError | ValueError | KeyError | ImportError):
         return InputError(f"{name}: cannot load the model in {source}: {first_line(error)}")
     return InputError(
         f"{name}: cannot get {source!r}: there is no such folder here, and it is not in the Hugging Face cache and cannot be "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TokenIds: TypeAlias = NDArray[np.int32]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+MAX_CHARS_PER_TOKEN = 64
+"""Longer tokens are rare: runs of white space."""
 
 
 class RefusedByTemplateError(ValueError):
@@ -45,7 +47,7 @@ def load_tokenizer(
         return AutoTokenizer.from_pretrained(
             source, revision=revision or "main", trust_remote_code=trust_remote_code, **options
         )
-    except (*LOADING_ERRORS, TypeError) as error:
+    except LOADING_ERRORS as error:
         raise InputError(f"{absent}: {first_line(error)}") from error
 
 
@@ -89,6 +91,13 @@ def special_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
 def ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = True) -> list[int]:
     """Return the token ids of a text; ``special``: with what the tokenizer puts around every text, such as BOS."""
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])  # pyright: ignore[reportArgumentType]
+
+
+def check_length(texts: Iterable[str], max_length: int) -> None:
+    """Raise InputError if one is so long that it must have more tokens: tokenizing it could take minutes."""
+    longest = max(map(len, texts), default=0)
+    if longest > (most := MAX_CHARS_PER_TOKEN * max_length):
+        raise InputError(f"a text of {longest} characters; max_length={max_length} tokens are taken to have {most} at most")
 
 
 def padded(rows: Sequence[Sequence[int] | np.ndarray], pad_id: int, *, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

@@ -258,10 +258,19 @@ def interval_rows(
     return Drawing(figure, [dict(zip(columns, (name, *row), strict=True)) for name, row in rows.items()])
 
 
+def _literal(figure: Figure) -> None:
+    """Show texts as they are: a title may quote half a formula, at which matplotlib's own TeX raises."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
+
+
 def svg(drawing: Drawing, *, name: str) -> str:
     """Return the figure as an ``<svg>`` element; ``name`` keeps its inner ids apart from those of other figures."""
     import matplotlib
 
+    _literal(drawing.figure)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
         drawing.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -276,6 +285,7 @@ def save_png(drawing: Drawing, path: Path) -> Path:
     """Save the figure as a PNG of 256 colours on white, a third as large as with all, and return its path."""
     from PIL import Image
 
+    _literal(drawing.figure)
     buffer = io.BytesIO()
     drawing.figure.savefig(buffer, format="png", dpi=144, facecolor="white")
     with replacing(path, sync=False) as partial, Image.open(buffer) as image:

@@ -5,6 +5,8 @@ Every text is escaped: a page may quote a model's response. Figures are SVG and 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -74,7 +76,11 @@ def render_page(title: str, lead: str, sections: Sequence[Section], *, footer: s
         for section in sections
     ]
     template = resources.files("hero_rl.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(title=title, lead=lead, sections=drawn, footer=footer, reload_s=reload_s)
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    only = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # no other script runs
+    return environment.from_string(template).render(
+        title=title, lead=lead, sections=drawn, footer=footer, reload_s=reload_s, only=only
+    )
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section], *, footer: str = "") -> Path:

@@ -17,7 +17,7 @@ from hero_rl.errors import InputError, clip, first_line, require
 from hero_rl.models.batching import BATCH_SIZE
 from hero_rl.models.loading import require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, open_model, stoppable
-from hero_rl.models.tokenizing import TokenIds
+from hero_rl.models.tokenizing import TokenIds, check_length
 from hero_rl.scorers.text import Eos, Template, make_form
 from hero_rl.types import FloatArray, Rollout, Scorer
 
@@ -79,8 +79,9 @@ class LocalScorer(Scorer):
             batch_size: most rows of one forward pass.
             max_tokens_per_batch: most tokens of one forward pass, padding and shared prefixes included; a longer row goes
                 alone. This bounds the memory. None: 32,768 on a GPU, 8,192 on a CPU.
-            max_length: in tokens; longer rows have no score. None: what tokenizer and model declare. A larger number is
-                allowed for models with rotary positions, which run beyond the length they were made for.
+            max_length: in tokens; longer rows have no score, and those of more than 64 characters per token are not tokenized.
+                None: what tokenizer and model declare. A larger number is allowed for models with rotary positions, which run
+                beyond the length they were made for.
             share_prefix: compute the shared beginning of a prompt's responses once, where the model is found to allow it.
             compile: run whole rows through torch.compile. The first batch then takes minutes, and prefixes are not shared.
             device: by default the current GPU where there is one; a loaded module stays where it is.
@@ -169,7 +170,9 @@ class LocalScorer(Scorer):
             return scores_B
 
     def _encode(self, rollouts: Sequence[Rollout]) -> list[list[int]]:
-        encoding = self.local.tokenizer(self.form.texts(rollouts), add_special_tokens=self.form.template == "plain")
+        texts = self.form.texts(rollouts)
+        check_length(texts, self.max_length)
+        encoding = self.local.tokenizer(texts, add_special_tokens=self.form.template == "plain")
         return cast("list[list[int]]", encoding["input_ids"])
 
     def _try_to_encode(self, rollouts: Sequence[Rollout]) -> list[TokenIds]:

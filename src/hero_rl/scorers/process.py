@@ -21,7 +21,7 @@ from hero_rl.errors import InputError, first_line
 from hero_rl.models.batching import BATCH_SIZE, micro_batches
 from hero_rl.models.loading import default_device, load_config, require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, stoppable
-from hero_rl.models.tokenizing import find_tokenizer, padded
+from hero_rl.models.tokenizing import check_length, find_tokenizer, padded
 from hero_rl.scorers.step_encoding import STEP_FORMATS, StepEncoder, StepFormat
 from hero_rl.scorers.step_heads import check_reads, has_value_head, load_step_model, log_odds, wrap_step_model
 from hero_rl.scorers.steps import Aggregate, aggregate_steps, check_aggregate, probability, step_ends
@@ -177,6 +177,7 @@ class ProcessScorer(StepScorer):
 
     def _encode_or_nothing(self, rollout: Rollout) -> tuple[list[int], list[int]]:
         try:
+            check_length((rollout.problem, rollout.response, "".join(rollout.steps)), self.max_length)
             return self.encode(rollout)
         except (ValueError, TypeError) as error:
             # One odd response must not end a run.

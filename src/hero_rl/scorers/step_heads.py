@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from hero_rl.errors import InputError, first_line
-from hero_rl.models.loading import load_whole
+from hero_rl.models.loading import LOADING_ERRORS, load_whole
 
 if TYPE_CHECKING:
     import torch
@@ -232,15 +232,18 @@ def _head_weights(source: str, prefix: str, revision: str | None) -> dict[str, t
 
 
 def _tensors_of(path: Path, prefix: str) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors import safe_open
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
 
-        with safe_open(os.fspath(path), framework="pt") as file:
-            return {key.removeprefix(prefix): file.get_tensor(key).float() for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
-    import torch
+            with safe_open(os.fspath(path), framework="pt") as file:
+                return {key.removeprefix(prefix): file.get_tensor(key).float() for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+        import torch
 
-    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return {key.removeprefix(prefix): value.float() for key, value in loaded.items() if key.startswith(prefix)}
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return {key.removeprefix(prefix): value.float() for key, value in loaded.items() if key.startswith(prefix)}
+    except LOADING_ERRORS as error:
+        raise InputError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
 def _built_head(name: str, weights: Mapping[str, torch.Tensor], head: Head) -> torch.nn.Module:

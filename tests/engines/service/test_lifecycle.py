@@ -127,6 +127,9 @@ def test_a_folder_has_one_owner_and_one_rule(tmp_path: Path) -> None:
         server.post("/v1/score_group", group(1.0, -1.0))
         second = hero("serve", *COLUMNS, "--state", tmp_path, "--port", "0")
         assert (second.returncode, f"in use by process {server.pid} on" in second.stderr) == (2, True)
+        (tmp_path.parent / f".{tmp_path.name}.lock").unlink()
+        second = hero("serve", *COLUMNS, "--state", tmp_path, "--port", "0")
+        assert (second.returncode, "another process uses service.sqlite3" in second.stderr) == (2, True)
     with serving(*COLUMNS, "--state", tmp_path, "--rule", "gdpo") as server:
         answer = server.post("/v1/score_group", group(1.0, -1.0))
         assert (answer.status_code, answer.json()["error"]["type"]) == (409, "state_mismatch")

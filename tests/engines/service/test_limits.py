@@ -173,7 +173,8 @@ def test_all_bodies_together_are_limited() -> None:
 def test_a_token_is_asked_for_everywhere_but_for_health() -> None:
     with serving(*COLUMNS, "--token-env", "HERO_TEST_TOKEN", HERO_TEST_TOKEN="s3cret") as server:
         body = group(1.0, 2.0)
-        assert server.http.get("/healthz").status_code == 200
+        health = server.http.get("/healthz").json()
+        assert (health["status"], health["verifier"], health["reward_model"], health["reward"]) == ("ok", None, None, None)
         for given in ("", "Bearer wrong", "Bearer s3cret2", "s3cret", "Basic s3cret"):
             answer = server.post("/v1/score_group", body, Authorization=given)
             assert (answer.status_code, answer.json()["error"]["type"]) == (401, "unauthorized")
@@ -181,6 +182,7 @@ def test_a_token_is_asked_for_everywhere_but_for_health() -> None:
         assert server.http.get("/metrics").status_code == server.http.get("/openapi.json").status_code == 401
         server.http.headers["authorization"] = "Bearer s3cret"
         assert server.post("/v1/score_group", body).status_code == 200
+        assert server.http.get("/healthz").json()["reward_model"] == "column:rm_score"
         document = server.http.get("/openapi.json").json()
         assert document["paths"]["/v1/score_group"]["post"]["security"] == [{"token": []}]
         assert document["paths"]["/healthz"]["get"]["security"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 import sqlite3
 import threading
@@ -104,9 +105,34 @@ def test_a_run_is_deleted_with_its_answers(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_clock_a_day_ahead_forgets_no_answer(tmp_path: Path) -> None:
+    now, request = 0.0, RequestKey("run", "key")
+    store = open_store(tmp_path, clock=lambda: now)
+    store.commit("run", STATE, request=request, digest="d", body=b"answer")
+    store.close()
+    now = 25 * 3600.0
+    store = open_store(tmp_path, clock=lambda: now)
+    now += 99.0
+    assert store.digest(request) == "d"
+    now += 2.0  # ages are of the time that a store is open
+    assert store.digest(request) is None
+    store.close()
+
+
+def test_a_deleted_or_replaced_file_is_said_and_not_written_to(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.commit("run", STATE)
+    for change in (lambda: (tmp_path / FILE).unlink(), lambda: (tmp_path / FILE).write_bytes(b"")):
+        change()
+        with pytest.raises(RequestError, match=f"{FILE} was deleted or replaced") as failure:
+            store.commit("run", STATE)
+        assert failure.value.kind == "state_not_saved"
+    store.close()
+
+
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     open_store(tmp_path).close()
-    with sqlite3.connect(tmp_path / FILE) as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as db:
         db.execute("PRAGMA user_version = 7")
     with pytest.raises(InputError, match="another release"):
         open_store(tmp_path)

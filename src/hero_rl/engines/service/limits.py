@@ -107,9 +107,11 @@ class Limits:
     async def _admit(self, scope: Scope, send: Send, body: _Body) -> None:
         headers = dict(scope["headers"])
         try:
-            token = self.service.settings.token if scope["path"] not in OPEN_PATHS else None
+            token = self.service.settings.token
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if token is not None and not (scheme.lower() == b"bearer" and hmac.compare_digest(given, token.encode())):
+            known = token is None or (scheme.lower() == b"bearer" and hmac.compare_digest(given, token.encode()))
+            scope["state"]["known"] = known
+            if not known and scope["path"] not in OPEN_PATHS:
                 raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
             if scope["method"] == "POST" and scope["path"] not in OPEN_PATHS:
                 await self._read(headers.get(b"content-length", b"0"), body)

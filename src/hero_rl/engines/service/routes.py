@@ -120,10 +120,11 @@ about = APIRouter()
 
 
 @about.get("/healthz", responses={200: {"model": schemas.Health}, **errors()}, summary="Is the service there?")
-async def healthz(service: Service, response: Response) -> dict[str, object]:
-    """Describe the service; 503 while it stops. Needs no token."""
+async def healthz(service: Service, request: Request, response: Response) -> dict[str, object]:
+    """Describe the service; 503 while it stops. Needs no token, and names models, which may be paths, only to who has it."""
     response.status_code = 503 if service.draining else 200
-    return service.describe()
+    hidden = () if request.state.known else ("verifier", "reward_model", "reward")
+    return service.describe() | dict.fromkeys(hidden)
 
 
 @about.get(

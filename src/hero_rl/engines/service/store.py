@@ -12,7 +12,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,27 +49,34 @@ class _Kept(NamedTuple):
 class StateStore:
     """One folder with one owner. All methods but ``digest`` belong to the thread that changes states."""
 
-    def __init__(self, folder: Path | None, settings: ServiceSettings, *, clock: Callable[[], float] = time.time):
+    def __init__(self, folder: Path | None, settings: ServiceSettings, *, clock: Callable[[], float] = time.monotonic):
         """Open or make the file; without a ``folder`` nothing outlives the process.
+
+        The ages of answers are counted on ``clock`` while a store is open, so that no change of the date expires them.
 
         Raises:
             InputError: the folder cannot be made or read, is in use, or is of another version.
         """
-        self._settings, self._clock = settings, clock
+        self._settings, self._path = settings, folder / FILE if folder else None
         self._lock = ExitStack()
         try:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._lock.enter_context(locked(folder))  # two services would each count on their own
-            self._db = sqlite3.connect(folder / FILE if folder else ":memory:", isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(self._path or ":memory:", timeout=1.0, isolation_level=None, check_same_thread=False)
             self._prepare(folder)
             self._kept = self._read_kept()
+            self._inode = self._path.stat().st_ino if self._path else 0
         except OSError as error:
             raise InputError(f"--state {folder}: cannot be written to: {error.strerror}") from error
         except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise InputError(f"--state {folder}: another process uses {FILE}; give another folder") from error
             raise InputError(f"--state {folder}: {FILE} cannot be used: {error}; is it a file of hero serve?") from error
         self._bytes = sum(one.size for one in self._kept.values())
         self.runs = self._count_runs()
+        since = max((one.created for one in self._kept.values()), default=time.time()) - clock()
+        self._clock = lambda: since + clock()
 
     def digest(self, request: RequestKey) -> str | None:
         """Return the digest of the request with this key, if its answer is kept; safe from any thread."""
@@ -124,6 +131,7 @@ class StateStore:
     @contextmanager
     def _transaction(self, run_id: str) -> Iterator[None]:
         """Make the changes of the block, all or none of them."""
+        self._check_file(run_id)
         try:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -133,10 +141,19 @@ class StateStore:
             raise RequestError("state_not_saved", f"the state of run {run_id!r} could not be written: {error}") from error
         self.runs = runs
 
+    def _check_file(self, run_id: str) -> None:
+        """Raise RequestError unless the open file is still there: what goes into a deleted one is lost with the process."""
+        with suppress(OSError):
+            if self._path is None or self._path.stat().st_ino == self._inode:
+                return
+        why = f"{FILE} was deleted or replaced while the service ran; start the service again"
+        raise RequestError("state_not_saved", f"the state of run {run_id!r} could not be written: {why}")
+
     def _count_runs(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM runs").fetchone()[0])
 
     def _prepare(self, folder: Path | None) -> None:
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # even when the lock's file is deleted
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
