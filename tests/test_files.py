@@ -37,8 +37,7 @@ from pathlib import Path
 from hero_rl.files import locked, replacing
 with locked(Path(sys.argv[1])), replacing(Path(sys.argv[1])):
     if os.fork() == 0:
-        time.sleep(600)
-    print("holds", flush=True)
+        print("holds", flush=True)
     time.sleep(600)
 """
 
