@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from hero_rl.engines.trl.train import Finished, ReportFn
 from hero_rl.engines.trl.train import train as run
 from hero_rl.errors import InputError, require
 from hero_rl.files import locked
+from hero_rl.sandbox.worker import end_with_parent
 from hero_rl.toml_layers import dump
 
 SHOWN = {
@@ -79,6 +81,8 @@ def train(
         sys.stdout.write(dump(loaded.resolved()) + "\n" + "".join(estimate))
         return
     folder = output or Path(loaded.recipe.output_dir or Path("runs") / loaded.name).expanduser()
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun, killed with -9, would leave its processes training
+        end_with_parent()
     # TRL prints tables of completions to stdout, which belongs to the result
     alone = locked(folder) if is_main_process() else contextlib.nullcontext()
     page = training.LivePage(folder)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +158,21 @@ def test_two_processes_train_one_policy(workplace: Path) -> None:
     assert (folder / "final" / "model.safetensors").is_file()
     assert "Finished: step 2 of 2; " in (folder / "report.html").read_text(encoding="utf-8")
     assert sum('"reward"' in line for line in (folder / "history.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
+def test_a_process_of_torchrun_ends_with_it(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished[0].parents[1])
+    kernel, signal_at_death = ctypes.CDLL(None), ctypes.c_int()
+    for launcher, expected in ((None, 0), ("1", signal.SIGKILL)):
+        if launcher:
+            monkeypatch.setenv("TORCHELASTIC_RUN_ID", launcher)
+        assert main(["train", "tiny-cpu", "--output", str(finished[0])]) == 2  # there is a run in it
+        kernel.prctl(2, ctypes.byref(signal_at_death), 0, 0, 0)
+        kernel.prctl(1, 0, 0, 0, 0)
+        assert signal_at_death.value == expected
 
 
 def test_a_folder_with_a_run_in_it_is_refused_without_resume(
