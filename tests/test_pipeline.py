@@ -187,6 +187,32 @@ def test_one_group_never_ends_a_run_and_a_verifier_that_comes_back_goes_on():
     assert reward.batch(failing(*[1] * 102, *[0] * 922), np.arange(1024) // 8).failure_rate == 102 / 1024
 
 
+def test_evaluation_and_training_do_not_count_each_others_failures_and_a_resumed_run_goes_on_counting():
+    reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    for _ in range(3):
+        reward.batch(failing(*[1] * 8), [0] * 8, update=False)
+    with pytest.raises(SignalError, match="26 of the last 256 rows"):
+        reward.batch(failing(*[1] * 26, *[0] * 230), np.arange(256) // 8, update=False)
+    for _ in range(3):  # 24 of 256 may fail, 26 may not
+        reward.batch(failing(*[1] * 8), [0] * 8)
+        reward.batch(failing(*[0] * 256), np.arange(256) // 8, update=False)
+    state = json.loads(json.dumps(reward.state_dict()))
+    assert state["failures"] == [[8, 8], [8, 8], [8, 8]]
+    resumed = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
+    resumed.load_state_dict(state)
+    for one in (reward, resumed):
+        with pytest.raises(SignalError, match="26 of the last 32 rows"):
+            one.batch(failing(*[1] * 2, *[0] * 6), [0] * 8)
+    stricter = HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.05)
+    stricter.load_state_dict(state)
+    assert stricter.batch(failing(*[0] * 8), [0] * 8).failure_rate == 0.0  # nothing new failed
+    resumed.load_state_dict({name: value for name, value in state.items() if name != "failures"})  # of an earlier release
+    assert resumed.batch(failing(*[1] * 2, *[0] * 6), [0] * 8).failure_rate == 0.25
+    for wrong in ([[9, 8]], [[-1, 8]], [[1.5, 8]], [8], {"8": 8}):
+        with pytest.raises(InputError, match="failures of a run's last groups"):
+            resumed.load_state_dict({**state, "failures": wrong})
+
+
 def test_where_no_failure_is_allowed_the_first_one_stops_the_run():
     with pytest.raises(SignalError, match="1 of the last 3 rows"):
         HybridReward(Sleepy(0), ColumnScorer("rm"), hero(), max_failure_rate=0.0).batch(failing(1, 0, 0), [0, 0, 0])

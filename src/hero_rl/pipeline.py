@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError, SettingsWarning, SignalError, check_choice
 from hero_rl.loop import run_sync, together
+from hero_rl.measures.failures import Failures
 from hero_rl.measures.health import SIGNS, Health
 from hero_rl.notebook import groups_html
 from hero_rl.rewards import (
@@ -48,8 +49,6 @@ from hero_rl.types import (
     one_each,
 )
 
-WINDOW_ROWS = 256
-"""Failures are counted over at least so many rows of a run, the last ones."""
 OnUnhealthy: TypeAlias = Literal["warn", "stop"]
 """What a finding of ``hero_rl.measures.health`` does."""
 
@@ -180,7 +179,7 @@ class HybridReward:
             rule: from ``hero_rl.rewards``, or a function (``as_rule``).
             max_failure_rate: a batch raises if a larger share of the run's last rows *failed* (verifier broke, score missing),
                 so that no model is trained on a dead endpoint. They are the batch's, and earlier ones up to ``WINDOW_ROWS``; a
-                single group never raises, unless this is 0.
+                single group never raises, unless this is 0. An evaluation is judged by its own rows.
             on_unhealthy: what happens where scores or lengths show that something broke (no spread, a jump of level or scale,
                 clipping, missing scores, short responses): ``"warn"`` logs each kind once, ``"stop"`` raises.
 
@@ -206,13 +205,11 @@ class HybridReward:
         self.verifier, self.scorer, self.rule, self.max_failure_rate = verifier, scorer, rule, max_failure_rate
         self.state: RuleState = rule.init()
         self.on_unhealthy: OnUnhealthy = on_unhealthy
-        self.health = Health()
+        self.health, self.recent = Health(), Failures()
         self.run_id = ""
         """For warnings, where a process has several runs."""
         self._warned = False  # about weights
         self._reported: set[str] = set()  # findings about health
-        self._recent: list[tuple[int, int]] = []
-        """Failures and rows of the last groups."""
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -245,21 +242,6 @@ class HybridReward:
         failures = self.failures(signals)
         if too_many_failures(int(failures.sum()), failures.size, self.max_failure_rate):
             raise self._too_many(int(failures.sum()), failures.size, failures.size)
-
-    def _count_failures(self, signals: Signals, groups: Groups) -> float:
-        """Return the share of failures in a batch; raise ``SignalError`` for too many in the run's last rows."""
-        failures = self.failures(signals)
-        failed_P = np.bincount(groups.index_B, failures, minlength=groups.size).astype(int)
-        rows_P = np.bincount(groups.index_B, minlength=groups.size)
-        seen = [*self._recent, *zip(failed_P.tolist(), rows_P.tolist(), strict=True)]
-        enough = int(np.searchsorted(np.cumsum([rows for _, rows in reversed(seen)]), WINDOW_ROWS)) + 1
-        last = seen[-max(groups.size, enough) :]
-        failed, rows = sum(count for count, _ in last), sum(count for _, count in last)
-        several = sum(count > 0 for count, _ in last) > 1 or self.max_failure_rate == 0.0
-        if several and failed > self.max_failure_rate * max(rows, WINDOW_ROWS):
-            raise self._too_many(failed, rows, max(rows, WINDOW_ROWS))
-        self._recent = last
-        return float(failures.mean()) if failures.size else 0.0
 
     def _too_many(self, failed: int, rows: int, of: int) -> SignalError:
         names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
@@ -300,12 +282,16 @@ class HybridReward:
         numbered = number_groups(groups)
         with self._lock:  # or two threads would both start from the same state, and one batch would be lost
             made = assemble(self.rule, signals, numbered, self.state, scale=scale, eps=eps)
-            made = made._replace(failure_rate=self._count_failures(signals, numbered))
+            failed_B = self.failures(signals)
+            recent = (self.recent if update else Failures()).after(failed_B, numbered)
+            if failed_B.any() and (counts := recent.too_many(self.max_failure_rate)):
+                raise self._too_many(*counts)
+            made = made._replace(failure_rate=float(failed_B.mean()) if failed_B.size else 0.0)
             if not update:
                 return made._replace(state=self.state)
             health = self.health.after(signals.scores if self.scorer is not None else None, numbered, signals.chars)
             self._report(health)
-            self.state, self.health = made.state, health
+            self.state, self.health, self.recent = made.state, health, recent
             problem = None if self._warned else check_weights(self.rule, made.weights)
             self._warned = self._warned or problem is not None
         if problem:
@@ -344,7 +330,8 @@ class HybridReward:
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON values, with the rule it belongs to."""
         state, health = self.state.state_dict(), self.health.state_dict()
-        return {"version": 2, "rule": self.rule.name, "state": state, "health": health}
+        failures = [list(group) for group in self.recent.groups]
+        return {"version": 2, "rule": self.rule.name, "state": state, "health": health, "failures": failures}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state saved by ``state_dict`` (exact).
@@ -364,7 +351,8 @@ class HybridReward:
                 "rule that the run was started with"
             )
         health = Health() if state.get("health") is None else Health.restore(state["health"])  # earlier releases have none
-        self.state, self.health = self.rule.restore(inner), health
+        recent = Failures.restore(state.get("failures") or [])
+        self.state, self.health, self.recent = self.rule.restore(inner), health, recent
 
     def close(self) -> None:
         """Stop worker processes and connections of verifier and reward model; safe to call twice."""

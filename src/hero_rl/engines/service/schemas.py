@@ -181,6 +181,7 @@ class RuleState(_Closed):
     rule: str = Field(max_length=100)
     state: dict[str, JsonValue] = Field(description="As the rule writes it; 409 if the rule cannot continue from it.")
     health: dict[str, JsonValue] | None = Field(None, description="Numbers of the last batches, to compare new ones with.")
+    failures: list[list[int]] | None = Field(None, description="Failed rows and all rows of each of the last groups.")
 
 
 _STATE_EXAMPLE: dict[str, Any] = {
