@@ -355,7 +355,7 @@ def test_a_quick_batch_does_not_wait_for_one_that_hangs() -> None:
     assert ([outcome.value for outcome in easy], still) == ([2.0, 3.0], True)
 
 
-def test_batches_take_turns_and_extra_workers_end_with_their_work() -> None:
+def test_batches_take_turns_and_extra_workers_stay_until_all_is_quiet() -> None:
     async def main(box: Sandbox) -> list[int]:
         order: list[int] = []
 
@@ -368,4 +368,5 @@ def test_batches_take_turns_and_extra_workers_end_with_their_work() -> None:
 
     with sandbox(workers=1, chunk_size=4) as box:
         assert asyncio.run(main(box))[-1] == 0
+        assert (box.stats.started, box.stats.recycled) == (2, 0)
         assert wait_until(lambda: len(box.worker_pids) == 2)  # the process that forks, and one worker

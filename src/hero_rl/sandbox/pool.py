@@ -1,7 +1,8 @@
 """The batches of a sandbox's calls, and the workers that make them. Everything here runs on the background loop.
 
 Batches take turns, and one that has no worker gets one beyond the usual number (up to twice as many), because a call of another
-batch may take until its deadline. What a call may take is counted in CPU time, so the crowd changes no outcome.
+batch may take until its deadline; it stays until all are idle. What a call may take is counted in CPU time, so the crowd
+changes no outcome.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hero_rl.errors import SignalError, first_line
 from hero_rl.sandbox.outcomes import WALL_PER_CPU, Kind, Outcome, SandboxSettings, default_workers
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 _CLOSED = "the sandbox was closed"
 _REMEMBERED = 10_000
 """Calls that were too hard."""
+_QUIET_S = 1.0
+"""When no worker has anything to do, those beyond the usual number end so much later."""
 
 
 class Batch:
@@ -70,8 +73,8 @@ class Pool:
         self._wanted = settings.workers or default_workers()
         self._batches: deque[Batch] = deque()
         """Those with calls that wait, in the order of their turns."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        """One per worker that is busy."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """One per worker that is busy, or is being ended."""
         self._idle: list[Worker] = []
         """The one that finished last is used first."""
         self._alive: set[Worker] = set()
@@ -159,6 +162,17 @@ class Pool:
         batch.workers -= 1
         self._tasks.discard(task)
         self._dispatch()
+        if not self._tasks and len(self._idle) > self._wanted:
+            asyncio.get_running_loop().call_later(_QUIET_S, self._end_surplus)
+
+    def _end_surplus(self) -> None:
+        """End idle workers beyond the usual number, those not used for longest; when any is busy, later."""
+        surplus = [] if self._tasks else self._idle[: -self._wanted]
+        del self._idle[: len(surplus)]
+        for worker in surplus:
+            task = asyncio.ensure_future(self._lose(worker, "recycled"))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, worker: Worker | None, items: list[_Item]) -> None:
         """Have a worker make some calls. It stays, or is lost."""
@@ -170,7 +184,7 @@ class Pool:
                 self._give_up(items, failure, "error")
             elif not await self._run(worker, items):
                 return
-            if worker.checks < self._settings.recycle_after and len(self._alive) <= self._wanted:
+            if worker.checks < self._settings.recycle_after:
                 self._idle.append(worker)
             else:
                 await self._lose(worker, "recycled")
