@@ -72,3 +72,46 @@ def test_no_place_is_lost_or_given_twice_whoever_leaves(requests: list[tuple[str
         assert turns.free("a")
 
     asyncio.run(main())
+
+
+def test_a_request_that_comes_as_another_one_leaves_is_not_forgotten() -> None:
+    async def main() -> bool:
+        turns, go = Turns(1), asyncio.Event()
+
+        async def one() -> None:
+            async with turns.place("a"):
+                await go.wait()
+
+        first = asyncio.create_task(one())
+        await settle()
+        waits = asyncio.create_task(one())
+        await settle()
+        waits.cancel()
+        go.set()  # the place is free, and the next request comes, before the one that was cancelled has left
+        later = asyncio.create_task(one())
+        await asyncio.wait({later}, timeout=5)
+        await asyncio.gather(first, waits, return_exceptions=True)
+        return later.done()
+
+    assert asyncio.run(main())
+
+
+def test_a_place_beyond_the_usual_number_goes_to_a_key_that_holds_none() -> None:
+    async def main() -> tuple[int, int]:
+        turns, gone, go = Turns(1, extra=1), asyncio.Event(), asyncio.Event()
+
+        async def one(key: str, until: asyncio.Event) -> None:
+            async with turns.place(key):
+                await until.wait()
+
+        tasks = [asyncio.create_task(one(*each)) for each in (("a", gone), ("b", go), ("b", go), ("c", go))]
+        await settle()
+        before = turns.held
+        gone.set()
+        await settle()
+        after = turns.held
+        go.set()
+        await asyncio.gather(*tasks)
+        return before, after
+
+    assert asyncio.run(main()) == (2, 2)

@@ -28,6 +28,10 @@ class Turns:
         """Requests that wait."""
         return sum(map(len, self._waiting.values()))
 
+    def waiting_of(self, key: Hashable) -> int:
+        """Return how many requests wait under ``key``."""
+        return len(self._waiting.get(key, ()))
+
     def free(self, key: Hashable) -> bool:
         """Return whether a request under ``key`` would get a place at once."""
         return key not in self._waiting and self._has_room(key)
@@ -68,13 +72,16 @@ class Turns:
 
     def _give_back(self, key: Hashable) -> None:
         self._held[key] -= 1
-        self._held += Counter()  # drops keys that hold none
-        for waiter, futures in list(self._waiting.items()):
-            future = next((one for one in futures if not one.done()), None)  # those that were cancelled leave by themselves
-            if future is not None and self._has_room(waiter):
-                self._forget(waiter, future)
-                if waiter in self._waiting:
-                    self._waiting.move_to_end(waiter)
+        if not self._held[key]:
+            del self._held[key]
+        while self.held < self.places + self.extra:
+            waiter = next(filter(self._has_room, self._waiting), None)
+            if waiter is None:
+                return
+            future = self._waiting[waiter][0]
+            self._forget(waiter, future)
+            if waiter in self._waiting:
+                self._waiting.move_to_end(waiter)
+            if not future.done():  # else it was cancelled, and leaves by itself
                 self._held[waiter] += 1
                 future.set_result(None)
-                return

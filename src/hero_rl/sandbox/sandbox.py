@@ -122,6 +122,8 @@ class Sandbox:
 
 
 def _as_json(arguments: Sequence[Plain]) -> str:
+    if sum(len(one) for one in arguments if isinstance(one, str)) > MAX_MESSAGE_BYTES:
+        raise InputError(f"sandbox: arguments of more than {MAX_MESSAGE_BYTES} bytes")
     try:
         text = json.dumps(list(arguments), separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:

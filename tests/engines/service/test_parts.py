@@ -160,7 +160,7 @@ def test_the_queue_lets_so_many_work_so_many_wait_and_forgets_who_leaves() -> No
         inside.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert (queue.running, queue.queued, order) == (0, 0, [0, 1, 3, 4])
-        queue.check()
+        queue.check("run")
 
     asyncio.run(run())
 

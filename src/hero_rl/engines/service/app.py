@@ -81,7 +81,7 @@ def _said(fault: Mapping[str, Any]) -> str:
 async def _refused(request: Request, error: Any) -> Response:
     """Answer what the framework refuses: no such path, no such method, no JSON."""
     kind = _KINDS.get(error.status_code, "internal")
-    response = _answer(request, RequestError(kind, f"{request.method} {clip(request.url.path)}: {error.detail}"))
+    response = _answer(request, RequestError(kind, f"{clip(request.method)} {clip(request.url.path)}: {error.detail}"))
     response.headers.update(error.headers or {})
     if error.status_code == 405:  # the framework names the methods of the first route that has the path
         methods = {method for route in _routes() if route.path_regex.match(request.url.path) for method in route.methods or ()}

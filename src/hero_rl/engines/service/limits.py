@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hero_rl.engines.service.bodies import check_values
+from hero_rl.engines.service.bodies import check_values, off_loop
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.service import RewardService
 from hero_rl.engines.service.settings import MIB
@@ -127,7 +127,6 @@ class Limits:
     async def _read(self, length: bytes, body: _Body) -> None:
         if self.service.draining:
             raise RequestError("draining", "the service is stopping", 1)
-        self.service.queue.check()
         self._check_size(int(length) if length.isdigit() else 0, 0)
         limit_s = self.service.settings.body_s
         try:
@@ -140,7 +139,7 @@ class Limits:
                     self.held_bytes += len(piece)
         except TimeoutError:
             raise RequestError("too_slow_upload", f"the body did not arrive within {limit_s:g} s") from None
-        await asyncio.to_thread(check_values, body.content, self.service.settings.max_values)
+        await off_loop(len(body.content), check_values, body.content, self.service.settings.max_values)
 
     def _check_size(self, size: int, more: int) -> None:
         most = self.service.settings.max_body_bytes

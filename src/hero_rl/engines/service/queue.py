@@ -16,7 +16,7 @@ _MEMORY = 0.9
 
 
 class Queue:
-    """Lets ``max_running`` requests work at a time, as many more of runs that have none at work, and ``max_queued`` wait."""
+    """Lets ``max_running`` requests work at a time, as many more of runs that have none at work, and ``max_queued`` of a run wait."""
 
     def __init__(self, max_running: int, max_queued: int):
         self.max_running, self.max_queued = max_running, max_queued
@@ -33,9 +33,9 @@ class Queue:
         """Requests that wait."""
         return self._turns.waiting
 
-    def check(self) -> None:
-        """Raise RequestError with a time to come back if the queue is full."""
-        if self.running >= self.max_running and self.queued >= self.max_queued:
+    def check(self, run_id: str) -> None:
+        """Raise RequestError with a time to come back if one more request of the run would find no place."""
+        if not self._turns.free(run_id) and self._turns.waiting_of(run_id) >= self.max_queued:
             wait_s = self._typical_s * (self.queued + self.running) / self.max_running
             retry_s = min(MAX_RETRY_AFTER_S, max(1, math.ceil(wait_s)))
             raise RequestError("busy", f"{self.running} requests run and {self.queued} wait; come back in {retry_s} s", retry_s)
@@ -43,8 +43,7 @@ class Queue:
     @asynccontextmanager
     async def slot(self, run_id: str) -> AsyncIterator[None]:
         """Wait for a place and hold it for the length of the block; raises as ``check``."""
-        if not self._turns.free(run_id):
-            self.check()
+        self.check(run_id)
         async with self._turns.place(run_id):
             start = time.monotonic()
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -10,7 +9,7 @@ from pydantic import WithJsonSchema
 
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service import schemas
-from hero_rl.engines.service.bodies import Route
+from hero_rl.engines.service.bodies import INLINE_BYTES, Route, off_loop
 from hero_rl.engines.service.errors import PROBLEMS
 from hero_rl.engines.service.metrics import CONTENT_TYPE
 from hero_rl.engines.service.service import RewardService
@@ -81,7 +80,8 @@ async def _score(
     body: schemas.ScoreGroup | schemas.ScoreGroups, request: Request, service: RewardService, key: str | None,
     header_s: float | None,
 ) -> Response:  # fmt: skip
-    asked = await asyncio.to_thread(batches.read_request, body, key, service.settings)  # a large one takes a while
+    size = int(request.headers.get("content-length", INLINE_BYTES + 1))
+    asked = await off_loop(size, batches.read_request, body, key, service.settings)
     answer, replayed = await service.score(asked, deadline_of(request, header_s or body.deadline_s, service))
     return Response(answer, media_type=JSON, headers={"Idempotency-Replayed": "true"} if replayed else None)
 

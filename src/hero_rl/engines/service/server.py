@@ -37,20 +37,26 @@ class _Connection(H11Protocol):
         self.limits: ServiceSettings = cast(Any, self.config.app).state.service.settings
         self.idle_since = self.loop.time()
         self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
         """Whether no request is worked on."""
         return self.cycle is None or self.cycle.response_complete
 
+    @property
+    def waits(self) -> bool:
+        """Whether the client is to do something: begin a request, send the rest of its body, or read its answer."""
+        return self.idle or self.cycle.more_body or self._unread is not None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection in, in place of the one that has been idle longest where there are too many."""
         if len(self.connections) >= self.limits.max_connections:
-            idle = [one for one in self.connections if isinstance(one, _Connection) and one.idle]
-            if not idle:
+            waiting = [one for one in self.connections if isinstance(one, _Connection) and one.waits]
+            if not waiting:
                 transport.abort()
                 return
-            min(idle, key=lambda one: one.idle_since).give_up()
+            min(waiting, key=lambda one: one.idle_since).drop()
         super().connection_made(transport)
         self._watch_headers()
 
@@ -60,8 +66,8 @@ class _Connection(H11Protocol):
         self._watch_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._stop_clock()
+        """Stop the clocks."""
+        self._late, self._unread = _stopped(self._late), _stopped(self._unread)
         if self.transport is not None:  # it was let in
             super().connection_lost(exc)
 
@@ -70,22 +76,35 @@ class _Connection(H11Protocol):
         self.idle_since = self.loop.time()
         super().on_response_complete()
 
-    def give_up(self) -> None:
-        """Close the connection if it is idle."""
+    def pause_writing(self) -> None:
+        """Give the client time to read its answer."""
+        super().pause_writing()
+        self._unread = self._unread or self.loop.call_later(self.limits.body_s, self.drop)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        self._unread = _stopped(self._unread)
+
+    def drop(self) -> None:
+        """Close the connection."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _give_up(self) -> None:
         if self.idle:
-            self.connections.discard(self)
-            self.transport.abort()
+            self.drop()
 
     def _watch_headers(self) -> None:
         if not self.idle:
-            self._stop_clock()
+            self._late = _stopped(self._late)
         elif self._late is None:
-            self._late = self.loop.call_later(self.limits.header_s, self.give_up)
+            self._late = self.loop.call_later(self.limits.header_s, self._give_up)
 
-    def _stop_clock(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+
+def _stopped(clock: asyncio.TimerHandle | None) -> None:
+    if clock is not None:
+        clock.cancel()
 
 
 class _Server(uvicorn.Server):
