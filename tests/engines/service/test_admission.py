@@ -184,7 +184,7 @@ def test_open_paths_and_wrong_methods_read_no_body() -> None:
 
 def test_health_answers_while_large_bodies_are_parsed(server: Server) -> None:
     """Claims an order: while one body of 48 MiB is read and parsed, health is asked and answered several times."""
-    content = json.dumps({"problem": "a", "responses": ["\n" * 24 * MIB]}).encode()
+    content = json.dumps({"problem": "a", "responses": ["\n" * MIB] * 24}).encode()
     during = 0
     done = threading.Event()
 

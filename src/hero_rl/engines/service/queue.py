@@ -16,7 +16,7 @@ _MEMORY = 0.9
 
 
 class Queue:
-    """Lets ``max_running`` requests work at a time, as many more of runs that have none at work, and ``max_queued`` of a run wait."""
+    """Lets ``max_running`` requests work at a time, as many more of runs with none, and ``max_queued`` of each run wait."""
 
     def __init__(self, max_running: int, max_queued: int):
         self.max_running, self.max_queued = max_running, max_queued

@@ -21,8 +21,8 @@ class ServiceSettings:
     """Size of one request; a batch of 256 prompts with 16 responses of 2,000 tokens has about 32 MiB."""
     max_held_bytes: int = 512 * MIB
     """Size of all requests together."""
-    max_values: int = 524_288
-    """JSON values of one request: thirty-two for each response of the largest batch."""
+    max_values: int = 262_144
+    """JSON values of one request: sixteen for each response of the largest batch."""
     max_connections: int = 512
     """Open connections; one more closes the one that has been idle longest, or is refused where none is idle."""
     header_s: float = 10.0
