@@ -126,6 +126,30 @@ def test_hacking_over_training_is_named_and_honest_training_is_not(tmp_path: Pat
     assert len(honest.trends) == 7
 
 
+@pytest.mark.parametrize(
+    ("sign", "words", "sigma"),
+    [
+        ("responses grow longer", (100, 300), 1.0),
+        ("responses grow shorter", (300, 100), 1.0),
+        ("the scores of a prompt's responses become the same", (100, 100), 0.1),
+    ],
+)
+def test_what_changes_while_verdicts_get_better_is_no_sign_of_hacking(
+    tmp_path: Path, sign: str, words: tuple[int, int], sigma: float
+) -> None:
+    def signs(gain: float) -> list[str]:
+        generator, rows = random.Random(1), []
+        for step, prompt in ((step, prompt) for step in range(12) for prompt in range(8)):
+            for _ in range(8):
+                done = step / 11
+                text = " ".join(str(generator.randrange(10**6)) for _ in range(round(words[0] + (words[1] - words[0]) * done)))
+                correct, score = int(generator.random() < 0.3 + gain * done), generator.gauss(done, 1 + (sigma - 1) * done)
+                rows.append(row(f"p{prompt}-{step}", correct, correct, score, step=step) | {"response": text})
+        return [one.what for one in audit(table_of(tmp_path, rows), hero()).signs]
+
+    assert (signs(0.0), signs(0.6)) == ([sign], [])
+
+
 def test_a_reward_model_that_turns_constant_is_among_the_signs_with_its_step(tmp_path: Path) -> None:
     rows = list(rollouts(1, seed=1, auroc_shift=1.5, steps=40))
     broken = [one | {"rm_score": 0.5} if one["step"] >= 35 else one for one in rows]

@@ -91,6 +91,12 @@ def trends(table: Table, *, verifier: str | None, scorer: str | None) -> list[Tr
     return [one for one in found if np.isfinite(one.values).sum() > 1]
 
 
+def improved(found: Sequence[Trend]) -> bool:
+    """Return whether verdicts or labels got better, and neither worse; other changes are then no signs of hacking."""
+    truth = [trend for trend in found if trend.name in ("verifier pass", "accuracy by label")]
+    return any(trend.rose for trend in truth) and not any(trend.fell for trend in truth)
+
+
 def signs(found: Sequence[Trend]) -> list[Sign]:
     """Return the signs of hacking in the curves."""
     by_name = {trend.name: trend for trend in found}
@@ -100,6 +106,8 @@ def signs(found: Sequence[Trend]) -> list[Sign]:
         other = by_name.get(name)
         if score and other and score.rose and other.fell:
             out.append(Sign(f"the score rises while {name} falls", f"{_change(score)}; {_change(other)}"))
+    if improved(found):
+        return out
     spread = by_name.get("spread of scores")
     if spread and spread.fell and spread.last.value < 0.5 * spread.first.value:
         out.append(Sign("the scores of a prompt's responses become the same", _change(spread)))
@@ -114,14 +122,19 @@ def signs(found: Sequence[Trend]) -> list[Sign]:
     return out
 
 
-def faults(table: Table, *, scorer: str | None) -> list[Sign]:
-    """Return what ``HybridReward`` would have found in the steps of a run, one after the other; each kind once."""
+def faults(table: Table, *, scorer: str | None, better: bool = False) -> list[Sign]:
+    """Return what ``HybridReward`` would have found in the steps of a run, one after the other; each kind once.
+
+    Where the policy got ``better``, shorter responses are no fault.
+    """
     health, found = Health(), dict[str, Sign]()
     order = np.argsort(table.steps, kind="stable")[: int((~np.isnan(table.steps)).sum())]
     for rows in np.split(order, np.flatnonzero(np.diff(table.steps[order])) + 1):
         scores_B = table.scores[scorer][rows] if scorer else None
         health = health.after(scores_B, index_groups(table.groups[rows]), table.chars[rows])
         for name, evidence in health.findings().items():
+            if better and name == "length":
+                continue
             found.setdefault(name, Sign(f"{SIGNS[name]} at step {table.steps[rows[0]]:g}", evidence))
     return list(found.values())
 

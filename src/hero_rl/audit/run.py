@@ -10,7 +10,7 @@ import numpy as np
 
 from hero_rl.attacks import AttackReport
 from hero_rl.audit.advice import Advice, about_attack, advise, headline, unknown
-from hero_rl.audit.hacking import Sign, Trend, faults, signs, trends
+from hero_rl.audit.hacking import Sign, Trend, faults, improved, signs, trends
 from hero_rl.audit.reward_models import RewardModelReport, reward_model_report
 from hero_rl.audit.rules import RuleReport, rule_report, verifier_alone
 from hero_rl.audit.table import Example, Table
@@ -73,7 +73,7 @@ def audit(table: Table, rule: RewardRule, *, attack: AttackReport | None = None)
         headline=headline(verdicts, model), rows=table.rows, rows_in_file=table.rows_in_file, prompts=table.prompts,
         labelled_rows=int((~np.isnan(table.labels)).sum()), verifiers=verifiers, agreements=agreements(table),
         reward_models=models, groups=groups, rule=report, verdicts=verdicts, trends=found,
-        signs=[*signs(found), *faults(table, scorer=scorer)],
+        signs=[*signs(found), *faults(table, scorer=scorer, better=improved(found))],
         advice=[*advise(verdicts, report, judge, model), *about_attack(attack)], unknown=open_questions,
         examples=table.examples, attack=attack,
     )  # fmt: skip

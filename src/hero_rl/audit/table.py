@@ -60,8 +60,9 @@ class Table:
     chars: FloatArray
     """Shape (B,), characters of the response."""
     repetition: FloatArray
-    """Shape (B,), share of the response that compression takes away (0.5 is plain prose, 0.9 a loop); NaN: not measured, as in
-    rows without a training step and in all but one of ``REPETITION_SHARE`` prompts."""
+    """Shape (B,), share of the last ``MAX_TEXT`` characters, as it grows with length, that compression takes away (0.4 is plain
+    prose, 0.9 a loop); NaN: not measured, as in rows without a training step and in all but one of ``REPETITION_SHARE``
+    prompts."""
     steps: FloatArray
     """Shape (B,), training step; NaN where the file has none."""
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
@@ -228,7 +229,7 @@ def _text_columns(rollouts: Sequence[Rollout], steps: FloatArray) -> dict[str, n
 
 
 def _repetition(text: str) -> float:
-    data = text.encode("utf-8", "surrogatepass")
+    data = text[-MAX_TEXT:].encode("utf-8", "surrogatepass")
     return max(0.0, 1.0 - len(zlib.compress(data, 1)) / len(data)) if len(data) >= 64 else 0.0
 
 

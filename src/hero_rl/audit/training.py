@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hero_rl.audit.hacking import POINTS, Sign, Trend, faults, means_at, signs, trends
+from hero_rl.audit.hacking import POINTS, Sign, Trend, faults, improved, means_at, signs, trends
 from hero_rl.audit.page import sign_sections, trend_sections
 from hero_rl.audit.table import MAX_TEXT, read_table
 from hero_rl.data.jsonl import parse_line
@@ -152,7 +152,7 @@ def read_run(folder: Path) -> Run:
             for columns in (table.verdicts, table.scores)
         )
         found = trends(table, verifier=verifier, scorer=scorer)
-        seen = [*signs(found), *faults(table, scorer=scorer)]
+        seen = [*signs(found), *faults(table, scorer=scorer, better=improved(found))]
         steps = np.unique(table.steps)
         for place_of in np.unique(np.linspace(0, steps.size - 1, SAMPLED).round().astype(int)):
             samples += _pushed(rollouts / f"step_{int(steps[place_of]):06d}.*")
