@@ -90,6 +90,16 @@ def test_the_page_has_every_part_and_runs_nothing_that_a_model_wrote(run: Path, 
 def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--report", str(tmp_path)]) == 2
     assert "is not the folder of a training run: it has neither recipe.toml nor rollouts/" in capsys.readouterr().err
+    (tmp_path / "recipe.toml").write_text('[rule]\nname = "he')
+    assert main(["train", "--report", str(tmp_path)]) == 2
+    assert f"{tmp_path / 'recipe.toml'}: not TOML" in capsys.readouterr().err
+
+
+def test_a_text_among_the_logged_numbers_is_left_out(run: Path) -> None:
+    with (run / "history.jsonl").open("a") as log:
+        log.write('": 0}\n{"step": 10, "hero/correct": "high"}\n{"step": "last", "hero/correct": 1.0}\n')
+    assert read_run(run).history[-1] == {"step": 10}
+    assert write_report(run).is_file()
 
 
 def test_a_page_is_not_written_again_at_once_and_costs_no_run_its_life(

@@ -123,6 +123,9 @@ def test_few_labels_and_none_are_not_enough_evidence_and_say_how_many_would_be()
         assert "cannot be said" in found.headline
         assert (found.verdicts.to_label > 0) == bool(said)
     assert found.verdicts.mixed < FEW_PROMPTS
+    half = np.where(np.arange(seen.rows) % 2, seen.labels, np.nan)
+    partly = audit(table(seen.groups, half, seen.verdicts["v"], seen.scores["s"]), hero()).headline
+    assert "no prompt has right and wrong responses and a trusted label for each" in partly
 
 
 def test_the_labels_that_are_asked_for_bound_the_gain() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from hero_rl.measures import Estimate
 from hero_rl.report import Link, Section, Table, render_page
 from hero_rl.report.figures import Curve, Panel, curve_panels
 from hero_rl.scorers import ColumnScorer
+from hero_rl.toml_layers import read_file
 from hero_rl.verifiers import ColumnVerifier
 
 EVERY_S = 15.0
@@ -70,7 +70,7 @@ class Run(NamedTuple):
 
     recipe: Mapping[str, Any]
     history: History
-    """What was logged, an entry per step."""
+    """What was logged, an entry per step; numbers alone."""
     trends: Sequence[Trend]
     signs: Sequence[Sign]
     """Of reward hacking, and of signals that broke."""
@@ -156,9 +156,13 @@ def read_run(folder: Path) -> Run:
         steps = np.unique(table.steps)
         for place_of in np.unique(np.linspace(0, steps.size - 1, SAMPLED).round().astype(int)):
             samples += _pushed(rollouts / f"step_{int(steps[place_of]):06d}.*")
+    logged = [
+        {name: value for name, value in parse_line(line, place(log, number)).items() if isinstance(value, int | float)}
+        for number, line in enumerate(lines, 1)
+    ]
     return Run(
-        recipe=tomllib.loads(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
-        history=[parse_line(line, place(log, number)) for number, line in enumerate(lines, 1)],
+        recipe=read_file(recipe).values if recipe.is_file() else {},
+        history=[entry for entry in logged if "step" in entry],
         trends=found, signs=seen, samples=samples, finished=(folder / "metrics.json").is_file(),
     )  # fmt: skip
 
