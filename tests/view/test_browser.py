@@ -173,6 +173,27 @@ def test_mathematics_and_the_text_as_written(opened: Opened) -> None:
     expect(page.locator("#detail > .text")).to_contain_text("$$\\frac{x}{2} = 1.$$")
 
 
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("$" + r"\sqrt{" * 200 + "1" + "}" * 200 + "$", 0),  # a tab dies of it
+        ("$" + r"\overline" * 200 + "x$", 0),
+        ("$" + "x+" * 20_000 + "x$", 0),
+        (r"$\def\a{" + "x" * 1000 + "}" + r"\a" * 150 + "$", 0),
+        ("$x$ " * 20_000, 1000),
+    ],
+    ids=["deep", "deep without braces", "long", "grows", "many"],
+)
+def test_mathematics_beyond_measure_stays_as_written(opened: Opened, text: str, most: int) -> None:
+    count, shown = opened.page.evaluate(
+        """text => { const node = el("div", { textContent: text }); $("detail").append(node); typeset(node);
+        return [node.querySelectorAll(".katex").length, node.getBoundingClientRect().height]; }""",
+        text,
+    )
+    assert (count > 0, shown > 0) == (most > 0, True)
+    assert count <= most
+
+
 @pytest.mark.parametrize("kind", ["served", "self-contained"])
 def test_text_of_a_model_never_runs(kind: str, browser: Any, url: str, store: Store, tmp_path: Path) -> None:
     address = f"{url}/#token=secret"

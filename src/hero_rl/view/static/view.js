@@ -281,7 +281,7 @@ function card(side, at) {
   const all = (name) => side.made.flatMap((made) => made[name]).map((value) => value ?? 0);
   const [least, most] = [Math.min(0, ...all("reward")), Math.max(1, ...all("reward"))];
   const widest = Math.max(...all("advantage").map(Math.abs), 1e-9);
-  const notes = [row.reason, row.correct === null ? "" : `label: ${row.correct > 0 ? "correct" : "incorrect"}`, row.finished === false ? "cut off" : "", `${row.chars.toLocaleString("en")} characters`];
+  const notes = [row.reason, row.correct === null ? "" : `label: ${row.correct > 0 ? "correct" : "incorrect"}`, row.finished === false ? "cut off" : "", `${row.chars.toLocaleString("en")} character${row.chars === 1 ? "" : "s"}`];
   const bars = row.rm_score === null ? [] : [el("div", {}, bar("score", row.rm_score, Math.min(facts.score_from, 0), facts.score_to))];
   for (const [name, low, high] of [["reward", least, most], ["advantage", -widest, widest]]) {
     if (side.made.length) bars.push(el("div", {}, ...side.made.map((made, rule) => bar(rule ? `${nameOf(rules()[rule])}` : name, made[name][at], low, high, rule))));
@@ -333,18 +333,26 @@ const FORMULA = new RegExp([
 ].join("|"), "g");
 const SAFE = { trust: false, throwOnError: true, strict: "ignore", maxExpand: 200, maxSize: 20 };
 
-/** A formula, or its text as written where KaTeX cannot read it. */
+const LONGEST = 2000, ROOM = 20000; // characters of a formula, and of all in one text, each counted as 20 more
+const DEEP = "* > ".repeat(300) + "*"; // a browser dies of more
+
+/** A formula, or its text as written where KaTeX cannot read it or a browser could not show it. */
 function formula(tex, written, displayMode) {
   const node = el("span");
-  try { katex.render(tex, node, { ...SAFE, displayMode }); } catch { node.textContent = written; }
+  try {
+    if (tex.length > LONGEST || /\\[a-z]*(?:def|command)\b/.test(tex)) throw new RangeError(); // definitions may grow without end
+    katex.render(tex, node, { ...SAFE, displayMode });
+    if (node.querySelector(DEEP)) throw new RangeError();
+  } catch { node.textContent = written; }
   return node;
 }
 
 function typeset(node) {
   const text = node.textContent, found = [];
   if ("whole" in node.dataset && !/[$]|\\[([]/.test(text) && /[\\^_{]/.test(text)) return node.replaceChildren(formula(text, text, false));
-  let from = 0;
+  let from = 0, room = ROOM;
   for (const match of text.matchAll(FORMULA)) {
+    if ((room -= 20 + Math.min(match[0].length, LONGEST)) < 0) break; // the rest stays as written
     const shown = match[1] ?? match[2] ?? match[3];
     // a displayed formula breaks the line itself
     found.push(text.slice(from, match.index).replace(from && found.at(-1)?.displayed ? /^\n/ : "", "").replace(shown ? /\n$/ : "", ""));
