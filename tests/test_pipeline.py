@@ -231,7 +231,7 @@ def test_a_reward_model_that_turns_constant_is_said_once_and_changes_no_reward(c
     (message,) = [record.message for record in caplog.records if "no spread" in record.message]
     assert message == (
         "hero-rl: the scores have no spread: "
-        "the same for all responses of a prompt in 2 batches in a row, the last mean 0.25. "
+        "the same for all responses of a prompt in 8 batches in a row, the last mean 0.25. "
         "Is it the right model? (health/flat; said once)"
     )
     assert [batch.summary["health/flat"] for batch in made[30:36]] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]

@@ -49,6 +49,8 @@ from hero_rl.types import (
     one_each,
 )
 
+JUDGED_ROWS = 64
+"""Responses after which a warning on health may come: in smaller batches it would cost as much as the rule."""
 OnUnhealthy: TypeAlias = Literal["warn", "stop"]
 """What a finding of ``hero_rl.measures.health`` does."""
 
@@ -210,6 +212,7 @@ class HybridReward:
         """For warnings, where a process has several runs."""
         self._warned = False  # about weights
         self._reported: set[str] = set()  # findings about health
+        self._unjudged = 0
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -290,7 +293,10 @@ class HybridReward:
             if not update:
                 return made._replace(state=self.state)
             health = self.health.after(signals.scores if self.scorer is not None else None, numbered, signals.chars)
-            self._report(health)
+            self._unjudged += signals.verdicts.size
+            if self._unjudged >= JUDGED_ROWS or self.on_unhealthy == "stop":
+                self._report(health)
+                self._unjudged = 0
             self.state, self.health, self.recent = made.state, health, recent
             problem = None if self._warned else check_weights(self.rule, made.weights)
             self._warned = self._warned or problem is not None
