@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -108,11 +110,57 @@ def test_a_lock_ends_with_its_process_though_a_fork_lives_on_and_its_half_writte
         os.killpg(holder.pid, signal.SIGKILL)
 
 
+def test_only_a_dead_process_of_this_host_loses_its_half_written_file(tmp_path):
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    path = tmp_path / "out.jsonl"
+    there = {"20240101": None, "aaaaaaaa": f"{os.getpid()} {socket.gethostname()}", "bbbbbbbb": f"{dead.pid} other",
+             "cccccccc": "not ours", "dddddddd": f"{dead.pid} {socket.gethostname()}"}  # fmt: skip
+    for name, writer in there.items():
+        (tmp_path / f"out.jsonl.{name}.partial").mkdir()
+        write_text(
+            tmp_path / f"out.jsonl.{name}.partial" / ("notes" if writer is None else ".hero_rl.writer"), writer or "mine"
+        )
+    with replacing(path) as partial:  # without a lock
+        partial.write_text("new")
+        with locked(path):
+            pass
+    assert path.read_text() == "new"
+    assert sorted(one.name[10:18] for one in tmp_path.glob("*.partial")) == ["20240101", "aaaaaaaa", "bbbbbbbb", "cccccccc"]
+
+
+def test_a_link_of_ones_own_stays_and_what_it_leads_to_is_replaced_with_its_mode(tmp_path):
+    (tmp_path / "disk").mkdir()
+    real, link = write_text(tmp_path / "disk" / "real.txt", "old"), tmp_path / "link.jsonl"
+    real.chmod(0o640)
+    link.symlink_to("disk/real.txt")
+    with replacing(link) as partial:
+        assert (partial.name, partial.parent.parent) == ("link.jsonl", tmp_path / "disk")
+        partial.write_text("new")
+    assert (link.readlink(), real.read_text(), oct(real.stat().st_mode & 0o7777)) == (Path("disk/real.txt"), "new", "0o640")
+    assert [one.name for one in real.parent.iterdir()] == ["real.txt"]
+    real.unlink()
+    assert (write_text(link, "new").is_symlink(), link.read_text(), real.exists()) == (False, "new", False)
+
+
+def test_a_pipe_and_a_name_that_is_too_long_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name, message in (("pipe", "is a pipe or a device"), ("link", "is a pipe"), ("é" * 120, "at most 238 bytes")):
+        for enter in (replacing, locked):
+            with pytest.raises(InputError, match=f"{name}: .*{message}"), enter(tmp_path / name):
+                pass
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "pipe"]
+    assert write_text(tmp_path / ("n" * 238), "long").read_text() == "long"
+
+
 def test_planted_links_are_not_followed(tmp_path):
     other = write_text(tmp_path / "other", "precious")
     path = tmp_path / "out.jsonl"
-    for name in ("out.jsonl", "out.jsonl.partial"):
-        (tmp_path / name).symlink_to(other)
+    (tmp_path / "out.jsonl.partial").symlink_to(other)
+    if os.geteuid() == 0:
+        path.symlink_to(other)
+        os.chown(path, 12345, 12345, follow_symlinks=False)
     write_text(path, "new")
     assert (path.read_text(), path.is_symlink()) == ("new", False)
     lock = tmp_path / ".out.jsonl.lock"

@@ -29,6 +29,9 @@ Stamps: TypeAlias = list[tuple[int, int, int]]
 logger = logging.getLogger(__name__)
 _held: set[int] = set()
 """Descriptors of this process's locks."""
+_WRITER = ".hero_rl.writer"
+"""In the private folder of a half-written file: which process made it."""
+_LONGEST_NAME_BYTES = 255 - len(".12345678.partial")
 
 
 @contextmanager
@@ -36,17 +39,25 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a path to write a file or a folder to, which takes the place of ``path`` when the block ends well.
 
     It lies in a new private folder, ``NAME.RANDOM.partial`` beside ``path``, which goes however the block ends: writers do not
-    meet, and no planted link is followed. With ``sync`` there is the old content or the new one after a power cut.
+    meet, and no link that somebody else planted is followed. What is replaced leaves its mode. With ``sync`` there is the old
+    content or the new one after a power cut.
+
+    Raises:
+        InputError: ``path`` is a pipe or a device, or its name is too long.
     """
+    target = _target(path)
     try:
-        with tempfile.TemporaryDirectory(".partial", f"{path.name}.", path.parent, ignore_cleanup_errors=True) as private:
+        with tempfile.TemporaryDirectory(".partial", f"{target.name}.", target.parent, ignore_cleanup_errors=True) as private:
+            (Path(private) / _WRITER).write_text(f"{os.getpid()} {socket.gethostname()}", encoding="utf-8")
             partial = Path(private) / path.name
             yield partial
+            if target.exists():
+                shutil.copymode(target, partial)
             for written in (partial, *partial.rglob("*")) if sync else ():
                 _sync(written)
-            os.replace(partial, path)
+            os.replace(partial, target)
         if sync:
-            _sync(path.parent)
+            _sync(target.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
             error.filename = str(path)
@@ -60,17 +71,28 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def _target(path: Path) -> Path:
+    """Return the output itself: what a link of this user leads to, unless it leads nowhere; else ``path``."""
+    if len(os.fsencode(path.name)) > _LONGEST_NAME_BYTES:
+        raise InputError(f"{path}: the name is too long; give one of at most {_LONGEST_NAME_BYTES} bytes")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: is a pipe or a device; give the name of a regular file")
+    own_link = path.is_symlink() and path.lstat().st_uid == os.geteuid()
+    return path.resolve() if own_link and path.exists() else path
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep other processes from an output file or folder until the block ends, or this process does in whatever way.
 
     The lock is a file ``.NAME.lock`` beside ``path``, or in it where nothing may be written beside it. What a killed process
-    left in ``NAME.RANDOM.partial`` is removed.
+    of this host left in ``NAME.RANDOM.partial`` is removed.
 
     Raises:
-        InputError: another process has it; the message says which.
+        InputError: another process has it; the message says which. Or as ``replacing``.
     """
-    place = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    target = _target(path)
+    place = target.resolve() if target.is_dir() else target.parent.resolve() / target.name
     made = [parent for parent in place.parents if not parent.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     inside = place.is_dir() and not os.access(place.parent, os.W_OK)
@@ -78,7 +100,8 @@ def locked(path: Path) -> Iterator[None]:
     descriptor = _lock(lock, path)
     try:
         for left in place.parent.glob(f"{glob.escape(place.name)}.????????.partial"):
-            shutil.rmtree(left, ignore_errors=True)
+            if _abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
         if descriptor in _held:  # not in a fork of this process
@@ -88,6 +111,19 @@ def locked(path: Path) -> Iterator[None]:
             with suppress(OSError):  # not empty
                 for parent in made:
                     parent.rmdir()
+
+
+def _abandoned(private: Path) -> bool:
+    """Return True for a folder that ``replacing`` made in a process of this host that is dead."""
+    try:
+        pid, host = (private / _WRITER).read_text(encoding="utf-8").split()
+        if host == socket.gethostname():
+            os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):  # not made by ``replacing``, or the process is another user's
+        pass
+    return False
 
 
 def _lock(lock: Path, path: Path) -> int:
