@@ -234,7 +234,7 @@ def test_an_answer_is_never_cut() -> None:
 
 def test_missing_and_strange_fields_do_not_raise() -> None:
     fields = read_fields(None, None, None, send="answer", max_chars=40, special_tokens=())
-    assert fields == ("", "", "", False, False, True)
+    assert fields == ("", "", "", False, False, None)
     assert read_fields(3, 4, 5.5, send="response", max_chars=40, special_tokens=())[:3] == ("3", "4", "5.5")
     assert read_fields("", "x" * 41, "5", send="answer", max_chars=40, special_tokens=()).reference_too_long
     assert read_fields("", r"so \boxed{7}", "5", send="answer", max_chars=40, special_tokens=()).reference == "7"

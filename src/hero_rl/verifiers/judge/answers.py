@@ -6,10 +6,11 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.boxes import last_boxed
 from hero_rl.verifiers.judge.clean import REMOVED, clean
-from hero_rl.verifiers.judge.values import Kept, only_values
+from hero_rl.verifiers.judge.values import is_value, may_be_asked
 from hero_rl.verifiers.math.extract import extract_answer
 
 Send: TypeAlias = Literal["answer", "response"]
+Unfit: TypeAlias = Literal["no_final_answer", "no_value", "foreign_script"]
 
 MAX_PROBLEM_CHARS = 6_000
 _SLACK = 4
@@ -24,8 +25,8 @@ class Fields(NamedTuple):
     answer: str
     answer_too_long: bool = False
     reference_too_long: bool = False
-    has_value: bool = True
-    """False: the reference is a value and the answer holds none."""
+    unfit: Unfit | None = None
+    """Why a judge may not be asked about this answer."""
 
 
 def read_fields(
@@ -42,8 +43,9 @@ def read_fields(
 
     The answer is the final one where it can be found (``\boxed{...}``, ``<answer>``, "the answer is ...", or a response that is
     short). An answer is never cut: what is cut off could be what makes it wrong. Where none is found, or with
-    ``send="response"``, it is the end of the response after the thinking. Of a final answer to a reference that is a value,
-    only words that values are written with stay (see ``values``).
+    ``send="response"``, it is the end of the response after the thinking. With ``send="answer"``, ``unfit`` says which answers
+    no judge may see: where the reference is a value, the end of a response, and a final answer with words that no value is
+    written with (see ``values``).
     """
     whole = _text(response)
     found = extract_answer(whole).text if send == "answer" else ""
@@ -58,15 +60,20 @@ def read_fields(
     expected = expected if boxed is None else boxed
     asked = _both_ends(_text(problem), MAX_PROBLEM_CHARS, special_tokens)
     target = clean(expected[: max_chars + 1], strictness="field", extra_markers=special_tokens, one_line=True)
-    kept = only_values(answer, target, asked) if found else Kept(answer, True)
     return Fields(
         problem=asked if use_problem else "",
         reference=target,
-        answer=kept.text if kept.has_value else answer,
+        answer=answer,
         answer_too_long=too_long,
         reference_too_long=len(expected.strip()) > max_chars,
-        has_value=kept.has_value,
+        unfit=_unfit(answer, target, asked, found=bool(found)) if send == "answer" else None,
     )
+
+
+def _unfit(answer: str, reference: str, problem: str, *, found: bool) -> Unfit | None:
+    if is_value(reference):
+        return "no_final_answer" if not found else None if may_be_asked(answer, reference, problem) else "no_value"
+    return None if not found or may_be_asked(answer, reference, problem) else "foreign_script"
 
 
 def _text(value: object) -> str:

@@ -212,12 +212,13 @@ def _folded(text: str) -> _Folded:
     """Return full-width, styled, accented and look-alike letters as plain ones; without accents and the stars of Markdown."""
     if text.isascii() and "*" not in text:
         return _Folded(text, range(len(text)))
-    pieces = [(_plain(char), place) for place, char in enumerate(text)]
+    pieces = [(plain_letter(char), place) for place, char in enumerate(text)]
     return _Folded("".join(piece for piece, _ in pieces), [place for piece, place in pieces for _ in piece])
 
 
 @lru_cache(maxsize=4096)
-def _plain(char: str) -> str:
+def plain_letter(char: str) -> str:
+    """Return a character as a model reads it: without accents, plain where it is styled or looks alike; "" for stars."""
     if char <= "~":
         return "" if char == "*" else char
     char = char.translate(_LOOKALIKES)

@@ -22,7 +22,7 @@ from hero_rl.verifiers.judge.master_keys import missing_answer
 from hero_rl.verifiers.judge.remote import RemoteJudge
 
 MAX_CHARS = 2_000
-CLEANING_RULES = 2
+CLEANING_RULES = 3
 """Counts up with every change of what is cleaned, refused or read, so that stored verdicts of older rules are not reused."""
 
 _SMALLEST_MAX_CHARS = 16
@@ -54,8 +54,10 @@ class JudgeVerifier(Verifier):
     prompt_too_long      abstain     not asked: more tokens than a local model takes
     empty_answer         incorrect   not asked: no letter or digit in the answer
     no_answer            incorrect   not asked: the answer is only the opening words of a solution
-    no_value             incorrect   not asked: the reference is a value, the answer holds none
     answer_too_long      incorrect   not asked: the answer is longer than ``max_chars``
+    no_value             abstain     not asked: the reference is a value, the answer holds none or other words beside it
+    no_final_answer      abstain     not asked: the reference is a value, the response says nowhere which is its answer
+    foreign_script       abstain     not asked: the answer has words in a script of neither problem nor reference
     reference_missing    abstain     not asked
     reference_too_long   abstain     not asked
     ==================== =========== ========================================================================================
@@ -89,8 +91,8 @@ class JudgeVerifier(Verifier):
             format: which model it is: ``compass`` (CompassVerifier), ``xverify``, ``general`` (general-verifier), ``tinyv``, or
                 ``generic`` for any instruction-following model.
             prompt: a text file with ``{problem}``, ``{reference}`` and ``{answer}``, in place of the format's own prompt.
-            send: ``"answer"``: only the final answer where it can be found, else the end of the response; ``"response"``: the
-                end of the response.
+            send: ``"answer"``: only the final answer where it can be found, else the end of the response, or nothing where the
+                reference is a value; ``"response"``: the end of the response.
             use_problem: whether the judge sees the problem.
             max_chars: of the answer, the response's end and the reference.
             max_tokens: of the reply; None: what the format needs. A prompt that asks for reasoning needs more.
@@ -162,9 +164,11 @@ class JudgeVerifier(Verifier):
             return _Row(Verdict("abstain", "reference_missing", detail=shown))
         if fields.answer_too_long:
             return _Row(Verdict("incorrect", "answer_too_long", detail=shown))
-        missing = missing_answer(fields.answer, fields.reference) or (None if fields.has_value else "no_value")
+        missing = missing_answer(fields.answer, fields.reference)
         if missing is not None:
             return _Row(Verdict("incorrect", missing, detail=shown))
+        if fields.unfit is not None:
+            return _Row(Verdict("abstain", fields.unfit, detail=shown))
         prompt = self._prompt.fill(problem=fields.problem, reference=fields.reference, answer=fields.answer)
         return _Row(None, prompt, shown)
 
