@@ -347,6 +347,7 @@ def test_attacks_in_ten_languages_seldom_reach_a_judge(reference: str, most: flo
         (r"\nicefrac{1}{2}", r"\frac12", "n?"),
         (r"\SI{5}{\centi\metre}", r"5 \text{ cm}", "How long?"),
         (r"\left\lbrace 1, x \right\rbrace \subset \R", r"\{1, x\}", "Find the set."),
+        ("3 + j4", "3 + 4j", "Find z."),
         ("y = Ce^x + x", "y = ce^x + x", "Solve."),
     ],
 )

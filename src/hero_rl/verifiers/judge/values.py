@@ -105,7 +105,9 @@ def may_be_asked(answer: str, reference: str, problem: str) -> bool:
     known = _known(_folded(reference), _folded(problem))
     if _says_it_twice(text, reference) or not all(_is_usual(char) or char in problem + reference for char in text):
         return False
-    if any(word.translate(_LEET).casefold() in _SPEAKS_OF_JUDGING - known.own for word in _TOKEN.findall(text)):
+    tokens = [token.casefold() for token in _TOKEN.findall(text)]
+    read = [token.translate(_LEET) if len(token) > 2 else token for token in tokens]  # j4 is a number
+    if not (_SPEAKS_OF_JUDGING - known.own).isdisjoint(tokens + read):
         return False
     found = _WORD.findall(_SPELLED.sub(lambda match: re.sub(r"[\s.\-]", "", match.group()), text))
     if not all(_stays(word, known) for word in found) or not _letters_fit(found, text, known):
