@@ -14,6 +14,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.text import Text
 
+from hero_rl.errors import InputError
 from hero_rl.report import Section, Table, render_page, write_folder, write_page
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows, svg
 
@@ -107,7 +108,7 @@ def test_a_folder_has_each_figure_as_png_svg_and_pdf_and_its_numbers_as_csv(tmp_
 
 
 def test_an_interval_that_goes_beyond_the_plot_ends_there_and_says_why():
-    rows = {"a": (0.1, 0.0, 0.2), "b": (0.0, -0.1, 0.1), "c": (0.05, -0.1, 0.2), "wide": (0.1, -9.0, 9.2)}
+    rows = {"hero:a": (0.1, 0.0, 0.2), "hero:b": (0.0, -0.1, 0.1), "hero:c": (0.05, -0.1, 0.2), "hero:wide": (0.1, -9.0, 9.2)}
     figure = interval_rows(rows, x_label="difference").figure
     (axes,) = figure.axes
     assert max(map(abs, axes.get_xlim())) < 1.6  # ten times the median reach of 0.125 beside the point, and a margin
@@ -115,6 +116,15 @@ def test_an_interval_that_goes_beyond_the_plot_ends_there_and_says_why():
     assert [line.get_marker() for line in axes.get_lines() if line.get_marker() in ("<", ">")] == ["<", ">"]
     few = interval_rows({"a": (0.1, -0.6, 0.8)}, x_label="difference", limit=0.5).figure.axes[0]
     assert few.get_xlim()[1] < 0.7
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_to_draw_is_said_and_a_very_long_name_leaves_room_for_its_curve():
+    for draw in (lambda: curve_panels([]), lambda: interval_rows({}, x_label="difference"), lambda: histograms([])):
+        with pytest.raises(InputError, match="nothing to draw"):
+            draw()
+    curve = Curve(label="x" * 300, steps=[0, 1], values_SN=np.ones((1, 2)))
+    curve_panels([Panel(title="t", curves=[curve])]).figure.draw_without_rendering()  # or it warns of axes without size
 
 
 def test_names_stand_at_the_ends_of_their_curves_and_do_not_overlap():

@@ -87,14 +87,27 @@ def test_every_rule_and_every_arm_of_the_lab_has_a_colour_and_a_marker_of_its_ow
 def test_variants_share_the_colour_of_their_rule_and_differ_in_dashes():
     found = looks(["naive_sum:rule_weight=0.5", "hero, refreshed", "hero", "cascade", "mine:rule"])
     assert found["hero"].colour == found["hero, refreshed"].colour == INKS["hero"].light
-    assert (found["hero"].dashes, found["hero, refreshed"].dashes) == ("-", "--")
-    assert found["naive_sum:rule_weight=0.5"][::2] == (INKS["naive_sum"].light, "-")
+    assert found["hero"].dashes == "-" != found["hero, refreshed"].dashes
+    assert found["naive_sum:rule_weight=0.5"].colour == INKS["naive_sum"].light
     assert found["cascade"].colour == INKS["verifier_only"].light
     assert found["mine:rule"].colour not in {found[label].colour for label in list(found)[:4]}
 
 
+def test_what_is_drawn_beside_it_changes_no_look_but_where_two_want_the_same() -> None:
+    found = looks(["mine", "hero:alpha=0.2"])
+    for more in (["verifier_only", "naive_sum"], ["hero", "hero_adaptive:gain=1.0"], ["naive_sum:rule_weight=0.5"]):
+        assert {label: looks([*more, "hero:alpha=0.2", "mine"])[label] for label in found} == found
+    taken = next(rule for rule in RULES if INKS[rule].light == found["mine"].colour)
+    assert looks(["mine", taken])["mine"].colour != INKS[taken].light
+
+
 def test_no_two_curves_of_a_figure_look_the_same():
-    for labels in (["hero", *(f"hero:alpha={n}" for n in range(8))], [f"benchmark {n}" for n in range(30)], ["hero − a", "b"]):
+    for labels in (
+        ["hero", *(f"hero:alpha={n}" for n in range(8))],
+        [f"benchmark {n}" for n in range(30)],
+        ["hero − a", "b"],
+        [*RULES, "mine"],
+    ):
         assert len(set(looks(labels).values())) == len(labels)
 
 

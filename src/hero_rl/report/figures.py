@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hero_rl.errors import require
+from hero_rl.errors import InputError, require
 from hero_rl.files import replacing, write_text
 from hero_rl.report.palette import PAGE, SOFT, TEXT, Look, dark_style, looks
 from hero_rl.types import FloatArray
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SMALL = 8.5
 """Font size of names at the ends of curves, in points."""
+LONGEST = 40
+"""Characters in a line of them."""
 LINE = 0.068
 """Height of a line of them, as a share of the panel's height."""
 
@@ -82,19 +84,20 @@ def curve_panels(
         panels: with their curves.
         x_label: of the horizontal axes.
         across: panels in a row; None: all of them.
-        legend: name the curves; without names a single panel fills half of the row.
+        legend: name the curves; without names all have one colour, and a single panel fills half of the row.
         same_scale: one scale for the vertical axes of all panels.
 
     Raises:
+        InputError: no panels.
         MissingDependencyError: matplotlib is not installed.
     """
-    wide = min(across or len(panels), max(1 if legend else 2, len(panels)))
+    wide = max(1, min(across or len(panels), max(1 if legend else 2, len(panels))))
     high = -(-len(panels) // wide)
     figure, all_axes = _grid(len(panels), wide, (4.2 * wide, 3.2 * high + 0.3), same_scale=same_scale)
     if high > 1:
         figure.set_layout_engine("constrained", h_pad=0.12)
     labels = [curve.label for panel in panels for curve in panel.curves]
-    style = looks(labels) if legend else {label: looks([label])[label] for label in labels}
+    style = looks(labels) if legend else dict.fromkeys(labels, looks([""])[""])
     names = {label: _wrapped(label) for label in style}
     numbers: list[dict[str, str | float]] = []
     for axes, panel in zip(all_axes, panels, strict=True):
@@ -109,15 +112,17 @@ def curve_panels(
             _name_ends(axes, panel.curves, style, names)
     elif legend:
         handles = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
-        figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=min(4, len(handles)),
+        wrapped = [textwrap.fill(label, LONGEST) for label in handles]
+        figure.legend(list(handles.values()), wrapped, loc="outside upper left", ncols=min(4, len(handles)),
                       frameon=False, labelcolor=TEXT.light, fontsize=9, handlelength=3.5)  # fmt: skip
     return Drawing(figure, numbers)
 
 
 def _wrapped(label: str) -> str:
-    """Break a name into lines after colons and commas."""
+    """Break a name into lines after colons and commas, and where it is very long."""
     parts = (part.strip().replace(" ", "\u00a0") for part in re.split(r"(?<=[:,])", label))
-    return textwrap.fill(" ".join(parts), 20, break_long_words=False)
+    lines = textwrap.wrap(" ".join(parts), 20, break_long_words=False)
+    return "\n".join(textwrap.fill(line, LONGEST) for line in lines)
 
 
 def _draw(axes: Axes, curve: Curve, look: Look, *, alpha: float) -> list[list[float]]:
@@ -200,6 +205,8 @@ def histograms(panels: Sequence[Histogram]) -> Drawing:
 def _grid(panels: int, columns: int, size: tuple[float, float], *, same_scale: bool = False) -> tuple[Figure, list[Axes]]:
     """Return a figure and the axes of its panels, the rest of the last row hidden."""
     require("matplotlib", extra="report", purpose="a figure")
+    if not panels:
+        raise InputError("there is nothing to draw; give one panel or row, or more")
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     figure = Figure(figsize=size, layout="constrained")
@@ -230,9 +237,10 @@ def interval_rows(
     """Draw differences: per row, from top to bottom, a point with its interval (value, low, high), and a line at zero.
 
     Points are filled where the interval leaves out zero. An interval that reaches ten times as far from its point as the
-    median one, or further than ``limit``, ends in an arrow at the edge of the plot and is called ``few``.
+    median one, or further than ``limit``, ends in an arrow at the edge of the plot and is called ``few``. Raises as
+    ``curve_panels``.
     """
-    figure, (axes,) = _grid(1, 1, (11, 0.9 + 0.32 * len(rows)))
+    figure, (axes,) = _grid(min(1, len(rows)), 1, (11, 0.9 + 0.32 * len(rows)))
     points_R3 = np.array(list(rows.values()), dtype=np.float64)
     value_R, low_R, high_R = points_R3.T
     reach_R = np.nan_to_num(np.maximum(high_R - value_R, value_R - low_R), nan=np.inf)

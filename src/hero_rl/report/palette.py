@@ -7,7 +7,9 @@ blindness (``tests/report/test_palette.py``). Markers and dashes say the same on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -59,22 +61,33 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
     """Return how to draw each label of a figure.
 
     A rule has its own colour. Up to three variants share it and differ in dashes. More variants, and what is no rule, take the
-    colours of rules that this figure does not have.
+    colours of rules that this figure does not have. Which dashes and which colour, a hash of the label says, so that they are
+    the same in other figures, too, unless another label of the figure has them: then the next are taken.
     """
     names = list(dict.fromkeys(labels))
     families = {label: rule_of(label) for label in names}
-    crowded = {rule for rule in families.values() if sum(own == rule for own in families.values()) > len(DASHES)}
-    rules = {label: rule for label, rule in families.items() if label == rule or rule not in crowded}
-    free = [rule for rule in RULES if rule not in rules.values()] or list(RULES)
-    found: dict[str, Look] = {}
-    for label in names:
-        rule = rules.get(label)
-        alike = [one for one in names if rules.get(one) == rule]
-        alike.sort(key=lambda one: one != rules.get(one))  # the rule itself is solid
-        turn, place = (alike.index(label), rule) if rule else divmod(alike.index(label), len(free))
-        ink, marker = RULES[place if isinstance(place, str) else free[place]]
-        found[label] = Look(ink.light, marker, DASHES[turn % len(DASHES)])
-    return found
+    variants = Counter(rule for label, rule in families.items() if label != rule)
+    rules = {label: rule for label, rule in families.items() if rule and (label == rule or variants[rule] < len(DASHES))}
+    # rules of this figure are the last to be taken by others, and never as solid lines
+    turns = Counter({rule: len(DASHES) * len(names) + 1 for rule in rules.values()})
+    used, found = {rule: Counter[str]() for rule in RULES}, dict[str, Look]()
+    for label in sorted(names):
+        if (rule := rules.get(label)) is None:
+            rule = _nearest(label, list(RULES), turns)
+            dashes = DASHES[turns[rule] % len(DASHES)]
+            turns[rule] += 1
+        else:
+            dashes = DASHES[0] if label == rule else _nearest(label, DASHES[1:], used[rule])
+            used[rule][dashes] += 1
+        ink, marker = RULES[rule]
+        found[label] = Look(ink.light, marker, dashes)
+    return {label: found[label] for label in names}
+
+
+def _nearest(label: str, places: Sequence[str], taken: Mapping[str, int]) -> str:
+    """Return the place that the label's hash names, or the next after it that is taken less often."""
+    start = zlib.crc32(label.encode("utf-8", "surrogatepass")) % len(places)
+    return min([*places[start:], *places[:start]], key=lambda place: taken[place])
 
 
 def dark_style(svg: str) -> str:
