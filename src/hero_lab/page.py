@@ -176,7 +176,7 @@ def _samples(results: Sequence[Result]) -> list[Section]:
                 (prompt, was), now = before.split(" ", 1), after.split(" ", 1)[1]
                 rows.append([result["settings"]["label"], TAG_NAMES[tag], prompt, was, now, f"{right} of {end['samples']}"])
     header = ("rule", "kind", "prompt", "response before training", "after training", "right after training")
-    note = "Sampled at temperature 1: the steps of the calculation, then the answer."
+    note = "At temperature 1: steps, then the answer. `hero view runs/RUN.parquet` (beside this page) shows those of training."
     return [Section(heading="Sample responses", table=Table(header=header, rows=rows, note=note))] if rows else []
 
 
