@@ -53,6 +53,7 @@ def test_errors_are_picklable_and_inherit_the_built_in_class():
         "BandOverlapError": ValueError,
         "MissingDependencyError": ImportError,
         "SignalError": RuntimeError,
+        "UnhealthyError": RuntimeError,
     }
     for name, base in built_in.items():
         error = pickle.loads(pickle.dumps(getattr(errors, name)("what, got, do")))

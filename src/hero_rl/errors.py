@@ -5,6 +5,7 @@
     │   └── BandOverlapError           alpha + beta >= 1: the two verdict bands would overlap
     ├── MissingDependencyError (ImportError)   an optional package is not installed                   exit code 2
     └── SignalError (RuntimeError)     a verifier or reward model failed on too much, or broke        exit code 1
+        └── UnhealthyError             it shows that it broke, with ``on_unhealthy = "stop"``
 
     SettingsWarning (UserWarning)      settings that run, but cancel or undo what was asked for
 
@@ -37,6 +38,10 @@ class MissingDependencyError(HeroError, ImportError):
 
 class SignalError(HeroError, RuntimeError):
     """A verifier or a reward model failed on more than is allowed, or shows that it broke in mid-run."""
+
+
+class UnhealthyError(SignalError):
+    """Scores or lengths show that a reward model or the policy broke in mid-run: the same batch would show it again."""
 
 
 class SettingsWarning(UserWarning):

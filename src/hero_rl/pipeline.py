@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hero_rl.errors import InputError, SettingsWarning, SignalError, check_choice
+from hero_rl.errors import InputError, SettingsWarning, SignalError, UnhealthyError, check_choice
 from hero_rl.loop import run_sync, together
 from hero_rl.measures.failures import Failures
 from hero_rl.measures.health import SIGNS, Health
@@ -305,10 +305,10 @@ class HybridReward:
         return made._replace(health=health)
 
     def _report(self, health: Health) -> None:
-        """Log each finding once; raise ``SignalError`` where it is to stop the run."""
+        """Log each finding once; raise ``UnhealthyError`` where it is to stop the run."""
         for name, evidence in health.findings().items():
             if self.on_unhealthy == "stop":
-                raise SignalError(f"{SIGNS[name]}: {evidence} on_unhealthy = 'warn' goes on")
+                raise UnhealthyError(f"{SIGNS[name]}: {evidence} on_unhealthy = 'warn' goes on")
             if name not in self._reported:
                 self._reported.add(name)
                 run = f"run {self.run_id}: " if self.run_id else ""

@@ -36,8 +36,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def texts_only() -> Iterator[Server]:
-    """A service that needs nothing but texts."""
-    with serving("--verifier", "exact", "--rule", "verifier_only", "--set", "rule.scale=none") as one:
+    """A service that needs nothing but texts, and stops where their lengths show that a policy broke."""
+    settings = ["--set", "rule.scale=none", "--set", "on_unhealthy=stop"]
+    with serving("--verifier", "exact", "--rule", "verifier_only", *settings) as one:
         yield one
 
 
@@ -74,6 +75,16 @@ def test_half_a_surrogate_pair_costs_no_run(texts_only: Server) -> None:
     with RewardClient(texts_only.url) as client:
         found = client.score_group("a\ud800", "2", ["2", "\ud800"], messages=[{"role": "user", "content": "\udfff"}])
     assert found.verdicts.tolist() == [1.0, 0.0]
+
+
+def test_a_run_that_is_stopped_because_it_broke_is_not_asked_again(texts_only: Server) -> None:
+    with RewardClient(texts_only.url, run_id="broken") as client:
+        for _ in range(9):
+            client.score_group("", "2", ["2" * 100])
+        client.score_group("", "2", ["2"])
+        with pytest.raises(EndpointError, match=r"became short.* goes on$") as caught:
+            client.score_group("", "2", ["2"])
+    assert (caught.value.kind, caught.value.status) == ("refused", 409)
 
 
 def test_a_state_is_kept_beside_a_checkpoint_and_put_back(server: Server) -> None:

@@ -28,7 +28,7 @@ from hero_rl.engines.service.store import FILE, RequestKey, StateStore
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import hero
+from hero_rl.rewards import hero, verifier_only
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import FloatArray, Rollout
 from hero_rl.verifiers import ColumnVerifier
@@ -240,3 +240,25 @@ def test_rollouts_of_runs_are_kept_apart_and_a_later_process_goes_on_with_their_
     found = [row.rollout.extra for row in read_rollouts(folders[4])]
     assert [[row["step"] for row in found].count(step) for step in (1, 2, 3, 4)] == [16, 4] * 2  # eight prompts of ten
     assert [row["advantage"] for row in found[:16]] == pytest.approx(made.advantages[:16].tolist())
+    # names of files count as numbers, and one that holds none is another's
+    for name in ("step_999999", "step_1000000", "step_old"):
+        (folders[4] / "rollouts" / f"{name}.parquet").touch()
+    kept = RolloutFolder(tmp_path)
+    kept.keep("../a", rows, made)
+    kept.close()
+    assert (folders[4] / "rollouts/step_1000001.parquet").stat().st_size
+
+
+def test_that_the_rollouts_of_one_run_too_many_are_not_kept_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hero_rl.engines.service.rollouts.MOST_RUNS", 0)
+    reward = HybridReward(ColumnVerifier("correct"), None, verifier_only())
+    rows = [Rollout(prompt_id="p", problem="p", reference="1", response="r", extra={"correct": 1})]
+    kept = RolloutFolder(tmp_path)
+    for run in ("a", "b"):
+        kept.keep(run, rows, reward.batch(rows))
+    kept.close()
+    assert [record.getMessage() for record in caplog.records if "not kept" in record.getMessage()] == [
+        "hero-rl: rollouts of run a and later ones are not kept: 0 are, the most"
+    ]

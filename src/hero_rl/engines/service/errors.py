@@ -27,6 +27,9 @@ PROBLEMS: Mapping[str, Problem] = {
     "state_mismatch": Problem(409, "The run's stored state belongs to another rule."),
     "too_many_runs": Problem(409, "The service keeps no more runs; delete some."),
     "key_reused": Problem(409, "The idempotency key was used before, with another request."),
+    "unhealthy": Problem(
+        409, "Scores or lengths show that something broke, and `on_unhealthy` is `stop`; the state is unchanged."
+    ),
     "too_large": Problem(413, "The request is larger, or has more responses, than is allowed."),
     "busy": Problem(429, "The queue is full; come back after Retry-After seconds."),
     "internal": Problem(500, "A fault of the service; its log has the details."),

@@ -28,12 +28,16 @@ class RolloutFolder:
 
     def __init__(self, folder: Path) -> None:
         """Write nothing yet."""
-        self._folder, self._files = folder, dict[str, list[Path]]()
+        self._folder, self._files, self._full = folder, dict[str, list[Path]](), False
         self._thread, self._room = ThreadPoolExecutor(1, thread_name_prefix="hero-rollouts"), BoundedSemaphore(MOST_WAITING)
 
     def keep(self, run_id: str, rollouts: Sequence[Rollout], batch: Batch) -> None:
         """Have a batch written soon; returns at once."""
-        if (run_id in self._files or len(self._files) < MOST_RUNS) and self._room.acquire(blocking=False):
+        if run_id not in self._files and len(self._files) >= MOST_RUNS:
+            if not self._full:
+                logger.warning("hero-rl: rollouts of run %s and later ones are not kept: %d are, the most", run_id, MOST_RUNS)
+            self._full = True
+        elif self._room.acquire(blocking=False):
             self._thread.submit(self._write, run_id, rollouts, batch)
 
     def close(self) -> None:
@@ -45,7 +49,11 @@ class RolloutFolder:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", run_id)[:80]
         folder = self._folder / f"{name}-{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}" / ROLLOUTS
         try:
-            files = self._files.setdefault(run_id, sorted(folder.glob("step_*.parquet")))  # of an earlier process, too
+            steps = {
+                path: path.stem.removeprefix("step_") for path in folder.glob("step_*.parquet")
+            }  # of an earlier process, too
+            found = sorted((path for path in steps if steps[path].isdecimal()), key=lambda path: int(steps[path]))
+            files = self._files.setdefault(run_id, found)
             step = 1 + (int(files[-1].stem.removeprefix("step_")) if files else 0)
             files.append(folder / f"step_{step:06d}.parquet")
             write_rows(files[-1], batch_rows(dict(enumerate(rollouts)), batch.signals, batch, step=step, prompts=PROMPTS))

@@ -28,7 +28,7 @@ from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import RequestKey, StateStore
-from hero_rl.errors import InputError, SignalError
+from hero_rl.errors import InputError, SignalError, UnhealthyError
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.types import Rollout, Verdict
 
@@ -322,7 +322,8 @@ def _typed_errors() -> Iterator[None]:
     except InputError as error:
         raise RequestError("bad_input", str(error)) from error
     except SignalError as error:
-        raise RequestError("too_many_failures", str(error)) from error
+        kind = "unhealthy" if isinstance(error, UnhealthyError) else "too_many_failures"
+        raise RequestError(kind, str(error)) from error
 
 
 def _too_late() -> RequestError:
