@@ -126,6 +126,8 @@ def test_few_labels_and_none_are_not_enough_evidence_and_say_how_many_would_be()
     half = np.where(np.arange(seen.rows) % 2, seen.labels, np.nan)
     partly = audit(table(seen.groups, half, seen.verdicts["v"], seen.scores["s"]), hero()).headline
     assert "no prompt has right and wrong responses and a trusted label for each" in partly
+    rejects_all = audit(table(seen.groups, seen.labels, 0.0 * seen.labels, seen.scores["s"]), hero()).headline
+    assert "what the verifier accepts does not follow the labels" in rejects_all
 
 
 def test_the_labels_that_are_asked_for_bound_the_gain() -> None:

@@ -38,6 +38,8 @@ def headline(verdicts: Verdicts | None, model: RewardModelReport | None) -> str:
         return f"No rule can use {model.name}: its scores {verdicts.scores_problem}. Train with the verifier alone."
     signal = model.name if model is not None else "a reward model"
     if math.isnan(verdicts.ceiling):
+        if verdicts.mixed >= FEW_PROMPTS:
+            return f"Whether {signal} helps cannot be said: what the verifier accepts does not follow the labels. Mend it."
         lack = "no prompt has right and wrong responses and a trusted label for each"
         if verdicts.mixed:
             lack = f"only {verdicts.mixed} labelled prompts have right and wrong responses, and {FEW_PROMPTS} are needed"
