@@ -285,7 +285,12 @@ def test_bad_input_is_named_with_its_line_and_nothing_is_written(
 
 def test_a_group_of_one_a_missing_score_and_a_broken_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "rollouts.jsonl", [row("a", 1, 1, None), row("b", None, None, 1.0)])
+    (tmp_path / "out").mkdir()
+    for name in ("training.png", "reward-model-7.csv", "view.html", "mine.png"):
+        (tmp_path / "out" / name).touch()
     assert main(["audit", str(source), "-o", str(tmp_path / "out")]) == 0
+    kept = {path.name for path in (tmp_path / "out").iterdir()}  # an earlier audit's figures and groups are gone
+    assert kept & {"training.png", "reward-model-7.csv", "view.html", "mine.png"} == {"mine.png"}
     with source.open("a") as file:
         file.write('{"prompt_id": "c", "problem": \n')
     assert main(["audit", str(source), "-o", str(tmp_path / "out2")]) == 2

@@ -2,9 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hero_rl.scorers import ColumnScorer
 from hero_rl.types import Rollout
 from hero_rl.verifiers import ColumnVerifier
 from hero_rl.view.app import create_app
+from hero_rl.view.page import write_groups
 from hero_rl.view.rules import Rules
 from hero_rl.view.store import Query, Store
 
@@ -65,6 +67,8 @@ def test_rows_of_one_prompt_and_step_are_a_group(store: Store) -> None:
         ({"kind": "no_gradient", "rule": "hero"}, [("b", 1, 3)]),
         ({"kind": "no_gradient", "rule": "rm_only"}, [("b", 1, 3)]),
         ({"step": 2}, [("a", 2, 4)]),
+        ({"step": 2, "min_chars": -(10**30)}, [("a", 2, 4)]),
+        ({"offset": 10**30}, []),
         ({"min_chars": 100}, [("a", 1, 1)]),
         ({"max_chars": 1}, [("a", 1, 1), ("b", 1, 3)]),
         ({"text": "two"}, [("a", 2, 2)]),  # in any case
@@ -192,7 +196,8 @@ def test_recorded_rewards_come_first_and_a_given_rule_before_them(tmp_path: Path
     ("path", "said"),
     [
         ("/api/groups?kind=bad", "kind='bad' is unknown; choose one of rejected_high"),
-        ("/api/groups?step=x", "step='x' is no whole number"),
+        ("/api/groups?step=x", "step='x' is no number"),
+        ("/api/groups?offset=1.5", "offset='1.5' is no whole number"),
         ("/api/groups/99?rule=hero", "group 99: there is none; groups are 0 to 2"),
         ("/api/groups?rule=os:system", "rule 'os:system' is unknown"),  # nothing is imported for a request
         ("/api/groups?rule=hero@0.99", "alpha"),
@@ -210,6 +215,8 @@ def test_who_is_answered(store: Store) -> None:
     assert page.get("/api/about").status_code == 401
     assert page.get("/api/about", headers={"Authorization": "Bearer secret"}).status_code == 200
     assert client(store).get("/api/about", headers={"Host": "evil.example:8500"}).status_code == 403
+    for host in ("LOCALHOST", "127.0.0.1", "[::1]:80"):
+        assert client(store).get("/api/about", headers={"Host": host}).status_code == 200
     policy = page.get("/").headers["Content-Security-Policy"]
     assert "script-src 'self';" in policy
     assert "unsafe" not in policy
@@ -259,11 +266,48 @@ def test_values_that_duckdb_would_guess_otherwise_stay_as_they_are(tmp_path: Pat
         store.close()
 
 
+@pytest.mark.parametrize("name", ["odd.jsonl", "odd.parquet"])
+def test_a_value_of_another_type_is_none_and_steps_may_be_fractions(tmp_path: Path, name: str) -> None:
+    odd = {"learned": "maybe", "step_scores": [0.5, None]}
+    table = [{**row, **odd, "step": 0.4 if at % 2 else 0.2} for at, row in enumerate(rows()[:7])]
+    if name == "odd.parquet":
+        table[0]["step_scores"] = [0.5, float("nan")]
+    else:
+        table[0] |= {"reason": "half \ud83d", "step_scores": [0.5, "high"]}
+    store = Store([write(tmp_path / name, table)])
+    try:
+        assert [(group["step"], group["n"]) for group in store.groups(Query(step=0.2))["groups"]] == [(0.2, 2), (0.2, 2)]
+        row = client(store).get("/api/groups/0").json()["rows"][0]
+        assert (row["learned"], row["step_scores"]) == (None, [0.5, None])
+        assert row["reason"] == ("equal" if name == "odd.parquet" else "half \ufffd")
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: write(path, rows()[::-1])], ids=["deleted", "rewritten"])
+def test_a_file_that_changes_is_shown_no_more(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    path = write(tmp_path / "rollouts.parquet", [{**row, "reward": 0.5} for row in rows()])
+    store = Store([path])
+    try:
+        change(path)
+        answer = client(store).get("/api/groups")
+        assert (answer.status_code, answer.json()) == (409, {"error": "the file changed; start hero view again"})
+    finally:
+        store.close()
+
+
+def test_no_page_of_an_earlier_call_stays_where_no_group_is_left(tmp_path: Path) -> None:
+    page = tmp_path / "view.html"
+    page.write_text("earlier")
+    assert write_groups(page, [], title="t") == []
+    assert not page.exists()
+
+
 def test_the_command_serves_and_ends_with_its_folder(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", rows())
     command = [sys.executable, "-m", "hero_rl.cli", "view", str(source), "--port", "0", "--json"]
     environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             said = json.loads(process.stdout.readline())  # type: ignore[union-attr]
             assert said["groups"] == 3
@@ -273,8 +317,9 @@ def test_the_command_serves_and_ends_with_its_folder(tmp_path: Path) -> None:
             with urlopen(said["url"] + "api/groups?kind=mixed", timeout=20) as answer:
                 assert json.load(answer)["total"] == 2
         finally:
-            process.terminate()
-            process.wait(20)
+            process.send_signal(signal.SIGHUP)
+            said = process.communicate(timeout=20)[1]
+    assert (process.returncode, said) == (129, "")
     assert not list(tmp_path.glob("hero-view-*"))
 
 

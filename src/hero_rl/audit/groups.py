@@ -24,6 +24,7 @@ def write_example_groups(
     model. Groups of more than ``MOST_SHOWN`` responses are left out, and all of a file of which only a sample was kept.
     """
     if judge is None or not table.examples or table.rows < table.rows_in_file:
+        path.unlink(missing_ok=True)  # of an earlier audit
         return []
     chosen = _rows_of_groups(table).tolist()
     wanted, read = set(chosen), islice(read_rollouts(source, columns), max(chosen, default=-1) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ MODEL_HEADER = ("reward model", "AUROC inside prompts", "overall", "inside: reje
 RULE_HEADER = ("rule", "verdict", "working rollouts", "alignment", "pressure", "scale", "evidence", "what is missing")
 GROUPS = "view.html"
 """Beside the page: the groups of its examples."""
+FIGURES = re.compile(r"(rules?|training|reward-model-\d+)\.(png|svg|pdf|csv)")
 MOST_DRAWN = 4.0
 """Intervals that go further from their value end at the edge of the figure."""
 ATTACKS_SHOWN = 3
@@ -38,6 +40,10 @@ def write_audit(folder: Path, found: Audit, *, source: str, command: str, links:
         *_decision(found, source), *_rules(found.verdicts), *_verifiers(found), *_attack(found), *_reward_models(found),
         *_rule(found), *trend_sections(found.trends), *_examples(found, links),
     ]  # fmt: skip
+    drawn = {section.name for section in sections if section.figure is not None}
+    for file in folder.glob("*.*"):  # figures of an earlier audit
+        if FIGURES.fullmatch(file.name) and file.stem not in drawn:
+            file.unlink()
     return write_folder(folder, f"Audit of {source}", lead(found), sections, found.to_json(), footer=command)
 
 

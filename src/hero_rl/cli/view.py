@@ -6,10 +6,12 @@ import contextlib
 import importlib
 import os
 import secrets
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -47,7 +49,7 @@ def view(
         str, typer.Option(help="Begin with these groups: rejected_high, accepted_low, abstained, no_gradient ...")
     ] = "",
     text: Annotated[str, typer.Option(help="Begin with groups with this text.")] = "",
-    step: Annotated[int | None, typer.Option(help="Begin with groups of this step.")] = None,
+    step: Annotated[float | None, typer.Option(help="Begin with groups of this step.")] = None,
     sort: Annotated[str, typer.Option(help="file, suspect, advantage, spread, accepted, length.")] = "file",
     limit: Annotated[int, typer.Option(help="Of --html: most groups.", min=1, max=500)] = 50,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1",
@@ -81,7 +83,12 @@ def view(
             write_text(html, self_contained(store, rules, query, title=title))
             show.print_json({**facts, "html": str(html)}) if as_json else sys.stdout.write(f"hero view: wrote {html}\n")
             return
-        begin = {"filter": kind, "search": text, "step": step, "sort": "" if sort == "file" else sort}
+        begin = {
+            "filter": kind,
+            "search": text,
+            "step": None if step is None else f"{step:.15g}",
+            "sort": "" if sort == "file" else sort,
+        }
         fragment = urlencode({name: value for name, value in begin.items() if value not in ("", None)})
         _serve(store, rules, title, (host, port, token_env), fragment, facts if as_json else None)
 
@@ -114,5 +121,12 @@ def _serve(store, rules, title: str, address: tuple[str, int, str | None], fragm
         )
         sys.stdout.flush()
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none"))
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[sock])
+    before = signal.getsignal(signal.SIGHUP)
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, before)  # uvicorn raises the signal again when it has stopped
+        server.handle_exit(number, frame)
+
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, hang_up)
+    server.run(sockets=[sock])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,20 +29,19 @@ def create_app(store: Store, rules: Rules, *, title: str, token: str | None = No
 
     @app.middleware("http")
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("authorization", "").encode()
-        if token is None and request.headers.get("host", "").rpartition(":")[0].strip("[]") not in LOOPBACK:
-            # or a page elsewhere could reach this one under a name of its own (DNS rebinding)
-            response: Response = JSONResponse({"error": "open the address that `hero view` printed"}, 403)
-        elif token and request.url.path.startswith("/api") and not hmac.compare_digest(given, f"Bearer {token}".encode()):
-            response = JSONResponse({"error": "open the whole address that `hero view` printed: it has the token"}, 401)
-        else:
-            response = await call(request)
+        said, code = _refusal(request, store, token)
+        response = JSONResponse({"error": said}, code) if said else await call(request)
         response.headers.update(HEADERS)
         return response
 
     @app.exception_handler(HeroError)
     async def refuse(request: Request, error: HeroError) -> Response:
         return JSONResponse({"error": str(error)}, 400)
+
+    @app.exception_handler(store.duckdb.Error)
+    async def lost(request: Request, error: Exception) -> Response:
+        said, code = _refusal(request, store, token)
+        return JSONResponse({"error": said or f"DuckDB: {error}"}, code or 500)
 
     @app.get("/")
     def index() -> FileResponse:
@@ -67,13 +67,27 @@ def create_app(store: Store, rules: Rules, *, title: str, token: str | None = No
     return app
 
 
+def _refusal(request: Request, store: Store, token: str | None) -> tuple[str, int]:
+    """Return what is wrong with who asks or with the files, and its HTTP status; "" and 0 if nothing is."""
+    host = re.sub(r":\d*$", "", request.headers.get("host", "").lower()).strip("[]")
+    if token is None and host not in LOOPBACK:  # or a page elsewhere could come under a name of its own (DNS rebinding)
+        return "open the address that `hero view` printed", 403
+    if not request.url.path.startswith("/api"):
+        return "", 0
+    given = request.headers.get("authorization", "").encode()
+    if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+        return "open the whole address that `hero view` printed: it has the token", 401
+    return ("the file changed; start hero view again", 409) if store.changed() else ("", 0)
+
+
 def read_query(request: Request) -> Query:
-    """Return the filters in a URL; raises InputError for one that is no whole number."""
+    """Return the filters in a URL; raises InputError for one that is no number; whole numbers beyond 64 bits are clamped."""
     given = {name: value for name, value in request.query_params.items() if name in Query._fields and value}
     for name in set(given) - {"kind", "text", "sort"}:
         try:
-            given[name] = int(given[name])  # type: ignore[assignment]
+            value = float(given[name]) if name == "step" else min(max(int(given[name]), -(2**62)), 2**62)
         except ValueError:
-            raise InputError(f"{name}={given[name]!r} is no whole number") from None
+            raise InputError(f"{name}={given[name]!r} is no {'' if name == 'step' else 'whole '}number") from None
+        given[name] = value  # type: ignore[assignment]
     query = Query(**given)  # type: ignore[arg-type]
     return query._replace(limit=min(max(query.limit, 1), 500), offset=max(query.offset, 0))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import importlib
 import importlib.util
 import itertools
 import json
+import logging
 import re
 import secrets
 import tempfile
@@ -16,13 +18,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hero_rl.errors import InputError
+from hero_rl.errors import HeroError, InputError
 from hero_rl.files import write_text
 from hero_rl.types import Rollout, Verifier
 from hero_rl.view.rules import Rules
-from hero_rl.view.sources import line_of
+from hero_rl.view.sources import fitted
 from hero_rl.view.store import GROUP_KINDS, KINDS, RECORDED, Query, Store
 
+_logger = logging.getLogger(__name__)
 MOST_CHARS = 4_000_000
 """Of responses on a page of ``write_groups``."""
 STATIC = Path(str(resources.files("hero_rl.view").joinpath("static")))
@@ -94,7 +97,7 @@ def write_groups(path: Path, rows: Sequence[Mapping[str, Any]], *, title: str) -
     """Write the page of some rollouts and return, per row, the fragment that leads to it.
 
     Groups that would bring the texts above ``MOST_CHARS`` are left out: the fragment of their rows is "". So are all where
-    duckdb is not installed.
+    duckdb is not installed or cannot read them; a page of an earlier call is removed then.
 
     Args:
         path: of the page.
@@ -103,20 +106,26 @@ def write_groups(path: Path, rows: Sequence[Mapping[str, Any]], *, title: str) -
     """
     groups: dict[tuple[Any, str], list[Mapping[str, Any]]] = {}
     places: list[tuple[tuple[Any, str], int]] = []
-    for row in rows:
+    for row in map(fitted, rows):  # as they will be read
         key = (row["step"], row["prompt_id"])
         groups.setdefault(key, []).append(row)
         places.append((key, len(groups[key])))
     sizes = itertools.accumulate(sum(len(row["response"]) for row in members) for members in groups.values())
     kept = {key: gid for gid, (key, size) in enumerate(zip(groups, sizes, strict=True)) if size <= MOST_CHARS}
     if not kept or importlib.util.find_spec("duckdb") is None:
+        path.unlink(missing_ok=True)  # of an earlier call
         return [""] * len(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "groups.jsonl"
-        file.write_text("".join(line_of(row) for key in kept for row in groups[key]), encoding="utf-8")
-        with contextlib.closing(Store([file])) as store:
-            write_text(path, self_contained(store, Rules(store), Query(limit=len(kept)), title=title))
+        file.write_text("".join(json.dumps(row) + "\n" for key in kept for row in groups[key]), encoding="utf-8")
+        try:
+            with contextlib.closing(Store([file])) as store:
+                write_text(path, self_contained(store, Rules(store), Query(limit=len(kept)), title=title))
+        except (HeroError, importlib.import_module("duckdb").Error) as error:  # the report that leads here is worth more
+            _logger.warning("%s is left out: %s", path, error)
+            path.unlink(missing_ok=True)
+            return [""] * len(rows)
     return [f"group={kept[key]}&response={number}" if key in kept else "" for key, number in places]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 from hero_rl.data import Columns, read_rollouts
 from hero_rl.data.rollouts import is_as_it_stands
 from hero_rl.data.tables import ROLLOUTS, file_format, files_of, first_records
-from hero_rl.types import Rollout
+from hero_rl.types import Rollout, valid_text
 
 TEXTS = ("prompt_id", "problem", "reference", "response", "reason", "detail")
-NUMBERS = ("verdict", "rm_score", "reward", "weight", "advantage", "correct")
+NUMBERS = ("verdict", "rm_score", "reward", "weight", "advantage", "correct", "step")
 TYPES: Mapping[str, str] = {
     "prompt_id": "JSON", "reference": "JSON", **dict.fromkeys(("problem", "response", "reason", "detail"), "VARCHAR"),
     **dict.fromkeys(NUMBERS, "DOUBLE"), "learned": "BOOLEAN", "finished": "BOOLEAN", "steps": "VARCHAR[]",
-    "step_scores": "DOUBLE[]", "step": "BIGINT",
+    "step_scores": "DOUBLE[]",
 }  # fmt: skip
 """Of our columns in JSON Lines."""
 COLUMNS = tuple(TYPES)
@@ -63,7 +63,7 @@ def parquet_files(
     with lines.open("w", encoding="utf-8") as file:
         count = 0
         for rollout, _ in read_rollouts(source, columns):
-            file.write(line_of(row_of(rollout)))
+            file.write(json.dumps(fitted(row_of(rollout))) + "\n")
             count += 1
     found = _copy(rows, [lines], TYPES, target, lines.stat().st_size // count)
     lines.unlink()
@@ -107,10 +107,22 @@ def row_of(rollout: Rollout) -> dict[str, Any]:
     return row | {"steps": list(rollout.steps) or None}
 
 
-def line_of(row: Mapping[str, Any]) -> str:
-    """Return a row of our columns as a line of JSON, with null for what is no number."""
-    known = {name: row[name] for name in NUMBERS if isinstance(row[name], int | float) and math.isfinite(row[name])}
-    return json.dumps({**row, **dict.fromkeys(NUMBERS), **known}, default=str) + "\n"
+def fitted(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return our columns of a row, with None for what is not of the type in ``TYPES``."""
+    return {name: _fitted(row.get(name), kind) for name, kind in TYPES.items()}
+
+
+def _fitted(value: Any, kind: str) -> Any:
+    if value is None or (kind.endswith("[]") and not isinstance(value, list | tuple)):
+        return None
+    if kind == "DOUBLE":
+        return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
+    if kind == "BOOLEAN":
+        return {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+    if isinstance(value, list | tuple):
+        inner = kind.removesuffix("[]")
+        return [_fitted(one, inner) for one in value]
+    return valid_text(value if isinstance(value, str) else json.dumps(value, default=str))
 
 
 def _columns(kinds: Mapping[str, str]) -> dict[str, str]:
@@ -121,7 +133,9 @@ def _columns(kinds: Mapping[str, str]) -> dict[str, str]:
     for name, kind in TYPES.items():
         if name not in TEXTS:
             columns[name] = f'TRY_CAST("{name}" AS {kind})' if name in kinds else f"NULL::{kind}"
-    return columns | {name: f"CASE WHEN isfinite({columns[name]}) THEN {columns[name]} END" for name in NUMBERS}
+    finite = "CASE WHEN isfinite({0}) THEN {0} END"
+    columns["step_scores"] = f"[{finite.format('one')} for one in {columns['step_scores']}]"
+    return columns | {name: finite.format(columns[name]) for name in NUMBERS}
 
 
 def _text(name: str, kind: str) -> str:

@@ -58,7 +58,7 @@ class Query(NamedTuple):
 
     kind: str = ""
     text: str = ""
-    step: int | None = None
+    step: float | None = None
     run: int | None = None
     min_chars: int | None = None
     max_chars: int | None = None
@@ -102,6 +102,10 @@ class Store:
             self.database.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def changed(self) -> bool:
+        """Return whether a file that is queried was written, moved or deleted since it was indexed."""
+        return _stamps(self.files) != self.stamps
+
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a statement on a connection of its own and return its cursor."""
         used = {name: value for name, value in (parameters or {}).items() if f"${name}" in sql}
@@ -143,6 +147,7 @@ class Store:
             number = f"{starts}[(file_index + 1)::BIGINT] + file_row_number AS id"
             selects.append(select(files, self._kinds(files), f"{run} AS run, {number}"))
             self.files, self.starts = [*self.files, *files], np.append(self.starts, ends)
+        self.stamps = _stamps(self.files)
         (chunk,) = self.rows(f"SELECT max(total_compressed_size) AS bytes FROM parquet_metadata({listed(self.files)})")
         self.execute(f"SET memory_limit = '{BROWSING_BYTES + 2 * chunk['bytes']}B'")  # a chunk is read whole
         self.execute(f"CREATE OR REPLACE VIEW texts AS {' UNION ALL BY NAME '.join(selects)}")
@@ -232,6 +237,12 @@ class Store:
 
     def _values(self, query: Query) -> dict[str, Any]:
         return {**query._asdict(), "low": self.facts["low"], "high": self.facts["high"]}
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """Return time and size of each file; None for one that is not there."""
+    found = (file.stat() if file.exists() else None for file in files)
+    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in found]
 
 
 def _conditions(query: Query) -> str:
