@@ -7,9 +7,10 @@ The load: a real `hero serve` with the column verifier and scorer and its state 
 characters, each with an idempotency key of its own; 1, 8 and 64 connections. The clients run in this process, so on two cores
 they take about as much as they leave.
 
-The soak: `hero serve` with the maths verifier; 8 clients, each with a run of its own; 5% of the answers are hostile and one in
-ten requests is sent by a client that hangs up before the answer and comes back with the same key. Exit code 1 where a verdict
-is wrong, a group is lost or counted twice, memory grows by more than a quarter, or a process is left.
+The soak: `hero serve` with the maths verifier; 8 clients, each with a run of its own. Four are polite, work alone for a tenth
+of the time. Then come four of whose answers 5% are hostile, and who hang up before the answer of one request in ten and come
+back with the same key. Exit code 1 where a verdict is wrong, a group is lost or counted twice, memory or open files grow by
+over a quarter, or a process is left.
 """
 
 from __future__ import annotations
@@ -239,9 +240,11 @@ class Soak:
         self.url, self.hostile, self.vanish = url, hostile, vanish
         self.groups = self.responses = self.hostile_sent = self.vanished = self.mistakes = self.retries = 0
         self.worst_s = 0.0
+        self.polite_s: dict[str, list[float]] = {"alone": [], "run": []}
+        """Seconds of the requests of polite clients, before and while there are others."""
         self.reasons: dict[str, int] = {}
 
-    def make(self, source: random.Random, run_id: str, step: int) -> tuple[bytes, list[int | None]]:
+    def make(self, source: random.Random, run_id: str, step: int, hostile: float) -> tuple[bytes, list[int | None]]:
         """A request, and the verdicts that it must get; None: any but 1."""
         a, b = source.randint(2, 999), source.randint(2, 999)
         kind = source.randrange(3)
@@ -255,7 +258,7 @@ class Soak:
         rows, expected = [], []
         for _ in range(8):
             answer, label = ((right, 1), (wrong, 0))[source.randrange(2)]
-            if source.random() < self.hostile:
+            if source.random() < hostile:
                 answer, label = source.choice(HOSTILE), None
                 self.hostile_sent += 1
             rows.append({"response": f"So it is \\boxed{{{answer}}}.", "rm_score": source.gauss(0, 1)})
@@ -263,15 +266,16 @@ class Soak:
         body = {"run_id": run_id, "problem": "", "reference": reference, "responses": rows, "idempotency_key": f"step-{step}"}
         return json.dumps(body).encode(), expected
 
-    async def client(self, number: int, seconds: float) -> int:
-        """Groups that were counted for this client's run."""
-        source, run_id, step = random.Random(number), f"run-{number}", 0
+    async def client(self, number: int, seconds: float, phase: str = "run") -> int:
+        """Groups that were counted for this client's run; even numbers are polite."""
+        source, run_id, step = random.Random(number), f"{phase}-{number}", 0
+        polite = number % 2 == 0
         end = time.monotonic() + seconds
         connection = Connection(self.url)
         while time.monotonic() < end:
-            body, expected = self.make(source, run_id, step)
+            body, expected = self.make(source, run_id, step, 0.0 if polite else self.hostile)
             began = time.monotonic()
-            if source.random() < self.vanish:
+            if not polite and source.random() < self.vanish:
                 await connection.send("POST", "/v1/score_group", body)
                 await asyncio.sleep(source.random() * 0.03)
                 connection.hang_up()
@@ -282,6 +286,8 @@ class Soak:
                 await asyncio.sleep(0.5)
                 reply = await connection.ask("POST", "/v1/score_group", body)
             self.worst_s = max(self.worst_s, time.monotonic() - began)
+            if polite:
+                self.polite_s[phase].append(time.monotonic() - began)
             self.check(reply, expected, step)
             step += 1
         connection.hang_up()
@@ -322,6 +328,7 @@ def zombies(pids: Iterable[int]) -> int:
 async def run_soak(service: Service, seconds: float, clients: int, soak: Soak) -> dict[str, Any]:
     """Clients at work while memory is looked at; then the counts of every run."""
     memory: list[int] = []
+    files: list[int] = []
     worst_zombies = 0
 
     async def watch() -> None:
@@ -329,10 +336,12 @@ async def run_soak(service: Service, seconds: float, clients: int, soak: Soak) -
         while True:
             await asyncio.sleep(max(1.0, seconds / 20))
             memory.append(resident_mib(service.process.pid))
+            files.append(len(os.listdir(f"/proc/{service.process.pid}/fd")))
             first = zombies(processes(service.process.pid))
             await asyncio.sleep(0.5)  # a child that has just ended is none yet
             worst_zombies = max(worst_zombies, min(first, zombies(processes(service.process.pid))))
 
+    await asyncio.gather(*(soak.client(number, seconds / 10, "alone") for number in range(0, clients, 2)))
     watching = asyncio.create_task(watch())
     steps = await asyncio.gather(*(soak.client(number, seconds) for number in range(clients)))
     watching.cancel()
@@ -344,7 +353,7 @@ async def run_soak(service: Service, seconds: float, clients: int, soak: Soak) -
     connection.hang_up()
     live = {line.split()[0]: float(line.split()[1]) for line in metrics.splitlines() if not line.startswith("#")}
     return {
-        "own_mib": memory, "zombies": worst_zombies, "lost_or_double": lost,
+        "own_mib": memory, "open_files": files, "zombies": worst_zombies, "lost_or_double": lost,
         "running_at_end": live["hero_running"], "queued_at_end": live["hero_queue_depth"],
     }  # fmt: skip
 
@@ -370,6 +379,8 @@ def soak_service(seconds: float, *, clients: int = 8, hostile: float = 0.05, van
         "seconds": seconds, "clients": clients, "groups": soak.groups, "responses": soak.responses,
         "hostile": soak.hostile_sent, "vanished": soak.vanished, "retries": soak.retries, "mistakes": soak.mistakes,
         "worst_s": round(soak.worst_s, 2), **found,
+        "polite_ms": {phase: [round(1000 * float(np.quantile(times, q)), 1) for q in (0.5, 0.99)]
+                      for phase, times in soak.polite_s.items()},
         "growth": round(memory[-1] / memory[len(memory) // 4], 3) if memory else None,
         "exit_code": code, "processes_left": len(left),
         "reasons": dict(sorted(soak.reasons.items(), key=lambda item: -item[1])),
@@ -390,7 +401,10 @@ def main() -> None:
         for name, value in report.items():
             print(f"{name:<22}{value}")
     if options.soak:
-        grown = report["growth"] is not None and report["growth"] > MAX_GROWTH
+        files = report["open_files"]
+        grown = report["growth"] is not None and (
+            report["growth"] > MAX_GROWTH or files[-1] > MAX_GROWTH * files[len(files) // 4]
+        )
         bad = report["mistakes"] or report["lost_or_double"] or report["zombies"] or report["processes_left"] or grown
         sys.exit(1 if bad or report["exit_code"] or report["running_at_end"] or report["queued_at_end"] else 0)
 
