@@ -56,6 +56,9 @@ class Verdict(NamedTuple):
         return LEARNED_YES if self.learned and self.label == "correct" else VERDICT_VALUES[self.label]
 
 
+_TEXTS = ("prompt_id", "problem", "reference", "response")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """One sampled response with its problem and reference. Rows of one ``prompt_id`` are one group."""
@@ -75,12 +78,12 @@ class Rollout:
 
     def __post_init__(self) -> None:
         """Make every text one that can be encoded, whether it comes from a file, the service or Python."""
-        for name in ("prompt_id", "problem", "reference", "response"):
-            if (valid := valid_text(text := getattr(self, name))) is not text:
+        for name, text in zip(_TEXTS, (self.prompt_id, self.problem, self.reference, self.response), strict=True):
+            if (valid := valid_text(text)) is not text:
                 object.__setattr__(self, name, valid)
-        if any(valid_text(step) is not step for step in self.steps):
+        if self.steps and any(valid_text(step) is not step for step in self.steps):
             object.__setattr__(self, "steps", tuple(map(valid_text, self.steps)))
-        if any(valid_text(text) is not text for turn in self.messages for text in turn.values()):
+        if self.messages and any(valid_text(text) is not text for turn in self.messages for text in turn.values()):
             turns = ({key: valid_text(text) for key, text in turn.items()} for turn in self.messages)
             object.__setattr__(self, "messages", tuple(turns))
 

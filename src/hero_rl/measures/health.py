@@ -6,7 +6,10 @@ say what is usual for this run: slow changes, as of a policy that learns, and a 
 
 from __future__ import annotations
 
+import base64
+import itertools
 import math
+import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -124,16 +127,19 @@ class Health(NamedTuple):
         return dict(zip(SIGNS, judged, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as JSON values (exact)."""
-        return {"version": 1, "batches": [[None if math.isnan(value) else value for value in batch] for batch in self.batches]}
+        """Return the state as JSON values (exact): base64 of little-endian float64, which costs little."""
+        numbers = struct.pack(f"<{len(self.batches) * len(BatchNumbers._fields)}d", *itertools.chain(*self.batches))
+        return {"version": 1, "batches": base64.b64encode(numbers).decode()}
 
     @classmethod
     def restore(cls, state: Any) -> Health:
         """Restore a state saved by ``state_dict`` (exact); raise ``InputError`` for others."""
         try:
-            rows = np.array(state["batches"], dtype=np.float64).reshape(-1, len(BatchNumbers._fields))
+            rows = np.frombuffer(base64.b64decode(state["batches"], validate=True), "<f8").reshape(
+                -1, len(BatchNumbers._fields)
+            )
             fits = state["version"] == 1 and len(rows) <= WINDOW + 2 and (rows[:, 0] > 0).all()
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError):
             rows, fits = np.zeros((0, 1)), False
         if not fits or (np.abs(rows) > MAX_MAGNITUDE).any():
             raise InputError(f"not the state of a run's health, version 1: {state!r:.200}; did another release write it?")
