@@ -12,6 +12,7 @@ from trl import GRPOTrainer
 from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError
+from hero_rl.measures.health import Health
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule, gated, hero, verifier_only
 
@@ -36,7 +37,7 @@ def test_a_checkpoint_holds_the_state_as_json(of_hero: Path) -> None:
     trainer = json.loads((of_hero / "trainer_state.json").read_text())
     stored = trainer["stateful_callbacks"]["hero_rl"]
     assert stored["rule"] == "hero"
-    assert stored["state"]["updates"] == len(stored["health"]["batches"]) == 2
+    assert stored["state"]["updates"] == len(Health.restore(stored["health"]).batches) == 2
     assert all(trainer["log_history"][1][f"hero/health/{name}"] == 0.0 for name in ("missing", "flat"))
 
 
