@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -65,14 +65,26 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
             "a synchronous method (verify, score, measure ...) was called by a coroutine that itself runs for one: await the "
             "asynchronous method (averify, ascore, ameasure ...) instead, or call it by hero_rl.loop.in_thread"
         )
-    future = asyncio.run_coroutine_threadsafe(work, background())
-    try:
+    begun: list[asyncio.Task[Any]] = []
+    given_up = threading.Event()
+
+    async def noted() -> T:
+        begun.append(cast("asyncio.Task[Any]", asyncio.current_task()))
+        if given_up.is_set():
+            work.close()
+            raise asyncio.CancelledError
+        return await work
+
+    try:  # a Ctrl-C may come as soon as the coroutine can run, before there is a future to cancel
+        future = asyncio.run_coroutine_threadsafe(noted(), background())
         while not future.done():  # a Ctrl-C that comes just before this thread waits does not wake it
             with contextlib.suppress(TimeoutError):
                 future.result(WAKE_S)
         return future.result()
     except BaseException:
-        future.cancel()
+        given_up.set()
+        if begun:
+            background().call_soon_threadsafe(begun[0].cancel)
         raise
 
 
