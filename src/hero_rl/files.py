@@ -113,6 +113,11 @@ def locked(path: Path) -> Iterator[None]:
                     parent.rmdir()
 
 
+def holds_files(folder: Path) -> bool:
+    """Return whether there is a folder with something in it that is no lock."""
+    return folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir())
+
+
 def _abandoned(private: Path) -> bool:
     """Return True for a folder that ``replacing`` made in a process of this host that is dead."""
     try:

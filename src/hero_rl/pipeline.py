@@ -284,12 +284,12 @@ class HybridReward:
             groups = [rollout.prompt_id for rollout in rollouts]
         numbered = number_groups(groups)
         with self._lock:  # or two threads would both start from the same state, and one batch would be lost
-            made = assemble(self.rule, signals, numbered, self.state, scale=scale, eps=eps)
             failed_B = self.failures(signals)
+            rate = float(failed_B.mean()) if failed_B.size else 0.0
+            made = assemble(self.rule, signals, numbered, self.state, scale=scale, eps=eps, failure_rate=rate)
             recent = (self.recent if update else Failures()).after(failed_B, numbered)
             if failed_B.any() and (counts := recent.too_many(self.max_failure_rate)):
                 raise self._too_many(*counts)
-            made = made._replace(failure_rate=float(failed_B.mean()) if failed_B.size else 0.0)
             if not update:
                 return made._replace(state=self.state)
             health = self.health.after(signals.scores if self.scorer is not None else None, numbered, signals.chars)

@@ -196,9 +196,9 @@ def lead(run: Run, *, running: bool) -> str:
 
 
 def _percent(share: Estimate) -> str:
-    """Return a share with its interval, as far as it can be a share."""
+    """Return a share with its interval."""
     text = f"{share.value:.1%}"
-    return text if np.isnan(share.low) else f"{text} [{max(0.0, share.low):.1%}, {min(1.0, share.high):.1%}]"
+    return text if np.isnan(share.low) else f"{text} [{share.low:.1%}, {share.high:.1%}]"
 
 
 def _logged(history: History) -> list[Section]:

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from hero_rl.errors import InputError, printable
+from hero_rl.errors import InputError, clip, printable
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
@@ -95,8 +95,7 @@ def percent(value: float) -> str:
 
 def shortened(text: object, most: int) -> str:
     """Return a text on one line of at most so many characters."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= most else line[: most - 3] + "..."
+    return clip(" ".join(str(text).split()), most)
 
 
 def command_line() -> str:

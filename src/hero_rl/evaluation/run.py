@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import InputError, SignalError, require
 from hero_rl.evaluation.plan import Plan, Planned
-from hero_rl.files import write_text
+from hero_rl.files import holds_files, write_text
 from hero_rl.types import Progress
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         raise InputError(f"{folder}: is a file; give the evaluation a folder of its own with --output")
     if resume and not (folder / SETTINGS).is_file():
         raise InputError(f"{folder}: there is no evaluation to resume here (no {SETTINGS}); leave out --resume to start one")
-    if not resume and folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir()):
+    if not resume and holds_files(folder):
         how = "go on with --resume, or give" if (folder / SETTINGS).is_file() else "give"
         raise InputError(f"{folder}: is not empty; {how} another folder with --output")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.errors import HeroError
+from hero_rl.errors import HeroError, clip
 
 Kind: TypeAlias = Literal["timeout", "unreachable", "rate_limited", "server_error", "refused", "bad_reply"]
 
@@ -83,8 +83,7 @@ def shorten(text: str, secrets: Iterable[str]) -> str:
     """Return one line of at most ``LONGEST_MESSAGE`` characters, without the secrets."""
     for secret in secrets:
         text = text.replace(secret, "***")
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
+    return clip(" ".join(text.split()), LONGEST_MESSAGE)
 
 
 def _server_words(body: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -63,7 +62,7 @@ class _Request(Request):
         """Return the body's values; raises JSONDecodeError for text that is no JSON, such as a lone surrogate or NaN."""
         body = await self.body()
         try:
-            return await off_loop(len(body), functools.partial(from_json, allow_inf_nan=False), body)
+            return await off_loop(len(body), from_json, body, allow_inf_nan=False)
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 

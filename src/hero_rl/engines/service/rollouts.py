@@ -49,12 +49,13 @@ class RolloutFolder:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", run_id)[:80]
         folder = self._folder / f"{name}-{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}" / ROLLOUTS
         try:
-            steps = {
-                path: path.stem.removeprefix("step_") for path in folder.glob("step_*.parquet")
-            }  # of an earlier process, too
-            found = sorted((path for path in steps if steps[path].isdecimal()), key=lambda path: int(steps[path]))
-            files = self._files.setdefault(run_id, found)
-            step = 1 + (int(files[-1].stem.removeprefix("step_")) if files else 0)
+            if run_id not in self._files:
+                numbered = [
+                    path for path in folder.glob("step_*.parquet") if _number(path).isdecimal()
+                ]  # of an earlier process
+                self._files[run_id] = sorted(numbered, key=lambda path: int(_number(path)))
+            files = self._files[run_id]
+            step = 1 + (int(_number(files[-1])) if files else 0)
             files.append(folder / f"step_{step:06d}.parquet")
             write_rows(files[-1], batch_rows(dict(enumerate(rollouts)), batch.signals, batch, step=step, prompts=PROMPTS))
             while len(files) > MOST_FILES:
@@ -63,3 +64,7 @@ class RolloutFolder:
             logger.warning("hero-rl: rollouts are not kept in %s: %s: %s", folder, type(error).__name__, error)
         finally:
             self._room.release()
+
+
+def _number(path: Path) -> str:
+    return path.stem.removeprefix("step_")

@@ -9,7 +9,7 @@ from pydantic import WithJsonSchema
 
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service import schemas
-from hero_rl.engines.service.bodies import INLINE_BYTES, Route, off_loop
+from hero_rl.engines.service.bodies import Route, off_loop
 from hero_rl.engines.service.errors import PROBLEMS
 from hero_rl.engines.service.metrics import CONTENT_TYPE
 from hero_rl.engines.service.service import RewardService
@@ -80,8 +80,7 @@ async def _score(
     body: schemas.ScoreGroup | schemas.ScoreGroups, request: Request, service: RewardService, key: str | None,
     header_s: float | None,
 ) -> Response:  # fmt: skip
-    size = int(request.headers.get("content-length", INLINE_BYTES + 1))
-    asked = await off_loop(size, batches.read_request, body, key, service.settings)
+    asked = await off_loop(len(await request.body()), batches.read_request, body, key, service.settings)
     answer, replayed = await service.score(asked, deadline_of(request, header_s or body.deadline_s, service))
     return Response(answer, media_type=JSON, headers={"Idempotency-Replayed": "true"} if replayed else None)
 

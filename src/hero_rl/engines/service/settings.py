@@ -24,7 +24,7 @@ class ServiceSettings:
     max_values: int = 262_144
     """JSON values of one request: sixteen for each response of the largest batch."""
     max_connections: int = 512
-    """Open connections; one more closes the one that has been idle longest, or is refused where none is idle."""
+    """Open connections; one more takes the place of the one that waits longest for its client, if any does."""
     header_s: float = 10.0
     """Time for a request's headers to arrive."""
     max_group_responses: int = 1024

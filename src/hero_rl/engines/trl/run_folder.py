@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from hero_rl.errors import InputError
-from hero_rl.files import write_text
+from hero_rl.files import holds_files, write_text
 from hero_rl.imports import installed_versions
 from hero_rl.toml_layers import dump
 
@@ -67,7 +67,7 @@ def check_new(folder: Path) -> None:
     """Raise InputError if ``folder`` is a file, or has something in it."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give the run a folder of its own with --output")
-    if folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir()):
+    if holds_files(folder):
         what = "go on with --resume, or give another folder with --output" if (folder / "run.json").is_file() else (
             "give another folder with --output"
         )  # fmt: skip
