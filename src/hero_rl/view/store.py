@@ -14,6 +14,7 @@ import numpy as np
 
 from hero_rl.data import Columns
 from hero_rl.errors import InputError, require
+from hero_rl.files import stamps
 from hero_rl.view.sources import COLUMNS, NO_REFERENCE, listed, parquet_files, run_names, select, table
 
 COPYING_BYTES, BROWSING_BYTES = 192_000_000, 112_000_000
@@ -104,7 +105,10 @@ class Store:
 
     def changed(self) -> bool:
         """Return whether a file that is queried was written, moved or deleted since it was indexed."""
-        return _stamps(self.files) != self.stamps
+        try:
+            return stamps(*self.files) != self.stamps
+        except OSError:  # one is gone
+            return True
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a statement on a connection of its own and return its cursor."""
@@ -147,7 +151,7 @@ class Store:
             number = f"{starts}[(file_index + 1)::BIGINT] + file_row_number AS id"
             selects.append(select(files, self._kinds(files), f"{run} AS run, {number}"))
             self.files, self.starts = [*self.files, *files], np.append(self.starts, ends)
-        self.stamps = _stamps(self.files)
+        self.stamps = stamps(*self.files)
         (chunk,) = self.rows(f"SELECT max(total_compressed_size) AS bytes FROM parquet_metadata({listed(self.files)})")
         self.execute(f"SET memory_limit = '{BROWSING_BYTES + 2 * chunk['bytes']}B'")  # a chunk is read whole
         self.execute(f"CREATE OR REPLACE VIEW texts AS {' UNION ALL BY NAME '.join(selects)}")
@@ -237,12 +241,6 @@ class Store:
 
     def _values(self, query: Query) -> dict[str, Any]:
         return {**query._asdict(), "low": self.facts["low"], "high": self.facts["high"]}
-
-
-def _stamps(files: Sequence[Path]) -> list[tuple[int, int] | None]:
-    """Return time and size of each file; None for one that is not there."""
-    found = (file.stat() if file.exists() else None for file in files)
-    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in found]
 
 
 def _conditions(query: Query) -> str:
