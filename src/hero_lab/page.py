@@ -34,7 +34,7 @@ CURVES = {
     "accuracy": "accuracy by the oracle", "rm_score": "reward-model score (start = 0)",
     "verifier_pass": "share the strict verifier accepts",
 }  # fmt: skip
-"""What learning curves show of a run, and its title."""
+"""Numbers that learning curves show of a run, with their titles."""
 TABLE_NOTE = (
     "At temperature 1 and greedy: accuracy by the exact oracle, with 95% intervals. RM AUROC: of the reward model "
     "within prompts. Any right, all wrong: prompts with a right response, and without any that the strict verifier accepts, in "

@@ -52,7 +52,7 @@ from hero_rl.types import (
 JUDGED_ROWS = 64
 """Responses after which a warning on health may come: in smaller batches it would cost as much as the rule."""
 OnUnhealthy: TypeAlias = Literal["warn", "stop"]
-"""What a finding of ``hero_rl.measures.health`` does."""
+"""The reaction to a finding of ``hero_rl.measures.health``."""
 
 logger = logging.getLogger(__name__)
 

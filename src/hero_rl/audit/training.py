@@ -70,7 +70,7 @@ class Run(NamedTuple):
 
     recipe: Mapping[str, Any]
     history: History
-    """What was logged, an entry per step; numbers alone."""
+    """The logged entries, one per step; numbers alone."""
     trends: Sequence[Trend]
     signs: Sequence[Sign]
     """Of reward hacking, and of signals that broke."""

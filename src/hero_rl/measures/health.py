@@ -23,7 +23,7 @@ SIGNS = {
     "missing": "scores are missing", "flat": "the scores have no spread", "shift": "the mean score jumped",
     "scale": "the spread of the scores jumped", "clipped": "scores are clipped", "length": "responses became short",
 }  # fmt: skip
-"""What may be found, by name."""
+"""Signs that may be found, by name."""
 WINDOW = 32
 """Earlier batches that the two newest are compared with."""
 FEWEST = 8
