@@ -162,6 +162,8 @@ class RewardConfig(NamedTuple):
             )
         if model is not None and not self.rule.needs_scores:
             found.append(f"the rule {self.rule.name!r} uses no scores: the reward model is run, and changes no reward")
+        if set(self.label_columns()) & set(self.score_columns()):
+            found.append("verdict and score are the same column: the score adds nothing to the verdict")
         judges = [self.verifier["name"], self.verifier.get("fallback") or ""]
         if settings.get("learned_credit") == 1.0 and any(map(_is_learned, judges)):
             found.append(

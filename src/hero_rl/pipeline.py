@@ -74,6 +74,8 @@ class Signals(NamedTuple):
     """One array per rollout where the reward model judges steps; else None."""
     chars: FloatArray | None = None
     """Shape (B,), characters of the responses; None where unknown."""
+    trouble: str = ""
+    """The error of the first failed verdict, for people; "": none."""
 
     @classmethod
     def plain(cls, verdicts: FloatArray, scores: FloatArray) -> Signals:
@@ -83,11 +85,12 @@ class Signals(NamedTuple):
     @classmethod
     def of(cls, verdicts: Sequence[Verdict], scores: FloatArray, step_scores: tuple[FloatArray, ...] | None = None) -> Signals:
         """Return the arrays of some verdicts, with the scores of the same rollouts."""
-        labels, reasons, failed, _, by_model, _ = zip(*verdicts, strict=True) if verdicts else ((),) * 6
+        labels, reasons, failed, details, by_model, _ = zip(*verdicts, strict=True) if verdicts else ((),) * 6
         values = np.array([VERDICT_VALUES[label] for label in labels], dtype=np.float64)
         learned = _flags(by_model)
         values[learned & (values == 1.0)] = LEARNED_YES
-        return cls(values, scores, _flags(failed), reasons, learned, step_scores)
+        trouble = next((detail for detail, broke in zip(details, failed, strict=True) if broke and detail), "")
+        return cls(values, scores, _flags(failed), reasons, learned, step_scores, trouble=trouble)
 
 
 class Batch(NamedTuple):
@@ -244,13 +247,13 @@ class HybridReward:
         """Raise ``SignalError`` for too many failures in rows that belong to no group."""
         failures = self.failures(signals)
         if too_many_failures(int(failures.sum()), failures.size, self.max_failure_rate):
-            raise self._too_many(int(failures.sum()), failures.size, failures.size)
+            raise self._too_many(int(failures.sum()), failures.size, failures.size, signals.trouble)
 
-    def _too_many(self, failed: int, rows: int, of: int) -> SignalError:
+    def _too_many(self, failed: int, rows: int, of: int, trouble: str) -> SignalError:
         names = " and ".join(part.name for part in (self.verifier, self.scorer) if part is not None)
         return SignalError(
             f"{failed} of the last {rows} rows failed in {names}; at most {self.max_failure_rate:.0%} of {of} may "
-            "(max_failure_rate). Is an endpoint down, or does a process die?"
+            f"(max_failure_rate). {f'The first error: {trouble}' if trouble else 'Is an endpoint down, or does a process die?'}"
         )
 
     def batch(
@@ -289,7 +292,7 @@ class HybridReward:
             made = assemble(self.rule, signals, numbered, self.state, scale=scale, eps=eps, failure_rate=rate)
             recent = (self.recent if update else Failures()).after(failed_B, numbered)
             if failed_B.any() and (counts := recent.too_many(self.max_failure_rate)):
-                raise self._too_many(*counts)
+                raise self._too_many(*counts, signals.trouble)
             if not update:
                 return made._replace(state=self.state)
             health = self.health.after(signals.scores if self.scorer is not None else None, numbered, signals.chars)

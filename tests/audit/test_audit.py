@@ -252,13 +252,18 @@ GOOD = row("a", 1, 1, 0.0)
 BROKEN = {
     "missing label": (
         [{k: v for k, v in row("a", 1, 1, 0.0).items() if k != "correct"}],
-        ["--label", "correct"],
+        ["--labels", "column:correct"],
         ":1: missing column",
     ),
     "label of another kind": (
         [row("a", 1, 1, 0.0), {**row("a", 1, 1, 0.0), "correct": "yes"}],
         [],
         ":2: column 'correct' must be",
+    ),
+    "label and verdict in one column": (
+        [row("a", 1, 1, 0.0)],
+        ["--labels", "column:verdict"],
+        "'verdict' is both the label and what is measured",
     ),
     "score of another kind": (
         [row("a", 1, 1, 0.0), {**row("a", 1, 1, 0.0), "rm_score": "x"}],

@@ -101,6 +101,20 @@ def test_reward_model_servers_at_fault_end_in_one_line(
         assert "wants a key" in refused(capsys, tmp_path, *command, f"vllm:{server.url}")
 
 
+def test_a_judge_that_refuses_is_quoted_and_the_key_is_named(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with servers.running("chat", servers.Faults(refuse_status=401, message="this account is closed")) as server:
+        judge = ["--verifier", f"compass:{server.url}"]
+        verify = ["verify", source, "-o", tmp_path / "out.jsonl", *judge]
+        for command in (verify, ["score", *verify[1:], *SCORES, "--set", "rule.learned_credit=0.5"]):
+            said = refused(capsys, tmp_path, *command, code=1)
+            assert "rows failed in" in said
+            assert "The first error: " in said
+            assert "HTTP 401: this account is closed; it wants a key" in said
+            assert "HERO_API_KEY" in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -143,12 +143,15 @@ def test_grading_on_what_it_learned_from_is_refused_or_warned_of(trained, place,
     split = load_split(trained)
     seen = [row.record.values for row in read_rollouts(place / "rollouts.jsonl") if split.part_of(row.rollout) == "train"]
     path = toy_rollouts.write(tmp_path / "seen.jsonl", [dict(row) | {"prompt_id": f"new-{row['prompt_id']}"} for row in seen])
+    path = toy_rollouts.write(path, [dict(row.record.values) | {"rm_score": 0.5} for row in read_rollouts(path)])
     assert f"all {len(seen)} labelled rows are on problems that the model was trained" in fails(
         capsys, "rm", "eval", trained, path
     )
     assert main(["rm", "eval", str(trained), str(path), "--include-trained", "--draws", "20"]) == 0
     assert "the numbers flatter it" in capsys.readouterr().err
-    assert "labelled rows are on problems" in fails(capsys, "rm", "eval", "column:correct", path, "--unseen-by", trained)
+    assert "labelled rows are on problems" in fails(capsys, "rm", "eval", "column:rm_score", path, "--unseen-by", trained)
+    assert "it agrees with itself" in fails(capsys, "rm", "eval", "column:correct", path)
+    assert "it agrees with itself" in fails(capsys, "verifier", "eval", "column:correct", path)
 
 
 def test_scores_in_a_column_are_measured_against_labels(tmp_path, capsys):

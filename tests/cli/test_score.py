@@ -63,6 +63,20 @@ def test_json_is_the_only_thing_on_stdout_and_agrees_with_the_file(tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 
 
+def test_python_m_hero_rl_scores_with_as_many_workers_as_asked_for(tmp_path: Path) -> None:
+    source = rollouts(tmp_path / "in.jsonl", 6)
+    options = ["--verifier", "math", "--workers", "1", *COLUMNS[2:], "--json"]
+    done = forks.run(["-m", "hero_rl", "score", source, "-o", tmp_path / "out.jsonl", *options], env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["reward"]["verifier"]["workers"] == 1
+
+
+def test_a_score_that_is_the_verdict_is_warned_of(tmp_path: Path) -> None:
+    source = rollouts(tmp_path / "in.jsonl", 6)
+    done = hero("score", source, "-o", tmp_path / "out.jsonl", *COLUMNS[:2], "--reward-model", "column:correct")
+    assert "verdict and score are the same column" in done.stderr
+
+
 def test_the_table_for_people_names_the_numbers(tmp_path: Path) -> None:
     done = hero("score", rollouts(tmp_path / "in.jsonl", 6), "-o", tmp_path / "out.jsonl", *COLUMNS)
     assert done.returncode == 0

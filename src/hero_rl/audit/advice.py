@@ -72,7 +72,7 @@ def unknown(verifier: VerifierReport | None, model: RewardModelReport | None, ve
     elif not verifier.labelled_rows:
         yield (
             "recall and precision of the verifier, and which rule helps: the file has no trusted labels (column `correct`, or "
-            "--label NAME)"
+            "--labels column:NAME)"
         )
     if verdicts is not None and verdicts.to_label:
         gains = ", ".join(f"{share:.0%}: {gain:.1f}" for share, gain in verdicts.if_missed)

@@ -21,7 +21,7 @@ from hero_rl.audit import Audit, read_table, write_audit
 from hero_rl.audit.groups import write_example_groups
 from hero_rl.audit.page import GROUPS, lead
 from hero_rl.audit.verdicts import Verdicts
-from hero_rl.cli import options, show
+from hero_rl.cli import learn, options, show
 from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
 from hero_rl.data.rollouts import Columns, rollout_records
@@ -61,7 +61,12 @@ def audit(
     ] = None,
     verifier: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the rule's.")] = None,
     reward_model: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the rule's.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column with trusted labels, or none; default: correct, if there.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", "--label", help="Trusted labels: column:NAME, or none; default: the column correct, if there."
+        ),
+    ] = None,
     reward: options.RewardFile = None,
     rule: options.RuleName = None,
     policy: options.Policy = None,
@@ -92,9 +97,12 @@ def audit(
     columns = replace(
         columns,
         needs_reference=any(map(options.needs_references, judged)),
-        labels=tuple(dict.fromkeys(name for one in judged for name in one.label_columns())) + ((label,) if label else ()),
+        labels=tuple(dict.fromkeys(name for one in judged for name in one.label_columns())),
         scores=tuple(dict.fromkeys(name for one in scored for name in one.score_columns())),
     )
+    if label is not None:
+        learn.check_apart(label, (*columns.labels, *columns.scores))
+        columns = replace(columns, labels=(*columns.labels, label))
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(folder))
@@ -143,7 +151,7 @@ def _label(asked: str | None, first: Mapping[str, object]) -> str | None:
         return None
     if asked is None:
         return "correct" if "correct" in first else None
-    return asked
+    return asked.removeprefix("column:")
 
 
 def _config(

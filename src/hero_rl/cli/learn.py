@@ -123,18 +123,33 @@ def evaluate(
     measure: Callable[[list[LabelledRow], EvalSettings], Measured],
     *,
     score_columns: tuple[str, ...] = (),
+    measured: tuple[str, ...] = (),
     needs_reference: bool = True,
 ) -> None:
-    """Print what ``measure`` finds on the labelled rows of a file that the model in ``folder`` (or "") did not learn from."""
+    """Print what ``measure`` finds on the labelled rows of a file that the model in ``folder`` (or "") did not learn from.
+
+    ``measured``: the columns that are measured, none of which may be the label.
+    """
     settings = EvalSettings(draws=chosen.draws, seed=chosen.seed)
     columns = reading.columns(source, chosen.group_by or "prompt_id", scores=score_columns, needs_reference=needs_reference)
     who = make_labels(chosen.labels, source, columns, rules_allowed=False)
+    for label in who.columns.labels:
+        check_apart(label, measured)
     with closing(who.verifier), show.progress_bar() as bar:
         found = read_labelled(source, who.verifier, columns=who.columns, source=who.source, progress=bar)
         graded = rows_to_grade(found.rows, folder, chosen.unseen_by or [], chosen.include_trained)
         name, report, facts = measure(graded.rows, settings)
     facts = {"model": name, "undecided": found.undecided, **facts, **graded.facts}
     print_report(f"{name} on {source}", report, facts, settings, chosen.as_json)
+
+
+def check_apart(label: str, measured: Sequence[str]) -> None:
+    """Raise unless the label is another column than those that are measured."""
+    if label in measured:
+        raise InputError(
+            f"column {label!r} is both the label and what is measured: it agrees with itself, which says nothing; name the "
+            "column of the trusted labels with --labels column:NAME, or measure another one"
+        )
 
 
 class Labels(NamedTuple):

@@ -40,6 +40,9 @@ RewardModelName: TypeAlias = Annotated[
 Policy: TypeAlias = Annotated[
     str | None, typer.Option(help="Of the maths verifier: strict or balanced (may abstain), or binary (never).")
 ]
+Workers: TypeAlias = Annotated[
+    int | None, typer.Option(help="Processes of a verifier that has some; default: one per CPU.", min=1)
+]
 Alpha: TypeAlias = Annotated[float | None, typer.Option(help="Half-width of the band of incorrect responses.")]
 Beta: TypeAlias = Annotated[float | None, typer.Option(help="Half-width of the band of correct responses; alpha + beta < 1.")]
 MaxFailureRate: TypeAlias = Annotated[
@@ -74,6 +77,7 @@ class RewardOptions(NamedTuple):
     verifier: VerifierName = None
     reward_model: RewardModelName = None
     policy: Policy = None
+    workers: Workers = None
     alpha: Alpha = None
     beta: Beta = None
     assignments: Assignments = None
@@ -93,6 +97,7 @@ class VerifierOptions(NamedTuple):
     reward: RewardFile = None
     verifier: VerifierName = None
     policy: Policy = None
+    workers: Workers = None
     assignments: Assignments = None
     max_failure_rate: MaxFailureRate = None
 
@@ -184,7 +189,7 @@ def load(
 def _layer(flag: str, value: object) -> dict[str, Any]:
     if flag in ("alpha", "beta"):
         return {"rule": {flag: value}}
-    if flag == "policy":
+    if flag in ("policy", "workers"):
         return {"verifier": {flag: value}}
     return {flag: value if flag == "max_failure_rate" else {"name": value}}
 

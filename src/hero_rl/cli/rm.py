@@ -106,7 +106,7 @@ def evaluate(
         return learn.Measured(scorer.name, evaluate_scores(rows, scores, settings), {})
 
     folder = spec.removeprefix("local:") if spec.startswith("local:") else ""
-    learn.evaluate(source, reading, chosen, folder, measure, score_columns=columns, needs_reference=False)
+    learn.evaluate(source, reading, chosen, folder, measure, score_columns=columns, measured=columns, needs_reference=False)
 
 
 COMMANDS = {"train": train, "eval": evaluate}

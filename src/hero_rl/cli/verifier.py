@@ -13,7 +13,7 @@ from hero_rl.cli.interrupt import closing
 from hero_rl.errors import InputError
 from hero_rl.learning.evaluation import EvalSettings, evaluate_verdicts
 from hero_rl.learning.labelled import LabelledRow
-from hero_rl.part_names import VERIFIERS, names
+from hero_rl.part_names import VERIFIERS, column_of, names
 from hero_rl.parts import make_verifier
 from hero_rl.types import Verifier
 
@@ -111,7 +111,7 @@ def evaluate(
         return learn.Measured(verifier.name, report, {"failures": sum(one.failed for one in verdicts)})
 
     with closing(verifier):
-        learn.evaluate(source, reading, chosen, folder, measure)
+        learn.evaluate(source, reading, chosen, folder, measure, measured=column_of(model))
 
 
 def _folder(model: str) -> str:

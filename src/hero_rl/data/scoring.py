@@ -161,7 +161,7 @@ def _measure(source: Path, columns: Columns, reward: HybridReward, rows: int, pr
     reasons: dict[str, int] = {}
     steps: list[FloatArray] = []
     names = " and ".join(part.name for part in (reward.verifier, reward.scorer) if part is not None)
-    done = failures = 0
+    done, failures, trouble = 0, 0, ""
     for chunk in chunks(read_rollouts(source, columns)):
         found, part = reward.measure([row.rollout for row in chunk]), slice(done, done + len(chunk))
         done += len(chunk)
@@ -171,7 +171,8 @@ def _measure(source: Path, columns: Columns, reward: HybridReward, rows: int, pr
         codes[part] = [reasons.setdefault(reason, len(reasons)) for reason in found.reasons]
         steps += found.step_scores or ()
         failures += int(reward.failures(found).sum())
-        check_failures(failures, done, rows, reward.max_failure_rate, names)
+        trouble = trouble or found.trouble
+        check_failures(failures, done, rows, reward.max_failure_rate, names, trouble)
         progress("verify and score", done, rows)
     if done != rows:
         raise changed(source)

@@ -117,12 +117,13 @@ def chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield chunk
 
 
-def check_failures(failures: int, done: int, rows: int, max_rate: float, names: str) -> None:
+def check_failures(failures: int, done: int, rows: int, max_rate: float, names: str, trouble: str) -> None:
     """Raise SignalError as soon as the whole file is sure to have too many failures."""
     if too_many_failures(failures, rows, max_rate):
         raise SignalError(
             f"{failures} of the first {done} rows failed in {names}; at most {max_rate:.0%} of the file's {rows} rows may "
-            "(--max-failure-rate). Is an endpoint down, a deadline too short, or a score missing?"
+            "(--max-failure-rate). "
+            + (f"The first error: {trouble}" if trouble else "Is an endpoint down, a deadline too short, or a score missing?")
         )
 
 
@@ -130,12 +131,13 @@ def judged(
     source: Path, columns: Columns, verifier: Verifier, *, rows: int, max_failure_rate: float, progress: Progress
 ) -> Iterator[tuple[Row, Verdict]]:
     """Yield every row with its verdict, in order; ``rows`` is their number (``scan``). Raises as ``verify_file``."""
-    failures = done = 0
+    failures, done, trouble = 0, 0, ""
     for chunk in chunks(read_rollouts(source, columns)):
         verdicts = verifier.verify([row.rollout for row in chunk])
-        failures += sum(verdict.failed for verdict in verdicts)
+        broken = [verdict.detail for verdict in verdicts if verdict.failed]
+        failures, trouble = failures + len(broken), trouble or next(filter(None, broken), "")
         done += len(chunk)
-        check_failures(failures, done, rows, max_failure_rate, verifier.name)
+        check_failures(failures, done, rows, max_failure_rate, verifier.name, trouble)
         yield from zip(chunk, verdicts, strict=True)
         progress("verify", done, rows)
     if done != rows:

@@ -108,7 +108,10 @@ class Exchange:
         scores = np.concatenate([part.signals.scores for part in parts])
         failed = np.concatenate([part.signals.failed for part in parts])
         chars = [part.signals.chars for part in parts if part.signals.chars is not None]
-        signals = Signals(verdicts, scores, failed, chars=np.concatenate(chars) if len(chars) == len(parts) else None)
+        signals = Signals(
+            verdicts, scores, failed, chars=np.concatenate(chars) if len(chars) == len(parts) else None,
+            trouble=next((part.signals.trouble for part in parts if part.signals.trouble), ""),
+        )  # fmt: skip
         groups = np.arange(sum(counts)) // group_size
         batch = self.reward.batch(signals, groups, scale=scale, update=training)
         if training and stored is not None:

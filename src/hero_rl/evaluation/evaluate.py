@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ PACKAGES = ("hero-rl", "inspect-ai", "torch", "transformers", "numpy", "math-ver
 CUT_OFF = ("max_tokens", "model_length")
 MAX_ERROR_CHARS = 300
 EXAMPLES = 12
+"""Responses on the page, of problems drawn by a hash: those that come first in a benchmark are often of one kind."""
 _VALUES = {"correct": 1, "incorrect": 0}
 
 
@@ -106,8 +108,8 @@ def _read_log(place: str, planned: Planned, file: TextIO) -> tuple[BenchmarkResu
         values = tuple(_VALUES.get(verdict.label) for verdict in verdicts)
         found.append(ProblemResult(problem.id, values, tuple(group_answers(responses))))
         judged += verdicts
-        if len(examples) < EXAMPLES:
-            examples += _worth_reading(problems.name, problem, verdicts, responses)
+        examples += _worth_reading(problems.name, problem, verdicts, responses)
+        examples = sorted(examples, key=lambda one: zlib.crc32(one.where.encode("utf-8", "surrogatepass")))[:EXAMPLES]
     counts = Counts(
         responses=len(judged), abstained=sum(one.label == "abstain" for one in judged),
         grader_failed=sum(one.failed for one in judged), failed=len(errors), cut_off=cut_off,

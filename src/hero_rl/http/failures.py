@@ -15,6 +15,7 @@ Kind: TypeAlias = Literal["timeout", "unreachable", "rate_limited", "server_erro
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 LONGEST_MESSAGE = 300
 """Characters of a server's own words that an error repeats."""
+_WANTS_A_KEY = "; it wants a key: api_key=..., or token=... of a RewardClient (commands: the environment variable HERO_API_KEY)"
 
 
 class EndpointError(HeroError):
@@ -68,7 +69,7 @@ def of_status(status: int, body: str, headers: Mapping[str, str], *, secrets: It
     words = shorten(_server_words(body), secrets)
     retry = status in RETRIED_STATUS and headers.get("X-Should-Retry") != "false"
     wait_s = _seconds(headers.get("Retry-After")) if retry else 0.0
-    message = f"HTTP {status}" + (f": {words}" if words else "")
+    message = f"HTTP {status}" + (f": {words}" if words else "") + (_WANTS_A_KEY if status in (401, 403) else "")
     if status == 429:
         return Failure("rate_limited", message, status, retry=retry, retry_after_s=wait_s)
     if status >= 500:

@@ -38,7 +38,6 @@ PROBES = tuple(
     )
 )
 """Texts of clearly different quality."""
-_WANTS_A_KEY = "wants a key ({}); give api_key=... (commands: the environment variable HERO_API_KEY)"
 
 _logger = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ def describe(name: str, pool: EndpointPool, dialect: Dialect, model: str | None)
         reply = run_sync(pool.get(dialect.models_path))
     except EndpointError as error:
         if error.status in (401, 403):
-            raise InputError(f"{name} {_WANTS_A_KEY.format(error)}") from error
+            raise InputError(f"{name}: {error}") from error
         if error.kind in ("refused", "bad_reply"):
             return Served(model)  # behind some gateways only the scores can be asked for
         raise _unreached(name, error) from error
@@ -259,7 +258,7 @@ class _Server(NamedTuple):
     def explain(self, error: EndpointError) -> str:
         """Return what is wrong with a server that refuses the probes."""
         if error.status in (401, 403):
-            return f"{self.name} {_WANTS_A_KEY.format(error)}"
+            return f"{self.name}: {error}"
         dialect = self.dialect
         if error.status == 404:
             words = (
