@@ -48,6 +48,8 @@ def test_a_folder_is_evaluated_into_a_folder(workplace: Path) -> None:
     assert len(rows) == 18
     assert {rollout.finished for rollout in rows} <= {True, False}
     assert answers(workplace / "a") != answers(workplace / "b")
+    page = (workplace / "a" / "report.html").read_text(encoding="utf-8")
+    assert "The prompt: the usual instruction as plain text, changed by --format, --prompt-template." in page
 
 
 def test_json_is_the_only_thing_on_stdout(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -122,6 +122,8 @@ def test_given_pairs_alone_train_a_model_and_are_split_by_prompt(place, tmp_path
     counts = load_split(tmp_path / "rm").counts()
     assert (result["pairs"], result["held_out_pairs"]) == (counts["train"], counts["held_out"])
     assert result["template"] == "chat"
+    assert result["steps"] < 10
+    assert 0 < result["loss"] < 5
     with gzip.open(tmp_path / "rm" / "pairs.jsonl.gz") as file:
         assert len(file.readlines()) == 40
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from helpers import tiny  # noqa: E402
 from hero_rl.errors import InputError  # noqa: E402
 from hero_rl.evaluation.local import LocalPolicy, Request  # noqa: E402
-from hero_rl.evaluation.policies import choose_prompt, find_policy  # noqa: E402
+from hero_rl.evaluation.policies import choose_prompt, find_policy, prompt_source  # noqa: E402
 from hero_rl.models.local import LocalModel  # noqa: E402
 
 
@@ -87,19 +87,27 @@ def test_a_chat_template_brings_its_special_tokens_itself() -> None:
 
 
 def test_the_prompt_is_the_one_it_was_trained_with(tmp_path: Path) -> None:
-    final = tmp_path / "run" / "final"
-    tiny.model().save_pretrained(final)
-    tiny.tokenizer().save_pretrained(final)
-    (tmp_path / "run" / "recipe.toml").write_text('[data]\nformat = "plain"\nprompt_template = "Q: {problem}\\nA: "\n')
+    run = tmp_path / "run"
+    places = {name: run / name for name in ("final", "checkpoint-2", "sft/final", "sft/checkpoint-1")}
+    for folder in places.values():
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    recipe = run / "recipe.toml"
+    recipe.write_text('[data]\nformat = "plain"\nprompt_template = "Q: {problem}\\nA: "\n')
     nothing = {"format": None, "system": None, "template": None}
-    for folder in (final, final.parent):
+    assert find_policy(str(run)).trained_with is None  # a recipe alone makes no run
+    (run / "run.json").write_text("{}")
+    for folder in (run, *places.values()):
         found = find_policy(str(folder))
-        assert found.source == str(final)
+        assert found.source == str(places.get(folder.relative_to(run).as_posix(), run / "final"))
         prompt = choose_prompt(found, **nothing, has_template=True)
         assert (prompt.format, prompt.system, prompt.text("1+1?")) == ("plain", "", "Q: 1+1?\nA: ")
+        assert prompt_source(found, prompt, system_prompt=None) == f"the recipe of the run ({recipe})"
     other = choose_prompt(find_policy("owner/name"), **nothing, has_template=True)
     assert (other.format, other.template) == ("chat", "{problem}")
     assert "boxed" in other.system
+    source = prompt_source(find_policy("owner/name"), other, format="chat", prompt_template=None)
+    assert source == "the usual instruction under the chat template, changed by --format"
     assert "boxed" in choose_prompt(find_policy("owner/name"), **nothing, has_template=False).template
 
 

@@ -136,8 +136,13 @@ def run(
             who, format=prompt_format, system=system_prompt, template=prompt_template,
             has_template=local.has_template if local else not who.source.partition("/")[0].endswith("-completions"),
         )  # fmt: skip
+        source = policies.prompt_source(
+            who, prompt, format=prompt_format, system_prompt=system_prompt, prompt_template=prompt_template
+        )
+        show.note(f"prompt: {source}")
         plan = Plan(
             model=model, fingerprint=local.fingerprint() if local else served or who.source, prompt=prompt, sampling=sampling,
+            prompt_source=source,
             concurrency=2 * batch_size if local else concurrency, timeout_s=timeout, retries=retries,
             benchmarks=[
                 Planned(problems=one, samples=samples or one.benchmark.samples, grader=graders[one.name],

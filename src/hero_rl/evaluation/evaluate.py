@@ -81,7 +81,7 @@ def collect(folder: Path, plan: Plan, logs: Sequence[EvalLog], *, max_failure_ra
         _check(planned, benchmarks[planned.problems.name].counts, max_failure_rate)
     settings = plan.settings()
     shared = {name: settings[name] for name in ("prompt", "sampling", "fingerprint")}
-    return Collected(Results(model=plan.model, settings=shared, benchmarks=benchmarks, facts=_facts()), examples)
+    return Collected(Results(model=plan.model, settings=shared, benchmarks=benchmarks, facts=_facts(plan)), examples)
 
 
 def _read_log(place: str, planned: Planned, file: TextIO) -> tuple[BenchmarkResult, list[Example]]:
@@ -194,8 +194,9 @@ def _check(planned: Planned, counts: Counts, max_failure_rate: float) -> None:
         )
 
 
-def _facts() -> dict[str, Any]:
+def _facts(plan: Plan) -> dict[str, Any]:
     return {
+        "prompt_source": plan.prompt_source,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "python": platform.python_version(),

@@ -101,6 +101,8 @@ def write_page(folder: Path, results: Results, examples: Sequence[Example], *, c
         f"Temperature {sampling['temperature']:g}, top-p {sampling['top_p']:g}, at most {sampling['max_tokens']} tokens, seed "
         f"{sampling['seed']}; {prompt['format']} prompts."
     )
+    if source := results.facts.get("prompt_source"):
+        how += f"\nThe prompt: {source}."
     note = (
         "In percent; problems x responses to each. pass@1: the mean over all responses, its standard error (SE) clustered by "
         "problem. pass@k: at least one of k is right; maj@k: the most frequent of k answers is right."

@@ -56,6 +56,8 @@ class Plan:
     fingerprint: str
     """A hash of its weights if they are here, else the name under which it is served."""
     prompt: Prompt
+    prompt_source: str = ""
+    """Where the prompt came from, in words."""
     sampling: Sampling
     benchmarks: Sequence[Planned]
     concurrency: int = 32

@@ -1,6 +1,6 @@
 """The policy to sample: a folder, a Hugging Face id, a server with the OpenAI interface, or any model that inspect_ai knows.
 
-./runs/x/final   ./runs/x   Qwen/Qwen3-4B-Base          transformers, in this process
+./runs/x   ./runs/x/checkpoint-8   Qwen/Qwen3-4B-Base   transformers, in this process
 http://host:8000   MODEL@http://host:8000/v1            vLLM, SGLang or any other server
 vllm/Qwen/Qwen3-4B-Base   openai/gpt-4o   hf/...        as inspect_ai has it
 """
@@ -66,7 +66,7 @@ class Policy(NamedTuple):
     """Folder, id, address, or inspect_ai's own name."""
     served_model: str | None = None
     trained_with: Path | None = None
-    """The recipe of `hero train` that the folder came from."""
+    """The recipe of the run of `hero train` that the folder lies in."""
 
 
 def find_policy(spec: str) -> Policy:
@@ -97,8 +97,11 @@ def _folder(spec: str, folder: Path) -> Policy:
     model = folder if (folder / "config.json").is_file() else folder / "final"
     if not (model / "config.json").is_file():
         raise InputError(f"MODEL {spec}: has no config.json; give the folder of a saved transformers model")
-    recipe = model.parent / "recipe.toml"
-    return Policy(spec, "local", str(model), trained_with=recipe if model.name == "final" and recipe.is_file() else None)
+    runs = (
+        parent for parent in model.resolve().parents if (parent / "recipe.toml").is_file() and (parent / "run.json").is_file()
+    )
+    run = next(runs, None)
+    return Policy(spec, "local", str(model), trained_with=run / "recipe.toml" if run else None)
 
 
 def _providers() -> set[str]:
@@ -138,6 +141,14 @@ def choose_prompt(
         usual = ("", PLAIN_TEMPLATE)
     system = str(usual[0]) if system is None else system
     return Prompt(format=chosen, system=system, template=str(usual[1]) if template is None else template)
+
+
+def prompt_source(policy: Policy, prompt: Prompt, **asked: str | None) -> str:
+    """Return in words where the prompt of ``choose_prompt`` came from; ``asked``: options of the command, None: not given."""
+    how = "under the chat template" if prompt.format == "chat" else "as plain text"
+    source = f"the recipe of the run ({policy.trained_with})" if policy.trained_with else f"the usual instruction {how}"
+    given = [f"--{name.replace('_', '-')}" for name, value in asked.items() if value is not None]
+    return f"{source}, changed by {', '.join(given)}" if given else source
 
 
 def _trained_prompt(recipe: Path) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def trainer_arguments(settings: TrainSettings, scratch: Path) -> dict[str, Any]:
         "per_device_train_batch_size": settings.batch_size, "per_device_eval_batch_size": settings.batch_size,
         "lr_scheduler_type": "cosine", "warmup_steps": settings.warmup, "weight_decay": 0.0, "optim": "adamw_torch",
         "seed": settings.seed, "data_seed": settings.seed, "save_strategy": "no", "eval_strategy": "no",
-        "logging_strategy": "steps", "logging_steps": 10, "report_to": "none", "disable_tqdm": True,
+        "logging_strategy": "steps", "logging_steps": 1, "report_to": "none", "disable_tqdm": True,
         "use_cpu": not cuda, "bf16": cuda and torch.cuda.is_bf16_supported(), "gradient_checkpointing": cuda,
         "dataloader_pin_memory": cuda,
     }  # fmt: skip
@@ -129,9 +129,9 @@ def callbacks(progress: Progress) -> list[TrainerCallback]:
 
 
 def last_loss(history: list[dict[str, float]]) -> float | None:
-    """The loss that was logged last."""
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    return losses[-1] if losses else None
+    """The mean loss of the last ten steps."""
+    losses = [entry["loss"] for entry in history if "loss" in entry][-10:]
+    return sum(losses) / len(losses) if losses else None
 
 
 @contextmanager

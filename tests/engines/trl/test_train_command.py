@@ -21,6 +21,7 @@ from helpers import forks, tiny_files
 from helpers.commands import hero
 from helpers.places import DOCS
 from hero_rl.cli import main
+from hero_rl.engines.trl.run_folder import last_values
 
 SHORT = ["--set", "trl.max_steps=6", "--set", "trl.save_steps=2"]
 
@@ -294,6 +295,17 @@ def test_a_checkpoint_whose_weights_are_missing_leaves_no_run_folder(
     assert main(["train", "tiny-cpu", "--set", "policy.model=tiny/hollow", "--output", "runs/bad"]) == 2
     assert "--set policy.model=tiny/hollow: SFTTrainer refuses this" in capsys.readouterr().err
     assert not Path("runs/bad").exists()
+
+
+def test_the_last_value_of_each_metric_counts_where_one_generation_serves_several_updates() -> None:
+    history: list[dict[str, object]] = [
+        {"step": 1, "loss": 0.5, "reward": 0.2, "hero/correct": 0.4},
+        {"step": 2, "loss": 0.4},
+        {"step": 2, "eval_reward": 0.7},
+        {"step": 2, "train_runtime": 1.0},
+    ]
+    assert last_values(history, evaluation=False) == {"step": 2, "loss": 0.4, "reward": 0.2, "hero/correct": 0.4}
+    assert last_values(history, evaluation=True) == {"step": 2, "eval_reward": 0.7}
 
 
 def test_list_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,10 +162,12 @@ def write_end(folder: Path, metrics: Mapping[str, object]) -> None:
 
 
 def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> dict[str, object]:
-    """Return the metrics that were logged last."""
-    entries = [entry for entry in history if "train_runtime" not in entry]
-    entries = [entry for entry in entries if any(key.startswith("eval_") for key in entry) == evaluation]
-    return {key: _json_number(value) for key, value in entries[-1].items()} if entries else {}
+    """Return the last value of each metric: where one generation serves several updates, the entries of most have no reward."""
+    found: dict[str, object] = {}
+    for entry in history:
+        if "train_runtime" not in entry and any(key.startswith("eval_") for key in entry) == evaluation:
+            found |= {key: _json_number(value) for key, value in entry.items()}
+    return found
 
 
 def remove_unstarted(folder: Path) -> None:

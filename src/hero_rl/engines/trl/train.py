@@ -41,7 +41,7 @@ class Finished(NamedTuple):
     step: int
     seconds: float
     train: dict[str, object]
-    """The last logged training metrics."""
+    """The last value of each training metric."""
     evaluation: dict[str, object]
 
 
