@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("inspect_ai")
 torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 from helpers import tiny  # noqa: E402
+from helpers.strategies import examples  # noqa: E402
 from hero_rl.errors import InputError  # noqa: E402
-from hero_rl.evaluation.local import LocalPolicy, Request  # noqa: E402
+from hero_rl.evaluation.local import LIKELIEST, LocalPolicy, Request, keep_top_p  # noqa: E402
 from hero_rl.evaluation.policies import choose_prompt, find_policy, prompt_source  # noqa: E402
 from hero_rl.models.local import LocalModel  # noqa: E402
 
@@ -56,6 +60,22 @@ def test_tokens_are_drawn_with_the_probabilities_of_temperature_and_top_p(policy
     chi_square = sum((counts[text] - draws * share) ** 2 / (draws * share) for text, share in texts.items())
     freedom = len(texts) - 1
     assert chi_square < freedom + 4 * (2 * freedom) ** 0.5
+
+
+@given(
+    size=st.sampled_from((2, 100, LIKELIEST, LIKELIEST + 1, 3000)), spread=st.sampled_from((0.0, 0.01, 1.0, 3.0, 8.0, 50.0)),
+    top_p=st.sampled_from((0.0, 0.1, 0.5, 0.9, 0.95, 0.999)), seed=st.integers(0, 10**6),
+)  # fmt: skip
+@examples(100)
+def test_top_p_keeps_the_tokens_that_sorting_the_whole_vocabulary_keeps(size, spread, top_p, seed) -> None:
+    logits = torch.randn(3, size, generator=torch.Generator().manual_seed(seed)) * torch.tensor([[spread], [1.0], [20.0]])
+    found, full = keep_top_p(logits, top_p), transformers.TopPLogitsWarper(top_p)(None, logits)
+    assert torch.equal(found, torch.where(found > -torch.inf, logits, found))
+    mass = logits.double().softmax(-1).sort(dim=-1, descending=True).values
+    clear = (mass.cumsum(-1) - mass - top_p).abs() > 1e-5  # elsewhere rounding decides; sorted, ties do not
+    found, full = (each.sort(dim=-1, descending=True).values for each in (found, full))
+    assert torch.equal(found[clear], full[clear])
+    assert (found[:, 0] > -torch.inf).all()
 
 
 def test_temperature_zero_is_the_likeliest_token_whatever_the_seed(policy: LocalPolicy) -> None:
