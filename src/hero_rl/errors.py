@@ -5,7 +5,8 @@
     │   └── BandOverlapError           alpha + beta >= 1: the two verdict bands would overlap
     ├── MissingDependencyError (ImportError)   an optional package is not installed                   exit code 2
     └── SignalError (RuntimeError)     a verifier or reward model failed on too much, or broke        exit code 1
-        └── UnhealthyError             it shows that it broke, with ``on_unhealthy = "stop"``
+        ├── UnhealthyError             it shows that it broke, with ``on_unhealthy = "stop"``
+        └── TooHardError               verification took more CPU time than one request may use
 
     SettingsWarning (UserWarning)      settings that run, but cancel or undo what was asked for
 
@@ -42,6 +43,10 @@ class SignalError(HeroError, RuntimeError):
 
 class UnhealthyError(SignalError):
     """Scores or lengths show that a reward model or the policy broke in mid-run: the same batch would show it again."""
+
+
+class TooHardError(SignalError):
+    """Verification took more CPU time than one request may use; its verdicts are unknown, and nothing broke."""
 
 
 class SettingsWarning(UserWarning):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hero_rl.errors import InputError, SignalError
+from hero_rl.errors import InputError, SignalError, TooHardError
 from hero_rl.loop import run_sync
 from hero_rl.sandbox import Sandbox, SandboxSettings
+from hero_rl.sandbox.budget import cpu_budget
 
 HELPERS = """
     import os, sys, time
@@ -22,6 +23,11 @@ HELPERS = """
         while value in hanging:
             pass
         return value
+
+    def spin(seconds):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
 
     def hold_the_interpreter(value):
         return (9 ** 9 ** 9) % value if value else 0
@@ -116,6 +122,23 @@ def test_what_was_too_hard_is_remembered_and_not_done_again(helpers: Path) -> No
         assert (lost, box.stats.respawns) == (1, 1)
         (patient,) = run_sync(box.run("sandbox_helpers:hang_on", [[1, [1]]], deadline_s=0.3))  # with more time it may be easy
         assert (patient.kind, box.stats.respawns) == ("too_hard", 2)
+
+
+def test_a_budget_refuses_a_batch_as_a_whole_and_changes_no_outcome(helpers: Path) -> None:
+    with sandbox(workers=1, chunk_size=1) as box:
+        with cpu_budget(0.5), pytest.raises(TooHardError, match=r"more than 0\.5 s of CPU time"):
+            run_sync(box.run("sandbox_helpers:spin", [[0.3]] * 9))
+        assert 2 <= box.stats.checks <= 3
+        with cpu_budget(0.5):
+            outcomes = run_sync(box.run("sandbox_helpers:spin", [[0.1]] * 3))
+        assert outcomes == run_sync(box.run("sandbox_helpers:spin", [[0.1]] * 3))
+
+
+def test_a_budget_counts_calls_that_end_well_and_is_shared_by_sandboxes(helpers: Path) -> None:
+    with sandbox(workers=1, chunk_size=1) as one, sandbox(workers=1, chunk_size=1) as other, cpu_budget(0.5):
+        run_sync(one.run("sandbox_helpers:spin", [[0.4]]))
+        with pytest.raises(TooHardError):
+            run_sync(other.run("sandbox_helpers:spin", [[0.2], [0.0]]))
 
 
 def test_waiting_is_no_cpu_time_and_the_clock_starts_at_dispatch_not_at_submission() -> None:

@@ -53,6 +53,9 @@ def serve(
     max_queued: Annotated[int, typer.Option(help="Requests that may wait; further ones get 429.")] = _LIMITS.max_queued,
     max_body_mib: Annotated[int, typer.Option(help="Largest request.")] = _LIMITS.max_body_bytes // MIB,
     request_deadline: Annotated[float, typer.Option(help="Seconds for a request that names none.")] = _LIMITS.deadline_s,
+    max_verify_cpu: Annotated[
+        float, typer.Option(help="CPU seconds for verifying one request, beyond 1 per response.")
+    ] = _LIMITS.max_verify_s,
     keep_answers: Annotated[int, typer.Option(help="Answers kept for retries.")] = _LIMITS.max_answers,
     drain: Annotated[float, typer.Option(help="Seconds for what runs to finish after SIGTERM.")] = _LIMITS.drain_s,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one JSON object.")] = False,
@@ -71,6 +74,7 @@ def serve(
     settings = ServiceSettings(
         max_running=max_running, max_queued=max_queued, max_body_bytes=max_body_mib * MIB, deadline_s=request_deadline,
         max_held_bytes=max(_LIMITS.max_held_bytes, max_body_mib * MIB), max_answers=keep_answers, drain_s=drain,
+        max_verify_s=max_verify_cpu,
         token=read_token(token_env),
     )  # fmt: skip
     sock = listen(host, port)

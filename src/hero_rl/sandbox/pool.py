@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from hero_rl.errors import SignalError, first_line
+from hero_rl.sandbox.budget import current_budget
 from hero_rl.sandbox.outcomes import WALL_PER_CPU, Kind, Outcome, SandboxSettings, default_workers
 from hero_rl.sandbox.process import REPLY_TIMEOUT_S, StartFailed, WarmProcess, Worker
 
@@ -40,7 +41,9 @@ class Batch:
         self.deadline_s = float(deadline_s)
         self.outcomes: list[Outcome | None] = [None] * len(calls)
         self.remaining = len(calls)
+        self.budget = current_budget()
         self.done = asyncio.Event()
+        """All calls are made, or the budget is spent."""
         self.abandoned = False
         self.waiting: deque[int] = deque()
         """Places of the calls that no worker has taken."""
@@ -83,7 +86,7 @@ class Pool:
         self._too_hard: dict[bytes, Outcome] = {}
 
     async def run(self, batch: Batch) -> list[Outcome]:
-        """Return the outcomes of a batch."""
+        """Return the outcomes of a batch; raises TooHardError where its budget does not suffice."""
         for place in range(len(batch.calls)):
             if known := self._too_hard.get(batch.key(place)):
                 self._resolve(_Item(batch, place), known)
@@ -95,6 +98,8 @@ class Pool:
             await batch.done.wait()
         finally:
             batch.abandoned = True
+        if batch.budget and batch.remaining:
+            raise batch.budget.error()
         return [outcome for outcome in batch.outcomes if outcome is not None]
 
     async def warm(self) -> None:
@@ -255,7 +260,8 @@ class Pool:
             self._give_up(items[done:], _CLOSED)
             return False
         if at_fault and done < len(items):
-            self._resolve(items[done], _end(exit_code, ended, cpu_s, timed_out=timed_out))
+            end = _end(exit_code, ended, cpu_s, timed_out=timed_out)
+            self._resolve(items[done], end, cpu_s if end.kind == "too_hard" else 0.0)
             done += 1
         batch = items[0].batch
         batch.waiting.extendleft(item.place for item in reversed(items[done:]))
@@ -275,9 +281,10 @@ class Pool:
                 worker.kill()
                 limit = self._clock() + REPLY_TIMEOUT_S
                 continue
-            outcome = _outcome(line, done)
-            if outcome is None:
+            reply = _read(line, done)
+            if reply is None:
                 break
+            outcome, cpu_s = reply
             if worker.killed:
                 at_fault = False  # this one was done before the kill, and the next one is not at fault
             elif outcome.kind == "memory":
@@ -287,7 +294,7 @@ class Pool:
                     break
             else:
                 limit = self._clock() + wall_s
-            self._resolve(items[done], outcome)
+            self._resolve(items[done], outcome, cpu_s)
             worker.checks += 1
             done += 1
         return done, at_fault
@@ -304,8 +311,8 @@ class Pool:
         for item in items:
             self._resolve(item, Outcome(kind, None, detail))
 
-    def _resolve(self, item: _Item, outcome: Outcome) -> None:
-        """Record what became of one call; the batch's last one wakes its caller."""
+    def _resolve(self, item: _Item, outcome: Outcome, cpu_s: float = 0.0) -> None:
+        """Record what became of one call; the batch's last one, or the last that its budget allows, wakes its caller."""
         batch = item.batch
         if batch.outcomes[item.place] is not None:
             return
@@ -317,19 +324,21 @@ class Pool:
         batch.remaining -= 1
         self._counts["checks"] += 1
         self._counts[outcome.kind] += 1
-        if not batch.remaining:
+        if batch.budget:
+            batch.budget.left_s -= cpu_s
+        if not batch.remaining or (batch.budget and batch.budget.left_s < 0.0):
             batch.done.set()
 
 
-def _outcome(line: bytes, place: int) -> Outcome | None:
-    """Return the outcome that a worker wrote; None where the line is not what a worker writes."""
+def _read(line: bytes, place: int) -> tuple[Outcome, float] | None:
+    """Return the outcome that a worker wrote, and its CPU time; None where the line is not what a worker writes."""
     try:
-        index, kind, content = json.loads(line)
+        index, kind, content, cpu_s = json.loads(line)
     except (ValueError, TypeError):
         return None
     if index != place or kind not in ("value", "error", "memory"):
         return None
-    return Outcome("value", content) if kind == "value" else Outcome(kind, None, str(content))
+    return Outcome("value", content) if kind == "value" else Outcome(kind, None, str(content)), cpu_s
 
 
 def _end(exit_code: int, ended: str, cpu_s: float, *, timed_out: bool) -> Outcome:

@@ -25,6 +25,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -189,15 +190,20 @@ def _make_room() -> None:
 
 
 def _run_check(index: int, function: Callable[..., Any], arguments: list[Any]) -> tuple[bytes, bool]:
+    began = time.process_time()
+
+    def encode(kind: str, content: Any) -> bytes:
+        return _encode([index, kind, content, round(time.process_time() - began, 4)])
+
     try:
-        line = _encode([index, "value", function(*arguments)])
+        line = encode("value", function(*arguments))
         if len(line) <= MAX_MESSAGE_BYTES:
             return line, False
-        return _encode([index, "error", f"the result has {len(line)} bytes, the limit is {MAX_MESSAGE_BYTES}"]), False
+        return encode("error", f"the result has {len(line)} bytes, the limit is {MAX_MESSAGE_BYTES}"), False
     except MemoryError:
-        return _encode([index, "memory", "the check asked for more memory than its limit"]), True
+        return encode("memory", "the check asked for more memory than its limit"), True
     except BaseException as error:  # noqa: BLE001 - becomes a typed outcome; SystemExit is one more way to fail
-        return _encode([index, "error", _describe(error)]), False
+        return encode("error", _describe(error)), False
 
 
 def _describe(error: BaseException) -> str:

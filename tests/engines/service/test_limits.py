@@ -159,6 +159,17 @@ def test_a_fault_is_a_typed_500_that_the_client_does_not_ask_for_again_and_the_s
     assert server.post("/v1/score_group", sleeping(0)).status_code == 200
 
 
+def test_a_request_whose_verification_takes_too_long_is_refused_as_a_whole() -> None:
+    arguments = ("--verifier", "helpers.burning:judge", "--set", "verifier.workers=1", "--rule", "verifier_only")
+    with serving(*arguments, "--max-verify-cpu", "0.1") as server:
+        for path in ("/v1/verify", "/v1/score_group"):
+            refused = server.post(path, {"problem": "", "responses": ["burn 2.2", "ok"]})
+            assert (refused.status_code, refused.json()["error"]["type"]) == (503, "too_hard")
+            assert "2.1 s of CPU time" in refused.json()["error"]["message"]
+        answer = server.post("/v1/score_group", {"problem": "", "responses": ["burn 0.1", "ok"]}).json()
+        assert [row["verdict"] for row in answer["responses"]] == [1, 1]
+
+
 def test_all_bodies_together_are_limited() -> None:
     with sleepy(max_held_bytes=4_000) as server:
         small, large = sleeping(0.8, prompt_id="x" * 1_500), sleeping(0, prompt_id="x" * 2_800)

@@ -28,8 +28,9 @@ from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import RequestKey, StateStore
-from hero_rl.errors import InputError, SignalError, UnhealthyError
+from hero_rl.errors import InputError, SignalError, TooHardError, UnhealthyError
 from hero_rl.pipeline import HybridReward, Signals
+from hero_rl.sandbox.budget import cpu_budget
 from hero_rl.types import Rollout, Verdict
 
 T = TypeVar("T")
@@ -110,25 +111,31 @@ class RewardService:
         verifier = self.reward.verifier
         if verifier is None:
             raise RequestError("bad_input", "this service has no verifier")
-        verdicts = await self._within(deadline, partial(verifier.averify, rollouts))
+        verdicts = await self._within(deadline, verifier.averify, rollouts)
         self.metrics.count_verdicts((one.value for one in verdicts), (one.failed for one in verdicts))
         return verdicts
 
     async def measure(self, rollouts: Sequence[Rollout], deadline: float) -> Signals:
         """Return both raw signals of rollouts that belong to no group; raises as ``verify``, or for many failures."""
-        signals = await self._within(deadline, partial(self.reward.ameasure, rollouts))
+        signals = await self._within(deadline, self.reward.ameasure, rollouts)
         self._count(signals)
         with _typed_errors():
             self.reward.check_failures(signals)
         return signals
 
-    async def _within(self, deadline: float, work: Callable[[], Awaitable[T]]) -> T:
+    async def _within(
+        self, deadline: float, work: Callable[[Sequence[Rollout]], Awaitable[T]], rollouts: Sequence[Rollout]
+    ) -> T:
         try:
-            with _typed_errors():
-                async with asyncio.timeout_at(deadline), self.queue.slot(_NO_RUN):
-                    return await work()
+            async with asyncio.timeout_at(deadline), self.queue.slot(_NO_RUN):
+                return await self._bounded(work, rollouts)
         except TimeoutError:
             raise _too_late() from None
+
+    async def _bounded(self, work: Callable[[Sequence[Rollout]], Awaitable[T]], rollouts: Sequence[Rollout]) -> T:
+        limits = self.settings
+        with _typed_errors(), cpu_budget(limits.max_verify_s + limits.max_verify_row_s * len(rollouts)):
+            return await work(rollouts)
 
     async def run_state(self, run_id: str) -> dict[str, Any]:
         """Return the run's state; raises RequestError if there is no such run."""
@@ -232,8 +239,7 @@ class RewardService:
 
     async def _work(self, job: _Job, asked: Asked) -> bytes:
         async with self.queue.slot(asked.run_id):
-            with _typed_errors():
-                signals = await self.reward.ameasure(asked.rollouts)
+            signals = await self._bounded(self.reward.ameasure, asked.rollouts)
             self._count(signals)
             job.committing = True
             return await self._in_thread(partial(self._commit, asked, signals))
@@ -322,8 +328,8 @@ def _typed_errors() -> Iterator[None]:
     except InputError as error:
         raise RequestError("bad_input", str(error)) from error
     except SignalError as error:
-        kind = "unhealthy" if isinstance(error, UnhealthyError) else "too_many_failures"
-        raise RequestError(kind, str(error)) from error
+        kinds = {UnhealthyError: "unhealthy", TooHardError: "too_hard"}
+        raise RequestError(kinds.get(type(error), "too_many_failures"), str(error)) from error
 
 
 def _too_late() -> RequestError:

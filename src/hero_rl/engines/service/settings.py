@@ -31,6 +31,11 @@ class ServiceSettings:
     """Responses of one group."""
     max_responses: int = 16_384
     """Responses of one request."""
+    max_verify_s: float = 300.0
+    """CPU time that the verifier's worker processes may use for one request, and"""
+    max_verify_row_s: float = 1.0
+    """so much more for each of its responses. With the verifier ``math`` a third of any number of answers may be too hard, or
+    all of 150; an honest one takes 2 ms at the mean."""
     deadline_s: float = 300.0
     """Deadline of a request that names none."""
     body_s: float = 30.0
