@@ -285,10 +285,10 @@ def test_a_padding_id_outside_the_vocabulary_is_replaced() -> None:
     assert model.config.pad_token_id == 1
 
 
-def test_dtype_is_the_checkpoints_unless_asked_for(tmp_path: Path) -> None:
+def test_a_cpu_computes_in_float32_unless_another_type_is_asked_for(tmp_path: Path) -> None:
     save(tmp_path, build_model().to(torch.bfloat16), build_tokenizer())
-    assert LocalScorer(tmp_path).local.model.dtype == torch.bfloat16
-    assert LocalScorer(tmp_path, dtype="float32").local.model.dtype == torch.float32
+    assert LocalScorer(tmp_path, device="cpu").local.model.dtype == torch.float32
+    assert LocalScorer(tmp_path, dtype="auto").local.model.dtype == torch.bfloat16
 
 
 def refused(message: str, *args: object, **options: object) -> None:

@@ -97,7 +97,7 @@ def run(
     concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 32,
     batch_size: Annotated[int, typer.Option(help="Responses in a batch, for a policy on this machine.", min=1)] = 32,
     device: Annotated[str | None, typer.Option(help="Of a policy on this machine; default: the GPU, or else the CPU.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of a policy on this machine; default: the checkpoint's.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of a policy on this machine; default: what suits the device.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one try of one response.", min=1)] = 1800.0,
     retries: Annotated[int, typer.Option(help="Further tries of a response that failed.", min=0)] = 3,
     max_failure_rate: Annotated[float, typer.Option(help="Share of responses that may be missing.", min=0, max=1)] = 0.0,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
-from hero_rl.models.loading import LOADING_ERRORS, check_source
+from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype
 from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
 
@@ -112,7 +112,7 @@ def trainer_arguments(settings: TrainSettings, scratch: Path) -> dict[str, Any]:
         "lr_scheduler_type": "cosine", "warmup_steps": settings.warmup, "weight_decay": 0.0, "optim": "adamw_torch",
         "seed": settings.seed, "data_seed": settings.seed, "save_strategy": "no", "eval_strategy": "no",
         "logging_strategy": "steps", "logging_steps": 1, "report_to": "none", "disable_tqdm": True,
-        "use_cpu": not cuda, "bf16": cuda and torch.cuda.is_bf16_supported(), "gradient_checkpointing": cuda,
+        "use_cpu": not cuda, "bf16": fast_dtype() == "bfloat16", "gradient_checkpointing": cuda,
         "dataloader_pin_memory": cuda,
     }  # fmt: skip
 

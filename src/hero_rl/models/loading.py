@@ -110,6 +110,19 @@ def dtype_of(name: str | None) -> torch.dtype | str:
     return dtype
 
 
+def fast_dtype(own: object = "float32", device: str | torch.device | None = None) -> str:
+    """Return the type in which a device computes a model of type ``own``, where nobody asks for another.
+
+    bfloat16 in place of float32 on a GPU that has it. float32 on a CPU, where bfloat16 takes five times as long.
+    """
+    import torch
+
+    where, kept = default_device(device), str(own or "float32").removeprefix("torch.")
+    if where.type == "cuda" and kept == "float32" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16"
+    return "float32" if where.type == "cpu" else kept
+
+
 def default_device(asked: str | torch.device | None) -> torch.device:
     """Return the device asked for; else the current GPU where there is one, else the CPU."""
     import torch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
-from hero_rl.models.loading import default_device, dtype_of, load_config, load_whole
+from hero_rl.models.loading import default_device, dtype_of, fast_dtype, load_config, load_whole
 from hero_rl.models.tokenizing import find_tokenizer
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class LocalModel:
 def open_model(
     model: str | os.PathLike[str] | PreTrainedModel, auto: str, *, name: str, of_what: str,
     tokenizer: str | os.PathLike[str] | PreTrainedTokenizerBase | None = None, device: str | torch.device | None = None,
-    dtype: str | None = None, fast: bool = False, check: Callable[[str, PretrainedConfig], None] | None = None, **hub: Any,
+    dtype: str | None = None, check: Callable[[str, PretrainedConfig], None] | None = None, **hub: Any,
 ) -> LocalModel:  # fmt: skip
     """Load a model and its tokenizer, or take loaded ones.
 
@@ -151,8 +151,7 @@ def open_model(
         of_what: what the model should be, for messages.
         tokenizer: None: the one saved beside the model.
         device: None: the current GPU where there is one; a loaded module stays where it is.
-        dtype: None: the checkpoint's own.
-        fast: where no ``dtype`` is given, replace a type that the device is many times slower with.
+        dtype: None: ``fast_dtype``; "auto": the checkpoint's own.
         check: raises for a configuration that cannot be used, before the weights are loaded.
         hub: ``revision`` and ``trust_remote_code`` of a Hugging Face id.
 
@@ -166,10 +165,11 @@ def open_model(
     dtype_of(dtype)  # an unknown one is refused before anything large is loaded
     words = find_tokenizer(name, source, tokenizer, **hub)
     if source is not None:
-        loaded = load_whole(name, source, auto, of_what=of_what, dtype=dtype, config=config, **hub)
         where = default_device(device)
-        settled = {"dtype": _fast_dtype(name, loaded.dtype, where, asked=dtype)} if fast else {}
-        loaded.to(device=where, **settled)  # pyright: ignore
+        loaded = load_whole(
+            name, source, auto, of_what=of_what, dtype=dtype or fast_dtype(config.dtype, where), config=config, **hub
+        )
+        loaded.to(where)  # pyright: ignore
         return LocalModel(name, loaded, words, from_source=True)
     if device is not None:
         model.to(device)  # pyright: ignore
@@ -226,18 +226,3 @@ def _position_table(model: PreTrainedModel) -> torch.nn.Embedding | None:
         if isinstance(module, torch.nn.Embedding) and name.rpartition(".")[2] in tables:
             return module
     return None
-
-
-def _fast_dtype(name: str, own: torch.dtype, device: torch.device, *, asked: str | None) -> torch.dtype:
-    import torch
-
-    if asked is not None:
-        return own
-    settled = own
-    if device.type == "cuda" and own == torch.float32 and torch.cuda.is_bf16_supported():
-        settled = torch.bfloat16
-    elif device.type == "cpu" and own == torch.float16:
-        settled = torch.float32
-    if settled != own:
-        _logger.info("%s: a checkpoint in %s runs in %s on %s; dtype='auto' keeps its own", name, own, settled, device.type)
-    return settled

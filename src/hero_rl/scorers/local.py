@@ -86,7 +86,7 @@ class LocalScorer(Scorer):
             compile: run whole rows through torch.compile. The first batch then takes minutes, and prefixes are not shared.
             device: by default the current GPU where there is one; a loaded module stays where it is.
             dtype: such as ``"float32"`` or ``"bfloat16"``; ``"auto"``: that of the checkpoint. None: that of the checkpoint
-                too, but float32 runs in bfloat16 on a GPU that has it, and float16 in float32 on a CPU.
+                too, but float32 runs in bfloat16 on a GPU that has it, and everything in float32 on a CPU.
             revision: of a Hugging Face id.
             trust_remote_code: run model code that comes with the checkpoint.
 
@@ -107,7 +107,7 @@ class LocalScorer(Scorer):
         self.local: LocalModel = open_model(
             model, "AutoModelForSequenceClassification", name=self.name, tokenizer=tokenizer, device=device, dtype=dtype,
             of_what="a reward model (sequence classification), or a language model without a reward head",
-            fast=True, check=check_outputs, revision=revision, trust_remote_code=trust_remote_code,
+            check=check_outputs, revision=revision, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         self.form = make_form(self.name, self.local.tokenizer, template=template, system_prompt=system_prompt, eos=eos)
         self._pad_id = settle_padding(self.name, self.local.tokenizer, self.local.model.config)

@@ -19,7 +19,7 @@ import numpy as np
 
 from hero_rl.errors import InputError, first_line
 from hero_rl.models.batching import BATCH_SIZE, micro_batches
-from hero_rl.models.loading import default_device, load_config, require_transformers
+from hero_rl.models.loading import default_device, fast_dtype, load_config, require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, stoppable
 from hero_rl.models.tokenizing import check_length, find_tokenizer, padded
 from hero_rl.scorers.step_encoding import STEP_FORMATS, StepEncoder, StepFormat
@@ -77,7 +77,7 @@ class ProcessScorer(StepScorer):
                 GPU, 8,192 on a CPU.
             max_length: in tokens; longer rows have no score. None: what tokenizer and model declare.
             device: by default the current GPU where there is one; a loaded module stays where it is.
-            dtype: such as ``"bfloat16"``; by default that of the checkpoint.
+            dtype: such as ``"bfloat16"``; ``"auto"``: that of the checkpoint. None: as ``LocalScorer``.
             revision: of a Hugging Face id.
             trust_remote_code: run model code that comes with the checkpoint. The known kinds do not need it.
 
@@ -107,6 +107,7 @@ class ProcessScorer(StepScorer):
         self._pad_id = _pad_id(words, config)
         reads = self.format.positive, self._encoder.tokens
         if source is not None:
+            dtype = dtype or fast_dtype(config.dtype, device)
             self._steps = load_step_model(self.name, source, config, self.format.head, *reads, dtype=dtype, **hub)
         else:
             self._steps = wrap_step_model(self.name, cast("torch.nn.Module", model), self.format.head, *reads)

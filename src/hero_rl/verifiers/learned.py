@@ -115,7 +115,7 @@ class LearnedVerifier(Verifier):
             margin: with ``threshold``: accept from threshold + margin, reject below threshold - margin, abstain between.
             max_tokens_per_batch: most tokens of one forward pass, padding included; a longer row goes alone.
             device: by default the current GPU where there is one.
-            dtype: such as ``"bfloat16"``; by default that of the checkpoint.
+            dtype: such as ``"bfloat16"``; ``"auto"``: that of the checkpoint. None: as ``LocalScorer``.
 
         Raises:
             InputError: no such folder, not a learned verifier, or an option out of range.

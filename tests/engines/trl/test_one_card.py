@@ -126,7 +126,7 @@ def test_the_type_of_weights_is_the_devices_choice_for_an_adapter_alone(monkeypa
 
     assert (dtype(), dtype("policy.lora.r=4"), dtype("policy.dtype=float16")) == ("float32", "float32", "float16")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert (dtype(), dtype("policy.lora.r=4"), dtype("policy.lora.r=4", "policy.dtype=float32")) == (
         "float32", "bfloat16", "float32",
     )  # fmt: skip

@@ -287,6 +287,17 @@ def test_bad_input_is_one_message_exit_code_2_and_no_run_folder(
     assert not Path("runs/bad").exists()
 
 
+def test_bfloat16_on_a_cpu_is_refused_before_data_is_read(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["train", "tiny-cpu", "--set", "trl.bf16=true", "--set", "data.path=absent.jsonl", "-o", "runs/bad"]) == 2
+    assert "[trl]: Your setup doesn't support bf16" in capsys.readouterr().err
+
+
 def test_a_checkpoint_whose_weights_are_missing_leaves_no_run_folder(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
     trainer = HeroTrainer(
         model="Qwen/Qwen3-0.6B",
         reward=HybridReward(MathVerifier(), LocalScorer("nvidia/AceMath-7B-RM"), hero(alpha=0.1, beta=0.1)),
-        args=GRPOConfig("runs/hero", scale_rewards="none"),
+        args=HeroConfig("runs/hero", scale_rewards="none"),
         train_dataset=problems,  # columns: prompt, reference
     )
     trainer.train()
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 from hero_rl.errors import require
 
 if TYPE_CHECKING:
-    from hero_rl.engines.trl.trainer import HeroTrainer
+    from hero_rl.engines.trl.trainer import HeroConfig, HeroTrainer
 
-__all__ = ["HeroTrainer"]
+__all__ = ["HeroConfig", "HeroTrainer"]
 
 
 def __getattr__(name: str) -> object:
-    if name != "HeroTrainer":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require("trl", extra="train", purpose="hero_rl.engines.trl")
-    from hero_rl.engines.trl.trainer import HeroTrainer
+    from hero_rl.engines.trl import trainer
 
-    return HeroTrainer
+    return getattr(trainer, name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hero_rl.config_checks import check_table
 from hero_rl.engines.trl.recipe import Batch, Loaded, Policy, Sft, default_dtype
 from hero_rl.errors import InputError, require
+from hero_rl.models.loading import fast_dtype
 from hero_rl.rewards import RewardRule
 from hero_rl.toml_layers import KeyPath
 
@@ -108,7 +109,9 @@ def _defaults(seed: int, given: dict[str, Any]) -> dict[str, Any]:
 
     # TRL's own default, under the name that transformers does not warn of
     recompute = {} if "gradient_checkpointing" in given else {"activation_checkpointing": True}
+    device = "cpu" if given.get("use_cpu") else None
     return recompute | {
+        "bf16": not given.get("fp16") and fast_dtype(device=device) == "bfloat16",
         "seed": seed, "report_to": _report_to(), "logging_steps": 1, "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }  # fmt: skip

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from hero_rl.config import RewardConfig, read_reward
 from hero_rl.config_checks import KEYS, combined, reason_of
 from hero_rl.errors import InputError
-from hero_rl.models.loading import require_transformers
+from hero_rl.models.loading import fast_dtype, require_transformers
 from hero_rl.toml_layers import KeyPath, Layer, assignment, read_file, unknown_key, where
 
 MAX_EXTENDS = 5
@@ -180,9 +180,7 @@ def default_dtype(policy: Policy) -> str:
     if policy.lora is None:
         return "float32"
     require_transformers("hero train")
-    import torch
-
-    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+    return fast_dtype()
 
 
 def packaged() -> dict[str, Path]:

@@ -117,18 +117,17 @@ def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
     """Return everything but models' weights; raises InputError with the place in the recipe that is wrong."""
     recipe = loaded.recipe
     given, adapter = grpo_given(loaded), adapter_config(recipe.policy)
-    sft_values = sft_given(loaded) if recipe.sft else {}
+    sft_args = sft_config(loaded, recipe.sft, sft_given(loaded), folder / "sft") if recipe.sft else None
+    args = grpo_config(loaded, given, rule, folder)
     tokenizer = _tokenizer(loaded)
     problems, evaluation = load_problems(loaded, tokenizer), load_eval_problems(loaded, tokenizer)
     cold_start = load_cold_start(loaded, recipe.sft, tokenizer) if recipe.sft else None
-    args = grpo_config(loaded, given, rule, folder)
     per_generation = int(args.generation_batch_size or 0) // int(args.num_generations or 1)  # both are set by TRL
     if len(problems.dataset) < per_generation:
         raise InputError(
             f"{loaded.where('data', 'path')}: {len(problems.dataset)} problems are fewer than the {per_generation} of one "
             "generation batch; give more problems, or make the batch smaller ([batch] or trl.generation_batch_size)"
         )
-    sft_args = sft_config(loaded, recipe.sft, sft_values, folder / "sft") if recipe.sft else None
     return _Inputs(tokenizer, problems, evaluation, cold_start, args, sft_args, adapter)
 
 

@@ -28,6 +28,7 @@ from hero_rl.engines.exchange import Exchange, Share
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
 from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.errors import InputError, SettingsWarning
+from hero_rl.models.loading import fast_dtype
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import Scale, check_scale
 from hero_rl.types import Rollout
@@ -40,6 +41,15 @@ for _name, _parameters in _EXTENDED.items():
             f"HeroTrainer extends GRPOTrainer.{_name}({', '.join(_parameters)}), and TRL {trl.__version__} has it otherwise or "
             "not at all. TRL from 1.6 on has it; for earlier and other releases use hero_rl.HeroReward as a reward function"
         )
+
+
+class HeroConfig(GRPOConfig):
+    """TRL's ``GRPOConfig`` for any device: bfloat16 on a GPU that has it, else float32, where TRL refuses a CPU by default."""
+
+    def __post_init__(self) -> None:
+        if self.bf16 is None and not self.fp16:
+            self.bf16 = fast_dtype(device="cpu" if self.use_cpu else None) == "bfloat16"
+        super().__post_init__()
 
 
 class HeroTrainer(GRPOTrainer):
@@ -76,7 +86,7 @@ class HeroTrainer(GRPOTrainer):
                 or data without references.
         """
         if args is None:
-            args = GRPOConfig(output_dir="runs/hero", scale_rewards=reward.rule.scale)
+            args = HeroConfig(output_dir="runs/hero", scale_rewards=reward.rule.scale)
         _check_args(args, kwargs, reward)
         if reward.verifier is not None and kwargs.get("rollout_func") is None and kwargs.get("environment_factory") is None:
             _check_data({name: kwargs.get(name) for name in ("train_dataset", "eval_dataset")})

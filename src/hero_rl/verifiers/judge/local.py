@@ -62,7 +62,7 @@ class LocalJudge:
             max_length: of prompt and reply in tokens; a prompt that leaves no room is not asked (``prompt_too_long``). None:
                 what tokenizer and model declare.
             device: by default the current GPU where there is one; a loaded module stays where it is.
-            dtype: such as ``"float32"`` or ``"bfloat16"``; by default that of the checkpoint.
+            dtype: such as ``"float32"`` or ``"bfloat16"``; ``"auto"``: that of the checkpoint. None: as ``LocalScorer``.
             revision: of a Hugging Face id.
             trust_remote_code: run model code that comes with the checkpoint.
 
