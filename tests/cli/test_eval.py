@@ -201,7 +201,8 @@ def test_killed_and_resumed_it_asks_only_for_what_is_missing(tmp_path: Path) -> 
     assert 40 <= asked <= 65
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     (tmp_path / "p.jsonl").write_text('{"problem": "1+1?", "reference": "2"}\n')
     with servers.running("chat", servers.Faults(slow_s=60)) as server:
         command = ["eval", server.url, "--data", "p.jsonl", "-o", "out"]
@@ -209,9 +210,9 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
         while not server.posted("/v1/chat/completions"):
             assert child.poll() is None
             time.sleep(0.01)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(number)
         out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (130, "")
+    assert (child.returncode, out) == (code, "")
     assert "kept; go on with the same command and --resume (-o out)" in err
     assert "Traceback" not in err
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Annotated, NoReturn, cast
 
 import typer
@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], *, handle_signals: bool) -> int:
     if handle_signals:
-        for number in (signal.SIGTERM, signal.SIGHUP):  # so that a half-written file is removed then, too
+        for number, handler in ((signal.SIGTERM, _stop), (signal.SIGHUP, _hang_up)):  # a half-written file is removed then, too
             if signal.getsignal(number) is not signal.SIG_IGN:  # as of nohup
-                signal.signal(number, _stop)
+                signal.signal(number, handler)
     try:
         if not arguments:
             make_app(None)(args=["--help"], prog_name="hero", standalone_mode=False)
@@ -76,7 +76,7 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
         with _output(arguments):
             result = make_app(command)(args=arguments, prog_name="hero", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130)
+        return _interrupted()
     except BrokenPipeError:
         # whoever read stdout has gone; Python would complain once more when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,7 +86,7 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
             traceback.print_exc()
         return _fail(*_explain(error))
     code = result if isinstance(result, int) else 0
-    return _fail("interrupted", code) if code == 130 else code
+    return _interrupted() if code == 130 else code
 
 
 def _output(arguments: list[str]) -> AbstractContextManager[None]:
@@ -188,5 +188,21 @@ def _show_warning(message: Warning | str, category: type[Warning], filename: str
         sys.stderr.write(f"warning: {category.__name__}: {printable(str(message))} ({filename}:{lineno})\n")
 
 
-def _stop(number: int, frame: object) -> NoReturn:
+_stopped_by = signal.SIGINT
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does, to whoever handles it: asyncio, an evaluation, a run."""
+    global _stopped_by
+    _stopped_by, ctrl_c = signal.Signals(number), signal.getsignal(signal.SIGINT)
+    if not callable(ctrl_c):  # ignored, as in the background of a script
+        raise KeyboardInterrupt
+    ctrl_c(signal.SIGINT, frame)
+
+
+def _hang_up(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+def _interrupted() -> int:
+    return _fail("interrupted" if _stopped_by == signal.SIGINT else f"interrupted by {_stopped_by.name}", 128 + _stopped_by)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 
 from hero_rl.errors import InputError, clip, printable
+
+EVERY_S = 30.0
+"""Without a terminal, the longest time without a line about progress."""
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
@@ -113,18 +119,22 @@ class Bar(Protocol):
 
 @contextmanager
 def progress_bar(*, keep: bool = False) -> Iterator[Bar]:
-    """Yield a function that moves progress bars on stderr, one line per stage; silent if stderr is not a terminal.
+    """Yield a function that moves progress bars on stderr, one line per stage; see ``_lines`` if it is not a terminal.
 
     Args:
         keep: leave the bars there at the end, and give notes the rest of the line.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        with _lines() as write:
+            yield write
+        return
     rest = Column(ratio=1 if keep else None, no_wrap=True, overflow="ellipsis")
     columns = (
         TextColumn("{task.description:<16}"), BarColumn(bar_width=12 if keep else 40), MofNCompleteColumn(),
         TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}", table_column=rest),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=not keep, expand=keep) as display:
+    with Progress(*columns, console=console, transient=not keep, expand=keep) as display:
         tasks: dict[str, TaskID] = {}
 
         def update(stage: str, done: int, total: int | None, /, note: str = "") -> None:
@@ -135,3 +145,36 @@ def progress_bar(*, keep: bool = False) -> Iterator[Bar]:
             display.update(tasks[stage], completed=done, total=total)
 
         yield update
+
+
+@contextmanager
+def _lines() -> Iterator[Bar]:
+    """Yield a function that writes a line for each note; where ``EVERY_S`` pass without one, the newest state is written."""
+    start = written = time.monotonic()
+    newest, ended = "nothing done yet", threading.Event()
+
+    def write(text: str) -> None:
+        nonlocal written
+        written = time.monotonic()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            note(text)
+            sys.stderr.flush()
+
+    def update(stage: str, done: int, total: int | None, /, note: str = "") -> None:
+        nonlocal newest
+        newest = f"{stage} {done}" + ("" if total is None else f"/{total}")
+        if note:
+            write(f"{newest} {note}")
+
+    def repeat() -> None:
+        while not ended.wait(max(0.0, written + EVERY_S - time.monotonic())):
+            if time.monotonic() >= written + EVERY_S:
+                write(f"{newest} after {time.monotonic() - start:.0f} s")
+
+    repeating = threading.Thread(target=repeat, name="hero-progress", daemon=True)
+    repeating.start()
+    try:
+        yield update
+    finally:
+        ended.set()
+        repeating.join()

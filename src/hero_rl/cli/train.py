@@ -14,7 +14,7 @@ import typer
 
 from hero_rl.audit import training
 from hero_rl.cli import options, show
-from hero_rl.engines.trl import memory
+from hero_rl.engines.trl import memory, run_folder
 from hero_rl.engines.trl.recipe import Loaded, load_recipe, packaged
 from hero_rl.engines.trl.run_folder import is_main_process
 from hero_rl.engines.trl.train import Finished, ReportFn
@@ -89,6 +89,15 @@ def train(
     with contextlib.redirect_stdout(sys.stderr), _quiet(), alone, _progress(page) as report:
         try:
             finished = run(loaded, folder, resume=resume, report=report)
+        except KeyboardInterrupt:
+            if is_main_process():
+                kept = run_folder.resumable(folder)
+                show.note(
+                    f"{kept} is kept; go on with the same command and --resume (-o {folder})"
+                    if kept
+                    else "there is no checkpoint to go on from yet (trl.save_steps says when there is)"
+                )
+            raise
         finally:
             if page.path is not None:
                 page.write(running=False)
@@ -116,10 +125,14 @@ def _refuse_columns(loaded: Loaded) -> None:
             )
 
 
+def _silent(stage: str, done: int, total: int | None, /, note: str = "") -> None:
+    """Show no progress."""
+
+
 @contextlib.contextmanager
 def _progress(page: training.LivePage) -> Iterator[ReportFn]:
-    """Show a bar with the newest metrics; without a terminal, a line whenever something was logged. And keep the page."""
-    with show.progress_bar(keep=True) as bar:
+    """Show the newest metrics beside the steps, on the main process, and keep the page."""
+    with show.progress_bar(keep=True) if is_main_process() else contextlib.nullcontext(_silent) as bar:
 
         def report(stage: str, step: int, total: int, logs: Mapping[str, float]) -> None:
             new = page.path is None
@@ -127,8 +140,6 @@ def _progress(page: training.LivePage) -> Iterator[ReportFn]:
             if new and page.path is not None:
                 show.note(f"report: {page.path} (open it in a browser; it follows the run)")
             text = "  ".join(f"{label} {float(logs[key]):.3g}" for key, label in SHOWN.items() if key in logs)
-            if text and not sys.stderr.isatty():
-                sys.stderr.write(f"{stage} {step}/{total} {text}\n")
             bar(stage, step, total, text)
 
         yield report

@@ -98,7 +98,7 @@ def find_progress(folder: Path, resolved: Mapping[str, Any]) -> Progress:
     finished = (folder / "metrics.json").is_file()
     if finished and not changed:
         raise already_finished(folder)
-    if checkpoint is None and sft_checkpoint is None and not sft_done:
+    if resumable(folder) is None:
         raise InputError(
             f"{folder}: there is no checkpoint to resume from: the run ended before its first (trl.save_steps). "
             "Delete the folder, or start a new run with --output"
@@ -122,6 +122,12 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue
         found.append((int(state["global_step"]), path))
     return max(found)[1] if found else None
+
+
+def resumable(folder: Path) -> Path | None:
+    """Return the newest model of a run that ``--resume`` can go on from."""
+    cold = folder / "sft" / "final"
+    return last_checkpoint(folder) or (cold if cold.is_dir() else last_checkpoint(cold.parent))
 
 
 def write_start(folder: Path, resolved: Mapping[str, Any], details: Mapping[str, object]) -> None:
