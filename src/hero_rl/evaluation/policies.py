@@ -1,6 +1,6 @@
-"""The policy to sample: a folder, a Hugging Face id, a server with the OpenAI interface, or any model that inspect_ai knows.
+"""The policy to sample: a folder, a known model, a Hugging Face id, a server with the OpenAI interface, or any of inspect_ai's.
 
-./runs/x   ./runs/x/checkpoint-8   Qwen/Qwen3-4B-Base   transformers, in this process
+./runs/x   ./runs/x/checkpoint-8   smollm2   owner/name    transformers, in this process
 http://host:8000   MODEL@http://host:8000/v1            vLLM, SGLang or any other server
 vllm/Qwen/Qwen3-4B-Base   openai/gpt-4o   hf/...        as inspect_ai has it
 """
@@ -16,6 +16,7 @@ from hero_rl.errors import HeroError, InputError, SignalError, first_line, requi
 from hero_rl.evaluation.benchmarks import INSTRUCTION
 from hero_rl.http import EndpointError, EndpointPool
 from hero_rl.loop import run_sync
+from hero_rl.models.known import KNOWN, is_name, resolve
 from hero_rl.part_names import address, api_key, is_url
 from hero_rl.verifiers.judge.remote import with_version
 
@@ -76,6 +77,8 @@ def find_policy(spec: str) -> Policy:
         if len(urls) > 1:
             raise InputError(f"MODEL {spec}: one address, please; put a load balancer before several servers")
         return Policy(spec, "server", urls[0], model)
+    if is_name(spec):
+        return Policy(spec, "local", resolve(spec))
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return _folder(spec, folder)
@@ -88,7 +91,8 @@ def find_policy(spec: str) -> Policy:
         return Policy(spec, "inspect", spec)
     if spec.count("/") != 1 or not rest:
         raise InputError(
-            f"MODEL {spec}: neither a folder, nor owner/name on Hugging Face, nor a URL, nor PROVIDER/MODEL of inspect_ai"
+            f"MODEL {spec}: neither a folder, nor owner/name on Hugging Face, nor a URL, nor PROVIDER/MODEL of inspect_ai, "
+            f"nor one of {', '.join(KNOWN)}"
         )
     return Policy(spec, "local", spec)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
+from hero_rl.models.known import resolve
 from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype
 from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
@@ -58,7 +58,7 @@ def check_base(source: str) -> None:
     """
     for module in ("torch", "transformers", "trl", "datasets"):
         require(module, extra="train", purpose="training a reward model or a verifier")
-    check_source("--model", os.path.expanduser(source))
+    check_source("--model", resolve(source))
 
 
 def load_base(source: str, *, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -74,8 +74,8 @@ def load_base(source: str, *, seed: int) -> tuple[PreTrainedModel, PreTrainedTok
     from transformers import AutoModelForSequenceClassification, set_seed
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-    source = os.path.expanduser(source)
     check_base(source)
+    source = resolve(source)
     tokenizer = load_tokenizer(f"--model {source}", source)
     set_seed(seed)
     try:

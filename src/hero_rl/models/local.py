@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
+from hero_rl.models.known import resolve
 from hero_rl.models.loading import default_device, dtype_of, fast_dtype, load_config, load_whole
 from hero_rl.models.tokenizing import find_tokenizer
 
@@ -158,7 +159,7 @@ def open_model(
     Raises:
         InputError: no such model, none that can be used, or no tokenizer.
     """
-    source = os.path.expanduser(model) if isinstance(model, str | os.PathLike) else None
+    source = resolve(model) if isinstance(model, str | os.PathLike) else None
     config = load_config(name, source, **hub) if source is not None else model.config  # pyright: ignore
     if check is not None:
         check(name, config)

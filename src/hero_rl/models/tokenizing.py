@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hero_rl.errors import InputError, first_line
+from hero_rl.models.known import resolve
 from hero_rl.models.loading import LOADING_ERRORS
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class RefusedByTemplateError(ValueError):
 
 
 def load_tokenizer(
-    name: str, source: str, *, revision: str | None = None, trust_remote_code: bool = False, **options: Any
+    name: str, source: str | os.PathLike[str], *, revision: str | None = None, trust_remote_code: bool = False, **options: Any
 ) -> PreTrainedTokenizerBase:
     """Return the tokenizer saved beside a model.
 
@@ -38,6 +39,7 @@ def load_tokenizer(
     """
     from transformers import AutoTokenizer
 
+    source = resolve(source)
     absent = (
         f"{name}: {source} has no tokenizer that can be loaded; give the one that the model was trained with (tokenizer=...)"
     )
@@ -62,7 +64,7 @@ def find_tokenizer(
     tokenizer = source if tokenizer is None else tokenizer
     if tokenizer is None:
         raise InputError(f"{name}: a loaded model needs its tokenizer; give tokenizer=...")
-    return load_tokenizer(name, os.path.expanduser(tokenizer), **hub) if isinstance(tokenizer, str | os.PathLike) else tokenizer
+    return load_tokenizer(name, tokenizer, **hub) if isinstance(tokenizer, str | os.PathLike) else tokenizer
 
 
 def apply_template(

@@ -19,6 +19,7 @@ import numpy as np
 
 from hero_rl.errors import InputError, first_line
 from hero_rl.models.batching import BATCH_SIZE, micro_batches
+from hero_rl.models.known import resolve
 from hero_rl.models.loading import default_device, fast_dtype, load_config, require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, stoppable
 from hero_rl.models.tokenizing import check_length, find_tokenizer, padded
@@ -94,7 +95,7 @@ class ProcessScorer(StepScorer):
         self.logit, self.batch_size = logit, batch_size
         self.name = f"process:{name_of(model)}"
         check_positive(self.name, batch_size=batch_size, max_tokens_per_batch=max_tokens_per_batch, max_length=max_length)
-        source = os.path.expanduser(model) if isinstance(model, str | os.PathLike) else None
+        source = resolve(model) if isinstance(model, str | os.PathLike) else None
         hub: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         config: PretrainedConfig = (
             load_config(self.name, source, **hub)

@@ -308,7 +308,7 @@ def _tokenizer(name: str, tokenizer: str | os.PathLike[str] | PreTrainedTokenize
     if not isinstance(tokenizer, str | os.PathLike):
         return tokenizer
     require("transformers", extra="train", purpose="a tokenizer for the reward model 'remote'")
-    return load_tokenizer(name, os.path.expanduser(tokenizer))
+    return load_tokenizer(name, tokenizer)
 
 
 def _template(

@@ -21,13 +21,13 @@ batch larger than a training batch. The sum was not compared with a GPU: expect 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hero_rl.engines.trl.arguments import grpo_given
 from hero_rl.engines.trl.recipe import Loaded, Lora, default_dtype
 from hero_rl.errors import InputError, first_line
+from hero_rl.models.known import resolve
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -167,7 +167,7 @@ def _card(claimed: float | None) -> tuple[float, str]:
 def _sizes(source: str, *, head: bool = True) -> Sizes:
     from transformers import AutoConfig
 
-    source = os.path.expanduser(source)
+    source = resolve(source)
     try:
         return sizes_of(AutoConfig.from_pretrained(source, local_files_only=True), head=head)
     except (OSError, ValueError, AttributeError) as error:

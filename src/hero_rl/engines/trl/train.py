@@ -19,6 +19,7 @@ from hero_rl.engines.trl.arguments import adapter_config, grpo_config, grpo_give
 from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_problems, load_problems
 from hero_rl.engines.trl.recipe import Loaded
 from hero_rl.errors import InputError, require
+from hero_rl.models.known import resolve
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule
 
@@ -137,10 +138,10 @@ def _tokenizer(loaded: Loaded) -> PreTrainedTokenizerBase:
 
     policy = loaded.recipe.policy
     name = loaded.where("policy", "model")
-    source = os.path.expanduser(policy.model)
+    source = resolve(policy.model)
     load_config(f"{name}: policy.model", source, revision=policy.revision or None, trust_remote_code=policy.trust_remote_code)
     tokenizer = load_tokenizer(
-        f"{name}: [policy]", os.path.expanduser(policy.tokenizer or source), revision=policy.revision or None,
+        f"{name}: [policy]", policy.tokenizer or source, revision=policy.revision or None,
         trust_remote_code=policy.trust_remote_code, padding_side="left",
     )  # fmt: skip
     if policy.eos_token:
@@ -169,13 +170,13 @@ def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_fol
     """Return the model to start reinforcement learning from: a folder or id; with ``adapter`` that of the trained adapter."""
     final = folder / "sft" / "final"
     if inputs.sft_args is None:
-        return os.path.expanduser(loaded.recipe.policy.model)
+        return resolve(loaded.recipe.policy.model)
     if progress.sft_done or progress.checkpoint:
         return str(final)
     from trl.trainer.sft_trainer import SFTTrainer
 
     trainer = _build(
-        loaded, SFTTrainer, model=os.path.expanduser(loaded.recipe.policy.model), args=inputs.sft_args,
+        loaded, SFTTrainer, model=resolve(loaded.recipe.policy.model), args=inputs.sft_args,
         train_dataset=inputs.cold_start, processing_class=inputs.tokenizer, peft_config=inputs.adapter,
     )  # fmt: skip
     _report_with(trainer, "sft", report)
@@ -219,7 +220,7 @@ def _adapted(loaded: Loaded, inputs: _Inputs, folder: str) -> Any:
     policy = loaded.recipe.policy
     model = _build(
         loaded, AutoModelForCausalLM.from_pretrained,
-        pretrained_model_name_or_path=os.path.expanduser(policy.model), **init_kwargs(policy),
+        pretrained_model_name_or_path=resolve(policy.model), **init_kwargs(policy),
     )  # fmt: skip
     inputs.args.model_init_kwargs = None  # the model is loaded, and TRL would say that they are of no use
     return PeftModel.from_pretrained(model, folder, is_trainable=True)

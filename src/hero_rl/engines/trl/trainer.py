@@ -28,6 +28,7 @@ from hero_rl.engines.exchange import Exchange, Share
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
 from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.errors import InputError, SettingsWarning
+from hero_rl.models.known import resolve
 from hero_rl.models.loading import fast_dtype
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import Scale, check_scale
@@ -100,6 +101,7 @@ class HeroTrainer(GRPOTrainer):
 
             self._local_steps = LocalSteps(reward, lambda: self._tokenizer)
         self._exchange = Exchange(reward, steps=self._local_steps)
+        model = resolve(model) if isinstance(model, str) else model
         super().__init__(model=model, reward_funcs=[cast(RewardFunc, self.shaped)], args=args, **kwargs)
         if len(self.reward_funcs) != 1:
             raise InputError(
