@@ -44,7 +44,7 @@ class Policy(_Table):
     """``[policy]``: the model that is trained."""
 
     model: str
-    """A folder or a Hugging Face id."""
+    """A folder, a Hugging Face id, or a name of `hero models`."""
     tokenizer: str | None = None
     """By default the model's own."""
     revision: str | None = None
