@@ -12,7 +12,8 @@ import pytest
 from helpers.places import SHARED
 from hero_rl.audit import audit
 from hero_rl.audit.table import Table
-from hero_rl.audit.verdicts import FEW_PROMPTS, gain_at_most, rule_text, rule_verdicts, scores_problem
+from hero_rl.audit.verdicts import gain_at_most, rule_text, rule_verdicts, scores_problem
+from hero_rl.measures import FEW_PROMPTS
 from hero_rl.rewards import RULES, as_rule, hero, naive_sum, verifier_only
 from hero_rl.rewards.groups import Groups
 from hero_rl.types import FloatArray, IntArray

@@ -48,8 +48,30 @@ def test_the_trained_model_ranks_held_out_responses_far_above_chance(trained, pl
     assert found["value"] > 0.8
     assert found["low"] > 0.6
     facts = json.loads((trained / "training.json").read_text())
-    assert facts["held_out_pair_accuracy"] > 0.8
+    held_out = facts["held_out"]
+    assert held_out["pair_accuracy"] > 0.8
+    assert held_out["ranks"] == report["ranks"] == "better than chance"
+    assert held_out["auroc_in_mixed_prompts"]["value"] == pytest.approx(found["value"], abs=1e-6)
     assert abs(facts["share_chosen_longer"] - 0.5) <= 0.1
+
+
+def test_a_model_that_learned_nothing_is_said_to_be_no_better_than_chance(place, tmp_path, capsys):
+    rows = [
+        {**row, "correct": int(i % 4 in (0, 3))} for i, row in enumerate(toy_rollouts.rollouts(80))
+    ]  # half of the labels lie
+    source = toy_rollouts.write(tmp_path / "rollouts.jsonl", rows)
+    command = ["rm", "train", str(source), "-o", str(tmp_path / "rm"), "--model", str(place / "base"), "--epochs", "0.1"]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    facts = json.loads((tmp_path / "rm" / "training.json").read_text())["held_out"]
+    assert facts["ranks"] == "no better than chance"
+    assert facts["verdict"] in said
+    assert "more prompts with right and wrong responses would tell it from chance" in said
+    assert main(["rm", "eval", str(tmp_path / "rm"), str(source), "--draws", "20"]) == 0
+    assert "It is not distinguishable from chance" in capsys.readouterr().err
+    scored = ["audit", source, "-o", tmp_path / "audit", "--verifier", "math", "--reward-model", f"local:{tmp_path / 'rm'}"]
+    (model,) = run_json(capsys, *scored)["reward_models"]
+    assert model["within"]["ranks"] == "no better than chance"
 
 
 def test_hero_score_reads_the_trained_model(trained, place, tmp_path, capsys):
@@ -120,7 +142,7 @@ def test_given_pairs_alone_train_a_model_and_are_split_by_prompt(place, tmp_path
     path = toy_rollouts.write(tmp_path / "pairs.jsonl", pairs)
     result = run_json(capsys, "rm", "train", "--pairs", path, "-o", tmp_path / "rm", "--model", place / "chat", *FAST)
     counts = load_split(tmp_path / "rm").counts()
-    assert (result["pairs"], result["held_out_pairs"]) == (counts["train"], counts["held_out"])
+    assert (result["pairs"], result["held_out"]["pairs"]) == (counts["train"], counts["held_out"])
     assert result["template"] == "chat"
     assert result["steps"] < 10
     assert 0 < result["loss"] < 5

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from hero_rl.attacks import AttackReport
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.rules import RuleReport
-from hero_rl.audit.verdicts import FEW_PROMPTS, LITTLE, Verdicts
+from hero_rl.audit.verdicts import LITTLE, Verdicts
 from hero_rl.audit.verifiers import VerifierReport
+from hero_rl.measures import FEW_PROMPTS
 from hero_rl.report import interval
 
 SAME = 0.1
@@ -83,11 +84,9 @@ def unknown(verifier: VerifierReport | None, model: RewardModelReport | None, ve
         )
     if model is None:
         yield "anything about a reward model: none was named and the file has no column `rm_score`"
-    elif model.within.prompts < FEW_PROMPTS:
-        yield (
-            f"how well the reward model ranks inside prompts: {model.within.prompts} prompts have right and wrong responses, "
-            f"{FEW_PROMPTS} or more are needed; sample more responses, or harder prompts"
-        )
+    elif model.within.ranks == "unknown":
+        why = model.within.missing
+        yield f"how well the reward model ranks inside prompts: {why}; sample more responses, or harder prompts"
 
 
 def _about_rule(verdicts: Verdicts | None, rule: RuleReport | None) -> Iterator[Advice]:
@@ -125,9 +124,9 @@ def _about_verifier(verifier: VerifierReport | None) -> Iterator[Advice]:
 def _about_scores(model: RewardModelReport | None) -> Iterator[Advice]:
     if model is None:
         return
-    if model.within.mean.high < 0.5 and model.within.prompts >= FEW_PROMPTS:
-        why = f"inside prompts right responses score below wrong ones: AUROC {interval(model.within.mean)}"
-        yield Advice("reward model", "check the sign of the scores", why)
+    if model.within.ranks in ("worse than chance", "no better than chance"):
+        sign = "check the sign of the scores" if model.within.ranks == "worse than chance" else f"do not rely on {model.name}"
+        yield Advice("reward model", sign, f"{model.within.words().rstrip('.')} (against {model.truth})")
     if model.p_squashed == 1.0:
         yield Advice(
             "reward model", "check the activation",

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hero_rl.audit.reward_models import auroc_of_groups
 from hero_rl.audit.table import Table
-from hero_rl.measures import Estimate, mean_of_clusters
+from hero_rl.measures import Estimate, auroc_of_groups, mean_of_clusters
 from hero_rl.measures.health import SIGNS, Health
 from hero_rl.rewards.groups import Groups, group_moments, index_groups
 from hero_rl.types import FloatArray, IntArray

@@ -11,13 +11,21 @@ from hero_rl.attacks.page import attack_sections
 from hero_rl.audit.hacking import Sign, Trend
 from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.run import Audit
-from hero_rl.audit.verdicts import FEW_PROMPTS, SAFE, Verdicts
-from hero_rl.measures import Estimate
+from hero_rl.audit.verdicts import SAFE, Verdicts
+from hero_rl.measures import FEW_PROMPTS, Estimate
 from hero_rl.report import Link, Section, Table, interval, write_folder
 from hero_rl.report.figures import Curve, Histogram, Panel, curve_panels, histograms, interval_rows
 
 VERIFIER_HEADER = ("verifier", "recall", "precision", "FPR", "accuracy", "decides", "right when it decides", "rejects wrongly")
-MODEL_HEADER = ("reward model", "AUROC inside prompts", "overall", "inside: rejected", "inside: accepted", "length bias")
+MODEL_HEADER = (
+    "reward model",
+    "ranks",
+    "AUROC inside prompts",
+    "overall",
+    "inside: rejected",
+    "inside: accepted",
+    "length bias",
+)
 RULE_HEADER = ("rule", "verdict", "working rollouts", "alignment", "pressure", "scale", "evidence", "what is missing")
 GROUPS = "view.html"
 """Beside the page: the groups of its examples."""
@@ -121,7 +129,12 @@ def _reward_models(found: Audit) -> list[Section]:
 
 def _reward_model(found: Audit, model: RewardModelReport, number: int) -> list[Section]:
     spread = model.within
-    row = [model.name, *map(interval, (spread.mean, model.overall, model.rejected, model.accepted)), model.length_bias]
+    row = [
+        model.name,
+        spread.ranks,
+        *map(interval, (spread.mean, model.overall, model.rejected, model.accepted)),
+        model.length_bias,
+    ]
     note = (
         f"Truth: {model.truth}. Only {spread.prompts} of {found.prompts} prompts have right and wrong responses; the AUROC "
         "inside prompts is the mean over them. Rejected rows: does the score find right answers that the verifier missed?"

@@ -10,25 +10,17 @@ from hero_rl.audit.table import Table
 from hero_rl.measures import (
     UNKNOWN,
     Estimate,
+    InsidePrompts,
     auroc_interval,
+    auroc_of_groups,
     mean_of_clusters,
-    pair_counts,
+    ranking_inside,
     within_correlation,
 )
 from hero_rl.rewards.groups import Groups, group_moments
 from hero_rl.types import BoolArray, FloatArray, IntArray
 
 LENGTH_ROWS = 200_000
-
-
-class RankingSpread(NamedTuple):
-    """The distribution over prompts of the AUROC inside each prompt (the paper's B.1)."""
-
-    prompts: int
-    """Prompts with right and wrong responses; the others have no AUROC."""
-    mean: Estimate
-    auroc_P: FloatArray
-    """Shape (mixed prompts,)."""
 
 
 class RewardModelReport(NamedTuple):
@@ -40,7 +32,7 @@ class RewardModelReport(NamedTuple):
     missing: int
     overall: Estimate
     """AUROC over all rows; it also rewards knowing which prompts are easy."""
-    within: RankingSpread
+    within: InsidePrompts
     rejected: Estimate
     """AUROC inside prompts among the responses that the verifier rejects, by label: does the score find the right answers
     that the verifier missed?"""
@@ -68,32 +60,19 @@ def reward_model_report(table: Table, name: str, *, verifier: str | None) -> Rew
             auroc_of_groups(scores, right, groups, known & ((table.verdicts[verifier] > 0.0) == accepted))
         ).within(0, 1)
 
-    auroc_P = auroc_of_groups(scores, right, groups, known)
-    auroc_P = auroc_P[~np.isnan(auroc_P)]
     moments = group_moments(scores, Groups(groups, table.prompts))
     return RewardModelReport(
         name=name,
         truth=source,
         missing=int((~has_score).sum()),
         overall=auroc_interval(scores[known], right[known], groups[known]) if known.any() else UNKNOWN,
-        within=RankingSpread(auroc_P.size, mean_of_clusters(auroc_P).within(0, 1), auroc_P),
+        within=ranking_inside(scores, right, groups, known),
         rejected=inside(accepted=False),
         accepted=inside(accepted=True),
         length_bias=_length_bias(scores, table.chars, right, groups, known),
         sigma=moments.std_P[moments.count_P >= 2],
         p_squashed=float(((scores >= 0.0) & (scores <= 1.0))[has_score].mean()) if known.any() else float("nan"),
     )
-
-
-def auroc_of_groups(scores_B: FloatArray, right_B: BoolArray, groups_B: IntArray, among_B: BoolArray) -> FloatArray:
-    """Return the AUROC inside each group, among some rows; NaN for a group without right and wrong ones."""
-    found = np.full(int(groups_B.max()) + 1, np.nan)
-    if among_B.any():
-        groups = groups_B[among_B]
-        counts = pair_counts(scores_B[among_B], right_B[among_B], groups)
-        mixed = counts.pairs > 0
-        found[groups[counts.first[mixed]]] = counts.won[mixed] / counts.pairs[mixed]
-    return found
 
 
 def _truth(table: Table, verifier: str | None) -> tuple[FloatArray, str]:

@@ -10,12 +10,14 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_rl.audit.reward_models import auroc_of_groups
 from hero_rl.audit.table import Table
 from hero_rl.measures import (
+    FEW_PROMPTS,
     UNKNOWN,
     Estimate,
     UpdateQuality,
+    auroc_of_groups,
+    clusters_missing,
     mean_of_clusters,
     share_interval,
     update_quality,
@@ -42,8 +44,6 @@ from hero_rl.rewards.groups import Groups, group_min_max, group_ranks, group_sum
 from hero_rl.types import BoolArray, FloatArray
 
 LEVEL = 0.99
-FEW_PROMPTS = 10
-"""Fewest prompts with right and wrong responses for a verdict; intervals of fewer are not to be trusted."""
 WORTH = 0.02
 """Smaller changes of the working share are no help and no harm."""
 SAFE, HACKED = 0.4, 0.58
@@ -262,7 +262,7 @@ def _more(estimate: Estimate, null: float, seen: _Evidence) -> str:
     if not half > WORTH:
         return "nothing: as good as the verifier alone"
     prompts = int(np.unique(seen.table.groups[seen.rows_B]).size)
-    needed = math.ceil(prompts * max(0.1, (half / max(WORTH, abs(estimate.value - null))) ** 2 - 1.0))
+    needed = clusters_missing(estimate, null, prompts, close=WORTH)
     size = seen.table.rows / seen.table.prompts
     return f"labels of about {needed:,} more prompts ({math.ceil(needed * size):,} responses), drawn at random"
 

@@ -219,10 +219,17 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
         sys.stdout.write(f"Attack: {attack_lead(found.attack)}\n")
     if found.reward_models:
         rows = [
-            (m.name, interval(m.within.mean), interval(m.overall), str(m.within.prompts), show.number(m.length_bias))
+            (
+                m.name,
+                m.within.ranks,
+                interval(m.within.mean),
+                interval(m.overall),
+                str(m.within.prompts),
+                show.number(m.length_bias),
+            )
             for m in found.reward_models
         ]
-        header = ("", "AUROC inside prompts", "overall", "mixed prompts", "length bias")
+        header = ("", "ranks", "AUROC inside prompts", "overall", "mixed prompts", "length bias")
         show.print_table(f"reward models, against {found.reward_models[0].truth}", rows, header=header)
     if found.groups:
         groups = found.groups

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -237,12 +237,32 @@ def print_report(title: str, report: Report, facts: Mapping[str, object], settin
         value, low, high = ("-" if each != each else f"{each:.3f}" for each in (one.value, one.low, one.high))
         rows.append((name.replace("_", " "), value, f"[{low}, {high}]"))
     show.print_table(title, rows, header=("measure", "value", f"{settings.level:.0%} interval"))
+    if report.inside is not None:
+        print_verdict(report.inside._asdict() | {"verdict": report.inside.words()})
     if report.curve:
         curve = [
             (f"{one.low:.2f} to {one.high:.2f}", f"{one.rows:.0f}", f"{one.mean_p:.3f}", f"{one.share:.3f}")
             for one in report.curve
         ]
         show.print_table(f"calibration: {report.curve_of}", curve, header=("probability", "count", "mean", "share"))
+
+
+def held_out_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows of a table for what ``held_out_facts`` found."""
+    rows = [("held-out responses / mixed prompts", f"{facts['responses']} / {facts['mixed_prompts']}")]
+    for name in ("auroc", "auroc_in_mixed_prompts"):
+        value, low, high = ("-" if each is None else f"{each:.3f}" for each in facts[name].values())
+        rows.append((f"held-out {name.replace('_', ' ')}", f"{value} [{low}, {high}]"))
+    return rows
+
+
+def print_verdict(facts: Mapping[str, Any]) -> None:
+    """Print the verdict on a model; as a warning where it is not shown to be of use."""
+    verdict = str(facts["verdict"])
+    if facts["ranks"] == "better than chance":
+        sys.stdout.write(f"{verdict}\n")
+    else:
+        show.warn(verdict)
 
 
 def shown(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -72,9 +72,12 @@ def train(
         show.print_json(result)
         return
     names = ("rows", "pairs", "pairs_too_long", "prompts_with_pairs", "prompts_without_pairs", "share_chosen_longer", "steps",
-             "loss", "held_out_pairs", "held_out_pair_accuracy", "seconds")  # fmt: skip
+             "loss", "seconds")  # fmt: skip
     rows = [(name.replace("_", " "), learn.shown(result[name])) for name in names]
+    held_out = cast("dict[str, object]", facts["held_out"])
+    rows += learn.held_out_rows(held_out)
     show.print_table(f"reward model: {chosen.target}", rows, right=True)
+    learn.print_verdict(held_out)
 
 
 @options.spread

@@ -144,11 +144,12 @@ def _print_trained(chosen: learn.TrainOptions, result: dict[str, object]) -> Non
         ("rejected below (logit)", learn.shown(limits["reject_below"])),
     ]
     rows += [("unsure, calibration problems", show.percent(limits["p_unsure"]))]
-    rows += [("AUROC, held-out problems", learn.shown(held_out["auroc"])), ("seconds", learn.shown(result["seconds"]))]
+    rows += [*learn.held_out_rows(held_out), ("seconds", learn.shown(result["seconds"]))]
     show.print_table(f"learned verifier: {chosen.target}", rows, right=True)
     accepted = [(kind, f"{yes} of {asked}") for kind, (yes, asked) in held_out["accepted"].items()]
     if accepted:
         show.print_table("accepted on held-out problems", accepted, header=("kind", "accepted"), right=True)
+    learn.print_verdict(held_out)
 
 
 COMMANDS = {"train": train, "eval": evaluate}

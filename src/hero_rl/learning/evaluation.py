@@ -18,7 +18,7 @@ from hero_rl import measures
 from hero_rl.errors import InputError
 from hero_rl.learning.labelled import LabelledRow, check_both_classes
 from hero_rl.learning.splits import Split, problem_key, seen_by
-from hero_rl.measures import CalibrationBin, Estimate
+from hero_rl.measures import CalibrationBin, Estimate, InsidePrompts
 from hero_rl.types import BoolArray, FloatArray, IntArray, Verdict
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
@@ -54,6 +54,8 @@ class Report(NamedTuple):
     curve: list[CalibrationBin]
     curve_of: str
     """What the curve's probability is; empty where there is no curve."""
+    inside: InsidePrompts | None = None
+    """Whether the scores rank better than chance; None where there are no scores."""
 
 
 class Unseen(NamedTuple):
@@ -101,7 +103,8 @@ def evaluate_scores(rows: Sequence[LabelledRow], scores_B: FloatArray, settings:
         lambda w: measures.expected_calibration_error(pairs.p, pairs.won, low=0.5, bins=BINS, weights_B=w[pairs.row])
     )
     curve = measures.calibration_curve(pairs.p, pairs.won, low=0.5, bins=BINS)
-    return _report(data, estimates, curve, "sigmoid(score difference) of a pair, against how often its higher one is correct")
+    meaning = "sigmoid(score difference) of a pair, against how often its higher one is correct"
+    return _report(data, estimates, curve, meaning)._replace(inside=_inside(data))
 
 
 def evaluate_verdicts(
@@ -138,8 +141,25 @@ def evaluate_verdicts(
     estimates["ece"] = found(lambda w: measures.expected_calibration_error(p_B, data.labels, bins=BINS, weights_B=w))
     curve = measures.calibration_curve(p_B, data.labels, bins=BINS)
     return _report(whole, estimates, curve, "the model's probability, against the share that is correct")._replace(
-        missing=missing
+        missing=missing, inside=_inside(data)
     )
+
+
+def held_out_facts(scores_B: FloatArray, right_B: BoolArray, names: Sequence[str]) -> dict[str, object]:
+    """Return what scores of held-out responses are worth, as JSON; ``names`` are those of their prompts.
+
+    The verdict is the audit's (``measures.ranking_inside``); ``auroc``, over all responses, also credits knowing which prompts
+    are easy.
+    """
+    known = np.isfinite(scores_B)
+    scores, right, prompts = scores_B[known], right_B[known], _numbers([names[i] for i in np.flatnonzero(known).tolist()])
+    inside = measures.ranking_inside(scores, right, prompts, np.ones(scores.size, dtype=np.bool_))
+    counts = measures.pair_counts(scores, right, prompts)
+    return {
+        "responses": scores.size, "auroc": _plain(measures.auroc_interval(scores, right, prompts)),
+        "auroc_in_mixed_prompts": _plain(inside.mean), "mixed_prompts": inside.prompts, "pairs": int(counts.pairs.sum()),
+        "pair_accuracy": _number(measures.pair_accuracy(counts)), "ranks": inside.ranks, "verdict": inside.words(),
+    }  # fmt: skip
 
 
 class _Data(NamedTuple):
@@ -184,6 +204,10 @@ def _numbers(names: Sequence[str]) -> IntArray:
 def _mixed(data: _Data) -> int:
     correct = np.bincount(data.prompts, weights=data.labels)
     return int(((correct > 0) & (correct < np.bincount(data.prompts))).sum())
+
+
+def _inside(data: _Data) -> InsidePrompts:
+    return measures.ranking_inside(data.scores, data.labels, data.prompts, np.ones(data.scores.size, dtype=np.bool_))
 
 
 def _check_mixed(data: _Data) -> None:
@@ -277,20 +301,23 @@ def _report(data: _Data, estimates: dict[str, Estimate], curve: list[Calibration
 
 def plain(report: Report) -> dict[str, object]:
     """The report as JSON holds it: NaN is null."""
-
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
     return {
         "rows": report.rows,
         "prompts": report.prompts,
         "mixed_prompts": report.mixed_prompts,
         "share_correct": report.share_correct,
         "missing": report.missing,
-        "measures": {
-            name: {"value": number(one.value), "low": number(one.low), "high": number(one.high)}
-            for name, one in report.estimates.items()
-        },
+        "measures": {name: _plain(one) for name, one in report.estimates.items()},
+        "ranks": report.inside.ranks if report.inside else None,
+        "verdict": report.inside.words() if report.inside else None,
         "calibration_curve": [one._asdict() for one in report.curve],
         "calibration_curve_of": report.curve_of,
     }
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in estimate._asdict().items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

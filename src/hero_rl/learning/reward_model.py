@@ -16,6 +16,7 @@ import numpy as np
 
 from hero_rl.errors import InputError
 from hero_rl.learning import folders
+from hero_rl.learning.evaluation import held_out_facts
 from hero_rl.learning.labelled import ROWS_FILE, LabelledRow, read_rows, write_records, write_rows
 from hero_rl.learning.pairs import (
     MAX_PAIRS_PER_PROMPT,
@@ -26,7 +27,7 @@ from hero_rl.learning.pairs import (
     read_pairs,
     share_chosen_longer,
 )
-from hero_rl.learning.splits import SPLIT_FILE, Part, Split, save_split
+from hero_rl.learning.splits import SPLIT_FILE, Part, Split, problem_key, save_split
 from hero_rl.learning.training import (
     TrainSettings,
     callbacks,
@@ -96,7 +97,6 @@ def train_reward_model(
     """
     folders.check_new(folder)
     made = _pairs(sources, split, "train", max_pairs_per_prompt, settings.seed)
-    held_out = _pairs(sources, split, "held_out", max_pairs_per_prompt, settings.seed)
     if not made.pairs:
         raise InputError("no pair is on a training problem; give more prompts, or a smaller held-out share")
     with folders.new_folder(folder) as partial, tempfile.TemporaryDirectory() as scratch, quiet_datasets():
@@ -115,8 +115,8 @@ def train_reward_model(
             "prompts_with_pairs": made.prompts, "prompts_without_pairs": made.uniform_prompts,
             "pairs_dropped_for_length_balance": made.dropped_for_balance,
             "share_chosen_longer": share_chosen_longer(made.pairs), "steps": trainer.state.global_step,
-            "loss": last_loss(trainer.state.log_history), "held_out_pairs": len(held_out.pairs),
-            "held_out_pair_accuracy": _accuracy(model, tokenizer, held_out.pairs, limit),
+            "loss": last_loss(trainer.state.log_history),
+            "held_out": _on_held_out(LocalScorer(model, tokenizer=tokenizer, max_length=limit), sources, split),
         }  # fmt: skip
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
@@ -177,10 +177,15 @@ def _trainer(
     return trainer, limit
 
 
-def _accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair], limit: int) -> float | None:
-    """Share of the pairs that the model orders rightly, ties counting half; None where there are none."""
-    scorer = LocalScorer(model, tokenizer=tokenizer, max_length=limit)
-    chosen = scorer.score([as_rollout(pair) for pair in pairs])
-    rejected = scorer.score([as_rollout(pair._replace(chosen=pair.rejected)) for pair in pairs])
-    known = np.isfinite(chosen) & np.isfinite(rejected)
-    return float(((chosen > rejected) + (chosen == rejected) / 2)[known].mean()) if known.any() else None
+def _on_held_out(scorer: LocalScorer, sources: Sources, split: Split) -> dict[str, object]:
+    """Return how the model ranks held-out responses; both sides of a given pair are responses to its prompt."""
+    rows = [(row.rollout, row.correct) for row in sources.rows]
+    rows += [
+        (as_rollout(side), won)
+        for pair in sources.pairs
+        for side, won in ((pair, True), (pair._replace(chosen=pair.rejected), False))
+    ]
+    held = [(rollout, right) for rollout, right in rows if split.part_of(rollout) == "held_out"]
+    scores = scorer.score([rollout for rollout, _ in held])
+    keys = [problem_key(rollout.problem, rollout.prompt_id) for rollout, _ in held]
+    return held_out_facts(scores, np.array([right for _, right in held], dtype=np.bool_), keys)

@@ -15,6 +15,7 @@ import numpy as np
 from hero_rl.errors import InputError
 from hero_rl.files import write_text
 from hero_rl.learning import folders
+from hero_rl.learning.evaluation import held_out_facts
 from hero_rl.learning.examples import Example, Examples, ExampleSettings, as_rollout, build_examples, kinds
 from hero_rl.learning.labelled import ROWS_FILE, LabelledRow, read_rows, write_rows
 from hero_rl.learning.splits import SPLIT_FILE, Part, Split, save_split
@@ -29,8 +30,7 @@ from hero_rl.learning.training import (
     quiet_datasets,
     trainer_arguments,
 )
-from hero_rl.measures import auroc
-from hero_rl.types import FloatArray, Progress, Verifier
+from hero_rl.types import Progress, Verifier
 from hero_rl.verifiers.learned import FORMAT, SETTINGS_FILE, LearnedVerifier, encode
 
 if TYPE_CHECKING:
@@ -182,8 +182,9 @@ def _collator(pad_id: int) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, 
 def _calibrated(folder: Path, examples: Sequence[Example], limit: int, settings: VerifierSettings) -> Chosen:
     """The limits, which are in the folder then."""
     _write_limits(folder, {"accept_above": 0.0, "reject_below": 0.0, "max_length": limit})
-    logits, labels = _asked(folder, examples)
-    chosen = choose_thresholds(logits, labels, p_fpr=settings.p_fpr, p_fnr=settings.p_fnr)
+    logits = LearnedVerifier(folder).logits([as_rollout(one) for one in examples])
+    labels, known = np.array([float(one.equivalent) for one in examples]), np.isfinite(logits)
+    chosen = choose_thresholds(logits[known], labels[known], p_fpr=settings.p_fpr, p_fnr=settings.p_fnr)
     _write_limits(
         folder,
         {
@@ -197,27 +198,17 @@ def _calibrated(folder: Path, examples: Sequence[Example], limit: int, settings:
     return chosen
 
 
-def _asked(folder: Path, examples: Sequence[Example]) -> tuple[FloatArray, FloatArray]:
-    """Logits and labels of the examples that the saved model judges: through the class that will use it."""
-    logits = LearnedVerifier(folder).logits([as_rollout(one) for one in examples])
-    labels = np.array([float(one.equivalent) for one in examples])
-    known = np.isfinite(logits)
-    return logits[known], labels[known]
-
-
 def _on_held_out(folder: Path, examples: Sequence[Example]) -> dict[str, object]:
-    """How the model does on examples of held-out problems: overall, and the share accepted of each kind."""
-    verifier = LearnedVerifier(folder)
-    verdicts = verifier.verify([as_rollout(one) for one in examples])
-    logits, labels = _asked(folder, examples)
+    """How the model does on examples of held-out problems: its ranking, and the share accepted of each kind."""
+    verifier, rollouts = LearnedVerifier(folder), [as_rollout(one) for one in examples]
+    verdicts, logits = verifier.verify(rollouts), verifier.logits(rollouts)
+    equivalent = np.array([one.equivalent for one in examples], dtype=np.bool_)
     by_kind: defaultdict[str, list[bool]] = defaultdict(list)
     for one, verdict in zip(examples, verdicts, strict=True):
         kind = one.kind if ":" in one.kind else ("same:" if one.equivalent else "wrong:") + one.kind
         by_kind[kind].append(verdict.label == "correct")
-    area = auroc(logits, labels) if logits.size else float("nan")
     return {
-        "examples": len(examples),
-        "auroc": None if np.isnan(area) else area,
+        **held_out_facts(logits, equivalent, [one.key for one in examples]),
         "accepted": {kind: [sum(flags), len(flags)] for kind, flags in sorted(by_kind.items())},
     }
 

@@ -8,12 +8,14 @@ draws whole prompts and copies no data. ``level`` is the coverage of an interval
 from hero_rl.measures.alignment import UpdateQuality, update_quality, verifier_alignment, working_share
 from hero_rl.measures.calibration import CalibrationBin, calibration_curve, expected_calibration_error
 from hero_rl.measures.correlation import rank_correlation, within_correlation
+from hero_rl.measures.inside import FEW_PROMPTS, InsidePrompts, ranking_inside
 from hero_rl.measures.intervals import (
     UNKNOWN,
     Estimate,
     auroc_interval,
     bootstrap,
     clustered_standard_error,
+    clusters_missing,
     crossed_interval,
     mean_interval,
     mean_of_clusters,
@@ -22,6 +24,7 @@ from hero_rl.measures.intervals import (
 from hero_rl.measures.paired import PairedDifference, holm, paired_difference
 from hero_rl.measures.ranking import (
     auroc,
+    auroc_of_groups,
     group_auroc,
     pair_accuracy,
     pair_counts,
@@ -31,16 +34,20 @@ from hero_rl.measures.ranking import (
 )
 
 __all__ = [
+    "FEW_PROMPTS",
     "UNKNOWN",
     "CalibrationBin",
     "Estimate",
+    "InsidePrompts",
     "PairedDifference",
     "UpdateQuality",
     "auroc",
     "auroc_interval",
+    "auroc_of_groups",
     "bootstrap",
     "calibration_curve",
     "clustered_standard_error",
+    "clusters_missing",
     "crossed_interval",
     "expected_calibration_error",
     "group_auroc",
@@ -51,6 +58,7 @@ __all__ = [
     "pair_counts",
     "paired_difference",
     "rank_correlation",
+    "ranking_inside",
     "recall_at_fpr",
     "share_interval",
     "threshold_at_fpr",

@@ -247,6 +247,16 @@ def mean_of_clusters(values_P: ArrayLike, *, level: float = 0.95) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def clusters_missing(estimate: Estimate, null: float, clusters: int, *, close: float) -> int:
+    """Return how many more clusters would tell an estimate from ``null`` if it stayed where it is.
+
+    Intervals narrow with the square root of the clusters; nearer to ``null`` than ``close`` counts as ``close``. At least a
+    tenth more.
+    """
+    half = (estimate.high - estimate.low) / 2.0
+    return math.ceil(clusters * max(0.1, (half / max(close, abs(estimate.value - null))) ** 2 - 1.0))
+
+
 def _share_below(sorted_other: FloatArray, values: FloatArray) -> FloatArray:
     """Return for each value the share of the others below it, ties counted half."""
     below = np.searchsorted(sorted_other, values, "left")

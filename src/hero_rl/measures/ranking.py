@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from hero_rl.errors import InputError
 from hero_rl.measures.arrays import Labelled, labelled, numbered, weights
 from hero_rl.rewards.groups import Groups, group_sum, group_wins
-from hero_rl.types import FloatArray, IntArray
+from hero_rl.types import BoolArray, FloatArray, IntArray
 
 
 def auroc(scores_B: ArrayLike, labels_B: ArrayLike, *, weights_B: ArrayLike | None = None) -> float:
@@ -69,6 +69,17 @@ def group_auroc(counts: PairCounts, *, weights_B: ArrayLike | None = None) -> fl
     weight_P = _of_prompts(counts, weights_B) * (counts.pairs > 0)
     total = float(weight_P.sum())
     return float((weight_P * counts.won / np.maximum(counts.pairs, 1)).sum()) / total if total else float("nan")
+
+
+def auroc_of_groups(scores_B: FloatArray, right_B: BoolArray, groups_B: IntArray, among_B: BoolArray) -> FloatArray:
+    """Return the AUROC inside each group, among some rows; NaN for a group without right and wrong ones."""
+    found = np.full(int(groups_B.max(initial=-1)) + 1, np.nan)
+    if among_B.any():
+        groups = groups_B[among_B]
+        counts = pair_counts(scores_B[among_B], right_B[among_B], groups)
+        mixed = counts.pairs > 0
+        found[groups[counts.first[mixed]]] = counts.won[mixed] / counts.pairs[mixed]
+    return found
 
 
 def threshold_at_fpr(scores_B: ArrayLike, labels_B: ArrayLike, p_fpr: float, *, weights_B: ArrayLike | None = None) -> float:
