@@ -41,7 +41,7 @@ JUDGES: Mapping[str, str] = {
     "compass": "compass", "xverify": "xverify", "general": "general", "tinyv": "tinyv", "judge": "generic",
 }  # fmt: skip
 PANELS = ("any_of", "all_of", "majority")
-REMOTE = ("vllm", "vllm-pooling", "sglang", "tei", "openrlhf")
+REMOTE = ("vllm", "vllm-pooling", "sglang", "tei", "openrlhf", "infinity")
 _LOCAL = ("local", "process")
 
 VERIFIERS: Mapping[str, Kind] = {

@@ -191,6 +191,14 @@ def _openrlhf_reward(server: Server, payload: dict[str, Any]) -> Any:
     return {"rewards": values, "scores": values, "extra_logs": {"dummy_scores": values}}
 
 
+def _infinity_rerank(server: Server, payload: dict[str, Any]) -> Any:
+    if payload.get("model", server.model) != server.model:
+        return _error(server, 400, "Invalid model")
+    texts = [" ".join(filter(None, (payload["query"].strip(), text.strip()))) for text in payload["documents"]]
+    values = list(enumerate(_values(server, texts, raw=payload.get("raw_scores", False))))
+    return {"object": "rerank", "results": [{"relevance_score": value, "index": i} for i, value in reversed(values)]}
+
+
 def _chat(server: Server, payload: dict[str, Any]) -> Any:
     if payload.get("model", server.model) != server.model:
         return _error(server, 404, f"The model `{payload['model']}` does not exist.")
@@ -218,6 +226,7 @@ _POST: dict[str, dict[str, Callable[[Server, dict[str, Any]], Any]]] = {
     "sglang": {"/classify": _sglang_classify},
     "tei": {"/predict": _tei_predict, "/tokenize": _tei_tokenize},
     "openrlhf": {"/get_reward": _openrlhf_reward},
+    "infinity": {"/rerank": _infinity_rerank},
     "chat": {"/v1/chat/completions": _chat},
 }
 _GET: dict[str, dict[str, Callable[[Server], Any]]] = {
@@ -225,6 +234,7 @@ _GET: dict[str, dict[str, Callable[[Server], Any]]] = {
     "sglang": {"/v1/models": _models},
     "tei": {"/info": _info},
     "openrlhf": {},
+    "infinity": {"/models": _models},
     "chat": {"/v1/models": _models},
 }
 PROTOCOLS = tuple(_POST)

@@ -10,11 +10,12 @@ import pytest
 from helpers import servers, tiny
 from helpers.servers import EOS, Faults, running, score_of
 from hero_rl.errors import InputError, SignalError
+from hero_rl.scorers.dialects import DIALECTS
 from hero_rl.scorers.remote import RemoteScorer
 from hero_rl.types import Rollout
 
 PLAIN: dict[str, Any] = {"template": "plain", "eos_token": EOS}
-PROTOCOL = {"vllm": "vllm", "vllm-pooling": "vllm", "sglang": "sglang", "tei": "tei", "openrlhf": "openrlhf"}
+PROTOCOL = {name: "vllm" if name == "vllm-pooling" else name for name in DIALECTS}
 ROW = Rollout(prompt_id="p", problem="1+1=", reference="2", response="2")
 
 
@@ -31,7 +32,7 @@ def test_a_server_that_answers_everything_alike_is_refused(dialect: Any) -> None
                 scorer.score([ROW])
 
 
-@pytest.mark.parametrize("dialect", ["vllm", "vllm-pooling", "tei"])
+@pytest.mark.parametrize("dialect", ["vllm", "vllm-pooling", "tei", "infinity"])
 @pytest.mark.parametrize("faults", [Faults(ignores_raw=True), Faults(reply="squashed")])
 def test_a_server_that_squashes_whatever_it_is_asked_is_refused(dialect: Any, faults: Faults) -> None:
     with running(PROTOCOL[dialect], faults) as server:
@@ -40,7 +41,7 @@ def test_a_server_that_squashes_whatever_it_is_asked_is_refused(dialect: Any, fa
         RemoteScorer(server.url, dialect=dialect, unit_range=True, **PLAIN).check()
 
 
-@pytest.mark.parametrize("dialect", ["vllm", "vllm-pooling", "tei"])
+@pytest.mark.parametrize("dialect", ["vllm", "vllm-pooling", "tei", "infinity"])
 def test_a_model_whose_raw_scores_lie_in_the_unit_range_passes(dialect: Any, caplog: pytest.LogCaptureFixture) -> None:
     with running(PROTOCOL[dialect], score=in_unit_range) as server:
         RemoteScorer(server.url, dialect=dialect, **PLAIN).check()
@@ -79,7 +80,7 @@ def test_where_the_raw_score_cannot_be_asked_for_the_unit_range_is_a_warning(
         assert "lies in" not in caplog.text
 
 
-@pytest.mark.parametrize("served", ["vllm", "sglang", "tei", "openrlhf"])
+@pytest.mark.parametrize("served", ["vllm", "sglang", "tei", "openrlhf", "infinity"])
 def test_another_dialect_is_recognised_by_its_answers(served: str) -> None:
     with running(served) as server:
         for dialect in [dialect for dialect in PROTOCOL if PROTOCOL[dialect] != served]:
@@ -94,7 +95,7 @@ def test_a_server_of_nothing_we_know_is_refused_with_how_to_start_one() -> None:
         assert "looks like" not in str(caught.value)
 
 
-@pytest.mark.parametrize("dialect", ["vllm", "sglang", "tei"])
+@pytest.mark.parametrize("dialect", ["vllm", "sglang", "tei", "infinity"])
 def test_a_model_that_is_not_served_is_named_with_those_that_are(dialect: Any) -> None:
     words = f"does not serve 'big-rm' but '{servers.MODEL}'"
     with running(PROTOCOL[dialect]) as server, pytest.raises(InputError, match=words):

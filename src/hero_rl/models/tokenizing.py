@@ -95,6 +95,11 @@ def ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = Tru
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])  # pyright: ignore[reportArgumentType]
 
 
+def pair_ids(tokenizer: PreTrainedTokenizerBase, first: str, second: str) -> list[int]:
+    """Return the token ids of two texts as a cross-encoder reads them, with what the tokenizer puts around and between."""
+    return list(tokenizer(first, second)["input_ids"])  # pyright: ignore[reportArgumentType]
+
+
 def check_length(texts: Iterable[str], max_length: int) -> None:
     """Raise InputError if one is so long that it must have more tokens: tokenizing it could take minutes."""
     longest = max(map(len, texts), default=0)

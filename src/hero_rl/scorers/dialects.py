@@ -47,6 +47,8 @@ class Dialect:
     """Whether the request says if the server adds special tokens."""
     closes: bool = False
     """The server itself puts the end of sequence behind every text."""
+    pairs: bool = False
+    """The server strips a text of white space and reads it as the second of a pair, after an empty first one."""
     models_path: str | None = None
     """Where it says which model it serves."""
     start: str
@@ -117,18 +119,22 @@ def _vllm_pooling_payload(rows: Sequence[Reading], model: str | None, raw: bool)
     return {**_vllm_payload(rows, model, raw), "task": "classify"}
 
 
-def _vllm_reader(key: str) -> Callable[[JSON, int], list[float | None]]:
-    def read(reply: JSON, rows: int) -> list[float | None]:
-        data = _rows(_entry(reply, "data", "the reply"), rows, "'data'")
-        scores: dict[object, float | None] = {}
-        for place, entry in enumerate(data):
-            index = entry.get("index", place) if isinstance(entry, Mapping) else place
-            scores[index] = _number(_only(_entry(entry, key, f"'data[{place}]'"), f"'data[{place}].{key}'"))
-        if set(scores) != set(range(rows)):
-            raise WrongShapeError("the indices in 'data' are not those of the texts")
-        return [scores[place] for place in range(rows)]
+def _by_index(reply: JSON, rows: int, key: str, value: Callable[[object, str], object]) -> list[float | None]:
+    """Return the numbers of entries that say which text they belong to; the reply may have another order."""
+    scores: dict[object, float | None] = {}
+    for place, entry in enumerate(_rows(_entry(reply, key, "the reply"), rows, f"'{key}'")):
+        index = entry.get("index", place) if isinstance(entry, Mapping) else place
+        scores[index] = _number(value(entry, f"'{key}[{place}]"))
+    if set(scores) != set(range(rows)):
+        raise WrongShapeError(f"the indices in '{key}' are not those of the texts")
+    return [scores[place] for place in range(rows)]
 
-    return read
+
+def _vllm_reader(key: str) -> Callable[[JSON, int], list[float | None]]:
+    def number(entry: object, where: str) -> object:
+        return _only(_entry(entry, key, f"{where}'"), f"{where}.{key}'")
+
+    return lambda reply, rows: _by_index(reply, rows, "data", number)
 
 
 def _vllm_tokens(reply: JSON) -> int | None:
@@ -188,6 +194,16 @@ def _openrlhf_read(reply: JSON, rows: int) -> list[float | None]:
     return [reward if ok else None for reward, ok in zip(rewards, told, strict=True)]
 
 
+def _infinity_payload(rows: Sequence[Reading], model: str | None, raw: bool) -> dict[str, object]:
+    # It serves a model with one output as a reranker, which reads pairs; with an empty query the document is all the text.
+    payload: dict[str, object] = {"query": "", "documents": [row.text for row in rows], "raw_scores": raw}
+    return payload if model is None else payload | {"model": model}
+
+
+def _infinity_read(reply: JSON, rows: int) -> list[float | None]:
+    return _by_index(reply, rows, "results", lambda entry, where: _entry(entry, "relevance_score", f"{where}'"))
+
+
 _START_VLLM = "vllm serve MODEL --runner pooling --convert classify"
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
@@ -212,6 +228,10 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             name="openrlhf", path="/get_reward", payload=_openrlhf_payload, read=_openrlhf_read, closes=True,
             start="python -m openrlhf.cli.serve_rm",
+        ),
+        Dialect(
+            name="infinity", path="/rerank", payload=_infinity_payload, read=_infinity_read, has_raw=True, pairs=True,
+            models_path="/models", start="infinity_emb v2 --model-id MODEL",
         ),
     )
 }  # fmt: skip

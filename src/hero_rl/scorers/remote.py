@@ -1,4 +1,4 @@
-"""A reward model behind HTTP: vLLM, SGLang, Text Embeddings Inference or OpenRLHF. One client, small dialects.
+"""A reward model behind HTTP: vLLM, SGLang, Text Embeddings Inference, OpenRLHF or Infinity. One client, small dialects.
 
 The text that is scored is formed here, as ``LocalScorer`` forms it, or by the server from the conversation (vLLM). What it is
 not: no truncation, no retry of what a server refused for good, and no number that the server did not give.
@@ -20,7 +20,7 @@ import numpy as np
 from hero_rl.errors import InputError, SignalError, require
 from hero_rl.http import JSON, EndpointError, EndpointPool
 from hero_rl.loop import in_thread
-from hero_rl.models.tokenizing import RefusedByTemplateError, ids_of, load_tokenizer
+from hero_rl.models.tokenizing import RefusedByTemplateError, ids_of, load_tokenizer, pair_ids
 from hero_rl.scorers import selftest
 from hero_rl.scorers.dialects import DIALECTS, Dialect, Reading, WrongShapeError
 from hero_rl.scorers.text import Eos, Form, RemoteTemplate, make_form
@@ -29,7 +29,7 @@ from hero_rl.types import FloatArray, Rollout, Scorer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-DialectName: TypeAlias = Literal["vllm", "vllm-pooling", "sglang", "tei", "openrlhf"]
+DialectName: TypeAlias = Literal["vllm", "vllm-pooling", "sglang", "tei", "openrlhf", "infinity"]
 
 ROWS_PER_REQUEST = 16
 """Small: a server batches over requests by itself, and a request that fails costs no more than its rows."""
@@ -267,7 +267,18 @@ class RemoteScorer(Scorer):
         ids = None if form.tokenizer is None else tuple(ids_of(form.tokenizer, text, special=plain))
         if not plain:
             text = text.removeprefix(self._adds[0]).removesuffix(self._adds[1])
+        if self.dialect.pairs and not self._second_of_a_pair(text, ids):
+            raise RefusedByTemplateError(
+                "this server strips white space off the ends of a text and reads it as the second of a pair, after an empty "
+                "first one, which here gives other tokens than the model is meant to read; serve it with vLLM"
+            )
         return Reading(text=text, ids=ids, add_special_tokens=plain, closed=closed)
+
+    def _second_of_a_pair(self, text: str, ids: tuple[int, ...] | None) -> bool:
+        """Return whether a text reads the same where the server does that to it; without a tokenizer only blanks are seen."""
+        if ids is None or self._form.tokenizer is None:
+            return text == text.strip()
+        return ids == tuple(pair_ids(self._form.tokenizer, "", text.strip()))
 
     def _read_or_fail(self, rollout: Rollout) -> Reading | Failed:
         try:

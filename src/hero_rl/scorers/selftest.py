@@ -33,7 +33,7 @@ PROBES = tuple(
         "17 + 25 = 17 + 20 + 5 = 37 + 5 = 42. The answer is \\boxed{42}.",
         "17 + 25 = 17 + 20 + 5 = 37 + 5 = 41. The answer is \\boxed{41}.",
         "I do not know.",
-        "Bananas are yellow because the sea is far away, and \\boxed{} is a fine word. " * 6,
+        "Bananas are yellow because the sea is far away, and \\boxed{} is a fine word. " * 6 + "Is it?",
         "17 17 17 17 17 17 17 17 ?? ?? ]] ]] 25 25",
     )
 )
@@ -224,7 +224,7 @@ class _Server(NamedTuple):
                 "unit_range=True says so", self.name, seen,
             )  # fmt: skip
         elif _same(scores, squashed):
-            option = "raw_scores=true" if self.dialect.name == "tei" else "use_activation=false"
+            option = "use_activation=false" if self.dialect.name.startswith("vllm") else "raw_scores=true"
             raise InputError(
                 f"{self.name}: {seen}, and they are the same without {option}: the server squashes them whatever it is asked. "
                 "Update it (older ones do not know the option and ignore it), or take the activation out of the model's "
