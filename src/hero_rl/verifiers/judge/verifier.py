@@ -176,8 +176,9 @@ class JudgeVerifier(Verifier):
         verdicts = [row.verdict or self._verdict(row.shown, outcomes[row.prompt]) for row in rows]
         unread = [one for one in verdicts if one.reason in ("unparseable_reply", "reply_cut_off")]
         if unread:
+            asked = sum(row.verdict is None for row in rows)  # more than outcomes: equal questions are asked once
             _logger.warning(
-                "%s: %d of %d replies hold no verdict; one of them: %s", self.name, len(unread), len(outcomes), unread[0].detail
+                "%s: %d of %d replies hold no verdict; one of them: %s", self.name, len(unread), asked, unread[0].detail
             )
         return verdicts
 
