@@ -26,8 +26,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rm")
     toy_rollouts.write_base(folder / "base")
     toy_rollouts.write_base(folder / "chat", chat=True)
+    write_encoder(folder / "encoder")
     toy_rollouts.write(folder / "rollouts.jsonl", toy_rollouts.rollouts(80))
     return folder
+
+
+def write_encoder(folder: Path) -> None:
+    """An untrained BERT, with the tokenizer of its kind: [CLS] and [SEP] around every text, and no end of sequence."""
+    from tokenizers import processors
+    from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = AutoTokenizer.from_pretrained(toy_rollouts.write_base(folder))
+    core = words.backend_tokenizer
+    core.add_special_tokens(["[CLS]", "[SEP]"])
+    first, last = (("[CLS]", core.token_to_id("[CLS]")), ("[SEP]", core.token_to_id("[SEP]")))
+    core.post_processor = processors.BertProcessing(last, first)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", cls_token="[CLS]", sep_token="[SEP]")
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                        intermediate_size=64, max_position_embeddings=256, pad_token_id=0)  # fmt: skip
+    BertModel(config).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +110,7 @@ def test_hero_score_reads_the_trained_model(trained, place, tmp_path, capsys):
     np.testing.assert_allclose([one.extra["rm_score"] for one in scored], direct, atol=1e-5)
 
 
-@pytest.mark.parametrize("base", ["base", "chat"])
+@pytest.mark.parametrize("base", ["base", "chat", "encoder"])
 def test_the_saved_model_scores_as_rewardtrainer_evaluates(base, place, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from trl.trainer.reward_config import RewardConfig

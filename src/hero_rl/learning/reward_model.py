@@ -165,6 +165,8 @@ def _trainer(
     from trl.trainer.reward_trainer import RewardTrainer
 
     model, tokenizer = load_base(base, seed=settings.seed)
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = tokenizer.sep_token  # with which the texts of BERT and its kin end
     if not tokenizer.chat_template and tokenizer.eos_token is None:
         raise InputError(f"--model {base}: its tokenizer has no end-of-sequence token, which ends a response; set one")
     limit = length_limit(settings, model, tokenizer)
