@@ -17,6 +17,7 @@ from hero_rl.evaluation.benchmarks import INSTRUCTION
 from hero_rl.http import EndpointError, EndpointPool
 from hero_rl.loop import run_sync
 from hero_rl.models.known import KNOWN, is_name, resolve
+from hero_rl.models.loading import holds_model
 from hero_rl.part_names import address, api_key, is_url
 from hero_rl.verifiers.judge.remote import with_version
 
@@ -98,8 +99,8 @@ def find_policy(spec: str) -> Policy:
 
 
 def _folder(spec: str, folder: Path) -> Policy:
-    model = folder if (folder / "config.json").is_file() else folder / "final"
-    if not (model / "config.json").is_file():
+    model = folder if holds_model(folder) else folder / "final"
+    if not holds_model(model):
         raise InputError(f"MODEL {spec}: has no config.json; give the folder of a saved transformers model")
     runs = (
         parent for parent in model.resolve().parents if (parent / "recipe.toml").is_file() and (parent / "run.json").is_file()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.models.known import resolve
-from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype
+from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype, refuse_adapter
 from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
 
@@ -59,6 +59,7 @@ def check_base(source: str) -> None:
     for module in ("torch", "transformers", "trl", "datasets"):
         require(module, extra="train", purpose="training a reward model or a verifier")
     check_source("--model", resolve(source))
+    refuse_adapter("--model", resolve(source))
 
 
 def load_base(source: str, *, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

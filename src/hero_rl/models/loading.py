@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
+_ADAPTER = "adapter_config.json"
 _FSDP_LOADING = "FSDP_CPU_RAM_EFFICIENT_LOADING"
 LOADING_ERRORS = (Exception,)
 """Damaged files: safetensors, tokenizers and torch raise kinds of their own, down to a plain ``Exception``."""
@@ -37,11 +39,40 @@ def check_source(name: str, source: str) -> None:
     """
     looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1
     if Path(source).is_dir():
-        if not (Path(source) / "config.json").is_file():
+        if not holds_model(Path(source)):
             raise InputError(f"{name}: the folder {source} has no config.json; give the folder of a saved transformers model")
     elif looks_local or Path(source).exists():
         raise InputError(
             f"{name}: no such folder as {source}; give the folder of a saved model or a Hugging Face id (owner/name)"
+        )
+
+
+def holds_model(folder: Path) -> bool:
+    """Return whether a whole model or an adapter was saved in the folder."""
+    return any((folder / file).is_file() for file in ("config.json", _ADAPTER))
+
+
+def adapter_of(name: str, source: str) -> dict[str, Any] | None:
+    """Return peft's configuration of the adapter in a folder; None if the folder holds a whole model, or is none.
+
+    Raises:
+        InputError: it does not say which model the adapter belongs to.
+    """
+    path = Path(source) / _ADAPTER
+    if not path.is_file() or (Path(source) / "config.json").is_file():
+        return None
+    try:
+        found = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+        return found | {"base": os.path.expanduser(found["base_model_name_or_path"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{name}: {path} does not name the model that the adapter belongs to ({first_line(error)})") from error
+
+
+def refuse_adapter(name: str, source: str) -> None:
+    """Raise InputError where ``source`` is the folder of an adapter, which transformers would load frozen and train beside."""
+    if adapter := adapter_of(name, source):
+        raise InputError(
+            f"{name}: {source} is an adapter to {adapter['base']}; merge both into a whole model first (see docs/training.md)"
         )
 
 
@@ -54,6 +85,8 @@ def load_config(name: str, source: str, *, revision: str | None = None, trust_re
     from transformers import AutoConfig
 
     check_source(name, source)
+    if adapter := adapter_of(name, source):
+        return load_config(f"{name}: base of the adapter", adapter["base"], revision=adapter.get("revision"))
     try:
         return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=trust_remote_code)
     except LOADING_ERRORS as error:
@@ -67,7 +100,8 @@ def load_whole(
 
     Args:
         name: what the message is about.
-        source: a folder or a Hugging Face id.
+        source: a folder or a Hugging Face id; an adapter is put on the model that it names, unmerged, because rounding to
+            bfloat16 would take away what it changes.
         auto: the name of the transformers class that loads it, such as ``"AutoModelForCausalLM"``.
         of_what: what the model should be, for the message when it is something else.
         dtype: such as ``"bfloat16"``; None or "auto": the checkpoint's own.
@@ -80,6 +114,18 @@ def load_whole(
     import transformers
 
     check_source(name, source)
+    if adapter := adapter_of(name, source):
+        peft = require("peft", extra="train", purpose=f"the adapter in {source}")
+        whole = f"{name}: base of the adapter"
+        model = load_whole(
+            whole, adapter["base"], auto, of_what=of_what, dtype=dtype, revision=adapter.get("revision"), **options
+        )
+        try:
+            peft.PeftModel.from_pretrained(model, source)
+        except LOADING_ERRORS as error:
+            raise _unavailable(name, source, error) from error
+        model.config._commit_hash = None  # which is that of the base alone
+        return model.eval()
     options |= {"dtype": dtype_of(dtype), "revision": revision or "main"}
     try:
         with unsharded():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hero_rl.errors import InputError, first_line
 from hero_rl.models.known import resolve
-from hero_rl.models.loading import LOADING_ERRORS
+from hero_rl.models.loading import LOADING_ERRORS, adapter_of
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,9 @@ def load_tokenizer(
         f"{name}: {source} has no tokenizer that can be loaded; give the one that the model was trained with (tokenizer=...)"
     )
     if Path(source).is_dir() and not any((Path(source) / file).is_file() for file in _TOKENIZER_FILES):
-        raise InputError(absent)
+        if (adapter := adapter_of(name, source)) is None:
+            raise InputError(absent)
+        return load_tokenizer(name, adapter["base"], revision=adapter.get("revision"), **options)
     try:
         return AutoTokenizer.from_pretrained(
             source, revision=revision or "main", trust_remote_code=trust_remote_code, **options

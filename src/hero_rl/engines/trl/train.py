@@ -133,12 +133,13 @@ def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
 
 
 def _tokenizer(loaded: Loaded) -> PreTrainedTokenizerBase:
-    from hero_rl.models.loading import load_config
+    from hero_rl.models.loading import load_config, refuse_adapter
     from hero_rl.models.tokenizing import load_tokenizer
 
     policy = loaded.recipe.policy
     name = loaded.where("policy", "model")
     source = resolve(policy.model)
+    refuse_adapter(f"{name}: policy.model", source)
     load_config(f"{name}: policy.model", source, revision=policy.revision or None, trust_remote_code=policy.trust_remote_code)
     tokenizer = load_tokenizer(
         f"{name}: [policy]", policy.tokenizer or source, revision=policy.revision or None,
