@@ -71,6 +71,16 @@ def test_a_killed_run_by_hand(run: Path) -> None:
     assert text == "Not finished: step 9 of 12; the verifier accepted 50.0% of the responses last."
 
 
+@pytest.mark.parametrize(
+    ("shares", "count"), [([0.5, 1.0], 0), ([1.0, None, 1.0], 2), ([0.0, 1.0, 1.0, 1.0], 3), ([1.0, 0.9], 0)]
+)
+def test_the_page_says_when_nothing_can_be_learned(run: Path, shares: list[float | None], count: int) -> None:
+    entries = [{"step": step, "hero/groups_zero_gradient": share} for step, share in enumerate(shares, 1)]
+    (run / "history.jsonl").write_text("".join(json.dumps(one) + "\n" for one in entries))
+    text = f"; nothing can be learned from the last {count} batches, in which no response has an advantage; "
+    assert (text in lead(read_run(run), running=True)) == (count > 0)
+
+
 def test_the_page_has_every_part_and_runs_nothing_that_a_model_wrote(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--report", str(run)]) == 0
     assert capsys.readouterr().out == f"{run / 'report.html'}\n"

@@ -46,8 +46,9 @@ OPTIONAL = {"accepted by a model": "hero/correct_learned", "abstained": "hero/ab
 """Drawn if they are ever above 0."""
 ACCEPTED = {"accepted": "hero/correct", **OPTIONAL, "accepted in evaluation": "eval_hero/correct"}
 SCORES = {"all": "hero/rm_score", "accepted": "hero/score_correct", "rejected": "hero/score_incorrect"}
+IDLE = "hero/groups_zero_gradient"
 GROUPS = {"mixed": "hero/groups_mixed", "all correct": "hero/groups_all_correct", "all wrong": "hero/groups_all_incorrect",
-          "without gradient": "hero/groups_zero_gradient"}  # fmt: skip
+          "without gradient": IDLE}  # fmt: skip
 SECTIONS = (
     ("signals", "Verdicts and scores", "Of all responses of a step. Rejected: and those on which the verifier abstained.",
      [("accepted by the verifier", ACCEPTED, True), ("mean score", SCORES, False)]),
@@ -184,6 +185,9 @@ def lead(run: Run, *, running: bool) -> str:
     if not steps:
         return f"{state}: no step is logged yet."
     state += f": step {max(steps):,}" + (f" of {total:,}" if total > 0 else "")
+    idle = [entry[IDLE] == 1.0 for entry in reversed(run.history) if entry.get(IDLE) is not None]
+    if (count := (*idle, False).index(False)) > 1:
+        state += f"; nothing can be learned from the last {count} batches, in which no response has an advantage"
     if (found := next((trend for trend in run.trends if trend.name == "verifier pass"), None)) is None:
         known = [entry["hero/correct"] for entry in run.history if entry.get("hero/correct") is not None]
         return state + (f"; the verifier accepted {known[-1]:.1%} of the responses last." if known else ".")

@@ -53,16 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
             os.environ.setdefault(variable, "1")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("warning: %(message)s"))
-    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_Formatter("%(message)s"))
     # ours alone: transformers and its kind have handlers of their own
     for name in ("hero_rl", "hero_lab"):
         logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return _run(arguments, handle_signals=argv is None)
     finally:
         for name in ("hero_rl", "hero_lab"):
             logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def _run(arguments: list[str], *, handle_signals: bool) -> int:
@@ -180,7 +181,7 @@ def _fail(message: str, code: int) -> int:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(("warning: " if record.levelno >= logging.WARNING else "") + super().format(record))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import warnings
@@ -14,6 +15,7 @@ import typer
 
 from hero_rl.audit import training
 from hero_rl.cli import options, show
+from hero_rl.engines import exchange
 from hero_rl.engines.trl import memory, run_folder
 from hero_rl.engines.trl.recipe import Loaded, load_recipe, packaged
 from hero_rl.engines.trl.run_folder import is_main_process
@@ -86,6 +88,7 @@ def train(
     # TRL prints tables of completions to stdout, which belongs to the result
     alone = locked(folder) if is_main_process() else contextlib.nullcontext()
     page = training.LivePage(folder)
+    logging.getLogger(exchange.__name__).setLevel(logging.INFO)  # what the first batch is like
     with contextlib.redirect_stdout(sys.stderr), _quiet(), alone, _progress(page) as report:
         try:
             finished = run(loaded, folder, resume=resume, report=report)

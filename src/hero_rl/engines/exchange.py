@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hero_rl.errors import HeroError, InputError, MissingDependencyError, SignalError, first_line
+from hero_rl.measures.learnable import Look, Watch
 from hero_rl.pipeline import Batch, HybridReward, Signals
 from hero_rl.rewards import Scale
 from hero_rl.types import FloatArray, Rollout
@@ -65,6 +66,7 @@ class Exchange:
     def __init__(self, reward: HybridReward, *, gather: bool = True, steps: LocalSteps | None = None) -> None:
         """Use ``reward``; ``gather`` as in ``HeroReward``; ``steps`` reads step scores."""
         self.reward, self.gather, self._steps = reward, gather, steps
+        self._watch: Watch | None = None
 
     def share(
         self,
@@ -116,11 +118,22 @@ class Exchange:
         batch = self.reward.batch(signals, groups, scale=scale, update=training)
         if training and stored is not None:
             stored[STATE_KEY] = self.reward.state_dict()
+        if training and rank == 0:
+            self._look(batch, rollouts)
         start = sum(counts[:rank])
         steps = [step for part in parts for step in part.steps]
         means = {"reward": _mean(batch.rewards), "rm_score": _mean(scores)}
         metrics = batch.summary | parts[0].metrics | means
         return Share(batch, slice(start, start + rows), rollouts, measured.signals, steps, metrics)
+
+    def _look(self, batch: Batch, rollouts: Sequence[Rollout]) -> None:
+        """Say what the first batch of a run is like, before any update, and warn where batches teach nothing."""
+        look = Look.of(batch.signals.verdicts, batch.advantages, batch.groups, rollouts)
+        if self._watch is None:
+            self._watch = Watch()
+            logger.info("the first batch, %s", look)
+        if self._steps is None and (warning := self._watch.after(look)):  # steps have advantages of their own
+            logger.warning("hero-rl: %s", warning)
 
     def _measure(
         self, read: Callable[[], list[Rollout]], rows: int, token_ids: Sequence[Sequence[int]]

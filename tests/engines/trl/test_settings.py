@@ -228,6 +228,30 @@ def test_metrics_without_a_value_are_left_out_of_tensorboard(
     assert all(np.isfinite(event.value) for tag in tags for event in events.Scalars(tag))
 
 
+def test_a_run_in_which_nothing_can_be_learned_says_so_within_two_steps(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[int, str]] = []
+    nothing = HybridReward(tiny.Letters(correct=""), None, verifier_only())
+    trainer = build(tiny.config(tmp_path, max_steps=4), nothing)
+    note = logging.Handler()
+    note.emit = lambda record: seen.append((trainer.state.global_step, record.getMessage()))  # type: ignore[method-assign]
+    with caplog.at_level(logging.INFO, "hero_rl.engines.exchange"):
+        logging.getLogger("hero_rl.engines.exchange").addHandler(note)
+        trainer.train()
+        logging.getLogger("hero_rl.engines.exchange").removeHandler(note)
+    (before, look), (steps, warning) = seen
+    assert (before, steps) == (0, 1)  # before the first update, and before the second
+    assert look.startswith("the first batch, 16 responses: 0% accepted, 0 of 2 prompts with both verdicts, ")
+    assert "nothing can be learned from the last 2 batches (4 prompts). The verifier accepted none" in warning
+    assert [entry["loss"] for entry in trainer.state.log_history[:4]] == [0.0] * 4
+
+
+def test_a_run_that_learns_is_not_warned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build(tiny.config(tmp_path, max_steps=4)).train()
+    assert "nothing can be learned" not in caplog.text
+
+
 def test_every_number_of_the_summary_is_logged_each_step(tmp_path: Path) -> None:
     trainer = build(tiny.config(tmp_path, max_steps=2))
     trainer.train()

@@ -72,6 +72,8 @@ def test_progress_is_on_stderr_one_line_a_logged_step(finished: tuple[Path, subp
     lines = finished[1].stderr.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("train ")] == [f"{step}/6" for step in range(1, 7)]
     assert sum(line.startswith("sft ") for line in lines) == 8
+    look = next(at for at, line in enumerate(lines) if line.startswith("the first batch, 32 responses: "))
+    assert look < next(at for at, line in enumerate(lines) if line.startswith("train 1/6"))
     assert "Traceback" not in finished[1].stderr
 
 
