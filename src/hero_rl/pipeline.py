@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,6 +55,7 @@ JUDGED_ROWS = 64
 OnUnhealthy: TypeAlias = Literal["warn", "stop"]
 """The reaction to a finding of ``hero_rl.measures.health``."""
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -213,6 +215,7 @@ class HybridReward:
         self.health, self.recent = Health(), Failures()
         self.run_id = ""
         """For warnings, where a process has several runs."""
+        self._seconds: dict[str, float] = {}
         self._warned = False  # about weights
         self._reported: set[str] = set()  # findings about health
         self._unjudged = 0
@@ -228,7 +231,10 @@ class HybridReward:
         Raises:
             InputError: verifier or reward model gave more or fewer results than rollouts.
         """
-        verdicts, measured = await together(self._averify(rollouts), ascore_with_steps(self.scorer, rollouts))
+        verdicts, measured = await together(
+            self._timed("verifier", self._averify(rollouts)),
+            self._timed("reward_model", ascore_with_steps(self.scorer, rollouts)),
+        )
         scores, steps = measured if isinstance(measured, StepScores) else (measured, None)
         scores_B, rows = np.asarray(scores, dtype=np.float64), len(rollouts)
         if self.verifier is not None:
@@ -329,9 +335,15 @@ class HybridReward:
             return [Verdict("abstain", "no_verifier")] * len(rollouts)
         return await self.verifier.averify(rollouts)
 
+    async def _timed(self, part: str, work: Awaitable[T]) -> T:
+        start = time.perf_counter()
+        found = await work
+        self._seconds[f"time/{part}"] = self._seconds.get(f"time/{part}", 0.0) + time.perf_counter() - start
+        return found
+
     def take_metrics(self) -> dict[str, float]:
-        """Return what verifier and reward model counted since the last call, by names for a log."""
-        found: dict[str, float] = {}
+        """Return what verifier and reward model counted, and their seconds, since the last call, by names for a log."""
+        found, self._seconds = self._seconds, {}
         for part in (self.verifier, self.scorer):
             found |= part.take_metrics() if part is not None else {}
         return found

@@ -41,7 +41,9 @@ def test_a_run_that_cannot_learn_is_told_with_its_second_batch_what_to_do(look: 
     watch = Watch()
     said = [watch.after(look) for _ in range(5)]
     assert [bool(text) for text in said] == [False, True, False, False, False]
-    assert "nothing can be learned from the last 2 batches (8 prompts)" in said[1]
+    assert ("nothing can be learned: no response has an advantage, 2 batches in a row (8 prompts)" in said[1]) == (
+        look.idle == 4
+    )
     assert advice in said[1]
 
 

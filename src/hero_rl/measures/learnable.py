@@ -63,7 +63,7 @@ class Look(NamedTuple):
 
     @property
     def advice(self) -> str:
-        """What to do about a batch that teaches nothing."""
+        """The likely remedy for a batch that teaches nothing."""
         if self.cut_off == 1.0:
             return "Every response was cut off: allow more tokens (max_completion_length), or start from a model that ends"
         if self.accepted == 0.0:
@@ -99,4 +99,5 @@ class Watch:
         if self._said or count < 2 or (self._prompts and usual**prompts >= CHANCE):
             return ""
         self._said = True
-        return f"nothing can be learned from the last {count} batches ({prompts} prompts). {look.advice}. The last: {look}"
+        what = "nothing can be learned: no response has an advantage" if look.idle == look.prompts else "little can be learned"
+        return f"{what}, {count} batches in a row ({prompts} prompts). {look.advice}. The last: {look}"

@@ -243,7 +243,7 @@ def test_a_run_in_which_nothing_can_be_learned_says_so_within_two_steps(
     (before, look), (steps, warning) = seen
     assert (before, steps) == (0, 1)  # before the first update, and before the second
     assert look.startswith("the first batch, 16 responses: 0% accepted, 0 of 2 prompts with both verdicts, ")
-    assert "nothing can be learned from the last 2 batches (4 prompts). The verifier accepted none" in warning
+    assert "nothing can be learned: no response has an advantage, 2 batches in a row (4 prompts). The verifier acc" in warning
     assert [entry["loss"] for entry in trainer.state.log_history[:4]] == [0.0] * 4
 
 
@@ -262,6 +262,11 @@ def test_every_number_of_the_summary_is_logged_each_step(tmp_path: Path) -> None
     assert entry["hero/sigma_mean"] > 0.0
     assert entry["hero/failure_rate"] == 0.0
     assert entry["reward"] == pytest.approx(entry["rewards/shaped/mean"])
+    times = [entry[f"hero/time/{part}"] for part in ("sampling", "verifier", "reward_model", "forward_backward")]
+    assert min(times) > 0.0
+    assert times[0] + max(times[1:3]) + times[3] < entry["step_time"]
+    assert entry["hero/sampled_tokens_per_s"] * times[0] == pytest.approx(16 * entry["completions/mean_length"])
+    assert 0.1 < entry["hero/memory_peak_gib"] < 100.0
 
 
 def test_what_the_rules_state_says_of_itself_is_logged_after_each_batch(tmp_path: Path) -> None:

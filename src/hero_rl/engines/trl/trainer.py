@@ -4,14 +4,17 @@ It checks settings and data before training, refuses what would bypass the rule,
 beside any normalisation, and gives advantages of tokens where the rule shapes steps.
 
 One method of TRL is extended, and it calls ``super()``: ``_generate_and_score_completions``, in which the advantages are those
-of the batch. It is private to TRL, so its signature is checked when this module is imported. Losses, KL, generation, logging
-and checkpoints are TRL's own.
+of the batch; ``_generate`` and ``training_step`` are timed. It is private to TRL, so its signature is checked when this module
+is imported. Losses, KL, generation, logging and checkpoints are TRL's own.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import resource
+import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -60,8 +63,9 @@ class HeroTrainer(GRPOTrainer):
     column reaches verifier and reward model in ``Rollout.extra``.
 
     Logged beside TRL's own metrics, under ``hero/``: ``Batch.summary`` and, of the main process alone, the counts of a cascade
-    or a cache. A rule that shapes steps adds the numbers of ``contrib.process.shape_steps``; all else, the table included, is
-    about the advantages of responses. The completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
+    or a cache, seconds by part (``time/``), tokens sampled per second and the peak of memory. A rule that shapes steps adds the
+    numbers of ``contrib.process.shape_steps``; all else, the table included, is about the advantages of responses. The
+    completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
 
     The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it exactly. It is
     computed from gathered rows, so it is the same on every process. Evaluation reads it and never changes it.
@@ -95,6 +99,7 @@ class HeroTrainer(GRPOTrainer):
         self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
         """Called with this process's rollouts and their raw signals in every training batch."""
         self._share: Share
+        self._sampling_s = self._batches_s = self._update_s = 0.0
         self._local_steps = None
         if reward.rule.steps is not None:
             from hero_rl.contrib.process import LocalSteps
@@ -127,6 +132,9 @@ class HeroTrainer(GRPOTrainer):
             training=self._training, scale=cast(Scale, self.scale_rewards), token_ids=completion_ids,
         )  # fmt: skip
         log_table(log_extra, self._share.signals)
+        if self._sampling_s:
+            tokens = sum(map(len, completion_ids))
+            self._log({"time/sampling": self._sampling_s, "sampled_tokens_per_s": tokens / self._sampling_s})
         if self._training:
             for listen in self.listeners:
                 listen(self._share.rollouts, self._share.signals)
@@ -134,9 +142,31 @@ class HeroTrainer(GRPOTrainer):
             write_rollouts(folder, self._share, step=self.state.global_step + 1, prompts=self._rollouts)
         return self._share.batch.rewards[self._share.mine].tolist()
 
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        """Return TRL's completions, whose seconds and tokens are logged."""
+        start = time.perf_counter()
+        output = super()._generate(*args, **kwargs)
+        self._sampling_s = time.perf_counter() - start
+        return output
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return TRL's loss; the seconds of an update without those of its batch, and the peak of memory, are logged."""
+        start, before = time.perf_counter(), self._batches_s
+        loss = super().training_step(*args, **kwargs)
+        last = self.accelerator.sync_gradients
+        if last and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._update_s += time.perf_counter() - start - (self._batches_s - before)
+        if last:
+            self._log({"time/forward_backward": self._update_s, "memory_peak_gib": memory_peak_gib()})
+            self._update_s = 0.0
+        return loss
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return TRL's batch with our advantages, shape (B, T) where the rule shapes steps, else (B,)."""
+        start = time.perf_counter()
         output = super()._generate_and_score_completions(inputs)
+        self._batches_s += time.perf_counter() - start
         batch, mine = self._share.batch, self._share.mine
         advantages = batch.advantages[mine]
         self._log_batch(self._share)
@@ -172,6 +202,13 @@ class HeroTrainer(GRPOTrainer):
         # TRL logs a metric without any value as None, of which TensorBoard warns at every step.
         for name in [name for name, values in metrics.items() if all(map(math.isnan, values))]:
             del metrics[name]
+
+
+def memory_peak_gib() -> float:
+    """Return the most memory that tensors took on the GPU, or without one this process altogether."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridReward) -> None:
