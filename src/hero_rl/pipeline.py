@@ -338,12 +338,13 @@ class HybridReward:
     async def _timed(self, part: str, work: Awaitable[T]) -> T:
         start = time.perf_counter()
         found = await work
-        self._seconds[f"time/{part}"] = self._seconds.get(f"time/{part}", 0.0) + time.perf_counter() - start
+        self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - start
         return found
 
     def take_metrics(self) -> dict[str, float]:
         """Return what verifier and reward model counted, and their seconds, since the last call, by names for a log."""
-        found, self._seconds = self._seconds, {}
+        parts = {"verifier": self.verifier, "reward_model": self.scorer}
+        found = {f"time/{name}": self._seconds.pop(name) for name in [*self._seconds] if parts[name] is not None}
         for part in (self.verifier, self.scorer):
             found |= part.take_metrics() if part is not None else {}
         return found

@@ -131,6 +131,13 @@ def test_the_prompt_is_the_one_it_was_trained_with(tmp_path: Path) -> None:
     assert "boxed" in choose_prompt(find_policy("owner/name"), **nothing, has_template=False).template
 
 
+def test_an_unfinished_run_names_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
+    with pytest.raises(InputError, match=f"give the folder of a saved transformers model, such as {tmp_path}/checkpoint-2"):
+        find_policy(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [("./absent", "no such folder"), ("name", "neither a folder"), ("vllm/", "nothing after the provider"),

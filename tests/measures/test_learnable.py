@@ -26,8 +26,8 @@ def test_the_numbers_of_a_batch() -> None:
     look = Look.of(verdicts, advantages, FOUR, texts)
     assert look == (16, 4, 6 / 16, 2, 2, (3 + 1 + 4 + 2) / 4, 4 / 12)
     assert str(look) == (
-        "16 responses: 38% accepted, 2 of 4 prompts with both verdicts, 2.5 of 4 responses to a prompt distinct, 33% cut off, "
-        "2 prompts without a gradient"
+        "16 responses: 38% accepted, 2 of 4 prompts with both verdicts and 2 without a gradient, "
+        "2.5 of 4 responses to a prompt distinct, 33% cut off"
     )
     assert "distinct" not in str(Look.of(verdicts, advantages, FOUR, []))
 

@@ -101,7 +101,9 @@ def find_policy(spec: str) -> Policy:
 def _folder(spec: str, folder: Path) -> Policy:
     model = folder if holds_model(folder) else folder / "final"
     if not holds_model(model):
-        raise InputError(f"MODEL {spec}: has no config.json; give the folder of a saved transformers model")
+        saved = [str(one.parent) for one in folder.glob("checkpoint-*/trainer_state.json")]
+        hint = f", such as {max(saved, key=len)}" if saved else ""
+        raise InputError(f"MODEL {spec}: has no config.json; give the folder of a saved transformers model{hint}")
     runs = (
         parent for parent in model.resolve().parents if (parent / "recipe.toml").is_file() and (parent / "run.json").is_file()
     )

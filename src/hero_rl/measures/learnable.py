@@ -49,12 +49,15 @@ class Look(NamedTuple):
 
     def __str__(self) -> str:
         """Return the numbers in words."""
-        parts = [f"{self.accepted:.0%} accepted", f"{self.mixed} of {self.prompts} prompts with both verdicts"]
+        parts = [
+            f"{self.accepted:.0%} accepted",
+            f"{self.mixed} of {self.prompts} prompts with both verdicts and {self.idle} without a gradient",
+        ]
         if not math.isnan(self.distinct):
             parts.append(f"{self.distinct:.1f} of {self.responses / self.prompts:g} responses to a prompt distinct")
         if not math.isnan(self.cut_off):
             parts.append(f"{self.cut_off:.0%} cut off")
-        return f"{self.responses} responses: {', '.join([*parts, f'{self.idle} prompts without a gradient'])}"
+        return f"{self.responses} responses: {', '.join(parts)}"
 
     @property
     def teaches(self) -> bool:

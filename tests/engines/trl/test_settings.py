@@ -242,9 +242,12 @@ def test_a_run_in_which_nothing_can_be_learned_says_so_within_two_steps(
         logging.getLogger("hero_rl.engines.exchange").removeHandler(note)
     (before, look), (steps, warning) = seen
     assert (before, steps) == (0, 1)  # before the first update, and before the second
-    assert look.startswith("the first batch, 16 responses: 0% accepted, 0 of 2 prompts with both verdicts, ")
+    assert look.startswith(
+        "the first batch, 16 responses: 0% accepted, 0 of 2 prompts with both verdicts and 2 without a gradient, "
+    )
     assert "nothing can be learned: no response has an advantage, 2 batches in a row (4 prompts). The verifier acc" in warning
     assert [entry["loss"] for entry in trainer.state.log_history[:4]] == [0.0] * 4
+    assert "hero/time/reward_model" not in trainer.state.log_history[0]
 
 
 def test_a_run_that_learns_is_not_warned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,16 @@ def test_bad_input_is_one_message_exit_code_2_and_no_run_folder(
     assert "Traceback" not in captured.err
     assert captured.out == ""
     assert not Path("runs/bad").exists()
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed")
+def test_vllm_that_is_not_installed_is_named_before_data_is_read(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workplace)
+    sets = ["--set", "vllm.mode=colocate", "--set", "data.path=absent.jsonl"]
+    assert main(["train", "tiny-cpu", *sets, "-o", "runs/bad"]) == 2
+    assert "vllm is not installed: pip install 'trl[vllm]'" in capsys.readouterr().err
 
 
 def test_bfloat16_on_a_cpu_is_refused_before_data_is_read(

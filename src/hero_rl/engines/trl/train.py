@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -117,6 +118,11 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
 def _read_inputs(loaded: Loaded, rule: RewardRule, folder: Path) -> _Inputs:
     """Return everything but models' weights; raises InputError with the place in the recipe that is wrong."""
     recipe = loaded.recipe
+    if recipe.vllm is not None and find_spec("vllm") is None:
+        raise InputError(
+            f"{loaded.where('vllm')}: vllm is not installed: pip install 'trl[vllm]' (on a GPU), or sample with transformers, "
+            "many times slower: --set vllm=false"
+        )
     given, adapter = grpo_given(loaded), adapter_config(recipe.policy)
     sft_args = sft_config(loaded, recipe.sft, sft_given(loaded), folder / "sft") if recipe.sft else None
     args = grpo_config(loaded, given, rule, folder)
@@ -247,6 +253,7 @@ def _report_with(trainer: Trainer, stage: str, report: ReportFn) -> None:
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
                 run_folder.write_history(Path(args.output_dir), state.log_history, mode="w")
+                report(stage, state.global_step, state.max_steps, {})
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
