@@ -98,7 +98,7 @@ def train_scalar(
         AutoModelForCausalLM.from_pretrained(policy, num_hidden_layers=settings.layers).save_pretrained(base)
         build_tokenizer(family).save_pretrained(base)
     return train_reward_model(
-        sources, whole_split(family), str(base), folder, max_pairs_per_prompt=settings.pairs_per_prompt,
+        sources, whole_split(family), str(base), folder, max_pairs_per_prompt=settings.pairs_per_prompt, objective="pairs",
         settings=TrainSettings(learning_rate=settings.learning_rate, batch_size=settings.batch_size, seed=seed),
     )  # fmt: skip
 

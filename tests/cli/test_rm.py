@@ -13,9 +13,11 @@ from helpers import toy_rollouts
 from helpers.commands import fails, run_json
 from hero_rl.cli import main
 from hero_rl.data import read_rollouts
+from hero_rl.learning.labelled import LabelledRow
 from hero_rl.learning.pairs import Pair, as_rollout
-from hero_rl.learning.reward_model import dataset
+from hero_rl.learning.reward_model import dataset, encoded
 from hero_rl.learning.splits import load_split
+from hero_rl.learning.training import load_base
 from hero_rl.scorers import LocalScorer
 
 FAST = ["--learning-rate", "5e-3", "--epochs", "3"]
@@ -90,6 +92,40 @@ def test_a_model_that_learned_nothing_is_said_to_be_no_better_than_chance(place,
     scored = ["audit", source, "-o", tmp_path / "audit", "--verifier", "math", "--reward-model", f"local:{tmp_path / 'rm'}"]
     (model,) = run_json(capsys, *scored)["reward_models"]
     assert model["within"]["ranks"] == "no better than chance"
+
+
+@pytest.mark.parametrize("base", ["base", "chat"])
+def test_rows_without_pairs_are_learned_from_one_by_one(base, place, tmp_path, capsys):
+    every = toy_rollouts.rollouts(320)
+    rows = [row for i, row in enumerate(every) if i % 4 == i // 4 % 4]  # one response per prompt
+    source, fresh = toy_rollouts.write(tmp_path / "r.jsonl", rows), toy_rollouts.rollouts(400)[4 * 320 :]
+    command = ["rm", "train", source, "-o", tmp_path / "rm", "--model", place / base, "--epochs", "4", *FAST[:2]]
+    result = run_json(capsys, *command)
+    assert (result["learned_from"], result["responses"]) == ("labels", load_split(tmp_path / "rm").counts()["train"])
+    assert (result["held_out"]["mixed_prompts"], result["held_out"]["ranks"]) == (0, "unknown")
+    assert result["held_out"]["auroc"]["value"] > 0.7
+    others = toy_rollouts.write(tmp_path / "fresh.jsonl", fresh)
+    assert run_json(capsys, "rm", "eval", tmp_path / "rm", others, "--draws", "20")["ranks"] == "better than chance"
+
+
+@pytest.mark.parametrize("base", ["base", "chat"])
+def test_single_responses_are_read_as_the_scorer_reads_them(base, place):
+    model, tokenizer = load_base(str(place / base), seed=0)
+    scorer = LocalScorer(model, tokenizer=tokenizer)
+    rows = [LabelledRow(row.rollout, True, "given") for row in list(read_rollouts(place / "rollouts.jsonl"))[:6]]
+    assert [ids for ids, _ in encoded(tokenizer, rows)] == [scorer.encode(row.rollout) for row in rows]
+
+
+def test_solutions_make_pairs_where_no_response_is_right(place, tmp_path, capsys):
+    rows = [row | {"proof": f"thus \\boxed{{{row['reference']}}}"} for row in toy_rollouts.rollouts(40) if not row["correct"]]
+    source = toy_rollouts.write(tmp_path / "r.jsonl", rows)
+    result = run_json(
+        capsys, "rm", "train", source, "-o", tmp_path / "rm", "--model", place / "base", "--solutions", "proof"
+    )  # fmt: skip
+    counts = load_split(tmp_path / "rm").counts()
+    assert (result["learned_from"], result["prompts_with_pairs"]) == ("pairs", counts["train"])
+    assert result["rows"] == len({(row["problem"], row["response"]) for row in rows}) + 40
+    assert result["held_out"]["mixed_prompts"] == counts["held_out"]
 
 
 def test_hero_score_reads_the_trained_model(trained, place, tmp_path, capsys):
@@ -218,7 +254,9 @@ def test_bad_input_gives_one_clear_line_and_leaves_nothing(place, tmp_path, caps
     base, out = ["--model", place / "base"], tmp_path / "out"
     assert "no label column 'correct'" in fails(capsys, "rm", "train", unlabelled, "-o", out, *base)
     assert "none of" in fails(capsys, "rm", "train", one_class, "-o", out, *base)
-    assert "both correct and incorrect" in fails(capsys, "rm", "train", unmixed, "-o", out, *base)
+    assert "makes a pair" in fails(capsys, "rm", "train", unmixed, "-o", out, *base, "--learn-from", "pairs")
+    assert "choose one of pairs, labels" in fails(capsys, "rm", "train", unmixed, "-o", out, *base, "--learn-from", "votes")
+    assert "no row has such a column" in fails(capsys, "rm", "train", unmixed, "-o", out, *base, "--solutions", "proof")
     assert "nothing to learn from" in fails(capsys, "rm", "train", "-o", out, *base)
     assert "no model to start from" in fails(capsys, "rm", "train", one_class, "-o", out)
     assert "no such folder" in fails(capsys, "rm", "train", one_class, "-o", out, "--model", "./nothing")

@@ -67,9 +67,9 @@ def test_a_response_labelled_both_ways_is_left_out():
     assert make_pairs(rows).pairs == [Pair("a", "good", "bad")]
 
 
-def test_no_mixed_prompt_is_an_error_that_says_so():
-    with pytest.raises(InputError, match="none of 2 prompts has both"):
-        make_pairs([*group("a", [1, 2], []), *group("b", [], [1, 2])])
+def test_prompts_without_right_and_wrong_responses_give_no_pair():
+    made = make_pairs([*group("a", [1, 2], []), *group("b", [], [1, 2])])
+    assert (made.pairs, made.prompts, made.uniform_prompts) == ([], 0, 2)
 
 
 def test_pairs_are_read_from_texts_and_from_single_turns(tmp_path):

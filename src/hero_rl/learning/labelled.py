@@ -6,11 +6,12 @@ import gzip
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 from hero_rl.data import Columns, read_rollouts
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, shown
 from hero_rl.files import replacing
 from hero_rl.types import Progress, Rollout, Verifier
 
@@ -101,6 +102,29 @@ def merged(earlier: Iterable[LabelledRow], new: Iterable[LabelledRow]) -> list[L
         if before is None or row.source == "given" or before.source == "rule":
             found[key] = row
     return list(found.values())
+
+
+def with_solutions(rows: Sequence[LabelledRow], column: str) -> list[LabelledRow]:
+    """Return the rows, with the solution in a column as a right response to each prompt that has none.
+
+    To no other prompt: a solution is written in another style than a policy's responses, and a model could learn the style.
+
+    Raises:
+        InputError: no row has the column, or one holds no text.
+    """
+    found: dict[str, LabelledRow] = {}
+    solved = {row.rollout.prompt_id for row in rows if row.correct}
+    for row in rows:
+        text = row.rollout.extra.get(column)
+        if text is not None and not isinstance(text, str):
+            raise InputError(
+                f"--solutions {column}: the row of prompt {row.rollout.prompt_id!r} holds {shown(text)}, and no text"
+            )
+        if text and row.rollout.prompt_id not in solved:
+            found.setdefault(row.rollout.prompt_id, LabelledRow(replace(row.rollout, response=text), True, row.source))
+    if not any(column in row.rollout.extra for row in rows):
+        raise InputError(f"--solutions {column}: no row has such a column; name the one with right solutions")
+    return [*rows, *found.values()]
 
 
 def write_rows(path: Path, rows: Iterable[LabelledRow]) -> None:

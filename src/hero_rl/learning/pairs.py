@@ -62,17 +62,12 @@ def make_pairs(rows: Sequence[LabelledRow], *, max_per_prompt: int = MAX_PAIRS_P
         seed: of the order in which pairs are tried.
 
     Raises:
-        InputError: ``max_per_prompt`` below 1, or no prompt with both kinds of response.
+        InputError: ``max_per_prompt`` below 1.
     """
     if max_per_prompt < 1:
         raise InputError(f"pairs per prompt: {max_per_prompt} must be at least 1")
     prompts = _candidates(rows, seed)
     mixed = {key: one for key, one in prompts.items() if one.correct and one.wrong}
-    if not mixed:
-        raise InputError(
-            f"none of {len(prompts)} prompts has both correct and incorrect responses, so that there is no pair to learn from; "
-            "sample more responses per prompt, or take problems of middling difficulty"
-        )
     drawn = _draw_pairs(list(mixed.values()), max_per_prompt)
     kept = _balanced(drawn)
     return Pairs([pair for _, pair in kept], len(mixed), len(prompts) - len(mixed), len(drawn) - len(kept))

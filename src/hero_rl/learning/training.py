@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 MAX_LENGTH = 4096
 """Of the tokens of one text, where the model would take more and nothing else is asked for."""
@@ -116,6 +117,57 @@ def trainer_arguments(settings: TrainSettings, scratch: Path) -> dict[str, Any]:
         "use_cpu": not cuda, "bf16": fast_dtype() == "bfloat16", "gradient_checkpointing": cuda,
         "dataloader_pin_memory": cuda,
     }  # fmt: skip
+
+
+def label_trainer(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoded: Sequence[tuple[Sequence[int], bool]],
+    settings: TrainSettings, limit: int, scratch: Path, progress: Progress,
+) -> Trainer:  # fmt: skip
+    """Return a trainer with binary cross-entropy on one logit per text; texts of more than ``limit`` tokens are left out.
+
+    Args:
+        model: from ``load_base``.
+        tokenizer: of the model.
+        encoded: token ids and labels.
+        settings: of the training.
+        limit: in tokens.
+        scratch: a folder for the trainer.
+        progress: told about every step.
+
+    Raises:
+        InputError: every text is too long.
+    """
+    from datasets import Dataset
+    from transformers import Trainer, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
+
+    fits = [{"input_ids": ids, "labels": [float(label)]} for ids, label in encoded if len(ids) <= limit]
+    if not fits:
+        raise InputError(f"all {len(encoded)} examples are longer than {limit} tokens; raise --max-length")
+    model.config.problem_type = "multi_label_classification"  # one logit, binary cross-entropy
+    trainer = Trainer(
+        model=model, args=TrainingArguments(**trainer_arguments(settings, scratch), remove_unused_columns=False),
+        train_dataset=Dataset.from_list(fits), processing_class=tokenizer, callbacks=callbacks(progress),
+        data_collator=_collator(int(tokenizer.pad_token_id)),  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)  # stdout belongs to the command's result
+    return trainer
+
+
+def _collator(pad_id: int) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:
+    """Pads on the right, as the models are read later."""
+    import torch
+
+    def collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        ids = [torch.tensor(row["input_ids"]) for row in rows]
+        pad = torch.nn.utils.rnn.pad_sequence
+        return {
+            "input_ids": pad(ids, batch_first=True, padding_value=pad_id),
+            "attention_mask": pad([torch.ones_like(one) for one in ids], batch_first=True, padding_value=0),
+            "labels": torch.tensor([row["labels"] for row in rows]),
+        }
+
+    return collate
 
 
 def callbacks(progress: Progress) -> list[TrainerCallback]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -22,20 +22,19 @@ from hero_rl.learning.splits import SPLIT_FILE, Part, Split, save_split
 from hero_rl.learning.thresholds import Chosen, choose_thresholds
 from hero_rl.learning.training import (
     TrainSettings,
-    callbacks,
     check_learned,
+    label_trainer,
     last_loss,
     length_limit,
     load_base,
     quiet_datasets,
-    trainer_arguments,
 )
 from hero_rl.types import Progress, Verifier
 from hero_rl.verifiers.learned import FORMAT, SETTINGS_FILE, LearnedVerifier, encode
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+    from datasets import Dataset
+    from transformers import PreTrainedModel
 
 KIND = "verifier"
 
@@ -98,7 +97,12 @@ def train_verifier(
     parts = _Parts(*(_examples(rows, split, part, maths, settings) for part in ("train", "calibration", "held_out")))
     _check(parts)
     with folders.new_folder(folder) as partial, tempfile.TemporaryDirectory() as scratch, quiet_datasets():
-        trainer, tokenizer, learned, limit = _trainer(parts.train.examples, base, settings.train, Path(scratch), progress)
+        examples, train = parts.train.examples, settings.train
+        model, tokenizer = load_base(base, seed=train.seed)
+        limit = length_limit(train, model, tokenizer)
+        encoded = [(encode(tokenizer, one.problem, one.reference, one.answer), one.equivalent) for one in examples]
+        trainer = label_trainer(model, tokenizer, encoded, train, limit, Path(scratch), progress)
+        learned = len(cast("Dataset", trainer.train_dataset))
         trainer.train()
         model = cast("PreTrainedModel", trainer.model)
         check_learned(model)
@@ -107,8 +111,8 @@ def train_verifier(
         chosen = _calibrated(partial, parts.calibration.examples, limit, settings)
         facts: dict[str, object] = {
             "kind": KIND, "base": base, "settings": asdict(settings), "max_length": limit, "problems": split.counts(),
-            "rows": len(rows), "examples": learned, "examples_too_long": len(parts.train.examples) - learned,
-            "examples_by_kind": kinds(parts.train.examples), "contradictory_answers": parts.train.contradictory,
+            "rows": len(rows), "examples": learned, "examples_too_long": len(examples) - learned,
+            "examples_by_kind": kinds(examples), "contradictory_answers": parts.train.contradictory,
             "vetoed_examples": parts.train.vetoed, "steps": trainer.state.global_step,
             "loss": last_loss(trainer.state.log_history), "limits": _limits(chosen),
             "held_out": _on_held_out(partial, parts.held_out.examples),
@@ -134,49 +138,6 @@ def _check(parts: _Parts) -> None:
                 f"the {what} problems give {right} equivalent and {len(found.examples) - right} different answers, and both "
                 "kinds are needed; give more problems" + ("" if part == "train" else ", or a larger --calibration-share")
             )
-
-
-def _trainer(
-    examples: Sequence[Example], base: str, settings: TrainSettings, scratch: Path, progress: Progress
-) -> tuple[Trainer, PreTrainedTokenizerBase, int, int]:
-    """The trainer, its tokenizer, how many examples it learns from and the longest that it may."""
-    from datasets import Dataset
-    from transformers import Trainer, TrainingArguments
-    from transformers.trainer_callback import PrinterCallback
-
-    model, tokenizer = load_base(base, seed=settings.seed)
-    model.config.problem_type = "multi_label_classification"  # one logit, binary cross-entropy
-    limit = length_limit(settings, model, tokenizer)
-    encoded = [(encode(tokenizer, one.problem, one.reference, one.answer), one.equivalent) for one in examples]
-    fits = [{"input_ids": ids, "labels": [float(label)]} for ids, label in encoded if len(ids) <= limit]
-    if not fits:
-        raise InputError(f"all {len(encoded)} examples are longer than {limit} tokens; raise --max-length")
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(**trainer_arguments(settings, scratch), remove_unused_columns=False),
-        train_dataset=Dataset.from_list(fits),
-        data_collator=_collator(int(tokenizer.pad_token_id)),  # pyright: ignore[reportArgumentType]
-        processing_class=tokenizer,
-        callbacks=callbacks(progress),
-    )
-    trainer.remove_callback(PrinterCallback)  # stdout belongs to the command's result
-    return trainer, tokenizer, len(fits), limit
-
-
-def _collator(pad_id: int) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:
-    """Pads on the right, as ``LearnedVerifier`` does."""
-    import torch
-
-    def collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        ids = [torch.tensor(row["input_ids"]) for row in rows]
-        pad = torch.nn.utils.rnn.pad_sequence
-        return {
-            "input_ids": pad(ids, batch_first=True, padding_value=pad_id),
-            "attention_mask": pad([torch.ones_like(one) for one in ids], batch_first=True, padding_value=0),
-            "labels": torch.tensor([row["labels"] for row in rows]),
-        }
-
-    return collate
 
 
 def _calibrated(folder: Path, examples: Sequence[Example], limit: int, settings: VerifierSettings) -> Chosen:
