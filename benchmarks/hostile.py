@@ -59,12 +59,12 @@ class Found(NamedTuple):
 class Server:
     """A real `hero serve` with a verifier function, in a process of its own."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, *settings: str, verifier: str, body_mib: int) -> None:
         """Start it in ``folder``."""
         (folder / "burns.py").write_text(BURNS)
         chosen = [part for one in settings for part in ("--set", one)]
-        command = [sys.executable, "-m", "hero_rl.cli", "serve", "--port", "0", "--json", "--verifier", "burns:judge",
-                   "--rule", "verifier_only", *chosen]  # fmt: skip
+        command = [sys.executable, "-m", "hero_rl.cli", "serve", "--port", "0", "--json", "--verifier", verifier,
+                   "--rule", "verifier_only", "--max-body-mib", str(body_mib), *chosen]  # fmt: skip
         path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
         assert self.process.stdout
@@ -84,10 +84,10 @@ class Server:
 
 
 @contextmanager
-def serving(*settings: str) -> Iterator[Server]:
+def serving(*settings: str, verifier: str = "burns:judge", body_mib: int = 64) -> Iterator[Server]:
     """Serve for the length of the block."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder), *settings)
+        server = Server(Path(folder), *settings, verifier=verifier, body_mib=body_mib)
         try:
             yield server
         finally:
@@ -137,6 +137,30 @@ def _watch_health(url: str, stop: threading.Event, waits: list[float]) -> None:
             http.get("/healthz")
             waits.append(time.monotonic() - began)
             time.sleep(0.01)
+
+
+def wide_texts(limit_mib: int) -> Found:
+    """Hold: whatever characters a body has, it takes twice the limit at most, and what fits the limit in memory is served."""
+    score, cut = "/v1/score_groups", "/get_reward"
+    two, four = "\u2265", "\U0001f600"
+    cases = ((score, "", 0.95, 200), (score, two, 0.6, 200), (score, two, 0.95, 413), (score, four, 0.38, 200),
+             (score, four, 0.95, 413), (cut, "", 0.6, 200), (cut, four, 0.2, 200), (cut, "", 0.95, 413))  # fmt: skip
+    figures: dict[str, Any] = {}
+    held = True
+    for path, wide, share, status in cases:
+        text = "So it is 3. " * 500 + wide
+        count = int(share * limit_mib * MIB / 6100) // 20
+        group = {"problem": "n?", "responses": [{"response": text, "correct": 1}] * count}
+        query = {"query": [text] * 20 * count, "prompts": ["So"] * 20 * count, "labels": [str(n) for n in range(20)] * count}
+        body = {"groups": [group] * 20, "idempotency_key": "a"} if path == score else query
+        with serving(verifier="column:correct" if path == score else "exact", body_mib=limit_mib) as server:
+            before = server.peak_mib()
+            content, header = json.dumps(body, ensure_ascii=False).encode(), {"content-type": "application/json"}
+            answer = server.http.post(path, content=content, headers=header)
+            grown = server.peak_mib() - before
+        held &= answer.status_code == status and grown <= 2 * limit_mib + ROOMY_MIB
+        figures[f"{path} {share:.0%} {len(wide.encode())}"] = {"status": answer.status_code, "grown_mib": round(grown)}
+    return Found(f"wide texts, {limit_mib} MiB", held, figures)
 
 
 def idle_connections() -> Found:
@@ -220,7 +244,7 @@ def two_writers(rounds: int) -> Found:
 
 def main() -> None:
     """Run every attack, say what held."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=50, help="pairs of writers")
     parser.add_argument("--groups", type=int, default=100, help="groups that cannot be evaluated")
     parser.add_argument("--large", action="store_true", help="bodies of 60 MiB, too")
@@ -228,7 +252,8 @@ def main() -> None:
     options = parser.parse_args()
     attacks: list[Callable[[], Found]] = [
         lambda: malformed_bodies([2 * MIB, *([60 * MIB] if options.large else [])]),
-        idle_connections, a_quick_client, lambda: too_hard_answers(options.groups), lambda: two_writers(options.rounds),
+        lambda: wide_texts(64 if options.large else 16), idle_connections, a_quick_client,
+        lambda: too_hard_answers(options.groups), lambda: two_writers(options.rounds),
     ]  # fmt: skip
     found = [attack() for attack in attacks]
     if options.json:

@@ -110,6 +110,34 @@ def test_values_are_counted_outside_of_strings_wherever_chunks_are_cut(monkeypat
                     check_values(body, values - 1)
 
 
+def test_strings_are_charged_by_their_widest_character_wherever_chunks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    def text() -> str:
+        known = 'a\\"\n,[u/\x01\xe9\u2265'[: draw.randint(1, 11)] + "\U0001f600" * draw.randint(0, 1)
+        return "".join(draw.choice(known) for _ in range(draw.randint(0, 30)))
+
+    def bytes_of(text: str) -> int:
+        return len(text) * (1 if max(text, default="") < "\u0100" else 2 if max(text) < "\U00010000" else 4)
+
+    draw = random.Random(0)
+    for size in (1, 2, 3, 5, 7, 64):
+        monkeypatch.setattr(bodies, "_CHUNK_BYTES", size)
+        for _ in range(300):
+            value = {f"{text()}{place}": [text(), text()] for place in range(2)}
+            strings = [*value, *(one for pair in value.values() for one in pair)]
+            exact, halves = sum(map(bytes_of, strings)), sum(one.count("\U0001f600") for one in strings)
+            assert check_values(json.dumps(value, ensure_ascii=False).encode(), 99) == exact
+            assert check_values(json.dumps(value).encode(), 99) == exact + 4 * halves  # a pair counts as two characters
+
+
+def test_what_is_too_large_in_memory_is_refused_and_what_fits_is_served() -> None:
+    with sleepy(max_body_bytes=40_000) as server:
+        plain, wide = "a" * 10_000, "a" * 10_000 + "\U0001f600"
+        for responses, status in (([plain] * 3, 200), ([wide], 200), ([wide] * 2, 413)):
+            assert server.post("/v1/verify", {"problem": "", "responses": responses}).status_code == status
+        query = {"query": [plain] * 3, "prompts": ["a"] * 3, "labels": ["1"] * 3}
+        assert server.post("/get_reward", query).status_code == 413, "a response is cut out of each, so all is there twice"
+
+
 @pytest.mark.parametrize(
     "text", ['{"problem":"\\ud800","responses":["1"]}', "[" * 5000, "NaN", '{"problem":"a","responses":[NaN]}', "", "\xff", "{"]
 )

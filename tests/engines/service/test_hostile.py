@@ -13,4 +13,4 @@ def test_what_must_hold_under_attack_holds() -> None:
     command = [sys.executable, str(BENCHMARKS / "hostile.py"), "--rounds", "1", "--groups", "3", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(json.loads(done.stdout)) == 5
+    assert len(json.loads(done.stdout)) == 6

@@ -19,6 +19,9 @@ from hero_rl.pipeline import Batch, Signals
 from hero_rl.rewards import RuleState, RunningMean, Scale
 from hero_rl.types import Rollout, Verdict
 
+_NOT_IN_DIGEST = frozenset({"idempotency_key", "deadline_s", "groups", "responses", "messages"})
+"""What a retry may change, and what is hashed by itself."""
+
 
 class Asked(NamedTuple):
     """Groups that the rule gets as one batch."""
@@ -53,7 +56,7 @@ def read_request(body: ScoreGroup | ScoreGroups, key: str | None, settings: Serv
         update=body.update,
         alone=isinstance(body, ScoreGroup),
         request=RequestKey(body.run_id, key) if key else None,
-        digest=_digest(body) if key else "",
+        digest=_digest(body, groups) if key else "",
     )
 
 
@@ -145,7 +148,14 @@ def number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _digest(body: ScoreGroup | ScoreGroups) -> str:
-    """Return a hash of all that a retry must have in common with the first try."""
-    content = body.model_dump_json(exclude={"idempotency_key", "deadline_s"})
-    return hashlib.sha256(f"{type(body).__name__} {content}".encode()).hexdigest()
+def _digest(body: ScoreGroup | ScoreGroups, groups: Sequence[Group]) -> str:
+    """Return a hash of all that a retry must have in common with the first try.
+
+    Piece by piece, and not by pydantic: neither a copy of the whole, nor the UTF-8 that a text keeps once pydantic wrote it.
+    """
+    digest = hashlib.sha256(type(body).__name__.encode())
+    for part in (body, *(part for group in groups for part in (group, *group.messages, *group.responses))):
+        left_out = frozenset[str]() if isinstance(part, Response) else _NOT_IN_DIGEST
+        own = part if isinstance(part, str) else {name: value for name, value in part if name not in left_out}
+        digest.update(json.dumps(own).encode())
+    return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,32 +17,55 @@ from hero_rl.engines.service.errors import RequestError
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_TEXT_BYTES = 4 * 2**20
-"""Longest string of a body: one character beyond the basic plane makes all of a string four bytes each."""
+"""Longest string of a body: the parser has a copy of one with escapes."""
 INLINE_BYTES = 2**18
 """A body up to this size is handled faster than a thread is asked."""
 _CHUNK_BYTES = 2**16
-_NO_STRUCTURE = bytes(set(range(256)) - set(b'",[{'))
+_NO_STRUCTURE = bytes(set(range(256)) - set(b",[{"))
+_ESCAPE_BYTES = 6
+_BELOW_ASTRAL, _LATIN, _CONTINUING = bytes(range(0xF0)), bytes(range(0xC4)), bytes(range(0x80, 0xC0))
+"""First bytes, in UTF-8, of characters below U+10000 and below U+0100; and all bytes but the first."""
+_ASTRAL_ESCAPE, _BEYOND_LATIN_ESCAPE = re.compile(rb"\\u[dD][89abAB]"), re.compile(rb"\\u(?!00)")
 
 
-def check_values(body: bytes | bytearray, most: int) -> None:
-    """Raise RequestError if the JSON text has more than ``most`` values.
+def check_values(body: bytes | bytearray, most: int) -> int:
+    """Return the bytes that the strings of a JSON text take in Python; raise RequestError if it has more than ``most`` values.
 
     Counts commas and opening brackets outside of strings before anything is built: a value of two bytes becomes an object of a
-    hundred.
+    hundred. A string takes one, two or four bytes for each of its characters, as its widest one needs.
     """
     count, inside, kept, length = 0, False, b"", 0
+    total, width, chars = 0, 1, 0
     for start in range(0, len(body), _CHUNK_BYTES):
         chunk = kept + body[start : start + _CHUNK_BYTES]
-        kept = b"\\" * ((len(chunk) - len(chunk.rstrip(b"\\"))) % 2)  # an escape goes on in the next chunk
-        chunk = chunk[: len(chunk) - len(kept)].replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_STRUCTURE)
+        at = chunk.rfind(b"\\", -_ESCAPE_BYTES) if start + _CHUNK_BYTES < len(body) else -1
+        kept = chunk[at:] if (at + 1 - len(chunk[: at + 1].rstrip(b"\\"))) % 2 else b""  # an escape goes on in the next chunk
+        chunk = chunk[: len(chunk) - len(kept)].replace(b"\\\\", b"/").replace(b'\\"', b"/")
         pieces = chunk.split(b'"')
-        count += sum(map(len, pieces[inside::2]))
+        count += len(b"".join(pieces[inside::2]).translate(None, _NO_STRUCTURE))
+        for number, piece in enumerate(pieces[not inside :: 2]):
+            if number or not inside:  # else it goes on from the chunk before
+                total, width, chars = total + width * chars, 1, 0
+            width, chars = max(width, _width(piece)), chars + _chars(piece)
         inside ^= len(pieces) % 2 == 0
         length = length + _CHUNK_BYTES if inside and len(pieces) == 1 else 0
         if length > MAX_TEXT_BYTES:
             raise RequestError("too_large", f"the body has a text of more than {MAX_TEXT_BYTES} bytes")
         if count > most:
             raise RequestError("too_large", f"the body has more than {most} values; send fewer groups at once")
+    return total + width * chars
+
+
+def _width(text: bytes) -> int:
+    if text.isascii() and b"\\u" not in text:
+        return 1
+    if text.translate(None, _BELOW_ASTRAL) or _ASTRAL_ESCAPE.search(text):
+        return 4
+    return 2 if text.translate(None, _LATIN) or _BEYOND_LATIN_ESCAPE.search(text) else 1
+
+
+def _chars(text: bytes) -> int:
+    return len(text.translate(None, _CONTINUING)) - text.count(b"\\") - 4 * text.count(b"\\u")
 
 
 async def off_loop(size: int, function: Callable[P, T], *arguments: P.args, **more: P.kwargs) -> T:

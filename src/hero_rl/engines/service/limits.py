@@ -18,6 +18,8 @@ from hero_rl.engines.service.settings import MIB
 
 OPEN_PATHS = frozenset({"/healthz"})
 """Need no token."""
+CUT_PATHS = frozenset({"/get_reward"})
+"""Cut responses out of longer texts, so that both are in memory."""
 MAX_DISCARDED_BYTES = 4 * MIB
 """Bytes of a refused body that are still read, so that the client sees why."""
 DISCARD_S = 2.0
@@ -114,7 +116,7 @@ class Limits:
             if not known and scope["path"] not in OPEN_PATHS:
                 raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
             if scope["method"] == "POST" and scope["path"] not in OPEN_PATHS:
-                await self._read(headers.get(b"content-length", b"0"), body)
+                await self._read(headers.get(b"content-length", b"0"), body, copies=1 + (scope["path"] in CUT_PATHS))
         except RequestError as error:
             self._failed(error.kind)
             if error.kind != "too_slow_upload":
@@ -124,7 +126,7 @@ class Limits:
         content, body.content = bytes(body.content), bytearray()
         await self._watch(scope, content, body.receive, send)
 
-    async def _read(self, length: bytes, body: _Body) -> None:
+    async def _read(self, length: bytes, body: _Body, *, copies: int) -> None:
         if self.service.draining:
             raise RequestError("draining", "the service is stopping", 1)
         self._check_size(int(length) if length.isdigit() else 0, 0)
@@ -139,12 +141,22 @@ class Limits:
                     self.held_bytes += len(piece)
         except TimeoutError:
             raise RequestError("too_slow_upload", f"the body did not arrive within {limit_s:g} s") from None
-        await off_loop(len(body.content), check_values, body.content, self.service.settings.max_values)
+        size = len(body.content)
+        texts = await off_loop(size, check_values, body.content, self.service.settings.max_values)
+        # the body and its strings are in memory together, for which twice its size is allowed
+        more = max(0, (copies * texts - size + 1) // 2)
+        self._check_size(size + more, more)
+        body.held_bytes += more
+        self.held_bytes += more
 
     def _check_size(self, size: int, more: int) -> None:
         most = self.service.settings.max_body_bytes
         if size > most:
-            raise RequestError("too_large", f"the body is larger than {most} bytes; send fewer groups at once")
+            raise RequestError(
+                "too_large",
+                f"the body is larger than {most} bytes, or is so in memory (with an emoji in it, a text has four bytes per "
+                "character); send fewer groups at once",
+            )
         if self.held_bytes + more > self.service.settings.max_held_bytes:
             raise RequestError("busy", "the requests under way are as large as is allowed", 1)
 

@@ -76,7 +76,10 @@ async def get_reward(
     rows: dict[int, Mapping[str, Any]] = {}
     if groups:
         places = [place for group in groups for place in group]
-        digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+        digest = hashlib.sha256()
+        for text in (*body.query, *prompts, *labels):
+            digest.update(json.dumps(text).encode())
+        digest = digest.hexdigest()
         asked = batches.Asked(
             run_id=run_id, prompt_ids=[None] * len(groups), sizes=[len(group) for group in groups],
             rollouts=[rollouts[place] for place in places], update=update, alone=False,
