@@ -227,11 +227,11 @@ def constant_from(step, reward, steps, *, update=True):
 
 def test_a_reward_model_that_turns_constant_is_said_once_and_changes_no_reward(caplog):
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
-    made = list(constant_from(32, reward, 40))
+    made = list(constant_from(32, reward, 64))
     (message,) = [record.message for record in caplog.records if "no spread" in record.message]
     assert message == (
         "hero-rl: the scores have no spread: "
-        "the same for all responses of a prompt in 8 batches in a row, the last mean 0.25. "
+        "the same for all responses of a prompt in 32 batches in a row, the last mean 0.25. "
         "Is it the right model? (health/flat; said once)"
     )
     assert [batch.summary["health/flat"] for batch in made[30:36]] == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]

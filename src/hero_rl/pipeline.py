@@ -50,7 +50,7 @@ from hero_rl.types import (
     one_each,
 )
 
-JUDGED_ROWS = 64
+JUDGED_ROWS = 256
 """Responses after which a warning on health may come: in smaller batches it would cost as much as the rule."""
 OnUnhealthy: TypeAlias = Literal["warn", "stop"]
 """The reaction to a finding of ``hero_rl.measures.health``."""

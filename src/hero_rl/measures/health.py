@@ -76,22 +76,25 @@ class BatchNumbers(NamedTuple):
     def of(cls, scores_B: FloatArray | None, groups: Groups, chars_B: FloatArray | None) -> BatchNumbers:
         """Return the numbers of a batch; None: there is no reward model, or the lengths are unknown."""
         rows = float(groups.index_B.size)
-        chars = math.nan if chars_B is None or np.isnan(chars_B).any() else float(chars_B.mean())
+        chars = math.nan if chars_B is None else float(chars_B.sum()) / rows
         if scores_B is None:
             return cls(rows, chars=chars)
         known_B = ~np.isnan(scores_B)
-        scores = scores_B[known_B]
+        scores = np.sort(scores_B[known_B])  # and what is simpler by hand: for a group of 16, calls are what costs
         if not scores.size:
             return cls(rows, rows, chars)
         several_P = np.bincount(groups.index_B, known_B, groups.size) > 1
         low_P, high_P = (ends[several_P] for ends in group_min_max(scores_B, groups))
         same_P = high_P - low_P <= 1e-6 * np.maximum(np.abs(high_P), np.abs(low_P))
-        low, high = float(scores.min()), float(scores.max())
-        inner = scores[(scores > low) & (scores < high)]
+        low, high = float(scores[0]), float(scores[-1])
+        mean = float(scores.sum()) / scores.size
+        spread = math.sqrt(float(np.square(scores - mean).sum()) / scores.size)
+        at_low, at_high = (float(np.count_nonzero(scores == end)) for end in (low, high))
+        repeated = float(np.count_nonzero(scores[1:] == scores[:-1]))
+        tied = repeated - (at_low - 1.0) - (at_high - 1.0) if low < high else 0.0
         return cls(
-            rows, rows - scores.size, chars, float(scores.mean()), float(scores.std()),
-            float(same_P.size), float(same_P.sum()), low, high, float((scores == low).sum()),
-            float((scores == high).sum()), float(inner.size - np.unique(inner).size),
+            rows, rows - scores.size, chars, mean, spread, float(same_P.size), float(np.count_nonzero(same_P)), low, high,
+            at_low, at_high, tied,
         )  # fmt: skip
 
 

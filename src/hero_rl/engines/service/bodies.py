@@ -43,7 +43,11 @@ def check_values(body: bytes | bytearray, most: int) -> int:
         chunk = chunk[: len(chunk) - len(kept)].replace(b"\\\\", b"/").replace(b'\\"', b"/")
         pieces = chunk.split(b'"')
         count += len(b"".join(pieces[inside::2]).translate(None, _NO_STRUCTURE))
-        for number, piece in enumerate(pieces[not inside :: 2]):
+        texts = pieces[not inside :: 2]
+        if not inside and len(pieces) % 2 and chunk.isascii() and b"\\u" not in chunk:  # whole texts, and all plain
+            whole = b"".join(texts)
+            total, texts = total + len(whole) - whole.count(b"\\"), []
+        for number, piece in enumerate(texts):
             if number or not inside:  # else it goes on from the chunk before
                 total, width, chars = total + width * chars, 1, 0
             width, chars = max(width, _width(piece)), chars + _chars(piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import marshal
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -78,7 +79,7 @@ async def get_reward(
         places = [place for group in groups for place in group]
         digest = hashlib.sha256()
         for text in (*body.query, *prompts, *labels):
-            digest.update(json.dumps(text).encode())
+            digest.update(marshal.dumps(text, 0))
         digest = digest.hexdigest()
         asked = batches.Asked(
             run_id=run_id, prompt_ids=[None] * len(groups), sizes=[len(group) for group in groups],

@@ -10,7 +10,7 @@ from hero_rl.verifiers.judge.values import is_value, may_be_asked
 from hero_rl.verifiers.math.extract import extract_answer
 
 Send: TypeAlias = Literal["answer", "response"]
-Unfit: TypeAlias = Literal["no_final_answer", "no_value", "foreign_script"]
+Unfit: TypeAlias = Literal["no_final_answer", "no_value", "foreign_words"]
 
 MAX_PROBLEM_CHARS = 6_000
 _SLACK = 4
@@ -73,7 +73,7 @@ def read_fields(
 def _unfit(answer: str, reference: str, problem: str, *, found: bool) -> Unfit | None:
     if is_value(reference):
         return "no_final_answer" if not found else None if may_be_asked(answer, reference, problem) else "no_value"
-    return None if not found or may_be_asked(answer, reference, problem) else "foreign_script"
+    return None if not found or may_be_asked(answer, reference, problem) else "foreign_words"
 
 
 def _text(value: object) -> str:

@@ -1,8 +1,9 @@
 """Which final answers reach a judge as they are; the others are not asked about.
 
 A list of pleas knows the languages on it. This goes the other way. Where the reference is a value, every word of an answer has
-to stand in the problem or the reference, or be one that mathematics is written with. Where it is a text, it has to be in a
-script of the problem or the reference, or in Latin or Greek. Whatever else an answer says may be a plea, or honest in words
+to stand in the problem or the reference, or be one that mathematics is written with. Where it is a text, at least half of the
+words have to be such, those that only connect others not counted, and all in a script of the problem or the reference, or in
+Latin or Greek. Whatever else an answer says may be a plea, or honest in words
 that are not known here: nobody can tell, so it is not changed and gets no verdict.
 """
 
@@ -58,6 +59,9 @@ _SPEAKS_OF_JUDGING = VERDICT_WORDS | words_in(
     correcto correcta sì sim да верно evet 是 对 對 正 确 確 は 예 네 हाँ نعم"""
 )
 """Not even where the problem has them, unless the reference does."""
+_DENYING = words_in("no not false incorrect wrong invalid")
+"""Verdicts that no plea asks for."""
+_STEM_CHARS = 5
 _TOKEN = re.compile(r"(?<![\\\w$€@])[\w$€@]+")
 _LEET = str.maketrans("01345$€@", "oleassea")
 _VALUE = re.compile(r"\\(?:pi|infty|emptyset|varnothing|frac|sqrt|mathbb|Bbb|[RNZQCO])(?![A-Za-z])|[∞∅πℝℤℚℕℂ√]")
@@ -97,7 +101,7 @@ def may_be_asked(answer: str, reference: str, problem: str) -> bool:
     """
     text = _folded(answer.replace(REMOVED, " "))
     if not is_value(reference):
-        return _scripts(text) <= _scripts(_folded(problem + reference)) | _USUAL_SCRIPTS
+        return _mostly_known(text, _folded(reference), _folded(problem))
     if _is_number(answer):
         return True
     for pattern, put in ((_ENVIRONMENT, " "), (_COLOUR, " "), (_SIDED, " "), (_SIZE, "*"), (_HEX, "0"), (_NO_MORE, "")):
@@ -113,6 +117,19 @@ def may_be_asked(answer: str, reference: str, problem: str) -> bool:
     if not all(_stays(word, known) for word in found) or not _letters_fit(found, text, known):
         return False
     return _says_value(text) or _is_number(text) or any(_names_value(word, reference, known) for word in found)
+
+
+def _mostly_known(text: str, reference: str, problem: str) -> bool:
+    known = _known(reference, problem)
+    words = known.words | (frozenset() if VERDICT_WORDS.isdisjoint(known.own) else VERDICT_WORDS)
+    stems = {word[:_STEM_CHARS] for word in known.words if len(word) >= _STEM_CHARS}
+    pieces = [piece for word in _WORD.findall(text) if len(word) > 1 and word[0] != "\\" for piece in _split(word)]
+    counted = [piece for piece in pieces if piece.casefold() in words or piece.casefold() not in _CONNECTING]
+    unknown = [
+        piece for piece in counted
+        if not (piece.casefold() in words | _DENYING or piece.casefold()[:_STEM_CHARS] in stems or _stays(piece, known))
+    ]  # fmt: skip
+    return 2 * len(unknown) <= len(counted) and _scripts(text) <= _scripts(problem + reference) | _USUAL_SCRIPTS
 
 
 def is_value(reference: str) -> bool:

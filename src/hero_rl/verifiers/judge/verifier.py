@@ -22,7 +22,7 @@ from hero_rl.verifiers.judge.master_keys import missing_answer
 from hero_rl.verifiers.judge.remote import RemoteJudge
 
 MAX_CHARS = 2_000
-CLEANING_RULES = 3
+CLEANING_RULES = 4
 """Counts up with every change of what is cleaned, refused or read, so that stored verdicts of older rules are not reused."""
 
 _SMALLEST_MAX_CHARS = 16
@@ -57,7 +57,7 @@ class JudgeVerifier(Verifier):
     answer_too_long      incorrect   not asked: the answer is longer than ``max_chars``
     no_value             abstain     not asked: the reference is a value, the answer holds none or other words beside it
     no_final_answer      abstain     not asked: the reference is a value, the response says nowhere which is its answer
-    foreign_script       abstain     not asked: the answer has words in a script of neither problem nor reference
+    foreign_words        abstain     not asked: the answer has other words than problem, reference and mathematics
     reference_missing    abstain     not asked
     reference_too_long   abstain     not asked
     ==================== =========== ========================================================================================
