@@ -15,7 +15,7 @@ from hero_rl.cli import main
 from hero_rl.data import read_rollouts
 from hero_rl.learning.labelled import LabelledRow
 from hero_rl.learning.pairs import Pair, as_rollout
-from hero_rl.learning.reward_model import dataset, encoded
+from hero_rl.learning.reward_model import dataset, encoded, size_advice
 from hero_rl.learning.splits import load_split
 from hero_rl.learning.training import load_base
 from hero_rl.scorers import LocalScorer
@@ -104,6 +104,7 @@ def test_rows_without_pairs_are_learned_from_one_by_one(base, place, tmp_path, c
     assert (result["learned_from"], result["responses"]) == ("labels", load_split(tmp_path / "rm").counts()["train"])
     assert (result["held_out"]["mixed_prompts"], result["held_out"]["ranks"]) == (0, "unknown")
     assert result["held_out"]["auroc"]["value"] > 0.7
+    assert result["advice"] == ""
     others = toy_rollouts.write(tmp_path / "fresh.jsonl", fresh)
     assert run_json(capsys, "rm", "eval", tmp_path / "rm", others, "--draws", "20")["ranks"] == "better than chance"
 
@@ -126,6 +127,17 @@ def test_solutions_make_pairs_where_no_response_is_right(place, tmp_path, capsys
     assert (result["learned_from"], result["prompts_with_pairs"]) == ("pairs", counts["train"])
     assert result["rows"] == len({(row["problem"], row["response"]) for row in rows}) + 40
     assert result["held_out"]["mixed_prompts"] == counts["held_out"]
+
+
+def test_too_few_pairs_are_said_with_the_number_of_responses_that_make_enough(place, tmp_path, capsys):
+    source = toy_rollouts.write(tmp_path / "r.jsonl", toy_rollouts.rollouts(8))
+    assert main(["rm", "train", str(source), "-o", str(tmp_path / "rm"), "--model", str(place / "base")]) == 0
+    said = capsys.readouterr().err
+    facts = json.loads((tmp_path / "rm" / "training.json").read_text())
+    assert facts["advice"].startswith(f"{facts['pairs']} pairs are few")
+    assert facts["advice"] in said
+    assert size_advice(18, "pairs", 360).endswith("about 2,000 training responses like these 360 make as many")
+    assert size_advice(20, "pairs", 0).endswith("not easy")  # given pairs alone
 
 
 def test_hero_score_reads_the_trained_model(trained, place, tmp_path, capsys):

@@ -90,6 +90,8 @@ def train(
     rows += learn.held_out_rows(held_out)
     show.print_table(f"reward model: {chosen.target}", rows, right=True)
     learn.print_verdict(held_out)
+    if facts["advice"]:
+        show.warn(str(facts["advice"]))
 
 
 @options.spread

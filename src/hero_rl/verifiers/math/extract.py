@@ -74,6 +74,8 @@ _CONCLUDED = re.compile(
 _CHAIN = re.compile(r"=(?![^=]*(?:\b(?:and|or)\b|[,;\n]\s*[A-Za-z]\w*\s*=))[^=]*=")
 _LAST_LINE = re.compile(r"(?P<name>[A-Za-z])[^\n]*=[^\n]*\n\s*(?P=name)\s*=[^\n=]*$")
 """Steps of one line, ``F = ma = 12``, or of two, of which the last has the value."""
+_PRODUCT = re.compile(r"(?<=\d )x(?= \$?\d[\d.,]*(?: x \$?\d[\d.,]*)* = )")
+"""The letter in ``4 x 6 = 24``, which is a sign."""
 _LINES = re.compile(r"(?:([A-Za-z])\s*=\s*[-\d./]+\s*\n\s*(?!\1)){1,5}[A-Za-z]\s*=\s*[-\d./]+")
 _SENTENCE_END = re.compile(r"[.!?\n](?=\s|$)")
 _MIN_CHARS = 15
@@ -263,6 +265,7 @@ def _unmarked(text: str, problem: str, cut_off: int) -> FoundAnswer:
 
 def last_sentence(text: str, problem: str) -> FoundAnswer | None:
     """Return what the last sentence states, or one shortly before it that no later one puts in doubt."""
+    text = _PRODUCT.sub("×", text)
     unclear = False
     for sentence in islice(_sentences_from_end(text[-_END_CHARS:].rstrip()), _MAX_SENTENCES):
         if _FILLER.match(sentence.lower()):
