@@ -49,7 +49,7 @@ SCORES = {"all": "hero/rm_score", "accepted": "hero/score_correct", "rejected": 
 IDLE = "hero/groups_zero_gradient"
 GROUPS = {"mixed": "hero/groups_mixed", "all correct": "hero/groups_all_correct", "all wrong": "hero/groups_all_incorrect",
           "without gradient": IDLE}  # fmt: skip
-TIMES = {part.replace("_", " "): f"hero/time/{part}" for part in ("sampling", "verifier", "reward_model", "forward_backward")}
+TIMES = {part.replace("_", " "): f"time/{part}" for part in ("sampling", "verifier", "reward_model", "forward_backward")}
 SECTIONS = (
     ("signals", "Verdicts and scores", "Of all responses of a step. Rejected: and those on which the verifier abstained.",
      [("accepted by the verifier", ACCEPTED, True), ("mean score", SCORES, False)]),
@@ -59,8 +59,8 @@ SECTIONS = (
      [("prompts", GROUPS, True), ("gradient", {"reward model alone": "hero/advantage_share_uniform"}, True),
       ("length of responses", {"tokens": "completions/mean_length"}, False)]),
     ("cost", "Time and memory", "Sampling, verifier and reward model: of a generation batch; the last two work side by side.",
-     [("seconds", TIMES, False), ("speed", {"tokens sampled per second": "hero/sampled_tokens_per_s"}, False),
-      ("memory", {"peak in GiB": "hero/memory_peak_gib"}, False)]),
+     [("seconds", TIMES, False), ("speed", {"tokens sampled per second": "time/sampled_tokens_per_s"}, False),
+      ("memory", {"peak in GiB": "memory/peak_gib"}, False)]),
 )  # fmt: skip
 """Of what the trainer logs: name, heading, caption, and panels with their curves by label."""
 LOGGED = ("mean score", "verifier pass", "characters")

@@ -178,6 +178,11 @@ def continue_state(reward: HybridReward, stored: Mapping[str, Any] | None, globa
         )
 
 
+def logged_as(name: str) -> str:
+    """Return the name under which a number is logged: what a run costs is no number of its signals."""
+    return name if name.startswith(("time/", "memory/")) else f"hero/{name}"
+
+
 def report_error(error: Exception | None) -> Report | None:
     """Return the report of an error; None for none."""
     if error is None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from hero_rl.config import load_reward
 from hero_rl.engines.completions import Prompt, to_rollouts
-from hero_rl.engines.exchange import Exchange, world_size
+from hero_rl.engines.exchange import Exchange, logged_as, world_size
 from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.engines.wire import refuse_steps
 from hero_rl.errors import InputError, SettingsWarning
@@ -137,7 +137,7 @@ class HeroReward:
         if log_metric is not None and (self._exchange.gather or world_size() == 1):
             for name, value in share.metrics.items():
                 if not math.isnan(value):
-                    log_metric(f"hero/{name}", value)
+                    log_metric(logged_as(name), value)
         if training and (folder := getattr(args, "output_dir", None)) and trainer_state is not None:
             write_rollouts(folder, share, step=trainer_state.global_step + 1, prompts=self._rollouts)
         self._compare_once(args, trainer_state)

@@ -247,7 +247,7 @@ def test_a_run_in_which_nothing_can_be_learned_says_so_within_two_steps(
     )
     assert "nothing can be learned: no response has an advantage, 2 batches in a row (4 prompts). The verifier acc" in warning
     assert [entry["loss"] for entry in trainer.state.log_history[:4]] == [0.0] * 4
-    assert "hero/time/reward_model" not in trainer.state.log_history[0]
+    assert "time/reward_model" not in trainer.state.log_history[0]
 
 
 def test_a_run_that_learns_is_not_warned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -265,11 +265,11 @@ def test_every_number_of_the_summary_is_logged_each_step(tmp_path: Path) -> None
     assert entry["hero/sigma_mean"] > 0.0
     assert entry["hero/failure_rate"] == 0.0
     assert entry["reward"] == pytest.approx(entry["rewards/shaped/mean"])
-    times = [entry[f"hero/time/{part}"] for part in ("sampling", "verifier", "reward_model", "forward_backward")]
+    times = [entry[f"time/{part}"] for part in ("sampling", "verifier", "reward_model", "forward_backward")]
     assert min(times) > 0.0
     assert times[0] + max(times[1:3]) + times[3] < entry["step_time"]
-    assert entry["hero/sampled_tokens_per_s"] * times[0] == pytest.approx(16 * entry["completions/mean_length"])
-    assert 0.1 < entry["hero/memory_peak_gib"] < 100.0
+    assert entry["time/sampled_tokens_per_s"] * times[0] == pytest.approx(16 * entry["completions/mean_length"])
+    assert 0.1 < entry["memory/peak_gib"] < 100.0
 
 
 def test_what_the_rules_state_says_of_itself_is_logged_after_each_batch(tmp_path: Path) -> None:

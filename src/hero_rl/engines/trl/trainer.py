@@ -27,7 +27,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer, RewardFunc
 
 from hero_rl.engines.completions import no_reference, to_rollouts
-from hero_rl.engines.exchange import Exchange, Share
+from hero_rl.engines.exchange import Exchange, Share, logged_as
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
 from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.errors import InputError, SettingsWarning
@@ -63,9 +63,10 @@ class HeroTrainer(GRPOTrainer):
     column reaches verifier and reward model in ``Rollout.extra``.
 
     Logged beside TRL's own metrics, under ``hero/``: ``Batch.summary`` and, of the main process alone, the counts of a cascade
-    or a cache, seconds by part (``time/``), tokens sampled per second and the peak of memory. A rule that shapes steps adds the
-    numbers of ``contrib.process.shape_steps``; all else, the table included, is about the advantages of responses. The
-    completions table has the raw ``verdict``, ``reason`` and ``rm_score`` of every row.
+    or a cache. Without that prefix and of the main process, too: seconds by part and tokens sampled per second (``time/``), and
+    ``memory/peak_gib``. A rule that shapes steps adds the numbers of ``contrib.process.shape_steps``; all else, the table
+    included, is about the advantages of responses. The completions table has the raw ``verdict``, ``reason`` and ``rm_score``
+    of every row.
 
     The rule's state is kept in the trainer state, so every checkpoint holds it and a resumed run continues it exactly. It is
     computed from gathered rows, so it is the same on every process. Evaluation reads it and never changes it.
@@ -134,7 +135,7 @@ class HeroTrainer(GRPOTrainer):
         log_table(log_extra, self._share.signals)
         if self._sampling_s:
             tokens = sum(map(len, completion_ids))
-            self._log({"time/sampling": self._sampling_s, "sampled_tokens_per_s": tokens / self._sampling_s})
+            self._log({"time/sampling": self._sampling_s, "time/sampled_tokens_per_s": tokens / self._sampling_s})
         if self._training:
             for listen in self.listeners:
                 listen(self._share.rollouts, self._share.signals)
@@ -158,7 +159,7 @@ class HeroTrainer(GRPOTrainer):
             torch.cuda.synchronize()
         self._update_s += time.perf_counter() - start - (self._batches_s - before)
         if last:
-            self._log({"time/forward_backward": self._update_s, "memory_peak_gib": memory_peak_gib()})
+            self._log({"time/forward_backward": self._update_s, "memory/peak_gib": memory_peak_gib()})
             self._update_s = 0.0
         return loss
 
@@ -198,7 +199,7 @@ class HeroTrainer(GRPOTrainer):
     def _log(self, numbers: Mapping[str, float]) -> None:
         metrics = self._metrics["train" if self._training else "eval"]
         for name, value in numbers.items():
-            metrics[f"hero/{name}"].append(value)
+            metrics[logged_as(name)].append(value)
         # TRL logs a metric without any value as None, of which TensorBoard warns at every step.
         for name in [name for name, values in metrics.items() if all(map(math.isnan, values))]:
             del metrics[name]
