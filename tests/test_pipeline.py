@@ -151,7 +151,7 @@ def test_a_state_of_another_rule_or_decay_is_refused():
 
 def test_a_state_of_another_release_is_refused():
     reward = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
-    with pytest.raises(InputError, match="of version 1 and cannot be continued"):
+    with pytest.raises(InputError, match="of version 1, and only version 2"):
         reward.load_state_dict({"version": 1, "rule": "hero", "sigma_mean": {}})
     with pytest.raises(InputError, match="running mean of version 1"):
         reward.load_state_dict({"version": 2, "rule": "hero", "state": {}})

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 
 from hero_rl.errors import InputError, SettingsWarning, SignalError, UnhealthyError, check_choice
 from hero_rl.loop import run_sync, together
-from hero_rl.measures.failures import Failures
-from hero_rl.measures.health import SIGNS, Health
+from hero_rl.measures.failures import Failures, too_many_failures
+from hero_rl.measures.health import JUDGED_ROWS, SIGNS, Health
 from hero_rl.notebook import groups_html
 from hero_rl.rewards import (
     RewardRule,
@@ -50,8 +50,6 @@ from hero_rl.types import (
     one_each,
 )
 
-JUDGED_ROWS = 256
-"""Responses after which a warning on health may come: in smaller batches it would cost as much as the rule."""
 OnUnhealthy: TypeAlias = Literal["warn", "stop"]
 """The reaction to a finding of ``hero_rl.measures.health``."""
 
@@ -144,14 +142,6 @@ def assemble(
     rewards, weights, sigma_mean, after = rule.apply(signals.verdicts, signals.scores, numbered, state)
     advantages = group_advantages(rewards, numbered, scale=scale or rule.scale, weights_B=weights, eps=eps)
     return Batch(signals, numbered.index_B, rewards, weights, advantages, sigma_mean, after, failure_rate)
-
-
-def too_many_failures(failures: int, rows: int, max_rate: float) -> bool:
-    """Return True where more than the share ``max_rate`` of the rows failed.
-
-    One bad row in a small batch can exceed the share; drop the row, don't fail the run.
-    """
-    return failures > max_rate * rows and not (failures == 1 < rows and max_rate > 0.0)
 
 
 class HybridReward:
@@ -351,9 +341,8 @@ class HybridReward:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON values, with the rule it belongs to."""
-        state, health = self.state.state_dict(), self.health.state_dict()
-        failures = [list(group) for group in self.recent.groups]
-        return {"version": 2, "rule": self.rule.name, "state": state, "health": health, "failures": failures}
+        kept = {"state": self.state.state_dict(), "health": self.health.state_dict()}
+        return {"version": 2, "rule": self.rule.name, **kept, "failures": [list(group) for group in self.recent.groups]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state saved by ``state_dict`` (exact).
@@ -363,8 +352,8 @@ class HybridReward:
         """
         if state.get("version") != 2:
             raise InputError(
-                f"this state is of version {state.get('version')!r} and cannot be continued; version 2 can. Resume with the "
-                "release of hero-rl that the run was started with"
+                f"this state is of version {state.get('version')!r}, and only version 2 can be continued; resume with "
+                "the release of hero-rl that the run was started with"
             )
         inner = state.get("state")
         if state.get("rule") != self.rule.name or not isinstance(inner, Mapping):

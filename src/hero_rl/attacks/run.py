@@ -19,7 +19,7 @@ from hero_rl.attacks.text import Wrong
 from hero_rl.data.problem_text import draw
 from hero_rl.errors import InputError, SignalError
 from hero_rl.measures import Estimate, share_interval
-from hero_rl.pipeline import too_many_failures
+from hero_rl.measures.failures import too_many_failures
 from hero_rl.report import json_values
 from hero_rl.types import Progress, Rollout, Verdict, Verifier
 

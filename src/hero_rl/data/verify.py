@@ -14,7 +14,7 @@ from hero_rl.data.tables import files_of
 from hero_rl.data.write import ROW_SUFFIXES, check_target, open_rows
 from hero_rl.errors import SignalError
 from hero_rl.files import changed, unchanged
-from hero_rl.pipeline import too_many_failures
+from hero_rl.measures.failures import too_many_failures
 from hero_rl.types import LEARNED_YES, Progress, Verdict, Verifier
 
 CHUNK_ROWS = 512

@@ -44,3 +44,11 @@ class Failures(NamedTuple):
         if not fits or not all(0 <= failed <= rows for failed, rows in saved):
             raise InputError(f"not the failures of a run's last groups: {saved!r:.200}; did another release write it?")
         return cls(tuple((failed, rows) for failed, rows in saved))
+
+
+def too_many_failures(failures: int, rows: int, max_rate: float) -> bool:
+    """Return True where more than the share ``max_rate`` of the rows failed.
+
+    One bad row in a small batch can exceed the share; drop the row, don't fail the run.
+    """
+    return failures > max_rate * rows and not (failures == 1 < rows and max_rate > 0.0)

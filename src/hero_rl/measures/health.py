@@ -24,6 +24,8 @@ SIGNS = {
     "scale": "the spread of the scores jumped", "clipped": "scores are clipped", "length": "responses became short",
 }  # fmt: skip
 """Signs that may be found, by name."""
+JUDGED_ROWS = 256
+"""Responses after which a warning may come: in smaller batches it would cost as much as the rule."""
 WINDOW = 32
 """Earlier batches that the two newest are compared with."""
 FEWEST = 8
