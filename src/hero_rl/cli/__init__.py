@@ -35,6 +35,7 @@ COMMANDS = {
     "models": "Models with a short name; get them, or one in a GGUF file.",
     "serve": "The reward service over HTTP.",
     "recipe": "Write launch scripts and configurations for an engine.",
+    "demo": "Score, audit and view a small file that comes with the package.",
     "doctor": "What is installed, and which versions.",
 }
 """Each command is the function of its name in the module of its name (`hero_rl.cli.score.score`), with its help in the module's
