@@ -10,7 +10,7 @@ out in ``padded_forward``: tokenize all texts with padding on the right, one for
 In one run: the largest difference of the scores, both clocks as a ratio (in turns A B B A, so that what else the machine does
 reaches both), the share of computed tokens that are real, and the peak memory of fresh processes for more and more rows.
 Targets: the same scores to 1e-5, at least twice the throughput, at least 95% real tokens, and memory that does not grow with
-the batch. With a GPU there, ``benchmarks/scorer_gpu.py`` adds tokens/s and the share of the card's matrix-multiplication speed.
+the batch. ``benchmarks/scorer_gpu.py`` measures tokens/s on a GPU.
 """
 
 from __future__ import annotations
@@ -220,12 +220,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "trl": trl.__version__, "torch": torch.__version__, "transformers": transformers.__version__,
             "python": platform.python_version(),
         },
-        "threads": torch.get_num_threads(), "gpu": None,
+        "threads": torch.get_num_threads(),
     }  # fmt: skip
-    if torch.cuda.is_available():
-        from scorer_gpu import measure_gpu
-
-        report["gpu"] = measure_gpu()
     return report
 
 
@@ -265,8 +261,6 @@ def show(report: dict[str, Any]) -> None:
         for arm in ("padded_forward", "hero_rl"):
             grown = [f"+{size / 2**20:.0f} MB for {rows} rows" for rows, size in zip(MEMORY_ROWS[arm], peak[arm], strict=True)]
             print(f"peak memory, {arm}: {', '.join(grown)}")
-    if report["gpu"]:
-        print(json.dumps(report["gpu"], indent=2))
     print("targets: difference at most 1e-5, at least 2x, at least 95% real")
 
 
