@@ -12,7 +12,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab real-model real-study test test-slow test-trl fuzz test-verl test-adapters test-real check format bench clean
+.PHONY: install lab real-model real-study test test-slow test-trl fuzz test-verl test-adapters test-real check docs format bench clean
 
 install: $(VENV)/installed
 
@@ -119,6 +119,10 @@ check: install
 	$(BIN)/pyright
 	$(BIN)/python .ci/prose.py
 
+docs: install  ## the documentation site, into site/; a broken link is an error; nothing is fetched while it is built
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -128,4 +132,4 @@ bench: install
 	$(BIN)/python benchmarks/trainer.py
 
 clean:
-	rm -rf $(VENV) $(VERL) $(VLLM) $(INFINITY) .trl .adapters .unsloth build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VERL) $(VLLM) $(INFINITY) .trl .adapters .unsloth build dist site .pytest_cache .ruff_cache

@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-from pathlib import Path
 
 import pytest
 
@@ -78,10 +77,3 @@ def test_the_commands_exist_with_the_options_named(command):
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?:docs/|[A-Z]+\.md)[^)#]*)\)", README))))
 def test_the_links_lead_somewhere(target):
     assert (ROOT / target).is_file()
-
-
-def test_every_page_of_the_docs_is_linked_from_somewhere():
-    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    texts = [README, *((ROOT / page).read_text(encoding="utf-8") for page in pages)]
-    orphans = [page for page in pages if not any(Path(page).name in text for text in texts)]
-    assert orphans == []
