@@ -76,7 +76,7 @@ def cold_start(
         args=SFTConfig(
             output_dir=str(scratch), num_train_epochs=epochs, per_device_train_batch_size=16, learning_rate=learning_rate,
             lr_scheduler_type="cosine", warmup_steps=3, seed=seed, max_length=96, logging_steps=5, save_strategy="no",
-            report_to="none", bf16=bf16, use_cpu=True, activation_checkpointing=False,
+            report_to="none", bf16=bf16, use_cpu=True, gradient_checkpointing=False,
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,

@@ -172,7 +172,7 @@ def train(plan: RunPlan, models: Path, folder: Path) -> dict[str, Any]:
             per_device_train_batch_size=plan.prompts * plan.group, max_completion_length=MAX_TOKENS, temperature=1.0,
             learning_rate=plan.learning_rate, lr_scheduler_type="constant_with_warmup", warmup_steps=3, adam_beta2=0.99,
             beta=0.0, scale_rewards=rule.scale, logging_steps=1, save_steps=10, save_total_limit=1, report_to="none",
-            disable_tqdm=True, bf16=fast_bf16(), use_cpu=True, activation_checkpointing=False, dataloader_pin_memory=False,
+            disable_tqdm=True, bf16=fast_bf16(), use_cpu=True, gradient_checkpointing=False, dataloader_pin_memory=False,
             model_init_kwargs={"dtype": "float32"}, generation_kwargs={"top_k": 0},
         ),
         train_dataset=Dataset.from_dict(data),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hero_rl.config_checks import check_table
 from hero_rl.engines.trl.recipe import Batch, Loaded, Policy, Sft, default_dtype
 from hero_rl.errors import InputError, require
-from hero_rl.models.loading import fast_dtype
+from hero_rl.models.loading import default_device, fast_dtype
 from hero_rl.rewards import RewardRule
 from hero_rl.toml_layers import KeyPath
 
@@ -87,7 +87,7 @@ def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder:
     from trl.trainer.grpo_config import GRPOConfig
 
     recipe = loaded.recipe
-    values = _defaults(recipe.seed, given) | {"scale_rewards": rule.scale} | given
+    values = _defaults(GRPOConfig, recipe.seed, given) | {"scale_rewards": rule.scale} | given
     if recipe.batch:
         values |= _batch_arguments(loaded, recipe.batch, given.get("num_generations", 8))
     return _config(f"{loaded.where('trl')}: [trl]", GRPOConfig, values, recipe.policy, folder)
@@ -98,18 +98,19 @@ def sft_config(loaded: Loaded, sft: Sft, given: dict[str, Any], folder: Path) ->
     from trl.trainer.sft_config import SFTConfig
 
     # TRL's own default cuts every example at 1024 tokens, which takes the answer away from a long solution
-    values = _defaults(loaded.recipe.seed, given) | {"max_length": None, "save_strategy": "epoch"} | given
+    values = _defaults(SFTConfig, loaded.recipe.seed, given) | {"max_length": None, "save_strategy": "epoch"} | given
     values |= {"num_train_epochs": sft.epochs, "eos_token": loaded.recipe.policy.eos_token or None}
     return _config(f"{loaded.where('sft', 'trl')}: [sft.trl]", SFTConfig, values, loaded.recipe.policy, folder)
 
 
-def _defaults(seed: int, given: dict[str, Any]) -> dict[str, Any]:
+def _defaults(config_class: type, seed: int, given: dict[str, Any]) -> dict[str, Any]:
     """Return this project's defaults; everything else is TRL's default."""
     import torch
 
-    # TRL's own default, under the name that transformers does not warn of
-    recompute = {} if "gradient_checkpointing" in given else {"activation_checkpointing": True}
-    device = "cpu" if given.get("use_cpu") else None
+    device = default_device("cpu" if given.get("use_cpu") else None)
+    # recomputed activations save memory on a GPU and only cost time on a CPU; transformers 5.23 warns of the old name
+    old, new = "gradient_checkpointing", "activation_checkpointing"
+    recompute = {} if old in given else {new if new in _types(config_class) else old: device.type != "cpu"}
     return recompute | {
         "bf16": not given.get("fp16") and fast_dtype(device=device) == "bfloat16",
         "seed": seed, "report_to": _report_to(), "logging_steps": 1, "disable_tqdm": True,
