@@ -11,7 +11,7 @@ from helpers.commands import hero
 from helpers.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TRL, TEN_LINES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(code, folder):
@@ -19,9 +19,9 @@ def run(code, folder):
 
 
 def test_the_ten_lines_print_the_advantages(tmp_path):
-    finished = run(BLOCKS[0], tmp_path)
+    finished = run(TEN_LINES, tmp_path)
     assert finished.returncode == 0, finished.stderr
-    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 10
+    assert len([line for line in TEN_LINES.splitlines() if line.strip()]) <= 10
     numbers = [float(text) for text in re.findall(r"-?\d*\.\d*", finished.stdout)]
     assert len(numbers) == 6
     assert numbers[0] > 1 > max(numbers[3:]) > 0 > min(numbers[3:])
@@ -41,7 +41,7 @@ def test_the_trl_example_trains(tmp_path, monkeypatch, capsys):
         tokenizer.save_pretrained(tmp_path / name)
     rows = [{"prompt": f"{i}+{i}=?", "reference": str(2 * i)} for i in range(4)]
     (tmp_path / "problems.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    code = BLOCKS[1]
+    code = TRL
     for hub, ours in (
         ('"nvidia/AceMath-7B-RM"', '"rm"'),
         ('"Qwen/Qwen3-4B-Base"', '"policy"'),
@@ -58,7 +58,7 @@ def test_the_trl_example_trains(tmp_path, monkeypatch, capsys):
 def test_the_make_targets_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^    make ([a-z-]+)", README, re.MULTILINE))
-    assert named == {"lab", "test", "real-model"}
+    assert named == {"lab", "test"}
     assert named <= targets
 
 
