@@ -40,6 +40,8 @@ from hero_rl.types import Rollout, Scorer, Verdict, Verifier
 if TYPE_CHECKING:
     from hero_rl.engines.hero_reward import HeroReward
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Batch",
     "HeroReward",

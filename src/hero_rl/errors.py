@@ -16,7 +16,9 @@ A message has three parts: what was wrong, the value seen, what to do. All are p
 from __future__ import annotations
 
 import importlib
+import json
 import re
+import urllib.parse
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -71,8 +73,28 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != top_level:
             raise  # the package is there and one of its own imports is broken: not ours to explain
         raise MissingDependencyError(
-            f"{purpose} needs the package {top_level!r}, which is not installed: pip install 'hero-rl[{extra}]'"
+            f"{purpose} needs the package {top_level!r}, which is not installed: {install_command(extra)}"
         ) from error
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to this installation, from the clone, file or URL that it came from."""
+    from importlib import metadata  # slow to import
+
+    try:
+        installed = metadata.distribution("hero-rl")
+        installer, text = installed.read_text("INSTALLER"), installed.read_text("direct_url.json")
+    except metadata.PackageNotFoundError:  # run from a folder of sources
+        installer = text = None
+    command = "uv pip install" if (installer or "").strip() == "uv" else "pip install"
+    origin = json.loads(text or "{}")  # https://packaging.python.org/specifications/direct-url
+    url: str = origin.get("url", "")
+    if "dir_info" in origin:
+        folder = urllib.parse.unquote(url.removeprefix("file://"))
+        return f"{command} {'-e ' * bool(origin['dir_info'].get('editable'))}'{folder}[{extra}]'"
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    return f"{command} 'hero-rl[{extra}]{' @ ' * bool(url)}{url}'"
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

@@ -172,11 +172,17 @@ def split(spec: str, table: Mapping[str, Kind]) -> tuple[str, str]:
     name, colon, argument = spec.partition(":")
     if name not in table:
         close = difflib.get_close_matches(name, table, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {names(table)}"
+        model, server = ("local", "vllm") if table is REWARD_MODELS else ("judge", "judge")
+        if is_url(spec):
+            hint = f"for a server, write {server}:{spec}"
+        elif not colon and ("/" in spec or Path(resolve(spec)).exists()):
+            hint = f"for a model, write {model}:{spec}"
+        else:
+            hint = f"did you mean {close[0]!r}?" if close else f"choose one of {names(table)}"
         raise InputError(f"{spec}: unknown; {hint}")
     kind = table[name]
     if kind.argument and not argument:
-        raise InputError(f"{spec}: nothing after the colon; write {name}:{kind.argument}, such as {kind.example}")
+        raise InputError(f"{name!r} needs an argument; write {name}:{kind.argument}, such as {kind.example}")
     if colon and not kind.argument:
         raise InputError(f"{spec}: {name!r} takes nothing after a colon; write {name}")
     return name, argument

@@ -15,6 +15,7 @@ pytest.importorskip("pyarrow")
 
 from hero_rl.audit.training import LivePage, lead, read_run, write_report
 from hero_rl.cli import main
+from hero_rl.errors import install_command
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -129,5 +130,5 @@ def test_a_page_is_not_written_again_at_once_and_costs_no_run_its_life(
         page.write(running=False)
     assert [record.getMessage() for record in caplog.records] == [
         f"hero-rl: there is no report of {run}: a figure needs the package 'matplotlib', which is not installed: "
-        "pip install 'hero-rl[report]'"
+        + install_command("report")
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import hero_rl
+from helpers import forks
 from helpers.places import ROOT
 from hero_rl import cli
 from hero_rl.cli import doctor, main
@@ -86,11 +89,23 @@ def test_another_antlr_runtime_is_a_problem(monkeypatch: pytest.MonkeyPatch, cap
 
 def test_version_and_command_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"hero-rl {metadata.version('hero-rl')}\n"
+    assert capsys.readouterr().out == f"hero-rl {hero_rl.__version__}\n"
     assert main(["--help"]) == 0
     listed = re.findall(r"^  ([a-z]+) ", capsys.readouterr().out, flags=re.MULTILINE)
     assert [name for name in listed if name in cli.COMMANDS] == list(cli.COMMANDS)
     assert main([]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("hero sc", "score"), ("hero rm tr", "train"), ("hero view --ht", "--html"), ("hero score --reward-m", "--reward-model")],
+)
+def test_a_shell_completes_commands_and_options(words: str, offered: str) -> None:
+    asked = {"_HERO_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = forks.run(["-m", "hero_rl.cli"], env={**os.environ, **asked})
+    assert offered in done.stdout.split(), done.stderr
+    asked = {"_HERO_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": words}
+    assert f'"{offered}"' in forks.run(["-m", "hero_rl.cli"], env={**os.environ, **asked}).stdout
 
 
 def test_a_command_that_is_not_there_does_not_break_the_others(

@@ -38,10 +38,27 @@ OPTIONS = {
     "unknown verifier": (["--verifier", "maths"], "--verifier: maths: unknown; did you mean 'math'?"),
     "unknown verifier like none": (["--verifier", "quux"], "quux: unknown; choose one of math, choice, exact, hendrycks"),
     "unknown reward model": (["--reward-model", "my remote:x"], "unknown; choose one of column:NAME, local:PATH"),
+    "bare id of a model": (
+        ["--reward-model", "owner/name"],
+        "owner/name: unknown; for a model, write local:owner/name",
+    ),
+    "bare id of a judge": (
+        ["--verifier", "owner/name"],
+        "owner/name: unknown; for a model, write judge:owner/name",
+    ),
+    "bare folder": (["--reward-model", "."], "unknown; for a model, write local:."),
+    "bare server": (["--reward-model", "http://rm:8000"], "unknown; for a server, write vllm:http://rm:8000"),
+    "column without a colon": (
+        ["--reward-model", "column"],
+        "needs an argument; write column:NAME, such as column:rm_score",
+    ),
     "no such module": (["--reward-model", "remote:x"], "--reward-model: remote:x: cannot be imported"),
     "no such function": (["--verifier", "math:sqroot"], "'math' takes nothing after a colon"),
     "missing model": (["--reward-model", "local:./no-such-model"], "no such folder as './no-such-model'"),
-    "column without a name": (["--verifier", "column:"], "nothing after the colon; write column:NAME, such as column:correct"),
+    "column without a name": (
+        ["--verifier", "column:"],
+        "needs an argument; write column:NAME, such as column:correct",
+    ),
     "argument too many": (["--verifier", "exact:please"], "'exact' takes nothing after a colon"),
     "unknown scale": (
         ["--set", "rule.scale=all"],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hero_rl.cli import main
+from hero_rl.errors import install_command
 
 BAD = {
     "regime": (["--regime", "easy"], "regime='easy' is unknown; choose one of verifiable, hard, mixed"),
@@ -68,6 +69,6 @@ def test_a_missing_package_is_named_before_minutes_of_training(
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["lab", "--out", str(tmp_path / "lab")]) == 2
     assert (
-        f"hero lab needs the package '{package}', which is not installed: pip install 'hero-rl[lab]'" in capsys.readouterr().err
+        f"hero lab needs the package '{package}', which is not installed: {install_command('lab')}" in capsys.readouterr().err
     )
     assert list(tmp_path.iterdir()) == []

@@ -126,7 +126,7 @@ def test_the_string_names_a_verifier_per_value() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("by", "nothing after the colon; write by:COLUMN:VALUE=NAME"),
+        ("by", "'by' needs an argument; write by:COLUMN:VALUE=NAME"),
         ("by:source", "'' is no VALUE=NAME"),
         ("by::a=exact", "no column"),
         ("by:source:exact", "'exact' is no VALUE=NAME"),

@@ -39,7 +39,7 @@ class RewardModelReport(NamedTuple):
     accepted: Estimate
     """The same among those the verifier accepts."""
     length_bias: float
-    """Correlation of score and length among responses of one prompt and one truth; 0: none."""
+    """Correlation of score and length among responses with the same prompt and label; 0: none."""
     sigma: FloatArray
     """Shape (P,), the spread of the scores inside each prompt (Eq. 4)."""
     p_squashed: float

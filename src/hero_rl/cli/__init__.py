@@ -11,13 +11,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from importlib import metadata
 from types import FrameType, ModuleType
 from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
 
+from hero_rl import __version__
 from hero_rl.errors import HeroError, InputError, MissingDependencyError, SettingsWarning, printable
 
 COMMANDS = {
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     # what transformers would say of a checkpoint's weights is checked, and refused in words of our own
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else two lines per retry where there is no network
     if not sys.stderr.isatty():
         for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
             os.environ.setdefault(variable, "1")
@@ -73,10 +74,13 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as of nohup
                 signal.signal(number, handler)
     try:
-        if not arguments:
+        words = arguments
+        if "_HERO_COMPLETE" in os.environ:  # a shell asks what may follow; its words are in the environment
+            words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
+        elif not arguments:
             make_app(None)(args=["--help"], prog_name="hero", standalone_mode=False)
             return 2
-        command = next((argument for argument in arguments if not argument.startswith("-")), None)
+        command = next((argument for argument in words if not argument.startswith("-")), None)
         with _output(arguments):
             result = make_app(command)(args=arguments, prog_name="hero", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -104,8 +108,8 @@ def _output(arguments: list[str]) -> AbstractContextManager[None]:
 def make_app(command: str | None) -> typer.Typer:
     """Return the program, with ``command`` ready to run and the others listed."""
     app = typer.Typer(
-        add_completion=False, rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]}, help="HERO: hybrid ensemble reward optimization.",
+        rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+        help="HERO: hybrid ensemble reward optimization.",
     )  # fmt: skip
     app.callback()(_root)
     for name, summary in COMMANDS.items():
@@ -145,7 +149,7 @@ def _placeholder() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"hero-rl {metadata.version('hero-rl')}\n")
+        sys.stdout.write(f"hero-rl {__version__}\n")
         raise typer.Exit
 
 

@@ -77,7 +77,7 @@ def audit(
     reading: options.Reading,
     group_by: options.Prompts = None,
     bare_answers: Annotated[
-        bool | None, typer.Option("--bare-answers/--full-responses", help="Responses are answers alone; default: found out.")
+        bool | None, typer.Option("--bare-answers/--full-responses", help="Responses are answers alone; default: detected.")
     ] = None,
     attack: Annotated[
         int | None, typer.Option(help="References to attack a verifier on; default: 50 of a rule verifier, 0: none.", min=0)

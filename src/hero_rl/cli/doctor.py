@@ -10,7 +10,9 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from hero_rl import __version__
 from hero_rl.cli import show
+from hero_rl.errors import install_command
 from hero_rl.imports import installed_versions
 from hero_rl.sandbox import available_cpus
 from hero_rl.verifiers.math.antlr import TESTED_ANTLR
@@ -18,8 +20,8 @@ from hero_rl.verifiers.math.antlr import TESTED_ANTLR
 DISTRIBUTION = "hero-rl"
 PACKAGES = (
     "numpy", "torch", "transformers", "trl", "accelerate", "datasets", "pyarrow", "math-verify", "antlr4-python3-runtime",
-    "sympy", "latex2sympy2-extended", "matplotlib", "jinja2", "peft", "deepspeed", "vllm", "ray", "verl", "slime", "flash-attn",
-    "tensorboard", "wandb",
+    "sympy", "latex2sympy2-extended", "matplotlib", "jinja2", "fastapi", "duckdb", "inspect-ai", "scipy", "peft", "deepspeed",
+    "vllm", "ray", "verl", "slime", "flash-attn", "tensorboard", "wandb",
 )  # fmt: skip
 """What is looked up, whether or not this project needs it: people report these versions with a problem."""
 
@@ -38,7 +40,7 @@ def doctor(as_json: show.Json = False) -> None:
     if as_json:
         show.print_json(
             {
-                "hero_rl": metadata.version(DISTRIBUTION),
+                "hero_rl": __version__,
                 "python": platform.python_version(),
                 "platform": platform.platform(),
                 "cpus": available_cpus(),
@@ -49,13 +51,13 @@ def doctor(as_json: show.Json = False) -> None:
             }
         )
         return
-    rows = [(DISTRIBUTION, metadata.version(DISTRIBUTION)), ("python", platform.python_version())]
+    rows = [(DISTRIBUTION, __version__), ("python", platform.python_version()), ("platform", platform.platform())]
     rows += [("cpus", str(available_cpus()))]
     rows += [("devices", ", ".join(devices) or ("torch sees no GPU" if versions["torch"] else "not looked: no torch"))]
     rows += [(name, version or "-") for name, version in versions.items()]
     show.print_table("installed", rows, right=True)
     states = [
-        (extra, f"missing {', '.join(names)}: pip install '{DISTRIBUTION}[{extra}]'" if names else "installed")
+        (extra, f"missing {', '.join(names)}: {install_command(extra)}" if names else "installed")
         for extra, names in missing.items()
     ]
     show.print_table("extras", states, header=("extra", "state"))

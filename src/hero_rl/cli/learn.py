@@ -29,7 +29,7 @@ from hero_rl.types import Progress, Rollout, Verifier
 LABEL_COLUMN = "correct"
 LabelsFrom = Annotated[
     str | None,
-    typer.Option(help="Who says what is correct: column:NAME, or a rule such as math. Default: the column 'correct'."),
+    typer.Option(help="Decides what is correct: column:NAME, or a rule such as math. Default: the column 'correct'."),
 ]
 
 

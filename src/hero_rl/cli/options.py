@@ -29,13 +29,13 @@ Assignments: TypeAlias = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the reward file, such as rule.w_max=2; repeatable."),
 ]
 RuleName: TypeAlias = Annotated[
-    str | None, typer.Option("--rule", help="How verdict and score become a reward; default: hero.", metavar="NAME")
+    str | None, typer.Option("--rule", help="Rule that combines verdict and score; default: hero.", metavar="NAME")
 ]
 VerifierName: TypeAlias = Annotated[
-    str | None, typer.Option("--verifier", help="Who says what is correct; default: math.", metavar="NAME")
+    str | None, typer.Option("--verifier", help="Decides which responses are correct; default: math.", metavar="NAME")
 ]
 RewardModelName: TypeAlias = Annotated[
-    str | None, typer.Option("--reward-model", help="Who gives scores; needed by most rules.", metavar="NAME")
+    str | None, typer.Option("--reward-model", help="Scores each response; needed by most rules.", metavar="NAME")
 ]
 Policy: TypeAlias = Annotated[
     str | None, typer.Option(help="Of the maths verifier: strict or balanced (may abstain), or binary (never).")

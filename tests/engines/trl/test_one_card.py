@@ -18,7 +18,7 @@ from hero_rl.cli import main
 from hero_rl.engines.trl import memory
 from hero_rl.engines.trl.arguments import grpo_given
 from hero_rl.engines.trl.recipe import Loaded, load_recipe
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, install_command
 
 ON_A_CPU = {
     "policy.model": "tiny/qwen3", "policy.dtype": "float32", "data.path": "tiny/dapo.jsonl", "data.name": "", "vllm": "false",
@@ -157,8 +157,7 @@ def test_peft_is_asked_for_by_name(
     monkeypatch.setitem(sys.modules, "peft", None)
     assert main(["train", "tiny-cpu", "--set", "policy.lora.r=4", "--output", "none"]) == 2
     assert (
-        "[policy.lora] needs the package 'peft', which is not installed: pip install 'hero-rl[train]'"
-        in capsys.readouterr().err
+        f"[policy.lora] needs the package 'peft', which is not installed: {install_command('train')}" in capsys.readouterr().err
     )
     assert not Path("none").exists()
 

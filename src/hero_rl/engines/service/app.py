@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib import metadata
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from hero_rl import __version__
 from hero_rl.engines.service import openrlhf, routes
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.limits import Limits
@@ -40,7 +40,7 @@ def create_app(service: RewardService) -> FastAPI:
             await service.close()
 
     app = FastAPI(
-        title="hero-rl reward service", description=DESCRIPTION, version=metadata.version("hero-rl"), lifespan=lifespan,
+        title="hero-rl reward service", description=DESCRIPTION, version=__version__, lifespan=lifespan,
         docs_url=None, redoc_url=None, redirect_slashes=False, separate_input_output_schemas=False,
     )  # fmt: skip
     app.state.service = service

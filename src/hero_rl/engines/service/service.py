@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 
+from hero_rl import __version__
 from hero_rl.engines.service import batch as batches
 from hero_rl.engines.service.batch import Asked
 from hero_rl.engines.service.errors import RequestError
@@ -171,7 +171,7 @@ class RewardService:
         verifier, scorer = self.reward.verifier, self.reward.scorer
         return {
             "status": "draining" if self.draining else "ok",
-            "version": metadata.version("hero-rl"),
+            "version": __version__,
             "rule": self.reward.rule.name,
             "settings": dict(self.reward.rule.settings),
             "scale": self.reward.rule.scale,

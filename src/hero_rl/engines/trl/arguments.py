@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hero_rl.config_checks import check_table
 from hero_rl.engines.trl.recipe import Batch, Loaded, Policy, Sft, default_dtype
-from hero_rl.errors import InputError, require
+from hero_rl.errors import InputError, install_command, require
 from hero_rl.models.loading import default_device, fast_dtype
 from hero_rl.rewards import RewardRule
 from hero_rl.toml_layers import KeyPath
@@ -152,7 +152,7 @@ def _batch_arguments(loaded: Loaded, batch: Batch, num_generations: int) -> dict
 def _report_to() -> str:
     if find_spec("tensorboard") or find_spec("tensorboardX"):
         return "tensorboard"
-    logger.warning("tensorboard is not installed, so metrics go to history.jsonl alone: pip install 'hero-rl[train]'")
+    logger.warning("tensorboard is not installed, so metrics go to history.jsonl alone: %s", install_command("train"))
     return "none"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 
+from hero_rl.errors import install_command
+
 logger = logging.getLogger(__name__)
 
 try:
@@ -15,9 +17,10 @@ try:
 except Exception as error:
     logger.error(
         "hero-rl: the trainer modes hero_sync, hero_colocate_async and hero_separate_async are not available, because their "
-        "module cannot be loaded: %s: %s. hero-rl works with verl 0.9: pip install 'hero-rl[verl]'",
+        "module cannot be loaded: %s: %s. hero-rl works with verl 0.9: %s",
         type(error).__name__,
         error,
+        install_command("verl"),
     )
     raise
 
