@@ -19,6 +19,7 @@ from hero_rl.verifiers.math import compare
 
 CODE = ROOT / "src" / "hero_rl" / "verifiers"
 PAGE = (ROOT / "docs" / "verifiers.md").read_text(encoding="utf-8")
+TABLES = (ROOT / "docs" / "math-reference.md").read_text(encoding="utf-8")
 JUDGES = (ROOT / "docs" / "judges.md").read_text(encoding="utf-8")
 
 _PLACES = {"equal": 0, "different": 0, "unsure": 0, "Finding": 1, "Verdict": 1, "Decision": 1}
@@ -71,7 +72,7 @@ def reasons(*, judges: bool) -> set[str]:
 
 def test_the_table_of_reasons_has_every_reason_of_the_code_and_no_other() -> None:
     broken = {kind for kind in get_args(Kind) if kind not in ("value", "memory")}  # memory: too_hard
-    assert first_column(section(PAGE, "Reasons")) == reasons(judges=False) | broken
+    assert first_column(section(TABLES, "Reasons")) == reasons(judges=False) | broken
 
 
 def test_the_table_of_the_judges_has_every_reason_that_they_give() -> None:
@@ -80,7 +81,8 @@ def test_the_table_of_the_judges_has_every_reason_that_they_give() -> None:
 
 def pairs(column: int) -> list[tuple[str, str, str]]:
     r"""Reference, answer and question of each "`a`, `b`" in a column of the tables of examples."""
-    rows = [line.strip("|").split(" | ") for line in section(PAGE, "What is understood").splitlines() if line.startswith("| ")]
+    lines = section(TABLES, "What is understood").splitlines()
+    rows = [line.strip("|").split(" | ") for line in lines if line.startswith("| ")]
     cells = [row[column] for row in rows if len(row) == 4]
     found = [pair for cell in cells for pair in re.findall(r"`([^`]+)`, `([^`]+)`(?: \(asked: \"([^\"]+)\"\))?", cell)]
     assert len(found) > 15

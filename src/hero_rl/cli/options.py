@@ -64,7 +64,7 @@ VERIFIER_NAMES = f"Verifiers:      {names(VERIFIERS)}"
 NAMES = f"""Rules:          {", ".join(RULES)}, module:function
 {VERIFIER_NAMES}, none
 Reward models:  {names(REWARD_MODELS)}
-Settings:       `hero reward show` lists the keys for --set and the file; docs/reward.md explains them.
+Settings:       `hero reward show` lists the keys for --set and the file; docs/settings.md explains them.
 
 Servers get the key in the environment variable {API_KEY}, if it is set."""
 

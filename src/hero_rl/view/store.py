@@ -39,7 +39,7 @@ KINDS: Mapping[str, str] = {
 }
 """Filters of responses; a group is listed if one of its responses passes."""
 GENEROUS = "verdict > 0 AND starts_with(reason, 'equal_') AND reason NOT IN ('equal_symbolically', 'equal_within_tolerance')"
-"""``Verdict.generous``, told from the reason (docs/verifiers.md)."""
+"""``Verdict.generous``, told from the reason (docs/math-reference.md)."""
 GROUP_KINDS: Mapping[str, str] = {
     "no_gradient": "strongest <= 1e-9",
     "mixed": "accepted > 0 AND accepted < n",

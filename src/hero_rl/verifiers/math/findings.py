@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
     relation: Relation
     reason: str
-    """A code from the table in ``docs/verifiers.md``."""
+    """A code from the table in ``docs/math-reference.md``."""
     lenient: bool = False
     """Equal only under a generous reading (a rounding, a unit left out), or different only in kind: the policy ``strict``
     abstains."""
