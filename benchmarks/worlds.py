@@ -139,8 +139,10 @@ def rules() -> dict[str, Callable[[World], RewardRule]]:
     }
     return {
         **{name: (lambda world, rule=rule: rule) for name, rule in fixed.items()},
-        "hero_adaptive, recall known": lambda world: hero_adaptive(recall=world.recall),
-        "hero_adaptive, recall x 2": lambda world: hero_adaptive(recall=min(1.0, 2.0 * world.recall)),
+        "hero_adaptive, recall known": lambda world: hero_adaptive(recall=world.recall, false_positives=world.false_positives),
+        "hero_adaptive, recall x 2": lambda world: hero_adaptive(
+            recall=min(1.0, 2.0 * world.recall), false_positives=world.false_positives
+        ),
     }
 
 

@@ -10,7 +10,6 @@ from hero_rl.rewards.rules import RewardRule
 from hero_rl.types import LEARNED_YES
 
 BREAKS = {
-    "hero_adaptive": "the chance that a rejected response is right, and the slope, are brought to a mean over the batch",
     "hero calibrated": "the tolerance for ties is a share of the mean spread of the batch's scores",
 }
 VARIANTS = {
@@ -30,7 +29,7 @@ SEEN = ([1.0, 0.0, 0.0, 1.0, 1.0, 0.0], [3.0, 1.0, 2.0, -1.0, 4.0, 0.5], [0, 0, 
 """The batch before: the first one of all has only itself to go by."""
 CLOSE_AND_WIDE = (np.zeros(4), np.array([0.0, 1e-3, 0.0, 100.0]), np.array([0, 0, 1, 1]))
 MISSED = (np.array([0.0, 0.0, 1.0, 0.0]), np.array([4.0, 3.0, 0.0, 4.0]), np.array([1, 0, 1, 0]))
-"""Breaks hero_adaptive, which is quicker than a counterexample that hypothesis finds and shrinks."""
+"""Broke the first hero_adaptive, whose rewards were brought to a mean over the batch."""
 UNEQUAL = (np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0]), np.array([2.0, 1.0, 0.0, 4.0, 3.0, 1.0]), np.array([0, 0, 0, 1, 1, 1]))
 
 

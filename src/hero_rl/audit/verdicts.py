@@ -196,7 +196,7 @@ def _candidates(table: Table, rule: RewardRule, verifier: str) -> list[RewardRul
     labels, yes = table.labels, table.verdicts[verifier] > 0.0
     recall = share_interval(yes, labels == 1.0, table.groups).value
     if recall > 0.0:
-        found.append(hero_adaptive(gain=1.0, recall=round(recall, 2) or 0.01))
+        found.append(hero_adaptive(recall=round(recall, 2) or 0.01))
     known = [(one.name, one.settings) for one in found]
     return found if rule.name == "verifier_only" or (rule.name, rule.settings) in known else [*found, rule]
 

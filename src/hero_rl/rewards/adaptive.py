@@ -1,18 +1,13 @@
-"""``hero_adaptive``: a rule that learns during training how far to trust each signal.
+"""``hero_adaptive``: the reward of a response is the probability that it is correct, as far as the scores can be trusted.
 
-The reward of a response is the probability that it is correct, given its verdict and its score::
+    r = (1 - t) v + t P(correct | verdict, score, the prompt's verdicts)
 
-    verdict 1     1
-    verdict 0     sigmoid( logit phi_g + b (s - mean_g s) )         phi_g: share of correct among rejected, prompt g
-    abstention    sigmoid( logit pi + b (s - mean_g s) )            pi: share of correct responses
-    learned yes   sigmoid( logit p_learned + b (s - mean_g s) )
+v is the verdict. The trust t in [0, 1] is exactly 0 where scores are not shown to follow verdicts. P is Bayes' rule, with x the
+score in units of its usual spread within a prompt::
 
-In HERO's terms, the half-width alpha of the band around 0 is about 2 phi (1 - phi) b sigma, learnt and not set. With a reward
-model at chance (b = 0) or a verifier that misses nothing (phi = 0) the rule is the verifier alone; with a reliable reward model
-and a verifier that misses much the band is several times as wide as the paper's. Every accepted response stays above all
-others. The accepted ones are not ranked (beta = 0).
+    odds(correct) = odds(correct | verdict, accepted of n) exp(slope (x - mean_g x + d (share_g - 1/2)))
 
-``b`` and ``phi`` come from ``Reliability``, which is read before the batch is added.
+The rewards of a prompt depend on that prompt and on ``Reliability``, sums over earlier batches, and on nothing else.
 """
 
 from __future__ import annotations
@@ -23,118 +18,108 @@ from functools import partial
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.rewards.groups import Groups, group_moments, group_sum
-from hero_rl.rewards.reliability import Reliability
+from hero_rl.rewards.groups import Groups, group_sum
+from hero_rl.rewards.reliability import Reliability, Seen
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
 from hero_rl.types import LEARNED_YES, FloatArray
 
-_SMALLEST, _LARGEST = 0.002, 0.6
-"""Limits of phi_g: a rejected response is never surely wrong, and seldom more likely correct than not."""
-_MARGIN = 1e-6
-"""The least distance between an accepted response and all others."""
-_PROMPT_EVIDENCE = 0.5
-"""Weight of the overall recall, in correct responses, beside a prompt's own: small, because a prompt's recall is mostly either
-high or near 0."""
+_PASSES = 4
+"""Over the very first batch, which has no earlier one: accuracy, separation, trust, and the rewards from these."""
+_SURE = 0.98
+"""Largest share of correct responses that verdicts alone can show a prompt to have."""
+_LIMIT = 3.0
+"""Largest excess of a score, in units of spread, and largest log-odds that it adds: heavy tails decide nothing alone."""
 
 
 def hero_adaptive(
     *,
-    gain: float = 0.4,
     recall: float | None = None,
+    false_positives: float = 0.0,
+    budget: float = 0.35,
     p_learned: float = 0.8,
-    brake: bool = True,
     decay: float = 0.95,
-    slow: float = 0.995,
 ) -> RewardRule:
-    """Return HERO with bands that are calibrated online from verdicts and scores alone.
+    """Return the rule whose reward is the probability of being correct, calibrated online from verdicts and scores.
 
     Args:
-        gain: factor on the slope b; 1 is the estimate itself, 0 the verifier alone. Half of it was better on the development
-            prompts of two seeds of one task family of the lab (``docs/log.md``).
-        recall: of the verifier, in (0, 1], where it is known (``hero audit``); None: estimated online.
+        recall: share of correct responses that the verifier accepts, in (0, 1]. Of an interval (``hero audit``) give the upper
+            end: twice the truth costs part of the gain, half of it does harm. None: see ``Reliability.assumed_recall``.
+        false_positives: share of incorrect responses that the verifier accepts, in [0, recall). Above 0, accepted responses are
+            ranked by their scores, too.
+        budget: largest pressure, the cosine between the update and the noise of the reward model, in [0, 1]; 0: the verifier
+            alone.
         p_learned: probability that a response is correct that only a model calls correct, in (0, 1).
-        brake: reduce the slope where scores rise while reliability falls.
-        decay: of the estimates, per batch: 0.95 is a memory of 20 batches.
-        slow: of the long-term estimates that recall and brake compare with.
+        decay: of the estimates, per batch, in (0, 1): 0.95 is a memory of 20 batches.
 
     Raises:
         InputError: a number out of range.
 
-    Reference: the future work of HERO (arXiv 2510.07242, section 6): bands calibrated online. Learning from accepted and
-    unlabelled examples: Elkan and Noto 2008. Departs from the paper: bands have no fixed width, are sigmoids and no min-max
-    within a stratum (so that scores that hardly differ stay close), abstentions are a third stratum; no prompt weights.
+    Reference: the future work of HERO (arXiv 2510.07242, section 6): bands calibrated online. Departs from the paper: no bands
+    and no prompt weights; abstentions are a third stratum.
     """
-    if not (gain >= 0.0 and math.isfinite(gain)):
-        raise InputError(f"gain={gain:g} must be finite and not negative")
     if recall is not None and not 0.0 < recall <= 1.0:
-        raise InputError(f"recall={recall:g} must lie in (0, 1], or be None to be estimated")
-    for name, value in (("decay", decay), ("slow", slow)):
+        raise InputError(f"recall={recall:g} must lie in (0, 1], or be None where it is not known")
+    if not 0.0 <= false_positives < (recall or 0.5):
+        raise InputError(f"false_positives={false_positives:g} must lie in [0, {recall or 0.5:g}): below the recall")
+    if not 0.0 <= budget <= 1.0:
+        raise InputError(f"budget={budget:g} must lie in [0, 1]: it is a cosine")
+    for name, value in (("p_learned", p_learned), ("decay", decay)):
         if not 0.0 < value < 1.0:
             raise InputError(f"{name}={value:g} must lie in (0, 1)")
-    if not 0.0 < p_learned < 1.0:
-        raise InputError(f"p_learned={p_learned:g} must lie in (0, 1): it is a probability that is never certain")
-    apply = partial(_apply_adaptive, gain=gain, recall=recall, p_learned=p_learned, brake=brake)
+    own = {"recall": recall, "false_positives": false_positives, "budget": budget, "decay": decay}
     return RewardRule(
-        name="hero_adaptive", settings={**apply.keywords, "decay": decay, "slow": slow}, scale="none", apply_checked=apply,
-        start=Reliability(decay, slow), stateful=True, raw_verdicts=True,
+        name="hero_adaptive", settings={**own, "p_learned": p_learned}, scale="none", start=Reliability(**own),
+        apply_checked=partial(_apply_adaptive, p_learned=p_learned), stateful=True, raw_verdicts=True,
     )  # fmt: skip
 
 
-def _believe(
-    verdicts_B: FloatArray, groups: Groups, seen: Reliability, *, recall: float | None, brake: bool
-) -> tuple[FloatArray, float]:
-    """Return phi_g of each prompt, and b with phi of the prompts with both verdicts, where reliability is measured.
-
-    Assume each prompt has the average share of correct responses, or at least those accepted. The rest were missed by the
-    verifier; prompts with low recall (the overall recall, pulled towards the prompt's own) get more of them. So phi is large on
-    prompts without an accepted response and small on those with several. The total number missed does not depend on this.
-    """
-    overall = seen.recall if recall is None else recall
-    accepted_P, rejected_P = (group_sum((verdicts_B == one).astype(np.float64), groups) for one in (1.0, 0.0))
-    share = seen.accepted_share
-    accuracy = min(0.98, max(share / overall, _SMALLEST))
-    missed = min(0.5, max(0.0, (accuracy - share) / max(1.0 - share, 1e-9)))
-    correct_P = np.maximum(accuracy * (accepted_P + rejected_P), accepted_P)
-    recall_P = (_PROMPT_EVIDENCE * overall + accepted_P) / (_PROMPT_EVIDENCE + correct_P)
-    missing_P = correct_P * (1.0 - recall_P)
-    total = float(missing_P.sum())
-    wanted = missed * float(rejected_P.sum())
-    missed_P = missing_P * (wanted / total if total > 0.0 else 0.0) / np.maximum(rejected_P, 1.0)
-    missed_P = np.clip(missed_P, _SMALLEST, _LARGEST)
-    mixed_P = (accepted_P > 0.0) & (rejected_P > 0.0)
-    of_mixed = float((missed_P * rejected_P)[mixed_P].sum() / rejected_P[mixed_P].sum()) if mixed_P.any() else missed
-    return missed_P, seen.slope(of_mixed, brake=brake)
-
-
 def _apply_adaptive(
-    verdicts_B: FloatArray,
-    scores_B: FloatArray,
-    groups: Groups,
-    state: RuleState,
-    *,
-    gain: float,
-    recall: float | None,
-    p_learned: float,
-    brake: bool,
+    verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState, *, p_learned: float
 ) -> RuleOutput:
     assert isinstance(state, Reliability)
-    learned_B, abstained_B = verdicts_B == LEARNED_YES, np.isnan(verdicts_B)
-    decided_B = np.where(learned_B, np.nan, verdicts_B)
-    after = state.update(decided_B, scores_B, groups)
-    seen = state if state.updates else after
-    missed_P, slope = _believe(decided_B, groups, seen, recall=recall, brake=brake)
-    excess_B = np.nan_to_num(scores_B - group_moments(scores_B, groups).mean_P[groups.index_B])
-    prior_B = np.where(learned_B, _logit(p_learned), _logit(missed_P)[groups.index_B])
-    prior_B = np.where(abstained_B, _logit(min(0.95, max(seen.accuracy, _SMALLEST))), prior_B)
-    p_correct_B = _sigmoid(prior_B + gain * slope * excess_B)
-    rewards_B = np.where(decided_B == 1.0, 1.0, np.clip(p_correct_B, _MARGIN, 1.0 - _MARGIN))
+    learned_B, abstained_B, known_B = verdicts_B == LEARNED_YES, np.isnan(verdicts_B), ~np.isnan(scores_B)
+    accepted_B, decided_B, index_B = verdicts_B == 1.0, ~(learned_B | abstained_B), groups.index_B
+    plain_B = accepted_B.astype(np.float64)
+    plain_B[learned_B] = p_learned
+    accepted_P, decided_P, size_P, known_P = (
+        np.bincount(index_B, of_B, groups.size) for of_B in (accepted_B, decided_B, None, known_B)
+    )
+    excess_B = np.where(known_B, scores_B, 0.0)
+    excess_B -= (group_sum(excess_B, groups) / np.maximum(known_P, 1.0))[index_B]
+    excess_B[~known_B] = 0.0
+    rewards_B, seen, after = plain_B, state, state
+    for _ in range(1 if state.updates else _PASSES):
+        rejected_P, yes_P, undecided_P = _by_verdicts(accepted_P, decided_P, seen)
+        prior_B = np.where(accepted_B, yes_P[index_B], rejected_P[index_B])
+        if not decided_B.all():
+            prior_B = np.where(learned_B, p_learned, np.where(abstained_B, undecided_P[index_B], prior_B))
+        x_B = np.minimum(np.maximum(excess_B / seen.unit, -_LIMIT), _LIMIT)
+        centre_P = seen.separation * (group_sum(prior_B, groups) / np.maximum(size_P, 1) - 0.5)
+        log_odds_B = seen.slope * (x_B + centre_P[index_B])
+        odds_B = prior_B * np.exp(np.minimum(np.maximum(log_odds_B, -_LIMIT), _LIMIT))
+        p_B = odds_B / (odds_B + (1.0 - prior_B))
+        p_B[~known_B] = prior_B[~known_B]
+        rewards_B = plain_B + seen.trust * (p_B - plain_B)
+        after = state.after(Seen(excess_B, x_B, accepted_B, p_B, yes_P - rejected_P), decided_B & known_B, groups)
+        seen = after
     return RuleOutput(rewards_B, np.ones_like(rewards_B), math.nan, after)
 
 
-def _sigmoid(log_odds: FloatArray) -> FloatArray:
-    return 0.5 + 0.5 * np.tanh(0.5 * log_odds)
+def _by_verdicts(accepted_P: FloatArray, decided_P: FloatArray, seen: Reliability) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the chance that a rejected, an accepted and an undecided response is correct, given the prompt's other verdicts.
 
-
-def _logit(probability: FloatArray | float) -> FloatArray:
-    p = np.asarray(probability, dtype=np.float64)
-    return np.log(p) - np.log1p(-p)
+    A prompt's rate of acceptance is false_positives + (recall - false_positives) x its share of correct responses, and a Beta
+    variable over prompts; a verdict on one more response is then predicted by (a + k mean) / (n + k).
+    """
+    false, share, recall = seen.false_positives, seen.accuracy, seen.assumed_recall
+    gap = recall - false
+    mean, variance = false + gap * share, gap**2 * seen.alike * share * (1.0 - share)
+    k = max(0.1, mean * (1.0 - mean) / variance - 1.0)
+    others_P = np.maximum(decided_P - 1.0, 0.0)
+    rejected_P, yes_P, undecided_P = (
+        np.clip(((a + k * mean) / (n + k) - false) / gap, 0.0, _SURE)
+        for a, n in ((accepted_P, others_P), (np.maximum(accepted_P - 1.0, 0.0), others_P), (accepted_P, decided_P))
+    )
+    rejected_P *= (1.0 - recall) / (1.0 - false - gap * rejected_P)
+    yes_P = yes_P * recall / (false + gap * yes_P) if false else np.ones_like(yes_P)
+    return rejected_P, yes_P, undecided_P

@@ -1,22 +1,9 @@
-"""Estimates of the reward model and the verifier from their own signals during training, without any trusted label.
+"""Sums over batches that ``hero_adaptive`` keeps, and its estimates of reward model and verifier made from them.
 
-    reliability   how well scores order correct above incorrect responses of one prompt, now
-    recall        share of correct responses that the verifier accepts
-    accuracy      share of all responses that are correct
-    brake         below 1 where scores rise while reliability falls: the policy has begun to exploit the reward model
-
-All rest on one assumption: whether the verifier misses a correct response does not depend on its score (*selected completely at
-random*, Elkan and Noto 2008). Then an accepted response is a random correct one, and a rejected one is correct with probability
-phi. In prompts with both verdicts the AUROC of accepted against rejected is a mixture,
-
-    AUROC(accepted, rejected) = (1 - phi) AUROC(correct, incorrect) + phi / 2
-
-which is solved for AUROC(correct, incorrect). The recall is estimated from the responses whose scores stand out most among
-those to the same prompt: about three in four of them are correct, so the share accepted is about three quarters of the recall.
+Assumption: whether the verifier misses a correct response does not depend on its score (*selected completely at random*, Elkan
+and Noto 2008). It breaks where a policy learns the one form that the verifier accepts, or a reward model prefers that form.
 
 Scores of different prompts are never compared: a reward model trained on pairs gives each prompt an offset of its own.
-
-The assumption breaks where a policy learns the one form that the verifier accepts, or a reward model prefers that form.
 """
 
 from __future__ import annotations
@@ -29,94 +16,104 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hero_rl.errors import InputError
-from hero_rl.rewards.groups import Groups, group_moments, group_sum, group_wins
+from hero_rl.rewards.groups import Groups, group_sum
 from hero_rl.rewards.weights import read_state
-from hero_rl.types import FloatArray
+from hero_rl.types import BoolArray, FloatArray, IntArray
 
-TOP_SHARE = 0.05
-"""Share of the responses of a batch that the recall is estimated from: those that stand out most among their prompt's."""
-TOP_RIGHT = 0.75
-"""Share of those assumed to be correct. On the starting policies of the lab's chain family: 0.59 to 0.90."""
-SPREAD_GROUPS = 256
-"""Number of prompts, the first ones, whose spread of scores is the unit of scores for the whole run."""
-_PRIOR_GROUPS = 10.0
-_PRIOR_AUROC = 0.6
-"""The prior AUROC, which weighs as much as ``_PRIOR_GROUPS`` prompts."""
-_CHANCE_VARIANCE = 1 / 12
-"""Variance of the AUROC of one prompt at chance: a uniform number."""
-_MAX_RELIABILITY = 0.98
-_MAX_MISSED = 0.5
+_UNIT_DECAY = 0.7
+"""Of the unit of scores: it follows a jump of scale within a few batches."""
+_LEAST_RECALL, _UNKNOWN_RECALL = 0.5, 0.9
+"""Assumed where nobody knows the recall: the least, and where no prompt has four responses that would show more."""
+_MOST_ALIKE = 0.4
+_MOST_APART = 1.81
+"""Largest separation in units of the noise: an AUROC of 0.9."""
+_ERRORS = 2.0
+"""Standard errors, squared, that a separation must exceed to be trusted at all."""
+
+
+class Seen(NamedTuple):
+    """Signals of one batch, shape (B,) each."""
+
+    excess: FloatArray
+    """Score less the mean of its prompt."""
+    x: FloatArray
+    """The same in units of spread, clipped."""
+    accepted: BoolArray
+    p: FloatArray
+    """Probability of being correct."""
+    gap_P: FloatArray
+    """Shape (P,): how much likelier to be correct an accepted response is than a rejected one, by verdicts alone."""
 
 
 class Reliability(NamedTuple):
-    """Sums over the batches seen; each batch counts ``decay`` times the one after it, or ``slow`` times in slow sums."""
+    """The rule's settings, and sums over the batches seen, of which each counts ``decay`` times the one after it."""
 
+    recall: float | None = None
+    false_positives: float = 0.0
+    budget: float = 0.35
     decay: float = 0.95
-    slow: float = 0.995
-    order: float = 0.0
-    """Sum over prompts with both verdicts of weight x AUROC(accepted, rejected)."""
-    order_squared: float = 0.0
-    pairs: float = 0.0
-    """Sum of the weights: accepted x rejected / decided responses of the prompt."""
-    pairs_squared: float = 0.0
-    order_slow: float = 0.0
-    pairs_slow: float = 0.0
+    log_unit: float = 0.0
+    """Sum of logarithms of the spread of scores within prompts (of ``unit_weight`` batches)."""
+    unit_weight: float = 0.0
+    decided: float = 0.0
     accepted: float = 0.0
     """Accepted responses, of ``decided``."""
-    decided: float = 0.0
-    top_accepted: float = 0.0
-    """The same among the responses that stand out."""
-    top_decided: float = 0.0
-    top_accepted_slow: float = 0.0
-    top_decided_slow: float = 0.0
-    spread: float = 0.0
-    """Summed variance of scores within the first prompts."""
-    spread_groups: float = 0.0
-    score: float = 0.0
-    """Sum of batch means of the score."""
-    score_batches: float = 0.0
-    score_slow: float = 0.0
-    score_batches_slow: float = 0.0
+    prompts: float = 0.0
+    """Prompts with two responses or more."""
+    both: float = 0.0
+    """Sum over these of the share of pairs of responses of which both are accepted."""
+    three: float = 0.0
+    """The same for three of a prompt's responses, over prompts with four or more."""
+    four: float = 0.0
+    large: float = 0.0
+    """Prompts with four responses or more."""
+    freedom: float = 0.0
+    """Responses less prompts."""
+    xx: float = 0.0
+    """This and the next: sums of products of deviations from the prompt's mean, of scores x, verdicts v, p, and
+    q: p by verdicts alone."""
+    xv: float = 0.0
+    qv: float = 0.0
+    vv: float = 0.0
+    vp: float = 0.0
+    pp: float = 0.0
+    xp: float = 0.0
+    vv_squared_decay: float = 0.0
+    """``vv`` with each batch counting ``decay`` squared times the one after it, for a standard error."""
     updates: int = 0
 
-    def update(self, verdicts: FloatArray, scores: FloatArray, groups: Groups) -> Reliability:
-        """Return the sums after one more batch; verdicts are NaN where nobody decided, or only a model did."""
-        known = ~np.isnan(verdicts) & ~np.isnan(scores)
-        v, s, own = verdicts[known], scores[known], Groups(groups.index_B[known], groups.size)
-        if not v.size:
-            return self._replace(updates=self.updates + 1)
-        won_P, pairs_P = group_wins(v, s, own)
-        mixed_P = pairs_P > 0.0
-        aurocs = won_P[mixed_P] / pairs_P[mixed_P]
-        weights = pairs_P[mixed_P] / group_sum(np.ones_like(v), own)[mixed_P]
-        moments = group_moments(s, own, ddof=1)
-        excess = s - moments.mean_P[own.index_B]
-        top = excess >= np.quantile(excess, 1.0 - TOP_SHARE)
-        variance_P = np.square(moments.std_P)
-        variance_P = variance_P[~np.isnan(variance_P)]
-        if self.spread_groups >= SPREAD_GROUPS:
-            variance_P = variance_P[:0]
+    def after(self, seen: Seen, known_B: BoolArray, groups: Groups) -> Reliability:
+        """Return the sums after one more batch; ``known_B``: has a score, and a verdict of the verifier."""
+        if not known_B.all():
+            seen = Seen(*(of_B[known_B] for of_B in seen[:4]), seen.gap_P)
+            groups = Groups(groups.index_B[known_B], groups.size)
+        x, v, p = seen.x, seen.accepted.astype(np.float64), seen.p
+        n_P, (a_P, x_P, p_P) = np.bincount(groups.index_B, minlength=groups.size), (group_sum(of, groups) for of in (v, x, p))
+        pairs_P, fours_P, count_P = n_P > 1, n_P > 3, np.maximum(n_P, 1)
+        xv_P = group_sum(x * v, groups) - x_P * a_P / count_P
+        qv_P = a_P * (n_P - a_P) / count_P * seen.gap_P
+        variance_P = group_sum(np.square(seen.excess), groups)[pairs_P] / (n_P[pairs_P] - 1.0)
+        variance_P = variance_P[variance_P > 0.0]
+        both_P, three_P, four_P = _all_accepted(a_P, n_P)
         added = {
-            "order": float((weights * aurocs).sum()), "order_squared": float((weights * aurocs**2).sum()),
-            "pairs": float(weights.sum()), "accepted": float(v.sum()), "decided": float(v.size),
-            "top_accepted": float(v[top].sum()), "top_decided": float(top.sum()),
-            "score": float(s.mean()) * v.size, "score_batches": float(v.size),
+            "decided": n_P.sum(), "accepted": a_P.sum(), "prompts": pairs_P.sum(), "both": both_P[pairs_P].sum(),
+            "three": three_P[fours_P].sum(), "four": four_P[fours_P].sum(), "large": fours_P.sum(),
+            "freedom": (n_P - 1.0)[pairs_P].sum(), "xv": xv_P.sum(), "qv": qv_P.sum(),
+            "xx": x @ x - x_P @ (x_P / count_P), "xp": x @ p - x_P @ (p_P / count_P), "pp": p @ p - p_P @ (p_P / count_P),
+            "vp": v @ p - a_P @ (p_P / count_P), "vv": v @ v - a_P @ (a_P / count_P),
         }  # fmt: skip
-        sums = {name: self.decay * getattr(self, name) + value for name, value in added.items()}
-        for name in ("order", "pairs", "top_accepted", "top_decided", "score", "score_batches"):
-            sums[f"{name}_slow"] = self.slow * getattr(self, f"{name}_slow") + added[name]
-        return self._replace(
-            pairs_squared=self.decay**2 * self.pairs_squared + float((weights**2).sum()),
-            spread=self.spread + float(variance_P.sum()),
-            spread_groups=self.spread_groups + float(variance_P.size),
-            updates=self.updates + 1,
-            **sums,
-        )
+        units = {"log_unit": 0.5 * math.log(float(np.median(variance_P))), "unit_weight": 1.0} if variance_P.size else {}
+        sums = {
+            name: fade * getattr(self, name) + float(value)
+            for fade, group in ((self.decay, added), (self.decay**2, {"vv_squared_decay": added["vv"]}), (_UNIT_DECAY, units))
+            for name, value in group.items()
+        }
+        return self._replace(updates=self.updates + 1, **sums)
 
     @property
     def unit(self) -> float:
-        """Standard deviation of scores within a prompt at the start, in score units; NaN before the first batch."""
-        return math.sqrt(self.spread / self.spread_groups) if self.spread > 0.0 else math.nan
+        """Spread of the scores of a typical prompt, in score units; 1 before any is known."""
+        return math.exp(self.log_unit / self.unit_weight) if self.unit_weight else 1.0
 
     @property
     def accepted_share(self) -> float:
@@ -124,78 +121,94 @@ class Reliability(NamedTuple):
         return self.accepted / self.decided if self.decided else 0.0
 
     @property
-    def recall(self) -> float:
-        """Share of correct responses that the verifier accepts, in (0, 1], from the share accepted of those that stand out.
+    def assumed_recall(self) -> float:
+        """The recall that was set. None was: at least one half, and so high that few prompts are accepted more often.
 
-        The larger of the recent and the long-term estimate: a policy that exploits the reward model fills the highest scores
-        with incorrect responses, which must not look like a verifier that misses more. A prior of one half weighs one response.
-        Never below the share accepted of all.
+        No verdict and no score can show what the recall is, only that it is not lower than the rate b at which the prompts with
+        the most accepted responses are accepted: the share of fours among threes. If the policy is right nearly always on some
+        prompts, b is near it. Taken is 1 - (1 - b)^2: twice b where that is low, and never far below 1 where it is high.
         """
-        now = (self.top_accepted + 0.5) / (self.top_decided + 1.0)
-        ever = (self.top_accepted_slow + 0.5) / (self.top_decided_slow + 1.0)
-        return min(1.0, max(now / TOP_RIGHT, ever / TOP_RIGHT, self.accepted_share))
+        if self.recall is not None:
+            return self.recall
+        if not self.large:
+            return max(_UNKNOWN_RECALL, self.accepted_share)
+        rate = max(self.accepted_share, self.four / self.three if self.three > 0.0 else 0.0)
+        return max(_LEAST_RECALL, 1.0 - (1.0 - min(1.0, rate)) ** 2)
 
     @property
     def accuracy(self) -> float:
-        """Share of correct responses, in [0, 1]: those accepted, over the recall."""
-        return min(1.0, self.accepted_share / self.recall)
+        """Share of correct responses, in [0.01, 0.97]."""
+        false = self.false_positives
+        return min(0.97, max(0.01, (self.accepted_share - false) / (self.assumed_recall - false)))
 
     @property
-    def missed(self) -> float:
-        """phi, the share of correct responses among the rejected, in [0, 0.5]."""
-        accepted = self.accepted_share
-        return min(_MAX_MISSED, max(0.0, (self.accuracy - accepted) / max(1.0 - accepted, 1e-9)))
+    def alike(self) -> float:
+        """Correlation of being correct between two responses to a prompt, in [0.001, 0.4]: more may be the verifier's doing."""
+        false, share, gap = self.false_positives, self.accuracy, self.assumed_recall - self.false_positives
+        both = self.both / self.prompts if self.prompts else 0.0
+        square = (both - false**2 - 2.0 * false * gap * share) / gap**2
+        return min(_MOST_ALIKE, max(0.001, (square - share**2) / (share * (1.0 - share))))
 
     @property
-    def auroc(self) -> float:
-        """AUROC of accepted against rejected inside prompts, with the prior."""
-        return (self.order + _PRIOR_AUROC * _PRIOR_GROUPS) / (self.pairs + _PRIOR_GROUPS)
+    def separation(self) -> float:
+        """How much more a correct response scores than an incorrect one of its prompt, in units of spread, >= 0.
+
+        The covariance of scores and verdicts over that of priors and verdicts: a verdict is right only so often.
+        """
+        return max(0.0, self.xv / self.qv) if self.qv > 0.0 else 0.0
 
     @property
     def standard_error(self) -> float:
-        """Standard error of ``auroc`` over prompts, wide where few prompts have been seen."""
-        prompts = self.pairs**2 / self.pairs_squared if self.pairs > 0.0 else 0.0
-        variance = max(0.0, self.order_squared / self.pairs - (self.order / self.pairs) ** 2) if self.pairs > 0.0 else 0.0
-        pooled = (variance * prompts + _CHANCE_VARIANCE * _PRIOR_GROUPS) / (prompts + _PRIOR_GROUPS)
-        return math.sqrt(pooled / (prompts + _PRIOR_GROUPS))
-
-    def reliability(self, missed: float) -> float:
-        """Return 2 AUROC(correct, incorrect) - 1 inside prompts, in [0, 0.98]: 0 at chance or below.
-
-        The square of an estimate exceeds the square of the truth by its variance, which is subtracted: a reward model of which
-        little is known counts as useless.
-
-        Args:
-            missed: phi in the prompts with both verdicts.
-        """
-        observed = 2.0 * self.auroc - 1.0
-        if observed <= 0.0:
-            return 0.0
-        sure = math.sqrt(max(0.0, observed**2 - (2.0 * self.standard_error) ** 2))
-        return min(_MAX_RELIABILITY, sure / (1.0 - min(missed, _MAX_MISSED)))
+        """Of ``separation`` if scores do not follow verdicts; infinite before the first prompt with both verdicts."""
+        return math.sqrt(self.xx / self.freedom * self.vv_squared_decay) / self.qv if self.qv > 0.0 else math.inf
 
     @property
-    def brake(self) -> float:
-        """Recent over long-term reliability where scores have risen meanwhile, in [0, 1]; 1 where they have not."""
-        if self.pairs_slow <= 0.0 or self.score_batches_slow <= 0.0:
-            return 1.0
-        before = 2.0 * (self.order_slow + _PRIOR_AUROC * _PRIOR_GROUPS) / (self.pairs_slow + _PRIOR_GROUPS) - 1.0
-        now = 2.0 * self.auroc - 1.0
-        risen = self.score / self.score_batches > self.score_slow / self.score_batches_slow
-        return min(1.0, max(0.0, now / before)) if risen and before > 0.0 else 1.0
+    def noise(self) -> float:
+        """Variance of scores among responses of one prompt that are all correct or all incorrect, in squared units."""
+        of_labels = self.accuracy * (1.0 - self.accuracy) * (1.0 - self.alike) * self.separation**2
+        total = self.xx / self.freedom if self.freedom else 1.0
+        return max(total - of_labels, (self.separation / _MOST_APART) ** 2, 1e-9)
 
-    def state_dict(self) -> dict[str, float | int]:
+    @property
+    def slope(self) -> float:
+        """How much one unit of spread changes the log-odds that a response is correct: two normals of equal variance."""
+        return self.separation / self.noise
+
+    @property
+    def trust(self) -> float:
+        """How far scores are used, in [0, 1].
+
+        0 unless the separation is clear of 0, near 1 where its standard error is small; and at most so large that the pressure,
+        estimated as cos(A, x - d p) with A the advantages of the mixture, stays within the budget.
+        """
+        if not self.separation > 0.0:
+            return 0.0
+        most = max(0.0, 1.0 - _ERRORS * (self.standard_error / self.separation) ** 2)
+        noisy = max(0.0, self.xp - self.separation * self.pp)
+        limit = self.budget**2 * self.noise * self.freedom
+        # with u = t / (1 - t): (noisy u)^2 <= limit (vv + 2 u vp + u^2 pp)
+        square = noisy**2 - limit * self.pp
+        if square <= 0.0:
+            return most
+        u = (limit * self.vp + math.sqrt((limit * self.vp) ** 2 + square * limit * self.vv)) / square
+        return min(most, u / (1.0 + u))
+
+    def state_dict(self) -> dict[str, float | int | None]:
         """Return the state as JSON values (exact)."""
         return {"version": 1, **self._asdict()}
 
     def restore(self, state: Mapping[str, Any], /) -> Reliability:
-        """Restore a state saved by ``state_dict`` (exact); raise ``InputError`` for others."""
-        values = read_state("a reliability estimate", self._fields, state)
-        restored = Reliability(*map(float, values[:-1]), updates=int(values[-1]))
-        if (restored.decay, restored.slow) != (self.decay, self.slow):
+        """Restore a state saved by ``state_dict`` (exact); raise ``InputError`` for others, and for other settings."""
+        if "top_accepted" in state:
             raise InputError(
-                f"this state forgets by {restored.decay:g} and {restored.slow:g}, the rule by {self.decay:g} and "
-                f"{self.slow:g}; resume with the same decay and slow"
+                "this state is of the first hero_adaptive, which estimated other things; finish the run with the release that "
+                "began it, or begin a new run from its weights"
+            )
+        restored = Reliability(*read_state("a reliability estimate", self._fields, state, optional="recall"))
+        if restored[:4] != self[:4]:
+            raise InputError(
+                f"this state was learnt with recall, false_positives, budget and decay of {restored[:4]}, and the rule has "
+                f"{self[:4]}; resume with the same settings"
             )
         return restored
 
@@ -204,24 +217,17 @@ class Reliability(NamedTuple):
         if not self.updates:
             return {}
         return {
-            "reliability": self.reliability(self.missed),
-            "auroc_accepted": self.auroc,
-            "auroc_standard_error": self.standard_error,
-            "recall": self.recall,
+            "recall": self.assumed_recall,
             "accuracy_estimate": self.accuracy,
-            "missed": self.missed,
-            "brake": self.brake,
-            "slope": self.slope(self.missed),
+            "auroc_estimate": NormalDist().cdf(self.separation / math.sqrt(2.0 * self.noise)),
+            "separation": self.separation,
+            "trust": self.trust,
         }
 
-    def slope(self, missed: float, *, brake: bool = True) -> float:
-        """Return how much one unit of score changes the log-odds that a response is correct, >= 0; 0 at chance.
 
-        Two normal distributions of equal variance, d standard deviations apart, have the AUROC Phi(d / sqrt 2) and log-odds
-        that are linear with slope d / sigma. Multiplied by ``brake``.
-        """
-        reliability = self.reliability(missed)
-        if reliability <= 0.0 or math.isnan(self.unit):
-            return 0.0
-        distance = math.sqrt(2.0) * NormalDist().inv_cdf((1.0 + reliability) / 2.0)
-        return distance / self.unit * (self.brake if brake else 1.0)
+def _all_accepted(accepted_P: FloatArray, size_P: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the chance that two, three and four responses drawn from a prompt are all accepted."""
+    chances = [np.ones(size_P.shape)]
+    for taken in range(4):
+        chances.append(chances[-1] * np.maximum(accepted_P - taken, 0.0) / np.maximum(size_P - taken, 1))
+    return chances[2], chances[3], chances[4]
