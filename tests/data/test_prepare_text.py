@@ -151,7 +151,7 @@ def test_planted_copies_are_found() -> None:
 
 
 def test_what_n_grams_cannot_find_is_not_found() -> None:
-    """The limits, as docs/data.md states them: if one of these starts to be found, say so there."""
+    """The limits, as docs/data-reference.md states them: if one of these starts to be found, say so there."""
     reworded = (
         "A hiker climbs to a summit at a pace of 3 km/h and descends along the same trail at 5 km/h. Altogether she is under "
         "way for 4 h 48 min and makes no pause. Determine the one-way distance of the trail in km."

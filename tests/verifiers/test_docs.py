@@ -20,7 +20,7 @@ from hero_rl.verifiers.math import compare
 CODE = ROOT / "src" / "hero_rl" / "verifiers"
 PAGE = (ROOT / "docs" / "verifiers.md").read_text(encoding="utf-8")
 TABLES = (ROOT / "docs" / "math-reference.md").read_text(encoding="utf-8")
-JUDGES = (ROOT / "docs" / "judges.md").read_text(encoding="utf-8")
+JUDGES = (ROOT / "docs" / "judge-reference.md").read_text(encoding="utf-8")
 
 _PLACES = {"equal": 0, "different": 0, "unsure": 0, "Finding": 1, "Verdict": 1, "Decision": 1}
 """Calls that take a reason, and where."""

@@ -264,7 +264,7 @@ def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
 
 
 def test_the_documentation_names_every_key() -> None:
-    text = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    text = (DOCS / "recipe-keys.md").read_text(encoding="utf-8")
     for table, model in Recipe.model_fields.items():
         assert table in text
         kinds = [kind for kind in (model.annotation, *get_args(model.annotation)) if isinstance(kind, type)]

@@ -9,7 +9,7 @@ groups, but always divides by the group's standard deviation, which cancels prom
 
 One method is extended, ``_score_group``, and it calls ``super()``. Private to TRL, as are the two classes: a test runs them.
 Sampling, queues, weight transfer, loss and checkpoints are TRL's own. The synchronous ``HeroTrainer`` cannot judge while it
-samples: see docs/training.md.
+samples: see docs/training-reference.md.
 """
 
 from __future__ import annotations
