@@ -89,9 +89,12 @@ def main() -> None:
                 differences_table(results, tag)
             if name != "ablations":
                 save_png(learning_curves(results), FIGURES / f"{name}-kl{kl}.png")
-    untuned = [line["result"] for line in read("../study/main")
-               if line["arm"] == "naive_sum:rule_weight=0.5" and line["cell"] == {"regime": "hard"}]  # fmt: skip
-    save_png(learning_curves([*read("hard-kl0"), *untuned]), FIGURES / "lab.png")
+    repeated = read("hard-kl0-repeated")
+    print("\n### hard, KL 0, repeated with the reward models of `hero rm train` (5 seeds)\n")
+    arms_table(repeated, "H")
+    print()
+    differences_table(repeated, "H")
+    save_png(learning_curves(repeated), FIGURES / "lab.png")
 
 
 if __name__ == "__main__":
