@@ -201,7 +201,7 @@ def summary(by_world: dict[str, Figures]) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a table per world and one over worlds, and write both as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12], help="one run of every world per seed")
     parser.add_argument("--steps", type=int, default=60, help="batches per run")
     parser.add_argument("--worlds", nargs="+", default=[], help="only worlds whose name holds one of these")

@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from hero_rl.errors import InputError
+from hero_rl.rewards.advantages import from_own_group
 from hero_rl.rewards.groups import Groups, group_sum
 from hero_rl.rewards.reliability import Reliability, Seen
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState
@@ -66,10 +67,12 @@ def hero_adaptive(
     for name, value in (("p_learned", p_learned), ("decay", decay)):
         if not 0.0 < value < 1.0:
             raise InputError(f"{name}={value:g} must lie in (0, 1)")
-    own = {"recall": recall, "false_positives": false_positives, "budget": budget, "decay": decay}
+    start = Reliability(recall, false_positives, budget, decay)
     return RewardRule(
-        name="hero_adaptive", settings={**own, "p_learned": p_learned}, scale="none", start=Reliability(**own),
-        apply_checked=partial(_apply_adaptive, p_learned=p_learned), stateful=True, raw_verdicts=True,
+        name="hero_adaptive", scale="none", start=start, stateful=True, raw_verdicts=True,
+        apply_checked=partial(_apply_adaptive, p_learned=p_learned), settings={
+            "recall": recall, "false_positives": false_positives, "budget": budget, "p_learned": p_learned, "decay": decay,
+        },
     )  # fmt: skip
 
 
@@ -79,22 +82,23 @@ def _apply_adaptive(
     assert isinstance(state, Reliability)
     learned_B, abstained_B, known_B = verdicts_B == LEARNED_YES, np.isnan(verdicts_B), ~np.isnan(scores_B)
     accepted_B, decided_B, index_B = verdicts_B == 1.0, ~(learned_B | abstained_B), groups.index_B
-    plain_B = accepted_B.astype(np.float64)
-    plain_B[learned_B] = p_learned
-    accepted_P, decided_P, size_P, known_P = (
-        np.bincount(index_B, of_B, groups.size) for of_B in (accepted_B, decided_B, None, known_B)
+    plain_B = np.where(learned_B, p_learned, accepted_B)
+    size_P = np.maximum(np.bincount(index_B, minlength=groups.size), 1.0)
+    accepted_P, decided_P, known_P = (
+        size_P if of_B.all() else group_sum(of_B.astype(np.float64), groups) for of_B in (accepted_B, decided_B, known_B)
     )
-    excess_B = np.where(known_B, scores_B, 0.0)
+    excess_B = from_own_group(scores_B, groups)  # equal scores have no excess at all, not even a rounding error
+    excess_B[~known_B] = 0.0
     excess_B -= (group_sum(excess_B, groups) / np.maximum(known_P, 1.0))[index_B]
     excess_B[~known_B] = 0.0
     rewards_B, seen, after = plain_B, state, state
     for _ in range(1 if state.updates else _PASSES):
         rejected_P, yes_P, undecided_P = _by_verdicts(accepted_P, decided_P, seen)
-        prior_B = np.where(accepted_B, yes_P[index_B], rejected_P[index_B])
-        if not decided_B.all():
+        prior_B = np.stack([rejected_P, yes_P], axis=1).ravel()[2 * index_B + accepted_B]
+        if decided_P is not size_P:
             prior_B = np.where(learned_B, p_learned, np.where(abstained_B, undecided_P[index_B], prior_B))
         x_B = np.minimum(np.maximum(excess_B / seen.unit, -_LIMIT), _LIMIT)
-        centre_P = seen.separation * (group_sum(prior_B, groups) / np.maximum(size_P, 1) - 0.5)
+        centre_P = seen.separation * (group_sum(prior_B, groups) / size_P - 0.5)
         log_odds_B = seen.slope * (x_B + centre_P[index_B])
         odds_B = prior_B * np.exp(np.minimum(np.maximum(log_odds_B, -_LIMIT), _LIMIT))
         p_B = odds_B / (odds_B + (1.0 - prior_B))

@@ -50,7 +50,7 @@ def group_advantages(
     rewards, groups = np.asarray(rewards_B, dtype=np.float64), index_groups(groups_B)
     if rewards.shape != groups.index_B.shape:
         raise InputError(f"rewards {rewards.shape} and groups {groups.index_B.shape} must have one entry per response")
-    advantages = _from_own_group(rewards, groups)
+    advantages = from_own_group(rewards, groups)
     moments = group_moments(advantages, groups, ddof=1)
     advantages -= moments.mean_P[groups.index_B]
     if scale == "group":
@@ -68,7 +68,7 @@ def group_advantages(
     return advantages
 
 
-def _from_own_group(rewards: FloatArray, groups: Groups) -> FloatArray:
+def from_own_group(rewards: FloatArray, groups: Groups) -> FloatArray:
     """Return rewards less one reward of their own group.
 
     So equal rewards give 0 and not the rounding error of a mean (the mean of three times -0.05 is not -0.05), which ``group``

@@ -85,11 +85,16 @@ class Reliability(NamedTuple):
     def after(self, seen: Seen, known_B: BoolArray, groups: Groups) -> Reliability:
         """Return the sums after one more batch; ``known_B``: has a score, and a verdict of the verifier."""
         if not known_B.all():
-            seen = Seen(*(of_B[known_B] for of_B in seen[:4]), seen.gap_P)
+            seen = Seen(seen.excess[known_B], seen.x[known_B], seen.accepted[known_B], seen.p[known_B], seen.gap_P)
             groups = Groups(groups.index_B[known_B], groups.size)
         x, v, p = seen.x, seen.accepted.astype(np.float64), seen.p
         n_P, (a_P, x_P, p_P) = np.bincount(groups.index_B, minlength=groups.size), (group_sum(of, groups) for of in (v, x, p))
         pairs_P, fours_P, count_P = n_P > 1, n_P > 3, np.maximum(n_P, 1)
+
+        def covary(one_B: FloatArray, one_P: FloatArray, other_B: FloatArray, other_P: FloatArray) -> float:
+            # no matrix product: its last digit depends on the number of threads, and ranks must agree
+            return float((one_B * other_B).sum() - (one_P * other_P / count_P).sum())
+
         xv_P = group_sum(x * v, groups) - x_P * a_P / count_P
         qv_P = a_P * (n_P - a_P) / count_P * seen.gap_P
         variance_P = group_sum(np.square(seen.excess), groups)[pairs_P] / (n_P[pairs_P] - 1.0)
@@ -99,8 +104,8 @@ class Reliability(NamedTuple):
             "decided": n_P.sum(), "accepted": a_P.sum(), "prompts": pairs_P.sum(), "both": both_P[pairs_P].sum(),
             "three": three_P[fours_P].sum(), "four": four_P[fours_P].sum(), "large": fours_P.sum(),
             "freedom": (n_P - 1.0)[pairs_P].sum(), "xv": xv_P.sum(), "qv": qv_P.sum(),
-            "xx": x @ x - x_P @ (x_P / count_P), "xp": x @ p - x_P @ (p_P / count_P), "pp": p @ p - p_P @ (p_P / count_P),
-            "vp": v @ p - a_P @ (p_P / count_P), "vv": v @ v - a_P @ (a_P / count_P),
+            "xx": covary(x, x_P, x, x_P), "xp": covary(x, x_P, p, p_P), "pp": covary(p, p_P, p, p_P),
+            "vp": covary(v, a_P, p, p_P), "vv": (a_P - a_P**2 / count_P).sum(),
         }  # fmt: skip
         units = {"log_unit": 0.5 * math.log(float(np.median(variance_P))), "unit_weight": 1.0} if variance_P.size else {}
         sums = {
@@ -160,7 +165,7 @@ class Reliability(NamedTuple):
     @property
     def standard_error(self) -> float:
         """Of ``separation`` if scores do not follow verdicts; infinite before the first prompt with both verdicts."""
-        return math.sqrt(self.xx / self.freedom * self.vv_squared_decay) / self.qv if self.qv > 0.0 else math.inf
+        return math.sqrt(max(0.0, self.xx / self.freedom * self.vv_squared_decay)) / self.qv if self.qv > 0.0 else math.inf
 
     @property
     def noise(self) -> float:
