@@ -1,7 +1,8 @@
-"""The documentation site: every page is in its menu. `make docs` checks links, anchors and names."""
+"""The documentation: every page is in the menu, and imports and commands exist. `make docs` checks links, anchors and names."""
 
 import re
 
+from helpers.commands import hero
 from helpers.places import DOCS, ROOT
 
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
@@ -16,3 +17,46 @@ def test_every_page_is_in_the_menu_once():
 def test_the_pages_fetch_nothing():
     assert re.search(r"^  font: false$", CONFIG, re.MULTILINE)
     assert "http" not in re.sub(r"^ *#.*$", "", CONFIG, flags=re.MULTILINE)
+
+
+def test_what_the_pages_import_is_there():
+    found = {
+        (page.name, line.strip())
+        for page in DOCS.glob("*.md")
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for line in block.splitlines()
+        if re.match(r"from hero_rl[\w.]* import [\w, ]+$", line.strip())
+    }
+    assert len(found) > 20
+    for _, line in sorted(found):
+        exec(line, {})
+
+
+COMMANDS = sorted(
+    {
+        (page.name, line)
+        for page in DOCS.glob("*.md")
+        for line in re.findall(r"^    (hero [a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        if page.name != "log.md"
+    }
+)
+
+
+GROUPS = {
+    "data": ("prepare", "split", "cold-start"), "eval": ("run", "compare"), "lab": ("study",), "models": ("get",),
+    "recipe": ("verl",), "reward": ("show", "init"), "rm": ("train", "eval"), "verifier": ("train", "eval"),
+}  # fmt: skip
+
+
+def test_the_commands_of_the_pages_have_the_options_named():
+    assert len(COMMANDS) > 60
+    texts: dict[tuple[str, ...], str] = {}
+    for page, line in COMMANDS:
+        words = line.split("#")[0].split()
+        command = tuple(words[1 : 2 + (words[1] in GROUPS and words[2:3] != [] and words[2] in GROUPS[words[1]])])
+        if command not in texts:
+            done = hero(*command, "--help")
+            assert done.returncode == 0, (page, line, done.stderr)
+            texts[command] = done.stdout
+        for option in re.findall(r"(?<= )--?[a-z][a-z-]*", line.split("#")[0]):
+            assert option in texts[command], (page, line)

@@ -369,7 +369,7 @@ def test_show_prints_the_recipe_with_assignments_and_defaults(capsys: pytest.Cap
 def test_the_files_that_the_documentation_makes_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (DOCS / "training.md").read_text(encoding="utf-8")
+    text = (DOCS / "training-reference.md").read_text(encoding="utf-8")
     blocks = text.split("## Smallest run")[1].split("```python\n")[1:]
     assert len(blocks) == 1
     (tmp_path / "make.py").write_text(blocks[0].split("```")[0])
