@@ -12,7 +12,7 @@ ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install lab real-model real-study test test-slow test-trl fuzz test-verl test-adapters test-real check docs format bench clean
+.PHONY: install lab real-model real-study test test-slow test-trl fuzz test-verl test-adapters test-real test-extras check docs format bench clean
 
 install: $(VENV)/installed
 
@@ -79,6 +79,10 @@ $(INFINITY)/installed: constraints-infinity.txt
 	$(INFINITY)/bin/python -m pip install --quiet --constraint constraints-infinity.txt torch
 	$(INFINITY)/bin/python -m pip install --quiet --constraint constraints-infinity.txt "infinity-emb[server,torch]"
 	touch $@
+
+# Each extra alone in a new environment: as many minutes as extras. ARGS="lab" for one of them, ARGS=--newest for what users get.
+test-extras:
+	$(PYTHON) .ci/extras.py $(ARGS)
 
 # TRL brings a minor release every other week: its engine's tests under the oldest that is supported, Axolotl's, and later ones,
 # each in a folder of its own before the installed one. Below 1.6 only HeroReward is supported.

@@ -1,0 +1,135 @@
+"""Install the built wheel with each extra alone, in a clean environment, and run the commands that need it.
+
+    python .ci/extras.py [--newest] [EXTRA ...]      core, math, report, remote, serve, view and eval where none is named
+
+`train` and `lab` install torch and train for minutes: name them. Versions are those of constraints.txt, or with --newest the
+newest ones, which a user gets. pip takes packages from wherever it is configured to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALL_S, COMMAND_S = 900, 120
+SCORES = "--verifier exact --reward-model column:rm_score"
+SERVE = """
+import json, subprocess
+from hero_rl.engines.service import RewardClient
+command = "hero serve --port 0 --json --verifier exact --reward-model column:rm_score"
+with subprocess.Popen(command.split(), stdout=subprocess.PIPE, text=True) as server:
+    try:
+        client = RewardClient(json.loads(server.stdout.readline())["url"])
+        rows = [{"response": "2", "rm_score": 0.5}, {"response": "3", "rm_score": 0.1}]
+        batch = client.score_groups([{"prompt_id": "p", "problem": "1+1", "reference": "2", "responses": rows}])
+        assert batch.groups[0].advantages[0] > 0 > batch.groups[0].advantages[1], batch
+    finally:
+        server.terminate()
+"""
+COMMANDS = {
+    "core": [
+        "hero --version",
+        "hero doctor",
+        f"hero score rollouts.jsonl -o scored.jsonl {SCORES}",
+        "hero verify rollouts.jsonl -o verdicts.jsonl --verifier exact",
+        "hero reward init -o reward.toml --reward-model column:rm_score && hero reward show reward.toml",
+        # the hint of a command whose extra is missing is a command that installs it
+        'test "$(hero audit rollouts.jsonl --verifier exact -o audit 2>error >&2; echo $?)" = 2 && cat error',
+        'sh -c "$(sed -n "s/.*not installed: //p" error)"',
+        "hero audit rollouts.jsonl --verifier exact -o audit && test -s audit/report.html",
+    ],
+    "math": [
+        "hero score rollouts.jsonl -o scored.jsonl --reward-model column:rm_score",
+        "hero verify rollouts.jsonl -o v.jsonl",
+    ],
+    "report": ["hero audit rollouts.jsonl --verifier exact -o audit && test -s audit/report.html", "hero demo --help"],
+    "remote": [  # nothing listens there: the message names the server and no package
+        "hero score rollouts.jsonl -o s.jsonl --verifier exact --reward-model tei:http://127.0.0.1:9 2>error; "
+        "cat error; grep -q 127.0.0.1:9 error && ! grep -q 'pip install' error"
+    ],
+    "serve": ["python serve.py"],
+    "view": ["hero view rollouts.jsonl --html page.html && test -s page.html"],
+    "eval": [
+        "hero eval run mockllm/model --data problems.jsonl --verifier math --samples 2 -o eval && test -s eval/report.html"
+    ],
+    "train": [
+        "hero train --list",
+        "python -c 'from hero_rl.engines.trl import HeroTrainer'",
+    ],
+    "lab": ["hero lab --steps 2 --rules hero && test -s runs/lab/report.html"],
+}
+HEAVY = ("train", "lab")
+
+
+def main() -> int:
+    """Return 1 if an extra cannot be installed or one of its commands fails, after printing which."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("extras", nargs="*", metavar="EXTRA", help=f"of {', '.join(COMMANDS)}")
+    parser.add_argument("--newest", action="store_true", help="the newest versions, which a user gets")
+    given = parser.parse_args()
+    if unknown := set(given.extras) - set(COMMANDS):
+        parser.error(f"no such extra: {', '.join(sorted(unknown))}; choose of {', '.join(COMMANDS)}")
+    if not given.newest:
+        os.environ["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
+    with tempfile.TemporaryDirectory(prefix="hero-extras-") as name:
+        folder = Path(name)
+        run(f"{sys.executable} -m pip wheel --quiet --no-deps --wheel-dir {folder} {ROOT}", folder, INSTALL_S)
+        wheel = next(folder.glob("hero_rl-*.whl"))
+        failed = [extra for extra in given.extras or [one for one in COMMANDS if one not in HEAVY] if not check(extra, wheel)]
+    say(f"failed: {', '.join(failed)}" if failed else "every extra runs its commands")
+    return bool(failed)
+
+
+def check(extra: str, wheel: Path) -> bool:
+    """Return whether one extra can be installed alone and its commands run."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"{extra}-", dir=wheel.parent) as name:
+        folder = Path(name)
+        rows = [
+            {"prompt_id": f"p{p}", "problem": f"{p}+1", "reference": str(p + 1), "response": str(p + k), "rm_score": 0.1 * k}
+            for p in range(6) for k in range(4)
+        ]  # fmt: skip
+        (folder / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::4]))
+        (folder / "serve.py").write_text(SERVE)
+        wanted = wheel if extra == "core" else f"{wheel}[{extra}]"
+        torch = ["pip install --quiet torch"] if extra in HEAVY else []  # the build of the constraints, and not one for CUDA
+        try:
+            run(f"{sys.executable} -m venv venv", folder, INSTALL_S)
+            for command in (*torch, f"pip install --quiet '{wanted}'"):
+                run(command, folder, INSTALL_S)
+            installed = time.monotonic()
+            for command in COMMANDS[extra]:
+                run(command, folder, COMMAND_S * (5 if extra in HEAVY else 1))
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            say(f"{extra}: {error}\n{error.output or ''}")
+            return False
+    say(f"{extra}: installed in {installed - start:.0f} s, commands ran in {time.monotonic() - installed:.0f} s")
+    return True
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def run(command: str, folder: Path, timeout_s: float) -> None:
+    """Run a shell command of the environment in ``folder``; raise with its output if it fails."""
+    environment = {**os.environ, "PATH": f"{folder}/venv/bin:{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, timeout=timeout_s, check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
