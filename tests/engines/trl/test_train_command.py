@@ -105,6 +105,10 @@ def test_the_run_folder_says_what_was_run(finished: tuple[Path, subprocess.Compl
     assert [entry["step"] for entry in history if "reward" in entry] == [1, 2, 3, 4, 5, 6]
     assert list(folder.glob("runs/*/events.out.tfevents.*"))
     assert (folder / "sft" / "final" / "tokenizer.json").is_file()
+    cards = [(path / "README.md").read_text() for path in (folder / "sft", folder)]
+    assert "None" not in "".join(cards)
+    assert "a fine-tuned version of `tiny/policy`" in cards[0].replace("./tiny", "tiny")
+    assert 'model="runs/whole/checkpoint-6"' in cards[1]
     assert not list(folder.rglob("*.partial"))
 
 

@@ -9,6 +9,7 @@ report.html       the page of `hero train`, written by hero_rl.audit.training
 rollouts/         responses with verdict, score, reward and advantage: a Parquet file per step and process
 runs/             TensorBoard
 final/            the trained policy
+README.md         TRL's model card, of the last checkpoint
 metrics.json      the last values; only there once the run is finished
 """
 
@@ -42,6 +43,17 @@ MAY_CHANGE = (
     "reward_model.share_prefix", "reward_model.compile", "reward_model.cache", "verifier.cache",
 )  # fmt: skip
 """What a resumed run may say otherwise than before: how long and on what machine it runs, not what it learns from."""
+
+
+def complete_card(trainer: Any) -> None:
+    """Name the model and the checkpoint in TRL's model card, which says "None" for those that are folders."""
+    card = Path(trainer.args.output_dir, "README.md")
+    if not (trainer.is_world_process_zero() and card.is_file()):
+        return
+    source = getattr(trainer.model.config, "_name_or_path", "")
+    checkpoint = card.parent / f"checkpoint-{trainer.state.global_step}"
+    text = card.read_text(encoding="utf-8").replace('model="None"', f'model="{checkpoint}"')
+    write_text(card, text.replace("[None](https://huggingface.co/None)", f"`{source}`" if source else "a model made in Python"))
 
 
 class Progress(NamedTuple):

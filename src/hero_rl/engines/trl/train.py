@@ -188,6 +188,7 @@ def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_fol
     )  # fmt: skip
     _report_with(trainer, "sft", report)
     trainer.train(resume_from_checkpoint=str(progress.sft_checkpoint) if progress.sft_checkpoint else None)
+    run_folder.complete_card(trainer)
     partial = final.with_name("final.partial")
     trainer.save_model(str(partial))
     if trainer.is_world_process_zero():

@@ -30,6 +30,7 @@ from hero_rl.engines.completions import no_reference, to_rollouts
 from hero_rl.engines.exchange import Exchange, Share, logged_as
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
 from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
+from hero_rl.engines.trl.run_folder import complete_card
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.models.known import resolve
 from hero_rl.models.loading import fast_dtype
@@ -162,6 +163,11 @@ class HeroTrainer(GRPOTrainer):
             self._log({"time/forward_backward": self._update_s, "memory/peak_gib": memory_peak_gib()})
             self._update_s = 0.0
         return loss
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write TRL's model card, with the names of local models in it."""
+        super().create_model_card(*args, **kwargs)
+        complete_card(self)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return TRL's batch with our advantages, shape (B, T) where the rule shapes steps, else (B,)."""
