@@ -22,13 +22,13 @@ INSTALL_S, COMMAND_S = 900, 120
 SCORES = "--verifier exact --reward-model column:rm_score"
 SERVE = """
 import json, subprocess
-from hero_rl.engines.service import RewardClient
+from hero_rl.engines.service.client import RewardClient, make_group
 command = "hero serve --port 0 --json --verifier exact --reward-model column:rm_score"
 with subprocess.Popen(command.split(), stdout=subprocess.PIPE, text=True) as server:
     try:
         client = RewardClient(json.loads(server.stdout.readline())["url"])
         rows = [{"response": "2", "rm_score": 0.5}, {"response": "3", "rm_score": 0.1}]
-        batch = client.score_groups([{"prompt_id": "p", "problem": "1+1", "reference": "2", "responses": rows}])
+        batch = client.score_groups([make_group("1+1", "2", rows)])
         assert batch.groups[0].advantages[0] > 0 > batch.groups[0].advantages[1], batch
     finally:
         server.terminate()

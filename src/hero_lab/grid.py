@@ -134,7 +134,7 @@ def _next_job(waiting: list[RunSettings], running: Sequence[_Job], out: Path, ca
 
 def _start(run: RunSettings, is_preparation: bool, log: Path, out: Path, cache: Path) -> _Job:
     log.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.update(_ONE_THREAD)  # the fork server inherits them at its start
+    os.environ.update(_ONE_THREAD, PYTHONWARNINGS="ignore:resource_tracker")  # for the fork server; killed runs leave locks
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOAD))
     receiver, sender = context.Pipe(duplex=False)
