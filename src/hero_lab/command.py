@@ -70,7 +70,7 @@ def lab(
         typer.Option(help="Share of right answers that the strict verifier accepts; without it, one form of them."),
     ] = None,
     score_noise: Annotated[float, typer.Option(help="Noise in the score, in standard deviations.")] = 0.0,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one per processor.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for models, results and the report.")] = Path("runs/lab"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:

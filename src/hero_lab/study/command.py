@@ -52,7 +52,7 @@ def study(
         Path | None, typer.Option("-o", "--out", help="Folder for models, results and the report; default: runs/PLAN.")
     ] = None,
     table: Annotated[list[str] | None, typer.Option(metavar="NAME", help="This table alone; repeatable.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one a processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; without it, one per processor.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and say how long they would take.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; report on what is there.")] = False,
     kept: Annotated[

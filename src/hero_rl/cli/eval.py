@@ -31,7 +31,7 @@ RUN_HELP = f"""Sample a policy on benchmarks and grade it, with intervals.
 
 MODEL is the folder of a transformers model or of a `hero train` run, owner/name on Hugging Face, [MODEL@]URL of any server with
 the OpenAI interface (vLLM, SGLang ...), or PROVIDER/MODEL as inspect_ai has it. Sampling is the paper's: temperature 0.6, top-p
-0.95, 8 responses a problem (one on the hard sets, which need --judge). Every response is kept in --output; what is
+0.95, 8 responses per problem (one on the hard sets, which need --judge). Every response is kept in --output; what is
 interrupted goes on with --resume.
 
 \b
@@ -78,7 +78,7 @@ def run(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder; default: eval-MODEL.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the evaluation in --output.")] = False,
-    samples: Annotated[int | None, typer.Option(help="Responses a problem.", min=1)] = None,
+    samples: Annotated[int | None, typer.Option(help="Responses per problem.", min=1)] = None,
     limit: Annotated[int | None, typer.Option(help="Take the first so many problems of each benchmark.", min=1)] = None,
     temperature: Annotated[float, typer.Option(help="Of the sampling; 0: the likeliest token.", min=0)] = 0.6,
     top_p: Annotated[float, typer.Option(help="Of the sampling.", min=0, max=1)] = 0.95,
