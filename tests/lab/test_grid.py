@@ -55,7 +55,10 @@ def kinds(events: list[Event]) -> list[str]:
 
 
 def without_times(result: dict[str, Any]) -> dict[str, Any]:
-    training = [{key: value for key, value in entry.items() if "time" not in key} for entry in result["training"]]
+    training = [
+        {key: value for key, value in entry.items() if "time" not in key and "memory" not in key}
+        for entry in result["training"]
+    ]
     models = {name: {**result[name], "seconds": 0} for name in ("policy", "reward_model")}
     return {key: value for key, value in result.items() if key != "timing"} | models | {"training": training}
 
