@@ -106,11 +106,11 @@ def audit(
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(folder))
+        bar = stack.enter_context(show.progress_bar())
         judges = _open_verifiers(stack, judged, chosen=config.is_named("verifier"))
         scorers = [
             stack.enter_context(contextlib.closing(scorer)) for one in scored if (scorer := one.make_scorer()) is not None
         ]
-        bar = stack.enter_context(show.progress_bar())
         table = read_table(source, judges, scorers, label=label, columns=columns, boxed=boxed, progress=bar)
         fooled = _attack(source, columns, judges, attack, bar)
         found = auditing.audit(table, config.rule, attack=fooled)

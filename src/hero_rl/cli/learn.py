@@ -148,7 +148,7 @@ def check_apart(label: str, measured: Sequence[str]) -> None:
     if label in measured:
         raise InputError(
             f"column {label!r} is both the label and what is measured: it agrees with itself, which says nothing; name the "
-            "column of the trusted labels with --labels column:NAME, or measure another one"
+            "column of the trusted labels with --labels column:NAME (for an audit also none), or measure another one"
         )
 
 

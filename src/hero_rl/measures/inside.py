@@ -47,7 +47,7 @@ def ranking_inside(scores_B: FloatArray, right_B: BoolArray, groups_B: IntArray,
     auroc_P = auroc_P[~np.isnan(auroc_P)]
     mean, prompts = mean_of_clusters(auroc_P).within(0, 1), auroc_P.size
     if prompts < FEW_PROMPTS:
-        few = f"{prompts} prompts have right and wrong responses with a score, and {FEW_PROMPTS} or more are needed"
+        few = f"prompts with right and wrong responses that have a score: {prompts}; at least {FEW_PROMPTS} are needed"
         return InsidePrompts(prompts, mean, auroc_P, "unknown", few)
     ranks: Ranks = (
         "better than chance" if mean.low > 0.5 else "worse than chance" if mean.high < 0.5 else "no better than chance"

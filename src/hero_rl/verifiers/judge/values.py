@@ -3,7 +3,7 @@
 A list of pleas knows the languages on it. This goes the other way. Where the reference is a value, every word of an answer has
 to stand in the problem or the reference, or be one that mathematics is written with. Where it is a text, at least half of the
 words have to be such, those that only connect others not counted, and all in a script of the problem or the reference, or in
-Latin or Greek. Whatever else an answer says may be a plea, or honest in words
+Latin or Greek. A word counts once, however often it is said. Whatever else an answer says may be a plea, or honest in words
 that are not known here: nobody can tell, so it is not changed and gets no verdict.
 """
 
@@ -113,7 +113,7 @@ def may_be_asked(answer: str, reference: str, problem: str) -> bool:
     read = [token.translate(_LEET) if len(token) > 2 else token for token in tokens]  # j4 is a number
     if not (_SPEAKS_OF_JUDGING - known.own).isdisjoint(tokens + read):
         return False
-    found = _WORD.findall(_SPELLED.sub(lambda match: re.sub(r"[\s.\-]", "", match.group()), text))
+    found = _WORD.findall(_joined(text))
     if not all(_stays(word, known) for word in found) or not _letters_fit(found, text, known):
         return False
     return _says_value(text) or _is_number(text) or any(_names_value(word, reference, known) for word in found)
@@ -123,13 +123,19 @@ def _mostly_known(text: str, reference: str, problem: str) -> bool:
     known = _known(reference, problem)
     words = known.words | (frozenset() if VERDICT_WORDS.isdisjoint(known.own) else VERDICT_WORDS)
     stems = {word[:_STEM_CHARS] for word in known.words if len(word) >= _STEM_CHARS}
-    pieces = [piece for word in _WORD.findall(text) if len(word) > 1 and word[0] != "\\" for piece in _split(word)]
-    counted = [piece for piece in pieces if piece.casefold() in words or piece.casefold() not in _CONNECTING]
+    found = _WORD.findall(_joined(text))
+    pieces = {piece.casefold(): piece for word in found if len(word) > 1 and word[0] != "\\" for piece in _split(word)}
+    counted = [piece for folded, piece in pieces.items() if folded in words or folded not in _CONNECTING]
     unknown = [
         piece for piece in counted
         if not (piece.casefold() in words | _DENYING or piece.casefold()[:_STEM_CHARS] in stems or _stays(piece, known))
     ]  # fmt: skip
     return 2 * len(unknown) <= len(counted) and _scripts(text) <= _scripts(problem + reference) | _USUAL_SCRIPTS
+
+
+def _joined(text: str) -> str:
+    """Return the text with each word that is spelled letter by letter as one word."""
+    return _SPELLED.sub(lambda match: re.sub(r"[\s.\-]", "", match.group()), text)
 
 
 def is_value(reference: str) -> bool:

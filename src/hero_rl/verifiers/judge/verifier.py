@@ -22,7 +22,7 @@ from hero_rl.verifiers.judge.master_keys import missing_answer
 from hero_rl.verifiers.judge.remote import RemoteJudge
 
 MAX_CHARS = 2_000
-CLEANING_RULES = 4
+CLEANING_RULES = 5
 """Counts up with every change of what is cleaned, refused or read, so that stored verdicts of older rules are not reused."""
 
 _SMALLEST_MAX_CHARS = 16
