@@ -37,7 +37,9 @@ class TrainOptions(NamedTuple):
     """Options of both trainings."""
 
     target: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the new model.")]
-    model: Annotated[str | None, typer.Option(metavar="BASE", help="Model to start from: a folder or an id.")] = None
+    model: Annotated[
+        str | None, typer.Option(metavar="BASE", help="Model to start from: a folder, a name of `hero models`, or an id.")
+    ] = None
     refresh: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on from this model, with its rows.")] = None
     labels: LabelsFrom = None
     split: Annotated[Path | None, typer.Option(metavar="DIR", help="Model whose split of problems to take over.")] = None

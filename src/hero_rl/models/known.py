@@ -166,7 +166,8 @@ def _convert(file: Path, folder: Path) -> None:
             **source, quantization_config=unpacked, output_loading_info=True
         )
     except LOADING_ERRORS as error:
-        raise InputError(f"{file}: cannot be read as a language model in GGUF: {first_line(error)}") from error
+        reason = first_line(error).replace(str(alone / "model.gguf"), "the file")
+        raise InputError(f"{file}: cannot be read as a language model in GGUF: {reason}") from error
     model, info = cast("tuple[PreTrainedModel, dict[str, list[str]]]", loaded)
     if missing := sorted(info["missing_keys"]):
         raise InputError(f"{file}: has no weights for {', '.join(missing[:3])}; is it one part of several?")
