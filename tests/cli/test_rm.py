@@ -265,7 +265,10 @@ def test_bad_input_gives_one_clear_line_and_leaves_nothing(place, tmp_path, caps
     scored = toy_rollouts.write(tmp_path / "scored.jsonl", [row | {"rm_score": 1.0, "correct": 1} for row in rows])
     base, out = ["--model", place / "base"], tmp_path / "out"
     assert "no label column 'correct'" in fails(capsys, "rm", "train", unlabelled, "-o", out, *base)
-    assert "none of" in fails(capsys, "rm", "train", one_class, "-o", out, *base)
+    assert "labelled rows are correct" in fails(capsys, "rm", "train", one_class, "-o", out, *base)
+    pairs = toy_rollouts.write(tmp_path / "pairs.jsonl", [{"prompt": "1+1=", "chosen": "2", "rejected": "3"}])
+    both = ["rm", "train", unmixed, "--pairs", pairs, "-o", out, *base, "--learn-from", "labels"]
+    assert "given pairs have no labels" in fails(capsys, *both)
     assert "makes a pair" in fails(capsys, "rm", "train", unmixed, "-o", out, *base, "--learn-from", "pairs")
     assert "choose one of pairs, labels" in fails(capsys, "rm", "train", unmixed, "-o", out, *base, "--learn-from", "votes")
     assert "no row has such a column" in fails(capsys, "rm", "train", unmixed, "-o", out, *base, "--solutions", "proof")

@@ -203,6 +203,10 @@ def test_a_server_that_is_down_is_found_out_before_anything_is_sampled() -> None
     url = servers.unused_url()
     with pytest.raises(SignalError, match=f"the server at {url} does not answer"):
         policies.find_served_model(policies.find_policy(url))
+    with servers.running("chat", servers.Faults(refuse_status=401)) as server:
+        for policy in (server.url, f"m@{server.url}"):
+            with pytest.raises(SignalError, match="gives no list of its models: .*401.*HERO_API_KEY"):
+                policies.find_served_model(policies.find_policy(policy))
     with servers.running("chat", model="this") as server, pytest.raises(InputError, match="has no model 'that'; it has this"):
         policies.find_served_model(policies.find_policy(f"that@{server.url}"))
 

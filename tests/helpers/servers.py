@@ -301,6 +301,8 @@ def _post(server: Server, path: str, work: Callable[[Server, dict[str, Any]], An
 def _get(server: Server, path: str, work: Callable[[Server], Any]) -> Route:
     async def endpoint(request: Request) -> Response:
         server.seen.append((request.url.path, None))
+        if server.faults.refuse_status == 401:  # of a server that wants a key everywhere
+            return _error(server, 401, server.faults.message)
         return Response(json.dumps(work(server)), media_type="application/json")
 
     return Route(path, endpoint, methods=["GET"])

@@ -182,9 +182,10 @@ def find_served_model(policy: Policy) -> str:
         reply = run_sync(pool.get("/models"))
         listed = [str(one["id"]) for one in cast("dict[str, list[dict[str, object]]]", reply)["data"]]
     except EndpointError as error:
-        if policy.served_model and error.kind == "refused":
+        if policy.served_model and error.kind == "refused" and error.status != 401:
             return policy.served_model  # up, and does not list its models
-        raise SignalError(f"the server at {policy.source} does not answer: {first_line(error)}") from error
+        what = "does not answer" if error.status is None else "gives no list of its models"
+        raise SignalError(f"the server at {policy.source} {what}: {first_line(error)}") from error
     except (KeyError, TypeError) as error:
         raise SignalError(
             f"the server at {policy.source} does not list models as one with the OpenAI interface does"

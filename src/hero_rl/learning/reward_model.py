@@ -110,9 +110,11 @@ def train_reward_model(
     folders.check_new(folder)
     made, rows = _pairs(sources, split, max_pairs_per_prompt, settings.seed), _rows(sources, split, "train")
     learned_from = objective or _objective(sources, rows)
-    if learned_from == "labels":
+    if learned_from == "labels" and sources.pairs:
+        raise InputError("given pairs have no labels, and would be left out: learn from pairs, or from labelled rollouts alone")
+    if learned_from == "labels" or (rows and not made.pairs):
         check_both_classes(rows, "the training problems")
-    elif not made.pairs:
+    if learned_from == "pairs" and not made.pairs:
         raise InputError(
             f"none of {len(rows)} training responses makes a pair: no prompt has right and wrong ones; sample more responses "
             "per prompt, or learn from single responses (--learn-from labels)"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.models.known import resolve
-from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype, refuse_adapter
+from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype, load_config, refuse_adapter
 from hero_rl.models.tokenizing import load_tokenizer
 from hero_rl.types import Progress
 
@@ -78,6 +78,7 @@ def load_base(source: str, *, seed: int) -> tuple[PreTrainedModel, PreTrainedTok
 
     check_base(source)
     source = resolve(source)
+    load_config("--model", source)
     tokenizer = load_tokenizer(f"--model {source}", source)
     set_seed(seed)
     try:

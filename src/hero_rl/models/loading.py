@@ -201,6 +201,6 @@ def _unavailable(name: str, source: str, error: BaseException) -> InputError:
     if Path(source).is_dir() or not isinstance(error, OSError | ValueError | KeyError | ImportError):
         return InputError(f"{name}: cannot load the model in {source}: {first_line(error)}")
     return InputError(
-        f"{name}: cannot get {source!r}: there is no such folder here, and it is not in the Hugging Face cache and cannot be "
-        f"downloaded ({first_line(error)})"
+        f"{name}: cannot get {source!r}: there is no such folder here nor name in `hero models`, and it is not in the Hugging "
+        f"Face cache and cannot be downloaded ({first_line(error)})"
     )
