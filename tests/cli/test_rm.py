@@ -286,6 +286,7 @@ def test_bad_input_gives_one_clear_line_and_leaves_nothing(place, tmp_path, caps
     assert "missing column 'rm_score'" in fails(capsys, "rm", "eval", "column:rm_score", one_class)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "one.jsonl",
+        "pairs.jsonl",
         "scored.jsonl",
         "unlabelled.jsonl",
         "unmixed.jsonl",
