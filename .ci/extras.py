@@ -20,6 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 INSTALL_S, COMMAND_S = 900, 120
 SCORES = "--verifier exact --reward-model column:rm_score"
+NOBODY = "http://127.0.0.1:9"
+UNREACHED = f"2>error; cat error; grep -q {NOBODY} error && ! grep -q 'pip install' error"
+"""The end of a command that asks a server where nobody listens: the message names the server, and no missing package."""
 SERVE = """
 import json, subprocess
 from hero_rl.engines.service.client import RewardClient, make_group
@@ -50,14 +53,13 @@ COMMANDS = {
         "hero verify rollouts.jsonl -o v.jsonl",
     ],
     "report": ["hero audit rollouts.jsonl --verifier exact -o audit && test -s audit/report.html", "hero demo --help"],
-    "remote": [  # nothing listens there: the message names the server and no package
-        "hero score rollouts.jsonl -o s.jsonl --verifier exact --reward-model tei:http://127.0.0.1:9 2>error; "
-        "cat error; grep -q 127.0.0.1:9 error && ! grep -q 'pip install' error"
-    ],
+    "remote": [f"hero verify rollouts.jsonl -o v.jsonl --verifier judge:{NOBODY} {UNREACHED}"],
     "serve": ["python serve.py"],
     "view": ["hero view rollouts.jsonl --html page.html && test -s page.html"],
     "eval": [
-        "hero eval run mockllm/model --data problems.jsonl --verifier math --samples 2 -o eval && test -s eval/report.html"
+        "hero eval run --list",
+        f"hero eval run policy@{NOBODY} --data problems.jsonl -o eval {UNREACHED}",
+        "python -c 'from hero_rl.measures import paired_difference as d; print(d([0, 0.5, 1], [0.5, 1, 1]))'",  # scipy
     ],
     "train": [
         "hero train --list",
