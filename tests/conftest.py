@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+# A run under nohup ignores it, and so would the processes that tests start and stop.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Until the tests are collected: looking for garbage among the imports takes a fifth of their time. Every training of TRL looks
 # for it, too, which took longer over a million imported objects than all the rest; so these are frozen (below).
