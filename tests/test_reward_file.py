@@ -25,7 +25,7 @@ OTHER: Mapping[str, Any] = {
     "alpha": 0.07, "beta": 0.08, "w_min": 0.5, "w_max": 2.5, "k": 5.0, "eps": 1e-5, "singleton": "center", "dense": "correct",
     "weighting": False, "decay": 0.8, "tie_tolerance": 1e-3, "learned_credit": 0.5, "weight_on": "reward",
     "weight_by": "ratio",
-    "sigma": "calibrated", "drop": "verdicts", "gain": 0.3, "recall": 0.6, "p_learned": 0.7, "brake": False, "slow": 0.99,
+    "sigma": "calibrated", "drop": "verdicts", "recall": 0.6, "false_positives": 0.05, "budget": 0.2, "p_learned": 0.7,
     "rule_weight": 0.9, "normalize": "minmax", "verdict_weight": 2.0, "score_weight": 0.5, "keep": 0.75, "gamma": 0.2,
     "signal": "change", "step_tie_tolerance": 1e-5,
 }  # fmt: skip
@@ -92,7 +92,9 @@ def test_every_setting_of_a_rule_reaches_the_audit_and_the_service(
 ) -> None:
     # the loader is the one of `hero score`, which the test above asks about all rules
     said = described(tmp_path, "naive_sum", how)
-    found = printed(capsys, "audit", rollouts(tmp_path), *COLUMNS, *said, "-o", tmp_path / "audit", "--json")
+    found = printed(
+        capsys, "audit", rollouts(tmp_path), *COLUMNS, "--labels", "none", *said, "-o", tmp_path / "audit", "--json"
+    )
     assert same(found["reward"]["rule"], "naive_sum")
     server = Server(["-m", "hero_rl.cli", "serve", "--port", "0", "--json", *COLUMNS, *said], {})
     try:

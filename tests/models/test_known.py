@@ -243,7 +243,7 @@ def test_models_are_listed(cache: Path) -> None:
     (cache / "own-1234abcd").mkdir(parents=True)
     (cache / "own-1234abcd" / "config.json").write_text("{}")
     lines = hero("models").stdout.splitlines()
-    assert str(cache) in lines[0]
+    assert lines[-1] == f"in {cache}"
     assert any("smollm2" in line and "Apache-2.0" in line and " no " in line for line in lines)
     assert any("own-1234abcd" in line and " yes " in line for line in lines)
     report = json.loads(hero("models", "list", "--json").stdout)

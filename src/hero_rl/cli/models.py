@@ -32,7 +32,8 @@ def list_models(as_json: show.Json = False) -> None:
         for name, one in KNOWN.items()
     ]
     rows += [(name, "a GGUF file", "", "", "", "yes") for name in others]
-    show.print_table(f"models in {root}", rows, header=("name", "model", "download", "on disk", "licence", "here"))
+    show.print_table("models", rows, header=("name", "model", "download", "on disk", "licence", "here"))
+    sys.stdout.write(f"in {root}\n")
 
 
 def get_models(
