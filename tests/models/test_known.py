@@ -251,6 +251,13 @@ def test_models_are_listed(cache: Path) -> None:
     assert report["known"]["smollm2"]["here"] is False
 
 
+def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setenv("HERO_CACHE", str(tmp_path / "taken"))
+    with pytest.raises(InputError, match="Not a directory; name a folder .* in HERO_CACHE"):
+        get("smollm2")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [("llama", "give one of smollm2, minilm"), ("./absent.gguf", "no such file"), ("owner/name:m.gguf", "Hugging Face hub")],

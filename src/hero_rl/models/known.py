@@ -106,6 +106,10 @@ def _made(name: str, make: Callable[[Path], None]) -> Path:
     folder = models_folder() / name
     if is_there(name):
         return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder.parent}: {error.strerror}; name a folder that can hold models in HERO_CACHE") from error
     with locked(folder):
         if not is_there(name):  # nobody made it just now
             with replacing(folder) as unfinished:
