@@ -61,7 +61,7 @@ def judge(url: str, format: Any, *, forced: bool) -> JudgeVerifier:
 
 
 def measure(url: str, format: str, references: Mapping[str, str], *, forced: bool) -> dict[str, Any]:
-    """What one format accepts, on one kind of references."""
+    """Attacks that one format accepts, on one kind of references."""
     targets = [Target(problem=problem, reference=reference, prompt_id=problem) for problem, reference in references.items()]
     right = [
         (

@@ -1,4 +1,4 @@
-"""What a result was measured with: the command, the device and the versions."""
+"""The command, the device and the versions that a result was measured with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each rule makes of real reward models, from scored and labelled rollouts alone.
+"""Alignment, pressure and scale of each rule with real reward models, from scored and labelled rollouts alone.
 
     python benchmarks/reward_models.py FILE_OR_FOLDER... [--recalls .1 .4 .7] [--draws 12] [--json FILE]
 
@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compared import RULES
 from hero_rl.measures import auroc_of_groups, update_quality
-from hero_rl.rewards import gated, gdpo, group_advantages, hero, hero_adaptive, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards import group_advantages, hero, hero_adaptive, naive_sum, verifier_only
 from hero_rl.rewards.groups import group_moments, index_groups
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.rewards.weights import saturated_share
@@ -67,17 +68,9 @@ def rules(recall: float) -> dict[str, RewardRule]:
     """Return every rule by the name of its row."""
     return {
         "verifier_only": verifier_only(),
-        "hero": hero(),
-        "hero, weighting=False": hero(weighting=False),
-        "hero, weight_by=ratio, k=2": hero(weight_by="ratio", k=2.0),
+        **RULES,
         "hero, sigma=calibrated": hero(sigma="calibrated"),
         "naive_sum, .9": naive_sum(rule_weight=0.9),
-        "naive_sum, .9, zscore": naive_sum(rule_weight=0.9, normalize="zscore"),
-        "rm_only, zscore": rm_only(normalize="zscore"),
-        "gdpo": gdpo(),
-        "gated": gated(),
-        "prof": prof(),
-        "hero_adaptive": hero_adaptive(),
         "hero_adaptive, recall known": hero_adaptive(recall=recall),
         "hero_adaptive, recall x 2": hero_adaptive(recall=min(1.0, 2.0 * recall)),
     }

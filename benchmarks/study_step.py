@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).parent / "real_study"))
 import numpy as np
 from policy import prune
 from problems import FORMS, Problem
-from runs import MAX_TOKENS, others, references
+from runs import others, references, step_settings
 
 from hero_rl import HybridReward
 from hero_rl.models.known import is_there, resolve
@@ -98,11 +98,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         trainer = Ours(
             policy, HybridReward(ExactVerifier(), scorer, rule), rollouts=options.prompts,
             args=GRPOConfig(
-                output_dir=folder, max_steps=options.steps + 1, num_generations=options.group,
-                per_device_train_batch_size=options.prompts * options.group, max_completion_length=MAX_TOKENS, temperature=1.0,
-                learning_rate=1e-5, adam_beta2=0.99, beta=0.0, scale_rewards=rule.scale, logging_steps=1, save_strategy="no",
-                report_to="none", disable_tqdm=True, bf16=gpu, use_cpu=not gpu, gradient_checkpointing=False,
-                generation_kwargs={"top_k": 0},
+                **step_settings(options.prompts, options.group, rule), output_dir=folder, max_steps=options.steps + 1,
+                learning_rate=1e-5, save_strategy="no", bf16=gpu, use_cpu=not gpu,
             ),
             train_dataset=Dataset.from_dict(data), processing_class=tokenizer,
         )  # fmt: skip

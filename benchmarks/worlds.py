@@ -24,14 +24,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compared import RULES
 from hero_rl.measures import update_quality
-from hero_rl.rewards import gated, gdpo, group_advantages, hero, hero_adaptive, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards import group_advantages, hero_adaptive, verifier_only
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.types import FloatArray
 
 
 class World(NamedTuple):
-    """What a rule meets; pairs are the values at the first and the last step, with straight lines between them."""
+    """A world that a rule meets; pairs are the values at the first and the last step, with straight lines between them."""
 
     recall: float = 0.3
     false_positives: float = 0.0
@@ -126,19 +127,8 @@ def batches(world: World, steps: int, seed: int) -> Iterator[Batch]:
 
 def rules() -> dict[str, Callable[[World], RewardRule]]:
     """Return every rule under the name of its row; the settings of some depend on the world."""
-    fixed = {
-        "hero": hero(),
-        "hero, weighting=False": hero(weighting=False),
-        "hero, weight_by=ratio, k=2": hero(weight_by="ratio", k=2.0),
-        "naive_sum, .9, zscore": naive_sum(rule_weight=0.9, normalize="zscore"),
-        "rm_only, zscore": rm_only(normalize="zscore"),
-        "gdpo": gdpo(),
-        "gated": gated(),
-        "prof": prof(),
-        "hero_adaptive": hero_adaptive(),
-    }
     return {
-        **{name: (lambda world, rule=rule: rule) for name, rule in fixed.items()},
+        **{name: (lambda world, rule=rule: rule) for name, rule in RULES.items()},
         "hero_adaptive, recall known": lambda world: hero_adaptive(recall=world.recall, false_positives=world.false_positives),
         "hero_adaptive, recall x 2": lambda world: hero_adaptive(
             recall=min(1.0, 2.0 * world.recall), false_positives=world.false_positives

@@ -47,7 +47,7 @@ class Problem:
 
     @property
     def prompt(self) -> str:
-        """What the policy reads."""
+        """The text that the policy reads."""
         return f"{self.question}\nWork: "
 
     def write(self, form: Form, answer: Fraction | None = None) -> str:

@@ -16,6 +16,7 @@ from hero_lab.results import versions
 from hero_rl import HybridReward, rewards
 from hero_rl.measures import group_auroc, pair_counts
 from hero_rl.report import json_values
+from hero_rl.rewards.rules import RewardRule
 from hero_rl.scorers import LocalScorer
 from hero_rl.types import Rollout
 from hero_rl.verifiers import ExactVerifier
@@ -35,7 +36,7 @@ HELD_OUT_SEED, REWARD_SEED, COLD_START_SEED, TRAIN_SEED = 1, 2, 3, 1000
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What one run depends on."""
+    """Everything that one run depends on."""
 
     name: str
     """Of the arm, in tables."""
@@ -168,12 +169,10 @@ def train(plan: RunPlan, models: Path, folder: Path) -> dict[str, Any]:
         reward=HybridReward(ExactVerifier(), scorer if rule.needs_scores else None, rule),
         rollouts=plan.prompts,
         args=GRPOConfig(
-            output_dir=str(folder), max_steps=plan.steps, seed=plan.seed, num_generations=plan.group,
-            per_device_train_batch_size=plan.prompts * plan.group, max_completion_length=MAX_TOKENS, temperature=1.0,
-            learning_rate=plan.learning_rate, lr_scheduler_type="constant_with_warmup", warmup_steps=3, adam_beta2=0.99,
-            beta=0.0, scale_rewards=rule.scale, logging_steps=1, save_steps=10, save_total_limit=1, report_to="none",
-            disable_tqdm=True, bf16=fast_bf16(), use_cpu=True, gradient_checkpointing=False, dataloader_pin_memory=False,
-            model_init_kwargs={"dtype": "float32"}, generation_kwargs={"top_k": 0},
+            **step_settings(plan.prompts, plan.group, rule), output_dir=str(folder), max_steps=plan.steps, seed=plan.seed,
+            learning_rate=plan.learning_rate, lr_scheduler_type="constant_with_warmup", warmup_steps=3, save_steps=10,
+            save_total_limit=1, bf16=fast_bf16(), use_cpu=True, dataloader_pin_memory=False,
+            model_init_kwargs={"dtype": "float32"},
         ),
         train_dataset=Dataset.from_dict(data),
         processing_class=tokenizer,
@@ -186,6 +185,15 @@ def train(plan: RunPlan, models: Path, folder: Path) -> dict[str, Any]:
         "versions": versions(), "bf16": fast_bf16(), "train_s": seconds, "resumed_from": last and Path(last).name,
     }  # fmt: skip
     return json_values(result)
+
+
+def step_settings(prompts: int, group: int, rule: RewardRule) -> dict[str, Any]:
+    """Return TRL's arguments of one on-policy step: how it samples, and what the update is."""
+    return {
+        "num_generations": group, "per_device_train_batch_size": prompts * group, "max_completion_length": MAX_TOKENS,
+        "temperature": 1.0, "generation_kwargs": {"top_k": 0}, "adam_beta2": 0.99, "beta": 0.0, "scale_rewards": rule.scale,
+        "gradient_checkpointing": False, "logging_steps": 1, "report_to": "none", "disable_tqdm": True,
+    }  # fmt: skip
 
 
 def curve(folder: Path, problems: Sequence[Problem]) -> list[dict[str, float]]:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from helpers.places import BENCHMARKS
+from helpers.places import load_benchmark
 
-spec = importlib.util.spec_from_file_location("reward_models", BENCHMARKS / "reward_models.py")
-assert spec is not None
-assert spec.loader is not None
-reward_models = importlib.util.module_from_spec(spec)
-sys.modules["reward_models"] = reward_models
-spec.loader.exec_module(reward_models)
+reward_models = load_benchmark("reward_models")
 
 
 def write(path, rows):

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 
-from helpers.places import BENCHMARKS
+from helpers.places import load_benchmark
 from hero_rl.measures import auroc
 from hero_rl.rewards import rm_only, verifier_only
 
-spec = importlib.util.spec_from_file_location("worlds", BENCHMARKS / "worlds.py")
-assert spec is not None
-assert spec.loader is not None
-worlds = importlib.util.module_from_spec(spec)
-sys.modules["worlds"] = worlds
-spec.loader.exec_module(worlds)
+worlds = load_benchmark("worlds")
 
 
 def seen(world):

@@ -127,8 +127,9 @@ def keep_top_p(scores: torch.Tensor, top_p: float) -> torch.Tensor:
     """
     from transformers import TopPLogitsWarper
 
-    found = scores.float().topk(min(LIKELIEST, scores.shape[-1]), dim=-1)
-    mass = (found.values - scores.float().logsumexp(dim=-1, keepdim=True)).exp()
+    wide = scores.float()
+    found = wide.topk(min(LIKELIEST, scores.shape[-1]), dim=-1)
+    mass = (found.values - wide.logsumexp(dim=-1, keepdim=True)).exp()
     before = mass.cumsum(dim=-1) - mass
     before[:, 0] = -1.0  # the likeliest token stays, whatever top_p
     kept = torch.full_like(scores, -torch.inf)

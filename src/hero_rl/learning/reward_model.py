@@ -29,7 +29,7 @@ from hero_rl.learning.pairs import (
     read_pairs,
     share_chosen_longer,
 )
-from hero_rl.learning.splits import SPLIT_FILE, Part, Split, problem_key, save_split
+from hero_rl.learning.splits import SPLIT_FILE, Split, problem_key, save_split
 from hero_rl.learning.training import (
     TrainSettings,
     callbacks,
@@ -108,7 +108,8 @@ def train_reward_model(
         HeroError: the training diverged.
     """
     folders.check_new(folder)
-    made, rows = _pairs(sources, split, max_pairs_per_prompt, settings.seed), _rows(sources, split, "train")
+    rows = [row for row in sources.rows if split.part_of(row.rollout) == "train"]
+    made = _pairs(rows, sources, split, max_pairs_per_prompt, settings.seed)
     learned_from = objective or _objective(sources, rows)
     if learned_from == "labels" and sources.pairs:
         raise InputError("given pairs have no labels, and would be left out: learn from pairs, or from labelled rollouts alone")
@@ -175,14 +176,10 @@ def dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase) -> Datase
     ])  # fmt: skip
 
 
-def _rows(sources: Sources, split: Split, part: Part) -> list[LabelledRow]:
-    return [row for row in sources.rows if split.part_of(row.rollout) == part]
-
-
-def _pairs(sources: Sources, split: Split, max_per_prompt: int, seed: int) -> Pairs:
-    """Return the pairs of the training problems: made ones and given ones."""
+def _pairs(rows: Sequence[LabelledRow], sources: Sources, split: Split, max_per_prompt: int, seed: int) -> Pairs:
+    """Return the pairs of the training problems: made ones, of ``rows``, and given ones."""
     given = [pair for pair in sources.pairs if split.part_of(as_rollout(pair)) == "train"]
-    made = make_pairs(_rows(sources, split, "train"), max_per_prompt=max_per_prompt, seed=seed)
+    made = make_pairs(rows, max_per_prompt=max_per_prompt, seed=seed)
     return made._replace(pairs=[*made.pairs, *given])
 
 

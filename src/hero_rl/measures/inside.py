@@ -29,7 +29,7 @@ class InsidePrompts(NamedTuple):
     ranks: Ranks
     """By the interval of the mean; ``no better than chance``: not distinguishable from it."""
     missing: str
-    """What would tell; empty where it is known."""
+    """The evidence that would tell; empty where it is known."""
 
     def words(self) -> str:
         """Return the verdict as a sentence."""

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 
-from helpers.places import BENCHMARKS
+from helpers.places import load_benchmark
 
-PATH = BENCHMARKS / "capacity.py"
-spec = importlib.util.spec_from_file_location("capacity", PATH)
-assert spec is not None
-assert spec.loader is not None
-capacity = importlib.util.module_from_spec(spec)
-sys.modules["capacity"] = capacity
-spec.loader.exec_module(capacity)
+capacity = load_benchmark("capacity")
 
 
 def test_one_server_waits_as_pollaczek_and_khinchine_say() -> None:

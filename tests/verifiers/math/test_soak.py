@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from helpers.places import BENCHMARKS
+from helpers.places import load_benchmark
 
 pytest.importorskip("math_verify", reason="the verifier 'math' needs the extra 'math'")
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_mixed_answers_with_hostile_ones_lose_no_row_and_keep_their_order() -> None:
-    report = load("soak").soak(checks=600, hostile=0.015, batch=100, workers=1)
+    report = load_benchmark("soak").soak(checks=600, hostile=0.015, batch=100, workers=1)
     assert (report["checks"], report["mistakes"]) == (600, 0)
     assert report["growth"] < 1.5  # caches fill early in a run this short; the long run is a command of its own
 
@@ -39,7 +28,7 @@ def test_the_benchmark_measures_what_it_says(tmp_path: Path, capsys: pytest.Capt
     ]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    load("verifier").main([str(path), "--verifiers", "math,exact,operator:eq", "--json"])
+    load_benchmark("verifier").main([str(path), "--verifiers", "math,exact,operator:eq", "--json"])
     report = json.loads(capsys.readouterr().out)["rows.jsonl"]
     math = report["math"]
     assert (math["rows"], math["recall"], math["FPR"], math["hangs"]) == (4, 0.5, 0.0, 0)

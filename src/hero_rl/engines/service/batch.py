@@ -6,7 +6,7 @@ import hashlib
 import json
 import marshal
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from hero_rl.rewards import RuleState, RunningMean, Scale
 from hero_rl.types import Rollout, Verdict
 
 _NOT_IN_DIGEST = frozenset({"idempotency_key", "deadline_s", "groups", "responses", "messages"})
-"""What a retry may change, and what is hashed by itself."""
+"""Fields that a retry may change, and those that are hashed by themselves."""
 
 
 class Asked(NamedTuple):
@@ -155,15 +155,25 @@ def number(value: float) -> float | None:
 def _digest(body: ScoreGroup | ScoreGroups, groups: Sequence[Group]) -> str:
     """Return a hash of all that a retry must have in common with the first try.
 
-    By marshal and piece by piece: json takes four times as long, and pydantic leaves each text's UTF-8 in memory.
+    Each model's own fields are a piece, and so is each text.
     """
-    digest = hashlib.sha256(type(body).__name__.encode())
     parts: list[BaseModel | str] = [body]
     for group in groups:
         parts += (group, *group.messages, *group.responses)
+    own = (part if isinstance(part, str) else (_own_fields(part), part.model_extra) for part in parts)
+    return hash_parts(own, type(body).__name__.encode())
+
+
+def _own_fields(model: BaseModel) -> dict[str, Any]:
+    return {name: value for name, value in vars(model).items() if name not in _NOT_IN_DIGEST}
+
+
+def hash_parts(parts: Iterable[Any], start: bytes = b"") -> str:
+    """Return a hash of ``start`` and of plain values.
+
+    By marshal and piece by piece: json takes four times as long, and pydantic leaves each text's UTF-8 in memory.
+    """
+    digest = hashlib.sha256(start)
     for part in parts:
-        own: Any = part
-        if not isinstance(part, str):
-            own = {name: value for name, value in vars(part).items() if name not in _NOT_IN_DIGEST}, part.model_extra
-        digest.update(marshal.dumps(own, 0))  # a version without references, which depend on what else holds a text
+        digest.update(marshal.dumps(part, 0))  # a version without references, which depend on what else holds a text
     return digest.hexdigest()

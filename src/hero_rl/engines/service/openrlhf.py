@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import marshal
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -77,10 +75,7 @@ async def get_reward(
     rows: dict[int, Mapping[str, Any]] = {}
     if groups:
         places = [place for group in groups for place in group]
-        digest = hashlib.sha256()
-        for text in (*body.query, *prompts, *labels):
-            digest.update(marshal.dumps(text, 0))
-        digest = digest.hexdigest()
+        digest = batches.hash_parts((*body.query, *prompts, *labels))
         asked = batches.Asked(
             run_id=run_id, prompt_ids=[None] * len(groups), sizes=[len(group) for group in groups],
             rollouts=[rollouts[place] for place in places], update=update, alone=False,

@@ -4,8 +4,8 @@ It checks settings and data before training, refuses what would bypass the rule,
 beside any normalisation, and gives advantages of tokens where the rule shapes steps.
 
 One method of TRL is extended, and it calls ``super()``: ``_generate_and_score_completions``, in which the advantages are those
-of the batch; ``_generate`` and ``training_step`` are timed. It is private to TRL, so its signature is checked when this module
-is imported. Losses, KL, generation, logging and checkpoints are TRL's own.
+of the batch. It is private to TRL, so its signature is checked when this module is imported. ``_generate`` and
+``training_step`` are only timed. Losses, KL, generation, logging and checkpoints are TRL's own.
 """
 
 from __future__ import annotations
