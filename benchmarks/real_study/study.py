@@ -51,7 +51,7 @@ KEPT = HERE.parent.parent / "results" / "real"
 COLD_START = {"count": 160, "epochs": 2, "learning_rate": 1e-4}
 REWARD_PROBLEMS, REWARD_SAMPLES = 300, 8
 """Labelled rollouts that the reward model is trained on."""
-REWARD_MODEL = ("--model", "minilm", "--labels", "correct", "--learning-rate", "1e-4", "--epochs", "3")
+REWARD_MODEL = ("--model", "minilm", "--learning-rate", "1e-4", "--epochs", "3")
 
 
 def main() -> None:
