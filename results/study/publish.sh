@@ -11,7 +11,7 @@ for file in "$out"/*.jsonl.gz; do
     name=$(basename "$file" .jsonl.gz)
     grep -q "^name = \"$name\"" "results/study/$plan.toml" || continue
     cp "$file" results/study/
-    for figure in curves differences state phase; do
+    for figure in curves differences state forecast; do
         if [ -f "$out/$name-$figure.png" ]; then cp "$out/$name-$figure.png" "docs/figures/study-$name-$figure.png"; fi
     done
 done

@@ -21,6 +21,8 @@ Metric: TypeAlias = Literal["accuracy", "greedy"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 MEASURES = ("verifier_pass", "rm_score", "rm_auroc_within", "all_wrong_groups", "pass_any", "entropy")
 """Held-out measures that have one number per run, beside the metrics."""
+UPDATE = ("alignment", "pressure", "scale")
+"""Measures of the update that training would make at a look (``hero_rl.measures.update_quality``)."""
 
 
 class ArmSummary(NamedTuple):

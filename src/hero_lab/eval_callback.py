@@ -16,8 +16,6 @@ from hero_lab.task import build_items
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from hero_rl.pipeline import HybridReward
-
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress event: ``{"step": 10, "accuracy": 0.41, ...}``, on development prompts."""
 
@@ -28,9 +26,9 @@ class Observer(TrainerCallback):
     And gives every step its own random state, the same for all rules.
     """
 
-    def __init__(self, settings: RunSettings, reward: HybridReward, yardstick: Yardstick, report: Report) -> None:
+    def __init__(self, settings: RunSettings, yardstick: Yardstick, report: Report) -> None:
         """Evaluate a run with ``yardstick``; ``report`` hears of the curve."""
-        self.settings, self.reward, self.yardstick, self.report = settings, reward, yardstick, report
+        self.settings, self.yardstick, self.report = settings, yardstick, report
         self.settle: Callable[[], None] = lambda: None
         self.refreshed: list[dict[str, Any]] = []
         self.curve: list[dict[str, Any]] = []
@@ -59,7 +57,7 @@ class Observer(TrainerCallback):
         if step % settings.curve_every == 0 or step == settings.steps:
             count, seed = settings.development_samples, settings.seed
             point = curve_point(policy, self._development, self.yardstick, count=count, seed=seed).numbers
-            rule = self.reward.state.metrics() if step else {}
+            rule = self.yardstick.reward.state.metrics() if step else {}
             self.curve.append({"step": step, **point} | ({"rule": rule} if rule else {}))
             self.report(self.curve[-1])
         due = [name for name, at in self._due.items() if at == step]

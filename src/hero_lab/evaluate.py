@@ -1,4 +1,4 @@
-"""Measure a policy: sampled and greedy accuracy by the oracle, verifier pass rate, reward-model score."""
+"""Measure a policy by the oracle, the verifier and the reward model, and how much of the rule's next update would be signal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hero_lab.families import CHAIN
 from hero_lab.family import Family
 from hero_lab.models import PAD_ID, decode, encode, sample
 from hero_lab.task import Item, oracle
-from hero_rl.measures import group_auroc, mean_interval, pair_counts
+from hero_rl.measures import group_auroc, mean_interval, pair_counts, update_quality
+from hero_rl.pipeline import HybridReward, Signals
+from hero_rl.rewards import Scale
 from hero_rl.types import FloatArray, Rollout, Scorer, Verifier
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ class Yardstick(NamedTuple):
     """Its mean on the starting policy's responses to the rm_test prompts, where its spread is 1."""
     strict: Verifier
     """The strict verifier of the run."""
+    reward: HybridReward
+    """That of training: its rule and state say what the next update would be."""
+    scale: Scale
+    """Normalisation of the advantages in training."""
     verifier: Verifier | None = None
     """Measured against the oracle where the run is trained on it: one that errs, or that is not the strict one."""
     family: Family = CHAIN
@@ -117,15 +123,26 @@ def curve_point(policy: PreTrainedModel, items: Sequence[Item], yardstick: Yards
     greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
     shape = samples.correct_PG.shape
     scores_PG = yardstick.scorer.score(samples.rollouts).reshape(shape)
-    passed_PG = np.array([verdict.value for verdict in yardstick.strict.verify(samples.rollouts)]).reshape(shape)
+    verdicts = yardstick.strict.verify(samples.rollouts)
+    passed_PG = np.array([verdict.value for verdict in verdicts]).reshape(shape)
+    own = verdicts if yardstick.verifier is None else yardstick.verifier.verify(samples.rollouts)
     numbers = {
         "accuracy": float(samples.correct_PG.mean()),
         "greedy": float(greedy.correct_PG.mean()),
         "verifier_pass": float(passed_PG.mean()),
         "rm_score": float(scores_PG.mean()) - yardstick.score_mean,
         "rm_auroc_within": within_auroc(scores_PG, samples.correct_PG),
+        **update_numbers(yardstick, Signals.of(own, scores_PG.ravel()), samples.correct_PG),
     }
     return Point(numbers, samples, greedy, passed_PG)
+
+
+def update_numbers(yardstick: Yardstick, signals: Signals, correct_PG: FloatArray) -> dict[str, float]:
+    """Return alignment, pressure and scale of the update that training would make of some responses; no state changes."""
+    prompts_B = np.repeat(np.arange(len(correct_PG)), correct_PG.shape[1])
+    batch = yardstick.reward.batch(signals, prompts_B, scale=yardstick.scale, update=False)
+    found = update_quality(batch.advantages, correct_PG.ravel(), signals.scores, prompts_B)
+    return {name: estimate.value for name, estimate in found._asdict().items()}
 
 
 def within_auroc(scores_PG: FloatArray, labels_PG: FloatArray) -> float:

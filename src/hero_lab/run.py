@@ -15,7 +15,7 @@ from hero_lab.models import build_tokenizer, load_policy
 from hero_lab.prepare import Prepared
 from hero_lab.results import versions, write_json
 from hero_lab.settings import FORMAT, RunSettings
-from hero_lab.signals import make_reward, make_yardstick
+from hero_lab.signals import make_yardstick
 from hero_lab.task import build_items
 from hero_rl.errors import require
 from hero_rl.files import replacing
@@ -35,7 +35,7 @@ def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report
     transformers_logging.disable_progress_bar()
     started = time.perf_counter()
     facts = models.facts()
-    observer = Observer(settings, make_reward(settings, models), make_yardstick(settings, models, facts), report)
+    observer = Observer(settings, make_yardstick(settings, models, facts), report)
     with tempfile.TemporaryDirectory(prefix="hero-lab-") as scratch:
         history = _train(settings, models, observer, Path(scratch))
         if files := sorted(Path(scratch).glob("rollouts/*.parquet")):
@@ -66,7 +66,7 @@ def _train(settings: RunSettings, models: Prepared, observer: Observer, scratch:
         model=policy,
         args=_arguments(settings, str(scratch)),
         train_dataset=Dataset.from_dict(data),
-        reward=observer.reward,
+        reward=observer.yardstick.reward,
         rollouts=4,
         processing_class=build_tokenizer(observer.yardstick.family),
         callbacks=[observer],

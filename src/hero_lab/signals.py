@@ -54,10 +54,10 @@ def make_reward(settings: RunSettings, models: Prepared) -> HybridReward:
 
 
 def make_yardstick(settings: RunSettings, models: Prepared, facts: dict[str, Any]) -> Yardstick:
-    """Return what the policy of a run is measured with."""
+    """Return what the policy of a run is measured with, the reward of training included."""
     mean = facts["reward_model"]["score_mean"]  # that of the noise is 0
     plain = settings.verifier == "strict" and settings.verifier_recall is None
     return Yardstick(
-        make_scorer(settings, models), mean, make_strict_verifier(settings),
+        make_scorer(settings, models), mean, make_strict_verifier(settings), make_reward(settings, models), settings.scale,
         verifier=None if plain else make_verifier(settings, models), family=FAMILIES[settings.task],
     )  # fmt: skip

@@ -18,6 +18,7 @@ pytest.importorskip("trl", reason="needs the lab extra")
 
 from helpers import forks
 from hero_lab.cold_start import ColdStartSettings
+from hero_lab.compare import UPDATE
 from hero_lab.grid import Event, execute, read_result, result_path
 from hero_lab.learned_verifier import LearnedVerifierSettings
 from hero_lab.prepare import is_complete, models_of, prepare
@@ -83,7 +84,10 @@ def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) ->
     assert ours is not None
     assert theirs is not None
     # The same starting policy, prompts and sampling noise for both rules; after the first step they part.
-    assert ours["held_out"]["start"] == theirs["held_out"]["start"]
+    starts = [one["held_out"]["start"]["H"] for one in (ours, theirs)]
+    assert starts[0] | dict.fromkeys(UPDATE) == starts[1] | dict.fromkeys(UPDATE)
+    for one in (ours, theirs):  # measures of the update are noted at every look; unknown (None) where all responses are wrong
+        assert all(set(UPDATE) <= look.keys() for look in [*one["curve"], *(held["H"] for held in one["held_out"].values())])
     assert ours["held_out"]["end"] != theirs["held_out"]["end"]
     assert not list(out.rglob("*.partial"))
     assert not list(out.rglob("*.log"))

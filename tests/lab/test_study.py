@@ -14,12 +14,11 @@ import pytest
 from helpers import forks
 from hero_lab.settings import plan_run, plan_runs
 from hero_lab.study.collect import Entry, keep, read_kept
-from hero_lab.study.figures import phase_grid
+from hero_lab.study.command import estimate_seconds
 from hero_lab.study.page import write_study
 from hero_lab.study.plan import Plan, read_plan
-from hero_lab.study.tables import Cell, Estimate, share_to_reach, tabulate, verdict
-from hero_lab.study.throughput import estimate_seconds, measure_throughput
-from hero_lab.study.words import best_sentence, claim_sentence, markdown
+from hero_lab.study.tables import Cell, Estimate, forecast_ranks, share_to_reach, tabulate, verdict
+from hero_lab.study.words import best_sentence, claim_sentence, forecast_sentence, grids, markdown
 from hero_rl.cli import main
 from hero_rl.errors import InputError
 
@@ -325,7 +324,7 @@ def test_a_claim_is_said_in_words(tmp_path: Path) -> None:
     plan = plan_of(TABLE + "compare = 'hero'", tmp_path).tables[0]
     found = tabulate(plan, entries(*[("verifier_only", s, [1, 1]) for s in (0, 1)], *[("hero", s, [2, 2]) for s in (0, 1)]))
     assert claim_sentence(found) == "Holds: hero minus verifier_only +0.250 [+0.250, +0.250] (hard-to-verify prompts)."
-    text = markdown("A study", [found], measure_throughput([result(0, [1, 1], [1, 1])]), command="hero lab study plan.toml")
+    text = markdown("A study", [found], command="hero lab study plan.toml")
     assert "| hero | 0.500 ± 0.000 | 1.000 ± 0.000 | 0.100 | +0.50 | – | 0.50 |" in text
     assert "| hero − verifier_only | hard-to-verify prompts | **+0.250 ± 0.000** | **+1.000 ± 0.000** | holds |" in text
 
@@ -358,32 +357,60 @@ def test_kept_results_of_another_plan_are_refused(tmp_path: Path) -> None:
         read_kept([path], plan)
 
 
-def test_a_phase_diagram_has_the_two_settings_with_the_most_values_as_axes(tmp_path: Path) -> None:
-    text = TABLE + "regime = ['hard', 'mixed']\nkl = [0.0, 0.1, 0.2]\nlearning_rate = [1e-4, 2e-4, 3e-4]\n"
-    plan = plan_of(text, tmp_path).tables[0]
-    rows = [
-        Entry("main", cell, arm, seed, result(seed, [1, 1], [1 + (arm == "hero")] * 2))
-        for cell in dict.fromkeys(planned.cell for planned in plan.runs)
-        for arm in plan.arms
-        for seed in (0, 1)
-    ]
-    grid = phase_grid(tabulate(plan, rows))
-    assert grid is not None
-    assert (grid.x[0], grid.y[0]) == ("kl", "learning_rate")
-    assert list(grid.panels) == ["hard", "mixed"]
-    leader = grid.panels["hard"][0.1, 3e-4]
-    assert (leader.candidate, leader.difference.value) == ("hero", 0.25)
-    assert phase_grid(tabulate(plan_of(TABLE + "kl = [0.0, 0.1]", tmp_path).tables[0], rows)) is None
-
-
-def test_throughput_says_where_the_time_goes() -> None:
+def test_time_left_is_from_the_rollouts_of_runs_that_are_done() -> None:
     results = [result(seed, [1, 1], [1, 1]) for seed in (0, 0, 1)]
-    found = measure_throughput(results)
-    assert (found.runs, found.cpu_s, found.evaluation_s, found.models, found.models_s) == (3, 18.0, 5.0, 4, 180.0)
-    # 20 s and a third of 180 s: 15 s of 80 training
-    assert "training 19%, evaluation 6%, its share of the 4 models 75%" in found.lines()[1]
     runs = [plan_run("hero")]  # 100 steps of 256 where the result had 100 of 32, in 20 s
     assert estimate_seconds(runs, results, models=0, jobs=2) == pytest.approx(20.0 * 8 / 2)
+
+
+def measured(arm: str, seed: int, alignment: float | None, end: list[int], cell: tuple[tuple[str, object], ...] = ()) -> Entry:
+    found = result(seed, [1, 1], end)
+    if alignment is not None:
+        found["held_out"]["start"]["H"] |= {"alignment": alignment, "pressure": 1.0 - alignment, "scale": None}
+    return Entry("main", cell, arm, seed, found)
+
+
+def test_measures_at_step_0_are_ranked_against_the_gain_in_accuracy(tmp_path: Path) -> None:
+    text = TABLE.replace('"hero"]', '"rm_only", "gdpo", "hero"]')
+    plan = plan_of(text, tmp_path).tables[0]
+    rows = [
+        measured("verifier_only", 0, 0.5, [2, 2]), measured("verifier_only", 1, 0.6, [2, 2]),
+        measured("rm_only", 0, 0.1, [0, 0]), measured("rm_only", 1, 0.2, [4, 4]),
+        measured("hero", 0, 0.7, [3, 4]), measured("hero", 1, 0.9, [3, 4]),
+        measured("gdpo", 0, None, [4, 4]),  # a result of an earlier release
+    ]  # fmt: skip
+    found = tabulate(plan, rows)
+    assert [(one.arm, one.seed, one.alignment, one.gain) for one in found.forecasts[-2:]] == [
+        ("hero", 0, 0.7, 7 / 8 - 1 / 4), ("hero", 1, 0.9, 7 / 8 - 1 / 4),
+    ]  # fmt: skip
+    ranks = forecast_ranks(found.forecasts, "alignment")
+    # mean gains .25, .25 and .625 of ranks 1.5, 1.5, 3 against 2, 1, 3: .75 + .75 over sqrt(2 x 1.5)
+    assert (ranks.rules, ranks.of_means) == (3, pytest.approx(1.5 / math.sqrt(3.0)))
+    # seed 0: gains .25, -.25, .625 as the alignments, +1; seed 1: .25, .75, .625 against 2, 1, 3: -.5
+    assert ranks.over_seeds.value == pytest.approx((1.0 - 0.5) / 2)
+    assert forecast_ranks(found.forecasts, "pressure").of_means == pytest.approx(-ranks.of_means)
+    assert math.isnan(forecast_ranks(found.forecasts, "scale").of_means)
+    said = "over 3 rules and cells (in each seed): alignment +0.87 (+0.25 ± 9.53), pressure -0.87 (-0.25 ± 9.53), scale –"
+    assert said in forecast_sentence(found)
+    text = markdown("A study", [found], command="hero lab study plan.toml")
+    assert "| hero | hard-to-verify prompts | 0.800 | 0.200 | – | +0.625 |" in text
+    assert math.isnan(forecast_ranks(found.forecasts[:4], "alignment").of_means)  # two rules are in some order always
+
+
+def test_cells_are_ranked_alone_and_together(tmp_path: Path) -> None:
+    plan = plan_of(TABLE + "kl = [0.0, 0.1]", tmp_path).tables[0]
+    rows = [
+        measured(arm, 0, alignment, [gain, gain], (("kl", kl),))
+        for kl, shift in ((0.0, 0), (0.1, 1))
+        for arm, alignment, gain in (("verifier_only", 0.5 - 0.2 * shift, 1 + shift), ("hero", 0.8, 3 + shift))
+    ]
+    grid = grids(tabulate(plan, rows))[-1]
+    assert [row[:2] for row in grid.rows] == [
+        ["kl 0.0, hard-to-verify prompts", "2"],
+        ["kl 0.1, hard-to-verify prompts", "2"],
+        ["all", "4"],
+    ]
+    assert [row[2] for row in grid.rows] == ["–", "–", "+0.74"]  # ranks 2 3.5 1 3.5 and 1 3 2 4: 3.5 / sqrt(4.5 x 5)
 
 
 def test_the_folder_of_a_study_has_tables_figures_and_a_page(tmp_path: Path) -> None:
@@ -398,11 +425,13 @@ def test_the_folder_of_a_study_has_tables_figures_and_a_page(tmp_path: Path) -> 
         for run in plan.tables[0].runs
     ]  # fmt: skip
     rows[0].result["curve"][1]["rule"] = {"alpha": 0.07}
+    for row in rows:
+        row.result["held_out"]["start"]["H"] |= {"alignment": rng.random(), "pressure": 0.1, "scale": None}
     out = tmp_path / "out"
     found = write_study(out, plan, rows, command="hero lab study <plan>")
     names = {path.name for path in out.iterdir()}
     kinds = ("png", "svg", "pdf", "csv")
-    figures = {f"main-{name}.{kind}" for name in ("curves", "differences", "state", "phase") for kind in kinds}
+    figures = {f"main-{name}.{kind}" for name in ("curves", "differences", "state", "forecast") for kind in kinds}
     assert names == {"report.html", "tables.json", "tables.md", "main.jsonl.gz", *figures}
     page = found.page.read_text()
     assert "HERO beats the verifier alone" in page
@@ -451,7 +480,7 @@ def test_a_study_killed_in_the_middle_goes_on_where_it_was(studied: Path, capsys
     assert table["missing"] == 0
     assert {row["step"] for row in table["arms"]} == {0, 1, 2}
     assert {row["seeds"] for row in table["pairs"]} == {1}
-    assert found["throughput"]["runs"] == 2
+    assert table["measures_at_start"] == []  # after 20 steps of cold start nothing is right, so that no update has a truth
     assert "2 of 2 runs" in captured.err or len(kept) == 2
     for name in ("report.html", "tables.md", "tables.json", "main-curves.png", "main.jsonl.gz"):
         assert (out / name).stat().st_size > 0

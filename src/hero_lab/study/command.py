@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +16,13 @@ from hero_rl.errors import HeroError, require
 from hero_rl.sandbox import available_cpus
 
 if TYPE_CHECKING:
+    from hero_lab.compare import Result
     from hero_lab.study.collect import Entry
 
 PACKAGES = ("trl", "matplotlib", "jinja2")
+_DEFAULT_S_PER_ROLLOUT = 37 / 25_600
+"""Of a run of 100 steps of 256 responses on a 2-core EPYC, evaluation included."""
+_DEFAULT_MODELS_S = 95.0
 HELP = """Run the comparisons of PLAN, a TOML file, and write tables, figures and a page.
 
 Every run is done once, however many tables show it, in a process of its own with one thread. Results are kept in OUT/runs and
@@ -87,7 +91,7 @@ def study(
 def _report(plan: Plan, folder: Path, known: Sequence[Entry], failures: Sequence[str], as_json: bool) -> None:
     from hero_lab.study.collect import collect
     from hero_lab.study.page import write_study
-    from hero_lab.study.words import best_sentence, claim_sentence, missing_sentence
+    from hero_lab.study.words import sentences
 
     entries = collect(plan, folder, known)
     if not entries:
@@ -99,7 +103,7 @@ def _report(plan: Plan, folder: Path, known: Sequence[Entry], failures: Sequence
         return
     for table in found.tabulated:
         sys.stdout.write(f"{table.plan.name}: {table.plan.claim}\n")
-        for sentence in filter(None, (missing_sentence(table), claim_sentence(table), best_sentence(table))):
+        for sentence in sentences(table):
             sys.stdout.write(f"  {sentence}\n")
     sys.stdout.write(f"\ntables: {found.tables}\nreport: {found.page}\n")
 
@@ -108,7 +112,6 @@ def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
     from hero_lab.board import duration
     from hero_lab.grid import read_result
     from hero_lab.prepare import is_complete, models_of
-    from hero_lab.study.throughput import estimate_seconds
 
     runs = plan.runs()
     done = {run.digest: result for run in runs if (result := read_result(run, folder)) is not None}
@@ -133,6 +136,18 @@ def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
         f"{len(runs)} different runs, {len(done)} done, {len(models)} models to make; "
         f"about {duration(seconds)} with {jobs} processes\n"
     )
+
+
+def estimate_seconds(runs: Sequence[Any], done: Sequence[Result], *, models: int, jobs: int) -> float:
+    """Wall time that runs and models without a result would take, from those with one or else from a figure of old."""
+    made = sum(_rollouts(result["settings"]) for result in done)
+    rate = sum(result["timing"]["total_s"] for result in done) / made if made else _DEFAULT_S_PER_ROLLOUT
+    rollouts = sum(run.steps * run.prompts_per_step * run.group_size for run in runs)
+    return (rate * rollouts + models * _DEFAULT_MODELS_S) / jobs
+
+
+def _rollouts(settings: Mapping[str, Any]) -> int:
+    return settings["steps"] * settings["prompts_per_step"] * settings["group_size"]
 
 
 study.__doc__ = HELP

@@ -1,34 +1,28 @@
-"""The figures of a table: learning curves, differences with their intervals, what a rule's state does, and a phase diagram."""
+"""The figures of a table: learning curves, differences with intervals, the state over training, and what foretold the end."""
 
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-
-from hero_lab.compare import Result
+from hero_lab.compare import UPDATE, Result
 from hero_lab.page import CURVES, MOST_DRAWN, panel
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis
-from hero_lab.study.tables import Cell, PairRow, Tabulated
+from hero_lab.study.tables import Cell, Forecast, Tabulated, forecast_ranks, mean_of
 from hero_lab.task import TAG_NAMES
 from hero_rl.errors import require
 from hero_rl.measures import Estimate
 from hero_rl.report import Section
 from hero_rl.report.figures import Drawing, Panel, curve_panels, dress, interval_rows
-from hero_rl.report.palette import TEXT, Look, looks
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from hero_rl.report.palette import SOFT, TEXT, looks
 
 Groups: TypeAlias = dict[tuple[Axis, ...], dict[str, list[Result]]]
 """Combination of the crossed settings -> rule -> runs."""
 _MOST_ROWS = 3
 """Combinations up to which all three measures are drawn; with more, accuracy alone."""
-_MOST_METRICS = 6
+_MOST_METRICS = 9
 _MOST_PANELS = 12
 
 
@@ -41,16 +35,11 @@ def pictures(table: Tabulated, entries: Sequence[Entry]) -> list[Section]:
     combinations = len(_by_axes(entries))
     cut = f" The first {_MOST_PANELS} of {combinations} combinations." if combinations > _MOST_PANELS else ""
     compared = table.deciding(table.pairs) or table.deciding(table.best)
-    phase = (
-        "The rule of the highest mean in each cell and its lead over the runner-up; a thick frame and * where the 95% "
-        "interval of the lead is clear of zero. The leader is chosen on the numbers that its lead is measured on, "
-        "which makes leads too large rather than too small."
-    )
     found = {
         "curves": (learning_curves(table, entries), f"Development prompts: means over seeds, and their range.{cut}"),
         "differences": (differences(table) if compared else None, "Right of the dashed line the first rule is ahead."),
-        "state": (rule_state(table, entries), "What the rules keep track of, during training."),
-        "phase": (phase_diagram(table, entries), phase),
+        "state": (rule_state(table, entries), "Measures of the update on development prompts; what rules keep track of."),
+        "forecast": (forecast(table), "Held-out prompts: means over seeds. The measures need no training."),
     }
     name = table.plan.name
     return [Section(heading=f"{name}: {suffix}", name=f"{name}-{suffix}", figure=figure, caption=caption)
@@ -80,9 +69,10 @@ def differences(table: Tabulated) -> Drawing:
 
 
 def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Drawing | None:
-    """Numbers of the rules' states over training steps, a panel each; None where no rule has any."""
+    """Measures of the update and numbers of the rules' states over training steps, a panel each; None where there are none."""
     points = [point for entry in entries for point in entry.result["curve"]]
-    metrics = list(dict.fromkeys(name for point in points for name in point.get("rule", {})))[:_MOST_METRICS]
+    metrics = [name for name in UPDATE if any(point.get(name) is not None for point in points)]
+    metrics = list(dict.fromkeys([*metrics, *(name for point in points for name in point.get("rule", {}))]))[:_MOST_METRICS]
     if not metrics:
         return None
     groups = dict(itertools.islice(_by_axes(entries).items(), _MOST_ROWS))
@@ -98,108 +88,30 @@ def _panels(table: Tabulated, groups: Groups, titles: Mapping[str, str]) -> list
     return panels
 
 
-def phase_diagram(table: Tabulated, entries: Sequence[Entry]) -> Drawing | None:
-    """The best rule over the two crossed settings with the most values, a panel for each value of the others and each tag.
-
-    None where fewer than two settings vary.
-    """
-    grid = phase_grid(table)
-    if grid is None:
+def forecast(table: Tabulated) -> Drawing | None:
+    """The accuracy gained against each measure at step 0, one point per rule and cell; None where no measure is known."""
+    if not table.forecasts:
         return None
     require("matplotlib", extra="report", purpose="a figure")
     from matplotlib.figure import Figure
 
-    across = min(3, len(grid.panels))
-    down = -(-len(grid.panels) // across)
-    width, height = 0.8 + 1.35 * len(grid.x[1]), 1.3 + 0.75 * len(grid.y[1])
-    figure = Figure(figsize=(max(4.2, width) * across, height * down + 0.4), layout="constrained")
-    places = figure.subplots(down, across, squeeze=False).ravel()
-    style = looks(table.plan.arms)
-    for axes, (title, cells) in zip(places, grid.panels.items(), strict=False):
-        _draw_phase(axes, title, cells, grid, style)
-        for axis, ticks, (name, values) in ((axes.set_xticks, range, grid.x), (axes.set_yticks, range, grid.y)):
-            axis(ticks(len(values)), labels=[_tick(name, value, entries) for value in values])
-    for axes in places[len(grid.panels) :]:
-        axes.set_visible(False)
-    numbers: list[dict[str, str | float]] = [
-        {"panel": title, grid.x[0]: str(x), grid.y[0]: str(y), "rule": row.candidate, "runner-up": row.baseline}
-        | row.difference._asdict()
-        for title, cells in grid.panels.items() for (x, y), row in cells.items()
-    ]  # fmt: skip
-    return Drawing(figure, numbers)  # without a legend: every cell names its rule
-
-
-class PhaseGrid(NamedTuple):
-    """The leaders of a table by two settings."""
-
-    x: tuple[str, tuple[object, ...]]
-    y: tuple[str, tuple[object, ...]]
-    panels: Mapping[str, Mapping[tuple[object, object], PairRow]]
-    """Title -> (x, y) -> leader and runner-up."""
-
-
-def phase_grid(table: Tabulated) -> PhaseGrid | None:
-    """The leaders by the two settings with the most values; None where fewer than two vary."""
-    varying = [axis for axis in table.plan.axes if len(axis[1]) > 1]
-    if len(varying) < 2 or not table.leaders:
-        return None
-    first, second = sorted(sorted(varying, key=lambda axis: -len(axis[1]))[:2], key=varying.index)
-    panels: dict[str, dict[tuple[object, object], PairRow]] = {}
-    rest = [name for name, _ in varying if name not in (first[0], second[0])]
-    axes = [row.cell.axes for row in table.leaders]
-    split = len(set(axes)) < len(axes)  # some are measured on both kinds of prompt
-    for row in table.leaders:
-        values = dict(row.cell.axes)
-        title = row.cell.words(rest, tag=split).replace("_", " ") or f"best rule, step {row.step}"
-        panels.setdefault(title, {})[values[first[0]], values[second[0]]] = row
-    return PhaseGrid(first, second, panels)
-
-
-def _draw_phase(
-    axes: Axes, title: str, cells: Mapping[tuple[object, object], PairRow], grid: PhaseGrid, style: Mapping[str, Look]
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    for (x, y), row in cells.items():
-        column, line = grid.x[1].index(x), grid.y[1].index(y)
-        clear = row.difference.low > 0 and row.seeds > 1
-        colour = style[row.candidate].colour
-        corner = (column - 0.46, line - 0.46)
-        axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=0.15, linewidth=0))
-        axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=3 if clear else 1))
-        name = textwrap.fill(row.candidate.replace(":", ": "), 14, break_on_hyphens=False)
-        text = f"{name}\n{row.difference.value:+.3f}{'*' if clear else ''}"
-        axes.text(column, line, text, ha="center", va="center", fontsize=8, color=TEXT.light,
-                  weight="bold" if clear else "normal")  # fmt: skip
-    axes.set_xlim(-0.5, len(grid.x[1]) - 0.5)
-    axes.set_ylim(-0.5, len(grid.y[1]) - 0.5)
-    dress(axes, title, grid.x[0].replace("_", " "))
-    axes.set_ylabel(grid.y[0].replace("_", " "), color=TEXT.light)
-    axes.grid(False)
-    axes.tick_params(labelsize=8, length=0)
-
-
-def _tick(name: str, value: object, entries: Sequence[Entry]) -> str:
-    """A value of an axis; of one that changes the reward model, with the AUROC within prompts that comes of it."""
-    text = str(value)
-    if not name.startswith(("score", "tier", "reward_model")):
-        return text
-    known = [
-        evaluation["rm_auroc_within"]
-        for entry in entries
-        if dict(entry.cell)[name] == value == _setting(entry.result, name)  # not a run shared with another reward model
-        for evaluation in entry.result["held_out"]["start"].values()
-        if isinstance(evaluation, Mapping) and evaluation["rm_auroc_within"] is not None
-    ]
-    return f"{text}\nAUROC {np.mean(known):.2f}" if known else text
-
-
-def _setting(result: Result, name: str) -> object:
-    """A setting of a run by its full name, such as ``reward_model.rows``."""
-    value: Any = result["settings"]
-    for part in name.split("."):
-        value = value.get(part)
-    return value
+    figure = Figure(figsize=(4.2 * len(UPDATE), 3.6), layout="constrained")
+    by_rule: dict[tuple[str, Cell], list[Forecast]] = {}
+    for one in table.forecasts:
+        by_rule.setdefault((one.arm, one.cell), []).append(one)
+    style, numbers = looks(dict.fromkeys(arm for arm, _ in by_rule)), list[dict[str, str | float]]()
+    for axes, name in zip(figure.subplots(1, len(UPDATE), squeeze=False, sharey=True).ravel(), UPDATE, strict=True):
+        for (arm, cell), ones in by_rule.items():
+            x, y, look = mean_of(ones, name), mean_of(ones, "gain"), style[arm]
+            axes.plot([x], [y], look.marker, color=look.colour, label=arm, markersize=6)
+            numbers.append({"measure": name, "rule": arm, "where": cell.words(table.varying), "at start": x, "gain": y})
+        found = forecast_ranks(table.forecasts, name)
+        dress(axes, f"Spearman {found.of_means:+.2f} over {found.rules}", f"{name} at step 0", percent=True)
+        axes.axhline(0.0, color=SOFT.light, linewidth=1, linestyle="--")
+    figure.axes[0].set_ylabel(f"accuracy gained by step {max(table.plan.horizons)}", color=TEXT.light)
+    named = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+    figure.legend(named.values(), named, loc="outside lower center", ncols=4, frameon=False, labelcolor=TEXT.light, fontsize=9)
+    return Drawing(figure, numbers)
 
 
 def _by_axes(entries: Sequence[Entry]) -> Groups:

@@ -12,7 +12,6 @@ from hero_lab.study.collect import Entry, keep
 from hero_lab.study.figures import pictures
 from hero_lab.study.plan import Plan
 from hero_lab.study.tables import Tabulated, as_json, tabulate
-from hero_lab.study.throughput import measure_throughput
 from hero_rl.files import write_text
 from hero_rl.report import Section, Table, json_values, save_figures, write_page
 
@@ -42,17 +41,15 @@ def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: 
         if own:
             keep(folder, table.name, own)
         sections += _sections(tables[-1], pictures(tables[-1], own) if own else [])
-    throughput = measure_throughput(_different(entries))
     versions = entries[0].result["versions"]
     numbers = json_values(
         {
             "title": plan.title, "command": command, "versions": versions,
-            "tables": [as_json(table) for table in tables], "throughput": throughput._asdict(),
+            "tables": [as_json(table) for table in tables],
         }
     )  # fmt: skip
     write_text(folder / "tables.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
-    text = write_text(folder / "tables.md", words.markdown(plan.title, tables, throughput, command=command))
-    sections.append(Section(heading="Throughput", text="\n".join(throughput.lines())))
+    text = write_text(folder / "tables.md", words.markdown(plan.title, tables, command=command))
     footer = f"{command}\n" + ", ".join(f"{name} {version}" for name, version in versions.items())
     said = [words.claim_sentence(table) or words.best_sentence(table) or "nothing is compared" for table in tables]
     lead = "\n".join(f"{table.plan.claim}: {sentence}" for table, sentence in zip(tables, said, strict=True))
@@ -60,16 +57,9 @@ def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: 
     return Written(page, text, tables, numbers)
 
 
-def _different(entries: Sequence[Entry]) -> list[Any]:
-    """The results, those that several tables show once."""
-    results = [entry.result for entry in entries]
-    return list({json.dumps(result["settings"] | {"label": ""}, sort_keys=True): result for result in results}.values())
-
-
 def _sections(table: Tabulated, drawn: list[Section]) -> list[Section]:
     name, note = table.plan.name, words.HOW_INTERVALS
-    said = [table.plan.claim, words.claim_sentence(table), words.best_sentence(table), words.missing_sentence(table)]
-    sections = [Section(heading=name, text="\n".join(filter(None, said))), *drawn]
+    sections = [Section(heading=name, text="\n".join([table.plan.claim, *words.sentences(table)])), *drawn]
     for grid in words.grids(table):
         rows = [[cell.replace("**", "") for cell in row] for row in grid.rows]  # bold in Markdown alone
         sections.append(Section(heading=grid.heading, table=Table(header=grid.header, rows=rows, note=note)))

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hero_lab.compare import METRICS, Look, Metric, Result, correct_SP, curve, means
+from hero_lab.compare import METRICS, UPDATE, Look, Metric, Result, correct_SP, curve, means
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis, TablePlan
 from hero_lab.task import TAG_NAMES, TAGS
-from hero_rl.measures import crossed_interval
+from hero_rl.measures import crossed_interval, mean_of_clusters, rank_correlation
 from hero_rl.measures.intervals import Estimate
 from hero_rl.types import FloatArray
 
@@ -77,6 +77,28 @@ class ReachRow(NamedTuple):
         return value if math.isfinite(value) else None
 
 
+class Forecast(NamedTuple):
+    """The update of a run at step 0 (``compare.UPDATE``), and the accuracy that the run gains by the last horizon."""
+
+    cell: Cell
+    arm: str
+    seed: int
+    alignment: float
+    pressure: float
+    scale: float
+    gain: float
+
+
+class ForecastRank(NamedTuple):
+    """Spearman correlation of a measure at step 0 with the gain, over rules and cells."""
+
+    rules: int
+    of_means: float
+    """Of the means over seeds."""
+    over_seeds: Estimate
+    """Mean of the correlations inside each seed."""
+
+
 class Tabulated(NamedTuple):
     """A table in numbers."""
 
@@ -89,6 +111,8 @@ class Tabulated(NamedTuple):
     leaders: list[PairRow]
     """The rule of the highest mean minus the runner-up in each cell, at the last horizon."""
     reach: list[ReachRow]
+    forecasts: list[Forecast]
+    """Of the runs whose measures at step 0 are known."""
     missing: int
     """Runs without a result."""
 
@@ -109,7 +133,7 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
     for entry in entries:
         for tag in TAGS[entry.result["settings"]["regime"]]:
             cells.setdefault(Cell(entry.cell, tag), {}).setdefault(entry.arm, {})[entry.seed] = entry.result
-    found = Tabulated(plan, [], [], [], [], [], len(plan.runs) - len(entries))
+    found = Tabulated(plan, [], [], [], [], [], [], len(plan.runs) - len(entries))
     for cell, by_arm in cells.items():
         found.arms.extend(_arm_rows(plan, cell, by_arm))
         for step in plan.horizons:
@@ -117,6 +141,7 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
                 for candidate, baseline in plan.pairs:
                     found.pairs.extend(_pair(cell, by_arm, candidate, baseline, step, metric))
                 found.best.extend(_best(plan, cell, by_arm, step, metric))
+        found.forecasts.extend(_forecasts(plan, cell, by_arm))
         found.leaders.extend(_leader(plan, cell, by_arm, [row for row in found.arms if row.cell == cell]))
     for axes in dict.fromkeys(cell.axes for cell in cells):
         by_arm = next(runs for cell, runs in cells.items() if cell.axes == axes)
@@ -198,6 +223,38 @@ def _reach(
     return rows
 
 
+def _forecasts(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]]) -> list[Forecast]:
+    found: list[Forecast] = []
+    for arm, seed, result in ((arm, seed, runs[seed]) for arm, runs in by_arm.items() for seed in sorted(runs)):
+        start, end = (_look(result, cell.tag, step) for step in (0, max(plan.horizons)))
+        if start is not None and end is not None and start.get("alignment") is not None:
+            measures = {name: math.nan if start[name] is None else float(start[name]) for name in UPDATE}
+            before, after = (float(correct_SP([look], "accuracy").mean()) for look in (start, end))
+            found.append(Forecast(cell, arm, seed, **measures, gain=after - before))
+    return found
+
+
+def forecast_ranks(forecasts: Sequence[Forecast], measure: str) -> ForecastRank:
+    """Return how alike a measure at step 0 and the gain rank the rules; NaN with fewer than three."""
+    known = [one for one in forecasts if not math.isnan(getattr(one, measure))]
+    by_rule: dict[tuple[Cell, str], list[Forecast]] = {}
+    for one in known:
+        by_rule.setdefault((one.cell, one.arm), []).append(one)
+    means_R2 = [(mean_of(ones, measure), mean_of(ones, "gain")) for ones in by_rule.values()]
+    seeds = dict.fromkeys(one.seed for one in known)
+    of_seeds = [_rank([(getattr(one, measure), one.gain) for one in known if one.seed == seed]) for seed in seeds]
+    return ForecastRank(len(by_rule), _rank(means_R2), mean_of_clusters(of_seeds))
+
+
+def _rank(pairs: Sequence[tuple[float, float]]) -> float:
+    return rank_correlation(*zip(*pairs, strict=True)) if len(pairs) > 2 else math.nan
+
+
+def mean_of(forecasts: Sequence[Forecast], name: str) -> float:
+    """Return the mean of a number of some forecasts, NaN left out."""
+    return mean_of_clusters([getattr(one, name) for one in forecasts]).value
+
+
 def share_to_reach(candidates: Sequence[Result], baselines: Sequence[Result]) -> float | None:
     """The share of the baseline's rollouts after which the candidate has its last accuracy, interpolated; of mean curves."""
     (rollouts, values), (until, goals) = map(_curve, (candidates, baselines))
@@ -227,10 +284,12 @@ def as_json(table: Tabulated) -> dict[str, Any]:
         "leaders": [_row_json(row) for row in table.leaders],
         "best_of": [_row_json(row) for row in table.best],
         "rollouts_to_reach": [_row_json(row) | {"median": row.median} for row in table.reach],
+        "measures_at_start": [_row_json(row) for row in table.forecasts],
+        "rank_correlations": {name: forecast_ranks(table.forecasts, name)._asdict() for name in UPDATE if table.forecasts},
     }  # fmt: skip
 
 
-def _row_json(row: ArmRow | PairRow | ReachRow) -> dict[str, Any]:
+def _row_json(row: ArmRow | PairRow | ReachRow | Forecast) -> dict[str, Any]:
     values = row._asdict()
     cell, axes = values.pop("cell", None), values.pop("axes", ())
     return {"cell": {**dict(cell.axes), "tag": cell.tag} if cell else dict(axes), **values}

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hero_lab.compare import METRICS, Metric
-from hero_lab.study.tables import ArmRow, Cell, PairRow, ReachRow, Tabulated
-from hero_lab.study.throughput import Throughput
+from hero_lab.compare import METRICS, UPDATE, Metric
+from hero_lab.study.tables import ArmRow, Cell, Forecast, ForecastRank, PairRow, ReachRow, Tabulated, forecast_ranks, mean_of
 from hero_rl.measures.intervals import Estimate
 
 HOW_INTERVALS = (
@@ -32,6 +31,12 @@ class Grid(NamedTuple):
     heading: str
     header: list[str]
     rows: list[list[str]]
+
+
+def sentences(table: Tabulated) -> list[str]:
+    """Return everything that is said of a table in words."""
+    said = (claim_sentence(table), best_sentence(table), forecast_sentence(table), missing_sentence(table))
+    return [sentence for sentence in said if sentence]
 
 
 def claim_sentence(table: Tabulated) -> str:
@@ -70,17 +75,27 @@ def best_sentence(table: Tabulated) -> str:
     )
 
 
+def forecast_sentence(table: Tabulated) -> str:
+    """Say whether the measures of the update at step 0 foretell the gain in accuracy; empty where they are not known."""
+    ranks = {name: forecast_ranks(table.forecasts, name) for name in UPDATE}
+    if all(math.isnan(found.of_means) for found in ranks.values()):
+        return ""
+    words = ", ".join(f"{name} {_rank_cell(found)}" for name, found in ranks.items())
+    over = f"{ranks['alignment'].rules} rules and cells"
+    return f"Spearman correlation of a measure at step 0 with the accuracy gained, over {over} (in each seed): {words}."
+
+
 def missing_sentence(table: Tabulated) -> str:
     """How much there is not yet; empty where all is there."""
     return f"{table.missing} of {len(table.plan.runs)} runs have no result." if table.missing else ""
 
 
-def markdown(title: str, tables: Sequence[Tabulated], throughput: Throughput, *, command: str) -> str:
+def markdown(title: str, tables: Sequence[Tabulated], *, command: str) -> str:
     """All tables of a study as one Markdown text."""
     lines = [f"# {title}", "", f"    {command}", "", HOW_INTERVALS, ""]
     for table in tables:
         lines += _table(table)
-    return "\n".join([*lines, "## Throughput", "", *(f"- {line}" for line in throughput.lines()), ""])
+    return "\n".join(lines)
 
 
 def with_half(estimate: Estimate, *, sign: bool = False) -> str:
@@ -103,7 +118,7 @@ def _pair_words(row: PairRow, table: Tabulated) -> str:
 
 def _table(table: Tabulated) -> list[str]:
     lines = [f"## {table.plan.name}", "", f"**Claim:** {table.plan.claim}", ""]
-    for sentence in filter(None, (claim_sentence(table), best_sentence(table), missing_sentence(table))):
+    for sentence in sentences(table):
         lines += [sentence, ""]
     for grid in grids(table):
         rows = [[cell.replace("|", "\\|") for cell in row] for row in [grid.header, *grid.rows]]
@@ -133,7 +148,32 @@ def grids(table: Tabulated) -> list[Grid]:
     if table.reach:
         header = ["rollouts to reach the end of", "where", "median of seeds", "range", "mean curve"]
         found.append(Grid(f"{name}: rollouts", header, [_reach_cells(row, table) for row in table.reach]))
-    return found
+    return [*found, *_forecasts(table)] if table.forecasts else found
+
+
+def _forecasts(table: Tabulated) -> list[Grid]:
+    """Return the measures at step 0 beside the gain, one line per rule and cell, and their rank correlations, one per cell."""
+    name, end = f"{table.plan.name}: measures of the update at step 0", f"gain by step {max(table.plan.horizons)}"
+    by_rule: dict[tuple[Cell, str], list[Forecast]] = {}
+    for one in table.forecasts:
+        by_rule.setdefault((one.cell, one.arm), []).append(one)
+    rows = [[arm, cell.words(table.varying), *(number(mean_of(ones, of), ".3f") for of in UPDATE),
+             number(mean_of(ones, "gain"), "+.3f")] for (cell, arm), ones in by_rule.items()]  # fmt: skip
+    cells = {cell.words(table.varying): [one for one in table.forecasts if one.cell == cell]
+             for cell in dict.fromkeys(one.cell for one in table.forecasts)}  # fmt: skip
+    if len(cells) > 1:
+        cells["all"] = table.forecasts
+    ranks = [[where, str(len({(one.cell, one.arm) for one in ones})),
+              *(_rank_cell(forecast_ranks(ones, of)) for of in UPDATE)] for where, ones in cells.items()]  # fmt: skip
+    heading = f"{name}: Spearman correlation with the gain, of means over seeds (in each seed)"
+    return [Grid(name, ["rule", "where", *UPDATE, end], rows), Grid(heading, ["where", "rules", *UPDATE], ranks)]
+
+
+def _rank_cell(found: ForecastRank) -> str:
+    low, high = found.over_seeds[1:]
+    return number(found.of_means, "+.2f") + (
+        "" if math.isnan(low) else f" ({found.over_seeds.value:+.2f} ± {(high - low) / 2:.2f})"
+    )
 
 
 def _compact(table: Tabulated, cells: Sequence[Cell], metric: Metric) -> Grid:
