@@ -198,7 +198,7 @@ def read_reward(
     signals: bool = True,
     present: bool = True,
     only: Sequence[str] = KEYS,
-    others: Sequence[str] = (),
+    others: Sequence[str] = ("service",),
 ) -> RewardConfig:
     """Return the reward that some layers describe.
 
@@ -208,7 +208,7 @@ def read_reward(
         signals: as in ``load_reward``.
         present: the folder of a model must be there already; False where a file is only looked at.
         only: the keys of ``KEYS`` that are read.
-        others: further keys that may be there.
+        others: further keys that may be there; ``hero serve`` reads ``[service]``.
 
     Raises:
         InputError: as ``load_reward``.
