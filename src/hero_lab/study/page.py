@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hero_lab.study import primary, words
+from hero_lab.study import words
 from hero_lab.study.collect import Entry, keep
 from hero_lab.study.figures import pictures
 from hero_lab.study.plan import Plan
-from hero_lab.study.primary import collapses, judge
+from hero_lab.study.primary import PooledRow, collapses, judge
 from hero_lab.study.tables import Tabulated, as_json, tabulate
 from hero_rl.files import write_text
 from hero_rl.report import Section, Table, json_values, save_figures, write_page
@@ -23,7 +23,7 @@ class Written(NamedTuple):
     page: Path
     tables: Path
     tabulated: list[Tabulated]
-    pooled: list[primary.PooledRow]
+    pooled: list[PooledRow]
     numbers: dict[str, Any]
 
 
@@ -54,7 +54,7 @@ def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: 
     numbers = json_values(
         {
             "title": plan.title, "command": command, "versions": versions,
-            "primary": primary.as_json(pooled, collapsed), "tables": [as_json(table) for table in tables],
+            "primary": [row._asdict() for row in pooled], "collapsed": collapsed, "tables": [as_json(table) for table in tables],
         }
     )  # fmt: skip
     write_text(folder / "tables.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")

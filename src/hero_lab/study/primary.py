@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -157,8 +157,3 @@ def _by_place(table: str, entries: Sequence[Entry]) -> _Runs:
         if entry.table == table:
             found.setdefault((entry.cell, entry.arm), {})[entry.seed] = entry.result
     return found
-
-
-def as_json(rows: Sequence[PooledRow], collapsed: Sequence[Collapse]) -> dict[str, Any]:
-    """Return what ``report.json_values`` makes JSON of."""
-    return {"rows": [row._asdict() for row in rows], "collapsed": [one._asdict() for one in collapsed]}

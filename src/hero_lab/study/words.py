@@ -166,7 +166,7 @@ def _grid(grid: Grid) -> list[str]:
 
 def grids(table: Tabulated) -> list[Grid]:
     """Everything that a table shows, in reading order."""
-    name, last = table.plan.name, max(table.plan.horizons)
+    name = table.plan.name
     cells = list(dict.fromkeys(row.cell for row in table.arms))
     if len(cells) > _MOST_CELLS:
         found = [_compact(table, cells, metric) for metric in METRICS]
