@@ -54,7 +54,8 @@ def write_study(folder: Path, plan: Plan, entries: Sequence[Entry], *, command: 
     numbers = json_values(
         {
             "title": plan.title, "command": command, "versions": versions,
-            "primary": [row._asdict() for row in pooled], "collapsed": collapsed, "tables": [as_json(table) for table in tables],
+            "primary": [row._asdict() for row in pooled], "collapsed": collapsed,
+            "tables": [as_json(table) for table in tables],
         }
     )  # fmt: skip
     write_text(folder / "tables.json", json.dumps(numbers, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
