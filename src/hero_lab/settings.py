@@ -85,7 +85,7 @@ class RunSettings:
 
     @property
     def training_seed(self) -> int:
-        """What orders the prompts and draws the responses of training: the seed, where there is one replicate."""
+        """The seed of the order of prompts and of the responses of training: ``seed`` itself for replicate 0."""
         return self.seed + 10_007 * self.replicate
 
     @property

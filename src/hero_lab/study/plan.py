@@ -113,9 +113,9 @@ class Plan:
     primary: Primary | None = None
 
     def runs(self) -> tuple[RunSettings, ...]:
-        """Every run once, however many tables show it: those of the first table first, seed by seed."""
+        """Every run once, however many tables show it, seed by seed: an unfinished study is one of fewer seeds."""
         unique = {planned.run.digest: planned.run for table in reversed(self.tables) for planned in reversed(table.runs)}
-        return tuple(reversed(unique.values()))
+        return tuple(sorted(reversed(unique.values()), key=lambda run: run.seed))
 
     def places(self) -> dict[Place, RunSettings]:
         """The run of every place."""
