@@ -114,8 +114,10 @@ class Plan:
 
     def runs(self) -> tuple[RunSettings, ...]:
         """Every run once, however many tables show it, seed by seed: an unfinished study is one of fewer seeds."""
-        unique = {planned.run.digest: planned.run for table in reversed(self.tables) for planned in reversed(table.runs)}
-        return tuple(sorted(reversed(unique.values()), key=lambda run: run.seed))
+        unique: dict[str, RunSettings] = {}
+        for run in sorted((planned.run for table in self.tables for planned in table.runs), key=lambda run: run.seed):
+            unique.setdefault(run.digest, run)
+        return tuple(unique.values())
 
     def places(self) -> dict[Place, RunSettings]:
         """The run of every place."""
