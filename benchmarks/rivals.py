@@ -35,15 +35,19 @@ class Seen(NamedTuple):
     """Of the verifier, as if an audit had told it exactly."""
     judged: FloatArray
     """What the second verifier would say of each response."""
+    fooled: FloatArray
+    """The same of one that likes what the reward model likes: the log-odds of a "correct" rise by 1 per standard deviation of
+    the score inside the prompt and the truth."""
     lengths: FloatArray
 
 
 Rival: TypeAlias = Callable[[Seen], FloatArray]
 
 
-def judged_by(right: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return the verdicts of the simulated second verifier, shape (B,)."""
-    return (rng.random(right.size) < np.where(right == 1.0, JUDGE_RECALL, JUDGE_FALSE_POSITIVES)).astype(float)
+def judged_by(right: FloatArray, liking: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return the verdicts of the simulated second verifier, shape (B,); ``liking`` is added to its log-odds."""
+    rate = np.where(right == 1.0, JUDGE_RECALL, JUDGE_FALSE_POSITIVES)
+    return (rng.random(right.size) < 1.0 / (1.0 + (1.0 - rate) / rate * np.exp(-liking))).astype(float)
 
 
 def seen(
@@ -51,9 +55,10 @@ def seen(
     rng: np.random.Generator, lengths: FloatArray | None = None,
 ) -> Seen:  # fmt: skip
     """Return what rivals see; without lengths, these are log-normal with sigma .4 and say nothing of the truth."""
-    judged = judged_by(right, rng)
+    inside = standardised(scores, index_groups(np.asarray(groups) * 2 + right.astype(int)))
+    judged, fooled = judged_by(right, np.zeros(right.size), rng), judged_by(right, inside, rng)
     drawn = np.exp(0.4 * rng.normal(size=right.size)) if lengths is None else lengths
-    return Seen(verdicts, scores, index_groups(groups), recall, judged, drawn)
+    return Seen(verdicts, scores, index_groups(groups), recall, judged, fooled, drawn)
 
 
 def centred(rewards: FloatArray, groups: Groups) -> FloatArray:
@@ -84,7 +89,7 @@ def forward_correction(of: Seen) -> FloatArray:
     return of.verdicts - of.recall
 
 
-def appeals(of: Seen, *, by_score: bool) -> FloatArray:
+def appeals(of: Seen, *, by_score: bool, fooled: bool = False) -> FloatArray:
     """Return the verifier alone after one appeal per prompt: one rejected response is judged again by a second verifier.
 
     ``by_score``: the rejected response with the highest score, else one at random (lengths stand in for a draw).
@@ -97,7 +102,7 @@ def appeals(of: Seen, *, by_score: bool) -> FloatArray:
     asked = np.flatnonzero((order == best_P[of.groups.index_B]) & np.isfinite(order))
     _, first = np.unique(of.groups.index_B[asked], return_index=True)
     verdicts = of.verdicts.copy()
-    verdicts[asked[first]] = of.judged[asked[first]]
+    verdicts[asked[first]] = (of.fooled if fooled else of.judged)[asked[first]]
     return centred(verdicts, of.groups)
 
 
@@ -145,6 +150,7 @@ RIVALS: dict[str, Rival] = {
     "forward correction, recall known": forward_correction,
     "1 appeal per prompt to a judge, at random": partial(appeals, by_score=False),
     "1 appeal per prompt to a judge, by score": partial(appeals, by_score=True),
+    "1 appeal, by score, judge fooled alike": partial(appeals, by_score=True, fooled=True),
     "verifier_only, group std": group_std,
     "VeriGate, outcome score": verigate,
     "PAPO, outcome score": papo,

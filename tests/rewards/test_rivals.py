@@ -13,7 +13,7 @@ rivals, several = load_benchmark("rivals"), load_benchmark("several")
 
 def batch(verdicts, scores, groups, *, recall=0.5, judged=None, lengths=None):
     values = [np.array(one, dtype=float) for one in (verdicts, scores, judged or verdicts, lengths or scores)]
-    return rivals.Seen(values[0], values[1], index_groups(groups), recall, values[2], values[3])
+    return rivals.Seen(values[0], values[1], index_groups(groups), recall, values[2], 1.0 - values[2], values[3])
 
 
 def test_forward_correction_expects_nothing_of_a_correct_response_and_minus_recall_of_an_incorrect_one() -> None:
@@ -25,7 +25,18 @@ def test_forward_correction_expects_nothing_of_a_correct_response_and_minus_reca
 def test_an_appeal_asks_one_rejected_response_of_each_prompt() -> None:
     seen = batch([1, 0, 0, 0, 0], [9, 2, 1, 5, 4], [0, 0, 0, 1, 1], judged=[0, 1, 0, 0, 1], lengths=[1, 1, 2, 1, 3])
     assert rivals.appeals(seen, by_score=True) == pytest.approx([1 / 3, 1 / 3, -2 / 3, 0, 0])
+    assert rivals.appeals(seen, by_score=True, fooled=True) == pytest.approx([2 / 3, -1 / 3, -1 / 3, 0.5, -0.5])
     assert rivals.appeals(seen, by_score=False) == pytest.approx([2 / 3, -1 / 3, -1 / 3, -0.5, 0.5])
+
+
+def test_the_judge_accepts_what_its_rates_say_and_more_of_what_scores_high_if_it_is_fooled() -> None:
+    rng = np.random.default_rng(0)
+    right, scores = (rng.random(40_000) < 0.5).astype(float), rng.normal(size=40_000)
+    seen = rivals.seen(right, scores, np.repeat(np.arange(100), 400), right, recall=1.0, rng=rng)
+    assert [seen.judged[right == kind].mean() for kind in (0, 1)] == pytest.approx([0.05, 0.8], abs=0.01)
+    wrong = right == 0
+    assert seen.fooled[wrong & (scores > 1)].mean() > 3 * seen.fooled[wrong & (scores < -0.5)].mean()
+    assert abs(np.corrcoef(seen.judged[wrong], scores[wrong])[0, 1]) < 0.02
 
 
 def test_verigate_turns_to_scores_where_all_verdicts_are_equal() -> None:

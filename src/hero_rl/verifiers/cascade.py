@@ -132,8 +132,8 @@ class Cascade(CombinedVerifier):
             budget: most questions of one batch; None: no limit. Prompts take turns, in an order that is drawn from the content
                 of the batch, so that it does not depend on the order of rows, and no prompt is always the last.
             by_score: of a prompt's questions, ask the one with the highest reward-model score first; needs a budget, and does
-                nothing where there are no scores. With a budget of one question per prompt: the appeals of arXiv 2510.00915,
-                which draw at random.
+                nothing where there are no scores. Gains if the second's mistakes are not the reward model's, else loses. With
+                one question per prompt: the appeals of arXiv 2510.00915, which are drawn at random.
             send: what the second reads: ``"answer"``: the final answer, boxed, without the text that argues for it (the whole
                 response where no answer is found); ``"response"``: all of it.
             ask_failed: also where the first *broke* (a crash), and its label is one that is asked about.
