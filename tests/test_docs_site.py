@@ -1,5 +1,7 @@
 """The documentation: every page is in the menu, and imports and commands exist. `make docs` checks links, anchors and names."""
 
+import ast
+import builtins
 import re
 
 from helpers.commands import hero
@@ -40,6 +42,27 @@ COMMANDS = sorted(
         if page.name != "log.md"
     }
 )
+
+
+YOURS = {"rollouts", "problems", "reward_model"}
+"""Names in examples that stand for the reader's own."""
+THEIRS = {"chz", "MathDatasetBuilder", "art", "backend", "model", "validation", "MyVerifyResponse", "body", "answer", "place"}
+"""Names of other trainers, on the page about them."""
+
+
+def test_the_examples_use_no_name_that_their_page_does_not_make():
+    pages = [*DOCS.glob("*.md"), ROOT / "README.md"]
+    assert len(pages) > 40
+    for page in pages:
+        known = {*dir(builtins), *YOURS, *(THEIRS if page.name == "engines-by-group.md" else ())}
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            nodes = list(ast.walk(ast.parse(block)))
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            known |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            known |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+            known |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+            known |= {node.asname or node.name.split(".")[0] for node in nodes if isinstance(node, ast.alias)}
+            assert {node.id for node in names} <= known, (page.name, {node.id for node in names} - known)
 
 
 GROUPS = {

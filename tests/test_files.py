@@ -68,6 +68,16 @@ def test_what_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which not even root can make files")
+def test_an_error_names_the_file_that_was_asked_for_and_no_temporary_one():
+    path = Path("/proc/out.txt")
+    with pytest.raises(OSError, match="out") as unwritten:
+        write_text(path, "text")
+    with pytest.raises(OSError, match="out") as unlocked, locked(path):
+        pass
+    assert unwritten.value.filename == unlocked.value.filename == str(path)
+
+
 def test_text_is_utf_8_whatever_the_locale(tmp_path):
     assert write_text(tmp_path / "out.txt", "σ̄\n").read_bytes() == "σ̄\n".encode()
 

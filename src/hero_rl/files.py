@@ -1,6 +1,6 @@
 """Files that are whole or absent, and that one process writes at a time.
 
-And files that somebody else writes to while they are read: found out, and refused.
+And files that somebody else writes to while they are read: noticed, and refused.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import glob
 import logging
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -59,7 +60,8 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         if sync:
             _sync(target.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None
+        if full or re.search(rf"{re.escape(target.name)}\.\w{{8}}\.partial", str(error.filename)):
             error.filename = str(path)
         raise
 
@@ -134,7 +136,11 @@ def _abandoned(private: Path) -> bool:
 def _lock(lock: Path, path: Path) -> int:
     """Return the descriptor of the lock file, locked and with this process's name in it."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            error.filename = str(path if error.errno != errno.ELOOP else lock)
+            raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

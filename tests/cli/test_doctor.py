@@ -88,8 +88,8 @@ def test_another_antlr_runtime_is_a_problem(monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_version_and_command_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"hero-rl {hero_rl.__version__}\n"
+    assert main(["--version"]) == main(["version"]) == 0
+    assert capsys.readouterr().out == 2 * f"hero-rl {hero_rl.__version__}\n"
     assert main(["--help"]) == 0
     listed = re.findall(r"^  ([a-z]+) ", capsys.readouterr().out, flags=re.MULTILINE)
     assert [name for name in listed if name in cli.COMMANDS] == list(cli.COMMANDS)

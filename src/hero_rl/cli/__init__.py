@@ -47,6 +47,8 @@ A module is imported only when its command is run, so that one whose packages ar
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hero ARGV`, by default with the arguments of this process, and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["version"]:
+        arguments = ["--version"]
     warnings.showwarning = _show_warning
     # what transformers would say of a checkpoint's weights is checked, and refused in words of our own
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

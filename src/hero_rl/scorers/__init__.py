@@ -1,4 +1,4 @@
-"""Reward models: one real number a rollout. Torch and the HTTP client load when a scorer that needs them is made, not here."""
+"""Reward models: one real number per rollout. Torch and the HTTP client load with the first scorer in need of them."""
 
 from hero_rl.cache import CachedScorer
 from hero_rl.scorers.column import ColumnScorer
