@@ -21,6 +21,7 @@ from hero_rl import rewards
 from hero_rl.config_checks import reason_of
 from hero_rl.errors import InputError
 from hero_rl.rewards import RewardRule, Scale
+from hero_rl.rewards.scale import KlUnit
 
 FORMAT = 2
 """Version of result files and cached models; a change here makes old ones be ignored."""
@@ -39,6 +40,10 @@ class RunSettings:
     seed: int
     kl: NonNegativeFloat = 0.0
     """Weight of the KL penalty to the starting policy."""
+    kl_unit: KlUnit = "reward"
+    """``oracle``: the weight is multiplied by the estimated scale of the advantages, so that one suits all rules."""
+    kl_recall: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """The recall that the estimate of the scale is told; None: ``verifier_recall``, else that of the rule, else assumed."""
     regime: Regime = "hard"
     """The prompts that are trained on."""
     tier: Tier = "hackable"
@@ -69,8 +74,8 @@ class RunSettings:
     """``both``: held-out prompts of both tags. ``trained``: only of those that the regime trains on."""
     looks: tuple[int, ...] = ()
     """More steps at which the held-out prompts are evaluated, beside 0, ``early`` and the last: ``step<N>`` in the result."""
-    replicate: NonNegativeInt = 0
-    """Another training of the same starting policy and reward model: other prompts first, other samples."""
+    refresh_every: NonNegativeInt = 0
+    """Steps between rounds in which reward model and learned verifier are retrained on the run's own rollouts; 0: never."""
 
     def __post_init__(self) -> None:
         """Check what settings say together."""
@@ -78,20 +83,22 @@ class RunSettings:
             raise InputError(f"looks={list(self.looks)}: every step must be in 1..{self.steps}, the steps of the run")
         if self.task != "chain" and self.verifier in LEARNED:
             raise InputError(f"task={self.task!r} has no learned verifier; leave verifier={self.verifier!r} at 'strict'")
+        if self.refresh_every and self.tier != "hackable":
+            raise InputError(
+                f"refresh_every={self.refresh_every}: the reward model of tier={self.tier!r} is no classifier and "
+                "cannot be retrained; choose tier='hackable'"
+            )
 
     def __hash__(self) -> int:
         """By content: the mapping of rule settings has no hash of its own."""
         return hash((self.label, self.digest))
 
     @property
-    def training_seed(self) -> int:
-        """The seed of the order of prompts and of the responses of training: ``seed`` itself for replicate 0."""
-        return self.seed + 10_007 * self.replicate
-
-    @property
     def digest(self) -> str:
         """12-digit hash of all settings that affect the result: not the label, nor a verifier that is not used."""
         unused = {"label"} if self.verifier in LEARNED else {"label", "learned_verifier"}
+        if self.kl_unit == "reward" or not self.kl:
+            unused |= {"kl_unit", "kl_recall"}
         return digest({name: value for name, value in asdict(self).items() if name not in unused})
 
     @property

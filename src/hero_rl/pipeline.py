@@ -35,6 +35,8 @@ from hero_rl.rewards import (
     number_groups,
 )
 from hero_rl.rewards.groups import Groups
+from hero_rl.rewards.reliability import Reliability
+from hero_rl.rewards.scale import ScaleEstimate
 from hero_rl.types import (
     LEARNED_YES,
     VERDICT_VALUES,
@@ -43,9 +45,10 @@ from hero_rl.types import (
     IntArray,
     Rollout,
     Scorer,
+    StepScorer,
+    StepScores,
     Verdict,
     Verifier,
-    ascore_with_steps,
     one_each,
 )
 
@@ -112,14 +115,19 @@ class Batch(NamedTuple):
     """Share of the rows with a failed verifier or a missing score."""
     health: Health = Health()
     """The run's last batches, this one included; empty in evaluation."""
+    scale: ScaleEstimate = ScaleEstimate(Reliability())
+    """Of the advantages of the run's batches and this one: signal per unit of true reward."""
 
     @property
     def summary(self) -> dict[str, float]:
-        """The numbers to log: ``batch_summary``, ``sigma_mean``, the rule's, ``failure_rate``, ``health/...``; NaN: unknown."""
+        """The numbers to log: ``batch_summary``, ``sigma_mean``, the rule's, ``scale_estimate``, ``failure_rate``,
+        ``health/...``; NaN: unknown.
+        """  # noqa: D205
         verdicts, scores = self.signals[:2]
         numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
         health = {f"health/{name}": value for name, value in self.health.measures().items()}
-        return {**numbers, "sigma_mean": self.sigma_mean, **self.state.metrics(), "failure_rate": self.failure_rate, **health}
+        own = {"sigma_mean": self.sigma_mean, **self.state.metrics(), "scale_estimate": self.scale.value}
+        return {**numbers, **own, "failure_rate": self.failure_rate, **health}
 
     def _repr_html_(self) -> str:
         numbers = {"score": self.signals.scores, "reward": self.rewards, "weight": self.weights, "advantage": self.advantages}
@@ -202,6 +210,8 @@ class HybridReward:
         self.state: RuleState = rule.init()
         self.on_unhealthy: OnUnhealthy = on_unhealthy
         self.health, self.recent = Health(), Failures()
+        self.scale = ScaleEstimate.of(rule)
+        """To be replaced before training where the verifier's recall is known: ``ScaleEstimate.of(rule, recall=0.4)``."""
         self.run_id = ""
         """For warnings, where a process has several runs."""
         self._seconds: dict[str, float] = {}
@@ -211,7 +221,7 @@ class HybridReward:
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
-        """Return the raw signals; verifier and reward model work side by side, unless it is ``by_score``. The state stays."""
+        """Return the raw signals; verifier and reward model work at the same time. The state does not move."""
         return run_sync(self.ameasure(rollouts))
 
     async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -220,14 +230,17 @@ class HybridReward:
         Raises:
             InputError: verifier or reward model gave more or fewer results than rollouts.
         """
-        verifier, scored = self.verifier, self._timed("reward_model", ascore_with_steps(self.scorer, rollouts))
-        if verifier is not None and verifier.by_score:
-            scores_B, steps = await scored
-            verdicts = await self._timed("verifier", verifier.averify_scored(rollouts, scores_B))
-        else:
-            verdicts, (scores_B, steps) = await together(self._timed("verifier", self._averify(rollouts)), scored)
-        if verifier is not None:
-            one_each(verifier.name, verdicts, rollouts)
+        verdicts, measured = await together(
+            self._timed("verifier", self._averify(rollouts)),
+            self._timed("reward_model", ascore_with_steps(self.scorer, rollouts)),
+        )
+        scores, steps = measured if isinstance(measured, StepScores) else (measured, None)
+        scores_B, rows = np.asarray(scores, dtype=np.float64), len(rollouts)
+        if self.verifier is not None:
+            one_each(self.verifier.name, verdicts, rollouts)
+        if self.scorer is not None and scores_B.shape != (rows,):
+            name, shape = self.scorer.name, scores_B.shape
+            raise InputError(f"the reward model {name!r} gave scores of shape {shape} for {rows} rollouts; one each is due")
         chars_B = np.array([len(rollout.response) for rollout in rollouts], dtype=np.float64)
         return Signals.of(verdicts, scores_B, steps)._replace(chars=chars_B)
 
@@ -282,6 +295,8 @@ class HybridReward:
             failed_B = self.failures(signals)
             rate = float(failed_B.mean()) if failed_B.size else 0.0
             made = assemble(self.rule, signals, numbered, self.state, scale=scale, eps=eps, failure_rate=rate)
+            following = self.scale.after(signals.verdicts, signals.scores, numbered, made.advantages)
+            made = made._replace(scale=following)
             recent = (self.recent if update else Failures()).after(failed_B, numbered)
             if failed_B.any() and (counts := recent.too_many(self.max_failure_rate)):
                 raise self._too_many(*counts, signals.trouble)
@@ -292,7 +307,7 @@ class HybridReward:
             if self._unjudged >= JUDGED_ROWS or self.on_unhealthy == "stop":
                 self._report(health)
                 self._unjudged = 0
-            self.state, self.health, self.recent = made.state, health, recent
+            self.state, self.health, self.recent, self.scale = made.state, health, recent, following
             problem = None if self._warned else check_weights(self.rule, made.weights)
             self._warned = self._warned or problem is not None
         if problem:
@@ -337,7 +352,7 @@ class HybridReward:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON values, with the rule it belongs to."""
-        kept = {"state": self.state.state_dict(), "health": self.health.state_dict()}
+        kept = {"state": self.state.state_dict(), "health": self.health.state_dict(), "scale": self.scale.state_dict()}
         return {"version": 2, "rule": self.rule.name, **kept, "failures": [list(group) for group in self.recent.groups]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -359,7 +374,8 @@ class HybridReward:
             )
         health = Health() if state.get("health") is None else Health.restore(state["health"])  # earlier releases have none
         recent = Failures.restore(state.get("failures") or [])
-        self.state, self.health, self.recent = self.rule.restore(inner), health, recent
+        scale = self.scale if state.get("scale") is None else self.scale.restore(state["scale"])
+        self.state, self.health, self.recent, self.scale = self.rule.restore(inner), health, recent, scale
 
     def close(self) -> None:
         """Stop worker processes and connections of verifier and reward model; safe to call twice."""
@@ -387,3 +403,10 @@ class HybridReward:
 
 def _flags(values: Sequence[bool]) -> BoolArray:
     return np.array(values, dtype=np.bool_) if any(values) else np.zeros(len(values), dtype=np.bool_)
+
+
+async def ascore_with_steps(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:
+    """Return the scores, with those of their steps where the reward model has them; NaN without a reward model."""
+    if scorer is None:
+        return np.full(len(rollouts), np.nan)
+    return await (scorer.ascore_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.ascore(rollouts))

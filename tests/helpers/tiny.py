@@ -52,6 +52,14 @@ def model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> PreTrainedMode
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
+def loaded(folder: Path) -> PreTrainedModel:
+    """A model from a folder, from which TRL loads the reference of a KL term, too."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
 def problems(count: int = 8, *, chat: bool = False) -> Dataset:
     """Rows of prompt, reference and a column ``difficulty`` that passes through."""
     from datasets import Dataset
@@ -67,6 +75,8 @@ def config(folder: Path, **options: Any) -> GRPOConfig:
     """Settings under which a step takes a few milliseconds; ``options`` replace and add."""
     from trl import GRPOConfig
 
+    from hero_rl.engines.trl import HeroConfig
+
     defaults: dict[str, Any] = {
         "output_dir": str(folder), "use_cpu": True, "bf16": False, "activation_checkpointing": False, "report_to": "none",
         "per_device_train_batch_size": 16, "num_generations": 8, "max_completion_length": 8, "max_steps": 2,
@@ -74,7 +84,7 @@ def config(folder: Path, **options: Any) -> GRPOConfig:
         "seed": 7, "dataloader_pin_memory": False, "lr_scheduler_type": "constant",
         "generation_kwargs": {"suppress_tokens": [0]},
     }  # fmt: skip
-    return GRPOConfig(**(defaults | options))
+    return (HeroConfig if "kl_unit" in options else GRPOConfig)(**(defaults | options))
 
 
 class Letters(RowVerifier):

@@ -34,6 +34,8 @@ from hero_rl.rewards import RewardRule, hero, process
 from hero_rl.types import FloatArray, Rollout, Verdict
 
 RANK = int(os.environ.get("RANK", "0"))
+START = f"start{RANK}"
+"""Folder of the model, from which TRL loads the reference of a KL term."""
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 
 STRADDLING = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.5, "gradient_accumulation_steps": 3}
@@ -43,7 +45,8 @@ Plain SGD: Adam turns the rounding of gradients near zero into steps of full siz
 could not be compared. TRL shuffles a process's rows before it splits them, which changes nothing where one optimizer step
 takes all of them.
 """
-RESUMED = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2, "save_total_limit": None}
+TRUE_REWARD = {"beta": 0.1, "kl_unit": "oracle", "verifier_recall": 0.5}
+RESUMED = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2, "save_total_limit": None} | TRUE_REWARD
 
 
 class Slow(tiny.Letters):
@@ -117,6 +120,7 @@ def setting(name: str) -> Setting:
     letters, characters = tiny.Letters(), tiny.Characters()
     return {
         "straddling": Setting(STRADDLING, by_row, letters, characters),
+        "true_reward": Setting(STRADDLING | TRUE_REWARD, by_row, letters, characters),
         "by_function": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
         "function_alone": Setting({"per_device_train_batch_size": 8}, {}, letters, characters),
         "function_raises_on_one_rank": Setting(STRADDLING, {}, raising, characters),
@@ -146,8 +150,9 @@ def run(name: str, folder: Path) -> GRPOTrainer:
     options = {"per_device_train_batch_size": 8 // WORLD} | options
     reward = HybridReward(verifier, scorer, rule, max_failure_rate=0.0)
     by_function = "function" in name
+    model = tiny.loaded(folder.parent / START) if "beta" in options else tiny.model()
     trainer = (GRPOTrainer if by_function else HeroTrainer)(
-        tiny.model(), HeroReward(reward, gather="alone" not in name) if by_function else reward, tiny.config(folder, **options),
+        model, HeroReward(reward, gather="alone" not in name) if by_function else reward, tiny.config(folder, **options),
         train_dataset=tiny.problems(), processing_class=tiny.tokenizer(), **extra,
     )  # fmt: skip
     if name.startswith("refresh"):
@@ -179,6 +184,7 @@ def parameters(trainer: GRPOTrainer) -> FloatArray:
 
 
 def main(folder: Path, names: Sequence[str]) -> None:
+    tiny.model().save_pretrained(folder / START)  # before torch knows of other processes, of which only the first would save
     for name in names:
         out = folder / name
         out.mkdir(parents=True, exist_ok=True)

@@ -96,7 +96,7 @@ def test_a_grid_makes_models_then_runs_and_writes_one_result_a_run(out: Path) ->
 def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth_and_looks_when_told(tmp_path: Path) -> None:
     small = small_runs("hero_adaptive")[0]
     run = replace(
-        small, task="units", tier="robust", verifier_recall=0.5, score_noise=1.0,
+        small, task="units", tier="robust", verifier_recall=0.5, score_noise=1.0, kl=0.05, kl_unit="oracle",
         looks=(1, 2),
     )  # fmt: skip
     assert kinds(list(execute([run], out=tmp_path))) == ["preparing", "prepared", "started", "finished"]
@@ -108,6 +108,7 @@ def test_a_run_of_another_family_with_every_knob_says_what_its_verifier_is_worth
     assert set(held_out["end"]) == {"step", "H"}
     assert held_out["end"]["H"]["own_verifier_pass"] == held_out["end"]["H"]["verifier_pass"]
     assert held_out["end"]["H"]["own_verifier_fpr"] == 0.0
+    assert all("hero/kl_coefficient" in entry for entry in result["training"])
     assert result["reward_model"]["tier"] == "robust"
     assert "rule" not in result["curve"][0]
     assert all("rule" in point for point in result["curve"][1:])

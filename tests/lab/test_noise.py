@@ -143,3 +143,10 @@ def test_every_knob_is_part_of_the_digest(change: dict[str, object]) -> None:
     plain, changed = plan_run("hero"), plan_run("hero", **change)
     assert changed.digest != plain.digest
     assert all(getattr(changed, name) == value for name, value in change.items())
+
+
+def test_the_unit_of_a_kl_penalty_counts_where_there_is_one() -> None:
+    assert plan_run("hero", kl_unit="oracle", kl_recall=0.1).digest == plan_run("hero").digest
+    assert plan_run("hero", kl=0.1, kl_recall=0.1).digest == plan_run("hero", kl=0.1).digest
+    runs = [plan_run("hero", kl=0.1, **more) for more in ({}, {"kl_unit": "oracle"}, {"kl_unit": "oracle", "kl_recall": 0.1})]
+    assert len({run.digest for run in runs}) == 3

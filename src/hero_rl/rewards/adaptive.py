@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,6 +81,26 @@ def _apply_adaptive(
     verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState, *, p_learned: float
 ) -> RuleOutput:
     assert isinstance(state, Reliability)
+    plain_B, p_B, seen, after = judge(verdicts_B, scores_B, groups, state, p_learned=p_learned)
+    rewards_B = plain_B + seen.trust * (p_B - plain_B)
+    return RuleOutput(rewards_B, np.ones_like(rewards_B), math.nan, after)
+
+
+class Judged(NamedTuple):
+    """A judged batch: per response, how likely it is to be correct."""
+
+    plain: FloatArray
+    """The verdict as a reward."""
+    p: FloatArray
+    """Probability of being correct, with scores trusted fully."""
+    seen: Reliability
+    """The estimates that were used."""
+    after: Reliability
+    """The estimates after this batch."""
+
+
+def judge(verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: Reliability, *, p_learned: float) -> Judged:
+    """Return the probability that each response is correct; a very first batch is judged by its own estimates."""
     learned_B, abstained_B, known_B = verdicts_B == LEARNED_YES, np.isnan(verdicts_B), ~np.isnan(scores_B)
     accepted_B, decided_B, index_B = verdicts_B == 1.0, ~(learned_B | abstained_B), groups.index_B
     plain_B = np.where(learned_B, p_learned, accepted_B)
@@ -91,8 +112,9 @@ def _apply_adaptive(
     excess_B[~known_B] = 0.0
     excess_B -= (group_sum(excess_B, groups) / np.maximum(known_P, 1.0))[index_B]
     excess_B[~known_B] = 0.0
-    rewards_B, seen, after = plain_B, state, state
+    judged, following = Judged(plain_B, plain_B, state, state), state
     for _ in range(1 if state.updates else _PASSES):
+        seen = following
         rejected_P, yes_P, undecided_P = _by_verdicts(accepted_P, decided_P, seen)
         prior_B = np.stack([rejected_P, yes_P], axis=1).ravel()[2 * index_B + accepted_B]
         if decided_P is not size_P:
@@ -103,10 +125,9 @@ def _apply_adaptive(
         odds_B = prior_B * np.exp(np.minimum(np.maximum(log_odds_B, -_LIMIT), _LIMIT))
         p_B = odds_B / (odds_B + (1.0 - prior_B))
         p_B[~known_B] = prior_B[~known_B]
-        rewards_B = plain_B + seen.trust * (p_B - plain_B)
-        after = state.after(Seen(excess_B, x_B, accepted_B, p_B, yes_P - rejected_P), decided_B & known_B, groups)
-        seen = after
-    return RuleOutput(rewards_B, np.ones_like(rewards_B), math.nan, after)
+        following = state.after(Seen(excess_B, x_B, accepted_B, p_B, yes_P - rejected_P), decided_B & known_B, groups)
+        judged = Judged(plain_B, p_B, seen, following)
+    return judged
 
 
 def _by_verdicts(accepted_P: FloatArray, decided_P: FloatArray, seen: Reliability) -> tuple[FloatArray, FloatArray, FloatArray]:

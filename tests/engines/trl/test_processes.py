@@ -31,8 +31,8 @@ ERRORS = {
     ),
 }  # fmt: skip
 PARTS = (
-    "straddling", "by_function", "function_alone", "shaped_steps", "refreshed", "refreshing_fails", "reused", "evaluated",
-    "broken_on_one_rank", *ERRORS, "uninterrupted",
+    "straddling", "true_reward", "by_function", "function_alone", "shaped_steps", "refreshed", "refreshing_fails", "reused",
+    "evaluated", "broken_on_one_rank", *ERRORS, "uninterrupted",
 )  # fmt: skip
 PATIENCE_S = 200.0
 
@@ -73,7 +73,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
-    run_until_killed(folder, 1, "straddling", "shaped_steps", "refreshed", "uninterrupted")
+    run_until_killed(folder, 1, "straddling", "true_reward", "shaped_steps", "refreshed", "uninterrupted")
     trl_worker.main(folder, ["resumed", "evaluated"])  # a new process as far as the killed one is concerned
     return folder
 
@@ -83,7 +83,9 @@ def outcome(folder: Path, name: str, rank: int = 0) -> Outcome:
     return Outcome(np.load(folder / name / f"rank{rank}.npz")["parameters"], result)
 
 
-@pytest.mark.parametrize("name", ["straddling", "shaped_steps", "refreshed", "reused", "evaluated", "uninterrupted", "resumed"])
+@pytest.mark.parametrize(
+    "name", ["straddling", "true_reward", "shaped_steps", "refreshed", "reused", "evaluated", "uninterrupted", "resumed"]
+)
 def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str) -> None:
     first, second = outcome(two, name, 0), outcome(two, name, 1)
     assert first.result["world"] == 2
@@ -91,7 +93,7 @@ def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str)
     np.testing.assert_array_equal(first.parameters, second.parameters)
 
 
-@pytest.mark.parametrize("name", ["straddling", "shaped_steps", "refreshed", "evaluated"])
+@pytest.mark.parametrize("name", ["straddling", "true_reward", "shaped_steps", "refreshed", "evaluated"])
 def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> None:
     """24 rows in 3 groups a step either way, sampled by `sample_by_row`: TRL's own sampler has other noise in each process."""
     alone, together = outcome(one, name), outcome(two, name)

@@ -18,8 +18,9 @@ from hero_rl.rewards import RewardRule
 from hero_rl.toml_layers import KeyPath
 
 if TYPE_CHECKING:
-    from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.sft_config import SFTConfig
+
+    from hero_rl.engines.trl import HeroConfig
 
 _BATCH_ARGUMENTS = (
     "per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation", "generation_batch_size",
@@ -38,12 +39,12 @@ logger = logging.getLogger(__name__)
 
 def grpo_given(loaded: Loaded) -> dict[str, Any]:
     """Return the arguments in ``[trl]`` and ``[vllm]``; raises InputError for one that is unknown, wrong, or said elsewhere."""
-    from trl.trainer.grpo_config import GRPOConfig
+    from hero_rl.engines.trl import HeroConfig
 
     elsewhere = _ELSEWHERE | {"reward_weights": "[rule]", "use_vllm": "a table [vllm]"}
     if loaded.recipe.batch:
         elsewhere |= dict.fromkeys(_BATCH_ARGUMENTS, "[batch]")
-    types = _types(GRPOConfig)
+    types = _types(HeroConfig)
     ours = {name.removeprefix(_VLLM): types.pop(name) for name in list(types) if name.startswith(_VLLM)}
     elsewhere |= {_VLLM + name: f"vllm.{name}" for name in ours}
     given = _given(loaded, ("trl",), loaded.recipe.trl, types, elsewhere, "arguments of TRL's GRPOConfig")
@@ -79,18 +80,18 @@ def _given(
     return check_table(loaded.layers, table, values, types, what, strict=False)
 
 
-def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder: Path) -> GRPOConfig:
+def grpo_config(loaded: Loaded, given: dict[str, Any], rule: RewardRule, folder: Path) -> HeroConfig:
     """Return the configuration of reinforcement learning; raises InputError for values that TRL refuses together.
 
     ``given`` is from ``grpo_given``; the rule's own normalisation is the default of ``scale_rewards``.
     """
-    from trl.trainer.grpo_config import GRPOConfig
+    from hero_rl.engines.trl import HeroConfig
 
     recipe = loaded.recipe
-    values = _defaults(GRPOConfig, recipe.seed, given) | {"scale_rewards": rule.scale} | given
+    values = _defaults(HeroConfig, recipe.seed, given) | {"scale_rewards": rule.scale} | given
     if recipe.batch:
         values |= _batch_arguments(loaded, recipe.batch, given.get("num_generations", 8))
-    return _config(f"{loaded.where('trl')}: [trl]", GRPOConfig, values, recipe.policy, folder)
+    return _config(f"{loaded.where('trl')}: [trl]", HeroConfig, values, recipe.policy, folder)
 
 
 def sft_config(loaded: Loaded, sft: Sft, given: dict[str, Any], folder: Path) -> SFTConfig:

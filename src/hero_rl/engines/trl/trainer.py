@@ -17,7 +17,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -31,11 +32,12 @@ from hero_rl.engines.exchange import Exchange, Share, logged_as
 from hero_rl.engines.hero_reward import end_tokens, log_table, save_problem
 from hero_rl.engines.rollout_files import PROMPTS, write_rollouts
 from hero_rl.engines.trl.run_folder import complete_card
-from hero_rl.errors import InputError, SettingsWarning
+from hero_rl.errors import InputError, SettingsWarning, check_choice
 from hero_rl.models.known import resolve
 from hero_rl.models.loading import fast_dtype
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.rewards import Scale, check_scale
+from hero_rl.rewards.scale import KlUnit, ScaleEstimate
 from hero_rl.types import Rollout
 
 _EXTENDED = {"_generate_and_score_completions": ("self", "inputs"), "_log_completion_extra": ("self", "column", "values")}
@@ -48,8 +50,14 @@ for _name, _parameters in _EXTENDED.items():
         )
 
 
+@dataclass
 class HeroConfig(GRPOConfig):
     """TRL's ``GRPOConfig`` for any device: bfloat16 on a GPU that has it, else float32, where TRL refuses a CPU by default."""
+
+    kl_unit: KlUnit = "reward"
+    """Unit of ``beta``. ``"oracle"``: true reward; it is multiplied by the estimated scale of the advantages, step by step."""
+    verifier_recall: float | None = None
+    """Share of correct responses that the verifier accepts, for that estimate; None: the rule's own, or assumed high."""
 
     def __post_init__(self) -> None:
         if self.bf16 is None and not self.fp16:
@@ -98,6 +106,8 @@ class HeroTrainer(GRPOTrainer):
         if reward.verifier is not None and kwargs.get("rollout_func") is None and kwargs.get("environment_factory") is None:
             _check_data({name: kwargs.get(name) for name in ("train_dataset", "eval_dataset")})
         self.reward, self._rollouts = reward, rollouts
+        if (recall := getattr(args, "verifier_recall", None)) is not None:
+            reward.scale = ScaleEstimate.of(reward.rule, recall=recall)
         self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
         """Called with this process's rollouts and their raw signals in every training batch."""
         self._share: Share
@@ -175,6 +185,9 @@ class HeroTrainer(GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         self._batches_s += time.perf_counter() - start
         batch, mine = self._share.batch, self._share.mine
+        if self._training and _in_true_reward(self.args):
+            self.beta = cast(GRPOConfig, self.args).beta * batch.scale.kl_factor  # TRL's loss multiplies the KL term by it
+            self._log({"kl_coefficient": self.beta})
         advantages = batch.advantages[mine]
         self._log_batch(self._share)
         if self._local_steps is not None:
@@ -230,6 +243,7 @@ def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridRewar
             )
     if args.remove_unused_columns:
         raise InputError("remove_unused_columns=True would drop the column 'reference'; leave it at False")
+    _check_kl_unit(args, reward)
     problems = [check_scale(reward.rule, cast(Scale, args.scale_rewards)), save_problem(args, reward)]
     if reward.rule.steps is not None and args.importance_sampling_level == "sequence":
         problems.append(
@@ -238,6 +252,25 @@ def _check_args(args: GRPOConfig, kwargs: Mapping[str, Any], reward: HybridRewar
         )
     for problem in filter(None, problems):
         warnings.warn(problem, SettingsWarning, stacklevel=3)
+
+
+def _in_true_reward(args: object) -> bool:
+    return getattr(args, "kl_unit", "reward") == "oracle"
+
+
+def _check_kl_unit(args: GRPOConfig, reward: HybridReward) -> None:
+    """Refuse ``kl_unit="oracle"`` where there is no KL coefficient, no verdict to estimate from, or a loss that ignores it."""
+    check_choice("kl_unit", getattr(args, "kl_unit", "reward"), get_args(KlUnit))
+    if not _in_true_reward(args):
+        return
+    if not args.beta:
+        raise InputError("kl_unit='oracle' is a unit of the KL coefficient, and beta=0: set beta, or leave kl_unit out")
+    if reward.verifier is None:
+        raise InputError("kl_unit='oracle' estimates the scale of the advantages from verdicts; give a verifier")
+    if args.use_liger_kernel:
+        raise InputError(
+            "kl_unit='oracle' changes beta while training, and a fused loss may keep the first; unset use_liger_kernel"
+        )
 
 
 def _check_data(datasets: Mapping[str, Any]) -> None:

@@ -10,6 +10,8 @@
       problem_key: problem                            # the key of extra_info with the bare problem
       allow_group_std: false
       rollouts: 8                                     # prompts per step whose rollouts are kept
+      kl_unit: reward                                 # oracle: kl_loss_coef counts in true reward
+      verifier_recall: 0.4                            # for the estimate of that, where it is known
 
 Reward workers get the same table: reward.custom_reward_function.reward_kwargs.hero=${hero}
 
@@ -19,15 +21,16 @@ Works on plain mappings; verl is not imported.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from hero_rl.config import read_table
 from hero_rl.config_checks import combined, name_in
 from hero_rl.engines.rollout_files import PROMPTS
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, check_choice
 from hero_rl.part_names import REMOTE
 from hero_rl.pipeline import OnUnhealthy
 from hero_rl.rewards import RewardRule, Scale, check_scale
+from hero_rl.rewards.scale import KlUnit, ScaleEstimate
 
 GROUP_STD = ("grpo_vectorized", "grpo_passk")
 """Estimators that always divide by the group's standard deviation: V1 does not pass them ``norm_adv_by_std_in_grpo``."""
@@ -35,7 +38,9 @@ BATCH_STD = ("gae", "reinforce_plus_plus", "reinforce_plus_plus_baseline")
 """Estimators that whiten advantages over the batch."""
 UNGROUPED = ("gae", "reinforce_plus_plus")
 """Estimators without a baseline from the group: for them a lone response has an advantage."""
-OWN: Mapping[str, Any] = {"problem_key": "problem", "allow_group_std": False, "rollouts": PROMPTS}
+OWN: Mapping[str, Any] = {
+    "problem_key": "problem", "allow_group_std": False, "rollouts": PROMPTS, "kl_unit": "reward", "verifier_recall": None,
+}  # fmt: skip
 """Keys of the table that no other engine has, with their defaults."""
 
 
@@ -51,6 +56,9 @@ class HeroSettings(NamedTuple):
     rollouts: int
     """Prompts per step whose rollouts are kept."""
     problem_key: str
+    kl_unit: KlUnit
+    scale: ScaleEstimate
+    """Before the first batch."""
 
 
 def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
@@ -61,6 +69,8 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
     """
     config, own = read_table(table, OWN, only=("rule", "max_failure_rate", "on_unhealthy"))
     model = name_in(combined([[layer] for layer in config.layers]), "reward_model")
+    check_choice("hero.kl_unit", own["kl_unit"], get_args(KlUnit))
+    recall = own["verifier_recall"]
     return HeroSettings(
         config.rule,
         config.max_failure_rate,
@@ -69,6 +79,8 @@ def read_settings(table: Mapping[str, Any] | None) -> HeroSettings:
         str(model or ""),
         int(own["rollouts"]),
         str(own["problem_key"]),
+        own["kl_unit"],
+        ScaleEstimate.of(config.rule, recall=None if recall is None else float(recall)),
     )
 
 
@@ -83,6 +95,7 @@ def check_config(config: Mapping[str, Any], settings: HeroSettings) -> list[str]
         InputError: a setting under which the rule cannot work, or whose damage is certain.
     """
     _check_reward_path(config)
+    _check_kl(config, settings)
     warnings = [*_check_estimator(config, settings), *_check_filter(config, settings.rule), *_check_steps(config, settings)]
     n = _at(config, "actor_rollout_ref.rollout.n")
     if isinstance(n, int) and n < 2:
@@ -129,6 +142,15 @@ def _check_estimator(config: Mapping[str, Any], settings: HeroSettings) -> Itera
     if not settings.allow_group_std:
         raise InputError(problem + " To run it all the same, for a comparison: hero.allow_group_std=True.")
     yield problem
+
+
+def _check_kl(config: Mapping[str, Any], settings: HeroSettings) -> None:
+    in_reward, in_loss = _at(config, "algorithm.use_kl_in_reward"), _at(config, "actor_rollout_ref.actor.use_kl_loss")
+    if settings.kl_unit == "oracle" and (in_reward or not in_loss):
+        raise InputError(
+            f"hero.kl_unit=oracle is a unit of the KL term in the loss, and algorithm.use_kl_in_reward={bool(in_reward)}, "
+            f"actor_rollout_ref.actor.use_kl_loss={bool(in_loss)}: set the first to False and the second to True"
+        )
 
 
 def _check_filter(config: Mapping[str, Any], rule: RewardRule) -> Iterator[str]:

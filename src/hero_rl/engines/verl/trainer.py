@@ -43,11 +43,12 @@ from verl.utils import tensordict_utils
 from hero_rl.data.tables import ROLLOUTS
 from hero_rl.engines.rollout_files import batch_rows, write_rows
 from hero_rl.engines.verl.reward import read_rollout
-from hero_rl.engines.verl.settings import UNGROUPED, check_config, estimator_of, read_settings
+from hero_rl.engines.verl.settings import UNGROUPED, check_config, estimator_of, read_settings, scale_of
 from hero_rl.engines.wire import Rollouts, Row, column_reward, compared, read_rows
 from hero_rl.errors import InputError, SettingsWarning
 from hero_rl.files import write_text
 from hero_rl.pipeline import Batch, HybridReward
+from hero_rl.rewards import Scale
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +82,10 @@ class HeroMixin(PPOTrainer):
         self.hero: HybridReward = column_reward(
             settings.rule, max_failure_rate=settings.max_failure_rate, on_unhealthy=settings.on_unhealthy
         )
+        self.hero.scale = settings.scale
         self._settings, self._kept_step = settings, -1
         self._grouped = estimator_of(values) not in UNGROUPED
+        self._scale: Scale = scale_of(values)
         self._reader: Any = None
         with open_dict(config):  # verl compares this name with those of its own modes
             config.trainer.v1.trainer_mode = self.base_mode
@@ -99,7 +102,7 @@ class HeroMixin(PPOTrainer):
         found = read_rows(_rows(batch, uids, data.pop("extra_fields").tolist()))
         if found is None:
             return super()._compute_advantage(batch, metrics)
-        made = self.hero.batch(found.signals, found.groups)
+        made = self.hero.batch(found.signals, found.groups, scale=self._scale, eps=1e-6)
         rewards = found.by_row(made.rewards, padding=np.nan)
         alone = np.isnan(rewards) & ~_is_padding(batch)
         _put(batch, rm_scores=_on_last_token(data["rm_scores"], rewards), uid=_set_apart(uids, alone))
@@ -112,6 +115,10 @@ class HeroMixin(PPOTrainer):
         numbers = {name: value for name, value in made.summary.items() if not np.isnan(value)}
         if self.hero.rule.steps is not None:
             numbers |= self._shape_steps(batch, found, made, weighted)
+        if self._settings.kl_unit == "oracle":
+            # workers keep kl_loss_coef: with smaller advantages it weighs more. Adam makes up for the size of the sum.
+            numbers["kl_factor"] = made.scale.kl_factor
+            weighted = [row / made.scale.kl_factor for row in weighted]
         _put(batch, advantages=_jagged(weighted))
         metrics.update({f"hero/{name}": value for name, value in numbers.items()})
         self._keep_rollouts(batch, found, made)
