@@ -68,7 +68,7 @@ def of_runs(runs: Sequence[Sequence[Batch]], recall: float) -> dict[str, dict[st
     found: dict[str, dict[str, float]] = {}
     for name, rule in rules(recall).items():
         known, unknown = (np.array([of_run(rule, run, given) for run in runs]).mean(axis=0) for given in (recall, None))
-        found[name] = {"truth": known[1], "known": known[0], "unknown": unknown[0]}
+        found[name] = {"truth": round(known[1], 4), "known": round(known[0], 4), "unknown": round(unknown[0], 4)}
     return found
 
 

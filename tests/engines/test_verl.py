@@ -196,6 +196,18 @@ def test_settings_that_undo_the_rule_are_refused_with_what_to_set(changes: dict[
         check_config(config(**changes), read_settings(None))
 
 
+LOSS = {"actor_rollout_ref__actor__use_kl_loss": True}
+
+
+def test_a_kl_in_true_reward_is_one_in_the_loss() -> None:
+    oracle = read_settings({"kl_unit": "oracle", "verifier_recall": 0.4})
+    assert oracle.scale.reliability.recall == 0.4
+    assert check_config(config(**LOSS), oracle) == check_config(config(), read_settings(None)) == []
+    for changes in ({}, {**LOSS, "algorithm__use_kl_in_reward": True}):
+        with pytest.raises(InputError, match="set the first to False and the second to True"):
+            check_config(config(**changes), oracle)
+
+
 PRM = {"reward_model": {"name": "process:./prm"}}
 
 
@@ -236,7 +248,7 @@ def test_the_normalisation_is_told_from_the_estimator() -> None:
     "table",
     [
         {"rules": {}}, {"rule": "hero"}, {"rule": {"name": "heroes"}}, {"rule": {"alpha": 0.99}}, {"rule": {"alpha": "wide"}},
-        {"reward": "no.toml"}, {"max_failure_rate": 2}, "hero",
+        {"reward": "no.toml"}, {"max_failure_rate": 2}, "hero", {"kl_unit": "nats"}, {"verifier_recall": 40},
     ],
 )  # fmt: skip
 def test_a_wrong_table_is_refused(table: Any) -> None:

@@ -129,6 +129,16 @@ def test_kl_in_the_reward_stays_verls() -> None:
     assert "actor/reward_kl_penalty" in metrics
 
 
+def test_kl_in_true_reward_divides_the_advantages_by_the_scale() -> None:
+    """The loss -A / scale + coefficient KL is that of A and of the scaled coefficient, but for one factor."""
+    responses, in_loss = batch_of(6, missing=False), "actor_rollout_ref.actor.use_kl_loss=True"
+    want = advantages(trainer(hero(), in_loss)._compute_advantage(put(responses), {}))
+    scaled = trainer(hero(), in_loss, "+hero.kl_unit=oracle", "+hero.verifier_recall=0.5")
+    got = advantages(scaled._compute_advantage(put(responses), metrics := {}))
+    assert metrics["hero/kl_factor"] == scaled.hero.scale.kl_factor != 1.0
+    np.testing.assert_allclose(got * metrics["hero/kl_factor"], want, rtol=1e-5, atol=1e-7)
+
+
 def test_rows_that_verl_adds_to_fill_a_batch_count_for_nothing() -> None:
     responses = batch_of(7, missing=False)
     plain, padded = trainer(hero()), trainer(hero())

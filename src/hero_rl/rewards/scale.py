@@ -10,7 +10,7 @@ and scores, whatever the rule::
 
 The first is exact if p is, because A is a function of what p is conditioned on. Everything rests on the verifier's recall,
 which verdicts and scores do not show: where it is not given it is assumed high (``Reliability.assumed_recall``), and the scale
-of rules that follow the verifier is then too large by about as much. docs/adaptive.md has estimates beside the truth.
+of rules that follow the verifier is then too large by about as much. docs/method.md has estimates beside the truth.
 """
 
 from __future__ import annotations
