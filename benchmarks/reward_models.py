@@ -4,10 +4,11 @@
 
 Rollouts are JSON lines: one row per response with `prompt_id`, `correct` (0 or 1) and one column of numbers per reward model;
 or one row per prompt with a list `correct` and `scores`, a list per reward model by name. A list of step scores counts as its
-smallest. Of each prompt ``--size`` responses are drawn; a verifier is simulated that misses right responses at random and
-accepts no wrong one; each rule sees all prompts as its first batch. Means over draws of ``hero_rl.measures.update_quality``:
-alignment with the truth as a difference from the verifier alone, pressure, scale. ``hero_adaptive, recall known`` gets the
-recall of the simulated verifier.
+smallest, or with ``--steps future`` as the mean over steps of the sum from there on (VeriGate). Of each prompt ``--size``
+responses are drawn; a verifier is simulated that misses right responses at random and accepts no wrong one; each rule sees all
+prompts as its first batch. Means over draws of ``hero_rl.measures.update_quality``: alignment with the truth as a difference
+from the verifier alone, pressure, scale. ``hero_adaptive, recall known`` gets the recall of the simulated verifier. Rules that
+the package does not ship are in ``rivals``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from hero_rl.rewards.groups import group_moments, index_groups
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.rewards.weights import saturated_share
 from hero_rl.types import FloatArray
+from rivals import RIVALS, Rival, seen
 
 USEFUL = 0.55
 """Reward models with an AUROC inside prompts above this have a mean of their own."""
@@ -41,10 +43,12 @@ class Scored(NamedTuple):
     groups: np.ndarray
     right: FloatArray
     scores: FloatArray
+    lengths: FloatArray
+    """Number of step scores of the first process reward model of the file; all 1 where there is none."""
 
 
-def read(path: Path) -> Iterator[Scored]:
-    """Yield a file's rollouts once per reward model."""
+def read(path: Path, steps: str = "min") -> Iterator[Scored]:
+    """Yield a file's rollouts once per reward model; ``steps``: "min" or "future", see the top."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not rows or "correct" not in rows[0] or "prompt_id" not in rows[0]:
         raise SystemExit(f"{path}: no rows with `prompt_id` and `correct`; give scored rollouts with trusted labels")
@@ -59,12 +63,20 @@ def read(path: Path) -> Iterator[Scored]:
         right = np.array([row["correct"] for row in rows], dtype=float)
         columns = {name: [row.get(name) for row in rows] for name in names}
         groups = index_groups([str(row["prompt_id"]) for row in rows]).index_B
+    stepwise = next((values for values in columns.values() if isinstance(values[0], list)), None)
+    lengths = np.array([max(len(one), 1) for one in stepwise] if stepwise else np.ones(right.size), dtype=float)
     for name in names:
-        flat = [min(one, default=None) if isinstance(one, list) else one for one in columns[name]]
-        yield Scored(path.stem, name, groups, right, np.array(flat, dtype=float))
+        flat = [_one_score(one, steps) if isinstance(one, list) else one for one in columns[name]]
+        yield Scored(path.stem, name, groups, right, np.array(flat, dtype=float), lengths)
 
 
-def rules(recall: float) -> dict[str, RewardRule]:
+def _one_score(steps: list[float], how: str) -> float | None:
+    if how == "future" and steps:
+        return float(np.cumsum(steps[::-1]).mean())
+    return min(steps, default=None)
+
+
+def rules(recall: float) -> dict[str, RewardRule | Rival]:
     """Return every rule by the name of its row."""
     return {
         "verifier_only": verifier_only(),
@@ -73,6 +85,7 @@ def rules(recall: float) -> dict[str, RewardRule]:
         "naive_sum, .9": naive_sum(rule_weight=0.9),
         "hero_adaptive, recall known": hero_adaptive(recall=recall),
         "hero_adaptive, recall x 2": hero_adaptive(recall=min(1.0, 2.0 * recall)),
+        **RIVALS,
     }
 
 
@@ -82,7 +95,7 @@ def sample(scored: Scored, size: int, rng: np.random.Generator) -> Scored:
     groups = scored.groups[order]
     place = np.arange(groups.size) - np.searchsorted(groups, groups)
     kept = order[place < size]
-    return scored._replace(groups=scored.groups[kept], right=scored.right[kept], scores=scored.scores[kept])
+    return scored._replace(**{name: getattr(scored, name)[kept] for name in ("groups", "right", "scores", "lengths")})
 
 
 def measure(scored: Scored, recalls: Sequence[float], *, size: int, draws: int) -> dict[str, Any]:
@@ -100,12 +113,18 @@ def measure(scored: Scored, recalls: Sequence[float], *, size: int, draws: int) 
             drawn = sample(scored, size, rng)
             verdicts = drawn.right * (rng.random(drawn.right.size) < recall)
             for name, rule in rules(recall).items():
-                output = rule.apply(verdicts, drawn.scores, drawn.groups, rule.init())
-                advantages = group_advantages(output.rewards, drawn.groups, weights_B=output.weights)
+                if isinstance(rule, RewardRule):
+                    output = rule.apply(verdicts, drawn.scores, drawn.groups, rule.init())
+                    advantages = group_advantages(output.rewards, drawn.groups, weights_B=output.weights)
+                    if name == "hero":
+                        saturated.append(saturated_share(output.weights, w_min=0.4, w_max=3.0))
+                else:
+                    right, lengths, chance = drawn.right, drawn.lengths, np.random.default_rng(draw)
+                    advantages = rule(
+                        seen(verdicts, drawn.scores, drawn.groups, right, recall=recall, rng=chance, lengths=lengths)
+                    )
                 quality = update_quality(advantages, drawn.right, drawn.scores, drawn.groups)
                 made[name].append((quality.alignment.value, quality.pressure.value, quality.scale.value))
-                if name == "hero":
-                    saturated.append(saturated_share(output.weights, w_min=0.4, w_max=3.0))
         for name, values in made.items():
             means = np.nan_to_num(np.array(values)).mean(axis=0).round(4).tolist()
             found.setdefault(name, {})[f"{recall:g}"] = dict(zip(("alignment", "pressure", "scale"), means, strict=True))
@@ -150,11 +169,12 @@ def main() -> None:
     parser.add_argument("--recalls", type=float, nargs="+", default=[0.1, 0.4, 0.7], help="of the simulated verifier")
     parser.add_argument("--size", type=int, default=8, help="responses drawn per prompt")
     parser.add_argument("--draws", type=int, default=12, help="of responses and verdicts")
+    parser.add_argument("--steps", choices=["min", "future"], default="min", help="how step scores make one score")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     files = [file for path in options.paths for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
     by_source: dict[str, list[dict[str, Any]]] = {}
-    for scored in (scored for file in files for scored in read(file)):
+    for scored in (scored for file in files for scored in read(file, options.steps)):
         found = measure(scored, options.recalls, size=options.size, draws=options.draws)
         by_source.setdefault(scored.source, []).append(found)
     summaries: dict[str, Any] = {}

@@ -9,7 +9,8 @@ cosine of the two over all batches, as a multiple of the verifier's alone; and p
 model (``hero_rl.measures.alignment``). No policy is trained here: "drift" and "hacking" change the responses on a schedule.
 
 Worlds and settings of ``hero_adaptive`` were chosen on seeds 0 and 1; the default seeds chose nothing. ``hero_adaptive`` has
-three rows: as it is, with the recall of the world, and with twice that recall (at most 1).
+three rows: as it is, with the recall of the world, and with twice that recall (at most 1). Rules that the package does not ship
+are in ``rivals``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hero_rl.measures import update_quality
 from hero_rl.rewards import group_advantages, hero_adaptive, verifier_only
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.types import FloatArray
+from rivals import RIVALS, Rival, seen
 
 
 class World(NamedTuple):
@@ -125,10 +127,10 @@ def batches(world: World, steps: int, seed: int) -> Iterator[Batch]:
         yield Batch(verdicts, scores * (world.jump if at >= 0.5 else 1.0), groups, right.astype(float))
 
 
-def rules() -> dict[str, Callable[[World], RewardRule]]:
+def rules() -> dict[str, Callable[[World], RewardRule | Rival]]:
     """Return every rule under the name of its row; the settings of some depend on the world."""
     return {
-        **{name: (lambda world, rule=rule: rule) for name, rule in RULES.items()},
+        **{name: (lambda world, rule=rule: rule) for name, rule in (RULES | RIVALS).items()},
         "hero_adaptive, recall known": lambda world: hero_adaptive(recall=world.recall, false_positives=world.false_positives),
         "hero_adaptive, recall x 2": lambda world: hero_adaptive(
             recall=min(1.0, 2.0 * world.recall), false_positives=world.false_positives
@@ -144,15 +146,25 @@ class Figures(NamedTuple):
     pressure: float
 
 
-def alignment(rule: RewardRule, runs: Sequence[Sequence[Batch]]) -> tuple[float, float]:
+def advantages_of(rule: RewardRule | Rival, run: Sequence[Batch], recall: float) -> Iterator[FloatArray]:
+    """Yield the advantages of each batch of a run."""
+    if not isinstance(rule, RewardRule):
+        rng = np.random.default_rng(0)
+        yield from (rule(seen(one.verdicts, one.scores, one.groups, one.right, recall=recall, rng=rng)) for one in run)
+        return
+    state = rule.init()
+    for batch in run:
+        output = rule.apply(batch.verdicts, batch.scores, batch.groups, state)
+        state = output.state
+        yield group_advantages(output.rewards, batch.groups, weights_B=output.weights)
+
+
+def alignment(rule: RewardRule | Rival, runs: Sequence[Sequence[Batch]], recall: float) -> tuple[float, float]:
     """Return the alignment and pressure of a rule over all batches of all runs; 0 where it gives no advantage at all."""
-    advantages, rows, prompts = [], [], 0
+    advantages = [each for run in runs for each in advantages_of(rule, run, recall)]
+    rows, prompts = [], 0
     for run in runs:
-        state = rule.init()
         for batch in run:
-            output = rule.apply(batch.verdicts, batch.scores, batch.groups, state)
-            state = output.state
-            advantages.append(group_advantages(output.rewards, batch.groups, weights_B=output.weights))
             rows.append(batch.groups + prompts)
             prompts += int(batch.groups[-1]) + 1
     every = [batch for run in runs for batch in run]
@@ -164,16 +176,16 @@ def alignment(rule: RewardRule, runs: Sequence[Sequence[Batch]]) -> tuple[float,
 
 
 def measure(
-    names: Sequence[str], makers: Mapping[str, Callable[[World], RewardRule]], *, steps: int, seeds: Sequence[int]
+    names: Sequence[str], makers: Mapping[str, Callable[[World], RewardRule | Rival]], *, steps: int, seeds: Sequence[int]
 ) -> dict[str, dict[str, Figures]]:
     """Return the figures of every rule in every named world."""
     found: dict[str, dict[str, Figures]] = {name: {} for name in makers}
     for name in names:
         world = WORLDS[name]
         runs = [list(batches(world, steps, 1000 * seed + list(WORLDS).index(name))) for seed in seeds]
-        alone = alignment(verifier_only(), runs)[0]
+        alone = alignment(verifier_only(), runs, world.recall)[0]
         for rule, make in makers.items():
-            cosine, pressure = alignment(make(world), runs)
+            cosine, pressure = alignment(make(world), runs, world.recall)
             found[rule][name] = Figures(round(math.copysign((cosine / alone) ** 2, cosine), 4), round(pressure, 4))
     return found
 

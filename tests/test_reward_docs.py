@@ -9,12 +9,14 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from helpers.places import DOCS
 from hero_rl.cli import main
 from hero_rl.cli.reward import KEYS
+from hero_rl.cli.serve import ServiceOptions
 from hero_rl.config import load_reward
 from hero_rl.config_checks import DEFAULTS, RULE_KEYS, SCORER_KEYS, VERIFIER_KEYS
 from hero_rl.imports import Setting, describe, import_object
@@ -25,6 +27,7 @@ from hero_rl.toml_layers import dump, read_file
 PAGE = DOCS / "reward.md"
 SETTINGS = DOCS / "settings.md"
 HEADING = "says how they are set.\n"
+TOKENS = ["| `tokens` | – | Named tokens, a table `[service.tokens.NAME]` each: [service.md](service.md#deploy). |"]
 OWN = {
     "verifiers": Kind("hero_rl.verifiers.function:FunctionVerifier"),
     "reward_models": Kind("hero_rl.scorers.function:FunctionScorer"),
@@ -37,7 +40,10 @@ def generated() -> str:
     parts += _section("`[verifier]`", VERIFIER_KEYS, _tables(VERIFIERS, OWN["verifiers"]))
     parts += _section("`[reward_model]`", SCORER_KEYS, _tables(REWARD_MODELS, OWN["reward_models"]))
     top = [Setting(name, DEFAULTS.values[name], KEYS[name]) for name in ("max_failure_rate", "on_unhealthy")]
-    return "\n".join(["", *_rows("outside tables", top), "", *parts])
+    hints = get_type_hints(ServiceOptions, include_extras=True)
+    served = [Setting(key, value, hints[key].__metadata__[0].help) for key, value in ServiceOptions._field_defaults.items()]
+    service = ["### `[service]`, of `hero serve`", "", *_rows("`[service]`", served), *TOKENS, ""]
+    return "\n".join(["", *_rows("outside tables", top), "", *parts, *service])
 
 
 def _section(title: str, keys: Mapping[str, object], tables: Iterable[tuple[str, list[Setting]]]) -> list[str]:

@@ -20,6 +20,7 @@ from hero_rl.engines.verl.settings import read_settings
 from hero_rl.errors import InputError
 from hero_rl.rewards import RULES, rule_settings
 from hero_rl.toml_layers import dump, line_of
+from hero_rl.types import Rollout
 
 OTHER: Mapping[str, Any] = {
     "alpha": 0.07, "beta": 0.08, "w_min": 0.5, "w_max": 2.5, "k": 5.0, "eps": 1e-5, "singleton": "center", "dense": "correct",
@@ -180,6 +181,9 @@ def test_what_is_stronger_counts_and_a_new_name_starts_anew(tmp_path: Path) -> N
         ('[rule]\nalpha = 0.1\nbeta = 0.95\n', 2, "alpha"),
         ('[verifier]\nname = "math"\npolicies = "strict"\n', 3, "did you mean 'verifier.policy'?"),
         ('[verifier]\nname = "math"\nask = "both"\n', 3, "ask without a fallback"),
+        ('[verifier]\nby_score = true\n', 2, "by_score without a fallback"),
+        ('[verifier]\nfallback = "exact"\nby_score = true\n', 3, "by_score without max_questions"),
+        ('rule.name="verifier_only"\n[verifier]\nfallback="exact"\nmax_questions=9\nby_score=true\n', 5, "by_score needs"),
         ('[verifier]\nname = "maths"\n', 2, "maths: unknown; did you mean 'math'?"),
         ('[verifier]\nfallback = "none"\n', 2, "both must be able to answer"),
         ('[reward_model]\nname = "local:./absent"\n', 2, "no such folder as './absent'"),
@@ -199,6 +203,20 @@ def test_a_mistake_is_named_with_its_line(text: str, line: int, message: str, tm
         load_reward(path)
     assert str(raised.value).startswith(f"{path}:{line}: ")
     assert message in str(raised.value)
+
+
+def test_questions_by_score_reach_the_cascade_and_make_use_of_a_reward_model_that_no_rule_asks() -> None:
+    sets = ["rule.name=verifier_only", "reward_model.name=column:rm_score", "verifier.fallback=exact", "verifier.ask=incorrect"]
+    asked = load_reward(None, [*sets, "verifier.max_questions=1", "verifier.by_score=true"])
+    assert not any("uses no scores" in warning for warning in asked.warnings())
+    texts = {"\\boxed{2}": 0.1, "The answer is \\boxed{3}": 0.9, "\\boxed{4}": 0.5}
+    rollouts = [
+        Rollout(prompt_id="p", problem="1+1?", reference="5", response=text, extra={"rm_score": score})
+        for text, score in texts.items()
+    ]
+    with asked.make() as reward:
+        reasons = reward.measure(rollouts).reasons
+    assert [reason.endswith("_over_budget") for reason in reasons] == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,6 @@ class Observer(TrainerCallback):
     def __init__(self, settings: RunSettings, yardstick: Yardstick, report: Report) -> None:
         """Evaluate a run with ``yardstick``; ``report`` hears of the curve."""
         self.settings, self.yardstick, self.report = settings, yardstick, report
-        self.settle: Callable[[], None] = lambda: None
-        self.refreshed: list[dict[str, Any]] = []
         self.curve: list[dict[str, Any]] = []
         self.held_out: dict[str, dict[str, Any]] = {}
         self.seconds = 0.0
@@ -43,11 +41,10 @@ class Observer(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Seed the step."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + state.global_step)
+        torch.manual_seed(self.settings.training_seed * 1_000_003 + state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Look at the policy after the step."""
-        self.settle()
         self.look(model, state.global_step)
 
     def look(self, policy: PreTrainedModel, step: int) -> None:

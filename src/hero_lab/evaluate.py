@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+COOL = 0.6
+"""The temperature of the paper's evaluation."""
 _EVALUATION_SEED = 90_000
 """Apart from every seed of training, and the same for all rules: they are compared under common random numbers."""
 
@@ -54,15 +56,15 @@ class Yardstick(NamedTuple):
 
 
 def sample_items(
-    policy: PreTrainedModel, items: Sequence[Item], *, count: int, seed: int, greedy: bool = False, family: Family = CHAIN
+    policy: PreTrainedModel, items: Sequence[Item], *, count: int, seed: int, temperature: float = 1.0, family: Family = CHAIN
 ) -> Samples:
-    """``count`` responses a prompt at temperature 1, or one greedy response each."""
+    """``count`` responses per prompt; at temperature 0, which is greedy, one."""
     import torch
 
     prompts = torch.from_numpy(encode([item.prompt for item in items], length=family.prompt_length, alphabet=family.alphabet))
-    count = 1 if greedy else count
+    count = count if temperature else 1
     prompts = prompts.repeat_interleave(count, dim=0)
-    responses = sample(policy, prompts, greedy=greedy, seed=_EVALUATION_SEED + seed, length=family.response_length)
+    responses = sample(policy, prompts, temperature=temperature, seed=_EVALUATION_SEED + seed, length=family.response_length)
     texts, finished = decode(responses.numpy(), alphabet=family.alphabet)
     owners = [item for item in items for _ in range(count)]
     rollouts = [
@@ -74,13 +76,13 @@ def sample_items(
     return Samples(rollouts, correct_PG, torch.cat([prompts, responses], dim=1))
 
 
-def mean_entropy(policy: PreTrainedModel, sequences: Tensor, *, prompt_length: int) -> float:
-    """Mean entropy in nats of the next-token distribution over the response tokens of sampled sequences."""
+def mean_entropy(policy: PreTrainedModel, sequences: Tensor, *, prompt_length: int, temperature: float = 1.0) -> float:
+    """Mean entropy in nats of the next-token distribution over the response tokens of sequences sampled at a temperature."""
     import torch
 
     with torch.no_grad():
         logits = policy(input_ids=sequences, attention_mask=torch.ones_like(sequences), use_cache=False).logits
-    log_p = torch.log_softmax(logits[:, prompt_length - 1 : -1], dim=-1)
+    log_p = torch.log_softmax(logits[:, prompt_length - 1 : -1] / temperature, dim=-1)
     counted = sequences[:, prompt_length:] != PAD_ID
     return float((-(log_p.exp() * log_p).sum(-1) * counted).sum() / counted.sum().clamp(min=1))
 
@@ -90,6 +92,8 @@ def full_evaluation(
 ) -> dict[str, Any]:
     """Return everything that is reported on one tag's prompts; per-prompt counts of correct responses for paired tests."""
     numbers, samples, greedy, passed_PG = curve_point(policy, items, yardstick, count=count, seed=seed)
+    family = yardstick.family
+    cool = sample_items(policy, items, count=count, seed=seed, temperature=COOL, family=family)
     return {
         **numbers,
         "prompts": len(items),
@@ -98,9 +102,11 @@ def full_evaluation(
         "greedy": _with_interval(greedy.correct_PG),
         "pass_any": float((samples.correct_PG.max(axis=1) > 0).mean()),
         "all_wrong_groups": float((passed_PG.max(axis=1) == 0).mean()),
-        "entropy": mean_entropy(policy, samples.sequences, prompt_length=yardstick.family.prompt_length),
+        "entropy": mean_entropy(policy, samples.sequences, prompt_length=family.prompt_length),
+        "cool_entropy": mean_entropy(policy, cool.sequences, prompt_length=family.prompt_length, temperature=COOL),
         "unfinished": float(np.mean([rollout.finished is False for rollout in samples.rollouts])),
         "correct_P": samples.correct_PG.sum(axis=1).astype(int).tolist(),
+        "cool_P": cool.correct_PG.sum(axis=1).astype(int).tolist(),
         "greedy_P": greedy.correct_PG[:, 0].astype(int).tolist(),
         "examples": [rollout.problem + " " + rollout.response for rollout in samples.rollouts[: 6 * count : count]],
         **({} if yardstick.verifier is None else verifier_quality(yardstick.verifier, samples)),
@@ -120,7 +126,7 @@ class Point(NamedTuple):
 def curve_point(policy: PreTrainedModel, items: Sequence[Item], yardstick: Yardstick, *, count: int, seed: int) -> Point:
     """Measure a policy on some prompts."""
     samples = sample_items(policy, items, count=count, seed=seed, family=yardstick.family)
-    greedy = sample_items(policy, items, count=1, seed=seed, greedy=True, family=yardstick.family)
+    greedy = sample_items(policy, items, count=1, seed=seed, temperature=0.0, family=yardstick.family)
     shape = samples.correct_PG.shape
     scores_PG = yardstick.scorer.score(samples.rollouts).reshape(shape)
     verdicts = yardstick.strict.verify(samples.rollouts)

@@ -134,12 +134,12 @@ def sample(
     model: PreTrainedModel,
     prompt_ids: Tensor,
     *,
-    greedy: bool = False,
+    temperature: float = 1.0,
     seed: int = 0,
     batch_size: int = 1024,
     length: int = CHAIN.response_length,
 ) -> Tensor:
-    """Response token ids, shape (B, length), sampled at temperature 1 or greedily.
+    """Response token ids, shape (B, length), sampled at a temperature, of which 0 is greedy.
 
     Torch's global random state is put back afterwards, so that looking at a policy never changes its training.
     """
@@ -155,8 +155,8 @@ def sample(
                 input_ids=batch,
                 attention_mask=torch.ones_like(batch),
                 max_new_tokens=length,
-                do_sample=not greedy,
-                temperature=1.0,
+                do_sample=temperature > 0,
+                temperature=temperature or 1.0,
                 top_k=0,
                 top_p=1.0,
             )[:, batch.shape[1] :]

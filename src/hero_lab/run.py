@@ -1,4 +1,4 @@
-"""One run of the lab: one rule, one seed, TRL's GRPO through ``HeroTrainer``, and one JSON file with what came out."""
+"""One run of the lab: one rule, one seed, TRL's GRPO through ``HeroTrainer``; one JSON file, and the policy beside it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from hero_rl.files import replacing
 from hero_rl.report import json_values
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from hero_rl.engines.trl import HeroConfig
 
 
@@ -37,13 +39,13 @@ def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report
     facts = models.facts()
     observer = Observer(settings, make_yardstick(settings, models, facts), report)
     with tempfile.TemporaryDirectory(prefix="hero-lab-") as scratch:
-        history = _train(settings, models, observer, Path(scratch))
+        policy, history = _train(settings, models, observer, Path(scratch))
+        policy.save_pretrained(result.with_suffix(".policy"))
         if files := sorted(Path(scratch).glob("rollouts/*.parquet")):
             _keep_rollouts(files, result.with_suffix(".parquet"))
     content = {
         "format": FORMAT, "digest": settings.digest, "settings": asdict(settings), "versions": versions(), **facts,
         "curve": observer.curve, "held_out": observer.held_out, "training": history,
-        **({"refresh": observer.refreshed} if settings.refresh_every else {}),
         "timing": {
             "total_s": time.perf_counter() - started, "evaluation_s": observer.seconds, "process_cpu_s": time.process_time(),
         },
@@ -53,8 +55,10 @@ def run(settings: RunSettings, models: Prepared, result: Path, *, report: Report
     return content
 
 
-def _train(settings: RunSettings, models: Prepared, observer: Observer, scratch: Path) -> list[dict[str, Any]]:
-    """Train, and return the log of the trainer."""
+def _train(
+    settings: RunSettings, models: Prepared, observer: Observer, scratch: Path
+) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
+    """Train, and return the policy and the log of the trainer."""
     from datasets import Dataset
 
     from hero_rl.engines.trl import HeroTrainer
@@ -71,14 +75,9 @@ def _train(settings: RunSettings, models: Prepared, observer: Observer, scratch:
         processing_class=build_tokenizer(observer.yardstick.family),
         callbacks=[observer],
     )
-    if settings.refresh_every:
-        from hero_lab.refresh import Rounds
-
-        rounds = Rounds(settings, models, observer, trainer, scratch / "rounds")
-        observer.settle, observer.refreshed = rounds.settle, rounds.rounds
     observer.look(policy, 0)
     trainer.train()
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    return policy, [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
 def _keep_rollouts(files: list[Path], target: Path) -> None:
@@ -96,7 +95,7 @@ def _arguments(settings: RunSettings, scratch: str) -> HeroConfig:
     return HeroConfig(
         **common_arguments(HeroConfig), kl_unit=settings.kl_unit if settings.kl else "reward",
         verifier_recall=settings.kl_recall or settings.verifier_recall or None,
-        output_dir=scratch, max_steps=settings.steps, seed=settings.seed,
+        output_dir=scratch, max_steps=settings.steps, seed=settings.training_seed,
         per_device_train_batch_size=settings.prompts_per_step * settings.group_size, num_generations=settings.group_size,
         max_completion_length=FAMILIES[settings.task].response_length, temperature=1.0, learning_rate=settings.learning_rate,
         lr_scheduler_type="constant", adam_beta2=0.999, max_grad_norm=1.0, beta=settings.kl, scale_rewards=settings.scale,

@@ -74,8 +74,8 @@ class RunSettings:
     """``both``: held-out prompts of both tags. ``trained``: only of those that the regime trains on."""
     looks: tuple[int, ...] = ()
     """More steps at which the held-out prompts are evaluated, beside 0, ``early`` and the last: ``step<N>`` in the result."""
-    refresh_every: NonNegativeInt = 0
-    """Steps between rounds in which reward model and learned verifier are retrained on the run's own rollouts; 0: never."""
+    replicate: NonNegativeInt = 0
+    """Another training of the same starting policy and reward model: other prompts first, other samples."""
 
     def __post_init__(self) -> None:
         """Check what settings say together."""
@@ -83,15 +83,15 @@ class RunSettings:
             raise InputError(f"looks={list(self.looks)}: every step must be in 1..{self.steps}, the steps of the run")
         if self.task != "chain" and self.verifier in LEARNED:
             raise InputError(f"task={self.task!r} has no learned verifier; leave verifier={self.verifier!r} at 'strict'")
-        if self.refresh_every and self.tier != "hackable":
-            raise InputError(
-                f"refresh_every={self.refresh_every}: the reward model of tier={self.tier!r} is no classifier and "
-                "cannot be retrained; choose tier='hackable'"
-            )
 
     def __hash__(self) -> int:
         """By content: the mapping of rule settings has no hash of its own."""
         return hash((self.label, self.digest))
+
+    @property
+    def training_seed(self) -> int:
+        """The seed of the order of prompts and of the responses of training: ``seed`` itself for replicate 0."""
+        return self.seed + 10_007 * self.replicate
 
     @property
     def digest(self) -> str:

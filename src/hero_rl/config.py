@@ -1,7 +1,7 @@
 """The reward file: rule, verifier and reward model described once, for every command and every engine.
 
     [rule]                      name, scale (of advantages), and the arguments of the rule's constructor
-    [verifier]                  name, fallback, ask, max_questions, cache, and the arguments of the verifier's constructor
+    [verifier]                  name, fallback, ask, max_questions, by_score, cache, the arguments of the verifier's constructor
     [reward_model]              name, cache, and the arguments of the reward model's constructor
     max_failure_rate = 0.1      a larger share of failed rows, of the last 256, is an error
     on_unhealthy = "warn"       or "stop", where scores or lengths show that something broke
@@ -86,7 +86,13 @@ class RewardConfig(NamedTuple):
             fallback = parts.make_verifier(second, share)
         assert fallback is not None  # refused before
         ask, budget = self.verifier.get("ask", VERIFIER_KEYS["ask"]), self.verifier.get("max_questions")
-        return Cascade(_keep_verdicts(first, cache), _keep_verdicts(fallback, cache), ask=ask, budget=budget)
+        return Cascade(
+            _keep_verdicts(first, cache), _keep_verdicts(fallback, cache), ask=ask, budget=budget, by_score=self._by_score
+        )
+
+    @property
+    def _by_score(self) -> bool:
+        return self.verifier.get("by_score", VERIFIER_KEYS["by_score"])
 
     def need_verifier(self) -> Verifier:
         """Return what ``make_verifier`` does; raises InputError for ``none``."""
@@ -143,7 +149,7 @@ class RewardConfig(NamedTuple):
         rule = {"name": name, "scale": self.rule.scale, **rule_settings(name), **self.rule_table}
         verifier = {**VERIFIER_KEYS, **parts.verifier_settings(self.verifier["name"]), **self.verifier}
         if verifier["fallback"] is None:
-            del verifier["ask"]
+            del verifier["ask"], verifier["by_score"]
         tables = {"rule": rule, "verifier": {"name": verifier.pop("name"), **verifier}}
         if (model := self.reward_model) is not None:
             tables["reward_model"] = {"name": model["name"], **SCORER_KEYS, **parts.scorer_settings(model["name"]), **model}
@@ -160,7 +166,7 @@ class RewardConfig(NamedTuple):
             found.append(
                 "weight_on='reward' with scale='group' cancels: the weight is one number per group, and is divided out again"
             )
-        if model is not None and not self.rule.needs_scores:
+        if model is not None and not self.rule.needs_scores and not self._by_score:
             found.append(f"the rule {self.rule.name!r} uses no scores: the reward model is run, and changes no reward")
         if set(self.label_columns()) & set(self.score_columns()):
             found.append("verdict and score are the same column: the score adds nothing to the verdict")
@@ -198,7 +204,7 @@ def read_reward(
     signals: bool = True,
     present: bool = True,
     only: Sequence[str] = KEYS,
-    others: Sequence[str] = (),
+    others: Sequence[str] = ("service",),
 ) -> RewardConfig:
     """Return the reward that some layers describe.
 
@@ -208,7 +214,7 @@ def read_reward(
         signals: as in ``load_reward``.
         present: the folder of a model must be there already; False where a file is only looked at.
         only: the keys of ``KEYS`` that are read.
-        others: further keys that may be there.
+        others: further keys that may be there; ``hero serve`` reads ``[service]``.
 
     Raises:
         InputError: as ``load_reward``.
@@ -278,6 +284,9 @@ def _check_signals(config: RewardConfig) -> None:
                 f"the rule {rule.name!r} needs reward-model scores; name one (reward_model.name, or --reward-model): "
                 "column:rm_score for scores in the file, local:PATH for a model"
             )
+    if config.verifier.get("by_score") and config.reward_model is None:
+        with placed(config.where("verifier", "by_score")):
+            raise InputError("by_score needs reward-model scores; name a reward model, or leave it out")
     if rule.needs_verdicts and config.verifier["name"] == "none":
         with placed(config.where("verifier", "name")):
             raise InputError(f"the rule {rule.name!r} needs verdicts; name a verifier")

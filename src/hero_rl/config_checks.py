@@ -28,13 +28,16 @@ DEFAULTS = Layer(
 )
 RULE_KEYS: Mapping[str, Any] = {"scale": None}
 """Keys of ``[rule]`` that every rule has: the normalisation of advantages, by default the rule's own."""
-VERIFIER_KEYS: Mapping[str, Any] = {"fallback": None, "ask": "abstain", "max_questions": None, "cache": None}
-"""Keys of ``[verifier]`` that every verifier has: a second verifier, when and how often it is asked; a file for verdicts."""
+VERIFIER_KEYS: Mapping[str, Any] = {
+    "fallback": None, "ask": "abstain", "max_questions": None, "by_score": False, "cache": None,
+}  # fmt: skip
+"""Keys of ``[verifier]`` that every verifier has: a second verifier, when and how often it is asked and about which responses
+first; a file for verdicts."""
 SCORER_KEYS: Mapping[str, Any] = {"cache": None}
 """Keys of ``[reward_model]`` that every reward model has: a file that keeps scores between runs."""
 _TYPES: Mapping[str, Mapping[str, Any]] = {
     "rule": {"name": str, "scale": Scale},
-    "verifier": {"name": str, "fallback": str, "ask": Ask, "max_questions": NonNegativeInt, "cache": str},
+    "verifier": {"name": str, "fallback": str, "ask": Ask, "max_questions": NonNegativeInt, "by_score": bool, "cache": str},
     "reward_model": {"name": str, "cache": str},
 }
 
@@ -123,10 +126,15 @@ def check_fallback(layers: Sequence[Layer], table: Mapping[str, Any]) -> None:
             raise InputError(f"fallback = {fallback!r} behind {table['name']!r}: both must be able to answer; leave it out")
         if fallback is not None:
             check_verifier(fallback)
-    for key in ("ask", "max_questions"):
+    for key in ("ask", "max_questions", "by_score"):
         if fallback is None and table.get(key) is not None:
             place = where(layers, ("verifier", key))
             raise InputError(f"{place}: {key} without a fallback; add verifier.fallback, or leave it out")
+    if table.get("by_score") and table.get("max_questions") is None:
+        place = where(layers, ("verifier", "by_score"))
+        raise InputError(
+            f"{place}: by_score without max_questions, so all are asked; add it, such as one per prompt of a batch"
+        )
 
 
 def check_table(

@@ -45,10 +45,9 @@ from hero_rl.types import (
     IntArray,
     Rollout,
     Scorer,
-    StepScorer,
-    StepScores,
     Verdict,
     Verifier,
+    ascore_with_steps,
     one_each,
 )
 
@@ -221,7 +220,7 @@ class HybridReward:
         self._lock = threading.Lock()
 
     def measure(self, rollouts: Sequence[Rollout]) -> Signals:
-        """Return the raw signals; verifier and reward model work at the same time. The state does not move."""
+        """Return the raw signals; verifier and reward model work side by side, unless it is ``by_score``. The state stays."""
         return run_sync(self.ameasure(rollouts))
 
     async def ameasure(self, rollouts: Sequence[Rollout]) -> Signals:
@@ -230,17 +229,14 @@ class HybridReward:
         Raises:
             InputError: verifier or reward model gave more or fewer results than rollouts.
         """
-        verdicts, measured = await together(
-            self._timed("verifier", self._averify(rollouts)),
-            self._timed("reward_model", ascore_with_steps(self.scorer, rollouts)),
-        )
-        scores, steps = measured if isinstance(measured, StepScores) else (measured, None)
-        scores_B, rows = np.asarray(scores, dtype=np.float64), len(rollouts)
-        if self.verifier is not None:
-            one_each(self.verifier.name, verdicts, rollouts)
-        if self.scorer is not None and scores_B.shape != (rows,):
-            name, shape = self.scorer.name, scores_B.shape
-            raise InputError(f"the reward model {name!r} gave scores of shape {shape} for {rows} rollouts; one each is due")
+        verifier, scored = self.verifier, self._timed("reward_model", ascore_with_steps(self.scorer, rollouts))
+        if verifier is not None and verifier.by_score:
+            scores_B, steps = await scored
+            verdicts = await self._timed("verifier", verifier.averify_scored(rollouts, scores_B))
+        else:
+            verdicts, (scores_B, steps) = await together(self._timed("verifier", self._averify(rollouts)), scored)
+        if verifier is not None:
+            one_each(verifier.name, verdicts, rollouts)
         chars_B = np.array([len(rollout.response) for rollout in rollouts], dtype=np.float64)
         return Signals.of(verdicts, scores_B, steps)._replace(chars=chars_B)
 
@@ -403,10 +399,3 @@ class HybridReward:
 
 def _flags(values: Sequence[bool]) -> BoolArray:
     return np.array(values, dtype=np.bool_) if any(values) else np.zeros(len(values), dtype=np.bool_)
-
-
-async def ascore_with_steps(scorer: Scorer | None, rollouts: Sequence[Rollout]) -> StepScores | FloatArray:
-    """Return the scores, with those of their steps where the reward model has them; NaN without a reward model."""
-    if scorer is None:
-        return np.full(len(rollouts), np.nan)
-    return await (scorer.ascore_steps(rollouts) if isinstance(scorer, StepScorer) else scorer.ascore(rollouts))

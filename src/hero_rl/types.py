@@ -168,6 +168,12 @@ class Verifier(_Judge):
 
     learned: bool = False
     """Some of its verdicts are a model's."""
+    by_score: bool = False
+    """Wants the reward model's scores: where there are any, ``averify_scored`` is called in place of ``averify``."""
+
+    async def averify_scored(self, rollouts: Sequence[Rollout], scores_B: FloatArray, /) -> list[Verdict]:
+        """Return what ``averify`` does, with the scores of the rollouts at hand, shape (B,)."""
+        return await self.averify(rollouts)
 
     @abstractmethod
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
@@ -251,3 +257,25 @@ class StepScorer(Scorer):
     def step_ends(self, rollout: Rollout, /) -> IntArray | None:
         """Return the end of each step that it scores, in characters of the response; None: as ``scorers.steps`` splits."""
         return None
+
+
+async def ascore_with_steps(
+    scorer: Scorer | None, rollouts: Sequence[Rollout]
+) -> tuple[FloatArray, tuple[FloatArray, ...] | None]:
+    """Return scores, shape (B,), and those of the steps where the reward model has them; NaN without a reward model.
+
+    Raises:
+        InputError: there is not one score per rollout.
+    """
+    if scorer is None:
+        return np.full(len(rollouts), np.nan), None
+    if isinstance(scorer, StepScorer):
+        scores, steps = await scorer.ascore_steps(rollouts)
+    else:
+        scores, steps = await scorer.ascore(rollouts), None
+    scores_B, rows = np.asarray(scores, dtype=np.float64), len(rollouts)
+    if scores_B.shape != (rows,):
+        raise InputError(
+            f"the reward model {scorer.name!r} gave scores of shape {scores_B.shape} for {rows} rollouts; one each is due"
+        )
+    return scores_B, steps

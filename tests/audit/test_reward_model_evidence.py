@@ -35,6 +35,9 @@ def test_a_row_per_response_and_a_row_per_prompt_are_the_same_rollouts(tmp_path)
         assert one.groups.tolist() == other.groups.tolist() == [0, 0, 1]
         assert one.scores.tolist() == other.scores.tolist()
     assert flat[1].scores.tolist() == [0.4, 0.3, 0.2]  # the smallest step
+    assert flat[1].lengths.tolist() == [2, 2, 1]
+    future = list(reward_models.read(tmp_path / "f.jsonl", "future"))[1].scores
+    assert future == pytest.approx([(1.3 + 0.4) / 2, (1.1 + 0.8) / 2, 0.2])
 
 
 def test_a_file_without_labels_is_refused(tmp_path) -> None:
@@ -47,7 +50,7 @@ def test_a_perfect_reward_model_gains_and_a_useless_one_does_not() -> None:
     right = (rng.random(800) < 0.3).astype(float)
     groups = np.repeat(np.arange(100), 8)
     found = [
-        reward_models.measure(reward_models.Scored("here", name, groups, right, scores), [0.4], size=8, draws=2)
+        reward_models.measure(reward_models.Scored("here", name, groups, right, scores, np.ones(800)), [0.4], size=8, draws=2)
         for name, scores in (("perfect", right + 0.01 * rng.random(800)), ("noise", rng.normal(size=800)))
     ]
     assert [one["auroc"] for one in found] == [1.0, pytest.approx(0.5, abs=0.05)]

@@ -17,6 +17,7 @@ from hero_rl.engines.service.server import listen, serve, url_of
 from hero_rl.engines.service.service import RewardService
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import StateStore
+from hero_rl.engines.service.tokens import Token
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import hero
 from hero_rl.scorers import ColumnScorer
@@ -43,7 +44,8 @@ class Sleepy(Verifier):
 def main() -> None:
     options = json.loads(sys.argv[1])
     state = options.pop("state", None)
-    settings = ServiceSettings(**options)
+    tokens = [Token("tester", options.pop("token"))] if "token" in options else []
+    settings = ServiceSettings(tokens=tuple(tokens), **options)
     store = StateStore(Path(state) if state else None, settings)
     service = RewardService(HybridReward(Sleepy(), ColumnScorer("rm_score"), hero()), store, settings)
     sock = listen("127.0.0.1", 0)

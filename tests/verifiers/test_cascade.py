@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -234,6 +235,23 @@ def test_who_is_asked_depends_on_what_the_batch_holds_and_not_on_its_order() -> 
     assert asked[0] == asked[1] == asked[2] == asked[3]
 
 
+def test_the_response_with_the_highest_score_is_asked_about_first_and_prompts_still_take_turns() -> None:
+    batch = [row(f"{prompt} good {i}", prompt=prompt) for prompt in "ab" for i in range(3)]
+    scores = np.array([0.1, 0.9, 0.5, np.nan, -7.0, -8.0])
+
+    def asked(budget: int, order: Sequence[int] = range(6)) -> list[str]:
+        model = Model()
+        cascade = Cascade(Rule(), model, budget=budget, by_score=True)
+        asyncio.run(cascade.averify_scored([batch[i] for i in order], scores[list(order)]))
+        return sorted(text.removeprefix("\\boxed{").removesuffix("}") for text in model.asked)
+
+    assert asked(2) == asked(2, [5, 3, 1, 0, 2, 4]) == ["a good 1", "b good 1"]
+    assert asked(4) == ["a good 1", "a good 2", "b good 1", "b good 2"]  # a missing score comes last
+    model = Model()
+    Cascade(Rule(), model, budget=2, by_score=True).verify(batch)  # without scores
+    assert len(model.asked) == 2
+
+
 def test_no_prompt_is_always_the_last_one() -> None:
     lucky: Counter[str] = Counter()
     for step in range(200):
@@ -396,7 +414,7 @@ def test_a_verifier_that_loses_rows_is_named() -> None:
         Cascade(Rule(), Short()).verify(rows("good"))
 
 
-@pytest.mark.parametrize("options", [{"ask": "always"}, {"send": "all"}, {"budget": -1}])
+@pytest.mark.parametrize("options", [{"ask": "always"}, {"send": "all"}, {"budget": -1}, {"by_score": True}])
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         Cascade(Rule(), Model(), **options)  # type: ignore[arg-type]

@@ -17,8 +17,8 @@ from hero_rl.files import replacing
 _LEFT_OUT = ("training", "digest", "format")
 """Of a result, what no table and no figure shows."""
 
-DELETED_RULES = {"noise_aware"}
-"""Rules that kept results name and that can no longer be run."""
+DELETED_ARMS = {"noise_aware", "hero, refreshed"}
+"""Arms that kept results name and that can no longer be run."""
 
 
 class Entry(NamedTuple):
@@ -59,7 +59,7 @@ def keep(out: Path, table: str, entries: Sequence[Entry]) -> Path:
 
 
 def read_kept(paths: Iterable[Path], plan: Plan) -> list[Entry]:
-    """The results of a plan from files of ``keep``; those of other tables and of deleted rules are passed over.
+    """The results of a plan from files of ``keep``; those of other tables and of deleted arms are passed over.
 
     Raises:
         InputError: a file that is none of ``keep``, or a line that has no place in the plan.
@@ -73,7 +73,7 @@ def read_kept(paths: Iterable[Path], plan: Plan) -> list[Entry]:
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: is not a file of kept results ({error}); give OUT/TABLE.jsonl.gz of a study") from error
         for number, entry in enumerate(entries, 1):
-            if entry.table not in tables or entry.arm in DELETED_RULES:
+            if entry.table not in tables or entry.arm in DELETED_ARMS:
                 continue
             if entry[:4] not in places:
                 where = ", ".join(f"{name}={value}" for name, value in entry.cell)

@@ -37,6 +37,11 @@ Examples:
 \b
 A plan:
   title = "HERO against the verifier"
+  [primary]                              # optional: the one claim that is not corrected for the others
+  claim = "HERO beats the verifier alone"
+  tables = ["main"]                      # pooled
+  candidate = "hero"
+  baseline = "verifier_only"
   [run]                                  # settings of every run
   steps = 100
   [[table]]
@@ -91,7 +96,7 @@ def study(
 def _report(plan: Plan, folder: Path, known: Sequence[Entry], failures: Sequence[str], as_json: bool) -> None:
     from hero_lab.study.collect import collect
     from hero_lab.study.page import write_study
-    from hero_lab.study.words import sentences
+    from hero_lab.study.words import primary_sentence, sentences
 
     entries = collect(plan, folder, known)
     if not entries:
@@ -101,6 +106,8 @@ def _report(plan: Plan, folder: Path, known: Sequence[Entry], failures: Sequence
     if as_json:
         show.print_json({"report": str(found.page), "tables": str(found.tables), "failed": list(failures), **found.numbers})
         return
+    if plan.primary is not None:
+        sys.stdout.write(f"{primary_sentence(plan.primary, found.pooled)}\n")
     for table in found.tabulated:
         sys.stdout.write(f"{table.plan.name}: {table.plan.claim}\n")
         for sentence in sentences(table):

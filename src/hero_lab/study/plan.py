@@ -52,6 +52,18 @@ class BestOf(BaseModel):
     others: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+class Primary(BaseModel):
+    """The one claim of a study that is not corrected for the others: candidate minus baseline, pooled over tables."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    claim: Annotated[str, Field(min_length=1)]
+    tables: Annotated[tuple[str, ...], Field(min_length=1)]
+    candidate: str
+    baseline: str
+    margin: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+    """Differences of accuracy that are too small to matter."""
+
+
 class _Table(BaseModel):
     """A table as the file has it; settings are extra keys."""
 
@@ -98,11 +110,14 @@ class Plan:
     path: Path
     title: str
     tables: tuple[TablePlan, ...]
+    primary: Primary | None = None
 
     def runs(self) -> tuple[RunSettings, ...]:
-        """Every run once, however many tables show it: those of the first table first, seed by seed."""
-        unique = {planned.run.digest: planned.run for table in reversed(self.tables) for planned in reversed(table.runs)}
-        return tuple(reversed(unique.values()))
+        """Every run once, however many tables show it, seed by seed: an unfinished study is one of fewer seeds."""
+        unique: dict[str, RunSettings] = {}
+        for run in sorted((planned.run for table in self.tables for planned in table.runs), key=lambda run: run.seed):
+            unique.setdefault(run.digest, run)
+        return tuple(unique.values())
 
     def places(self) -> dict[Place, RunSettings]:
         """The run of every place."""
@@ -111,7 +126,9 @@ class Plan:
     def only(self, names: Sequence[str]) -> Plan:
         """The plan with the tables of these names alone; their runs stay what they are in the whole plan."""
         check_names(names, [table.name for table in self.tables], f"{self.path}: --table")
-        return replace(self, tables=tuple(table for table in self.tables if table.name in names))
+        kept = tuple(table for table in self.tables if table.name in names)
+        whole = self.primary is not None and set(self.primary.tables) <= set(names)
+        return replace(self, tables=kept, primary=self.primary if whole else None)
 
 
 def read_plan(path: Path) -> Plan:
@@ -126,7 +143,7 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: no such file; give a plan in TOML") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error
-    check_names(content, ["title", "run", "table"], str(path))
+    check_names(content, ["title", "primary", "run", "table"], str(path))
     tables, shared = content.get("table"), content.get("run", {})
     if not isinstance(tables, list) or not tables or not isinstance(shared, dict):
         raise InputError(f"{path}: has no [[table]], or run is no table; give at least one [[table]], and settings under [run]")
@@ -137,7 +154,9 @@ def read_plan(path: Path) -> Plan:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{path}: two tables are called {twice!r}; give each its own name")
-    return Plan(path=path, title=str(content.get("title", path.stem)), tables=tuple(_with_all_looks(found)))
+    plan = Plan(path=path, title=str(content.get("title", path.stem)), tables=tuple(_with_all_looks(found)))
+    primary = _read_primary(f"{path}: [primary]", content["primary"], found) if "primary" in content else None
+    return replace(plan, primary=primary)
 
 
 def parse_seeds(text: str, where: str) -> tuple[int, ...]:
@@ -195,6 +214,19 @@ def _read_table(where: str, content: Mapping[str, Any], shared: Mapping[str, Any
         name=table.name, claim=table.claim, axes=axes, arms=arms, pairs=tuple(pairs), best_of=table.best_of, horizons=horizons,
         runs=tuple(runs),
     )  # fmt: skip
+
+
+def _read_primary(where: str, content: object, tables: Sequence[TablePlan]) -> Primary:
+    try:
+        primary = Primary.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InputError(f"{where}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+    check_names(primary.tables, [table.name for table in tables], f"{where}: tables")
+    for table in tables:
+        if table.name in primary.tables:
+            _check_arms(where, table.name, (primary.candidate, primary.baseline), table.arms)
+    return primary
 
 
 def _axes(where: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Axes]:

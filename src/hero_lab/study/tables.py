@@ -108,8 +108,6 @@ class Tabulated(NamedTuple):
     pairs: list[PairRow]
     best: list[PairRow]
     """Candidate of ``best_of`` minus whichever other has the highest mean in the cell."""
-    leaders: list[PairRow]
-    """The rule of the highest mean minus the runner-up in each cell, at the last horizon."""
     reach: list[ReachRow]
     forecasts: list[Forecast]
     """Of the runs whose measures at step 0 are known."""
@@ -133,7 +131,7 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
     for entry in entries:
         for tag in TAGS[entry.result["settings"]["regime"]]:
             cells.setdefault(Cell(entry.cell, tag), {}).setdefault(entry.arm, {})[entry.seed] = entry.result
-    found = Tabulated(plan, [], [], [], [], [], [], len(plan.runs) - len(entries))
+    found = Tabulated(plan, [], [], [], [], [], len(plan.runs) - len(entries))
     for cell, by_arm in cells.items():
         found.arms.extend(_arm_rows(plan, cell, by_arm))
         for step in plan.horizons:
@@ -142,7 +140,6 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
                     found.pairs.extend(_pair(cell, by_arm, candidate, baseline, step, metric))
                 found.best.extend(_best(plan, cell, by_arm, step, metric))
         found.forecasts.extend(_forecasts(plan, cell, by_arm))
-        found.leaders.extend(_leader(plan, cell, by_arm, [row for row in found.arms if row.cell == cell]))
     for axes in dict.fromkeys(cell.axes for cell in cells):
         by_arm = next(runs for cell, runs in cells.items() if cell.axes == axes)
         found.reach.extend(_reach(axes, by_arm, plan.pairs))
@@ -199,14 +196,6 @@ def _best(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]
         return []
     rows = [row for other in plan.best_of.others for row in _pair(cell, by_arm, plan.best_of.candidate, other, step, metric)]
     return [min(rows, key=lambda row: row.difference.value)] if len(rows) == len(plan.best_of.others) else []
-
-
-def _leader(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]], rows: Sequence[ArmRow]) -> list[PairRow]:
-    """Chosen on the numbers that it is judged by, so that its lead is too large rather than too small."""
-    last = max(plan.horizons)
-    means = {row.arm: row.accuracy.value for row in rows if row.step == last}
-    order = sorted(means, key=lambda arm: -means[arm])
-    return _pair(cell, by_arm, order[0], order[1], last, "accuracy") if len(order) > 1 else []
 
 
 def _reach(
@@ -281,7 +270,6 @@ def as_json(table: Tabulated) -> dict[str, Any]:
         "runs": len(plan.runs), "missing": table.missing,
         "arms": [_row_json(row) for row in table.arms],
         "pairs": [_row_json(row) for row in table.pairs],
-        "leaders": [_row_json(row) for row in table.leaders],
         "best_of": [_row_json(row) for row in table.best],
         "rollouts_to_reach": [_row_json(row) | {"median": row.median} for row in table.reach],
         "measures_at_start": [_row_json(row) for row in table.forecasts],

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_lab.compare import METRICS, UPDATE, Metric
+from hero_lab.study.plan import Primary
+from hero_lab.study.primary import Collapse, PooledRow
 from hero_lab.study.tables import ArmRow, Cell, Forecast, ForecastRank, PairRow, ReachRow, Tabulated, forecast_ranks, mean_of
 from hero_rl.measures.intervals import Estimate
 
@@ -18,11 +20,18 @@ HOW_INTERVALS = (
 )
 
 
+HOW_POOLED = (
+    "The mean over tables, cells and seeds. p is two-sided, of no difference; those below the first are Holm's. Level: two "
+    "one-sided tests of 5% put the difference inside the margin; not worse: one of them does. Matched entropy: both policies "
+    "at the lower of their two token entropies."
+)
 _MOST_CELLS = 6
 """Up to here each cell has a table of its own."""
 _MOST_PAIRS = 3
 _SIGNS = {"verifier_pass": ".3f", "rm_score": "+.2f", "rm_auroc_within": ".2f", "all_wrong_groups": ".2f"}
-_BEST = {"holds": "ahead", "does not hold": "worse", "cannot be told": "level"}
+_BEST = {"holds": "ahead", "does not hold": "worse", "cannot be told": "cannot be told"}
+_MARGIN = 0.02
+"""A rule whose interval lies above minus this is not worse, by as much as matters."""
 
 
 class Grid(NamedTuple):
@@ -69,8 +78,10 @@ def best_sentence(table: Tabulated) -> str:
     than = f"worse in {len(worse)} of {cells} than the best of {others}"
     if not worse:
         than = f"nowhere worse than the best of {others} in {cells}"
+    close = sum(row.difference.low > -_MARGIN for row in rows)
     return (
-        f"{best_of.candidate} is {than}, and clearly ahead in {len(ahead)}. Worst cell: {_pair_words(worst, table)}. "
+        f"{best_of.candidate} is {than}, shown to be no more than {_MARGIN} behind in {close}, and clearly ahead in "
+        f"{len(ahead)}. Worst cell: {_pair_words(worst, table)}. "
         f"The lowest end of an interval is {lowest.difference.low:+.3f} ({lowest.cell.words(table.varying)})."
     )
 
@@ -85,14 +96,38 @@ def forecast_sentence(table: Tabulated) -> str:
     return f"Spearman correlation of a measure at step 0 with the accuracy gained, over {over} (in each seed): {words}."
 
 
+def primary_sentence(claim: Primary, rows: Sequence[PooledRow]) -> str:
+    """Say what became of the primary claim."""
+    if not rows:
+        return f"Primary claim, {claim.claim}: no two seeds have all of its runs."
+    row = rows[0]
+    (value, low, high), p = row.difference, f"p = {row.p:.2g}"
+    return (
+        f"Primary claim, {claim.claim}: {row.verdict}. {row.candidate} minus {row.baseline} {value:+.3f} [{low:+.3f}, "
+        f"{high:+.3f}], {p}, {row.seeds} seeds of {len(claim.tables)} tables; 90%: [{row.narrow.low:+.3f}, "
+        f"{row.narrow.high:+.3f}], margin {claim.margin}."
+    )
+
+
+def primary_grids(rows: Sequence[PooledRow], collapsed: Sequence[Collapse]) -> list[Grid]:
+    """The pooled differences, and the runs that collapsed."""
+    lines = [[row.candidate, row.baseline, row.reading, with_half(row.difference, sign=True),
+              f"[{row.narrow.low:+.3f}, {row.narrow.high:+.3f}]", f"{row.p:.2g}", row.verdict] for row in rows]  # fmt: skip
+    header = ["rule", "minus", "read at", "difference", "90%", "p", "verdict"]
+    counts = [[one.arm, f"{one.collapsed} of {one.runs}"] for one in collapsed]
+    return [Grid("Pooled differences", header, lines), Grid("Ended below half of their start", ["rule", "runs"], counts)]
+
+
 def missing_sentence(table: Tabulated) -> str:
     """How much there is not yet; empty where all is there."""
     return f"{table.missing} of {len(table.plan.runs)} runs have no result." if table.missing else ""
 
 
-def markdown(title: str, tables: Sequence[Tabulated], *, command: str) -> str:
-    """All tables of a study as one Markdown text."""
+def markdown(title: str, tables: Sequence[Tabulated], *, command: str, primary: Sequence[str | Grid] = ()) -> str:
+    """All tables of a study as one Markdown text; ``primary`` are the sentences and grids of its claim."""
     lines = [f"# {title}", "", f"    {command}", "", HOW_INTERVALS, ""]
+    for part in primary:
+        lines += [part, ""] if isinstance(part, str) else _grid(part)
     for table in tables:
         lines += _table(table)
     return "\n".join(lines)
@@ -120,16 +155,18 @@ def _table(table: Tabulated) -> list[str]:
     lines = [f"## {table.plan.name}", "", f"**Claim:** {table.plan.claim}", ""]
     for sentence in sentences(table):
         lines += [sentence, ""]
-    for grid in grids(table):
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in [grid.header, *grid.rows]]
-        first, *rest = [f"| {' | '.join(row)} |" for row in rows]
-        lines += [f"### {grid.heading}", "", first, "|---" * len(grid.header) + "|", *rest, ""]
-    return lines
+    return [*lines, *(line for grid in grids(table) for line in _grid(grid))]
+
+
+def _grid(grid: Grid) -> list[str]:
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in [grid.header, *grid.rows]]
+    first, *rest = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"### {grid.heading}", "", first, "|---" * len(grid.header) + "|", *rest, ""]
 
 
 def grids(table: Tabulated) -> list[Grid]:
     """Everything that a table shows, in reading order."""
-    name, last = table.plan.name, max(table.plan.horizons)
+    name = table.plan.name
     cells = list(dict.fromkeys(row.cell for row in table.arms))
     if len(cells) > _MOST_CELLS:
         found = [_compact(table, cells, metric) for metric in METRICS]
@@ -140,11 +177,6 @@ def grids(table: Tabulated) -> list[Grid]:
     if table.best:
         heading = f"{name}: against the best of the others"
         found.append(_differences(heading, "minus the best of the others", table.best, table))
-    if len(table.varying) > 1 and table.leaders:
-        rows = [[row.cell.words(table.varying), row.candidate, row.baseline, with_half(row.difference, sign=True)]
-                for row in table.leaders]  # fmt: skip
-        header = ["where", "best rule", "runner-up", f"lead at step {last}"]
-        found.append(Grid(f"{name}: the best rule in each cell", header, rows))
     if table.reach:
         header = ["rollouts to reach the end of", "where", "median of seeds", "range", "mean curve"]
         found.append(Grid(f"{name}: rollouts", header, [_reach_cells(row, table) for row in table.reach]))

@@ -31,6 +31,7 @@ KEYS: Mapping[str, str] = {
     "fallback": "A second verifier, usually a model, for what the first leaves open.",
     "ask": "When it is asked: where the first says abstain, incorrect, both, or generous (abstain and generous yes).",
     "max_questions": "Most questions to it per batch.",
+    "by_score": "With `max_questions`: ask about the response with the prompt's highest score first, and not in a drawn order.",
     "cache": "A file that keeps results between runs.",
     "max_failure_rate": "A larger share of failed rows among the last 256 of a run, or in a larger batch, is an error.",
     "on_unhealthy": "Where scores or lengths show that something broke in mid-run (no spread, a jump, clipping): warn or stop.",

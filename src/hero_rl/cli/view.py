@@ -107,7 +107,7 @@ def _serve(store, rules, title: str, address: tuple[str, int, str | None], fragm
     from hero_rl.view.app import LOOPBACK, create_app
 
     host, port, token_env = address
-    token = read_token(token_env) or (None if host in LOOPBACK else secrets.token_urlsafe(16))
+    token = read_token(token_env) if token_env else None if host in LOOPBACK else secrets.token_urlsafe(16)
     sock = listen(host, port)
     app = create_app(store, rules, title=title, token=token)
     fragment = "&".join(filter(None, (f"token={token}" if token else "", fragment)))

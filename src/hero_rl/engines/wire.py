@@ -18,10 +18,10 @@ import numpy as np
 
 from hero_rl.config import RewardConfig
 from hero_rl.errors import InputError, MissingDependencyError, first_line
-from hero_rl.pipeline import HybridReward, OnUnhealthy, Signals, ascore_with_steps
+from hero_rl.pipeline import HybridReward, OnUnhealthy, Signals
 from hero_rl.rewards import RewardRule
 from hero_rl.scorers import ColumnScorer
-from hero_rl.types import BoolArray, FloatArray, IntArray, Rollout, Scorer, StepScorer, StepScores, Verdict, Verifier
+from hero_rl.types import BoolArray, FloatArray, IntArray, Rollout, Scorer, StepScorer, Verdict, Verifier, ascore_with_steps
 from hero_rl.verifiers import ColumnVerifier
 
 logger = logging.getLogger(__name__)
@@ -95,8 +95,8 @@ class Judges(NamedTuple):
             MissingDependencyError: a package is not installed.
         """
         tasks = self.verifier.averify([rollout]), ascore_with_steps(self.scorer, [rollout])
-        verdicts, scores = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in (verdicts, scores):
+        verdicts, scored = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in (verdicts, scored):
             if isinstance(result, InputError | MissingDependencyError):
                 raise result
             if isinstance(result, BaseException) and not isinstance(result, Exception):
@@ -104,19 +104,19 @@ class Judges(NamedTuple):
         if isinstance(verdicts, BaseException):
             _warn("verifier", self.verifier.name, verdicts)
             verdicts = [Verdict("abstain", "verifier_error", failed=True, detail=first_line(verdicts))]
-        if isinstance(scores, BaseException):
-            _warn("reward model", self.scorer and self.scorer.name, scores)
-            scores = StepScores(np.full(1, np.nan), (np.zeros(0),))
+        if isinstance(scored, BaseException):
+            _warn("reward model", self.scorer and self.scorer.name, scored)
+            scored = np.full(1, np.nan), (np.zeros(0),)
+        scores_B, steps_B = scored
         steps = ""
         if isinstance(self.scorer, StepScorer):
             from hero_rl.contrib.process import ends_of, write_steps
 
-            assert isinstance(scores, StepScores)
-            scores_S = scores.steps[0]
+            assert steps_B is not None
+            scores_S = steps_B[0]
             ends_S = ends_of(self.scorer, rollout) if scores_S.size else np.zeros(0, dtype=np.intp)
             steps = write_steps(rollout.response, scores_S, ends_S)
-        score = float((scores.scores if isinstance(scores, StepScores) else scores)[0])
-        return to_info(verdicts[0], score, steps, chars=len(rollout.response))
+        return to_info(verdicts[0], float(scores_B[0]), steps, chars=len(rollout.response))
 
 
 def _warn(kind: str, name: str | None, error: BaseException) -> None:

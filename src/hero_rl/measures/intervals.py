@@ -6,7 +6,7 @@ Those in closed form are for a million rows, where a bootstrap would take minute
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -150,6 +150,37 @@ def crossed_interval(values_SP: ArrayLike, *, level: float = 0.95) -> Estimate:
         squared += t_quantile(problems - 1, level) ** 2 * over_problems
     half = max(math.sqrt(squared), least)
     return Estimate(mean, mean - half, mean + half)
+
+
+def p_value(interval: Callable[[float], Estimate], null: float = 0.0) -> float:
+    """Return the two-sided p-value of ``null``: 1 minus the highest level at which the interval leaves it out.
+
+    ``interval`` gives the estimate at a level. Not below 1e-9; NaN where its bounds are.
+    """
+    if math.isnan(interval(0.5).low):
+        return math.nan
+    low, high = 0.0, 1.0 - 1e-9
+    for _ in range(40):
+        middle = (low + high) / 2
+        found = interval(middle)
+        low, high = (low, middle) if found.low <= null <= found.high else (middle, high)
+    return 1.0 - low
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's corrected p-values, in the order given: valid however the tests depend on each other.
+
+    Reference: Holm 1979.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, highest = [0.0] * len(order), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p_values[i]))
+        corrected[i] = highest
+    return corrected
 
 
 @lru_cache(maxsize=4096)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+
 from hero_rl.cache import RolloutKey, code_identity, digest
 from hero_rl.errors import HeroError, InputError, SettingsWarning
 from hero_rl.loop import in_thread
-from hero_rl.types import Ask, Label, Rollout, Verdict, Verifier, one_each
+from hero_rl.types import Ask, FloatArray, Label, Rollout, Verdict, Verifier, one_each
 from hero_rl.verifiers.choice import ChoiceVerifier
 from hero_rl.verifiers.combined import CombinedVerifier
 from hero_rl.verifiers.math.extract import find_answer
@@ -112,6 +115,7 @@ class Cascade(CombinedVerifier):
         *,
         ask: Ask = "abstain",
         budget: int | None = None,
+        by_score: bool = False,
         send: Send = "answer",
         ask_failed: bool = False,
         never_ask: Collection[str] = NEVER_ASKED,
@@ -127,6 +131,9 @@ class Cascade(CombinedVerifier):
                 knows: the row abstains. If it agrees, the first verdict stands.
             budget: most questions of one batch; None: no limit. Prompts take turns, in an order that is drawn from the content
                 of the batch, so that it does not depend on the order of rows, and no prompt is always the last.
+            by_score: of a prompt's questions, ask the one with the highest reward-model score first; needs a budget, and does
+                nothing where there are no scores. Gains if the second's mistakes are not the reward model's, else loses. With
+                one question per prompt: the appeals of arXiv 2510.00915, which are drawn at random.
             send: what the second reads: ``"answer"``: the final answer, boxed, without the text that argues for it (the whole
                 response where no answer is found); ``"response"``: all of it.
             ask_failed: also where the first *broke* (a crash), and its label is one that is asked about.
@@ -143,6 +150,8 @@ class Cascade(CombinedVerifier):
             raise InputError(f"send={send!r} is unknown; choose 'answer' or 'response'")
         if budget is not None and budget < 0:
             raise InputError(f"budget={budget} must be 0 or more, or None for no limit")
+        if by_score and budget is None:
+            raise InputError("by_score=True says which questions come first, and without a budget all are asked; give a budget")
         if isinstance(first, MathVerifier | ChoiceVerifier) and first.policy == "binary" and ask == "abstain":
             warnings.warn(
                 f"cascade: {first.name} with policy='binary' never abstains, so {second.name} will never be asked; use "
@@ -151,6 +160,7 @@ class Cascade(CombinedVerifier):
                 stacklevel=2,
             )
         self.first, self.second, self.ask, self.budget, self.send = first, second, ask, budget, send
+        self.by_score = by_score
         self._combine(f"{first.name}+{second.name}", (first, second))
         self.ask_failed, self.never_ask, self.learned = ask_failed, frozenset(never_ask), learned
         self._key = RolloutKey("question", "", second.columns)
@@ -159,7 +169,11 @@ class Cascade(CombinedVerifier):
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given."""
-        plan = await in_thread(self._plan, rollouts, await self.first.averify(rollouts))
+        return await self.averify_scored(rollouts, np.full(len(rollouts), np.nan))
+
+    async def averify_scored(self, rollouts: Sequence[Rollout], scores_B: FloatArray, /) -> list[Verdict]:
+        """Return one verdict per rollout; ``by_score`` uses the scores, shape (B,), NaN where missing."""
+        plan = await in_thread(self._plan, rollouts, await self.first.averify(rollouts), scores_B)
         return self._merge(plan, await self.second.averify(plan.questions) if plan.questions else [])
 
     @property
@@ -206,13 +220,16 @@ class Cascade(CombinedVerifier):
         """Add a lock of its own."""
         vars(self).update(state, _lock=threading.Lock())
 
-    def _plan(self, rollouts: Sequence[Rollout], firsts: list[Verdict]) -> _Plan:
+    def _plan(self, rollouts: Sequence[Rollout], firsts: list[Verdict], scores_B: FloatArray) -> _Plan:
         one_each(self.first.name, firsts, rollouts)
         rows = [row for row, verdict in enumerate(firsts) if self._wants(verdict)]
         asked = {row: self._question(rollouts[row]) for row in rows}
         names = self._names(asked)
         groups = {row: digest(str(rollouts[row].prompt_id), str(rollouts[row].problem)) for row in rows}
-        chosen = _choose({row: (groups[row], names[row]) for row in rows}, self.budget)
+        best: dict[bytes, float] = {}
+        for row in rows if self.by_score else ():
+            best[names[row]] = max(best.get(names[row], -math.inf), float(np.nan_to_num(scores_B[row], nan=-math.inf)))
+        chosen = _choose({row: (groups[row], names[row]) for row in rows}, self.budget, best)
         order: dict[bytes, int] = {}
         questions: list[Rollout] = []
         places: dict[int, int] = {}
@@ -292,11 +309,12 @@ class Cascade(CombinedVerifier):
         _logger.info("%s: %s", self.name, batch)
 
 
-def _choose(wanted: dict[int, tuple[bytes, bytes]], budget: int | None) -> frozenset[bytes]:
-    """Return the questions that are asked, given each row's group and question.
+def _choose(wanted: dict[int, tuple[bytes, bytes]], budget: int | None, best: Mapping[bytes, float]) -> frozenset[bytes]:
+    """Return the questions that are asked, given each row's group and question, and the best score of a question if known.
 
-    Groups take turns, each with one question per turn. Who is first is decided by a hash that all of the batch goes into: the
-    same batch in another order asks the same, and another batch draws anew. A question of several groups takes the turn of one.
+    Groups take turns, each with one question per turn, the best first. What that leaves open is decided by a hash that all of
+    the batch goes into: the same batch in another order asks the same, and another batch draws anew. A question of several
+    groups takes the turn of one.
     """
     if budget is None:
         return frozenset(question for _, question in wanted.values())
@@ -305,7 +323,7 @@ def _choose(wanted: dict[int, tuple[bytes, bytes]], budget: int | None) -> froze
     for group, question in wanted.values():
         groups.setdefault(group, set()).add(question)
     lines = [
-        sorted(groups[group], key=lambda question: digest(draw, question))
+        sorted(groups[group], key=lambda question: (-best.get(question, -math.inf), digest(draw, question)))
         for group in sorted(groups, key=lambda group: digest(draw, group))
     ]
     chosen: set[bytes] = set()

@@ -45,7 +45,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
         cwd=tmp_path, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:]
-    assert "Tested: 9" in done.stdout
+    assert "Tested: 10" in done.stdout
     assert server.metric("hero_running ") == 0
     assert server.http.get("/healthz").status_code == 200
 

@@ -25,6 +25,7 @@ from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import FILE, RequestKey, StateStore
+from hero_rl.engines.service.tokens import Guard, Token
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
 from hero_rl.pipeline import HybridReward
@@ -207,17 +208,48 @@ def test_problems_are_documented_picklable_and_say_what_they_are() -> None:
     error = RequestError("busy", "full", retry_after_s=3)
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.kind, copy.message, copy.status, copy.headers) == ("busy", "full", 429, {"Retry-After": "3"})
-    assert copy.body() == b'{"error": {"type": "busy", "message": "full", "retry_after_s": 3}}'
+    assert copy.body("a-1") == b'{"error": {"type": "busy", "message": "full", "request_id": "a-1", "retry_after_s": 3}}'
     assert all(400 <= problem.status < 600 and problem.meaning.endswith(".") for problem in PROBLEMS.values())
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_running": 0}, {"deadline_s": 0.0}, {"token": " "}, {"token": "ü"}, {"drain_s": float("nan")}]
-)
+    "wrong",
+    [
+        {"max_running": 0}, {"deadline_s": 0.0}, {"drain_s": float("nan")}, {"tokens": (Token("a", "x"), Token("a", "y"))},
+        {"tokens": (Token("a", "x"), Token("b", "x"))},
+    ],
+)  # fmt: skip
 def test_limits_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"the service's"):
         ServiceSettings(**wrong)
-    assert "secret" not in repr(ServiceSettings(token="secret"))
+    assert "hidden" not in repr(ServiceSettings(tokens=(Token("a", "hidden"),)))
+
+
+@pytest.mark.parametrize("wrong", [("a", " "), ("a", "ü"), ("a", "x\ny"), ("a", "x", 0.0), ("a", "x", float("nan"))])
+def test_tokens_that_cannot_be_sent_are_refused(wrong: tuple[Any, ...]) -> None:
+    with pytest.raises(InputError, match="token 'a'"):
+        Token(*wrong)
+
+
+def test_a_token_sends_a_minutes_worth_at_once_and_then_as_many_as_become_due() -> None:
+    now = 0.0
+    fast, slow, free = Token("fast", "a", 3.0), Token("slow", "b", 0.5), Token("free", "c")
+    guard = Guard([fast, slow, free], clock=lambda: now)
+    for token, often, wait_s in ((fast, 3, 20), (slow, 1, 120)):
+        for _ in range(often):
+            guard.count(token)
+        with pytest.raises(RequestError, match="requests per minute") as caught:
+            guard.count(token)
+        assert (caught.value.kind, caught.value.retry_after_s) == ("rate_limited", wait_s)
+    for _ in range(1000):
+        guard.count(free)
+    now = 20.0  # what was refused is not counted
+    guard.count(fast)
+    with pytest.raises(RequestError):
+        guard.count(fast)
+    now = 1e6
+    for _ in range(3):
+        guard.count(fast)
 
 
 def test_rollouts_of_runs_are_kept_apart_and_a_later_process_goes_on_with_their_steps(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ DESCRIPTION = """\
 Rewards for whole groups of responses: a verifier's verdicts, refined by a reward model inside each verdict's band.
 
 A trainer wants `/v1/score_groups`. `/get_reward` speaks the protocol of OpenRLHF: responses to one prompt in one call are a
-group, a response alone gets raw parts. Every error is `{"error": {"type", "message"}}`.
+group, a response alone gets raw parts. Every error is `{"error": {"type", "message", "request_id"}}`; every
+answer has the header `X-Request-Id`, which is the request's own if that had a plain one.
 """
 
 
@@ -51,14 +52,15 @@ def create_app(service: RewardService) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     paths = {route.path for route in _routes()} | {"/openapi.json"}
     app.add_middleware(Limits, service=service, paths=paths)
-    if service.settings.token is not None:
+    if service.settings.tokens:
         _declare_token(app)
     return app
 
 
 def _answer(request: Request, error: RequestError) -> Response:
     request.app.state.service.metrics.failures.labels(error.kind).inc()
-    return Response(error.body(), status_code=error.status, media_type="application/json", headers=error.headers)
+    body = error.body(request.state.request_id)
+    return Response(body, status_code=error.status, media_type="application/json", headers=error.headers)
 
 
 async def _typed(request: Request, error: Any) -> Response:

@@ -32,6 +32,7 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
     "too_large": Problem(413, "The request is larger, or has more responses, than is allowed."),
     "busy": Problem(429, "The queue is full; come back after Retry-After seconds."),
+    "rate_limited": Problem(429, "The token has sent as many requests as it may; come back after Retry-After seconds."),
     "internal": Problem(500, "A fault of the service; its log has the details."),
     "too_many_failures": Problem(503, "Verifier or reward model failed on too much of the batch; the state is unchanged."),
     "too_hard": Problem(503, "Verification took more CPU time than one request may use; the state is unchanged."),
@@ -65,7 +66,7 @@ class RequestError(HeroError):
         # another try at the same request would meet the same fault
         return {"unauthorized": {"WWW-Authenticate": "Bearer"}, "internal": {"X-Should-Retry": "false"}}.get(self.kind, {})
 
-    def body(self) -> bytes:
-        """Return the answer: ``{"error": {"type": ..., "message": ...}}``."""
+    def body(self, request_id: str) -> bytes:
+        """Return the answer: ``{"error": {"type": ..., "message": ..., "request_id": ...}}``."""
         more = {} if self.retry_after_s is None else {"retry_after_s": self.retry_after_s}
-        return json.dumps({"error": {"type": self.kind, "message": self.message, **more}}).encode()
+        return json.dumps({"error": {"type": self.kind, "message": self.message, "request_id": request_id, **more}}).encode()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hero_rl.engines.service.bodies import check_values, off_loop
 from hero_rl.engines.service.errors import RequestError
+from hero_rl.engines.service.logs import log_request, request_id
 from hero_rl.engines.service.service import RewardService
 from hero_rl.engines.service.settings import MIB
+from hero_rl.engines.service.tokens import Guard
+from hero_rl.errors import clip
 
 OPEN_PATHS = frozenset({"/healthz"})
 """Need no token."""
@@ -62,6 +64,7 @@ class Limits:
 
     def __init__(self, app: ASGIApp, *, service: RewardService, paths: Collection[str]):
         self.app, self.service, self.paths = app, service, frozenset(paths)
+        self.guard = Guard(service.settings.tokens)
         self.held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,61 +73,73 @@ class Limits:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        scope.setdefault("state", {})["arrived"] = asyncio.get_running_loop().time()
+        headers = dict(scope["headers"])
+        state = scope.setdefault("state", {})
+        state["arrived"] = asyncio.get_running_loop().time()
+        state["request_id"] = name = request_id(headers.get(b"x-request-id", b""))
         status = 0
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", name.encode())]}
             await send(message)
 
         body = _Body(receive)
         try:
-            await self._admit(scope, noting, body)
+            await self._admit(scope, headers, noting, body)
         except _ClientLeft:
             status = 499  # as in nginx's log
             self._failed("client_left")
         except asyncio.CancelledError:
             if status or not self.service.draining:
                 raise
-            await send_error(noting, RequestError("draining", "the service has stopped before the work was done"))
+            await send_error(scope, noting, RequestError("draining", "the service has stopped before the work was done"))
         except Exception as error:  # raised, it would cost the client its connection
-            _logger.error("a fault in %s %s", scope["method"], scope["path"], exc_info=error)
+            fields = {"request_id": name}
+            _logger.error("a fault in %s %s", scope["method"], scope["path"], exc_info=error, extra={"fields": fields})
             self._failed("internal")
             if status:
                 raise
-            await send_error(noting, RequestError("internal", f"{type(error).__name__}; the service's log has the details"))
+            fault = RequestError("internal", f"{type(error).__name__}; the service's log has the details")
+            await send_error(scope, noting, fault)
         finally:
             self.held_bytes -= body.held_bytes
-            path = scope["path"]
-            if path not in self.paths:
-                path = "/v1/runs/{run_id}" if path.startswith("/v1/runs/") else "other"
+            seconds, path, runs = time.perf_counter() - start, scope["path"], "/v1/runs/"
+            if path.startswith(runs):
+                state["run"], path = clip(path.removeprefix(runs), 128), runs + "{run_id}"
+            path = path if path in self.paths else "other"
             self.service.metrics.requests.labels(path, str(status)).inc()
-            self.service.metrics.seconds.labels(path).observe(time.perf_counter() - start)
+            self.service.metrics.seconds.labels(path).observe(seconds)
+            log_request(scope, status, seconds)
 
     def _failed(self, kind: str) -> None:
         self.service.metrics.failures.labels(kind).inc()
 
-    async def _admit(self, scope: Scope, send: Send, body: _Body) -> None:
-        headers = dict(scope["headers"])
+    async def _admit(self, scope: Scope, headers: Mapping[bytes, bytes], send: Send, body: _Body) -> None:
         try:
-            token = self.service.settings.token
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            known = token is None or (scheme.lower() == b"bearer" and hmac.compare_digest(given, token.encode()))
-            scope["state"]["known"] = known
-            if not known and scope["path"] not in OPEN_PATHS:
-                raise RequestError("unauthorized", "send the service's token as Authorization: Bearer TOKEN")
-            if scope["method"] == "POST" and scope["path"] not in OPEN_PATHS:
+            if self._let_in(scope, headers) and scope["method"] == "POST":
                 await self._read(headers.get(b"content-length", b"0"), body, copies=1 + (scope["path"] in CUT_PATHS))
         except RequestError as error:
             self._failed(error.kind)
             if error.kind != "too_slow_upload":
                 await body.discard()
-            await send_error(send, error, close=True)
+            await send_error(scope, send, error, close=True)
             return
         content, body.content = bytes(body.content), bytearray()
         await self._watch(scope, content, body.receive, send)
+
+    def _let_in(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+        """Return whether the path needs a token; raises RequestError without one, or for one request too many."""
+        token = self.guard.token_of(headers, scope["method"])
+        state, closed = scope["state"], scope["path"] not in OPEN_PATHS
+        state["token"], state["known"] = token.name if token else None, token is not None or not self.guard.tokens
+        if closed and not state["known"]:
+            raise RequestError("unauthorized", "send a token of the service as Authorization: Bearer TOKEN")
+        if closed and token is not None:
+            self.guard.count(token)
+        return closed
 
     async def _read(self, length: bytes, body: _Body, *, copies: int) -> None:
         if self.service.draining:
@@ -186,10 +201,12 @@ class Limits:
             work.cancel()
 
 
-async def send_error(send: Send, error: RequestError, *, close: bool = False) -> None:
+async def send_error(scope: Scope, send: Send, error: RequestError, *, close: bool = False) -> None:
     """Answer with an error outside of the framework."""
-    body = error.body()
+    body = error.body(scope["state"]["request_id"])
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+    if error.kind == "unauthorized" and scope["path"] == "/":  # a browser asks for the token
+        headers["WWW-Authenticate"] = 'Basic realm="hero serve: any name, and a token as the password"'
     if close:
         headers["connection"] = "close"
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -59,6 +59,7 @@ async def get_reward(
     `extra_logs` has `rm_score` (0 where `rm_ok` is 0: there is none), `abstained`, `group_size`, `weight` (the prompt's), and
     `prompt_found`: 0 if the prompt is not in the query, which is then taken for the response as a whole.
     """
+    request.state.run = run_id
     prompts, labels = body.prompts or [""] * len(body.query), body.labels or [None] * len(body.query)
     if not len(body.query) == len(prompts) == len(labels):
         raise RequestError(

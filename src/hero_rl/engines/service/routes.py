@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import WithJsonSchema
 
 from hero_rl.engines.service import batch as batches
+from hero_rl.engines.service import page as pages
 from hero_rl.engines.service import schemas
 from hero_rl.engines.service.bodies import Route, off_loop
 from hero_rl.engines.service.errors import PROBLEMS
@@ -80,6 +81,7 @@ async def _score(
     body: schemas.ScoreGroup | schemas.ScoreGroups, request: Request, service: RewardService, key: str | None,
     header_s: float | None,
 ) -> Response:  # fmt: skip
+    request.state.run = body.run_id
     asked = await off_loop(len(await request.body()), batches.read_request, body, key, service.settings)
     answer, replayed = await service.score(asked, deadline_of(request, header_s or body.deadline_s, service))
     return Response(answer, media_type=JSON, headers={"Idempotency-Replayed": "true"} if replayed else None)
@@ -94,6 +96,14 @@ async def verify(
     deadline = deadline_of(request, x_deadline_s or body.deadline_s, service)
     verdicts = await service.verify(batches.rollouts_of(body), deadline)
     return {"verdicts": [batches.verdict_out(one) for one in verdicts]}
+
+
+@router.get("/runs", responses={200: {"model": schemas.Runs}, **errors()}, summary="List runs")
+async def list_runs(
+    service: Service, limit: Annotated[int, Query(ge=1, le=1000, description="Most runs.")] = 100
+) -> dict[str, object]:
+    """Return the runs whose states are kept, those that changed last first."""
+    return {"total": service.store.runs, "runs": await service.list_runs(limit)}
 
 
 @router.get("/runs/{run_id}", responses={200: {"model": schemas.RunState}, **errors(404)}, summary="Read a run's state")
@@ -116,6 +126,12 @@ async def delete_run(run_id: RunPath, service: Service) -> None:
 
 
 about = APIRouter()
+
+
+@about.get("/", include_in_schema=False)
+async def page(service: Service) -> Response:
+    """Return a page for people."""
+    return Response(pages.page(service, await service.list_runs(pages.MOST_RUNS)), headers=pages.HEADERS)
 
 
 @about.get("/healthz", responses={200: {"model": schemas.Health}, **errors()}, summary="Is the service there?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -198,11 +199,29 @@ class RunState(_Closed):
     state: RuleState
 
 
+class RunOut(BaseModel):
+    """One run whose state is kept."""
+
+    run_id: str
+    rule: str
+    updates: int | None = Field(description="Batches that the run has counted.")
+    requests: int = Field(description="Requests scored since the service started.")
+    last_seen: datetime = Field(description="When the last of them was; if there was none, when the state changed last.")
+
+
+class Runs(BaseModel):
+    """Runs, those that changed last first."""
+
+    total: int
+    runs: list[RunOut]
+
+
 class ErrorBody(BaseModel):
     """An error."""
 
     type: str = Field(description="A code for programs.")
     message: str = Field(description="A sentence for people.")
+    request_id: str = Field(description="As in the header X-Request-Id and in the service's log.")
     retry_after_s: int | None = None
 
 

@@ -8,10 +8,12 @@ effect; after it, a retry with the same key gets the stored answer.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,6 +82,8 @@ class RewardService:
         self._runs: OrderedDict[str, HybridReward] = OrderedDict()
         self._jobs: dict[RequestKey, _Job] = {}
         self._all: set[_Job] = set()
+        self._seen: dict[str, tuple[int, float]] = {}
+        """Of the runs in memory: requests scored, and when the last one was."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hero-state")
 
     async def score(self, asked: Asked, deadline: float) -> tuple[bytes, bool]:
@@ -144,6 +148,19 @@ class RewardService:
             raise RequestError("not_found", f"no run {run_id!r}")
         return state
 
+    async def list_runs(self, most: int) -> list[dict[str, Any]]:
+        """Return what is known of the runs that changed last."""
+        found: list[dict[str, Any]] = []
+        for run_id, state, updated in await self._in_thread(partial(self.store.recent, most)):
+            requests, seen = self._seen.get(run_id, (0, updated))
+            found.append(
+                {
+                    "run_id": run_id, "rule": state["rule"], "updates": state["state"].get("updates"), "requests": requests,
+                    "last_seen": datetime.fromtimestamp(seen, UTC),
+                }
+            )  # fmt: skip
+        return found
+
     async def put_run(self, run_id: str, state: dict[str, Any]) -> None:
         """Continue the run from ``state``; kept answers are forgotten. Raises RequestError if it is no state of this rule."""
 
@@ -162,6 +179,7 @@ class RewardService:
         def delete() -> None:
             self.store.delete(run_id)
             self._runs.pop(run_id, None)
+            self._seen.pop(run_id, None)
 
         await self.run_state(run_id)
         await self._in_thread(delete)
@@ -276,8 +294,9 @@ class RewardService:
             self._check_room(state)
             reward = self._runs[run_id] = self._new(run_id, state)
         self._runs.move_to_end(run_id)
+        self._seen[run_id] = self._seen.get(run_id, (0, 0.0))[0] + 1, time.time()
         while len(self._runs) > RUNS_IN_MEMORY:
-            self._runs.popitem(last=False)
+            self._seen.pop(self._runs.popitem(last=False)[0], None)
         return reward
 
     def _check_room(self, state: dict[str, Any] | None) -> None:

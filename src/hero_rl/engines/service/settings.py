@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
+from hero_rl.engines.service.tokens import Token
 from hero_rl.errors import InputError
 
 MIB = 2**20
@@ -50,14 +51,15 @@ class ServiceSettings:
     """Size of all kept answers, compressed; the newest one is always kept."""
     answer_age_s: float = 86_400.0
     """Age at which a kept answer is forgotten."""
-    token: str | None = field(default=None, repr=False)
-    """Clients must send it as ``Authorization: Bearer TOKEN``; None: no token is needed."""
+    tokens: tuple[Token, ...] = ()
+    """Clients must send one of them; none: no token is needed."""
 
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
             least = 0 if one.name == "max_queued" else 1 if isinstance(value, int) else 0.001
-            if one.name != "token" and not value >= least:
+            if one.name != "tokens" and not value >= least:
                 raise InputError(f"the service's {one.name}={value!r} must be at least {least}")
-        if self.token is not None and not (self.token.strip() and self.token.isascii()):
-            raise InputError("the service's token must not be empty and must be ASCII; leave it out to let everybody in")
+        for key in ("name", "secret"):
+            if len({getattr(token, key) for token in self.tokens}) < len(self.tokens):
+                raise InputError(f"two of the service's tokens have the same {key}; each needs its own")

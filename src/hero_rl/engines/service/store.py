@@ -93,6 +93,11 @@ class StateStore:
         row = self._db.execute("SELECT state FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         return json.loads(row[0]) if row else None
 
+    def recent(self, most: int) -> list[tuple[str, dict[str, Any], float]]:
+        """Return runs, their states and the times of their last updates, the last one first."""
+        rows = self._db.execute("SELECT run_id, state, updated FROM runs ORDER BY updated DESC, run_id LIMIT ?", (most,))
+        return [(run_id, json.loads(state), updated) for run_id, state, updated in rows]
+
     def commit(
         self, run_id: str, state: dict[str, Any], *, request: RequestKey | None = None, digest: str = "", body: bytes = b""
     ) -> None:
@@ -102,7 +107,7 @@ class StateStore:
         doomed = self._doomed(now, packed, request)
         number = 0
         with self._transaction(run_id):
-            self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, json.dumps(state), now))
+            self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, json.dumps(state), time.time()))
             self._db.executemany("DELETE FROM answers WHERE number = ?", [(self._kept[one].number,) for one in doomed])
             if request:
                 cursor = self._db.execute(
