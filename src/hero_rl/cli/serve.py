@@ -148,7 +148,8 @@ def read_service(layers: Sequence[Layer], flags: ServiceOptions, given: Collecti
     if not isinstance(table, Mapping):
         raise InputError(f"{where(layers, ('service',))}: service = {table!r}: give a table [service]")
     types = {**get_type_hints(ServiceOptions), "tokens": dict[str, dict[str, Any]]}
-    values = check_table(layers, ("service",), table, types, "keys of [service]")
+    said = {name: value for name, value in table.items() if value != ""}  # as elsewhere in the file
+    values = check_table(layers, ("service",), said, types, "keys of [service]")
     tokens = [_token(layers, name, one) for name, one in (values.pop("tokens", None) or {}).items()]
     return flags._replace(**{name: value for name, value in values.items() if name not in given}), tokens
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from helpers import forks
 from helpers.commands import hero
 from helpers.service import COLUMNS, group, serving, sleepy
 
@@ -92,6 +93,29 @@ def test_what_is_wrong_in_the_table_is_said_with_its_place(
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_text_means_unset(files: Path) -> None:
+    files.write_text(REWARD + '[service]\nstate = ""\ntoken_env = ""\n')
+    with serving(files) as server:
+        assert server.said["state"] is None
+
+
+def test_faults_and_warnings_of_python_are_objects_in_the_log_too() -> None:
+    program = """
+import logging, warnings
+from hero_rl.engines.service.logs import log_as_json
+log_as_json()
+warnings.warn("a warning")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("asyncio").exception("a fault\\nin two lines")
+"""
+    fault = lines(forks.run(["-c", program]).stderr)
+    assert "a warning" in fault[0]["message"]
+    assert (fault[1]["level"], fault[1]["message"]) == ("error", "a fault\nin two lines")
+    assert fault[1]["exception"].endswith("ZeroDivisionError: division by zero")
 
 
 def test_a_token_that_asks_too_often_is_told_when_to_come_back(files: Path) -> None:
