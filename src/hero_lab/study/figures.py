@@ -71,7 +71,7 @@ def differences(table: Tabulated) -> Drawing:
 def rule_state(table: Tabulated, entries: Sequence[Entry]) -> Drawing | None:
     """Measures of the update and numbers of the rules' states over training steps, a panel each; None where there are none."""
     points = [point for entry in entries for point in entry.result["curve"]]
-    metrics = [name for name in UPDATE if any(point.get(name) is not None for point in points)]
+    metrics = [name for name in (*UPDATE, "scale_estimate") if any(point.get(name) is not None for point in points)]
     metrics = list(dict.fromkeys([*metrics, *(name for point in points for name in point.get("rule", {}))]))[:_MOST_METRICS]
     if not metrics:
         return None

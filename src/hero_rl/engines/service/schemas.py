@@ -183,6 +183,7 @@ class RuleState(_Closed):
     state: dict[str, JsonValue] = Field(description="As the rule writes it; 409 if the rule cannot continue from it.")
     health: dict[str, JsonValue] | None = Field(None, description="Numbers of the last batches, to compare new ones with.")
     failures: list[list[int]] | None = Field(None, description="Failed rows and all rows of each of the last groups.")
+    scale: dict[str, JsonValue] | None = Field(None, description="Sums behind the estimated scale of the advantages.")
 
 
 _STATE_EXAMPLE: dict[str, Any] = {

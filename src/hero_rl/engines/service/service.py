@@ -271,7 +271,7 @@ class RewardService:
     def _commit(self, asked: Asked, signals: Signals) -> bytes:
         """Apply the rule, store, and move the state; in the state's thread."""
         reward = self._run(asked.run_id)
-        before = reward.state, reward.health, reward.recent
+        before = reward.state, reward.health, reward.recent, reward.scale
         try:
             with _typed_errors():
                 batch = reward.batch(signals, asked.groups_B, update=asked.update)
@@ -280,7 +280,7 @@ class RewardService:
                 state = reward.state_dict()
                 self.store.commit(asked.run_id, state, request=asked.request, digest=asked.digest, body=body)
         except BaseException:
-            reward.state, reward.health, reward.recent = before
+            reward.state, reward.health, reward.recent, reward.scale = before
             raise
         if self._kept is not None and asked.update:
             self._kept.keep(asked.run_id, asked.rollouts, batch)
