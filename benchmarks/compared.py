@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hero_rl.rewards import gated, gdpo, hero, hero_adaptive, naive_sum, prof, rm_only
+from hero_rl.rewards import gated, gdpo, hero, hero_adaptive, naive_sum, rm_only
 from hero_rl.rewards.rules import RewardRule
 
 RULES: dict[str, RewardRule] = {
@@ -13,6 +13,5 @@ RULES: dict[str, RewardRule] = {
     "rm_only, zscore": rm_only(normalize="zscore"),
     "gdpo": gdpo(),
     "gated": gated(),
-    "prof": prof(),
     "hero_adaptive": hero_adaptive(),
 }

@@ -146,6 +146,26 @@ def gr3(of: Seen) -> FloatArray:
     return centred(of.verdicts / (1.0 + ALPHA_GR3 * of.lengths / mean_P[of.groups.index_B]), of.groups)
 
 
+def prof(of: Seen) -> FloatArray:
+    """Return the centred verdicts of the half of each prompt whose scores agree best with them; the others get 0.
+
+    As evenly split between accepted and rejected as the prompt allows: the accepted with the highest scores, the rejected with
+    the lowest.
+
+    Reference: PROF (arXiv 2509.03403), Algorithm 1. Departs from the paper: an outcome score in the place of the mean step
+    score, no penalty on the number of steps.
+    """
+    rewards = np.full(of.verdicts.size, np.nan)
+    for group in range(of.groups.size):
+        rows = np.flatnonzero(of.groups.index_B == group)
+        yes, no = (rows[of.verdicts[rows] == kind] for kind in (1.0, 0.0))
+        kept = max(1, round(len(rows) / 2))
+        quota = min(max(round(kept / 2), kept - len(no)), len(yes))
+        stay = [*yes[np.argsort(-of.scores[yes])][:quota], *no[np.argsort(of.scores[no])][: kept - quota]]
+        rewards[stay] = of.verdicts[stay]
+    return np.nan_to_num(centred(rewards, of.groups))
+
+
 RIVALS: dict[str, Rival] = {
     "forward correction, recall known": forward_correction,
     "1 appeal per prompt to a judge, at random": partial(appeals, by_score=False),
@@ -156,4 +176,5 @@ RIVALS: dict[str, Rival] = {
     "PAPO, outcome score": papo,
     "RL-ZVP, no entropies": rl_zvp,
     "GR3, lengths known": gr3,
+    "PROF, outcome score": prof,
 }

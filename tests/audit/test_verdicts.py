@@ -57,7 +57,7 @@ def test_a_good_reward_model_beside_a_verifier_that_misses_half_helps_and_the_be
     assert found.headline.startswith(f"{verdicts.best.rule} helps: ")
     assert found.advice[0].about == "rule"
     assert found.advice[0].value == verdicts.best.rule
-    assert {one.rule for one in verdicts.rules} >= {"hero", "hero, weighting=False", "hero_adaptive", "gdpo", "gated", "prof"}
+    assert {one.rule for one in verdicts.rules} >= {"hero", "hero, weighting=False", "hero_adaptive", "gdpo", "gated"}
 
 
 USELESS = {

@@ -282,12 +282,12 @@ def test_the_recipe_holds_problems_in_verls_form(tmp_path: Path, capsys: pytest.
     assert info["rm_score"] == len("1+1?")
 
 
-@pytest.mark.parametrize("rule", ["hero", "verifier_only", "rm_only", "gdpo", "prof"])
+@pytest.mark.parametrize("rule", ["hero", "verifier_only", "rm_only", "gdpo"])
 def test_each_rule_gets_the_normalisation_that_suits_it(rule: str, tmp_path: Path) -> None:
     code, target = write(tmp_path, "--rule", rule, "--reward-model-url", "http://a:1", "--reward-model-url", "http://b:2")
     assert code == 0
     text = (target / "hero.yaml").read_text()
-    by_std = rule in ("verifier_only", "rm_only", "prof")
+    by_std = rule in ("verifier_only", "rm_only")
     assert f"norm_adv_by_std_in_grpo: {str(by_std).lower()}\n" in text
     assert f"adv_estimator: {'reinforce_plus_plus_baseline' if rule == 'gdpo' else 'grpo'}\n" in text
     assert 'name: "vllm:nvidia/AceMath-7B-RM@http://a:1,http://b:2"' in text

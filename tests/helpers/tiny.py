@@ -173,6 +173,11 @@ def sample_by_row(prompts: list[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     return {"prompt_ids": ids, "completion_ids": completions, "logprobs": None}
 
 
+def leave_out_half(verdicts_B: FloatArray, scores_B: FloatArray, groups_B: IntArray) -> FloatArray:
+    """Reward verdict and score, and leave every other response out: a rule for tests."""
+    return np.where(np.arange(groups_B.size) % 2 == 0, verdicts_B + 0.01 * scores_B, np.nan)
+
+
 def parameters(trainer: GRPOTrainer) -> FloatArray:
     """Every parameter of the policy in one array."""
     return flat(trainer.accelerator.unwrap_model(trainer.model))

@@ -170,19 +170,19 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, collect: Collect) -> 
 def test_a_run_that_fails_or_is_killed_is_reported_and_the_others_go_on(out: Path, lab_cache: Path) -> None:
     good = small_runs("rm_only")[0]
     bad = replace(small_runs("naive_sum")[0], rule_settings={"width": 1})  # refused in the child, which makes the rule
-    doomed = small_runs("prof", steps=10_000)[0]
+    doomed = small_runs("gated", steps=10_000)[0]
     events: list[Event] = []
     for event in execute([doomed, bad, good], out=out, jobs=2, cache=lab_cache):
         events.append(event)
         if event.kind == "progress" and event.run == doomed:
             for child in multiprocessing.active_children():
-                if child.name == "prof-seed0":
+                if child.name == "gated-seed0":
                     os.kill(child.pid or 0, signal.SIGKILL)
     ends = {event.run.rule: event for event in events if event.kind in ("finished", "failed")}
     assert {rule: event.kind for rule, event in ends.items()} == {
-        "prof": "failed", "naive_sum": "failed", "rm_only": "finished",
+        "gated": "failed", "naive_sum": "failed", "rm_only": "finished",
     }  # fmt: skip
-    assert ends["prof"].data["error"].startswith("killed by signal 9")
+    assert ends["gated"].data["error"].startswith("killed by signal 9")
     assert "Error" in ends["naive_sum"].data["error"]
     assert read_result(doomed, out) is None
     assert read_result(good, out) is not None

@@ -59,6 +59,14 @@ def test_gr3_takes_more_from_the_longer_response() -> None:
     assert found == pytest.approx([0.5 / 1.495, -0.5 / 1.495])
 
 
+def test_prof_keeps_a_balanced_and_consistent_half() -> None:
+    # 8 responses, 6 accepted: 2 of these with the highest scores, and both rejected; then 5 rejected: the 2 with the lowest
+    found = rivals.prof(batch([1, 1, 1, 1, 1, 1, 0, 0], [1, 5, 2, 6, 3, 4, 9, 0], [0] * 8))
+    assert found == pytest.approx([0, 0.5, 0, 0.5, 0, 0, -0.5, -0.5])
+    found = rivals.prof(batch([1, 1, 1, 0, 0, 0, 0, 0], [1, 2, 3, 9, 8, 7, 6, 5], [0] * 8))
+    assert found == pytest.approx([0, 0.5, 0.5, 0, 0, 0, -0.5, -0.5])
+
+
 def test_weights_of_several_models_by_hand() -> None:
     same, apart = np.array([[1.0, 1.0], [-1.0, -1.0]] * 2), np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
     verdicts = np.array([0.5, -0.5, 0.5, -0.5])

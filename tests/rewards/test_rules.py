@@ -20,12 +20,20 @@ from hero_rl.rewards import (
     hero,
     make_rule,
     naive_sum,
-    prof,
     rm_only,
     verifier_only,
 )
 
-ALL_RULES = [hero(), hero(weighting=False, dense="correct"), verifier_only(), rm_only(), naive_sum(), gdpo(), gated(), prof()]
+ALL_RULES = [
+    hero(),
+    hero(weighting=False, dense="correct"),
+    verifier_only(),
+    rm_only(),
+    naive_sum(),
+    gdpo(),
+    gated(),
+    hero(drop="verdicts"),
+]
 
 # Two prompts: a is mixed, b all wrong.
 VERDICTS = np.array([1, 0, 0, 0, 0, np.nan])
@@ -92,27 +100,6 @@ def test_gdpo_sums_signals_standardised_within_the_prompt():
     assert rewards[:3] == pytest.approx([1.1547 + 0.8729, -0.57735 - 1.0911, -0.57735 + 0.2182], abs=1e-3)
 
 
-def test_prof_keeps_a_balanced_and_consistent_half():
-    # 8 responses, 6 correct: keep 4 = 2 correct with the highest scores + 2 incorrect with the lowest (here: both)
-    verdicts, scores = np.array([1, 1, 1, 1, 1, 1, 0, 0.0]), np.array([1, 5, 2, 6, 3, 4, 9, 0.0])
-    rewards = rewards_of(prof(keep=0.5), verdicts, scores, np.zeros(8, int))
-    assert np.flatnonzero(~np.isnan(rewards)).tolist() == [1, 3, 6, 7]
-    # 5 incorrect: the two with the lowest scores stay
-    rewards = rewards_of(
-        prof(keep=0.5), np.array([1, 1, 1, 0, 0, 0, 0, 0.0]), np.array([1, 2, 3, 9, 8, 7, 6, 5.0]), np.zeros(8, int)
-    )
-    assert np.flatnonzero(~np.isnan(rewards)).tolist() == [1, 2, 6, 7]
-
-
-@given(batches(score=any_score))
-def test_prof_keeps_the_asked_share_of_every_prompt(batch):
-    verdicts, scores, groups = batch
-    kept = ~np.isnan(rewards_of(prof(keep=0.5), verdicts, scores, groups))
-    for group in set(groups):
-        size = int((groups == group).sum())
-        assert kept[groups == group].sum() == max(1, np.rint(size / 2))
-
-
 @pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.name)
 def test_rules_are_pure_picklable_and_survive_ties_nan_and_extremes(rule):
     verdicts = np.array([1, 0, np.nan, 1, 0, 0, 1, 0.0])
@@ -132,7 +119,7 @@ def test_rules_are_pure_picklable_and_survive_ties_nan_and_extremes(rule):
 @given(batches(), st.randoms(use_true_random=False), st.sampled_from(ALL_RULES))
 def test_every_rule_is_blind_to_row_order(batch, random, rule):
     verdicts, scores, groups = batch
-    scores = scores + np.arange(len(scores)) * 1e-3  # no exact ties: which of two equals prof keeps is arbitrary
+    scores = scores + np.arange(len(scores)) * 1e-3
     order = np.array(random.sample(range(len(scores)), len(scores)))
     straight = rule.apply(verdicts, scores, groups, rule.init())
     shuffled = rule.apply(verdicts[order], scores[order], groups[order], rule.init())
@@ -252,7 +239,6 @@ def test_summary_of_a_batch_by_hand():
         (lambda: make_rule("heroic", {}), InputError, "'heroic' is unknown; did you mean 'hero'"),
         (lambda: naive_sum(rule_weight=1.5), InputError, "rule_weight=1.5"),
         (lambda: naive_sum(normalize="rank"), InputError, "normalize='rank'"),
-        (lambda: prof(keep=0), InputError, "keep=0"),
         (lambda: group_advantages([1.0], [0], scale="std"), InputError, "scale='std'"),
     ],
 )

@@ -18,7 +18,7 @@ from verl.utils.tensordict_utils import get_tensordict
 
 from hero_rl.engines.verl.trainer import STATE_FILE, HeroSync
 from hero_rl.errors import InputError, SettingsWarning, SignalError
-from hero_rl.rewards import RewardRule, gated, gdpo, group_advantages, hero, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards import RewardRule, gated, gdpo, group_advantages, hero, naive_sum, rm_only, verifier_only
 from hero_rl.types import FloatArray
 
 pytestmark = pytest.mark.usefixtures("queue")
@@ -32,7 +32,7 @@ RULES = [
     rm_only(),
     naive_sum(),
     gdpo(),
-    prof(),
+    hero(drop="verdicts"),
 ]
 NONE, GROUP = "algorithm.norm_adv_by_std_in_grpo=False", "algorithm.norm_adv_by_std_in_grpo=True"
 
@@ -74,7 +74,7 @@ def test_advantages_are_the_rules_batch_after_batch(rule: RewardRule) -> None:
         np.testing.assert_allclose(advantages(batch), want, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", [hero(), verifier_only(), prof()], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [hero(), verifier_only(), rm_only()], ids=lambda rule: rule.name)
 def test_advantages_are_the_rules_divided_by_the_groups_spread_too(rule: RewardRule) -> None:
     hero_trainer, batches = trainer(rule, GROUP, "+hero.allow_group_std=True"), [batch_of(seed) for seed in (1, 2)]
     for responses, want in zip(batches, expected(rule, batches, "group"), strict=True):

@@ -123,7 +123,7 @@ def test_alpha_by_hand(store: Store) -> None:
         assert made["reward"] == pytest.approx([0.95, alpha, -alpha, 0.0], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["hero", "hero_adaptive", "naive_sum", "verifier_only", "gdpo", "prof"])
+@pytest.mark.parametrize("name", ["hero", "hero_adaptive", "naive_sum", "verifier_only", "gdpo"])
 def test_recomputed_rewards_are_those_of_training(store: Store, name: str) -> None:
     reward = HybridReward(ColumnVerifier("verdict"), ColumnScorer("rm_score"), make_rule(name, {}))
     batches = [

@@ -35,7 +35,6 @@ from hero_rl.rewards import (
     hero,
     hero_adaptive,
     naive_sum,
-    prof,
     rm_only,
     rule_settings,
     verifier_only,
@@ -191,7 +190,7 @@ def _look(table: Table, verifier: str, scorer: str | None) -> _Evidence:
 def _candidates(table: Table, rule: RewardRule, verifier: str) -> list[RewardRule]:
     found = [
         hero(), hero(weighting=False), hero(weight_by="ratio", k=2.0), hero_adaptive(),
-        naive_sum(rule_weight=0.9, normalize="zscore"), gated(), gdpo(), prof(), rm_only(normalize="zscore"),
+        naive_sum(rule_weight=0.9, normalize="zscore"), gated(), gdpo(), rm_only(normalize="zscore"),
     ]  # fmt: skip
     labels, yes = table.labels, table.verdicts[verifier] > 0.0
     recall = share_interval(yes, labels == 1.0, table.groups).value

@@ -42,7 +42,6 @@ RULES: Mapping[str, tuple[Ink, str]] = {
     "process": (Ink("#5c474b", "#b7aabc"), "X"),
     "gated": (Ink("#616907", "#c9d90a"), "<"),
     "gdpo": (Ink("#a70d88", "#d74fc0"), ">"),
-    "prof": (Ink("#3648e2", "#a18dfd"), "*"),
 }
 """Colour and marker of each rule, and of the lab's arm with another normalisation."""
 SAME = {"cascade": "verifier_only", "learned_verifier": "verifier_only", "hero_cascade": "hero"}

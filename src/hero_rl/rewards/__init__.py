@@ -7,7 +7,7 @@ prompt labels in any order (groups are ragged); ``weights_B``, the weight of eac
 
 from hero_rl.rewards.adaptive import hero_adaptive
 from hero_rl.rewards.advantages import SCALES, Scale, group_advantages
-from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards.baselines import gdpo, naive_sum, rm_only, verifier_only
 from hero_rl.rewards.catalogue import RULES, as_rule, make_rule, rule_settings
 from hero_rl.rewards.diagnostics import batch_summary
 from hero_rl.rewards.groups import number_groups
@@ -43,7 +43,6 @@ __all__ = [
     "naive_sum",
     "number_groups",
     "process",
-    "prof",
     "rm_only",
     "rule_settings",
     "running_mean",

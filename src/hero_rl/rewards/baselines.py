@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from hero_rl.errors import InputError, check_choice
-from hero_rl.rewards.groups import Groups, group_min_max, group_moments, group_sum
+from hero_rl.rewards.groups import Groups, group_min_max, group_moments
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, check_learned_credit, unweighted
 from hero_rl.types import FloatArray
 
@@ -112,44 +112,6 @@ def _apply_gdpo(
         spread_P = np.nan_to_num(moments.std_P, nan=0.0) + eps
         total_B += weight * np.nan_to_num((signal_B - moments.mean_P[groups.index_B]) / spread_P[groups.index_B], nan=0.0)
     return unweighted(total_B, state)
-
-
-def prof(*, keep: float = 0.5) -> RewardRule:
-    """Return the rule whose reward is the verdict, on the responses whose score agrees with it best; others are left out.
-
-    Of each prompt's n responses about ``keep * n`` stay, as evenly split between correct and incorrect as the prompt allows:
-    the correct ones with the highest scores and the incorrect ones with the lowest. The score never enters the reward.
-
-    Args:
-        keep: share of responses kept, in (0, 1].
-
-    Raises:
-        InputError: keep outside (0, 1].
-
-    Reference: PROF (arXiv 2509.03403), Algorithm 1, with the outcome score in the place of the mean step score. Departs from
-    it: no penalty on the number of steps.
-    """
-    if not 0.0 < keep <= 1.0:
-        raise InputError(f"keep={keep:g} must lie in (0, 1]: it is the share of responses that stay")
-    return RewardRule(name="prof", settings={"keep": keep}, scale="group", apply_checked=partial(_apply_prof, keep=keep))
-
-
-def _apply_prof(verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: RuleState, *, keep: float) -> RuleOutput:
-    correct_B = verdicts_B == 1.0
-    correct_P = group_sum(correct_B.astype(np.float64), groups)
-    size_P = np.bincount(groups.index_B, minlength=groups.size)
-    kept_P = np.maximum(1.0, np.rint(keep * size_P))
-    kept_correct_P = np.clip(np.rint(kept_P / 2), kept_P - (size_P - correct_P), correct_P)
-    consistency_B = np.where(correct_B, scores_B, -scores_B)
-    consistency_B[np.isnan(scores_B)] = -np.inf  # without a score: the first to go
-
-    stratum_B = groups.index_B * 2 + correct_B
-    order = np.lexsort((-consistency_B, stratum_B))
-    size_S = np.bincount(stratum_B)
-    rank_B = np.empty(order.size)
-    rank_B[order] = np.arange(order.size) - np.repeat(np.cumsum(size_S) - size_S, size_S)
-    quota_B = np.where(correct_B, kept_correct_P[groups.index_B], (kept_P - kept_correct_P)[groups.index_B])
-    return unweighted(np.where(rank_B < quota_B, correct_B.astype(np.float64), np.nan), state)
 
 
 def _normalized(scores_B: FloatArray, groups: Groups, normalize: Normalize) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 from hero_rl.errors import InputError
 from hero_rl.imports import build, check_settings, import_object, refuse_missing, refuse_settings, settings_of
 from hero_rl.rewards.adaptive import hero_adaptive
-from hero_rl.rewards.baselines import gdpo, naive_sum, prof, rm_only, verifier_only
+from hero_rl.rewards.baselines import gdpo, naive_sum, rm_only, verifier_only
 from hero_rl.rewards.groups import Groups
 from hero_rl.rewards.hybrid import gated, hero, process
 from hero_rl.rewards.rules import RewardRule, RuleOutput, RuleState, unweighted
@@ -20,7 +20,7 @@ from hero_rl.types import FloatArray
 
 RULES: Mapping[str, Callable[..., RewardRule]] = {
     constructor.__name__: constructor
-    for constructor in (hero, hero_adaptive, verifier_only, rm_only, naive_sum, gdpo, gated, prof, process)
+    for constructor in (hero, hero_adaptive, verifier_only, rm_only, naive_sum, gdpo, gated, process)
 }
 """Every constructor of a rule under its own name."""
 

@@ -31,7 +31,7 @@ from helpers import tiny
 from hero_rl.engines.trl.asynchronous import GroupReward, HeroRolloutLoop, HeroRolloutWorker
 from hero_rl.errors import SignalError
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import group_advantages, hero, prof
+from hero_rl.rewards import group_advantages, hero
 from hero_rl.scorers import ColumnScorer
 from hero_rl.types import FloatArray, Rollout, Verdict
 from hero_rl.verifiers import ExactVerifier
@@ -210,10 +210,10 @@ def test_the_mean_goes_on_where_the_state_file_says(tmp_path: Path) -> None:
 
 
 def test_a_response_that_the_rule_leaves_out_has_no_reward() -> None:
-    reward = GroupReward(HybridReward(tiny.Letters(), tiny.Characters(), prof()), [1])
+    reward = GroupReward(HybridReward(tiny.Letters(), tiny.Characters(), tiny.leave_out_half), [1])
     texts = ["abc", "a", "xyx", "k"]
     values = asyncio.run(reward(["1+1=?"] * 4, texts, [[1]] * 4, reference=["2"] * 4))
-    batch = HybridReward(tiny.Letters(), tiny.Characters(), prof()).batch(rollouts(texts))
+    batch = HybridReward(tiny.Letters(), tiny.Characters(), tiny.leave_out_half).batch(rollouts(texts))
     assert [value is None for value in values] == [math.isnan(each) for each in batch.rewards]
 
 

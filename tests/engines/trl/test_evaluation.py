@@ -13,7 +13,7 @@ import pytest
 from helpers import tiny
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.pipeline import HybridReward
-from hero_rl.rewards import batch_summary, group_advantages, hero, prof
+from hero_rl.rewards import as_rule, batch_summary, group_advantages, hero
 
 COLUMNS = ["step", "prompt", "completion", "shaped", "reason", "rm_score", "verdict", "advantage"]
 
@@ -98,7 +98,7 @@ def table(folder: Path, step: int) -> pd.DataFrame:
 
 
 def test_the_completions_table_has_raw_signals_and_the_advantages_in_use(tmp_path: Path) -> None:
-    trainer = build(tmp_path, rule=prof(), log_completions=True, num_completions_to_print=1)
+    trainer = build(tmp_path, rule=as_rule(tiny.leave_out_half), log_completions=True, num_completions_to_print=1)
     trainer.train()
     rollouts = verifier(trainer).seen[1]
     rows = table(tmp_path, 2)

@@ -23,11 +23,12 @@ from helpers import tiny
 from hero_rl import HeroReward, HybridReward
 from hero_rl.data.tables import read_records
 from hero_rl.errors import InputError, SettingsWarning, SignalError
-from hero_rl.rewards import RewardRule, gated, gdpo, hero, hero_adaptive, naive_sum, process, prof, rm_only, verifier_only
+from hero_rl.rewards import RewardRule, gated, gdpo, hero, hero_adaptive, naive_sum, process, rm_only, verifier_only
 
 TRL = Version(trl.__version__)
 RULES = [
-    hero(alpha=0.1, beta=0.1), hero(w_min=1.0, w_max=1.0), hero_adaptive(), naive_sum(), gated(), gdpo(), prof(),
+    hero(alpha=0.1, beta=0.1), hero(w_min=1.0, w_max=1.0), hero_adaptive(), naive_sum(), gated(), gdpo(),
+    hero(drop="verdicts"),
     verifier_only(), rm_only(),
 ]  # fmt: skip
 
