@@ -56,7 +56,7 @@ def test_counts_and_accuracy_by_hand():
     assert seen.accuracy == pytest.approx(0.625)
     assert seen.unit == pytest.approx(math.sqrt(5 / 3))  # both prompts: 0, 1, 2, 3
     # mean square of shares (0.5 / 2) / 0.8^2 = .390625 = 0.625^2: responses to one prompt are no more alike than others
-    assert seen.alike == 0.001
+    assert seen.reading.alike == 0.001
 
 
 def test_rewards_by_hand_where_scores_add_nothing_but_trust_is_full():
@@ -224,7 +224,7 @@ def test_a_learned_yes_lies_between_a_rejection_and_an_acceptance_of_equal_score
 
 
 def test_trust_falls_where_the_policy_finds_what_the_reward_model_likes():
-    rule = hero_adaptive(recall=0.3)
+    rule = hero_adaptive(recall=0.3, budget=0.5)
     state = taught(rule, batches=40, recall=0.3, separation=1.5)
     before = state.metrics()
     assert before["trust"] > 0.5
@@ -273,3 +273,38 @@ def test_settings_out_of_range_are_refused_with_their_value(rule, settings, mess
 
 def test_group_std_is_warned_of():
     assert "hero_adaptive" in (check_scale(hero_adaptive(), "group") or "")
+
+
+def test_prompts_that_the_verifier_cannot_read_by_hand():
+    """Recall .3, accuracy .5; accepted pairs are four times what the most alike responses of readable prompts would give."""
+    # most: .25 + .4 x .25 = .35; so many pairs: .35 x .3^2 x 4 = .126, hence 1 prompt in 4 is readable, unless recall passes 1
+    state = Reliability(recall=0.3, decided=100.0, accepted=15.0, prompts=1.0, both=0.126, freedom=75.0, updates=1)
+    assert state.reading == pytest.approx((0.5, 0.4, 0.3, 1.0))  # 1 / 4 would need a recall of 1.2
+    state = Reliability(recall=0.1, decided=100.0, accepted=5.0, prompts=1.0, both=0.35 * 0.01 * 4, freedom=75.0, updates=1)
+    assert state.reading == pytest.approx((0.5, 0.4, 0.25, 0.4))
+    assert Reliability(recall=0.1, decided=100.0, accepted=5.0, prompts=1.0, both=0.35 * 0.01, updates=1).reading.readable == 1.0
+    # accepted nowhere: either unreadable, right half of the time; or readable at recall .4, where 8 rejections speak against it.
+    # alike .4: a rate of Beta(mean .2, variance .4^2 x .4 x .25 = .016), k = .16 / .016 - 1 = 9; P(none of 8) by its product
+    none = math.prod((7.2 + i) / (9 + i) for i in range(8))
+    read = 0.25 * none / (0.25 * none + 0.75)
+    share = ((0 + 1.8) / (7 + 9)) / 0.4
+    right = share * 0.6 / (1 - 0.4 * share)
+    full = state._replace(xx=75.0, xv=1.0, qv=10.0, unit_weight=1.0, budget=1.0)
+    rewards = hero_adaptive(recall=0.1, budget=1.0).apply([0.0] * 8, [0.0] * 8, [0] * 8, full).rewards
+    assert full.trust == 1.0
+    assert rewards == pytest.approx([0.5 + read * (right - 0.5)] * 8, abs=0.01)  # and a score term of .1 x .1 x its share
+
+
+@pytest.mark.parametrize("learnt", [0.25, 0.9])
+def test_a_policy_that_learns_the_accepted_form_does_not_make_scores_seem_perfect(learnt):
+    """One prompt in four is readable, and there the verifier's recall rises to .9; the rule is told .12, and scores have .64."""
+    rng = np.random.default_rng(0)
+    rule = hero_adaptive(recall=0.12)
+    state = rule.init()
+    for _ in range(60):
+        right = rng.random((32, 8)) < 0.5
+        readable = rng.random((32, 1)) < 0.25
+        verdicts = (right & readable & (rng.random((32, 8)) < learnt)).astype(float)
+        scores = rng.normal(size=(32, 8)) + 0.5 * right
+        state = rule.apply(verdicts.ravel(), scores.ravel(), np.repeat(np.arange(32), 8), state).state
+    assert 0.55 < state.metrics()["auroc_estimate"] < 0.75

@@ -37,7 +37,7 @@ def hero_adaptive(
     *,
     recall: float | None = None,
     false_positives: float = 0.0,
-    budget: float = 0.35,
+    budget: float = 0.25,
     p_learned: float = 0.8,
     decay: float = 0.95,
 ) -> RewardRule:
@@ -133,12 +133,13 @@ def judge(verdicts_B: FloatArray, scores_B: FloatArray, groups: Groups, state: R
 def _by_verdicts(accepted_P: FloatArray, decided_P: FloatArray, seen: Reliability) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the chance that a rejected, an accepted and an undecided response is correct, given the prompt's other verdicts.
 
-    A prompt's rate of acceptance is false_positives + (recall - false_positives) x its share of correct responses, and a Beta
-    variable over prompts; a verdict on one more response is then predicted by (a + k mean) / (n + k).
+    A readable prompt's rate of acceptance is false_positives + (recall - false_positives) x its share of correct responses, and
+    a Beta variable over prompts; a verdict on one more response is then predicted by (a + k mean) / (n + k). Verdicts on a
+    prompt that the verifier cannot read say nothing.
     """
-    false, share, recall = seen.false_positives, seen.accuracy, seen.assumed_recall
+    false, (share, alike, readable, recall) = seen.false_positives, seen.reading
     gap = recall - false
-    mean, variance = false + gap * share, gap**2 * seen.alike * share * (1.0 - share)
+    mean, variance = false + gap * share, gap**2 * alike * share * (1.0 - share)
     k = max(0.1, mean * (1.0 - mean) / variance - 1.0)
     others_P = np.maximum(decided_P - 1.0, 0.0)
     rejected_P, yes_P, undecided_P = (
@@ -147,4 +148,24 @@ def _by_verdicts(accepted_P: FloatArray, decided_P: FloatArray, seen: Reliabilit
     )
     rejected_P *= (1.0 - recall) / (1.0 - false - gap * rejected_P)
     yes_P = yes_P * recall / (false + gap * yes_P) if false else np.ones_like(yes_P)
+    if readable < 1.0:
+        read_P = _chance_of_readable(accepted_P, decided_P, readable, false, mean * k, (1.0 - mean) * k)
+        rejected_P, yes_P, undecided_P = (share + read_P * (of_P - share) for of_P in (rejected_P, yes_P, undecided_P))
     return rejected_P, yes_P, undecided_P
+
+
+def _chance_of_readable(
+    accepted_P: FloatArray, decided_P: FloatArray, readable: float, false: float, a: float, b: float
+) -> FloatArray:
+    """Return the chance that the verifier can read a prompt, given its verdicts: Beta-binomial(a, b) if so, else binomial."""
+    counts, index_P = np.unique(np.stack([accepted_P, decided_P]), axis=1, return_inverse=True)
+    odds = np.empty(counts.shape[1])
+    for place, (yes, of) in enumerate(counts.T.tolist()):
+        if yes and not false:
+            odds[place] = math.inf
+            continue
+        no = of - yes
+        lucky = yes * math.log(false) + no * math.log1p(-false) if false else 0.0
+        ours = math.lgamma(a + yes) + math.lgamma(b + no) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+        odds[place] = math.exp(min(700.0, ours - math.lgamma(a + b + of) - lucky)) * readable / (1.0 - readable)
+    return (1.0 - 1.0 / (1.0 + odds))[index_P.ravel()]

@@ -25,6 +25,7 @@ _UNIT_DECAY = 0.7
 _LEAST_RECALL, _UNKNOWN_RECALL = 0.5, 0.9
 """Assumed where nobody knows the recall: the least, and where no prompt has four responses that would show more."""
 _MOST_ALIKE = 0.4
+_LEAST_CORRECT, _MOST_CORRECT = 0.01, 0.97
 _MOST_APART = 1.81
 """Largest separation in units of the noise: an AUROC of 0.9."""
 _ERRORS = 2.0
@@ -45,12 +46,25 @@ class Seen(NamedTuple):
     """Shape (P,): how much likelier to be correct an accepted response is than a rejected one, by verdicts alone."""
 
 
+class Reading(NamedTuple):
+    """What verdicts show, given the recall."""
+
+    share: float
+    """Of responses that are correct."""
+    alike: float
+    """Correlation of being correct between two responses to a prompt."""
+    readable: float
+    """Share of prompts on which the verifier accepts correct responses at all."""
+    recall: float
+    """Share of correct responses that it accepts there."""
+
+
 class Reliability(NamedTuple):
     """The rule's settings, and sums over the batches seen, of which each counts ``decay`` times the one after it."""
 
     recall: float | None = None
     false_positives: float = 0.0
-    budget: float = 0.35
+    budget: float = 0.25
     decay: float = 0.95
     log_unit: float = 0.0
     """Sum of logarithms of the spread of scores within prompts (of ``unit_weight`` batches)."""
@@ -135,24 +149,40 @@ class Reliability(NamedTuple):
         """
         if self.recall is not None:
             return self.recall
-        if not self.large:
-            return max(_UNKNOWN_RECALL, self.accepted_share)
+        return max(_LEAST_RECALL, self._most_accepted) if self.large else max(_UNKNOWN_RECALL, self.accepted_share)
+
+    @property
+    def _most_accepted(self) -> float:
         rate = max(self.accepted_share, self.four / self.three if self.three > 0.0 else 0.0)
-        return max(_LEAST_RECALL, 1.0 - (1.0 - min(1.0, rate)) ** 2)
+        return 1.0 - (1.0 - min(1.0, rate)) ** 2
+
+    @property
+    def reading(self) -> Reading:
+        """What the verdicts show of policy and verifier, given the recall and the share of false positives.
+
+        Responses to a prompt are alike, but accepted ones may cluster in fewer prompts than the most alike responses would:
+        then the verifier can read only some prompts, and misses less there. It matters where a policy learns the form that the
+        verifier accepts. With the same recall everywhere, all would seem to be correct where much is accepted, and a score that
+        follows verdicts a little would seem to follow the truth perfectly. So the recall on these prompts is taken to be at least
+        what it would be if nobody had told it.
+        """
+        false, gap = self.false_positives, self.assumed_recall - self.false_positives
+        accepted = max(1e-9, self.accepted_share - false)
+        share = min(_MOST_CORRECT, max(_LEAST_CORRECT, accepted / gap))
+        pairs = (self.both / self.prompts if self.prompts else 0.0) - false**2 - 2.0 * false * accepted
+        alike = (pairs / gap**2 - share**2) / (share * (1.0 - share))
+        if alike <= _MOST_ALIKE:
+            return Reading(share, max(0.001, alike), 1.0, self.assumed_recall)
+        together = pairs / accepted  # = gap on readable prompts x (alike + (1 - alike) share)
+        gap = max(together / (_MOST_ALIKE + (1.0 - _MOST_ALIKE) * share), self._most_accepted - false)
+        gap = min(gap, 1.0 - false)
+        share = min(share, max(_LEAST_CORRECT, (together / gap - _MOST_ALIKE) / (1.0 - _MOST_ALIKE)))
+        return Reading(share, _MOST_ALIKE, min(1.0, accepted / (gap * share)), false + gap)
 
     @property
     def accuracy(self) -> float:
         """Share of correct responses, in [0.01, 0.97]."""
-        false = self.false_positives
-        return min(0.97, max(0.01, (self.accepted_share - false) / (self.assumed_recall - false)))
-
-    @property
-    def alike(self) -> float:
-        """Correlation of being correct between two responses to a prompt, in [0.001, 0.4]: more may be the verifier's doing."""
-        false, share, gap = self.false_positives, self.accuracy, self.assumed_recall - self.false_positives
-        both = self.both / self.prompts if self.prompts else 0.0
-        square = (both - false**2 - 2.0 * false * gap * share) / gap**2
-        return min(_MOST_ALIKE, max(0.001, (square - share**2) / (share * (1.0 - share))))
+        return self.reading.share
 
     @property
     def separation(self) -> float:
@@ -170,7 +200,8 @@ class Reliability(NamedTuple):
     @property
     def noise(self) -> float:
         """Variance of scores among responses of one prompt that are all correct or all incorrect, in squared units."""
-        of_labels = self.accuracy * (1.0 - self.accuracy) * (1.0 - self.alike) * self.separation**2
+        share, alike = self.reading[:2]
+        of_labels = share * (1.0 - share) * (1.0 - alike) * self.separation**2
         total = self.xx / self.freedom if self.freedom else 1.0
         return max(total - of_labels, (self.separation / _MOST_APART) ** 2, 1e-9)
 

@@ -68,7 +68,7 @@ class ScaleEstimate(NamedTuple):
     @property
     def value(self) -> float:
         """The scale; NaN before the first accepted response."""
-        share, alike = self.reliability.accuracy, self.reliability.alike
+        share, alike = self.reliability.reading[:2]
         known = self.reliability.accepted > 0.0 and self.freedom > 0.0
         return self.signal / (self.freedom * share * (1.0 - share) * (1.0 - alike)) if known else math.nan
 
