@@ -282,9 +282,9 @@ def test_prompts_that_the_verifier_cannot_read_by_hand():
     assert state.reading == pytest.approx((0.5, 0.4, 0.3, 1.0))  # 1 / 4 would need a recall of 1.2
     state = Reliability(recall=0.1, decided=100.0, accepted=5.0, prompts=1.0, both=0.35 * 0.01 * 4, freedom=75.0, updates=1)
     assert state.reading == pytest.approx((0.5, 0.4, 0.25, 0.4))
-    assert Reliability(recall=0.1, decided=100.0, accepted=5.0, prompts=1.0, both=0.35 * 0.01, updates=1).reading.readable == 1.0
-    # accepted nowhere: either unreadable, right half of the time; or readable at recall .4, where 8 rejections speak against it.
-    # alike .4: a rate of Beta(mean .2, variance .4^2 x .4 x .25 = .016), k = .16 / .016 - 1 = 9; P(none of 8) by its product
+    assert state._replace(both=0.35 * 0.01).reading.readable == 1.0
+    # accepted nowhere: either unreadable, right half of the time; or readable at recall .4, where 8 rejections speak against
+    # it. Alike .4: a rate of Beta(mean .2, variance .4^2 x .4 x .25 = .016): k = .16 / .016 - 1 = 9; then P(none of 8)
     none = math.prod((7.2 + i) / (9 + i) for i in range(8))
     read = 0.25 * none / (0.25 * none + 0.75)
     share = ((0 + 1.8) / (7 + 9)) / 0.4
@@ -297,7 +297,7 @@ def test_prompts_that_the_verifier_cannot_read_by_hand():
 
 @pytest.mark.parametrize("learnt", [0.25, 0.9])
 def test_a_policy_that_learns_the_accepted_form_does_not_make_scores_seem_perfect(learnt):
-    """One prompt in four is readable, and there the verifier's recall rises to .9; the rule is told .12, and scores have .64."""
+    """One prompt in four is readable, with a recall of up to .9; the rule is told .12, and scores have an AUROC of .64."""
     rng = np.random.default_rng(0)
     rule = hero_adaptive(recall=0.12)
     state = rule.init()

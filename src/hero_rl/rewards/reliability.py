@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What verdicts show, given the recall."""
+    """The policy and the verifier, as verdicts show them."""
 
     share: float
     """Of responses that are correct."""
@@ -158,13 +158,13 @@ class Reliability(NamedTuple):
 
     @property
     def reading(self) -> Reading:
-        """What the verdicts show of policy and verifier, given the recall and the share of false positives.
+        """Read policy and verifier off the verdicts, given the recall and the share of false positives.
 
         Responses to a prompt are alike, but accepted ones may cluster in fewer prompts than the most alike responses would:
         then the verifier can read only some prompts, and misses less there. It matters where a policy learns the form that the
-        verifier accepts. With the same recall everywhere, all would seem to be correct where much is accepted, and a score that
-        follows verdicts a little would seem to follow the truth perfectly. So the recall on these prompts is taken to be at least
-        what it would be if nobody had told it.
+        verifier accepts. With the same recall everywhere, all would seem to be correct where much is accepted, and a score
+        that follows verdicts a little would seem to follow the truth perfectly. So the recall on these prompts is taken to be
+        at least what it would be if nobody had told it.
         """
         false, gap = self.false_positives, self.assumed_recall - self.false_positives
         accepted = max(1e-9, self.accepted_share - false)
