@@ -15,6 +15,7 @@ from rich.text import Text
 from hero_lab.compare import Result
 from hero_lab.grid import Event, execute
 from hero_lab.settings import RunSettings
+from hero_rl.cli import show
 from hero_rl.files import locked
 
 
@@ -50,7 +51,7 @@ class Board:
             self.reused += 1
         elif kind == "preparing":
             self._steps[models] = f"training the models of seed {run.seed}"
-            self._say(f"seed {run.seed}, {run.tier}: training its models", quiet=self.console.is_terminal)
+            self._say(f"seed {run.seed}, {run.tier}: training its models", quiet=show.redraws(self.console))
         elif kind == "prepared":
             self._steps.pop(models, None)
             self._say(f"seed {run.seed}: {_facts(data)}")
@@ -65,7 +66,7 @@ class Board:
                 self._say(f"{name} FAILED: {data['error']}")
             else:
                 self.finished += 1
-                self._say(f"{self.line()}; {name}: {data['curve'][-1]['accuracy']:.3f}", quiet=self.console.is_terminal)
+                self._say(f"{self.line()}; {name}: {data['curve'][-1]['accuracy']:.3f}", quiet=show.redraws(self.console))
 
     def line(self) -> str:
         """Return runs done of all, the rate, and the time left at that rate."""
@@ -81,7 +82,7 @@ class Board:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show the lines for as long as the block runs."""
-        if not self.console.is_terminal:
+        if not show.redraws(self.console):
             yield
             return
         with Live(get_renderable=self._lines, console=self.console, refresh_per_second=2, transient=True):

@@ -35,3 +35,12 @@ def test_a_note_is_a_line_and_short_work_writes_no_other(capsys: pytest.CaptureF
         bar("train", 1, 2, "loss 0.5")
         bar("train", 2, 2)
     assert capsys.readouterr().err == "train 1/2 loss 0.5\n"
+
+
+def test_a_log_whose_maker_asks_for_colours_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as notebooks and CI do
+    with show.progress_bar() as bar:
+        bar("train", 1, 2, "loss 0.5")
+    assert capsys.readouterr().err == "train 1/2 loss 0.5\n"

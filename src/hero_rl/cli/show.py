@@ -109,6 +109,14 @@ def command_line() -> str:
     return " ".join(["hero", *sys.argv[1:]])
 
 
+def redraws(console: Console) -> bool:
+    """Return whether lines that are written again stay one line on screen.
+
+    Notebooks and CI set FORCE_COLOR: rich takes their logs for terminals, where each redrawing would stay as lines of its own.
+    """
+    return console.is_terminal and sys.stderr.isatty()
+
+
 class Bar(Protocol):
     """Shows how far a stage is, and a note beside it."""
 
@@ -125,7 +133,7 @@ def progress_bar(*, keep: bool = False) -> Iterator[Bar]:
         keep: leave the bars there at the end, and give notes the rest of the line.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not redraws(console):
         with _lines() as write:
             yield write
         return
