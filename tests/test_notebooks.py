@@ -29,7 +29,9 @@ def script(name: str) -> str:
         if first.startswith("%%writefile "):
             lines.append(f"Path({first.split()[1]!r}).write_text({rest + chr(10)!r})")
         elif first == "%%bash":
-            lines.append(f"print(subprocess.run(['bash', '-ec', {rest!r}], check=True, stdout=subprocess.PIPE, text=True).stdout)")
+            lines.append(
+                f"print(subprocess.run(['bash', '-ec', {rest!r}], check=True, stdout=subprocess.PIPE, text=True).stdout)"
+            )
         else:
             assert not re.search(r"^[%!]", cell["source"], re.MULTILINE), first
             lines.append(cell["source"])
@@ -41,7 +43,12 @@ def run(name: str, folder: Path) -> str:
     # PATH: the hero of this environment; Agg: no window
     env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "MPLBACKEND": "Agg", "COLUMNS": "110"}
     done = subprocess.run(
-        [sys.executable, "notebook.py"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, "notebook.py"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -237,7 +237,7 @@ def _arms(table: Tabulated, cell: Cell) -> Grid:
     seeds = max(row.seeds for by_step in found.values() for row in by_step.values())
     header = ["rule", *(f"step {step}" for step in horizons), f"greedy, step {last}",
               "verifier pass", "RM score", "RM AUROC within", "all wrong"]  # fmt: skip
-    return Grid(f"{table.plan.name}: {cell.words(table.varying)} ({seeds} seed{"s" * (seeds != 1)})", header, lines)
+    return Grid(f"{table.plan.name}: {cell.words(table.varying)} ({seeds} seed{'s' * (seeds != 1)})", header, lines)
 
 
 def _differences(heading: str, first: str, rows: Sequence[PairRow], table: Tabulated) -> Grid:
