@@ -79,13 +79,9 @@ def character_tokenizer(
     core.pre_tokenizer = pre_tokenizers.Split(Regex("|".join([*(one for one in tokens if len(one) > 1), "."])), "isolated")
     core.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        pad_token=PAD_TOKEN,
-        eos_token=END_TOKEN,
-        padding_side="right",
-        model_max_length=length,
+        tokenizer_object=core, pad_token=PAD_TOKEN, eos_token=END_TOKEN, padding_side="right", model_max_length=length,
         clean_up_tokenization_spaces=False,
-    )
+    )  # fmt: skip
 
 
 def model_config(family: Family = CHAIN) -> OPTConfig:
@@ -93,21 +89,10 @@ def model_config(family: Family = CHAIN) -> OPTConfig:
     from transformers import OPTConfig
 
     return OPTConfig(
-        vocab_size=_FIRST_CHAR_ID + len(family.alphabet),
-        hidden_size=64,
-        word_embed_proj_dim=64,
-        ffn_dim=256,
-        num_hidden_layers=POLICY_LAYERS,
-        num_attention_heads=4,
-        max_position_embeddings=32,
-        dropout=0.0,
-        layerdrop=0.0,
-        init_std=0.06,
-        activation_function="relu",
-        pad_token_id=PAD_ID,
-        bos_token_id=END_ID,
-        eos_token_id=END_ID,
-    )
+        vocab_size=_FIRST_CHAR_ID + len(family.alphabet), hidden_size=64, word_embed_proj_dim=64, ffn_dim=256,
+        num_hidden_layers=POLICY_LAYERS, num_attention_heads=4, max_position_embeddings=32, dropout=0.0, layerdrop=0.0,
+        init_std=0.06, activation_function="relu", pad_token_id=PAD_ID, bos_token_id=END_ID, eos_token_id=END_ID,
+    )  # fmt: skip
 
 
 def new_policy(seed: int, family: Family = CHAIN) -> PreTrainedModel:
