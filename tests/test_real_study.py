@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 HERE = Path(__file__).parent.parent
 sys.path.insert(0, str(HERE / "benchmarks" / "real_study"))
 
+import study  # noqa: E402
 from page import write_report  # noqa: E402
 from problems import ASKED, FORMS, KINDS, WRITTEN, draw_form, draw_problem, draw_problems, in_words  # noqa: E402
+from runs import step_settings  # noqa: E402
 from study import KEPT, read_plan  # noqa: E402
+
+from helpers import tiny  # noqa: E402
+from hero_rl import rewards  # noqa: E402
+from hero_rl.cli import main  # noqa: E402
 
 PLAN = HERE / "benchmarks" / "real_study" / "plan.toml"
 
@@ -71,6 +77,36 @@ def test_the_plan_gives_every_arm_its_first_seed_first():
     seeds = [plan.seed for plan in plans]
     assert seeds == sorted(seeds)
     assert {plan.name for plan in plans if plan.seed == min(seeds)} == {plan.name for plan in plans}
+
+
+def test_the_rules_and_steps_of_the_plan_are_accepted(tmp_path):
+    from hero_rl.engines.trl import HeroConfig
+
+    for plan in read_plan(PLAN):
+        rule = rewards.make_rule(plan.rule, plan.settings)
+        args = HeroConfig(**step_settings(plan.prompts, plan.group, rule), output_dir=str(tmp_path), use_cpu=True)
+        assert args.generation_batch_size == plan.prompts * plan.group
+
+
+def test_the_command_that_trains_the_reward_model_is_accepted(tmp_path, monkeypatch):
+    """The whole of it, on a tiny model in place of minilm and on responses that nobody sampled."""
+    for part in (tiny.model(), tiny.tokenizer()):
+        part.save_pretrained(tmp_path / "cache" / "models" / "minilm")
+    monkeypatch.setenv("HERO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(study, "REWARD_PROBLEMS", 6)
+    monkeypatch.setattr(study, "_load", lambda models: (None, None))
+    texts = ["\\boxed{no}", "I do not know"]
+    sampled = lambda *parts, **_: [[(text, True) for text in (one.response("digits"), *texts)] for one in parts[2]]  # noqa: E731
+    monkeypatch.setattr(study, "sample", sampled)
+    study._rollouts(tmp_path, tmp_path / "rollouts.jsonl")
+
+    def run(command, check):
+        assert command[:3] == [sys.executable, "-m", "hero_rl"]
+        assert main(command[3:]) == 0
+
+    monkeypatch.setattr(study.subprocess, "run", run)
+    study._reward_model(tmp_path, tmp_path / "reward-model")
+    assert (tmp_path / "reward-model" / "config.json").is_file()
 
 
 @pytest.mark.skipif(not (KEPT / "start.json").is_file(), reason="no results are kept in results/real")

@@ -124,6 +124,7 @@ def run(
     who = policies.find_policy(model)
     sources = _sources(benchmark or [], data or [])
     graders = {name: _grader(name, verifier, judge) for name, _ in sources}
+    show.note(f"evaluates {model} on {', '.join(graders)}, into {folder}")  # before models and data are loaded
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(folder))

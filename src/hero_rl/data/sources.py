@@ -19,6 +19,7 @@ from hero_rl.data.problems import Form, Problem, Several, make_problem
 from hero_rl.data.tables import SUFFIXES, check_readable, read_values
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.files import unchanged
+from hero_rl.models.hub import hub_or_cache
 
 PROBLEM_NAMES = ("problem", "question")
 REFERENCE_NAMES = ("reference", "answer", "answers", "expected_answer", "ground_truth")
@@ -264,7 +265,8 @@ def _revision(dataset: str, asked: object) -> str | None:
         return asked
     hub = require("huggingface_hub", extra="train", purpose="reading a Hugging Face dataset")
     try:
-        return hub.HfApi().dataset_info(dataset, revision=asked, timeout=30).sha
+        with hub_or_cache(dataset):
+            return hub.HfApi().dataset_info(dataset, revision=asked, timeout=30).sha
     except (OSError, ValueError):  # offline, no such data set, not allowed: loading it says which
         return asked
 
@@ -286,10 +288,12 @@ def _load(
     from datasets import load_dataset
 
     try:
-        stream = load_dataset(dataset, config, split=split, revision=revision, streaming=True)
+        with hub_or_cache(dataset):
+            stream = load_dataset(dataset, config, split=split, revision=revision, streaming=True)
     except Exception as error:  # noqa: BLE001  # tried in another way, then told
         try:
-            return load_dataset(dataset, config, split=split, revision=revision)  # pyright: ignore[reportReturnType]
+            with hub_or_cache(dataset):
+                return load_dataset(dataset, config, split=split, revision=revision)  # pyright: ignore[reportReturnType]
         except Exception:  # noqa: BLE001  # datasets raises a dozen types; the first error is the one to tell
             raise InputError(
                 f"{dataset}: no such file or folder here, and as a Hugging Face dataset"

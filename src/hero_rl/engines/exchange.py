@@ -119,19 +119,19 @@ class Exchange:
         if training and stored is not None:
             stored[STATE_KEY] = self.reward.state_dict()
         if training and rank == 0:
-            self._look(batch, rollouts)
+            self._look(batch, rollouts, getattr(trainer_state, "global_step", 0))
         start = sum(counts[:rank])
         steps = [step for part in parts for step in part.steps]
         means = {"reward": _mean(batch.rewards), "rm_score": _mean(scores)}
         metrics = batch.summary | parts[0].metrics | means
         return Share(batch, slice(start, start + rows), rollouts, measured.signals, steps, metrics)
 
-    def _look(self, batch: Batch, rollouts: Sequence[Rollout]) -> None:
-        """Say what the first batch of a run is like, before any update, and warn where batches teach nothing."""
+    def _look(self, batch: Batch, rollouts: Sequence[Rollout], step: int) -> None:
+        """Say what the first batch is like, of a run or after its checkpoint, and warn where batches teach nothing."""
         look = Look.of(batch.signals.verdicts, batch.advantages, batch.groups, rollouts)
         if self._watch is None:
             self._watch = Watch()
-            logger.info("the first batch, %s", look)
+            logger.info("%s, %s", f"goes on from step {step}; the next batch" if step else "the first batch", look)
         if self._steps is None and (warning := self._watch.after(look)):  # steps have advantages of their own
             logger.warning("hero-rl: %s", warning)
 
@@ -212,6 +212,13 @@ def world_size() -> int:
 def process_rank() -> int:
     """Return the number of this process in a torch run."""
     return 0 if world_size() == 1 else sys.modules["torch"].distributed.get_rank()
+
+
+def leave_processes() -> None:
+    """Leave a torch run once all its processes are done: at exit, Python may abort on threads of a group that is still open."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _mean(values: FloatArray) -> float:

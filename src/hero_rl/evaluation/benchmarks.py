@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.data.tables import read_values
 from hero_rl.errors import InputError, first_line, require
+from hero_rl.models.hub import hub_or_cache
 
 Grading: TypeAlias = Literal["rules", "judge"]
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
@@ -173,19 +173,14 @@ def _pick(at: str, row: Mapping[str, object], names: Sequence[str]) -> object:
 
 def _hub_rows(benchmark: Benchmark, revision: str | None) -> Iterator[tuple[str, Mapping[str, object]]]:
     datasets = require("datasets", extra="train", purpose="a benchmark from Hugging Face")
-    # it reports each of five tries
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        rows = datasets.load_dataset(benchmark.path, benchmark.config, split=benchmark.split, revision=revision)
+        with hub_or_cache(benchmark.path):
+            rows = datasets.load_dataset(benchmark.path, benchmark.config, split=benchmark.split, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{benchmark.title}: cannot get the data set {_hub_name(benchmark, revision)!r} from Hugging Face and it is not in "
             f"the cache ({first_line(error)}); give a file with --benchmark NAME=FILE"
         ) from error
-    finally:
-        logger.setLevel(level)
     for number, row in enumerate(rows):
         yield f"{benchmark.path}, row {number + 1}", dict(row)
 

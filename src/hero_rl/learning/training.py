@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hero_rl.errors import HeroError, InputError, first_line, require
+from hero_rl.models.hub import hub_or_cache
 from hero_rl.models.known import resolve
 from hero_rl.models.loading import LOADING_ERRORS, check_source, fast_dtype, load_config, refuse_adapter
 from hero_rl.models.tokenizing import load_tokenizer
@@ -82,7 +83,7 @@ def load_base(source: str, *, seed: int) -> tuple[PreTrainedModel, PreTrainedTok
     tokenizer = load_tokenizer(f"--model {source}", source)
     set_seed(seed)
     try:
-        with suppress_seqcls_warning():
+        with suppress_seqcls_warning(), hub_or_cache(source):
             model = AutoModelForSequenceClassification.from_pretrained(
                 source, num_labels=1, dtype="float32", local_files_only=Path(source).is_dir()
             )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from hero_rl.errors import InputError, first_line, require
 from hero_rl.files import locked, replacing
+from hero_rl.models.hub import hub_or_cache
 from hero_rl.models.loading import LOADING_ERRORS, require_transformers
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def _from_hub(source: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(repository, file))
+        with hub_or_cache(repository):
+            return Path(hf_hub_download(repository, file))
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: cannot be downloaded from the Hugging Face hub: {first_line(error)}") from error
 

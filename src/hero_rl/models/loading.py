@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hero_rl.errors import InputError, first_line, require
+from hero_rl.models.hub import hub_or_cache
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +89,8 @@ def load_config(name: str, source: str, *, revision: str | None = None, trust_re
     if adapter := adapter_of(name, source):
         return load_config(f"{name}: base of the adapter", adapter["base"], revision=adapter.get("revision"))
     try:
-        return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=trust_remote_code)
+        with hub_or_cache(source):
+            return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=trust_remote_code)
     except LOADING_ERRORS as error:
         raise _unavailable(name, source, error) from error
 
@@ -128,7 +130,7 @@ def load_whole(
         return model.eval()
     options |= {"dtype": dtype_of(dtype), "revision": revision or "main"}
     try:
-        with unsharded():
+        with unsharded(), hub_or_cache(source):
             loaded = getattr(transformers, auto).from_pretrained(source, output_loading_info=True, **options)
     except LOADING_ERRORS as error:
         raise _unavailable(name, source, error) from error

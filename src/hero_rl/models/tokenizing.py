@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hero_rl.errors import InputError, first_line
+from hero_rl.models.hub import hub_or_cache
 from hero_rl.models.known import resolve
 from hero_rl.models.loading import LOADING_ERRORS, adapter_of
 
@@ -48,9 +49,10 @@ def load_tokenizer(
             raise InputError(absent)
         return load_tokenizer(name, adapter["base"], revision=adapter.get("revision"), **options)
     try:
-        return AutoTokenizer.from_pretrained(
-            source, revision=revision or "main", trust_remote_code=trust_remote_code, **options
-        )
+        with hub_or_cache(source):
+            return AutoTokenizer.from_pretrained(
+                source, revision=revision or "main", trust_remote_code=trust_remote_code, **options
+            )
     except LOADING_ERRORS as error:
         raise InputError(f"{absent}: {first_line(error)}") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from packaging.version import Version
 from trl import GRPOTrainer
 
 from helpers import tiny
+from helpers.places import DOCS
 from hero_rl import HeroReward, HybridReward
 from hero_rl.data.tables import read_records
 from hero_rl.errors import InputError, SettingsWarning, SignalError
@@ -320,3 +322,21 @@ def test_the_rollouts_of_a_run_are_kept_with_what_it_was_trained_with(kind: str,
         np.testing.assert_array_equal(kept["rm_score"], batch.signals.scores[: 8 * prompts])
     # the folder of the run is enough: every command finds them
     assert sum(1 for _ in read_records(tmp_path)) == 16 * prompts
+
+
+@pytest.mark.skipif(Version("1.0") > TRL, reason="below 1.0 a reward function needs args=..., as the page says")
+def test_the_snippet_of_the_documentation_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "training.md").read_text(encoding="utf-8")
+    [snippet] = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "HeroReward" in text]
+    for name, value in (
+        ('"Qwen/Qwen3-0.6B"', '"policy"'),
+        ('scale_rewards="none"', 'scale_rewards="none", max_steps=1, num_generations=4, max_completion_length=4'),
+    ):
+        assert name in snippet
+        snippet = snippet.replace(name, value)
+    for part in (tiny.model(), tiny.tokenizer()):
+        part.save_pretrained(tmp_path / "policy")
+    (tmp_path / "reward.toml").write_text('[verifier]\nname = "exact"\n[rule]\nname = "verifier_only"\n')
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, {"problems": tiny.problems()})
+    assert list((tmp_path / "runs" / "hero" / "rollouts").iterdir())

@@ -151,25 +151,6 @@ def test_killed_in_the_middle_and_resumed_equals_uninterrupted(
     assert [entry["step"] for entry in history if "reward" in entry] == [1, 2, 3, 4, 5, 6]
 
 
-def test_sigterm_says_what_is_kept_and_how_to_go_on(workplace: Path) -> None:
-    folder = workplace / "runs" / "ended"
-    command = ["train", "tiny-cpu", "--output", folder, "--set", "trl.save_steps=1", "--set", "trl.max_steps=10000"]
-    process = forks.hero(*command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 200
-    while not (folder / "checkpoint-1" / "trainer_state.json").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    *_, kept, last = errors.splitlines()
-    assert kept.startswith(f"{folder}/checkpoint-")
-    assert kept.endswith(f" is kept; go on with the same command and --resume (-o {folder})")
-    assert last == "error: interrupted by SIGTERM"
-    assert "Traceback" not in errors
-
-
 def test_two_processes_train_one_policy(workplace: Path) -> None:
     folder = workplace / "runs" / "two"
     command = [

@@ -13,6 +13,7 @@ from hero_rl.data.problems import VERDICT_COLUMNS
 from hero_rl.data.tables import SUFFIXES, check_readable, read_values
 from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
+from hero_rl.models.hub import hub_or_cache
 from hero_rl.part_names import route_column
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def _hub_rows(where: str, path: str, name: str | None, split: str) -> Iterator[t
     from datasets import load_dataset
 
     try:
-        dataset = load_dataset(path, name, split=split)
+        with hub_or_cache(path):
+            dataset = load_dataset(path, name, split=split)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{where}: cannot get the dataset {path!r}: there is no such file here ({', '.join(SUFFIXES)}), and it is not in "

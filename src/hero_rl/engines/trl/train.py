@@ -15,10 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from hero_rl.engines.exchange import leave_processes
 from hero_rl.engines.trl import run_folder
 from hero_rl.engines.trl.arguments import adapter_config, grpo_config, grpo_given, init_kwargs, sft_config, sft_given
 from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_problems, load_problems
 from hero_rl.engines.trl.recipe import Loaded
+from hero_rl.engines.trl.stopping import saving_at_sigterm
 from hero_rl.errors import InputError, require
 from hero_rl.models.known import resolve
 from hero_rl.pipeline import HybridReward
@@ -98,7 +100,8 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
             if main and not resume:
                 run_folder.remove_unstarted(folder)
             raise
-        trainer.train(resume_from_checkpoint=str(progress.checkpoint) if progress.checkpoint else None)
+        with saving_at_sigterm(trainer):
+            trainer.train(resume_from_checkpoint=str(progress.checkpoint) if progress.checkpoint else None)
     trainer.save_model(str(folder / "final"))
     finished = Finished(
         folder,
@@ -112,6 +115,7 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
             "step": finished.step, "seconds": round(finished.seconds, 1), "train": finished.train, "eval": finished.evaluation
         }  # fmt: skip
         run_folder.write_end(folder, metrics)
+    leave_processes()
     return finished
 
 
@@ -187,7 +191,8 @@ def _cold_start(loaded: Loaded, inputs: _Inputs, folder: Path, progress: run_fol
         train_dataset=inputs.cold_start, processing_class=inputs.tokenizer, peft_config=inputs.adapter,
     )  # fmt: skip
     _report_with(trainer, "sft", report)
-    trainer.train(resume_from_checkpoint=str(progress.sft_checkpoint) if progress.sft_checkpoint else None)
+    with saving_at_sigterm(trainer):
+        trainer.train(resume_from_checkpoint=str(progress.sft_checkpoint) if progress.sft_checkpoint else None)
     run_folder.complete_card(trainer)
     partial = final.with_name("final.partial")
     trainer.save_model(str(partial))
