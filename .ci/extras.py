@@ -1,6 +1,6 @@
 """Install the built wheel with each extra alone, in a clean environment, and run the commands that need it.
 
-    python .ci/extras.py [--newest] [EXTRA ...]      core, math, report, remote, serve, view and eval where none is named
+    python .ci/extras.py [--newest] [EXTRA ...]      all but train and lab where none is named
 
 `train` and `lab` install torch and train for minutes: name them. Versions are those of constraints.txt, or with --newest the
 newest ones, which a user gets. pip takes packages from wherever it is configured to.
@@ -55,6 +55,7 @@ COMMANDS = {
     "report": ["hero audit rollouts.jsonl --verifier exact -o audit && test -s audit/report.html", "hero demo --help"],
     "remote": [f"hero verify rollouts.jsonl -o v.jsonl --verifier judge:{NOBODY} {UNREACHED}"],
     "serve": ["python serve.py"],
+    "postgres": [f"! hero serve {SCORES} --state postgresql://hero@127.0.0.1:9/hero 2>error; cat error; grep -q refused error"],
     "view": ["hero view rollouts.jsonl --html page.html && test -s page.html"],
     "eval": [
         "hero eval run --list",

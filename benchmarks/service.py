@@ -1,11 +1,15 @@
 """The reward service under load, against the cost of the pure functions, in one run; or a soak with hostile answers.
 
     python benchmarks/service.py [--seconds 5] [--json]
+    python benchmarks/service.py --postgres postgresql://USER@HOST/DATABASE [--json]
     python benchmarks/service.py --soak 600 [--json]
 
 The load: a real `hero serve` with the column verifier and scorer and its state on disk; groups of 16 responses of 200
 characters, each with an idempotency key of its own; 1, 8 and 64 connections. The clients run in this process, so on two cores
 they take about as much as they leave.
+
+With --postgres: groups one a request from 8 clients, each with a run of its own, and whole batches, with one service on SQLite
+and with one and two on that PostgreSQL, in turns.
 
 The soak: `hero serve` with the maths verifier; 8 clients, each with a run of its own. Four are polite, work alone for a tenth
 of the time. Then come four of whose answers 5% are hostile, and who hang up before the answer of one request in ten and come
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -25,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -41,6 +46,7 @@ from hero_rl.verifiers import ColumnVerifier
 GROUP_SIZE, RESPONSE_CHARS, BATCH_GROUPS = 16, 200, 64
 CLIENTS = (1, 8, 64)
 MAX_GROWTH = 1.25
+ROUNDS = 5
 HOSTILE = [
     # the first two pass all guards and hang sympy until the worker is killed
     r"\int (x+y+z+w)^{399} dx",
@@ -107,13 +113,14 @@ class Service:
         return self.process.wait(60)
 
 
-def columns_group(rng: np.random.Generator, key: str) -> bytes:
+def columns_group(rng: np.random.Generator, key: str, run: int = 0) -> bytes:
     """A request with one group for the column verifier and scorer."""
     rows = [
         {"response": "x" * RESPONSE_CHARS, "rm_score": float(score), "correct": int(label)}
         for score, label in zip(rng.normal(size=GROUP_SIZE), rng.integers(0, 2, GROUP_SIZE), strict=True)
     ]
-    return json.dumps({"problem": "p" * 100, "reference": "2", "responses": rows, "idempotency_key": key}).encode()
+    body = {"run_id": f"run-{run}", "problem": "p" * 100, "reference": "2", "responses": rows, "idempotency_key": key}
+    return json.dumps(body).encode()
 
 
 def pure_seconds() -> dict[str, float]:
@@ -152,19 +159,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def load(service: Service, clients: int, seconds: float) -> dict[str, float]:
-    """Requests a second and latencies with that many clients."""
-    url = service.url
+async def load(services: Sequence[Service], clients: int, seconds: float, runs: int = 1) -> dict[str, float]:
+    """Requests a second and latencies with that many clients, spread over the services and over so many runs."""
     rng = np.random.default_rng(clients)
     latencies: list[float] = []
     refused = 0
     start = time.perf_counter()
-    ready = [[columns_group(rng, f"{clients}-{start}-{client}-{n}") for n in range(20)] for client in range(clients)]
-    start, cpu_start = time.perf_counter(), cpu_seconds(service.process.pid)
+    ready = [
+        [columns_group(rng, f"{clients}-{start}-{client}-{n}", client % runs) for n in range(20)] for client in range(clients)
+    ]
+    start, cpu_start = time.perf_counter(), all_cpu_seconds(services)
 
     async def client(number: int) -> None:
         nonlocal refused
-        connection, step = Connection(url), 0
+        connection, step = Connection(services[number % len(services)].url), 0
         while time.perf_counter() - start < seconds:
             body = ready[number][step % 20].replace(b'"idempotency_key": "', b'"idempotency_key": "%d-' % step, 1)
             began = time.perf_counter()
@@ -182,9 +190,23 @@ async def load(service: Service, clients: int, seconds: float) -> dict[str, floa
         "responses_per_s": round(len(latencies) * GROUP_SIZE / elapsed),
         "p50_ms": round(float(np.percentile(latencies, 50)) * 1e3, 2),
         "p99_ms": round(float(np.percentile(latencies, 99)) * 1e3, 2),
-        "server_cpu_us_per_group": round((cpu_seconds(service.process.pid) - cpu_start) / len(latencies) * 1e6),
+        "server_cpu_us_per_group": round((all_cpu_seconds(services) - cpu_start) / len(latencies) * 1e6),
         "not_200": refused,
     }
+
+
+def all_cpu_seconds(services: Sequence[Service]) -> float:
+    """``cpu_seconds`` of all services."""
+    return sum(cpu_seconds(one.process.pid) for one in services)
+
+
+def postgres_cpu_seconds() -> float:
+    """``cpu_seconds`` of every PostgreSQL process of this machine."""
+    total = 0.0
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            total += cpu_seconds(int(name.parent.name)) if name.read_text().strip() == "postgres" else 0.0
+    return total
 
 
 async def load_batches(service: Service, seconds: float) -> dict[str, float]:
@@ -194,12 +216,13 @@ async def load_batches(service: Service, seconds: float) -> dict[str, float]:
     connection, latencies, step = Connection(url), [], 0
     groups = [json.loads(columns_group(rng, "")) for _ in range(BATCH_GROUPS)]
     for group in groups:
-        del group["idempotency_key"]
+        del group["idempotency_key"], group["run_id"]
     start, cpu_start = time.perf_counter(), cpu_seconds(service.process.pid)
     while time.perf_counter() - start < seconds:
         body = json.dumps({"groups": groups, "run_id": "batches", "idempotency_key": f"b-{start}-{step}"}).encode()
         began = time.perf_counter()
-        assert (await connection.ask("POST", "/v1/score_groups", body)).status == 200
+        reply = await connection.ask("POST", "/v1/score_groups", body)
+        assert reply.status == 200, reply.body
         latencies.append(time.perf_counter() - began)
         step += 1
     connection.hang_up()
@@ -217,8 +240,8 @@ def benchmark(seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as state:
         service = Service("--verifier", "column:correct", "--reward-model", "column:rm_score", "--state", state)
         try:
-            asyncio.run(load(service, 2, 1.0))  # warm
-            rows = [asyncio.run(load(service, clients, seconds)) for clients in CLIENTS]
+            asyncio.run(load([service], 2, 1.0))  # warm
+            rows = [asyncio.run(load([service], clients, seconds)) for clients in CLIENTS]
             batches = asyncio.run(load_batches(service, seconds))
             pure = pure_seconds()
         finally:
@@ -231,6 +254,32 @@ def benchmark(seconds: float) -> dict[str, Any]:
         "cpu_over_pure": {"one_group_a_request": round(single_us / pure_us, 1), "batches": round(batch_us / pure_us, 1)},
         "load_average": os.getloadavg()[0], "exit_code": code,
     }  # fmt: skip
+
+
+def replicas(url: str, seconds: float) -> dict[str, Any]:
+    """One service on SQLite against one and two on PostgreSQL: medians of rounds in which they take turns."""
+    columns = ("--verifier", "column:correct", "--reward-model", "column:rm_score", "--state")
+    with tempfile.TemporaryDirectory() as state:
+        alone, *both = services = [Service(*columns, place) for place in (state, url, url)]
+        setups = {"sqlite, 1 service": [alone], "postgres, 1 replica": both[:1], "postgres, 2 replicas": both}
+        rows: dict[str, list[dict[str, float]]] = {}
+        try:
+            for used in setups.values():
+                asyncio.run(load(used, 4, 1.0))  # warm
+            for _ in range(ROUNDS):
+                for runs in (1, 8):
+                    for name, used in setups.items():
+                        before = postgres_cpu_seconds()
+                        row = asyncio.run(load(used, 8, seconds, runs))
+                        groups = row["groups_per_s"] * seconds
+                        row["postgres_cpu_us_per_group"] = round((postgres_cpu_seconds() - before) / groups * 1e6)
+                        rows.setdefault(f"{name}, {runs} runs", []).append(row)
+                for name, used in list(setups.items())[:2]:  # one client has one service
+                    rows.setdefault(f"{name}, batches", []).append(asyncio.run(load_batches(used[0], seconds)))
+        finally:
+            codes = [service.stop() for service in services]
+    medians = {name: {key: float(np.median([one[key] for one in found])) for key in found[0]} for name, found in rows.items()}
+    return {"rounds": ROUNDS, "seconds": seconds, "cpus": os.cpu_count(), "exit_codes": codes, **medians}
 
 
 class Soak:
@@ -391,10 +440,14 @@ def main() -> None:
     """Run the benchmark or the soak and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--postgres", metavar="URL", help="compare one service on SQLite with replicas on this database")
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS", help="soak for that long instead")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    report = soak_service(options.soak) if options.soak else benchmark(options.seconds)
+    if options.postgres:
+        report = replicas(options.postgres, options.seconds)
+    else:
+        report = soak_service(options.soak) if options.soak else benchmark(options.seconds)
     if options.json:
         print(json.dumps(report))
     else:

@@ -154,7 +154,7 @@ def test_the_reward_files_load_with_their_tokens(name: str, tmp_path: Path) -> N
     assert config.warnings() == []
     assert config.verifier["workers"] == int(container()["resources"]["limits"]["cpu"])
     service, tokens = read_service(config.layers, ServiceOptions(), ())
-    assert (service.host, service.port, service.state, service.log_format) == ("0.0.0.0", PORT, Path("/var/lib/hero"), "json")
+    assert (service.host, service.port, service.state, service.log_format) == ("0.0.0.0", PORT, "/var/lib/hero", "json")
     assert [token.name for token in tokens] == ["trainer", "prometheus"]
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from hero_rl.engines.service.app import create_app
 from hero_rl.engines.service.server import listen, serve, url_of
@@ -46,7 +45,7 @@ def main() -> None:
     state = options.pop("state", None)
     tokens = [Token("tester", options.pop("token"))] if "token" in options else []
     settings = ServiceSettings(tokens=tuple(tokens), **options)
-    store = StateStore(Path(state) if state else None, settings)
+    store = StateStore(state, settings)
     service = RewardService(HybridReward(Sleepy(), ColumnScorer("rm_score"), hero()), store, settings)
     sock = listen("127.0.0.1", 0)
     serve(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
+from hero_rl import __version__
 from hero_rl.cli import options, show
 from hero_rl.config import RewardConfig
 from hero_rl.config_checks import blamed, check_table, placed
@@ -49,7 +51,13 @@ class ServiceOptions(NamedTuple):
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all of this machine's.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8400
     state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where states are kept; without it they end with the process.")
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            envvar="HERO_STATE",
+            help="Where states are kept: a folder, or postgresql://USER@HOST/DATABASE, which several replicas may share; "
+            "without it they end with the process.",
+        ),
     ] = None
     rollouts: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep a few rollouts of each batch there, for `hero view DIR/RUN`.")
@@ -126,7 +134,7 @@ def _say(made: RewardService, sock: socket.socket, config: RewardConfig, given: 
     says = f"listening on {url_of(sock)} ({config.rule.name}, {config.verifier['name']}, {model})"
     _logger.info(says)
     if as_json:
-        state = str(given.state) if given.state else None
+        state = made.store.name if given.state else None
         show.print_json({**made.describe(), "url": url_of(sock), "pid": os.getpid(), "state": state})
     elif given.log_format == "text":
         sys.stdout.write(f"hero serve: {says}\n")
@@ -168,7 +176,7 @@ def _token(layers: Sequence[Layer], name: str, table: Mapping[str, Any]) -> Toke
         return Token(name, secret, values.get("requests_per_minute"))
 
 
-def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings, rollouts: Path | None) -> RewardService:
+def _service(config: RewardConfig, state: str | None, settings: ServiceSettings, rollouts: Path | None) -> RewardService:
     from hero_rl.engines.service.batching import BatchingScorer
     from hero_rl.engines.service.service import RewardService
     from hero_rl.engines.service.store import StateStore
@@ -177,10 +185,11 @@ def _service(config: RewardConfig, state: Path | None, settings: ServiceSettings
     judge, scorer = config.make_verifier(), config.make_scorer()
     if judge is not None:
         judge.warm()  # or the first requests wait for the worker processes
-    store = StateStore(state, settings)
+    description = config.resolved()
+    store = StateStore(state, settings, reward=json.dumps([__version__, description], sort_keys=True))
     shared = BatchingScorer(scorer) if isinstance(scorer, LocalScorer) else scorer
     reward = config.put_together(judge, shared)
-    return RewardService(reward, store, settings, description=config.resolved(), rollouts=rollouts)
+    return RewardService(reward, store, settings, description=description, rollouts=rollouts)
 
 
 def read_token(name: str, option: str = "--token-env") -> str:

@@ -85,4 +85,6 @@ class ScaleEstimate(NamedTuple):
         """Restore a state saved by ``state_dict`` (exact); raise ``InputError`` for others, and for another recall."""
         own = {name: value for name, value in state.items() if name != "reliability"}
         sums = read_state("a scale estimate", ("signal", "freedom"), own)
-        return ScaleEstimate(self.reliability.restore(state.get("reliability") or {}), *sums)
+        if not isinstance(state.get("reliability"), Mapping):
+            raise InputError(f"not the state of a scale estimate: {state!r:.200}; did another release write it?")
+        return ScaleEstimate(self.reliability.restore(state["reliability"]), *sums)

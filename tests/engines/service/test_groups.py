@@ -137,6 +137,10 @@ def test_a_state_moves_to_another_run_and_back_to_a_checkpoint(server: Server) -
         ({"version": 2, "rule": "hero"}, 422),
         ({"version": 1, "rule": "hero", "sigma_mean": MEAN}, 422),
         ({"version": 2, "rule": "hero", "state": [1]}, 422),
+        (
+            {"version": 2, "rule": "hero", "state": MEAN, "scale": {"version": 1, "signal": 0, "freedom": 0, "reliability": 5}},
+            409,
+        ),
     ],
 )
 def test_a_state_that_is_none_is_refused(server: Server, state: dict[str, Any], status: int) -> None:

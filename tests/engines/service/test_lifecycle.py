@@ -18,15 +18,14 @@ from helpers.service import COLUMNS, group, serving, sleepy, wait_until
 from hero_rl.engines.service.server import listen
 
 
-def test_kill_9_and_restart_continues_the_running_mean_and_remembers_answers(tmp_path: Path) -> None:
+def test_kill_9_and_restart_continues_the_running_mean_and_remembers_answers(place: str) -> None:
     spreads = (1.0, 3.0, 2.0, 0.5, 4.0)
     with serving(*COLUMNS) as undisturbed:
         expected = [undisturbed.post("/v1/score_group", group(s, -s)).json() for s in spreads]
-    state = tmp_path / "state"
-    with serving(*COLUMNS, "--state", state) as first:
+    with serving(*COLUMNS, "--state", place) as first:
         answers = [first.post("/v1/score_group", group(s, -s), Idempotency_Key=f"step {s}").json() for s in spreads[:3]]
         first.stop(signal.SIGKILL)
-    with serving(*COLUMNS, "--state", state) as second:
+    with serving(*COLUMNS, "--state", place) as second:
         again = second.post("/v1/score_group", group(2.0, -2.0), Idempotency_Key="step 2.0")
         assert (again.json(), again.headers["idempotency-replayed"]) == (answers[2], "true")
         answers += [second.post("/v1/score_group", group(s, -s)).json() for s in spreads[3:]]

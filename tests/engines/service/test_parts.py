@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import pickle
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from hero_rl.engines.service.errors import PROBLEMS, RequestError
 from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.engines.service.store import FILE, RequestKey, StateStore
+from hero_rl.engines.service.sqlite import FILE
+from hero_rl.engines.service.store import RequestKey, StateStore
 from hero_rl.engines.service.tokens import Guard, Token
 from hero_rl.errors import InputError
 from hero_rl.loop import in_thread
@@ -37,106 +38,109 @@ from hero_rl.verifiers import ColumnVerifier
 STATE: dict[str, Any] = {"version": 1, "rule": "hero", "sigma_mean": {"updates": 3}}
 
 
-def open_store(folder: Path | None = None, *, clock: Callable[[], float] = time.time, **limits: Any) -> StateStore:
-    defaults = {"max_answers": 100, "max_answer_bytes": 10**6, "answer_age_s": 100.0}
-    return StateStore(folder, ServiceSettings(**{**defaults, **limits}), clock=clock)
+def open_store(place: str | Path | None = None, *, reward: str = "", **limits: Any) -> StateStore:
+    defaults = {"max_answers": 100, "max_answer_bytes": 10**6}
+    return StateStore(place, ServiceSettings(**{**defaults, **limits}), reward=reward)
 
 
-def test_state_and_answer_are_there_after_reopening_or_neither_is(tmp_path: Path) -> None:
-    request = RequestKey("run", "key")
-    store = open_store(tmp_path)
-    store.commit("run", STATE, request=request, digest="d", body=b"answer")
-    # a second row of the same key breaks the transaction after the state was written
-    store._kept.clear()
-    with pytest.raises(RequestError) as failure:
-        store.commit("run", {**STATE, "rule": "other"}, request=request, digest="d2", body=b"b2")
+def commit(store: StateStore, run_id: str, state: dict[str, Any] = STATE, **more: Any) -> None:
+    with store.turn(run_id):
+        store.save(run_id, state, **more)
+        store.count()
+
+
+def kept(store: StateStore, request: RequestKey) -> bytes | None:
+    found = store.find(request.run_id, request)
+    return found.body if found.digest is not None else None
+
+
+def test_state_and_answer_are_there_after_reopening_or_neither_is(place: str) -> None:
+    request = RequestKey("run", "a key with \0 and \ud800")
+    store = open_store(place)
+    commit(store, "run", request=request, digest="d", body=b"answer")
+    with pytest.raises(RequestError) as failure:  # a second row of the same key, after the state was written
+        commit(store, "run", {**STATE, "rule": "other"}, request=request, digest="d2", body=b"b2")
     assert failure.value.kind == "state_not_saved"
+    with contextlib.suppress(ZeroDivisionError), store.turn("run"):
+        store.save("run", {**STATE, "rule": "other"})
+        raise ZeroDivisionError
     store.close()
-    again = open_store(tmp_path)
-    assert (again.state("run"), again.digest(request), again.answer(request)) == (STATE, "d", b"answer")
-    assert (again.runs, again.state("other"), again.digest(RequestKey("run", "other"))) == (1, None, None)
+    again = open_store(place)
+    found = again.find("run", request)
+    assert (json.loads(found.state or ""), found.digest, found.body) == (STATE, "d", b"answer")
+    assert (again.runs, again.find("other"), again.find("run", RequestKey("run", "other")).digest) == (1, (None,) * 3, None)
     again.close()
     again.close()
 
 
-@examples(60)
+@examples(40)
 @given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400), st.integers(0, 40)), max_size=25),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400)), max_size=25),
     st.integers(1, 5),
     st.integers(50, 900),
 )
-def test_kept_answers_stay_within_count_bytes_and_age(
-    steps: list[tuple[int, int, int]], max_answers: int, max_bytes: int
-) -> None:
-    now = 0.0
-    store = open_store(max_answers=max_answers, max_answer_bytes=max_bytes, answer_age_s=60.0, clock=lambda: now)
-    rng, bodies, newest = np.random.default_rng(0), dict[RequestKey, tuple[float, bytes]](), None
-    for key, size, wait in steps:
-        now += wait
+def test_kept_answers_stay_within_count_and_bytes(steps: list[tuple[int, int]], max_answers: int, max_bytes: int) -> None:
+    store = open_store(max_answers=max_answers, max_answer_bytes=max_bytes)
+    rng, bodies, order = np.random.default_rng(0), dict[RequestKey, bytes](), list[RequestKey]()
+    for key, size in steps:
         request = RequestKey("run", str(key))
-        if store.digest(request) is not None:
-            assert store.answer(request) == bodies[request][1]
+        if store.find("run", request).digest is not None:
+            assert kept(store, request) == bodies[request]
             continue
         body = rng.bytes(size)
-        store.commit("run", STATE, request=request, digest=f"{key}", body=body)
-        bodies[request], newest = (now, body), request
-        sizes = [len(row[0]) for row in store._db.execute("SELECT body FROM answers")]
+        commit(store, "run", request=request, digest=f"{key}", body=body)
+        bodies[request] = body
+        order.append(request)
+        sizes = [len(row[0]) for row in store._db.execute("SELECT body FROM hero_answers")]
         assert len(sizes) <= max_answers
-        assert sum(sizes) <= max_bytes or len(sizes) == 1
-        assert (store._bytes, len(store._kept)) == (sum(sizes), len(sizes))
-    if newest is not None:  # the latest is never the one that goes
-        assert store.answer(newest) == bodies[newest][1]
-    for request, (made, _) in bodies.items():
-        assert store.digest(request) is None or now - made <= 60.0
+        assert sum(sizes) <= max_bytes + max_bytes / 64 or len(sizes) == 1
+        assert [kept(store, one) for one in order[-len(sizes) :]] == [bodies[one] for one in order[-len(sizes) :]]
     store.close()
 
 
-def test_a_run_is_deleted_with_its_answers(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+def test_of_ten_thousand_answers_the_oldest_make_room_now_and_then(place: str) -> None:
+    store = open_store(place, max_answers=128, max_answer_bytes=10**6)
+    for number in range(200):
+        commit(store, "run", request=RequestKey("run", str(number)), digest="d", body=b"x" * number)
+        assert store._db.execute("SELECT count(*) FROM hero_answers").fetchone()[0] <= 130
+    assert [kept(store, RequestKey("run", str(number))) for number in (60, 199)] == [None, b"x" * 199]
+    store.close()
+
+
+def test_a_run_is_deleted_with_its_answers(place: str) -> None:
+    store = open_store(place)
     for run in ("a", "b"):
-        store.commit(run, STATE, request=RequestKey(run, "k"), digest="d", body=b"x" * 100)
-    store.delete("a")
-    assert (store.runs, store.state("a"), store.digest(RequestKey("a", "k")), store.answer(RequestKey("a", "k"))) == (
-        1,
-        None,
-        None,
-        None,
-    )
-    assert store.answer(RequestKey("b", "k")) == b"x" * 100
-    store.close()
-
-
-def test_a_clock_a_day_ahead_forgets_no_answer(tmp_path: Path) -> None:
-    now, request = 0.0, RequestKey("run", "key")
-    store = open_store(tmp_path, clock=lambda: now)
-    store.commit("run", STATE, request=request, digest="d", body=b"answer")
-    store.close()
-    now = 25 * 3600.0
-    store = open_store(tmp_path, clock=lambda: now)
-    now += 99.0
-    assert store.digest(request) == "d"
-    now += 2.0  # ages are of the time that a store is open
-    assert store.digest(request) is None
+        commit(store, run, request=RequestKey(run, "k"), digest="d", body=b"x" * 100)
+    with store.turn("a"):
+        store.delete("a")
+        store.count()
+    assert (store.runs, store.find("a", RequestKey("a", "k"))) == (1, (None, None, None))
+    assert kept(store, RequestKey("b", "k")) == b"x" * 100
     store.close()
 
 
 def test_a_deleted_or_replaced_file_is_said_and_not_written_to(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    store.commit("run", STATE)
+    commit(store, "run")
     for change in (lambda: (tmp_path / FILE).unlink(), lambda: (tmp_path / FILE).write_bytes(b"")):
         change()
         with pytest.raises(RequestError, match=f"{FILE} was deleted or replaced") as failure:
-            store.commit("run", STATE)
+            commit(store, "run")
         assert failure.value.kind == "state_not_saved"
     store.close()
 
 
-def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
-    open_store(tmp_path).close()
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as db:
-        db.execute("PRAGMA user_version = 7")
+def test_states_of_another_version_are_refused(place: str, tmp_path: Path) -> None:
+    store = open_store(place)
+    store._db.execute("UPDATE hero_store SET version = 7")
+    store.close()
     with pytest.raises(InputError, match="another release"):
-        open_store(tmp_path)
+        open_store(place)
+    (tmp_path / "earlier").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "earlier" / FILE, isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 2")
+    with pytest.raises(InputError, match="an earlier release"):
+        open_store(tmp_path / "earlier")
 
 
 def test_the_queue_lets_so_many_work_so_many_wait_and_forgets_who_leaves() -> None:

@@ -68,7 +68,7 @@ class RewardClient:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         run_id: str = "default",
         token: str | None = None,
@@ -80,7 +80,7 @@ class RewardClient:
         """Check the settings; nothing is sent yet.
 
         Args:
-            url: of one service: the run's state lives there, so there is nothing to fail over to.
+            url: of the service, or of its replicas, which share their states in one database.
             run_id: names the state: one per training run.
             token: the service's token.
             timeout_s: of one try. The service is told, and drops what it cannot do in time.

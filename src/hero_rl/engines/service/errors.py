@@ -36,7 +36,8 @@ PROBLEMS: Mapping[str, Problem] = {
     "internal": Problem(500, "A fault of the service; its log has the details."),
     "too_many_failures": Problem(503, "Verifier or reward model failed on too much of the batch; the state is unchanged."),
     "too_hard": Problem(503, "Verification took more CPU time than one request may use; the state is unchanged."),
-    "state_not_saved": Problem(503, "The state could not be written; it is unchanged."),
+    "state_not_saved": Problem(503, "The database of states failed or is away; a retry with the same key counts once."),
+    "other_reward": Problem(503, "A replica with another reward was started on the same database after this one."),
     "draining": Problem(503, "The service is stopping."),
     "deadline": Problem(504, "The deadline passed before the work was done; the state is unchanged."),
 }

@@ -1,22 +1,23 @@
 """The work behind the endpoints: one verifier and reward model for all, one state per run, each request counted once.
 
-States move in one thread, one request after the other: the rule is applied, state and answer are stored in one transaction, and
-only then is the new state the run's state. A request whose deadline passes or whose client leaves before that point has no
-effect; after it, a retry with the same key gets the stored answer.
+States move in one thread, one request after the other. In one transaction, in which no other replica can move the run, the
+stored state is read, the rule is applied, and the new state is stored with the answer. A request whose deadline passes or whose
+client leaves before that point has no effect; after it, a retry with the same key gets the stored answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from prometheus_client.core import GaugeMetricFamily
@@ -29,13 +30,15 @@ from hero_rl.engines.service.metrics import Metrics, labelled
 from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.engines.service.store import RequestKey, StateStore
+from hero_rl.engines.service.store import Found, RequestKey, StateStore
 from hero_rl.errors import InputError, SignalError, TooHardError, UnhealthyError
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.sandbox.budget import cpu_budget
 from hero_rl.types import Rollout, Verdict
 
 T = TypeVar("T")
+_Answer: TypeAlias = tuple[bytes, bool]
+"""An answer, and whether it was given before."""
 
 _NO_RUN = ""
 RUNS_IN_MEMORY = 1000
@@ -50,7 +53,7 @@ class _Job:
         self.digest, self.request = digest, request
         self.waiters = 0
         self.committing = False
-        self.task: asyncio.Task[bytes]
+        self.task: asyncio.Task[_Answer]
 
 
 class RewardService:
@@ -80,35 +83,26 @@ class RewardService:
         self.draining = False
         self._kept = RolloutFolder(rollouts) if rollouts is not None else None
         self._runs: OrderedDict[str, HybridReward] = OrderedDict()
+        self._texts: dict[str, str] = {}
+        """Of the runs in memory: the stored text of the state that they have."""
         self._jobs: dict[RequestKey, _Job] = {}
         self._all: set[_Job] = set()
         self._seen: dict[str, tuple[int, float]] = {}
         """Of the runs in memory: requests scored, and when the last one was."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hero-state")
 
-    async def score(self, asked: Asked, deadline: float) -> tuple[bytes, bool]:
+    async def score(self, asked: Asked, deadline: float) -> _Answer:
         """Return the answer, due at ``deadline`` on the event loop's clock, and whether it was given before.
 
         A RequestError leaves the state unchanged.
         """
-        if asked.request is None:
-            return await self._wait(self._start(asked), deadline), False
-        job = self._jobs.get(asked.request)
-        known = job.digest if job else self.store.digest(asked.request)
-        if known not in (None, asked.digest):
-            raise RequestError(
-                "key_reused", f"the idempotency key {asked.request.key!r} came before with another request; use a new one"
-            )
-        if job is None and known is not None:
-            kept = await self._in_thread(partial(self.store.answer, asked.request))
-            if kept is not None:
-                self.metrics.replays.inc()
-                return kept, True
-            job = self._jobs.get(asked.request)
-        if job is not None:
+        job = self._jobs.get(asked.request) if asked.request else None
+        if job:
+            _check_digest(asked, job.digest)
+        body, before = await self._wait(job or self._start(asked), deadline)
+        if job or before:
             self.metrics.replays.inc()
-            return await self._wait(job, deadline), True
-        return await self._wait(self._start(asked), deadline), False
+        return body, before or job is not None
 
     async def verify(self, rollouts: Sequence[Rollout], deadline: float) -> list[Verdict]:
         """Return one verdict per rollout, failures included; raises RequestError without a verifier, time or room."""
@@ -143,20 +137,20 @@ class RewardService:
 
     async def run_state(self, run_id: str) -> dict[str, Any]:
         """Return the run's state; raises RequestError if there is no such run."""
-        state = await self._in_thread(partial(self.store.state, run_id))
-        if state is None:
+        found = await self._in_thread(partial(self.store.find, run_id))
+        if found.state is None:
             raise RequestError("not_found", f"no run {run_id!r}")
-        return state
+        return json.loads(found.state)
 
     async def list_runs(self, most: int) -> list[dict[str, Any]]:
         """Return what is known of the runs that changed last."""
         found: list[dict[str, Any]] = []
         for run_id, state, updated in await self._in_thread(partial(self.store.recent, most)):
-            requests, seen = self._seen.get(run_id, (0, updated))
+            requests, seen = self._seen.get(run_id, (0, 0.0))
             found.append(
                 {
                     "run_id": run_id, "rule": state["rule"], "updates": state["state"].get("updates"), "requests": requests,
-                    "last_seen": datetime.fromtimestamp(seen, UTC),
+                    "last_seen": datetime.fromtimestamp(max(seen, updated), UTC),
                 }
             )  # fmt: skip
         return found
@@ -165,11 +159,14 @@ class RewardService:
         """Continue the run from ``state``; kept answers are forgotten. Raises RequestError if it is no state of this rule."""
 
         def put() -> None:
-            reward = self._new(run_id, state)
-            self._check_room(self.store.state(run_id))
-            self.store.delete(run_id, answers_only=True)
-            self.store.commit(run_id, reward.state_dict())
-            self._runs[run_id] = reward
+            reward = self._new(run_id)
+            _load(reward, state)
+            with self.store.turn(run_id):
+                self._check_room(self.store.find(run_id).state)
+                self.store.forget_answers(run_id)
+                self._texts[run_id] = self.store.save(run_id, reward.state_dict())
+                self._runs[run_id] = reward
+                self.store.count()
 
         await self._in_thread(put)
 
@@ -177,9 +174,12 @@ class RewardService:
         """Forget the run; raises RequestError if there is no such run."""
 
         def delete() -> None:
-            self.store.delete(run_id)
+            with self.store.turn(run_id):
+                self.store.delete(run_id)
+                self.store.count()
             self._runs.pop(run_id, None)
             self._seen.pop(run_id, None)
+            self._texts.pop(run_id, None)
 
         await self.run_state(run_id)
         await self._in_thread(delete)
@@ -226,7 +226,7 @@ class RewardService:
         job.task.add_done_callback(partial(self._finished, job))
         return job
 
-    def _finished(self, job: _Job, task: asyncio.Task[bytes]) -> None:
+    def _finished(self, job: _Job, task: asyncio.Task[_Answer]) -> None:
         self._all.discard(job)
         self._forget(job)
         if not task.cancelled():
@@ -236,7 +236,7 @@ class RewardService:
         if job.request and self._jobs.get(job.request) is job:
             del self._jobs[job.request]
 
-    async def _wait(self, job: _Job, deadline: float) -> bytes:
+    async def _wait(self, job: _Job, deadline: float) -> _Answer:
         job.waiters += 1
         try:
             remaining_s = deadline - asyncio.get_running_loop().time()
@@ -255,7 +255,11 @@ class RewardService:
                 job.task.cancel()
                 self._forget(job)  # at once: a retry must not join what is being given up
 
-    async def _work(self, job: _Job, asked: Asked) -> bytes:
+    async def _work(self, job: _Job, asked: Asked) -> _Answer:
+        if asked.request:  # nothing is judged twice
+            found = await self._in_thread(partial(self.store.find, asked.run_id, asked.request))
+            if found.digest is not None:
+                return _kept(asked, found), True
         async with self.queue.slot(asked.run_id):
             signals = await self._bounded(self.reward.ameasure, asked.rollouts)
             self._count(signals)
@@ -268,53 +272,54 @@ class RewardService:
         if self.reward.scorer is not None:
             self.metrics.missing_scores.inc(float(np.isnan(signals.scores).sum()))
 
-    def _commit(self, asked: Asked, signals: Signals) -> bytes:
-        """Apply the rule, store, and move the state; in the state's thread."""
-        reward = self._run(asked.run_id)
-        before = reward.state, reward.health, reward.recent, reward.scale
-        try:
+    def _commit(self, asked: Asked, signals: Signals) -> _Answer:
+        """Apply the rule to the stored state, and store what comes of it; in the state's thread."""
+        run_id = asked.run_id
+        with self.store.turn(run_id) if asked.update else nullcontext():
+            found = self.store.find(run_id, asked.request)
+            if found.digest is not None:  # a replica was faster
+                return _kept(asked, found), True
+            reward = self._run(run_id, found.state)
             with _typed_errors():
                 batch = reward.batch(signals, asked.groups_B, update=asked.update)
             body = batches.answer(asked, batch, reward.rule.name, reward.rule.scale)
-            if asked.request or reward.state != before[0]:
-                state = reward.state_dict()
-                self.store.commit(asked.run_id, state, request=asked.request, digest=asked.digest, body=body)
-        except BaseException:
-            reward.state, reward.health, reward.recent, reward.scale = before
-            raise
+            text = found.state or ""
+            if asked.update:
+                text = self.store.save(run_id, reward.state_dict(), request=asked.request, digest=asked.digest, body=body)
+                if found.state is None:
+                    self.store.count()
+            self._texts[run_id] = text
         if self._kept is not None and asked.update:
-            self._kept.keep(asked.run_id, asked.rollouts, batch)
-        return body
+            self._kept.keep(run_id, asked.rollouts, batch)
+        return body, False
 
-    def _run(self, run_id: str) -> HybridReward:
-        """Return the run with its state; in the state's thread."""
-        reward = self._runs.get(run_id)
-        if reward is None:
-            state = self.store.state(run_id)
-            self._check_room(state)
-            reward = self._runs[run_id] = self._new(run_id, state)
+    def _run(self, run_id: str, text: str | None) -> HybridReward:
+        """Return the run with the state in the stored ``text``; in the state's thread."""
+        known = self._texts.pop(run_id, None)  # back when all went well
+        self._check_room(text)
+        if text is None or run_id not in self._runs:
+            self._runs[run_id] = self._new(run_id)
+        if text is not None and text != known:  # a replica moved it, or this process is new
+            _load(self._runs[run_id], json.loads(text))
         self._runs.move_to_end(run_id)
         self._seen[run_id] = self._seen.get(run_id, (0, 0.0))[0] + 1, time.time()
         while len(self._runs) > RUNS_IN_MEMORY:
-            self._seen.pop(self._runs.popitem(last=False)[0], None)
-        return reward
+            gone, _ = self._runs.popitem(last=False)
+            self._texts.pop(gone, None)
+            self._seen.pop(gone, None)
+        return self._runs[run_id]
 
-    def _check_room(self, state: dict[str, Any] | None) -> None:
-        """Raise if a run without a kept state would be one too many."""
-        if state is None and self.store.runs >= self.settings.max_runs:
+    def _check_room(self, state: str | None) -> None:
+        """Raise if a run without a stored state would be one too many."""
+        if state is None and self.store.count() >= self.settings.max_runs:
             kept = f"{self.store.runs} runs are kept; DELETE /v1/runs/RUN_ID those that have ended"
             raise RequestError("too_many_runs", kept)
 
-    def _new(self, run_id: str, state: dict[str, Any] | None) -> HybridReward:
+    def _new(self, run_id: str) -> HybridReward:
         ours = self.reward
         rate, reaction = ours.max_failure_rate, ours.on_unhealthy
         reward = HybridReward(ours.verifier, ours.scorer, ours.rule, max_failure_rate=rate, on_unhealthy=reaction)
         reward.run_id = run_id
-        if state is not None:
-            try:
-                reward.load_state_dict(state)
-            except InputError as error:
-                raise RequestError("state_mismatch", str(error)) from error
         return reward
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
@@ -337,6 +342,26 @@ class RewardService:
             "hero_health", "Scores and lengths of the runs used last against their earlier batches.", ("run_id", "name"),
             (((run_id, name), value) for run_id, one in recent for name, value in one.health.measures().items()),
         )  # fmt: skip
+
+
+def _load(reward: HybridReward, state: dict[str, Any]) -> None:
+    try:
+        reward.load_state_dict(state)
+    except InputError as error:
+        raise RequestError("state_mismatch", str(error)) from error
+
+
+def _kept(asked: Asked, found: Found) -> bytes:
+    """Return the kept answer; raises RequestError if it is another request's."""
+    _check_digest(asked, found.digest)
+    return found.body
+
+
+def _check_digest(asked: Asked, digest: str | None) -> None:
+    if asked.request and digest != asked.digest:
+        raise RequestError(
+            "key_reused", f"the idempotency key {asked.request.key!r} came before with another request; use a new one"
+        )
 
 
 @contextmanager

@@ -49,8 +49,6 @@ class ServiceSettings:
     """Answers kept for retries."""
     max_answer_bytes: int = 256 * MIB
     """Size of all kept answers, compressed; the newest one is always kept."""
-    answer_age_s: float = 86_400.0
-    """Age at which a kept answer is forgotten."""
     tokens: tuple[Token, ...] = ()
     """Clients must send one of them; none: no token is needed."""
 

@@ -1,35 +1,49 @@
-"""States of runs and recent answers on disk; both change in one transaction, so that a retried group counts once.
+"""States of runs and recent answers in a database; both change in one transaction, so that a retried group counts once.
 
-SQLite in write-ahead mode: a killed process loses nothing that was answered. After a power cut the last answers before it may
-be lost, never half of one.
+The database is an SQLite file of one process, or a PostgreSQL that several share. Their SQL is the same but for two types.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import sqlite3
 import time
 import zlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.errors import InputError
-from hero_rl.files import locked
+from hero_rl.engines.service.sqlite import SqliteDatabase
+from hero_rl.errors import InputError, require
 
-FILE = "service.sqlite3"
-VERSION = 2
+VERSION = 3
+POSTGRES = ("postgresql://", "postgres://")
 _SCHEMA = """
-CREATE TABLE runs (run_id TEXT PRIMARY KEY, state TEXT NOT NULL, updated REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE answers (
-    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, body BLOB NOT NULL,
-    created REAL NOT NULL, UNIQUE (run_id, key)
-);
-"""
+CREATE TABLE hero_store (version INTEGER NOT NULL, reward TEXT NOT NULL);
+CREATE TABLE hero_runs (run_id TEXT PRIMARY KEY, state TEXT NOT NULL, updated DOUBLE PRECISION NOT NULL);
+CREATE TABLE hero_answers (
+    number {number} PRIMARY KEY, run_id TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, body {blob} NOT NULL,
+    UNIQUE (run_id, key)
+)"""
+_FIND = """
+SELECT hero_store.reward, hero_runs.state, hero_answers.digest, hero_answers.body FROM hero_store
+LEFT JOIN hero_runs ON hero_runs.run_id = ? LEFT JOIN hero_answers ON hero_answers.run_id = ? AND hero_answers.key = ?"""
+_SAVE = """
+INSERT INTO hero_runs VALUES (?, ?, ?)
+ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, updated = excluded.updated"""
+_RECENT = "SELECT run_id, state, updated FROM hero_runs ORDER BY updated DESC, run_id LIMIT ?"
+_TRIM = """
+DELETE FROM hero_answers WHERE number IN (SELECT number FROM (
+    SELECT number, row_number() OVER newest AS place, sum(length(body)) OVER newest AS bytes
+    FROM hero_answers WINDOW newest AS (ORDER BY number DESC)
+) AS counted WHERE place > 1 AND (place > ? OR bytes > ?))"""
+_SPARE = 64
+"""Answers are trimmed when those added since are this part of what may be kept: to look at each costs as much as to keep it."""
+_TURN_OF_ALL = "\n"
+"""No run has this name."""
 
 
 class RequestKey(NamedTuple):
@@ -39,155 +53,196 @@ class RequestKey(NamedTuple):
     key: str
 
 
-class _Kept(NamedTuple):
-    number: int
-    digest: str
-    size: int
-    created: float
+class Found(NamedTuple):
+    """The stored state of a run, and the kept answer of a request."""
+
+    state: str | None
+    """The run's, in the text that ``save`` returned; None: there is no such run."""
+    digest: str | None = None
+    packed: bytes | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The kept answer, where there is a ``digest``."""
+        return zlib.decompress(self.packed or b"")
+
+
+class Database(Protocol):
+    """A database of which one thread at a time makes use, and which goes on after an error once its cause is gone."""
+
+    name: str
+    """For people; without a password."""
+    number: str
+    """The type of a column that counts rows."""
+    blob: str
+    find_table: str
+    """SQL that finds a row if the database has the table ?."""
+
+    @property
+    def errors(self) -> type[Exception]:
+        """The exception that its methods raise."""
+        ...
+
+    def execute(self, sql: str, values: tuple[object, ...] = (), /) -> Any:
+        """Run one statement, with a ? per value."""
+        ...
+
+    def write(self, sql: str, values: tuple[object, ...] = (), /) -> object:
+        """Run one statement without rows, here or later in the transaction."""
+        ...
+
+    def transaction(self, turn: str, /) -> AbstractContextManager[None]:
+        """Make the changes of the block, all or none; nobody in a block of the same ``turn`` changes what it reads."""
+        ...
+
+    def close(self) -> None:
+        """Close; safe to call twice."""
+        ...
+
+
+def open_database(place: str | Path | None) -> Database:
+    """Open a folder's SQLite file, or the PostgreSQL at a URL; None: in memory. Raises InputError if that fails."""
+    scheme, url, _ = str(place).partition("://")
+    if not url:
+        return SqliteDatabase(None if place is None else Path(place))
+    if not str(place).startswith(POSTGRES):
+        raise InputError(f"--state {scheme}://...: no such database; give a folder, or postgresql://USER@HOST/DATABASE")
+    require("psycopg", extra="postgres", purpose="hero serve --state postgresql://...")
+    from hero_rl.engines.service.postgres import PostgresDatabase
+
+    return PostgresDatabase(str(place))
 
 
 class StateStore:
-    """One folder with one owner. All methods but ``digest`` belong to the thread that changes states."""
+    """The states and answers of one service or of several replicas; its methods belong to one thread at a time."""
 
-    def __init__(self, folder: Path | None, settings: ServiceSettings, *, clock: Callable[[], float] = time.monotonic):
-        """Open or make the file; without a ``folder`` nothing outlives the process.
+    def __init__(self, place: str | Path | None, settings: ServiceSettings, *, reward: str = ""):
+        """Open or make the tables; without a ``place`` nothing outlives the process.
 
-        The ages of answers are counted on ``clock`` while a store is open, so that no change of the date expires them.
+        Replicas share a state only if they compute the same ``reward``: the last one to start decides which, and ``find``
+        raises in those with another.
+
+        Args:
+            place: folder, or URL of a PostgreSQL.
+            settings: limits.
+            reward: text that differs where rewards may.
 
         Raises:
-            InputError: the folder cannot be made or read, is in use, or is of another version.
+            InputError: the place cannot be used, is in use, or is of another version.
         """
-        self._settings, self._path = settings, folder / FILE if folder else None
-        self._lock = ExitStack()
+        self._settings, self._reward = settings, hashlib.sha256(reward.encode()).hexdigest()
+        self._db = open_database(place)
+        self.name = self._db.name
+        self._new_answers = self._new_bytes = 0
         try:
-            if folder:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._lock.enter_context(locked(folder))  # two services would each count on their own
-            self._db = sqlite3.connect(self._path or ":memory:", timeout=1.0, isolation_level=None, check_same_thread=False)
-            self._prepare(folder)
-            self._kept = self._read_kept()
-            self._inode = self._path.stat().st_ino if self._path else 0
-        except OSError as error:
-            raise InputError(f"--state {folder}: cannot be written to: {error.strerror}") from error
-        except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise InputError(f"--state {folder}: another process uses {FILE}; give another folder") from error
-            raise InputError(f"--state {folder}: {FILE} cannot be used: {error}; is it a file of hero serve?") from error
-        self._bytes = sum(one.size for one in self._kept.values())
-        self.runs = self._count_runs()
-        since = max((one.created for one in self._kept.values()), default=time.time()) - clock()
-        self._clock = lambda: since + clock()
+            with self._db.transaction(_TURN_OF_ALL):
+                self._prepare()
+                self.count()
+        except self._db.errors as error:
+            self._db.close()
+            raise InputError(f"--state {self.name}: {_flat(error)}; may this user create tables there?") from error
+        except BaseException:
+            self._db.close()
+            raise
 
-    def digest(self, request: RequestKey) -> str | None:
-        """Return the digest of the request with this key, if its answer is kept; safe from any thread."""
-        kept = self._kept.get(request)
-        return kept.digest if kept and kept.created >= self._clock() - self._settings.answer_age_s else None
+    def _prepare(self) -> None:
+        if self._db.execute(self._db.find_table, ("hero_store",)).fetchone() is None:
+            for statement in _SCHEMA.format(number=self._db.number, blob=self._db.blob).split(";"):
+                self._db.write(statement)
+            self._db.write("INSERT INTO hero_store VALUES (?, ?)", (VERSION, self._reward))
+        (version,) = self._db.execute("SELECT version FROM hero_store").fetchone()
+        if version != VERSION:
+            raise InputError(
+                f"--state {self.name}: written by another release (version {version}, here {VERSION}); use a new one"
+            )
+        self._db.write("UPDATE hero_store SET reward = ?", (self._reward,))
 
-    def answer(self, request: RequestKey) -> bytes | None:
-        """Return the kept answer."""
-        row = self._db.execute("SELECT body FROM answers WHERE run_id = ? AND key = ?", request).fetchone()
-        return zlib.decompress(row[0]) if row else None
-
-    def state(self, run_id: str) -> dict[str, Any] | None:
-        """Return the run's state, from ``HybridReward.state_dict``."""
-        row = self._db.execute("SELECT state FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        return json.loads(row[0]) if row else None
+    def find(self, run_id: str, request: RequestKey | None = None) -> Found:
+        """Return what is kept of the run and of the request; raises RequestError if a replica has another reward."""
+        with self._typed():
+            keys = (run_id, run_id, _hash(request.key) if request else "")
+            reward, *found = self._db.execute(_FIND, keys).fetchone()
+        if reward != self._reward:
+            raise RequestError(
+                "other_reward",
+                f"a replica with another reward, or of another release, was started on {self.name} after this one; stop this "
+                "replica, or start it again with the same reward file",
+            )
+        return Found(*found)
 
     def recent(self, most: int) -> list[tuple[str, dict[str, Any], float]]:
         """Return runs, their states and the times of their last updates, the last one first."""
-        rows = self._db.execute("SELECT run_id, state, updated FROM runs ORDER BY updated DESC, run_id LIMIT ?", (most,))
+        with self._typed():
+            rows = self._db.execute(_RECENT, (most,)).fetchall()
         return [(run_id, json.loads(state), updated) for run_id, state, updated in rows]
 
-    def commit(
-        self, run_id: str, state: dict[str, Any], *, request: RequestKey | None = None, digest: str = "", body: bytes = b""
-    ) -> None:
-        """Keep the run's new state and the answer that came of it, both or neither; raises RequestError if that fails."""
-        now = self._clock()
-        packed = zlib.compress(body, 1) if request else b""
-        doomed = self._doomed(now, packed, request)
-        number = 0
-        with self._transaction(run_id):
-            self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, json.dumps(state), time.time()))
-            self._db.executemany("DELETE FROM answers WHERE number = ?", [(self._kept[one].number,) for one in doomed])
-            if request:
-                cursor = self._db.execute(
-                    "INSERT INTO answers (run_id, key, digest, body, created) VALUES (?, ?, ?, ?, ?)",
-                    (*request, digest, packed, now),
-                )
-                number = int(cursor.lastrowid or 0)
-        self._forget(doomed)
-        if request:
-            self._kept[request] = _Kept(number, digest, len(packed), now)
-            self._bytes += len(packed)
+    @contextmanager
+    def turn(self, run_id: str) -> Iterator[None]:
+        """Make the changes of the block, all or none; no replica in a block of the same run changes what it reads meanwhile.
 
-    def delete(self, run_id: str, *, answers_only: bool = False) -> None:
-        """Forget a run's answers, and the run; raises RequestError if that fails."""
-        with self._transaction(run_id):
-            self._db.execute("DELETE FROM answers WHERE run_id = ?", (run_id,))
-            if not answers_only:
-                self._db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
-        self._forget([request for request in self._kept if request.run_id == run_id])
+        Raises:
+            RequestError: the database failed.
+        """
+        with self._typed(), self._db.transaction(run_id):
+            yield
+        limits = self._settings
+        if max(self._new_answers / limits.max_answers, self._new_bytes / limits.max_answer_bytes) * _SPARE >= 1:
+            with suppress(RequestError):  # the block is done
+                self._trim()
+
+    def save(
+        self, run_id: str, state: dict[str, Any], *, request: RequestKey | None = None, digest: str = "", body: bytes = b""
+    ) -> str:
+        """Keep the run's new state, and the answer that came of it; return the state's text. For the run's ``turn``."""
+        text = json.dumps(state)
+        self._db.write(_SAVE, (run_id, text, time.time()))
+        if request:
+            packed = zlib.compress(body, 1)
+            row = (run_id, _hash(request.key), digest, packed)
+            self._db.write("INSERT INTO hero_answers (run_id, key, digest, body) VALUES (?, ?, ?, ?)", row)
+            self._new_answers, self._new_bytes = self._new_answers + 1, self._new_bytes + len(packed)
+        return text
+
+    def forget_answers(self, run_id: str) -> None:
+        """Forget a run's answers. For the run's ``turn``."""
+        self._db.write("DELETE FROM hero_answers WHERE run_id = ?", (run_id,))
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run and its answers. For the run's ``turn``."""
+        self.forget_answers(run_id)
+        self._db.write("DELETE FROM hero_runs WHERE run_id = ?", (run_id,))
+
+    def count(self) -> int:
+        """Return the number of runs, which is also in ``runs`` from then on."""
+        self.runs = int(self._db.execute("SELECT count(*) FROM hero_runs").fetchone()[0])
+        return self.runs
 
     def close(self) -> None:
-        """Close the file; safe to call twice."""
+        """Close the database; safe to call twice."""
         self._db.close()
-        self._lock.close()
+
+    def _trim(self) -> None:
+        """Forget the oldest answers, as many as must go."""
+        with self._typed(), self._db.transaction(_TURN_OF_ALL):
+            self._db.write(_TRIM, (self._settings.max_answers, self._settings.max_answer_bytes))
+        self._new_answers = self._new_bytes = 0
 
     @contextmanager
-    def _transaction(self, run_id: str) -> Iterator[None]:
-        """Make the changes of the block, all or none of them."""
-        self._check_file(run_id)
+    def _typed(self) -> Iterator[None]:
+        """Turn errors of the database into an answer."""
         try:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                runs = self._count_runs()
-        except sqlite3.Error as error:
-            raise RequestError("state_not_saved", f"the state of run {run_id!r} could not be written: {error}") from error
-        self.runs = runs
+            yield
+        except self._db.errors as error:
+            raise RequestError(
+                "state_not_saved",
+                f"states cannot be read or written in {self.name}: {_flat(error)}; try again with the same key",
+            ) from error
 
-    def _check_file(self, run_id: str) -> None:
-        """Raise RequestError unless the open file is still there: what goes into a deleted one is lost with the process."""
-        with suppress(OSError):
-            if self._path is None or self._path.stat().st_ino == self._inode:
-                return
-        why = f"{FILE} was deleted or replaced while the service ran; start the service again"
-        raise RequestError("state_not_saved", f"the state of run {run_id!r} could not be written: {why}")
 
-    def _count_runs(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM runs").fetchone()[0])
+def _flat(error: Exception) -> str:
+    return " ".join(str(error).split())
 
-    def _prepare(self, folder: Path | None) -> None:
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # even when the lock's file is deleted
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
-            raise InputError(
-                f"--state {folder}: written by another release (version {version}, here {VERSION}); use a new folder"
-            )
 
-    def _read_kept(self) -> OrderedDict[RequestKey, _Kept]:
-        rows = self._db.execute("SELECT run_id, key, number, digest, length(body), created FROM answers ORDER BY number")
-        return OrderedDict((RequestKey(run_id, key), _Kept(*rest)) for run_id, key, *rest in rows)
-
-    def _doomed(self, now: float, packed: bytes, request: RequestKey | None) -> list[RequestKey]:
-        """Return the oldest answers, as many as must go."""
-        limits = self._settings
-        answers, total = len(self._kept) + (request is not None), self._bytes + len(packed)
-        # a kept answer to this request is too old to be replayed, or it would have been
-        doomed = [request] if request and request in self._kept else []
-        for one, kept in self._kept.items():
-            fits = answers <= limits.max_answers and total <= limits.max_answer_bytes
-            if fits and kept.created >= now - limits.answer_age_s:
-                break
-            if one != request:
-                doomed.append(one)
-            answers, total = answers - 1, total - kept.size
-        return doomed
-
-    def _forget(self, requests: Sequence[RequestKey]) -> None:
-        for request in requests:
-            self._bytes -= self._kept.pop(request).size
+def _hash(key: str) -> str:
+    """Return what stands for an idempotency key: PostgreSQL takes no text with a NUL."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
