@@ -1,4 +1,4 @@
-"""The tables of docs/results.md on learned verifiers, from learned-kl0.jsonl.gz beside this script.
+"""The tables behind docs/study.md on learned verifiers, from learned-kl0.jsonl.gz beside this script.
 
 python results/lab/learned.py
 """

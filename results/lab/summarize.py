@@ -1,4 +1,4 @@
-"""The tables of docs/results.md and the figures of docs/figures, from the result files beside this script.
+"""The tables behind the last sections of docs/study.md, and README's figure, from the result files beside this script.
 
     python results/lab/summarize.py
 
@@ -72,8 +72,7 @@ def differences_table(results: list[dict[str, Any]], tag: str, *, label: str = "
 
 
 def main() -> None:
-    """Print every table, draw every figure."""
-    FIGURES.mkdir(exist_ok=True)
+    """Print every table, draw README's figure."""
     for kl in ("0", "0.05"):
         for name, tags in TAGS.items():
             results = read(f"{name}-kl{kl}")
@@ -87,8 +86,6 @@ def main() -> None:
                 arms_table(results, tag)
                 print()
                 differences_table(results, tag)
-            if name != "ablations":
-                save_png(learning_curves(results), FIGURES / f"{name}-kl{kl}.png")
     repeated = read("hard-kl0-repeated")
     print("\n### hard, KL 0, repeated with the reward models of `hero rm train` (5 seeds)\n")
     arms_table(repeated, "H")
