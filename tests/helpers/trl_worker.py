@@ -25,7 +25,6 @@ from transformers import Trainer
 from trl import GRPOTrainer
 
 from helpers import tiny
-from hero_rl.contrib.refresh import Loaded, refresh_signals
 from hero_rl.engines.hero_reward import HeroReward
 from hero_rl.engines.trl.trainer import HeroTrainer
 from hero_rl.errors import InputError, SignalError
@@ -80,20 +79,6 @@ class RaisingScorer(tiny.Characters):
         return await super().ascore(rollouts)
 
 
-class Doubled(tiny.Characters):
-    """Twice the scores, as a retrained reward model might have them."""
-
-    async def ascore(self, rollouts: Sequence[Rollout], /) -> FloatArray:
-        return 2 * await super().ascore(rollouts)
-
-
-def train_round(rows: Path, before: Path | None, folder: Path) -> None:
-    """On the main process alone, which alone may make the folder; in the second round of "refreshing_fails" it raises."""
-    folder.mkdir()
-    if rows.parts[-3] == "refreshing_fails" and before is not None:
-        raise RuntimeError("no memory to train")
-
-
 class Setting(NamedTuple):
     """What a named run trains with."""
 
@@ -124,8 +109,6 @@ def setting(name: str) -> Setting:
         "by_function": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
         "function_alone": Setting({"per_device_train_batch_size": 8}, {}, letters, characters),
         "function_raises_on_one_rank": Setting(STRADDLING, {}, raising, characters),
-        "refreshed": Setting(STRADDLING, by_row, letters, characters),
-        "refreshing_fails": Setting(STRADDLING, by_row, letters, characters),
         "shaped_steps": Setting(STRADDLING, by_row, letters, tiny.Pairs(), process(gamma=0.4)),
         "reused": Setting(reused, {}, letters, characters),  # each generation serves two optimizer steps, twice
         "evaluated": Setting(STRADDLING | evaluated, {**by_row, "eval_dataset": tiny.problems(6)}, letters, characters),
@@ -155,8 +138,6 @@ def run(name: str, folder: Path) -> GRPOTrainer:
         model, HeroReward(reward, gather="alone" not in name) if by_function else reward, tiny.config(folder, **options),
         train_dataset=tiny.problems(), processing_class=tiny.tokenizer(), **extra,
     )  # fmt: skip
-    if name.startswith("refresh"):
-        refresh_signals(trainer, folder / "rounds", every=1, train=train_round, load=lambda _: Loaded(scorer=Doubled()))
     trainer.train(resume_from_checkpoint=resume)
     return trainer
 

@@ -31,8 +31,8 @@ ERRORS = {
     ),
 }  # fmt: skip
 PARTS = (
-    "straddling", "true_reward", "by_function", "function_alone", "shaped_steps", "refreshed", "refreshing_fails", "reused",
-    "evaluated", "broken_on_one_rank", *ERRORS, "uninterrupted",
+    "straddling", "true_reward", "by_function", "function_alone", "shaped_steps", "reused", "evaluated",
+    "broken_on_one_rank", *ERRORS, "uninterrupted",
 )  # fmt: skip
 PATIENCE_S = 200.0
 
@@ -73,7 +73,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
-    run_until_killed(folder, 1, "straddling", "true_reward", "shaped_steps", "refreshed", "uninterrupted")
+    run_until_killed(folder, 1, "straddling", "true_reward", "shaped_steps", "uninterrupted")
     trl_worker.main(folder, ["resumed", "evaluated"])  # a new process as far as the killed one is concerned
     return folder
 
@@ -84,7 +84,7 @@ def outcome(folder: Path, name: str, rank: int = 0) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    "name", ["straddling", "true_reward", "shaped_steps", "refreshed", "reused", "evaluated", "uninterrupted", "resumed"]
+    "name", ["straddling", "true_reward", "shaped_steps", "reused", "evaluated", "uninterrupted", "resumed"]
 )
 def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str) -> None:
     first, second = outcome(two, name, 0), outcome(two, name, 1)
@@ -93,7 +93,7 @@ def test_both_ranks_end_with_the_same_parameters_and_state(two: Path, name: str)
     np.testing.assert_array_equal(first.parameters, second.parameters)
 
 
-@pytest.mark.parametrize("name", ["straddling", "true_reward", "shaped_steps", "refreshed", "evaluated"])
+@pytest.mark.parametrize("name", ["straddling", "true_reward", "shaped_steps", "evaluated"])
 def test_two_processes_end_where_one_does(one: Path, two: Path, name: str) -> None:
     """24 rows in 3 groups a step either way, sampled by `sample_by_row`: TRL's own sampler has other noise in each process."""
     alone, together = outcome(one, name), outcome(two, name)
@@ -115,22 +115,6 @@ def test_a_reward_function_ends_where_hero_trainer_does(one: Path, two: Path, ra
 def test_processes_that_exchange_nothing_keep_their_rollouts_apart(two: Path) -> None:
     files = sorted(path.name for path in (two / "function_alone" / "rollouts").iterdir())
     assert files == [f"step_{step:06d}.rank{rank}.parquet" for step in (1, 2) for rank in (0, 1)]
-
-
-def test_a_round_of_two_processes_has_the_rows_of_both(one: Path, two: Path) -> None:
-    """Scores are doubled in every round and brought back to their units, so the run is that without rounds."""
-    for step in (1, 2, 3):
-        files = [folder / "refreshed" / "rounds" / f"round-{step:06d}.jsonl" for folder in (one, two)]
-        alone, together = (sorted(path.read_text().splitlines()) for path in files)
-        assert len(alone) > 12
-        assert alone == together
-    np.testing.assert_allclose(outcome(two, "refreshed").parameters, outcome(two, "straddling").parameters, rtol=0, atol=1e-6)
-
-
-def test_a_round_that_fails_on_the_main_process_stops_all_processes(two: Path) -> None:
-    results = [json.loads((two / "refreshing_fails" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
-    message = "process 0 of 2: refreshing the signals failed: RuntimeError: no memory to train"
-    assert [(result["kind"], result["error"]) for result in results] == [("SignalError", message)] * 2
 
 
 def test_metrics_of_two_processes_are_those_of_one(one: Path, two: Path) -> None:
