@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -35,10 +35,9 @@ from hero_rl.engines.trl.run_folder import complete_card
 from hero_rl.errors import InputError, SettingsWarning, check_choice
 from hero_rl.models.known import resolve
 from hero_rl.models.loading import fast_dtype
-from hero_rl.pipeline import HybridReward, Signals
+from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import Scale, check_scale
 from hero_rl.rewards.scale import KlUnit, ScaleEstimate
-from hero_rl.types import Rollout
 
 _EXTENDED = {"_generate_and_score_completions": ("self", "inputs"), "_log_completion_extra": ("self", "column", "values")}
 """Methods that are private to TRL, with their parameters; the second is where ``log_extra`` of reward functions leads."""
@@ -108,8 +107,6 @@ class HeroTrainer(GRPOTrainer):
         self.reward, self._rollouts = reward, rollouts
         if (recall := getattr(args, "verifier_recall", None)) is not None:
             reward.scale = ScaleEstimate.of(reward.rule, recall=recall)
-        self.listeners: list[Callable[[Sequence[Rollout], Signals], None]] = []
-        """Called with this process's rollouts and their raw signals in every training batch."""
         self._share: Share
         self._sampling_s = self._batches_s = self._update_s = 0.0
         self._local_steps = None
@@ -148,8 +145,6 @@ class HeroTrainer(GRPOTrainer):
             tokens = sum(map(len, completion_ids))
             self._log({"time/sampling": self._sampling_s, "time/sampled_tokens_per_s": tokens / self._sampling_s})
         if self._training:
-            for listen in self.listeners:
-                listen(self._share.rollouts, self._share.signals)
             folder = cast(str, self.args.output_dir)
             write_rollouts(folder, self._share, step=self.state.global_step + 1, prompts=self._rollouts)
         return self._share.batch.rewards[self._share.mine].tolist()
