@@ -224,7 +224,7 @@ def test_a_dead_reward_model_stops_the_run() -> None:
 
 def test_the_configuration_in_the_documentation_works() -> None:
     yaml = pytest.importorskip("yaml")
-    page = (DOCS / "slime.md").read_text(encoding="utf-8")
+    page = (DOCS / "verl.md").read_text(encoding="utf-8")
     (block,), (line,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("yaml", "json"))
     table, row = yaml.safe_load(block)["hero"], json.loads(line)
     assert table["reward_model"]["name"].startswith("vllm:")

@@ -56,7 +56,7 @@ KIND = "reward model"
 PAIRS_FILE = "pairs.jsonl.gz"
 ENOUGH = 100
 """Pairs, or labelled responses, below which more are asked for: where one word tells right from wrong, and no score exceeds an
-AUROC of 0.90, 18 pairs gave 0.70, 38 gave 0.88 and 80 gave 0.89 (docs/learned-signals.md)."""
+AUROC of 0.90, 18 pairs gave 0.70, 38 gave 0.88 and 80 gave 0.89 (docs/learned-signals-reference.md)."""
 
 
 class Sources(NamedTuple):

@@ -257,7 +257,7 @@ def test_toml_is_read_back_as_it_was(values: dict[str, object]) -> None:
 
 
 def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
-    text = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    text = (DOCS / "training.md").read_text(encoding="utf-8")
     loaded = load_recipe(write(tmp_path, text.split("```toml\n")[1].split("```")[0]))
     assert loaded.reward.reward_model is not None
     assert grpo_given(loaded)["max_completion_length"] == 2048
