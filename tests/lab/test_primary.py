@@ -84,19 +84,20 @@ def test_without_two_seeds_of_every_table_nothing_is_claimed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("wide", "narrow", "said"),
+    ("difference", "narrow", "p", "said"),
     [
-        ((0.001, 0.05), (0.005, 0.045), "ahead"),
-        ((-0.05, -0.001), (-0.045, -0.005), "behind"),
-        ((-0.019, 0.018), (-0.015, 0.014), "level"),
-        ((-0.01, 0.03), (-0.005, 0.025), "not worse"),
-        ((-0.03, 0.03), (-0.025, 0.025), "cannot be told"),  # it holds zero, and that is all
+        (0.025, (0.005, 0.045), 0.04, "ahead"),
+        (0.025, (0.005, 0.045), 0.16, "not worse"),  # its own interval is clear of 0, but it is one of many
+        (-0.025, (-0.045, -0.005), 0.04, "behind"),
+        (0.0, (-0.015, 0.014), 0.9, "level"),
+        (0.01, (-0.005, 0.025), 0.3, "not worse"),
+        (0.0, (-0.025, 0.025), 0.9, "cannot be told"),  # its interval holds zero, and that is all
     ],
 )
 def test_level_is_shown_by_a_margin_and_not_by_an_interval_that_holds_zero(
-    wide: tuple[float, float], narrow: tuple[float, float], said: str
+    difference: float, narrow: tuple[float, float], p: float, said: str
 ) -> None:
-    assert pooled_verdict(Estimate(0.0, *wide), Estimate(0.0, *narrow), 0.02) == said
+    assert pooled_verdict(difference, Estimate(difference, *narrow), p, 0.02) == said
 
 
 def test_accuracy_at_an_entropy_lies_between_the_two_temperatures() -> None:

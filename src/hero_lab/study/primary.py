@@ -22,6 +22,7 @@ from hero_rl.types import FloatArray
 Reading: TypeAlias = Literal["T = 1", "T = .6", "greedy", "matched entropy"]
 READINGS: tuple[Reading, ...] = ("T = 1", "T = .6", "greedy", "matched entropy")
 Pooled: TypeAlias = Literal["ahead", "behind", "level", "not worse", "cannot be told"]
+_SURE = 0.05
 _Runs: TypeAlias = Mapping[tuple[tuple[Axis, ...], str], Mapping[int, Result]]
 """Of one table: by cell and arm, then by seed."""
 
@@ -39,7 +40,7 @@ class PooledRow(NamedTuple):
     """The interval of 90%, which is what two one-sided tests of 5% look at."""
     p: float
     """Of no difference, two-sided; that of a secondary claim is Holm's."""
-    verdict: Pooled
+    verdict: Pooled = "cannot be told"
 
 
 class Collapse(NamedTuple):
@@ -61,8 +62,11 @@ def judge(plan: Plan, entries: Sequence[Entry]) -> list[PooledRow]:
     rows = [row for arm in arms for reading in READINGS if (row := _pooled(claim, arm, reading, tables)) is not None]
     if not rows or rows[0].baseline != claim.baseline:
         return []
-    corrected = holm([row.p for row in rows[1:]])
-    return [rows[0], *(row._replace(p=p) for row, p in zip(rows[1:], corrected, strict=True))]
+    corrected = [rows[0].p, *holm([row.p for row in rows[1:]])]
+    verdicts = [
+        pooled_verdict(row.difference.value, row.narrow, p, claim.margin) for row, p in zip(rows, corrected, strict=True)
+    ]
+    return [row._replace(p=p, verdict=said) for row, p, said in zip(rows, corrected, verdicts, strict=True)]
 
 
 def collapses(plan: Plan, entries: Sequence[Entry]) -> list[Collapse]:
@@ -77,16 +81,14 @@ def collapses(plan: Plan, entries: Sequence[Entry]) -> list[Collapse]:
     return [Collapse(arm, sum(flags), len(flags)) for arm, flags in found.items()]
 
 
-def pooled_verdict(difference: Estimate, narrow: Estimate, margin: float) -> Pooled:
+def pooled_verdict(difference: float, narrow: Estimate, p: float, margin: float) -> Pooled:
     """Return the verdict of a pooled difference.
 
-    Ahead or behind: the 95% interval is clear of 0. Level: the 90% interval lies inside the margin (two one-sided tests). Not
-    worse: its lower end does.
+    Ahead or behind: p, corrected where it is secondary, is below .05. Level: the 90% interval lies inside the margin (two
+    one-sided tests). Not worse: its lower end does.
     """
-    if difference.low > 0:
-        return "ahead"
-    if difference.high < 0:
-        return "behind"
+    if p < _SURE:
+        return "ahead" if difference > 0 else "behind"
     if narrow.low > -margin:
         return "level" if narrow.high < margin else "not worse"
     return "cannot be told"
@@ -116,10 +118,8 @@ def _pooled(claim: Primary, baseline: str, reading: Reading, tables: Sequence[_R
         half = math.sqrt(sum((one.high - one.value) ** 2 for one in each)) / len(each)
         return Estimate(mean, mean - half, mean + half)
 
-    difference, narrow = interval(0.95), interval(0.9)
-    verdict = pooled_verdict(difference, narrow, claim.margin)
     seeds = sum(len(part_SP) for part_SP in values)
-    return PooledRow(claim.candidate, baseline, reading, seeds, difference, narrow, p_value(interval), verdict)
+    return PooledRow(claim.candidate, baseline, reading, seeds, interval(0.95), interval(0.9), p_value(interval))
 
 
 def _differences_SP(runs: _Runs, candidate: str, baseline: str, reading: Reading) -> FloatArray | None:

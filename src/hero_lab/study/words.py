@@ -111,7 +111,7 @@ def primary_sentence(claim: Primary, rows: Sequence[PooledRow]) -> str:
 
 def primary_grids(rows: Sequence[PooledRow], collapsed: Sequence[Collapse]) -> list[Grid]:
     """The pooled differences, and the runs that collapsed."""
-    lines = [[row.candidate, row.baseline, row.reading, with_half(row.difference, sign=True),
+    lines = [[row.candidate, row.baseline, row.reading, with_half(row.difference, sign=True).replace("**", ""),
               f"[{row.narrow.low:+.3f}, {row.narrow.high:+.3f}]", f"{row.p:.2g}", row.verdict] for row in rows]  # fmt: skip
     header = ["rule", "minus", "read at", "difference", "90%", "p", "verdict"]
     counts = [[one.arm, f"{one.collapsed} of {one.runs}"] for one in collapsed]
