@@ -33,6 +33,7 @@ rules = ["verifier_only", "naive_sum", "hero"]
 name = "two"
 claim = "b"
 seeds = "0-2"
+tier = "robust"
 rules = ["verifier_only", "naive_sum", "hero"]
 """
 
@@ -108,6 +109,13 @@ def test_accuracy_at_an_entropy_lies_between_the_two_temperatures() -> None:
     assert at_entropy(look([1, 1], [2, 2], entropy=0.1, cool_entropy=0.1), 0.05).tolist() == [0.25, 0.25]
 
 
+def test_results_of_an_earlier_release_are_read_at_the_temperatures_that_they_have(tmp_path: Path) -> None:
+    old = look([1, 1], [1, 1])
+    del old["cool_P"], old["cool_entropy"]
+    rows = [entry(table, arm, seed, old) for table in ("one", "two") for arm in ("hero", "verifier_only") for seed in (0, 1)]
+    assert [row.reading for row in judge(plan_of(PLAN, tmp_path), rows)] == ["T = 1", "greedy"]
+
+
 def test_a_run_that_ends_below_half_of_its_start_has_collapsed(tmp_path: Path) -> None:
     rows = [entry("one", "hero", 0, look([1, 0], [0, 0])), entry("one", "hero", 1, look([1, 1], [0, 0]))]
     assert [tuple(one) for one in collapses(plan_of(PLAN, tmp_path), rows)] == [("hero", 1, 2)]
@@ -130,6 +138,8 @@ def test_the_p_value_is_that_of_students_t_and_holm_corrects_it() -> None:
         ('baseline = "verifier_only"', 'baseline = "rm_only"', "'rm_only' is not among the rules of the table"),
         ('tables = ["one", "two"]', 'tables = ["three"]', "unknown key 'three'; known: one, two"),
         ('tables = ["one", "two"]', "tables = []", "tables: "),
+        ('tables = ["one", "two"]', 'tables = ["one", "one"]', "share runs, which would count twice"),
+        ('tier = "robust"', 'tier = "hackable"', "share runs, which would count twice"),
         ('candidate = "hero"', 'candidate = "hero"\nmargin = 2', "margin: "),
     ],
 )

@@ -308,3 +308,33 @@ def test_a_policy_that_learns_the_accepted_form_does_not_make_scores_seem_perfec
         scores = rng.normal(size=(32, 8)) + 0.5 * right
         state = rule.apply(verdicts.ravel(), scores.ravel(), np.repeat(np.arange(32), 8), state).state
     assert 0.55 < state.metrics()["auroc_estimate"] < 0.75
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("freedom", -1.0), ("xv", 1e308), ("accepted", 1e12), ("log_unit", 1e12), ("pp", -1e300), ("unit_weight", 1e-308),
+        ("decided", 1e-308),
+    ],
+)  # fmt: skip
+def test_a_state_that_no_run_can_have_is_refused(name, value):
+    state = taught(hero_adaptive(recall=0.3), recall=0.3, separation=1.0)
+    with pytest.raises(InputError, match="bounds"):
+        hero_adaptive(recall=0.3).init().restore({**state.state_dict(), name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("freedom", 0.0), ("qv", 1e-308), ("xv", 1e-308), ("xp", 1e15)])
+def test_odd_sums_give_rewards_between_0_and_1(name, value):
+    state = taught(hero_adaptive(recall=0.3), recall=0.3, separation=1.0)._replace(**{name: value})
+    verdicts, scores, groups, _ = world(8, recall=0.3, separation=1.0)
+    rewards = hero_adaptive(recall=0.3).apply(verdicts, scores, groups, state).rewards
+    assert np.isfinite(list(state.metrics().values())).all()
+    assert (rewards >= 0.0).all()
+    assert (rewards <= 1.0).all()
+
+
+def test_scores_that_differ_by_almost_nothing_are_no_error():
+    rule = hero_adaptive(recall=0.1)
+    state = rule.apply([1, 0, 0, 1], [1e-300, 2e-300, 0.0, 3e-300], [0, 0, 1, 1], rule.init()).state
+    rewards = rule.apply([1, 0, 0, 1], [1.0, 2.0, 0.0, 3.0], [0, 0, 1, 1], state).rewards
+    assert np.isfinite(rewards).all()

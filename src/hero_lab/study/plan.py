@@ -223,6 +223,9 @@ def _read_primary(where: str, content: object, tables: Sequence[TablePlan]) -> P
         problem = error.errors()[0]
         raise InputError(f"{where}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
     check_names(primary.tables, [table.name for table in tables], f"{where}: tables")
+    runs = [{one.run.digest for one in table.runs} for name in primary.tables for table in tables if table.name == name]
+    if len(set[str]().union(*runs)) < sum(map(len, runs)):
+        raise InputError(f"{where}: tables {list(primary.tables)} share runs, which would count twice; name others")
     for table in tables:
         if table.name in primary.tables:
             _check_arms(where, table.name, (primary.candidate, primary.baseline), table.arms)

@@ -53,8 +53,7 @@ class Collapse(NamedTuple):
 
 def judge(plan: Plan, entries: Sequence[Entry]) -> list[PooledRow]:
     """Return the primary claim and below it the secondary ones; empty where the plan names none or a table has no result."""
-    claim = plan.primary
-    if claim is None:
+    if (claim := plan.primary) is None:
         return []
     tables = [_by_place(name, entries) for name in claim.tables]
     arms = [arm for arm in next(table for table in plan.tables if table.name == claim.tables[0]).arms if arm != claim.candidate]
@@ -63,10 +62,8 @@ def judge(plan: Plan, entries: Sequence[Entry]) -> list[PooledRow]:
     if not rows or rows[0].baseline != claim.baseline:
         return []
     corrected = [rows[0].p, *holm([row.p for row in rows[1:]])]
-    verdicts = [
-        pooled_verdict(row.difference.value, row.narrow, p, claim.margin) for row, p in zip(rows, corrected, strict=True)
-    ]
-    return [row._replace(p=p, verdict=said) for row, p, said in zip(rows, corrected, verdicts, strict=True)]
+    return [row._replace(p=p, verdict=pooled_verdict(row.difference.value, row.narrow, p, claim.margin))
+            for row, p in zip(rows, corrected, strict=True)]  # fmt: skip
 
 
 def collapses(plan: Plan, entries: Sequence[Entry]) -> list[Collapse]:
@@ -76,8 +73,8 @@ def collapses(plan: Plan, entries: Sequence[Entry]) -> list[Collapse]:
     found: dict[str, list[bool]] = {}
     for entry in entries:
         if entry.table in plan.primary.tables:
-            start, end = (_accuracy(_look(entry.result, when)) for when in ("start", "end"))
-            found.setdefault(entry.arm, []).append(end < start / 2)
+            start, end = (correct_SP([_look(entry.result, when)], "accuracy").mean() for when in ("start", "end"))
+            found.setdefault(entry.arm, []).append(bool(end < start / 2))
     return [Collapse(arm, sum(flags), len(flags)) for arm, flags in found.items()]
 
 
@@ -107,10 +104,13 @@ def at_entropy(look: Look, entropy: float) -> FloatArray:
 
 
 def _pooled(claim: Primary, baseline: str, reading: Reading, tables: Sequence[_Runs]) -> PooledRow | None:
-    parts = [_differences_SP(runs, claim.candidate, baseline, reading) for runs in tables]
-    if any(part is None for part in parts):
+    try:
+        parts = [_differences_SP(runs, claim.candidate, baseline, reading) for runs in tables]
+    except KeyError:  # results of an earlier release have no T = .6
         return None
     values = [part for part in parts if part is not None]
+    if len(values) < len(parts):
+        return None
 
     def interval(level: float) -> Estimate:
         each = [crossed_interval(part_SP, level=level) for part_SP in values]
@@ -145,10 +145,6 @@ def _difference_P(ours: Result, theirs: Result, reading: Reading) -> FloatArray:
 
 def _look(result: Result, when: str) -> Look:
     return result["held_out"][when][TAGS[result["settings"]["regime"]][-1]]
-
-
-def _accuracy(look: Look) -> float:
-    return float(np.mean(look["correct_P"])) / look["samples"]
 
 
 def _by_place(table: str, entries: Sequence[Entry]) -> _Runs:

@@ -7,7 +7,8 @@ score in units of its usual spread within a prompt::
 
     odds(correct) = odds(correct | verdict, accepted of n) exp(slope (x - mean_g x + d (share_g - 1/2)))
 
-The rewards of a prompt depend on that prompt and on ``Reliability``, sums over earlier batches, and on nothing else.
+The rewards of a prompt depend on that prompt and on ``Reliability``, sums over earlier batches, and on nothing else; the very
+first batch, which has none, makes its own.
 """
 
 from __future__ import annotations

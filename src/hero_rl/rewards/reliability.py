@@ -28,6 +28,11 @@ _MOST_ALIKE = 0.4
 _LEAST_CORRECT, _MOST_CORRECT = 0.01, 0.97
 _MOST_APART = 1.81
 """Largest separation in units of the noise: an AUROC of 0.9."""
+_FAR = 1e6
+"""No separation is larger, in units of the usual spread."""
+_COUNTS = {"unit_weight", "decided", "accepted", "prompts", "both", "three", "four", "large", "freedom", "xx", "vv", "updates"}
+_LARGEST, _LONGEST_LOG = 1e15, 700.0
+"""Bounds of a saved state: no run has more responses, and no score a larger logarithm."""
 _ERRORS = 2.0
 """Standard errors, squared, that a separation must exceed to be trusted at all."""
 
@@ -190,12 +195,14 @@ class Reliability(NamedTuple):
 
         The covariance of scores and verdicts over that of priors and verdicts: a verdict is right only so often.
         """
-        return max(0.0, self.xv / self.qv) if self.qv > 0.0 else 0.0
+        return min(_FAR, max(0.0, self.xv / self.qv)) if self.qv > 0.0 else 0.0
 
     @property
     def standard_error(self) -> float:
         """Of ``separation`` if scores do not follow verdicts; infinite before the first prompt with both verdicts."""
-        return math.sqrt(max(0.0, self.xx / self.freedom * self.vv_squared_decay)) / self.qv if self.qv > 0.0 else math.inf
+        if not (self.qv > 0.0 and self.freedom > 0.0):
+            return math.inf
+        return math.sqrt(max(0.0, self.xx / self.freedom * self.vv_squared_decay)) / self.qv
 
     @property
     def noise(self) -> float:
@@ -217,9 +224,10 @@ class Reliability(NamedTuple):
         0 unless the separation is clear of 0, near 1 where its standard error is small; and at most so large that the pressure,
         estimated as cos(A, x - d p) with A the advantages of the mixture, stays within the budget.
         """
-        if not self.separation > 0.0:
+        if not self.separation > 1e-100:  # less is the rounding error of scores that differ by less than a double can say
             return 0.0
-        most = max(0.0, 1.0 - _ERRORS * (self.standard_error / self.separation) ** 2)
+        error = self.standard_error / self.separation
+        most = max(0.0, 1.0 - _ERRORS * error * error)
         noisy = max(0.0, self.xp - self.separation * self.pp)
         limit = self.budget**2 * self.noise * self.freedom
         # with u = t / (1 - t): (noisy u)^2 <= limit (vv + 2 u vp + u^2 pp)
@@ -241,6 +249,16 @@ class Reliability(NamedTuple):
                 "began it, or begin a new run from its weights"
             )
         restored = Reliability(*read_state("a reliability estimate", self._fields, state, optional="recall"))
+        counts = [value for name, value in restored._asdict().items() if name in _COUNTS]
+        if (
+            min(counts) < 0.0
+            or max(map(abs, restored[4:])) > _LARGEST
+            or restored.accepted > restored.decided * (1.0 + 1e-9)
+            or abs(restored.log_unit) > _LONGEST_LOG * restored.unit_weight
+        ):
+            raise InputError(
+                f"not the state of a reliability estimate, whose sums have bounds: {state!r}; give back what was saved"
+            )
         if restored[:4] != self[:4]:
             raise InputError(
                 f"this state was learnt with recall, false_positives, budget and decay of {restored[:4]}, and the rule has "
