@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
@@ -81,6 +82,11 @@ class ServiceOptions(NamedTuple):
     def settings(self, tokens: Sequence[Token]) -> ServiceSettings:
         """Return the limits of the service; raises InputError for one out of range."""
         own = [Token("default", read_token(self.token_env))] if self.token_env else []
+        if own and any(token.name == "default" for token in tokens):
+            raise InputError(
+                f"token_env={self.token_env!r}: the token in that variable is called 'default'; give [service.tokens.default] "
+                "another name, or leave token_env out"
+            )
         return ServiceSettings(
             max_running=self.max_running, max_queued=self.max_queued, max_body_bytes=self.max_body_mib * MIB,
             deadline_s=self.request_deadline, max_held_bytes=max(_LIMITS.max_held_bytes, self.max_body_mib * MIB),
@@ -169,11 +175,14 @@ def _token(layers: Sequence[Layer], name: str, table: Mapping[str, Any]) -> Toke
         if ("env" in values) == ("file" in values):
             raise InputError(f"the token {name!r} needs one of env (a variable that has it) and file (a file that has it)")
         try:
-            secret = read_token(values["env"], "env =") if "env" in values else values["file"].read_text("utf-8").strip()
+            said = f"the token {name!r}: env ="
+            secret = read_token(values["env"], said) if "env" in values else values["file"].read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", "it is not UTF-8")
             raise InputError(f"the token {name!r}: {values['file']} cannot be read: {why}") from error
-        return Token(name, secret, values.get("requests_per_minute"))
+        token = Token(name, secret)
+    with placed(where(layers, (*key, "requests_per_minute"))):
+        return replace(token, requests_per_minute=values.get("requests_per_minute"))
 
 
 def _service(config: RewardConfig, state: str | None, settings: ServiceSettings, rollouts: Path | None) -> RewardService:

@@ -73,14 +73,22 @@ def test_one_file_has_reward_and_service_and_flags_win(files: Path) -> None:
         (("requests_per_minute = 4", "rate = 4"), "reward.toml:14: unknown key 'service.tokens.trainer.rate'"),
         (
             ("requests_per_minute = 4", "requests_per_minute = 0"),
-            "requests_per_minute=0.0 of the token 'trainer'",
+            "reward.toml:14: requests_per_minute=0.0 of the token 'trainer'",
         ),
         (('env = "HERO_TEST_TRAINER"', ""), "reward.toml:12: the token 'trainer' needs one of env"),
         (
             ('env = "HERO_TEST_TRAINER"', 'env = "NOT_SET_ANYWHERE"'),
-            "env = NOT_SET_ANYWHERE: the environment variable",
+            "reward.toml:12: the token 'trainer': env = NOT_SET_ANYWHERE: the environment variable",
         ),
         (('"operator.token"', '"no.token"'), "reward.toml:16: the token 'operator': no.token cannot be read"),
+        (
+            ('file = "operator.token"', 'env = "HERO_TEST_TRAINER"'),
+            "the service's tokens 'trainer' and 'operator' have the same secret",
+        ),
+        (
+            ("port = 1\n\n[service.tokens.trainer]", 'token_env = "HERO_TEST_TRAINER"\n\n[service.tokens.default]'),
+            "reward.toml:10: token_env='HERO_TEST_TRAINER': the token in that variable is called 'default'",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_table_is_said_with_its_place(
@@ -143,6 +151,24 @@ def test_a_browser_may_give_the_token_as_a_password_and_only_to_read(files: Path
             assert server.http.get(path, auth=("op-s3cret", "wrong")).status_code == 401
         assert server.http.post("/v1/score_group", json=group(1.0), auth=("anybody", "op-s3cret")).status_code == 401
         assert server.http.get("/", headers={"authorization": "Basic =====not base64"}).status_code == 401
+
+
+def test_head_is_answered_as_get_without_a_body(files: Path) -> None:
+    with serving(files, HERO_TEST_TRAINER="tr-s3cret") as server:
+        bearer = {"authorization": "Bearer op-s3cret"}
+        for path in ("/", "/healthz", "/metrics", "/v1/runs", "/openapi.json"):
+            for answer in (server.http.head(path, headers=bearer), server.http.head(path, auth=("anybody", "op-s3cret"))):
+                assert (answer.status_code, answer.content) == (200, b"")
+        assert server.http.head("/").status_code == 401
+        assert server.http.head("/v1/score_group", headers=bearer).status_code == 405
+
+
+def test_one_of_two_tokens_is_not_chosen(files: Path) -> None:
+    with serving(files, HERO_TEST_TRAINER="tr-s3cret") as server:
+        for tokens in (("op-s3cret", "wrong"), ("wrong", "op-s3cret"), ("op-s3cret", "op-s3cret")):
+            both = [("authorization", f"Bearer {token}") for token in tokens]
+            assert server.http.get("/v1/runs", headers=both).status_code == 401
+            assert server.http.get("/healthz", headers=both).json()["verifier"] is None
 
 
 def test_the_log_has_a_line_per_request_and_neither_tokens_nor_bodies(files: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import pickle
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from hero_rl.engines.service.batching import Batching
 from hero_rl.engines.service.errors import PROBLEMS, RequestError
 from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
+from hero_rl.engines.service.service import RewardService
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.sqlite import FILE
 from hero_rl.engines.service.store import RequestKey, StateStore
@@ -298,3 +300,36 @@ def test_that_the_rollouts_of_one_run_too_many_are_not_kept_is_said_once(
     assert [record.getMessage() for record in caplog.records if "not kept" in record.getMessage()] == [
         "hero-rl: rollouts of run a and later ones are not kept: 0 are, the most"
     ]
+
+
+class Inverse(NamedTuple):
+    """A state whose metrics fail at 0."""
+
+    updates: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates}
+
+    def restore(self, state: Mapping[str, Any], /) -> Inverse:
+        return Inverse(state["updates"])
+
+    def metrics(self) -> dict[str, float]:
+        return {"inverse": 1.0 / self.updates}
+
+
+def test_a_run_whose_metrics_fail_is_left_out_of_the_metrics(caplog: pytest.LogCaptureFixture) -> None:
+    async def text() -> str:
+        rule = dataclasses.replace(hero(), start=Inverse())
+        reward = HybridReward(ColumnVerifier("correct"), ColumnScorer("rm_score"), rule)
+        service = RewardService(reward, open_store(), ServiceSettings())
+        for run_id, updates in (("good", 4), ("bad", 0), ("better", 2)):
+            await service.put_run(run_id, {**reward.state_dict(), "state": {"updates": updates}})
+        found = service.metrics.text().decode()
+        await service.close()
+        return found
+
+    found = [line for line in asyncio.run(text()).splitlines() if line.startswith("hero_rule_state{")]
+    assert found == [
+        f'hero_rule_state{{name="inverse",run_id="{run_id}"}} {value}' for run_id, value in (("good", 0.25), ("better", 0.5))
+    ]
+    assert "leaves out the run bad: ZeroDivisionError" in caplog.text

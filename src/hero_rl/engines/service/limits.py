@@ -119,7 +119,7 @@ class Limits:
 
     async def _admit(self, scope: Scope, headers: Mapping[bytes, bytes], send: Send, body: _Body) -> None:
         try:
-            if self._let_in(scope, headers) and scope["method"] == "POST":
+            if self._let_in(scope) and scope["method"] == "POST":
                 await self._read(headers.get(b"content-length", b"0"), body, copies=1 + (scope["path"] in CUT_PATHS))
         except RequestError as error:
             self._failed(error.kind)
@@ -130,13 +130,13 @@ class Limits:
         content, body.content = bytes(body.content), bytearray()
         await self._watch(scope, content, body.receive, send)
 
-    def _let_in(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    def _let_in(self, scope: Scope) -> bool:
         """Return whether the path needs a token; raises RequestError without one, or for one request too many."""
-        token = self.guard.token_of(headers, scope["method"])
+        token = self.guard.token_of(scope["headers"], scope["method"])
         state, closed = scope["state"], scope["path"] not in OPEN_PATHS
         state["token"], state["known"] = token.name if token else None, token is not None or not self.guard.tokens
         if closed and not state["known"]:
-            raise RequestError("unauthorized", "send a token of the service as Authorization: Bearer TOKEN")
+            raise RequestError("unauthorized", "send a token of the service as the one header Authorization: Bearer TOKEN")
         if closed and token is not None:
             self.guard.count(token)
         return closed
@@ -188,6 +188,8 @@ class Limits:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: the server looks at its own, and sends no body
         work = asyncio.ensure_future(self.app(scope, replay, send))
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)

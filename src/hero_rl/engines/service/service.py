@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from prometheus_client.core import GaugeMetricFamily
@@ -31,7 +32,7 @@ from hero_rl.engines.service.queue import Queue
 from hero_rl.engines.service.rollouts import RolloutFolder
 from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import Found, RequestKey, StateStore
-from hero_rl.errors import InputError, SignalError, TooHardError, UnhealthyError
+from hero_rl.errors import InputError, SignalError, TooHardError, UnhealthyError, clip
 from hero_rl.pipeline import HybridReward, Signals
 from hero_rl.sandbox.budget import cpu_budget
 from hero_rl.types import Rollout, Verdict
@@ -44,6 +45,7 @@ _NO_RUN = ""
 RUNS_IN_MEMORY = 1000
 RUNS_SHOWN = 100
 """Runs whose state is among the metrics: the ones that changed last."""
+_logger = logging.getLogger(__name__)
 
 
 class _Job:
@@ -329,19 +331,33 @@ class RewardService:
         yield GaugeMetricFamily("hero_queue_depth", "Requests that wait for their turn.", self.queue.queued)
         yield GaugeMetricFamily("hero_running", "Requests that are worked on.", self.queue.running)
         yield GaugeMetricFamily("hero_runs", "Runs whose state is kept.", self.store.runs)
-        recent = list(self._runs.items())[-RUNS_SHOWN:]
+        recent = {run_id: found for run_id, one in list(self._runs.items())[-RUNS_SHOWN:] if (found := _numbers(run_id, one))}
         yield labelled(
             "hero_running_mean", "sigma-bar of the runs used last.", ("run_id",),
-            (((run_id,), batches.mean_so_far(one.state)) for run_id, one in recent),
+            (((run_id,), one.running_mean) for run_id, one in recent.items()),
         )  # fmt: skip
         yield labelled(
             "hero_rule_state", "What the rule's state of the runs used last says of itself.", ("run_id", "name"),
-            (((run_id, name), value) for run_id, one in recent for name, value in one.state.metrics().items()),
+            (((run_id, name), value) for run_id, one in recent.items() for name, value in one.state.items()),
         )  # fmt: skip
         yield labelled(
             "hero_health", "Scores and lengths of the runs used last against their earlier batches.", ("run_id", "name"),
-            (((run_id, name), value) for run_id, one in recent for name, value in one.health.measures().items()),
+            (((run_id, name), value) for run_id, one in recent.items() for name, value in one.health.items()),
         )  # fmt: skip
+
+
+class _Numbers(NamedTuple):
+    running_mean: float
+    state: dict[str, float]
+    health: dict[str, float]
+
+
+def _numbers(run_id: str, reward: HybridReward) -> _Numbers | None:
+    try:
+        return _Numbers(batches.mean_so_far(reward.state), reward.state.metrics(), reward.health.measures())
+    except Exception as error:  # noqa: BLE001  # the other runs' metrics are worth more
+        _logger.warning("/metrics leaves out the run %s: %s: %s", clip(run_id), type(error).__name__, error)
+        return None
 
 
 def _load(reward: HybridReward, state: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import combinations
 
 from hero_rl.engines.service.tokens import Token
 from hero_rl.errors import InputError
@@ -58,6 +59,10 @@ class ServiceSettings:
             least = 0 if one.name == "max_queued" else 1 if isinstance(value, int) else 0.001
             if one.name != "tokens" and not value >= least:
                 raise InputError(f"the service's {one.name}={value!r} must be at least {least}")
-        for key in ("name", "secret"):
-            if len({getattr(token, key) for token in self.tokens}) < len(self.tokens):
-                raise InputError(f"two of the service's tokens have the same {key}; each needs its own")
+        for one, other in combinations(self.tokens, 2):
+            if one.name == other.name:
+                raise InputError(f"two of the service's tokens are called {one.name!r}; each needs a name of its own")
+            if one.secret == other.secret:
+                raise InputError(
+                    f"the service's tokens {one.name!r} and {other.name!r} have the same secret; each needs its own"
+                )

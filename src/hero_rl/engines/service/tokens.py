@@ -7,7 +7,7 @@ import binascii
 import hmac
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hero_rl.engines.service.errors import RequestError
@@ -42,14 +42,17 @@ class Guard:
         self._next: dict[str, float] = {}
         """When each token's next request would be due if it sent them evenly."""
 
-    def token_of(self, headers: Mapping[bytes, bytes], method: str) -> Token | None:
-        """Return the token in the headers, compared in constant time; None if there is none that is known.
+    def token_of(self, headers: Iterable[tuple[bytes, bytes]], method: str) -> Token | None:
+        """Return the token in the headers, compared in constant time; None unless they have one, and it is known.
 
-        GET also takes it as the password of ``Basic``, which browsers ask for. Nothing else does: a browser adds that to the
-        requests of other sites' pages, too.
+        GET and HEAD also take it as the password of ``Basic``, which browsers ask for. Nothing else does: a browser adds
+        that to the requests of other sites' pages, too.
         """
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() == b"basic" and method == "GET":
+        sent = [value for name, value in headers if name == b"authorization"]
+        if len(sent) != 1:  # of two, a proxy may have checked the other one
+            return None
+        scheme, _, given = sent[0].partition(b" ")
+        if scheme.lower() == b"basic" and method in ("GET", "HEAD"):
             try:
                 given = base64.b64decode(given, validate=True).partition(b":")[2]
             except binascii.Error:
