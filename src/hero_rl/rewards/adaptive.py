@@ -159,9 +159,11 @@ def _chance_of_readable(
     accepted_P: FloatArray, decided_P: FloatArray, readable: float, false: float, a: float, b: float
 ) -> FloatArray:
     """Return the chance that the verifier can read a prompt, given its verdicts: Beta-binomial(a, b) if so, else binomial."""
-    counts, index_P = np.unique(np.stack([accepted_P, decided_P]), axis=1, return_inverse=True)
-    odds = np.empty(counts.shape[1])
-    for place, (yes, of) in enumerate(counts.T.tolist()):
+    width = float(decided_P.max(initial=0.0)) + 1.0
+    # without false positives one acceptance settles it, and their number does not matter
+    counts, index_P = np.unique((accepted_P if false else np.minimum(accepted_P, 1.0)) * width + decided_P, return_inverse=True)
+    odds = np.empty(counts.size)
+    for place, (yes, of) in enumerate(zip((counts // width).tolist(), (counts % width).tolist(), strict=True)):
         if yes and not false:
             odds[place] = math.inf
             continue
@@ -169,4 +171,4 @@ def _chance_of_readable(
         lucky = yes * math.log(false) + no * math.log1p(-false) if false else 0.0
         ours = math.lgamma(a + yes) + math.lgamma(b + no) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
         odds[place] = math.exp(min(700.0, ours - math.lgamma(a + b + of) - lucky)) * readable / (1.0 - readable)
-    return (1.0 - 1.0 / (1.0 + odds))[index_P.ravel()]
+    return (1.0 - 1.0 / (1.0 + odds))[index_P]
