@@ -12,7 +12,8 @@ for file in "$out"/*.jsonl.gz; do
     grep -q "^name = \"$name\"" "results/study/$plan.toml" || continue
     cp "$file" results/study/
     for figure in curves differences state forecast; do
-        if [ -f "$out/$name-$figure.png" ]; then cp "$out/$name-$figure.png" "docs/figures/study-$name-$figure.png"; fi
+        # only those that a page shows
+        if [ -f "$out/$name-$figure.png" ] && [ -f "docs/figures/study-$name-$figure.png" ]; then cp "$out/$name-$figure.png" "docs/figures/study-$name-$figure.png"; fi
     done
 done
 cp "$out/tables.md" "docs/study/$plan.md"
