@@ -4,7 +4,7 @@
         ... server.url, server.seen, server.faults.reply = "null"
     with servers.process("vllm", slow_s=0.1) as (url, child):        in a process of its own, to be killed
         child.kill()
-    with servers.running("chat", reply=lambda messages: "A") as server:     POST /v1/chat/completions, GET /v1/models
+    with servers.running("chat", reply=lambda messages: "A") as server:     POST /v1/chat/completions, /v1/completions
 
 The score of a text is ``score_of(text)``; of a conversation, that of ``chat_text(messages)``. One token is one word; the
 tokenizer adds one BOS where it is asked to.
@@ -210,6 +210,13 @@ def _chat(server: Server, payload: dict[str, Any]) -> Any:
     }  # fmt: skip
 
 
+def _completion(server: Server, payload: dict[str, Any]) -> Any:
+    answer = _chat(server, payload | {"messages": [{"role": "user", "content": payload["prompt"]}]})
+    if isinstance(answer, dict):
+        answer["choices"] = [{"index": 0, "text": answer["choices"][0]["message"]["content"], "finish_reason": "stop"}]
+    return answer
+
+
 def _models(server: Server) -> Any:
     return {"object": "list", "data": [{"id": server.model, "object": "model", "root": server.model, "created": time.time()}]}
 
@@ -227,7 +234,7 @@ _POST: dict[str, dict[str, Callable[[Server, dict[str, Any]], Any]]] = {
     "tei": {"/predict": _tei_predict, "/tokenize": _tei_tokenize},
     "openrlhf": {"/get_reward": _openrlhf_reward},
     "infinity": {"/rerank": _infinity_rerank},
-    "chat": {"/v1/chat/completions": _chat},
+    "chat": {"/v1/chat/completions": _chat, "/v1/completions": _completion},
 }
 _GET: dict[str, dict[str, Callable[[Server], Any]]] = {
     "vllm": {"/v1/models": _models},
