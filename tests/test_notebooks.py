@@ -67,6 +67,7 @@ def test_rollouts_are_scored_audited_and_written_as_a_page(tmp_path: Path) -> No
     assert (tmp_path / "view.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow  # trains a lab's models
 def test_a_rule_of_ones_own_is_written_and_trained_beside_the_others(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     printed = run("write-a-rule.ipynb", tmp_path)
