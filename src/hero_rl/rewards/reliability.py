@@ -33,6 +33,8 @@ _FAR = 1e6
 _COUNTS = {"unit_weight", "decided", "accepted", "prompts", "both", "three", "four", "large", "freedom", "xx", "vv", "updates"}
 _LARGEST, _LONGEST_LOG = 1e15, 700.0
 """Bounds of a saved state: no run has more responses, and no score a larger logarithm."""
+_DOUBT = 3.0
+"""How fast a told recall is believed less on readable prompts as these become fewer."""
 _ERRORS = 2.0
 """Standard errors, squared, that a separation must exceed to be trusted at all."""
 
@@ -169,7 +171,7 @@ class Reliability(NamedTuple):
         then the verifier can read only some prompts, and misses less there. It matters where a policy learns the form that the
         verifier accepts. With the same recall everywhere, all would seem to be correct where much is accepted, and a score
         that follows verdicts a little would seem to follow the truth perfectly. So the recall on these prompts is taken to be
-        at least what it would be if nobody had told it.
+        at least what it would be if nobody had told it, as soon as they are clearly fewer than all.
         """
         false, gap = self.false_positives, self.assumed_recall - self.false_positives
         accepted = max(1e-9, self.accepted_share - false)
@@ -179,7 +181,10 @@ class Reliability(NamedTuple):
         if alike <= _MOST_ALIKE:
             return Reading(share, max(0.001, alike), 1.0, self.assumed_recall)
         together = pairs / accepted  # = gap on readable prompts x (alike + (1 - alike) share)
-        gap = max(together / (_MOST_ALIKE + (1.0 - _MOST_ALIKE) * share), self._most_accepted - false)
+        told, gap = gap, together / (_MOST_ALIKE + (1.0 - _MOST_ALIKE) * share)
+        # believed less, the fewer prompts are readable, and not at all below two thirds; nothing jumps where all are
+        doubt = min(1.0, _DOUBT * (1.0 - told / gap))
+        gap = max(gap, told + doubt * (self._most_accepted - false - told))
         gap = min(gap, 1.0 - false)
         share = min(share, max(_LEAST_CORRECT, (together / gap - _MOST_ALIKE) / (1.0 - _MOST_ALIKE)))
         return Reading(share, _MOST_ALIKE, min(1.0, accepted / (gap * share)), false + gap)
