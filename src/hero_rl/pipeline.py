@@ -119,9 +119,7 @@ class Batch(NamedTuple):
 
     @property
     def summary(self) -> dict[str, float]:
-        """The numbers to log: ``batch_summary``, ``sigma_mean``, the rule's, ``scale_estimate``, ``failure_rate``,
-        ``health/...``; NaN: unknown.
-        """  # noqa: D205
+        """The numbers to log: ``batch_summary``, the rule's, ``scale_estimate``, failures, ``health/...``; NaN: unknown."""
         verdicts, scores = self.signals[:2]
         numbers = batch_summary(verdicts, scores, self.groups, self.advantages, self.weights)
         health = {f"health/{name}": value for name, value in self.health.measures().items()}

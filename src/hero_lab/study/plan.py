@@ -36,6 +36,8 @@ _WANTED = {
     "best_of": '{ candidate = "...", others = ["...", ...] }', "horizons": "a list of steps such as [50, 100]",
 }  # fmt: skip
 """The keys of a table that are no settings."""
+MARGIN = 0.02
+"""Differences of accuracy that are too small to matter, unless a plan says otherwise."""
 
 
 class _Rule(BaseModel):
@@ -60,8 +62,7 @@ class Primary(BaseModel):
     tables: Annotated[tuple[str, ...], Field(min_length=1)]
     candidate: str
     baseline: str
-    margin: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
-    """Differences of accuracy that are too small to matter."""
+    margin: Annotated[float, Field(gt=0.0, lt=1.0)] = MARGIN
 
 
 class _Table(BaseModel):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hero_lab.compare import METRICS, UPDATE, Metric
-from hero_lab.study.plan import Primary
+from hero_lab.study.plan import MARGIN, Primary
 from hero_lab.study.primary import Collapse, PooledRow
 from hero_lab.study.tables import ArmRow, Cell, Forecast, ForecastRank, PairRow, ReachRow, Tabulated, forecast_ranks, mean_of
 from hero_rl.measures.intervals import Estimate
@@ -30,8 +30,6 @@ _MOST_CELLS = 6
 _MOST_PAIRS = 3
 _SIGNS = {"verifier_pass": ".3f", "rm_score": "+.2f", "rm_auroc_within": ".2f", "all_wrong_groups": ".2f"}
 _BEST = {"holds": "ahead", "does not hold": "worse", "cannot be told": "cannot be told"}
-_MARGIN = 0.02
-"""A rule whose interval lies above minus this is not worse, by as much as matters."""
 
 
 class Grid(NamedTuple):
@@ -78,9 +76,9 @@ def best_sentence(table: Tabulated) -> str:
     than = f"worse in {len(worse)} of {cells} than the best of {others}"
     if not worse:
         than = f"nowhere worse than the best of {others} in {cells}"
-    close = sum(row.difference.low > -_MARGIN for row in rows)
+    close = sum(row.difference.low > -MARGIN for row in rows)
     return (
-        f"{best_of.candidate} is {than}, shown to be no more than {_MARGIN} behind in {close}, and clearly ahead in "
+        f"{best_of.candidate} is {than}, shown to be no more than {MARGIN} behind in {close}, and clearly ahead in "
         f"{len(ahead)}. Worst cell: {_pair_words(worst, table)}. "
         f"The lowest end of an interval is {lowest.difference.low:+.3f} ({lowest.cell.words(table.varying)})."
     )
