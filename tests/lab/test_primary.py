@@ -90,12 +90,12 @@ def test_without_two_seeds_of_every_table_nothing_is_claimed(tmp_path: Path) -> 
         (0.025, (0.005, 0.045), 0.04, "ahead"),
         (0.025, (0.005, 0.045), 0.16, "not worse"),  # its own interval is clear of 0, but it is one of many
         (-0.025, (-0.045, -0.005), 0.04, "behind"),
-        (0.0, (-0.015, 0.014), 0.9, "level"),
+        (0.0, (-0.015, 0.014), 0.9, "equivalent"),
         (0.01, (-0.005, 0.025), 0.3, "not worse"),
         (0.0, (-0.025, 0.025), 0.9, "cannot be told"),  # its interval holds zero, and that is all
     ],
 )
-def test_level_is_shown_by_a_margin_and_not_by_an_interval_that_holds_zero(
+def test_equivalence_is_shown_by_a_margin_and_not_by_an_interval_that_holds_zero(
     difference: float, narrow: tuple[float, float], p: float, said: str
 ) -> None:
     assert pooled_verdict(difference, Estimate(difference, *narrow), p, 0.02) == said

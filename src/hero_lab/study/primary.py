@@ -1,7 +1,7 @@
 """Judge a study's primary claim: one difference, named in the plan before a run, pooled over its tables.
 
 Every other difference of the candidate is secondary, and its p-value is Holm's. A verdict needs a margin: intervals that hold
-zero do not show that two rules are level.
+zero do not show that two rules are equivalent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hero_rl.types import FloatArray
 
 Reading: TypeAlias = Literal["T = 1", "T = .6", "greedy", "matched entropy"]
 READINGS: tuple[Reading, ...] = ("T = 1", "T = .6", "greedy", "matched entropy")
-Pooled: TypeAlias = Literal["ahead", "behind", "level", "not worse", "cannot be told"]
+Pooled: TypeAlias = Literal["ahead", "behind", "equivalent", "not worse", "cannot be told"]
 _SURE = 0.05
 _Runs: TypeAlias = Mapping[tuple[tuple[Axis, ...], str], Mapping[int, Result]]
 """Of one table: by cell and arm, then by seed."""
@@ -81,13 +81,13 @@ def collapses(plan: Plan, entries: Sequence[Entry]) -> list[Collapse]:
 def pooled_verdict(difference: float, narrow: Estimate, p: float, margin: float) -> Pooled:
     """Return the verdict of a pooled difference.
 
-    Ahead or behind: p, corrected where it is secondary, is below .05. Level: the 90% interval lies inside the margin (two
-    one-sided tests). Not worse: its lower end does.
+    Ahead or behind: p, corrected where it is secondary, is below .05. Equivalent: the 90% interval lies inside the margin
+    (two one-sided tests). Not worse: its lower end does.
     """
     if p < _SURE:
         return "ahead" if difference > 0 else "behind"
     if narrow.low > -margin:
-        return "level" if narrow.high < margin else "not worse"
+        return "equivalent" if narrow.high < margin else "not worse"
     return "cannot be told"
 
 

@@ -21,9 +21,9 @@ HOW_INTERVALS = (
 
 
 HOW_POOLED = (
-    "The mean over tables, cells and seeds. p is two-sided, of no difference; those below the first are Holm's. Level: two "
-    "one-sided tests of 5% put the difference inside the margin; not worse: one of them does. Matched entropy: both policies "
-    "at the lower of their two token entropies."
+    "The mean over tables, cells and seeds. p is two-sided, of no difference; those below the first are Holm's. "
+    "Equivalent: the 90% interval lies inside the margin (two one-sided tests of 5%); not worse: its lower end does. Matched "
+    "entropy: both policies at the lower of their two token entropies."
 )
 _MOST_CELLS = 6
 """Up to here each cell has a table of its own."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +165,19 @@ def test_a_file_that_is_no_state_is_refused_and_kept(tmp_path: Path) -> None:
     done = hero("serve", *COLUMNS, "--port", "0", "--state", tmp_path)
     assert (done.returncode, "cannot be used" in done.stderr) == (2, True)
     assert (tmp_path / "service.sqlite3").read_text().startswith("not a database")
+
+
+@pytest.mark.parametrize("left_kib", [0, 4, 24])
+def test_a_full_disk_is_not_taken_for_a_foreign_file_or_a_missing_right(tmp_path: Path, left_kib: int) -> None:
+    """On a file system of 64 KiB with nothing left, too little to open a database, and too little to make its tables."""
+    mount = f"mount -t tmpfs -o size=64k tmpfs {tmp_path} && head -c {64 - left_kib}K /dev/zero > {tmp_path}/rest"
+    alone = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
+    if subprocess.run([*alone, mount], capture_output=True).returncode:
+        pytest.skip("needs unshare, and to be allowed to mount a tmpfs in a name space of its own")
+    serve = shlex.join([sys.executable, "-m", "hero_rl", "serve", "--port", "0", *COLUMNS, "--state", f"{tmp_path}/state"])
+    done = subprocess.run([*alone, f"{mount} && exec {serve}"], capture_output=True, text=True)
+    says = f"error: --state {tmp_path}/state: the disk is full; free some space there, or give another place\n"
+    assert (done.returncode, done.stderr) == (1, says)
 
 
 def test_a_short_answer_is_sent_at_once_and_not_kept_for_more_to_send() -> None:

@@ -6,6 +6,8 @@ never half of one.
 
 from __future__ import annotations
 
+import errno
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +18,14 @@ from hero_rl.files import locked
 
 FILE = "service.sqlite3"
 _MANY = "several may share a PostgreSQL"
+_FULL = re.compile(r"disk is full|no space left|quota exceeded", re.IGNORECASE)
+
+
+def raise_if_full(name: str, error: Exception) -> None:
+    """Raise an OSError that says so if ``error`` of a database means that its disk is full."""
+    if _FULL.search(str(error)):
+        what = "the disk is full; free some space there, or give another place"
+        raise OSError(errno.ENOSPC, what, f"--state {name}") from error
 
 
 class SqliteDatabase:
@@ -26,7 +36,12 @@ class SqliteDatabase:
     find_table = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
     def __init__(self, folder: Path | None):
-        """Open or make the file; raises InputError if the folder cannot be made or read, or is in use."""
+        """Open or make the file.
+
+        Raises:
+            InputError: the folder cannot be made or read, or is in use.
+            OSError: the disk is full.
+        """
         self.name, self._path = str(folder or "memory"), folder / FILE if folder else None
         self._lock = ExitStack()
         try:
@@ -40,8 +55,10 @@ class SqliteDatabase:
             earlier = self._db.execute("PRAGMA user_version").fetchone()[0]
             self._inode = self._path.stat().st_ino if self._path else 0
         except OSError as error:
+            raise_if_full(self.name, error)
             raise InputError(f"--state {folder}: cannot be written to: {error.strerror}") from error
         except sqlite3.Error as error:
+            raise_if_full(self.name, error)
             if "locked" in str(error):
                 raise InputError(f"--state {folder}: another process uses {FILE}; give another folder, or {_MANY}") from error
             raise InputError(f"--state {folder}: {FILE} cannot be used: {error}; is it a file of hero serve?") from error

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hero_rl.engines.service.errors import RequestError
 from hero_rl.engines.service.settings import ServiceSettings
-from hero_rl.engines.service.sqlite import SqliteDatabase
+from hero_rl.engines.service.sqlite import SqliteDatabase, raise_if_full
 from hero_rl.errors import InputError, require
 
 VERSION = 3
@@ -129,6 +129,7 @@ class StateStore:
 
         Raises:
             InputError: the place cannot be used, is in use, or is of another version.
+            OSError: the disk is full.
         """
         self._settings, self._reward = settings, hashlib.sha256(reward.encode()).hexdigest()
         self._db = open_database(place)
@@ -140,6 +141,7 @@ class StateStore:
                 self.count()
         except self._db.errors as error:
             self._db.close()
+            raise_if_full(self.name, error)
             raise InputError(f"--state {self.name}: {_flat(error)}; may this user create tables there?") from error
         except BaseException:
             self._db.close()
