@@ -57,7 +57,7 @@ problems = held_out = load_dataset("json", data_files="problems.jsonl", split="t
 """
 BY_HAND = """
 from types import SimpleNamespace
-args = SimpleNamespace(num_generations=2, scale_rewards="none")
+by_hand = SimpleNamespace(num_generations=2, scale_rewards="none")
 def rewards(function, column="reference"):
     return function(["2", "3"], ["1+1=?"] * 2, **{column: ["2"] * 2})
 """
@@ -67,8 +67,17 @@ PAGES = {
         ["with reward: found = reward.batch(rollouts).rewards\nassert found[0] > max(found[1:])"], given=ROLLOUTS
     ),
     "docs/attack.md": Page(["assert report.total.tried > 20 > report.total.accepted"]),
-    "docs/engines-by-group.md": Page(
+    "docs/engines.md": Page(
         [
+            "",
+            """
+            from hero_rl.engines.trl import HeroConfig
+            args = HeroConfig("runs/hero", scale_rewards="none", num_generations=8, max_steps=1, max_completion_length=8)
+            renamed = problems.rename_column("reference", "answer")
+            GRPOTrainer(model, reward, args, train_dataset=renamed, processing_class=tokenizer).train()
+            """,
+            'assert rewards(orms["hero"](args=by_hand), "solution") == [0.5, -0.5]',
+            'assert register.made["hero"].__name__ == "hero_verifier_only"',
             """
             train, test = asyncio.run(HeroMath()())
             assert (len(train), len(test), train.training, test.training) == (3, 2, True, False)
@@ -106,23 +115,9 @@ PAGES = {
             assert [fields(row)["reward"] for row in answer["responses"]] == [1.0, 0.0]
             assert all(sum(fields(row)["reward_components"].values()) == fields(row)["reward"] for row in answer["responses"])
             """,
-            'assert rewards(orms["hero"](args=args), "solution") == [0.5, -0.5]',
-            'assert register.made["hero"].__name__ == "hero_verifier_only"',
-        ],
-        given="import asyncio" + BY_HAND,
-    ),
-    "docs/engines.md": Page(
-        [
-            "",
-            """
-            from hero_rl.engines.trl import HeroConfig
-            args = HeroConfig("runs/hero", scale_rewards="none", num_generations=8, max_steps=1, max_completion_length=8)
-            renamed = problems.rename_column("reference", "answer")
-            GRPOTrainer(model, reward, args, train_dataset=renamed, processing_class=tokenizer).train()
-            """,
         ],
         {'scale_rewards="none"': ONE_STEP + ", bf16=False"},
-        PROBLEMS,
+        "import asyncio" + BY_HAND + PROBLEMS,
     ),
     "docs/judges.md": Page(
         [
