@@ -29,6 +29,11 @@ def without_errors_below(rates: Rates, cut: float) -> Rates:
     return {skill: rate * (rate > cut) for skill, rate in rates.items()}
 
 
+def with_mistakes(rates: Rates, factor: float) -> Rates:
+    """The same rates with their odds times ``factor``."""
+    return {skill: factor * rate / (1.0 - rate + factor * rate) for skill, rate in rates.items()}
+
+
 def demonstrations(
     problems: Sequence[Problem], count: int, rates: Rates, rng: np.random.Generator, *, family: Family = CHAIN
 ) -> list[Demonstration]:

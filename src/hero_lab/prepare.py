@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hero_lab.cold_start import ColdStartSettings, train_policy
-from hero_lab.corpus import without_errors_below
+from hero_lab.corpus import with_mistakes, without_errors_below
 from hero_lab.evaluate import sample_items, within_auroc
 from hero_lab.families import FAMILIES
 from hero_lab.family import Family
@@ -66,7 +66,7 @@ class Prepared(NamedTuple):
 
 def models_of(run: RunSettings, cache: Path) -> Prepared:
     """Return where the models of a run are, or will be."""
-    start = [run.seed, run.task, asdict(run.cold_start)]
+    start = [run.seed, run.task, asdict(run.cold_start), *([run.mistakes] if run.mistakes != 1.0 else [])]
     name = f"{run.task}-seed{run.seed}"
     return Prepared(
         cache / f"policy-{name}-{digest(start)}",
@@ -122,7 +122,7 @@ def load_scorer(folder: Path) -> Scorer:
 
 def _make_policy(run: RunSettings, folder: Path) -> None:
     started, family = time.perf_counter(), FAMILIES[run.task]
-    rates = family.deal_error_rates(run.seed)
+    rates = with_mistakes(family.deal_error_rates(run.seed), run.mistakes)
     policy = train_policy(run.cold_start, rates, seed=run.seed, output_dir=folder / "scratch", family=family)
     _save(policy, folder, family)
     facts = {"seconds": time.perf_counter() - started, "parameters": policy.num_parameters(), "task": family.name}
@@ -143,7 +143,8 @@ def _make_reward_model(run: RunSettings, policy: Path, folder: Path) -> None:
     A raw sum of verdict and score is then a sum of comparable things.
     """
     started, family = time.perf_counter(), FAMILIES[run.task]
-    settings, rates, seed, tier = run.reward_model, family.deal_error_rates(run.seed), run.seed, run.tier
+    settings, seed, tier = run.reward_model, run.seed, run.tier
+    rates = with_mistakes(family.deal_error_rates(seed), run.mistakes)
     if tier == "chance":
         scorer: Scorer = ChanceScorer(seed=seed)
     elif tier == "robust":

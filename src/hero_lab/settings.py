@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from hero_lab.cold_start import ColdStartSettings
@@ -25,6 +34,10 @@ from hero_rl.rewards.scale import KlUnit
 
 FORMAT = 2
 """Version of result files and cached models; a change here makes old ones be ignored."""
+
+
+_LATER: Mapping[str, object] = {"false_positives": 0.0, "accepted_bonus": 0.0, "mistakes": 1.0}
+"""Settings that came later: at these values a run is one of before, and keeps its digest and results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
@@ -68,8 +81,14 @@ class RunSettings:
     """The task family: problems, answer forms and mistakes."""
     verifier_recall: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     """Share of right answers that the strict verifier accepts; None: those written as the reference is."""
+    false_positives: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of wrong answers that the strict verifier accepts, always the same ones."""
     score_noise: NonNegativeFloat = 0.0
     """Standard deviations of noise in the score: the same text always has the same noise."""
+    accepted_bonus: FiniteFloat = 0.0
+    """Standard deviations that are added to the score of what the strict verifier accepts: its misses depend on the score."""
+    mistakes: PositiveFloat = 1.0
+    """Factor on the odds of every mistake that policy and reward model are taught: below 1, a better start."""
     held_out_tags: Literal["both", "trained"] = "both"
     """``both``: held-out prompts of both tags. ``trained``: only of those that the regime trains on."""
     looks: tuple[int, ...] = ()
@@ -97,6 +116,7 @@ class RunSettings:
     def digest(self) -> str:
         """12-digit hash of all settings that affect the result: not the label, nor a verifier that is not used."""
         unused = {"label"} if self.verifier in LEARNED else {"label", "learned_verifier"}
+        unused |= {name for name, value in _LATER.items() if getattr(self, name) == value}
         if self.kl_unit == "reward" or not self.kl:
             unused |= {"kl_unit", "kl_recall"}
         return digest({name: value for name, value in asdict(self).items() if name not in unused})

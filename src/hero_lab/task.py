@@ -124,15 +124,17 @@ def build_items(split: SplitName, regime: Regime, *, seed: int, family: Family =
 class StrictVerifier(RowVerifier):
     """Compares the text of the answer with the text of the reference: precision 1, recall 1 on ``V`` and low on ``H``.
 
-    With ``recall`` it accepts that share of the right answers instead. Which ones depends on prompt and answer alone: the same
-    answer to the same prompt always gets the same verdict.
+    With ``recall`` it accepts that share of the right answers instead, with ``false_positives`` that share of the wrong ones.
+    Which ones depends on prompt and answer alone: the same answer to the same prompt always gets the same verdict.
     """
 
     name = "strict"
 
-    def __init__(self, *, family: Family = CHAIN, recall: float | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, *, family: Family = CHAIN, recall: float | None = None, false_positives: float = 0.0, seed: int = 0
+    ) -> None:
         """Judge the family's prompts."""
-        self.family, self.recall, self.seed = family, recall, seed
+        self.family, self.recall, self.false_positives, self.seed = family, recall, false_positives, seed
 
     def judge(self, rollout: Rollout, /) -> Verdict:
         """Return the verdict of one rollout."""
@@ -144,9 +146,12 @@ class StrictVerifier(RowVerifier):
         if not answer:
             return Verdict("incorrect", "no_answer")
         accepted = answer == rollout.reference
-        if self.recall is not None:
+        if self.recall is not None or self.false_positives:
             is_right = problem_of_prompt(self.family)[rollout.problem].accepts(answer)
-            accepted = is_right and uniform_of(self.seed, "recall", rollout.problem, answer) < self.recall
+            if not is_right:
+                accepted = uniform_of(self.seed, "false positive", rollout.problem, answer) < self.false_positives
+            elif self.recall is not None:
+                accepted = uniform_of(self.seed, "recall", rollout.problem, answer) < self.recall
         return Verdict("correct" if accepted else "incorrect", "equal" if accepted else "different")
 
 

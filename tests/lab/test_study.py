@@ -17,7 +17,7 @@ from hero_lab.study.collect import Entry, keep, read_kept
 from hero_lab.study.command import estimate_seconds
 from hero_lab.study.page import write_study
 from hero_lab.study.plan import Plan, read_plan
-from hero_lab.study.tables import Cell, Estimate, forecast_ranks, share_to_reach, tabulate, verdict
+from hero_lab.study.tables import Cell, Estimate, forecast_ranks, tabulate, verdict
 from hero_lab.study.words import best_sentence, claim_sentence, forecast_sentence, grids, markdown
 from hero_rl.cli import main
 from hero_rl.errors import InputError
@@ -287,37 +287,6 @@ def test_the_best_of_the_others_is_chosen_in_each_cell(tmp_path: Path) -> None:
         "interval is -0.500 (kl 0.1, hard-to-verify prompts)."
     )
     assert "hero is nowhere worse than the best of verifier_only, rm_only in 1 cell, " in best_sentence(tabulate(plan, first))
-
-
-@pytest.mark.parametrize(
-    ("curve", "goal", "share"),
-    [
-        ([0.2, 0.5, 0.6], [0.2, 0.3, 0.4], 1 / 3),  # .4 is two thirds of the way from .2 (0) to .5 (step 50)
-        ([0.2, 0.5, 0.6], [0.2, 0.3, 0.5], 0.5),
-        ([0.2, 0.3, 0.4], [0.2, 0.3, 0.5], None),
-        ([0.2, 0.3, 0.4], [0.2, 0.3, 0.1], 0.0),
-    ],
-)
-def test_rollouts_to_reach_are_read_off_the_curve(curve: list[float], goal: list[float], share: float | None) -> None:
-    ours, theirs = (result(0, [1, 1], [1, 1], curve=values) for values in (curve, goal))
-    assert share_to_reach([ours], [theirs]) == (share if share is None else pytest.approx(share))
-    if share:  # twice as many rollouts a step
-        ours["settings"]["group_size"] = 16
-        assert share_to_reach([ours], [theirs]) == pytest.approx(2 * share)
-
-
-def test_a_seed_that_never_gets_there_counts_as_late(tmp_path: Path) -> None:
-    plan = plan_of(TABLE + "compare = 'hero'", tmp_path).tables[0]
-    curves = {0: [0.2, 0.5, 0.6], 1: [0.2, 0.2, 0.2], 2: [0.2, 0.2, 0.3]}
-    found = tabulate(plan, [
-        *(Entry("main", (), "hero", seed, result(seed, [1, 1], [1, 1], curve=curve)) for seed, curve in curves.items()),
-        *(Entry("main", (), "verifier_only", seed, result(seed, [1, 1], [1, 1], curve=[0.1, 0.2, 0.35])) for seed in curves),
-    ])  # fmt: skip
-    (row,) = found.reach
-    assert row.shares == (pytest.approx(0.25), None, None)
-    assert row.median is None
-    # mean curve .2, .3, .3667 against .35 at the end: three quarters of the second half
-    assert row.pooled == pytest.approx(0.875)
 
 
 def test_a_claim_is_said_in_words(tmp_path: Path) -> None:

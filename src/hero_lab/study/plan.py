@@ -26,7 +26,7 @@ Axis: TypeAlias = tuple[str, object]
 Axes: TypeAlias = tuple[tuple[str, tuple[object, ...]], ...]
 Place: TypeAlias = tuple[str, tuple[Axis, ...], str, int]
 """Table, cell, rule and seed."""
-_OF_SCORES, _OF_VERDICTS = ("tier", "score_noise", "reward_model"), ("verifier_recall",)
+_OF_SCORES, _OF_VERDICTS = ("tier", "score_noise", "accepted_bonus", "reward_model"), ("verifier_recall", "false_positives")
 SETTINGS = sorted({field.name for field in fields(RunSettings)} - {"label", "rule", "rule_settings", "seed"})
 """What a plan may set; the others are said by its rules and seeds."""
 _WANTED = {

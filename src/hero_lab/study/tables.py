@@ -1,4 +1,4 @@
-"""From results to what is reported: means, paired differences with a verdict, the best of others, and rollouts saved.
+"""From results to what is reported: means, paired differences with a verdict, the best of others, and forecasts.
 
 Every interval is that of ``hero_rl.measures.crossed_interval``: over seeds and over held-out problems.
 """
@@ -9,9 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
-from hero_lab.compare import METRICS, UPDATE, Look, Metric, Result, correct_SP, curve, means
+from hero_lab.compare import METRICS, UPDATE, Look, Metric, Result, correct_SP, means
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis, TablePlan
 from hero_lab.task import TAG_NAMES, TAGS
@@ -59,24 +57,6 @@ class PairRow(NamedTuple):
     verdict: Verdict
 
 
-class ReachRow(NamedTuple):
-    """The share of the baseline's rollouts after which the candidate has the accuracy of the baseline's end."""
-
-    axes: tuple[Axis, ...]
-    candidate: str
-    baseline: str
-    shares: tuple[float | None, ...]
-    """One a seed, on development prompts; None: never."""
-    pooled: float | None
-    """From the mean curves over seeds, which are less noisy."""
-
-    @property
-    def median(self) -> float | None:
-        """Of the seeds, never counting as infinitely late; None where that is the median."""
-        value = float(np.median([math.inf if share is None else share for share in self.shares]))
-        return value if math.isfinite(value) else None
-
-
 class Forecast(NamedTuple):
     """The update of a run at step 0 (``compare.UPDATE``), and the accuracy that the run gains by the last horizon."""
 
@@ -108,7 +88,6 @@ class Tabulated(NamedTuple):
     pairs: list[PairRow]
     best: list[PairRow]
     """Candidate of ``best_of`` minus whichever other has the highest mean in the cell."""
-    reach: list[ReachRow]
     forecasts: list[Forecast]
     """Of the runs whose measures at step 0 are known."""
     missing: int
@@ -131,7 +110,7 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
     for entry in entries:
         for tag in TAGS[entry.result["settings"]["regime"]]:
             cells.setdefault(Cell(entry.cell, tag), {}).setdefault(entry.arm, {})[entry.seed] = entry.result
-    found = Tabulated(plan, [], [], [], [], [], len(plan.runs) - len(entries))
+    found = Tabulated(plan, [], [], [], [], len(plan.runs) - len(entries))
     for cell, by_arm in cells.items():
         found.arms.extend(_arm_rows(plan, cell, by_arm))
         for step in plan.horizons:
@@ -140,9 +119,6 @@ def tabulate(plan: TablePlan, entries: Sequence[Entry]) -> Tabulated:
                     found.pairs.extend(_pair(cell, by_arm, candidate, baseline, step, metric))
                 found.best.extend(_best(plan, cell, by_arm, step, metric))
         found.forecasts.extend(_forecasts(plan, cell, by_arm))
-    for axes in dict.fromkeys(cell.axes for cell in cells):
-        by_arm = next(runs for cell, runs in cells.items() if cell.axes == axes)
-        found.reach.extend(_reach(axes, by_arm, plan.pairs))
     return found
 
 
@@ -198,20 +174,6 @@ def _best(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]
     return [min(rows, key=lambda row: row.difference.value)] if len(rows) == len(plan.best_of.others) else []
 
 
-def _reach(
-    axes: tuple[Axis, ...], by_arm: Mapping[str, Mapping[int, Result]], pairs: Sequence[tuple[str, str]]
-) -> list[ReachRow]:
-    rows: list[ReachRow] = []
-    for candidate, baseline in pairs:
-        ours, theirs = by_arm.get(candidate, {}), by_arm.get(baseline, {})
-        seeds = sorted(ours.keys() & theirs.keys())
-        if seeds:
-            pooled = share_to_reach([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
-            shares = tuple(share_to_reach([ours[seed]], [theirs[seed]]) for seed in seeds)
-            rows.append(ReachRow(axes, candidate, baseline, shares, pooled))
-    return rows
-
-
 def _forecasts(plan: TablePlan, cell: Cell, by_arm: Mapping[str, Mapping[int, Result]]) -> list[Forecast]:
     found: list[Forecast] = []
     for arm, seed, result in ((arm, seed, runs[seed]) for arm, runs in by_arm.items() for seed in sorted(runs)):
@@ -244,24 +206,6 @@ def mean_of(forecasts: Sequence[Forecast], name: str) -> float:
     return mean_of_clusters([getattr(one, name) for one in forecasts]).value
 
 
-def share_to_reach(candidates: Sequence[Result], baselines: Sequence[Result]) -> float | None:
-    """The share of the baseline's rollouts after which the candidate has its last accuracy, interpolated; of mean curves."""
-    (rollouts, values), (until, goals) = map(_curve, (candidates, baselines))
-    reached = np.flatnonzero(values >= goals[-1])
-    if not reached.size:
-        return None
-    after = int(reached[0])
-    at = rollouts[after] if after == 0 else np.interp(goals[-1], values[after - 1 : after + 1], rollouts[after - 1 : after + 1])
-    return float(at / until[-1])
-
-
-def _curve(results: Sequence[Result]) -> tuple[FloatArray, FloatArray]:
-    """Rollouts so far, and the mean accuracy on development prompts."""
-    steps, values_SN = curve(results, lambda point: point["accuracy"])
-    settings = results[0]["settings"]
-    return np.array(steps, dtype=np.float64) * settings["prompts_per_step"] * settings["group_size"], values_SN.mean(axis=0)
-
-
 def as_json(table: Tabulated) -> dict[str, Any]:
     """Return what ``report.json_values`` makes JSON of."""
     plan = table.plan
@@ -271,13 +215,10 @@ def as_json(table: Tabulated) -> dict[str, Any]:
         "arms": [_row_json(row) for row in table.arms],
         "pairs": [_row_json(row) for row in table.pairs],
         "best_of": [_row_json(row) for row in table.best],
-        "rollouts_to_reach": [_row_json(row) | {"median": row.median} for row in table.reach],
         "measures_at_start": [_row_json(row) for row in table.forecasts],
         "rank_correlations": {name: forecast_ranks(table.forecasts, name)._asdict() for name in UPDATE if table.forecasts},
     }  # fmt: skip
 
 
-def _row_json(row: ArmRow | PairRow | ReachRow | Forecast) -> dict[str, Any]:
-    values = row._asdict()
-    cell, axes = values.pop("cell", None), values.pop("axes", ())
-    return {"cell": {**dict(cell.axes), "tag": cell.tag} if cell else dict(axes), **values}
+def _row_json(row: ArmRow | PairRow | Forecast) -> dict[str, Any]:
+    return row._asdict() | {"cell": {**dict(row.cell.axes), "tag": row.cell.tag}}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hero_lab.compare import METRICS, UPDATE, Metric
 from hero_lab.study.plan import MARGIN, Primary
 from hero_lab.study.primary import Collapse, PooledRow
-from hero_lab.study.tables import ArmRow, Cell, Forecast, ForecastRank, PairRow, ReachRow, Tabulated, forecast_ranks, mean_of
+from hero_lab.study.tables import ArmRow, Cell, Forecast, ForecastRank, PairRow, Tabulated, forecast_ranks, mean_of
 from hero_rl.measures.intervals import Estimate
 
 HOW_INTERVALS = (
@@ -175,9 +175,6 @@ def grids(table: Tabulated) -> list[Grid]:
     if table.best:
         heading = f"{name}: against the best of the others"
         found.append(_differences(heading, "minus the best of the others", table.best, table))
-    if table.reach:
-        header = ["rollouts to reach the end of", "where", "median of seeds", "range", "mean curve"]
-        found.append(Grid(f"{name}: rollouts", header, [_reach_cells(row, table) for row in table.reach]))
     return [*found, *_forecasts(table)] if table.forecasts else found
 
 
@@ -256,14 +253,3 @@ def _differences(heading: str, first: str, rows: Sequence[PairRow], table: Tabul
         lines.append([pair, row.cell.words(table.varying), *steps, at.get((last, "greedy"), ""), said])
     header = [first, "where", *(f"step {step}" for step in horizons), f"greedy, step {last}", "claim"]
     return Grid(heading, header, lines)
-
-
-def _reach_cells(row: ReachRow, table: Tabulated) -> list[str]:
-    """The share of the baseline's rollouts that the candidate needs for the baseline's last accuracy."""
-    known = [share for share in row.shares if share is not None]
-    never = len(row.shares) - len(known)
-    said = [f"{min(known):.0%} to {max(known):.0%}"] if known else []
-    said += [f"never in {never} of {len(row.shares)}"] if never else []
-    where = Cell(row.axes, "").words(table.varying, tag=False) or "–"
-    median, pooled = ("never" if share is None else f"{share:.0%}" for share in (row.median, row.pooled))
-    return [f"{row.baseline}: {row.candidate}", where, median, ", ".join(said), pooled]
