@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from hero_lab.families import CHAIN, FAMILIES
 from hero_lab.family import Family
 from hero_lab.noise import ChanceScorer, SumScorer, normal_of, uniform_of
+from hero_lab.prepare import Prepared
 from hero_lab.reward_model import RewardModelSettings
 from hero_lab.settings import plan_run
+from hero_lab.signals import make_scorer
+from hero_lab.study.plan import read_plan
 from hero_lab.task import StrictVerifier, build_items
 from hero_rl.errors import InputError
 from hero_rl.types import Rollout, Scorer, Verifier
@@ -54,6 +58,16 @@ def test_the_same_answer_to_the_same_prompt_always_gets_the_same_verdict_whateve
     ]
     assert first == accepted(verifier, others)
     assert first != accepted(StrictVerifier(recall=0.5, seed=1), right + wrong)
+
+
+@families
+def test_false_positives_are_that_share_of_wrong_answers_and_right_ones_are_judged_as_before(family: Family) -> None:
+    strict, lax = (StrictVerifier(family=family, false_positives=share) for share in (0.0, 0.05))
+    right, wrong = rows(family, right=True), rows(family, right=False, count=20_000)
+    assert accepted(strict, right) == accepted(lax, right)
+    assert not any(accepted(strict, wrong))
+    assert np.mean(accepted(lax, wrong)) == pytest.approx(0.05, abs=0.01)
+    assert accepted(lax, wrong) == accepted(StrictVerifier(family=family, false_positives=0.05), wrong)
 
 
 def test_more_recall_only_adds_accepted_answers() -> None:
@@ -137,6 +151,7 @@ def test_wrong_knobs_are_refused_with_the_value_seen(change: dict[str, object], 
         {"task": "units"}, {"verifier_recall": 0.1}, {"score_noise": 0.5},
         {"held_out_tags": "trained"}, {"looks": (20,)}, {"curve_every": 5}, {"development_samples": 2},
         {"held_out_samples": 4}, {"reward_model": RewardModelSettings(layers=1)},
+        {"false_positives": 0.01}, {"accepted_bonus": -1.0}, {"mistakes": 0.5},
     ],
 )  # fmt: skip
 def test_every_knob_is_part_of_the_digest(change: dict[str, object]) -> None:
@@ -150,3 +165,23 @@ def test_the_unit_of_a_kl_penalty_counts_where_there_is_one() -> None:
     assert plan_run("hero", kl=0.1, kl_recall=0.1).digest == plan_run("hero", kl=0.1).digest
     runs = [plan_run("hero", kl=0.1, **more) for more in ({}, {"kl_unit": "oracle"}, {"kl_unit": "oracle", "kl_recall": 0.1})]
     assert len({run.digest for run in runs}) == 3
+
+
+def test_a_run_of_before_keeps_its_digest_when_settings_are_added() -> None:
+    runs = read_plan(Path(__file__).parents[2] / "results" / "study" / "primary.toml").runs()
+    kept = next(run for run in runs if (run.seed, run.task, run.label, run.tier) == (102, "units", "hero", "hackable"))
+    assert kept.digest == "5622871110df"
+
+
+def test_a_bonus_is_added_to_the_score_of_what_the_strict_verifier_accepts_and_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "facts.json").write_text('{"tier": "chance", "seed": 0}')
+    models = Prepared(policy=tmp_path, reward_model=tmp_path)
+    items = build_items("train", "hard", seed=0, family=CHAIN)[:200]
+    some = [
+        Rollout(prompt_id=item.prompt, problem=item.prompt, reference=item.reference, response=f";{item.problem.render(0)}")
+        for item in items
+    ]
+    plain, more = (make_scorer(plan_run("hero", tier="chance", accepted_bonus=bonus), models) for bonus in (0.0, 1.5))
+    yes = np.array(accepted(StrictVerifier(), some))
+    assert 0 < yes.sum() < len(some)
+    np.testing.assert_allclose(more.score(some) - plain.score(some), 1.5 * yes, atol=1e-12)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hero_lab.corpus import demonstrations, garbled, mismatched, without_errors_below
+from hero_lab.corpus import demonstrations, garbled, mismatched, with_mistakes, without_errors_below
 from hero_lab.families import CHAIN
 from hero_lab.families.chain import FORMS, ChainProblem, all_problems, deal_error_rates, parse_answer, render
 from hero_lab.presets import ARMS, find_arm
@@ -119,6 +119,9 @@ def test_error_rates_are_one_list_dealt_in_another_order_a_seed() -> None:
         assert dealt["form"] == [0.05] * 5 + [0.25] * 5 + [0.5] * 5
     robust = without_errors_below(first, 0.3)
     assert sorted(rate for skill, rate in robust.items() if skill[0] == "step1") == [0, 0, 0, 0, 0.4, 0.6]
+    tripled = with_mistakes(first, 3.0)  # odds of 1 to 3 become 1 to 1
+    assert {rate for skill, rate in tripled.items() if first[skill] == 0.25} == {0.5}
+    assert with_mistakes(first, 1.0) == pytest.approx(first)
 
 
 def test_a_response_goes_wrong_where_the_draws_say_and_carries_the_mistake_on() -> None:
