@@ -1,9 +1,9 @@
 """Install the built wheel with each extra alone, in a clean environment, and run the commands that need it.
 
-    python .ci/extras.py [--newest] [EXTRA ...]      all but train and lab where none is named
+    python .ci/extras.py [--newest] [EXTRA ...]      all but those that need torch or a compiler where none is named
 
-`train` and `lab` install torch and train for minutes: name them. Versions are those of constraints.txt, or with --newest the
-newest ones, which a user gets. pip takes packages from wherever it is configured to.
+`train`, `lab` and `verl` install torch, `gym` compiles: name them. Versions are those of constraints.txt, for verl of
+constraints-verl.txt, or with --newest the newest ones, which a user gets. pip takes packages from wherever it is configured to.
 """
 
 from __future__ import annotations
@@ -67,8 +67,20 @@ COMMANDS = {
         "python -c 'from hero_rl.engines.trl import HeroTrainer'",
     ],
     "lab": ["hero lab --steps 2 --rules hero && test -s runs/lab/report.html"],
+    "gym": [
+        "hero data prepare reasoning-gym:chain_sum,leg_counting -n 8 -o tasks.jsonl",
+        """sed -E 's/("reference": ("[^"]*"))/\\1, "response": \\2/' tasks.jsonl >answered.jsonl""",
+        "hero verify answered.jsonl -o v.jsonl --verifier reasoning-gym --json | grep '\"correct\": 8'",
+    ],
+    "verl": [
+        "hero recipe verl --model qwen3-4b --regime hard --problems problems.jsonl -o recipe && test -s recipe/run.sh",
+        "hero verify rollouts.jsonl -o v.jsonl",  # its own ANTLR
+        "python -c 'from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY as r; import verl; r[\"hero_sync\"]'",
+        "recipe/run.sh --cfg job >job && grep -q 'trainer_mode: hero_sync' job",  # verl composes the configuration, and ends
+    ],
 }
-HEAVY = ("train", "lab")
+TORCH = ("train", "lab", "verl")
+ON_REQUEST = (*TORCH, "gym")
 
 
 def main() -> int:
@@ -79,20 +91,21 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.extras) - set(COMMANDS):
         parser.error(f"no such extra: {', '.join(sorted(unknown))}; choose of {', '.join(COMMANDS)}")
-    if not given.newest:
-        os.environ["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
     with tempfile.TemporaryDirectory(prefix="hero-extras-") as name:
         folder = Path(name)
         run(f"{sys.executable} -m pip wheel --quiet --no-deps --wheel-dir {folder} {ROOT}", folder, INSTALL_S)
         wheel = next(folder.glob("hero_rl-*.whl"))
-        failed = [extra for extra in given.extras or [one for one in COMMANDS if one not in HEAVY] if not check(extra, wheel)]
+        chosen = given.extras or [extra for extra in COMMANDS if extra not in ON_REQUEST]
+        failed = [extra for extra in chosen if not check(extra, wheel, pinned=not given.newest)]
     say(f"failed: {', '.join(failed)}" if failed else "every extra runs its commands")
     return bool(failed)
 
 
-def check(extra: str, wheel: Path) -> bool:
+def check(extra: str, wheel: Path, *, pinned: bool) -> bool:
     """Return whether one extra can be installed alone and its commands run."""
     start = time.monotonic()
+    if pinned:
+        os.environ["PIP_CONSTRAINT"] = str(ROOT / ("constraints-verl.txt" if extra == "verl" else "constraints.txt"))
     with tempfile.TemporaryDirectory(prefix=f"{extra}-", dir=wheel.parent) as name:
         folder = Path(name)
         rows = [
@@ -103,14 +116,14 @@ def check(extra: str, wheel: Path) -> bool:
         (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::4]))
         (folder / "serve.py").write_text(SERVE)
         wanted = wheel if extra == "core" else f"{wheel}[{extra}]"
-        torch = ["pip install --quiet torch"] if extra in HEAVY else []  # the build of the constraints, and not one for CUDA
+        torch = ["pip install --quiet torch"] if extra in TORCH else []  # the build of the constraints, and not one for CUDA
         try:
             run(f"{sys.executable} -m venv venv", folder, INSTALL_S)
             for command in (*torch, f"pip install --quiet '{wanted}'"):
                 run(command, folder, INSTALL_S)
             installed = time.monotonic()
             for command in COMMANDS[extra]:
-                run(command, folder, COMMAND_S * (5 if extra in HEAVY else 1))
+                run(command, folder, COMMAND_S * (5 if extra in TORCH else 1))
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             say(f"{extra}: {error}\n{error.output or ''}")
             return False

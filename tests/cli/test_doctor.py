@@ -108,6 +108,13 @@ def test_a_shell_completes_commands_and_options(words: str, offered: str) -> Non
     assert f'"{offered}"' in forks.run(["-m", "hero_rl.cli"], env={**os.environ, **asked}).stdout
 
 
+def test_a_candidate_and_its_description_are_one_line_in_fish() -> None:
+    asked = {"_HERO_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    for words, offered in [("hero da", "data"), ("hero score --fo", "--format")]:
+        done = forks.run(["-m", "hero_rl.cli"], env={**os.environ, **asked, "_TYPER_COMPLETE_ARGS": words})
+        assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [offered]
+
+
 def test_a_command_that_is_not_there_does_not_break_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,6 +79,7 @@ def _run(arguments: list[str], *, handle_signals: bool) -> int:
         words = arguments
         if "_HERO_COMPLETE" in os.environ:  # a shell asks what may follow; its words are in the environment
             words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
+            os.environ["COLUMNS"] = "1000"  # typer wraps descriptions, and fish takes each line for a candidate
         elif not arguments:
             make_app(None)(args=["--help"], prog_name="hero", standalone_mode=False)
             return 2

@@ -87,7 +87,7 @@ class _Held(NamedTuple):
 
 
 class Classifier:
-    """A model with what was found out about it.
+    """A loaded model and its detected properties.
 
     ``causal``: a decoder in which no token sees what comes after it, with an ordinary cache in every layer and fixed positions.
     Its rows need no attention mask for padding on the right, and can share a beginning. It is decided by the structure and

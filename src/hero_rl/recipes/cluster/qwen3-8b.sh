@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # HERO on several machines with verl: Qwen3-8B on 2 nodes of 8 cards of 80 GB, a reward model on cards of its own (or another
 # machine's). Change the model and the numbers as you like; docs/verl.md has every option. Not run by this project at this size.
-#     pip install 'hero-rl[verl]' and vLLM in one environment on every node, and a Ray cluster (`ray start`)
+# Before: hero-rl with its extra `verl` and vLLM in one environment on every node, and a Ray cluster (`ray start`).
 set -euo pipefail
 hf download Qwen/Qwen3-8B
 hf download Skywork/Skywork-Reward-V2-Qwen3-8B  # Apache-2.0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # $TITLE, $REGIME problems, rule $RULE. Arguments go to verl: ./run.sh trainer.nnodes=1 trainer.n_gpus_per_node=8
 #
-# Before: pip install 'hero-rl[verl]' and vLLM in one environment on every node, a Ray cluster (`ray start`) where there is
+# Before: hero-rl with its extra `verl` and vLLM in one environment on every node, a Ray cluster (`ray start`) where there is
 # more than one node, and the reward model running (reward_model.sh).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
