@@ -92,7 +92,7 @@ class CascadeCounts(NamedTuple):
 class _Plan(NamedTuple):
     firsts: list[Verdict]
     questions: list[Rollout]
-    """What to ask, each question once."""
+    """The questions to ask, each once."""
     places: dict[int, int]
     """For each row that is asked about, its question."""
     over_budget: frozenset[int]

@@ -7,7 +7,7 @@ import pytest
 from hero_rl.verifiers.math import compare
 from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.statements import same_statement
-from hero_rl.verifiers.math.words import keyword_of, number_in_words, without_lead_in
+from hero_rl.verifiers.math.words import keyword_of, without_lead_in
 
 
 def relation(reference: str, answer: str, problem: str = "") -> str:
@@ -33,8 +33,6 @@ SAME = [
     ("even", r"\text{any even integer}"),
     ("odd", r"\text{Any odd number of players}"),
     ("a square, a kite", r"\text{square and kite}"),
-    ("三十一", "31"),
-    ("三分之一", r"\frac13"),
     ("12", "The total is 12"),
     ("12", r"\text{The area of the square is } 12"),
     ("the 5th term", "5"),
@@ -113,12 +111,6 @@ def test_words_before_a_number_are_left_out_unless_they_name_another_value() -> 
     assert without_lead_in("答案是5") == "5"
 
 
-def test_chinese_numbers_are_read() -> None:
-    assert number_in_words("十二") == 12
-    assert number_in_words("一百零五") == 105
-    assert number_in_words("一本") is None
-
-
 NARROWED = [
     ("Solve over the integers: 4x = 6.", "no solution", r"\text{no integer solutions}", True),
     ("Solve the pair of equations.", "no solution", r"\text{no unique solution}", False),
@@ -166,7 +158,6 @@ CLOCKS = "Which clock is right more often: one that is slow or one that has stop
         ("the red ball", "red", "Which ball is the heaviest?", "correct"),
         ("the red ball", "ball", "Which ball is the heaviest?", "abstain"),
         ("No", "It is impossible", "Is it possible to tile the board?", "correct"),
-        (r"\exists x \in R, x^2<0", r"\text{There exists } x\in\mathbb{R} \text{ such that } x^2<0", "Negate it.", "correct"),
         (r"\exists x \in R, x^2<0", r"\forall x\in\mathbb{R}, x^2<0", "Negate it.", "abstain"),
     ],
 )

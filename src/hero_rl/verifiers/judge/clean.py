@@ -43,7 +43,7 @@ _NAMED_LETTER = re.compile(
 """Letters that Unicode does not call compatible with the plain one, by their names: small capitals, white on black, flags."""
 
 _W = r"[\s~_*\\`'\"|.{}$-]{0,8}"
-"""What may stand between two words of a marker without changing how it reads."""
+"""Signs that may stand between two words of a marker without changing how it reads."""
 VERDICT_WORDS = frozenset("yes no true false correct incorrect right wrong valid invalid equivalent".split())  # noqa: SIM905
 _VERDICT = f"(?:{'|'.join(sorted(VERDICT_WORDS, key=len, reverse=True))})"
 _TAG_NAMES = (

@@ -171,7 +171,7 @@ _SECOND_THOUGHT = re.compile(
     r"\s*(?:if|when|provided|in case|as long as)\b.*\b(?:and|or|but|otherwise|else)\b|[\s,]*(?:otherwise|unless)\b",
     re.DOTALL,
 )
-"""What makes a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
+"""Words that make a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
 _RESTORED = re.compile(
     r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|holds)\b"
 )

@@ -94,7 +94,7 @@ class FoundAnswer(NamedTuple):
     bare: str = ""
     """The answer without nouns that are no units; "" where that is the same."""
     also: tuple[str, ...] = ()
-    """What the text states beside it as its answer; it counts only where all agree."""
+    """Other statements of the answer in the text; it counts only where all agree."""
     doubt: str = ""
     """Why no answer is taken although something is claimed: ``retracted``, ``hedged``, ``claim_unclear``."""
     rough: bool = False

@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.evaluate import Undefined, Value, evaluate, lifted, precise, symbols
-from hero_rl.verifiers.math.sampling import compare_trees, same_constant
+from hero_rl.verifiers.math.sampling import same_constant
 from hero_rl.verifiers.math.syntax import Node, number
 
 MAX_INTEGER = 10**15
@@ -45,13 +45,9 @@ def compare_regions(a: Region, b: Region) -> RegionRelation:
     try:
         x, y = _spans(a), _spans(b)
     except Undefined:
-        return _compare_symbolic(a, b)
+        return "unknown"
     if len(x) != len(y) or not all(same_value(s.low, t.low) and same_value(s.high, t.high) for s, t in zip(x, y, strict=True)):
         return "different"
-    return _compare_closed(x, y)
-
-
-def _compare_closed(x: list[_Span] | Region, y: list[_Span] | Region) -> RegionRelation:
     same = all((s.low_closed, s.high_closed) == (t.low_closed, t.high_closed) for s, t in zip(x, y, strict=True))
     return "equal" if same else "ends_differ"
 
@@ -100,19 +96,6 @@ def _spans(region: Region) -> list[_Span]:
         elif one.high > last.high:
             merged[-1] = _Span(last.low, low_closed, one.high, one.high_closed)
     return merged
-
-
-def _compare_symbolic(a: Region, b: Region) -> RegionRelation:
-    if len(a) != len(b):
-        return "unknown"
-    for one, other in zip(a, b, strict=True):
-        for x, y in ((one.low, other.low), (one.high, other.high)):
-            if (x is None) != (y is None):
-                return "different"
-            relation = "equal" if x is None or y is None else compare_trees(x, y)
-            if relation != "equal":
-                return "different" if relation == "different" and len(a) == 1 else "unknown"
-    return _compare_closed(a, b)
 
 
 def intersect(a: Region, b: Region) -> Region:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import reduce
-from itertools import combinations, pairwise, permutations
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from hero_rl.verifiers.latex import pieces, split_at
@@ -17,15 +17,11 @@ from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise
 from hero_rl.verifiers.math.sampling import compare_trees, substitute
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.tree import Node, number, symbols, walk
+from hero_rl.verifiers.math.tree import Node, number, symbols
 
 Matrix: TypeAlias = tuple[tuple[Node, ...], ...]
 
 MAX_SIZE = 8
-_MAX_DETERMINANT = 4
-_MAX_POWER = 12
-_MAX_NODES = 3_000
-"""Of the entries together: products of matrices of formulas grow fast."""
 _ENVIRONMENT = re.compile(
     r"(\\det\s*[({]?\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix)\}(?:\{[^{}]*\})?((?:(?!\\begin\{|\\end\{).)*)\\end\{\2\}(\s*[)}])?",
     re.DOTALL,
@@ -52,10 +48,9 @@ def matrix_value(text: str) -> Matrix | Node:
     values: list[Matrix | Node] = []
 
     def environment(match: re.Match[str]) -> str:
-        rows = _rows(match[3])
-        is_determinant = bool(match[1]) or match[2] in ("vmatrix", "Vmatrix")
-        closed = match[4] if match[4] and not (match[1] or "").rstrip().endswith(("(", "{")) else ""
-        return _placed(_determinant(rows) if is_determinant else rows, values) + closed
+        if match[1] or match[2] in ("vmatrix", "Vmatrix"):
+            raise Unreadable("determinant")
+        return _placed(_rows(match[3]), values) + (match[4] or "")
 
     text = _ROW_TRANSPOSED.sub(lambda match: _placed(tuple((parse(cell),) for cell in match[1].split(",")), values), text)
     text = _TRANSPOSE.sub("^{T}", _ENVIRONMENT.sub(environment, text))
@@ -112,33 +107,22 @@ def _value(tree: Node, values: list[Matrix | Node]) -> Matrix | Node:
     args = [_value(arg, values) for arg in tree.args]
     if all(isinstance(arg, Node) for arg in args):
         return tree._replace(args=tuple(arg for arg in args if isinstance(arg, Node)))
-    return _checked(_worked_out(tree, args))
+    return _worked_out(tree, args)
 
 
 def _worked_out(tree: Node, args: list[Matrix | Node]) -> Matrix | Node:
     if tree.op == "add":
         return _sum(args)
     if tree.op == "mul":
-        return reduce(lambda a, b: _checked(_product(a, b)), args)
-    first, last = args[0], args[-1]
+        return reduce(_product, args)
+    first = args[0]
     if isinstance(first, Node):
         raise Unreadable("matrix")
     if tree.op == "neg":
         return _each(first, lambda entry: Node("neg", (entry,)))
-    if tree.op == "fn" and tree.name == "abs":
-        return _determinant(first)
-    if isinstance(last, Node) and tree.op == "div":
-        return _each(first, lambda entry: Node("div", (entry, last)))
-    if isinstance(last, Node) and tree.op == "pow":
-        return _power(first, last)
+    if tree.op == "pow" and args[-1] == Node("sym", name="T"):
+        return tuple(zip(*first, strict=True))
     raise Unreadable("matrix")
-
-
-def _checked(value: Matrix | Node) -> Matrix | Node:
-    entries = [value] if isinstance(value, Node) else [entry for row in value for entry in row]
-    if sum(sum(1 for _ in walk(entry)) for entry in entries) > _MAX_NODES:
-        raise Unreadable("matrix")
-    return value
 
 
 def _each(matrix: Matrix, change: Callable[[Node], Node]) -> Matrix:
@@ -162,48 +146,7 @@ def _product(a: Matrix | Node, b: Matrix | Node) -> Matrix | Node:
         return Node("mul", (a, b)) if isinstance(b, Node) else _each(b, lambda entry: Node("mul", (a, entry)))
     if isinstance(b, Node):
         return _each(a, lambda entry: Node("mul", (entry, b)))
-    if len(a[0]) != len(b):
-        raise Unreadable("matrix")
-    columns = list(zip(*b, strict=True))
-
-    def entry(row: tuple[Node, ...], column: tuple[Node, ...]) -> Node:
-        return Node("add", tuple(Node("mul", pair) for pair in zip(row, column, strict=True)))
-
-    return tuple(tuple(entry(row, column) for column in columns) for row in a)
-
-
-def _power(matrix: Matrix, exponent: Node) -> Matrix | Node:
-    if exponent.op == "sym" and exponent.name == "T":
-        return tuple(zip(*matrix, strict=True))
-    inverted = exponent.op == "neg"
-    times = (exponent.args[0] if inverted else exponent).value
-    if times is None or times.denominator != 1 or not 1 <= times <= _MAX_POWER or len(matrix) != len(matrix[0]):
-        raise Unreadable("matrix")
-    base = _inverse(matrix) if inverted else matrix
-    return reduce(lambda a, b: _checked(_product(a, b)), [base] * int(times))
-
-
-def _determinant(matrix: Matrix) -> Node:
-    size = len(matrix)
-    if size > _MAX_DETERMINANT or (matrix and size != len(matrix[0])):
-        raise Unreadable("matrix")
-    terms: list[Node] = []
-    for order in permutations(range(size)):
-        odd = sum(a > b for a, b in combinations(order, 2)) % 2
-        term = Node("mul", tuple(matrix[row][column] for row, column in enumerate(order)))
-        terms.append(Node("neg", (term,)) if odd else term)
-    return Node("add", tuple(terms))
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    size, whole = len(matrix), _determinant(matrix)
-
-    def cofactor(row: int, column: int) -> Node:
-        minor = tuple(tuple(line[c] for c in range(size) if c != column) for r, line in enumerate(matrix) if r != row)
-        value = _determinant(minor)
-        return Node("div", (Node("neg", (value,)) if (row + column) % 2 else value, whole))
-
-    return tuple(tuple(cofactor(column, row) for column in range(size)) for row in range(size))
+    raise Unreadable("matrix")
 
 
 def multiple_of_identity(tree: Node, size: int) -> Matrix | None:

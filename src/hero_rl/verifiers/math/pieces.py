@@ -78,11 +78,7 @@ def _rows(content: str) -> list[Piece] | None:
             continue
         cells = split_at(row, "&")
         if len(cells) == 1:
-            worded = _worded(row)
-            if worded is None or len(worded) != 1:
-                return None
-            found += worded
-            continue
+            return None
         found.append(Piece(cells[0].strip(" ,;."), _condition(" ".join(cells[1:]))))
     return found
 

@@ -20,7 +20,7 @@ class Tolerance(NamedTuple):
 
     size: Fraction
     relative: bool
-    """As a share of the reference; False: in its own units."""
+    """True: a share of the reference; False: in its own units."""
 
 
 def _says(pattern: str) -> cached_property[bool]:

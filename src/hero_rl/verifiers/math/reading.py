@@ -55,7 +55,7 @@ class Reading(NamedTuple):
     """For a tuple its two brackets; for a matrix its shape,
     as in ``2x3``; for a word its name; for text why it is not understood."""
     label: str = ""
-    """What stands before ``=`` where that only names the value: ``x``, ``f(x)``, ``Area``."""
+    """The name before ``=`` where it only names the value: ``x``, ``f(x)``, ``Area``."""
     qualifier: str = ""
     """A condition at the end that says more than a domain."""
     domain: str = ""

@@ -8,7 +8,7 @@ from functools import reduce
 
 from hero_rl.verifiers.latex import TURNED, brackets, relation_chain, split_at, split_list, words_apart
 from hero_rl.verifiers.math.evaluate import Undefined, symbols
-from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, unsure
+from hero_rl.verifiers.math.findings import Finding, unsure
 from hero_rl.verifiers.math.intervals import (
     REALS,
     Interval,
@@ -76,39 +76,12 @@ def region_letters(text: str) -> frozenset[str]:
 
 
 def compare_letters(reference: str, answer: str, used: frozenset[str]) -> Finding | None:
-    """Compare two texts of which one bounds several letters, or the answer another one of the question; None elsewhere."""
+    """Abstain where a text bounds several letters, or the answer another one of the question; None elsewhere."""
     expected, given = region_letters(reference), region_letters(answer)
     if max(len(expected), len(given)) <= 1:
         other = expected and given and expected != given and given <= used
         return unsure("letters_differ") if other and not any(letter in reference for letter in given) else None
-    try:
-        here, there = _conditions(reference), _conditions(answer)
-    except (Unreadable, Undefined):
-        return unsure("letters_differ")
-    if here.keys() != there.keys():
-        return unsure("letters_differ")
-    relations = {compare_regions(region, there[letter]) for letter, region in here.items()}
-    return unsure("letters_differ") if "unknown" in relations else EQUAL if relations == {"equal"} else DIFFERENT
-
-
-def _conditions(text: str) -> dict[str, Region]:
-    """Return the set of values of each letter that a list of inequalities bounds."""
-    found: dict[str, Region] = {}
-    waiting: list[str] = []
-    parts = [] if r"\text{or}" in words_apart(text) else split_list(text)
-    for part in parts:
-        letter, region = _subject(part), _read(part)
-        if not letter and _is_variable(part):
-            waiting.append(part)
-            continue
-        if not letter or region is None:
-            raise Unreadable("syntax")
-        for name in (*waiting, letter):
-            found[name] = intersect(found[name], region) if name in found else region
-        waiting = []
-    if waiting or not parts:
-        raise Unreadable("syntax")
-    return found
+    return unsure("letters_differ")
 
 
 def _subject(text: str) -> str:

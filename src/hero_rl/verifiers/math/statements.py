@@ -10,24 +10,12 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-from hero_rl.verifiers.math.findings import EQUAL, Finding
 from hero_rl.verifiers.math.words import COMPARING, LOADED, NEGATIONS, SMALL_NUMBERS, TEXT, singular, words_in
 
 MAX_CHARS = 200
 MAX_PROBLEM_CHARS = 2_000
 MAX_WORDS = 60
 
-_QUANTIFIER = re.compile(
-    r"\\(?:forall|exists)(?![A-Za-z])|\b(?:for (?:all|every|each|any)|(?:there )?(?:exists?|is|are)(?: an?| some)?)\b",
-    re.IGNORECASE,
-)
-_STARTS = re.compile(
-    r"\s*(?:\\text\s*\{\s*)?(?:\\(?:forall|exists)(?![A-Za-z])|(?:for (?:all|every|each|any)|there (?:exists?|is|are))\b)",
-    re.IGNORECASE,
-)
-_SUCH_THAT = re.compile(
-    r"\b(?:such that|with|we have|it holds that|so that|satisfying|s\.?t\.?)(?![a-z])|[,:;]|\\mid(?![A-Za-z])|\\quad"
-)
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _NAME = re.compile(r"(?<![.?!:] )(?<!^)\b([A-Z][a-z]{2,})\b")
 _FUNCTION_WORDS = words_in(
@@ -44,31 +32,12 @@ _ONE_FORM = {
 }  # fmt: skip
 _OPPOSITES = {"convergent": "divergent", "divergent": "convergent"}
 _SUBJECTS = words_in("serie sequence integral function relation system statement condition answer limit equation graph curve")
-"""What a short statement is about: the question says it, and one of two statements may leave it out."""
+"""Subjects of a short statement: the question names them, and one of two statements may leave them out."""
 _WORD_OR_SIGN = re.compile(r"\\[A-Za-z]+|[^\W\d_]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[^\s\w.,;:\"“”?]|_")
 _ORDER = re.compile(
     r"\b(?:order|first|second|third|last|before|after|respectively|rank|win\w*|then|steps?|sequence|correspond\w*|each|match\w*)\b",
     re.IGNORECASE,
 )
-
-
-def compare_quantified(reference: str, answer: str) -> Finding | None:
-    r"""Return "equal" for one statement with quantifiers in signs and in words; None elsewhere.
-
-    >>> compare_quantified(r"\exists x, x^2<0", r"\text{There exists } x \text{ such that } x^2<0").relation
-    'equal'
-    """
-    if not _STARTS.match(reference) or not _STARTS.match(answer) or max(len(reference), len(answer)) > MAX_CHARS:
-        return None
-    return EQUAL if _in_signs(reference) == _in_signs(answer) else None
-
-
-def _in_signs(text: str) -> str:
-    plain = TEXT.sub(r" \1 ", text)
-    plain = _QUANTIFIER.sub(lambda found: r"\forall " if re.match(r"\\forall|for", found.group(), re.I) else r"\exists ", plain)
-    plain = re.sub(r"\\mathbb\s*\{?\s*([RNZQC])\s*\}?", r"\1", _SUCH_THAT.sub(" ", plain))
-    plain = re.sub(r"\b(?:real numbers?|integers?|numbers?)\b", " ", plain)
-    return re.sub(r"[\s$.()]", "", plain.replace(r"\geq", r"\ge").replace(r"\leq", r"\le"))
 
 
 def same_statement(reference: str, answer: str) -> bool:
