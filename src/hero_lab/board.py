@@ -41,7 +41,7 @@ class Board:
     finished: int = 0
     failures: list[str] = field(default_factory=list[str])
     _steps: dict[str, str] = field(default_factory=dict[str, str])
-    """What every process is at."""
+    """The present stage of every process."""
 
     def take(self, event: Event) -> None:
         """Count an event, and show it."""

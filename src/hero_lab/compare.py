@@ -14,7 +14,7 @@ from hero_rl.types import FloatArray
 Result: TypeAlias = Mapping[str, Any]
 """A run's result file (``run.run``)."""
 Look: TypeAlias = Mapping[str, Any]
-"""What ``evaluate.full_evaluation`` found on the prompts of a tag."""
+"""The results of ``evaluate.full_evaluation`` on the prompts of a tag."""
 When: TypeAlias = Literal["start", "early", "end"]
 Metric: TypeAlias = Literal["accuracy", "greedy"]
 

@@ -45,7 +45,7 @@ class RunSettings:
     """Everything that one RL run depends on: two runs with equal settings give equal results."""
 
     label: str
-    """What the run is called in tables: the arm as it was asked for."""
+    """The name of the run in tables: the arm as it was asked for."""
     rule: str
     rule_settings: RuleSettings
     scale: Scale

@@ -45,7 +45,7 @@ class Item:
     problem: Problem
     tag: Tag
     reference: str
-    """What the strict verifier compares with: one fixed way of writing the right answer."""
+    """The text that the strict verifier compares with: one fixed way of writing the right answer."""
 
     @property
     def prompt(self) -> str:

@@ -5,6 +5,7 @@ A verifier or scorer needs a name and one coroutine; all optional members are de
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -116,6 +117,11 @@ def read_column(rollout: Rollout, column: str, reader: str) -> Any:
         prompt_id = clip(repr(rollout.prompt_id))
         raise InputError(f"{reader}: the row of prompt_id {prompt_id} has no column {column!r}; its extra columns: {columns}")
     return rollout.extra[column]
+
+
+def json_number(value: object) -> Any:
+    """Return a value as JSON holds it: None for a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def is_score(value: object) -> bool:

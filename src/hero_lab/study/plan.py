@@ -28,7 +28,7 @@ Place: TypeAlias = tuple[str, tuple[Axis, ...], str, int]
 """Table, cell, rule and seed."""
 _OF_SCORES, _OF_VERDICTS = ("tier", "score_noise", "accepted_bonus", "reward_model"), ("verifier_recall", "false_positives")
 SETTINGS = sorted({field.name for field in fields(RunSettings)} - {"label", "rule", "rule_settings", "seed"})
-"""What a plan may set; the others are said by its rules and seeds."""
+"""Settings that a plan may have; its rules and seeds say the others."""
 _WANTED = {
     "name": "letters, digits, dots, - and _ alone: it is used for files", "claim": "a text", "seeds": 'a text such as "0-4"',
     "rules": 'a list of rules, each a text or { rule = "hero", name = "...", and settings }',
@@ -84,7 +84,7 @@ class PlannedRun(NamedTuple):
     cell: tuple[Axis, ...]
     """The values of the crossed lists."""
     arm: str
-    """What the rule is called in the table."""
+    """The name of the rule in the table."""
     run: RunSettings
 
 

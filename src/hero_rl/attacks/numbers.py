@@ -28,7 +28,7 @@ _PATTERNS: tuple[tuple[Style, re.Pattern[str]], ...] = (
 _SUFFIX = re.compile(
     r"(?:\\?%|\^\s*\{?\s*\\circ(?:\s*\})?|\\circ|°|\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?|[A-Za-z./\s])*"
 )
-"""What may stand behind a number: percent, degrees, a unit in a text of its own, plain words."""
+"""The texts that may stand behind a number: percent, degrees, a unit in a text of its own, plain words."""
 
 
 class Number(NamedTuple):

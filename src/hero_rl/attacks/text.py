@@ -114,7 +114,7 @@ class Context(NamedTuple):
     approximate: bool
     """It asks for, or speaks of, rounded values."""
     hints: str = ""
-    """What else is known of the answer, such as its unit."""
+    """Other facts about the answer, such as its unit."""
 
     def mentions(self, *words: str) -> bool:
         """Return whether a word of the problem starts with one of these, in any case."""

@@ -26,7 +26,7 @@ class Audit:
     """The audit of a file of rollouts. The rule works with the first verifier and the first reward model."""
 
     headline: str
-    """What was found, in one sentence."""
+    """The finding, in one sentence."""
     rows: int
     rows_in_file: int
     prompts: int

@@ -70,7 +70,7 @@ class RuleVerdict(NamedTuple):
     scale: Estimate
     evidence: str
     missing: str
-    """What would give a verdict; empty where there is one."""
+    """Evidence that would give a verdict; empty where there is one."""
 
 
 class Verdicts(NamedTuple):

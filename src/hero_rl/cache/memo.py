@@ -78,7 +78,7 @@ class Memo(Generic[V]):
         self._codec, self._cache = codec, cache
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: dict[bytes, asyncio.Future[V | None]] = {}
-        """What is being computed; None in the end where it was not, and whoever waited computes it himself."""
+        """Results being computed; None in the end where one was not, and whoever waited computes it himself."""
         self.stats = MemoStats()
         """Counts since the start."""
 

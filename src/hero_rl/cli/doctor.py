@@ -23,7 +23,7 @@ PACKAGES = (
     "sympy", "latex2sympy2-extended", "matplotlib", "jinja2", "fastapi", "duckdb", "inspect-ai", "scipy", "peft", "deepspeed",
     "vllm", "ray", "verl", "slime", "flash-attn", "tensorboard", "wandb",
 )  # fmt: skip
-"""What is looked up, whether or not this project needs it: people report these versions with a problem."""
+"""Packages that are looked up, needed here or not: people report these versions with a problem."""
 
 
 def doctor(as_json: show.Json = False) -> None:

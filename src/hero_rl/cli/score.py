@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from hero_rl.cli.interrupt import closing
 from hero_rl.config import RewardConfig
 from hero_rl.data import ScoreSummary, score_file
 from hero_rl.pipeline import HybridReward
-from hero_rl.types import Scorer
+from hero_rl.types import Scorer, json_number
 
 HELP = f"""Rollouts to scored rollouts: verdicts, scores, rewards, weights, advantages.
 
@@ -87,7 +86,7 @@ def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: 
         "missing_scores": summary.missing_scores,
         "reasons": verdicts.reasons,
         "sigma_mean": summary.sigma_mean,
-        "state": {name: None if math.isnan(value) else value for name, value in summary.state_metrics.items()},
+        "state": {name: json_number(value) for name, value in summary.state_metrics.items()},
         "mean_reward": summary.mean_reward,
         "mean_abs_advantage": summary.mean_abs_advantage,
         "zero_gradient_share_verifier_alone": groups.zero_gradient_verifier,

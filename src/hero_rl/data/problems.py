@@ -17,7 +17,7 @@ VERDICT_COLUMNS = tuple(sorted({*FIELDS, METADATA} - {"reference"}))
 
 Several: TypeAlias = Literal["alternatives", "together"]
 SEVERAL: tuple[Several, ...] = get_args(Several)
-"""What a list of answers means. ``alternatives``: each alone is right. ``together``: all of them are the answer."""
+"""The meaning of a list of answers. ``alternatives``: each alone is right. ``together``: all of them are the answer."""
 Form: TypeAlias = Literal["text", "boxed", "hashes"]
 """Where in its column the reference is: all of it; in the last box of a solution; behind the last `####`."""
 

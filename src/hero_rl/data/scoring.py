@@ -9,7 +9,6 @@ write     the rows again, in the file's order, with the new columns
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +39,7 @@ from hero_rl.pipeline import Batch, HybridReward, Signals, assemble
 from hero_rl.rewards import SCALES, Scale
 from hero_rl.rewards.diagnostics import GroupShares, group_shares, split_strata
 from hero_rl.rewards.groups import Groups
-from hero_rl.types import FloatArray, Progress, StepScorer
+from hero_rl.types import FloatArray, Progress, StepScorer, json_number
 
 
 class ScoreSummary(NamedTuple):
@@ -135,17 +134,13 @@ def _new_values(batch: Batch, reasons: Iterable[str], added: tuple[str, ...]) ->
     for verdict, score, reward, weight, advantage, reason, scores in zip(*arrays, reasons, steps, strict=False):
         values: dict[str, object] = {
             **verdict_values(verdict, reason, added),
-            "rm_score": _number(score),
-            "step_scores": None if scores is None else [_number(value) for value in scores.tolist()],
-            "reward": _number(reward),
-            "weight": _number(weight),
-            "advantage": _number(advantage),
+            "rm_score": json_number(score),
+            "step_scores": None if scores is None else [json_number(value) for value in scores.tolist()],
+            "reward": json_number(reward),
+            "weight": json_number(weight),
+            "advantage": json_number(advantage),
         }
         yield {name: values[name] for name in added}
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 class _Measured(NamedTuple):
@@ -191,7 +186,7 @@ def _summary(batch: Batch, groups: Groups, measured: _Measured, scale: Scale, *,
         group_shares(verdicts, batch.advantages, groups),
         mean_reward={name: _mean(batch.rewards[rows]) for name, rows in by_verdict.items()},
         mean_abs_advantage={name: _mean(np.abs(batch.advantages[rows])) for name, rows in strata.items()},
-        sigma_mean=None if math.isnan(batch.sigma_mean) else batch.sigma_mean,
+        sigma_mean=json_number(batch.sigma_mean),
         state_metrics=batch.state.metrics(),
         missing_scores=int(np.isnan(scores).sum()) if scored else 0,
         scale=scale,

@@ -38,7 +38,7 @@ class Measured(NamedTuple):
     steps: list[Any]
     """Where the rule shapes steps: those of each row."""
     metrics: dict[str, float]
-    """What verifier and reward model counted."""
+    """Counts of verifier and reward model."""
     report: Report | None
     """Verifier or reward model raised an error here."""
 

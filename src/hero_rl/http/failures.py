@@ -51,7 +51,7 @@ class Failure(NamedTuple):
     status: int | None = None
     retry: bool = False
     retry_after_s: float = 0.0
-    """What the server asked for; 0: nothing."""
+    """The pause that the server asked for; 0: it did not."""
     no_connection: bool = False
     """Nobody listens there: the next request would fail in the same way."""
 

@@ -19,7 +19,8 @@ from hero_rl.errors import InputError
 from hero_rl.learning.labelled import LabelledRow, check_both_classes
 from hero_rl.learning.splits import Split, problem_key, seen_by
 from hero_rl.measures import CalibrationBin, Estimate, InsidePrompts
-from hero_rl.types import BoolArray, FloatArray, IntArray, Verdict
+from hero_rl.rewards.groups import index_groups
+from hero_rl.types import BoolArray, FloatArray, IntArray, Verdict, json_number
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
 BINS = 10
@@ -53,7 +54,7 @@ class Report(NamedTuple):
     """By name; a NaN where the rows do not allow it."""
     curve: list[CalibrationBin]
     curve_of: str
-    """What the curve's probability is; empty where there is no curve."""
+    """The meaning of the curve's probability; empty where there is no curve."""
     inside: InsidePrompts | None = None
     """Whether the scores rank better than chance; None where there are no scores."""
 
@@ -152,13 +153,13 @@ def held_out_facts(scores_B: FloatArray, right_B: BoolArray, names: Sequence[str
     are easy.
     """
     known = np.isfinite(scores_B)
-    scores, right, prompts = scores_B[known], right_B[known], _numbers([names[i] for i in np.flatnonzero(known).tolist()])
+    scores, right, prompts = scores_B[known], right_B[known], index_groups(np.array(names)[known]).index_B
     inside = measures.ranking_inside(scores, right, prompts, np.ones(scores.size, dtype=np.bool_))
     counts = measures.pair_counts(scores, right, prompts)
     return {
         "responses": scores.size, "auroc": _plain(measures.auroc_interval(scores, right, prompts)),
         "auroc_in_mixed_prompts": _plain(inside.mean), "mixed_prompts": inside.prompts, "pairs": int(counts.pairs.sum()),
-        "pair_accuracy": _number(measures.pair_accuracy(counts)), "ranks": inside.ranks, "verdict": inside.words(),
+        "pair_accuracy": json_number(measures.pair_accuracy(counts)), "ranks": inside.ranks, "verdict": inside.words(),
     }  # fmt: skip
 
 
@@ -190,15 +191,11 @@ def _data(rows: Sequence[LabelledRow], scores_B: FloatArray) -> _Data:
     return _Data(
         np.asarray(scores_B, dtype=np.float64)[known],
         np.array([row.correct for row in kept], dtype=np.bool_),
-        _numbers([row.rollout.prompt_id for row in kept]),
-        _numbers([problem_key(row.rollout.problem, row.rollout.prompt_id) for row in kept]),
+        index_groups([row.rollout.prompt_id for row in kept]).index_B,
+        index_groups([problem_key(row.rollout.problem, row.rollout.prompt_id) for row in kept]).index_B,
         np.array([len(row.rollout.response) for row in kept], dtype=np.float64),
         int((~known).sum()),
     )
-
-
-def _numbers(names: Sequence[str]) -> IntArray:
-    return np.unique(np.array(names), return_inverse=True)[1].astype(np.intp)
 
 
 def _mixed(data: _Data) -> int:
@@ -316,8 +313,4 @@ def plain(report: Report) -> dict[str, object]:
 
 
 def _plain(estimate: Estimate) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in estimate._asdict().items()}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {name: json_number(value) for name, value in estimate._asdict().items()}

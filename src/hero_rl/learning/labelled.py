@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 from hero_rl.data import Columns, read_rollouts
+from hero_rl.data.verify import chunks
 from hero_rl.errors import InputError, shown
 from hero_rl.files import replacing
 from hero_rl.types import Progress, Rollout, Verifier
@@ -18,7 +19,6 @@ from hero_rl.types import Progress, Rollout, Verifier
 Source: TypeAlias = Literal["given", "rule"]
 ROWS_FILE = "rows.jsonl.gz"
 """Beside a model: the labelled rows that it was made from, held-out ones included; ``--refresh`` adds to them."""
-_CHUNK_ROWS = 512
 
 
 class LabelledRow(NamedTuple):
@@ -62,9 +62,9 @@ def read_labelled(
     """
     rows: list[LabelledRow] = []
     undecided = learned = done = 0
-    rollouts = (row.rollout for row in read_rollouts(path, columns))
-    for chunk in _chunks(rollouts, _CHUNK_ROWS):
-        for rollout, verdict in zip(chunk, verifier.verify(chunk), strict=True):
+    for chunk in chunks(read_rollouts(path, columns)):
+        rollouts = [row.rollout for row in chunk]
+        for rollout, verdict in zip(rollouts, verifier.verify(rollouts), strict=True):
             if verdict.label == "abstain":
                 undecided += 1
             elif verdict.learned:
@@ -156,8 +156,3 @@ def read_rows(path: Path) -> list[LabelledRow]:
         LabelledRow(row.rollout, bool(row.rollout.extra["correct"]), cast("Source", row.rollout.extra["label_source"]))
         for row in found
     ]
-
-
-def _chunks(rollouts: Iterator[Rollout], size: int) -> Iterator[list[Rollout]]:
-    while chunk := list(itertools.islice(rollouts, size)):
-        yield chunk

@@ -21,6 +21,7 @@ from hero_rl.errors import require
 from hero_rl.files import write_text
 from hero_rl.measures import Estimate
 from hero_rl.report.figures import Drawing, save, svg
+from hero_rl.types import json_number
 
 LONG = 64
 """Longer arrays are quantiles in JSON."""
@@ -126,7 +127,7 @@ def json_values(value: object) -> Any:
         return {str(key): json_values(entry) for key, entry in cast("Mapping[object, object]", value).items()}
     if isinstance(value, list | tuple):
         return [json_values(entry) for entry in cast("Sequence[object]", value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json_number(value)
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

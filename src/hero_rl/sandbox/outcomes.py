@@ -13,7 +13,7 @@ from annotated_types import Gt, Lt
 from hero_rl.errors import InputError
 
 Plain: TypeAlias = "bool | int | float | str | Sequence[Plain] | Mapping[str, Plain] | None"
-"""What may cross the process boundary: whatever JSON can say. A tuple arrives as a list."""
+"""A value that may cross the process boundary: whatever JSON can say. A tuple arrives as a list."""
 
 Workers: TypeAlias = Annotated[int, Gt(0)] | None
 Seconds: TypeAlias = Annotated[float, Gt(0.0), Lt(math.inf)]
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     ``crash``: its process died. And two that would be so again: ``too_hard``: it used all the CPU time that it may;
     ``memory``: it asked for more than its limit."""
     value: Plain = None
-    """What the function returned; None unless ``kind`` is ``value``."""
+    """The value that the function returned; None unless ``kind`` is ``value``."""
     detail: str = ""
     """For every other kind: what happened, for a person."""
 

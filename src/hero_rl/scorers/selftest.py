@@ -48,7 +48,7 @@ class Served(NamedTuple):
     model: str | None
     """The name to ask for."""
     revision: str | None = None
-    """What it says of the checkpoint behind the name: a path or a commit."""
+    """The checkpoint behind the name, as the server says: a path or a commit."""
     most_rows: int | None = None
     """Texts that one request may hold."""
 

@@ -29,7 +29,7 @@ class Form(NamedTuple):
     system_prompt: str | None
     eos: Eos
     eos_token: str
-    """What closes a plain text."""
+    """The end of a plain text."""
 
     def closes(self, rollout: Rollout) -> bool:
         """Return whether the response is shown as one that has ended."""

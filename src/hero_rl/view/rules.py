@@ -11,7 +11,7 @@ import numpy as np
 from hero_rl.errors import InputError
 from hero_rl.pipeline import Signals, assemble
 from hero_rl.rewards import RULES, RewardRule, make_rule, rule_settings
-from hero_rl.types import LEARNED_YES
+from hero_rl.types import LEARNED_YES, json_number
 from hero_rl.view.store import MOST_SHOWN, RECORDED, Store
 
 MOST_KEPT = 6
@@ -84,7 +84,7 @@ class Rules:
         """Return rewards, weights and advantages of a group's responses, in the order of ``Store.group``."""
         query = f"SELECT {', '.join(NAMES)} FROM {self.table(choice)} WHERE gid = $gid ORDER BY id LIMIT {MOST_SHOWN}"
         rows = self.store.execute(query, {"gid": gid}).fetchall()
-        return {name: [_finite(row[at]) for row in rows] for at, name in enumerate(NAMES)}
+        return {name: [json_number(row[at]) for row in rows] for at, name in enumerate(NAMES)}
 
 
 def recompute(store: Store, rule: RewardRule) -> dict[str, Any]:
@@ -109,7 +109,3 @@ def recompute(store: Store, rule: RewardRule) -> dict[str, Any]:
         for name, values in zip(NAMES, (made.rewards, made.weights, made.advantages), strict=True):
             found[name][rows] = values
     return {"id": np.arange(gids.size), "gid": gids, **found}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None

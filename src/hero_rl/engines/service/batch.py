@@ -19,7 +19,7 @@ from hero_rl.engines.service.settings import ServiceSettings
 from hero_rl.engines.service.store import RequestKey
 from hero_rl.pipeline import Batch, Signals
 from hero_rl.rewards import RuleState, RunningMean, Scale
-from hero_rl.types import Rollout, Verdict
+from hero_rl.types import Rollout, Verdict, json_number
 
 _NOT_IN_DIGEST = frozenset({"idempotency_key", "deadline_s", "groups", "responses", "messages"})
 """Fields that a retry may change, and those that are hashed by themselves."""
@@ -99,7 +99,7 @@ def signal_rows(signals: Signals) -> list[dict[str, object]]:
     verdicts = map(_verdict, signals.verdicts.tolist(), signals.reasons, signals.failed.tolist(), signals.learned.tolist())
     rows = list(verdicts)
     for row, score in zip(rows, signals.scores.tolist(), strict=True):
-        row["rm_score"] = number(score)
+        row["rm_score"] = json_number(score)
     return rows
 
 
@@ -113,7 +113,7 @@ def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
     numbers = (values.tolist() for values in (batch.rewards, batch.weights, batch.advantages))
     rows = signal_rows(batch.signals)
     for row, reward, weight, advantage in zip(rows, *numbers, strict=True):
-        row["reward"], row["reward_components"] = number(reward), components(row["verdict"], reward)
+        row["reward"], row["reward_components"] = json_number(reward), components(row["verdict"], reward)
         row["weight"], row["advantage"] = weight, advantage
     ends = np.cumsum(asked.sizes).tolist()
     groups: list[dict[str, object]] = [
@@ -124,8 +124,8 @@ def answer(asked: Asked, batch: Batch, rule: str, scale: Scale) -> bytes:
         "run_id": asked.run_id,
         "rule": rule,
         "scale": scale,
-        "sigma_mean": number(batch.sigma_mean),
-        "running_mean": number(mean_so_far(batch.state)),
+        "sigma_mean": json_number(batch.sigma_mean),
+        "running_mean": json_number(mean_so_far(batch.state)),
         "metrics": {name: value for name, value in batch.state.metrics().items() if not math.isnan(value)},
         "updates": batch.state.updates,
     }
@@ -145,11 +145,6 @@ def components(verdict: object, reward: float) -> dict[str, float] | None:
 def mean_so_far(state: RuleState) -> float:
     """Return sigma-bar of a state that is a running mean; NaN before the first batch, and for any other state."""
     return state.value if isinstance(state, RunningMean) else math.nan
-
-
-def number(value: float) -> float | None:
-    """Return a number for JSON; None for NaN."""
-    return None if math.isnan(value) else value
 
 
 def _digest(body: ScoreGroup | ScoreGroups, groups: Sequence[Group]) -> str:

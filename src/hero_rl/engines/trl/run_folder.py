@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import platform
 import shutil
@@ -33,6 +32,7 @@ from hero_rl.errors import InputError
 from hero_rl.files import holds_files, write_text
 from hero_rl.imports import installed_versions
 from hero_rl.toml_layers import dump
+from hero_rl.types import json_number
 
 logger = logging.getLogger(__name__)
 PACKAGES = ("hero-rl", "torch", "transformers", "trl", "accelerate", "datasets", "numpy", "math-verify", "peft")
@@ -42,7 +42,7 @@ MAY_CHANGE = (
     "on_unhealthy", "reward_model.max_tokens_per_batch",
     "reward_model.share_prefix", "reward_model.compile", "reward_model.cache", "verifier.cache",
 )  # fmt: skip
-"""What a resumed run may say otherwise than before: how long and on what machine it runs, not what it learns from."""
+"""Keys that a resumed run may change: how long and on what machine it runs, not what it learns from."""
 
 
 def complete_card(trainer: Any) -> None:
@@ -166,7 +166,7 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]], *, mode: L
 
     A file that cannot be written gives a warning and does not end the run.
     """
-    lines = [json.dumps({key: _json_number(value) for key, value in entry.items()}) + "\n" for entry in history]
+    lines = [json.dumps({key: json_number(value) for key, value in entry.items()}) + "\n" for entry in history]
     try:
         with (folder / "history.jsonl").open(mode, encoding="utf-8") as file:
             file.writelines(lines)
@@ -184,7 +184,7 @@ def last_values(history: Sequence[Mapping[str, Any]], *, evaluation: bool) -> di
     found: dict[str, object] = {}
     for entry in history:
         if "train_runtime" not in entry and any(key.startswith("eval_") for key in entry) == evaluation:
-            found |= {key: _json_number(value) for key, value in entry.items()}
+            found |= {key: json_number(value) for key, value in entry.items()}
     return found
 
 
@@ -204,10 +204,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
-
-
-def _json_number(value: Any) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _git_commit() -> str | None:
