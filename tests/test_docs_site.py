@@ -4,6 +4,7 @@ import re
 
 from helpers.commands import hero
 from helpers.places import DOCS, ROOT
+from hero_rl.view.store import GROUP_KINDS, KINDS
 
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 MENU = re.findall(r"^ +- (?:[^\n]*: )?(\S+\.md)$", CONFIG.split("\nnav:\n")[1], re.MULTILINE)
@@ -12,6 +13,17 @@ MENU = re.findall(r"^ +- (?:[^\n]*: )?(\S+\.md)$", CONFIG.split("\nnav:\n")[1], 
 def test_every_page_is_in_the_menu_once():
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
     assert sorted(MENU) == sorted([*pages, "options.md"])  # options.md is made of the commands while the site is built
+
+
+def test_a_user_has_twelve_pages_and_20_000_words_at_most():
+    pages = re.findall(r"(\S+\.md)$", CONFIG.split("\nnav:\n")[1].split("  - Reference:")[0], re.MULTILINE)
+    assert len(pages) <= 12
+    assert sum(len((DOCS / page).read_text(encoding="utf-8").split()) for page in pages) <= 20_000
+
+
+def test_the_filters_of_the_viewer_are_those_of_the_page():
+    page = (DOCS / "audit.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| [a-z][^|]* \| `([a-z_]+)` \| ", page, re.MULTILINE) == [*KINDS, *GROUP_KINDS]
 
 
 def test_the_pages_fetch_nothing():

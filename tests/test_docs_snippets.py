@@ -119,15 +119,20 @@ PAGES = {
         {'scale_rewards="none"': ONE_STEP + ", bf16=False"},
         "import asyncio" + BY_HAND + PROBLEMS,
     ),
-    "docs/judges.md": Page(
+    "docs/cascade-reference.md": Page(
         [
-            'assert verdicts[0].label == "correct"',
-            'with judge: assert " | reply: " in judge.verify(rollouts[:1])[0].detail',
             'with verifier: assert [one.learned for one in verifier.verify(rollouts)] == [False, False, True]',
             'with verifier: assert [one.label for one in verifier.verify(rollouts[:2])] == ["correct", "incorrect"]',
             'assert (batch.advantages[0] > batch.advantages[1:]).all() and Path("results.sqlite").stat().st_size',
         ],
         given="from pathlib import Path" + ROLLOUTS,
+    ),
+    "docs/judge-reference.md": Page(
+        [
+            'assert verdicts[0].label == "correct"',
+            'with judge: assert " | reply: " in judge.verify(rollouts[:1])[0].detail',
+        ],
+        given=ROLLOUTS,
     ),
     "docs/process.md": Page([""], {'scale_rewards="none"': ONE_STEP}),
     "docs/reward-models.md": Page(

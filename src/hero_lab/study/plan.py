@@ -1,6 +1,6 @@
 """A plan of a study: TOML -> tables -> runs, with everything checked before anything runs.
 
-`hero lab study --help` and docs/commands.md show one. A cell is one combination of the crossed lists, on
+`hero lab study --help` and docs/lab-study.md show one. A cell is one combination of the crossed lists, on
 one kind of held-out prompts.
 """
 

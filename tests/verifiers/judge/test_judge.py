@@ -804,7 +804,7 @@ def test_importing_and_making_a_judge_needs_no_torch() -> None:
 @pytest.mark.parametrize("name", ["compass:opencompass/CompassVerifier-3B", "judge:Qwen/Qwen3-4B"])
 def test_the_judges_of_the_documentation_are_asked_what_the_rules_leave_open(name: str, tmp_path: Path) -> None:
     pytest.importorskip("math_verify")
-    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "judges.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "verifiers.md").read_text(encoding="utf-8"), re.DOTALL)
     (block,) = [one for one in blocks if name in one]
     format_name = "compass" if name.startswith("compass") else "generic"
     rows = [rollout(r"\boxed{42}"), rollout(r"\boxed{50}", "50 mm"), rollout(r"\boxed{41}")]
