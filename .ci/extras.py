@@ -125,7 +125,8 @@ def check(extra: str, wheel: Path, *, pinned: bool) -> bool:
             for command in COMMANDS[extra]:
                 run(command, folder, COMMAND_S * (5 if extra in TORCH else 1))
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            say(f"{extra}: {error}\n{error.output or ''}")
+            output: bytes | str = error.output or ""  # bytes where time ran out
+            say(f"{extra}: {error}\n{output.decode(errors='replace') if isinstance(output, bytes) else output}")
             return False
     say(f"{extra}: installed in {installed - start:.0f} s, commands ran in {time.monotonic() - installed:.0f} s")
     return True
