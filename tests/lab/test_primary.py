@@ -14,7 +14,8 @@ from hero_lab.study.plan import Plan, read_plan
 from hero_lab.study.primary import at_entropy, collapses, judge, pooled_verdict
 from hero_lab.study.words import primary_sentence
 from hero_rl.errors import InputError
-from hero_rl.measures.intervals import Estimate, crossed_interval, holm, mean_of_clusters, p_value, t_quantile
+from hero_rl.measures.intervals import Estimate, crossed_interval, mean_of_clusters, p_value, t_quantile
+from hero_rl.measures.paired import holm
 
 PLAN = """
 [primary]

@@ -16,7 +16,8 @@ from hero_lab.compare import Look, Result, correct_SP
 from hero_lab.study.collect import Entry
 from hero_lab.study.plan import Axis, Plan, Primary
 from hero_lab.task import TAGS
-from hero_rl.measures.intervals import Estimate, crossed_interval, holm, p_value
+from hero_rl.measures.intervals import Estimate, crossed_interval, p_value
+from hero_rl.measures.paired import holm
 from hero_rl.types import FloatArray
 
 Reading: TypeAlias = Literal["T = 1", "T = .6", "greedy", "matched entropy"]

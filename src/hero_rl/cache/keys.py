@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hero_rl.errors import InputError
+from hero_rl.imports import installed_versions
 from hero_rl.types import Rollout, Scorer, Verifier
 
 KEY_FORMAT = 1
@@ -102,15 +102,9 @@ def code_identity(*sources: str, packages: tuple[str, ...] = ()) -> str:
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             # an installation without sources has the version below, and nothing more exact
             content.update(file.name.encode() + (file.read_bytes() if file.is_file() else b""))
-    versions = [f"{name}={_version(name)}" for name in ("hero-rl", *packages)]
+    found = installed_versions("hero-rl", *packages)
+    versions = [f"{name}={found.get(name, 'absent')}" for name in ("hero-rl", *packages)]
     return ", ".join([f"code={content.hexdigest()[:16]}", *versions])
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _encode(value: object) -> bytes:

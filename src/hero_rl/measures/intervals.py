@@ -6,7 +6,7 @@ Those in closed form are for a million rows, where a bootstrap would take minute
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -165,22 +165,6 @@ def p_value(interval: Callable[[float], Estimate], null: float = 0.0) -> float:
         found = interval(middle)
         low, high = (low, middle) if found.low <= null <= found.high else (middle, high)
     return 1.0 - low
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's corrected p-values, in the order given: valid however the tests depend on each other.
-
-    Reference: Holm 1979.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected, highest = [0.0] * len(order), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * p_values[i]))
-        corrected[i] = highest
-    return corrected
 
 
 @lru_cache(maxsize=4096)

@@ -86,7 +86,7 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number; NaN stays NaN and does not count.
+    """Return the p-values adjusted for their number, however the tests depend on each other; NaN stays NaN, uncounted.
 
     Reference: Holm 1979.
 
