@@ -7,7 +7,7 @@ import pytest
 from hero_rl.verifiers.math import compare
 from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.statements import same_statement
-from hero_rl.verifiers.math.words import keyword_of, without_lead_in
+from hero_rl.verifiers.math.words import keyword_of, number_in_words, without_lead_in
 
 
 def relation(reference: str, answer: str, problem: str = "") -> str:
@@ -33,6 +33,8 @@ SAME = [
     ("even", r"\text{any even integer}"),
     ("odd", r"\text{Any odd number of players}"),
     ("a square, a kite", r"\text{square and kite}"),
+    ("三十一", "31"),
+    ("三分之一", r"\frac13"),
     ("12", "The total is 12"),
     ("12", r"\text{The area of the square is } 12"),
     ("the 5th term", "5"),
@@ -109,6 +111,12 @@ def test_words_before_a_number_are_left_out_unless_they_name_another_value() -> 
     assert without_lead_in("So the answer is 5") == "5"
     assert without_lead_in("the incorrect answer is 5") == "the incorrect answer is 5"
     assert without_lead_in("答案是5") == "5"
+
+
+def test_chinese_numbers_are_read() -> None:
+    assert number_in_words("十二") == 12
+    assert number_in_words("一百零五") == 105
+    assert number_in_words("一本") is None
 
 
 NARROWED = [

@@ -75,6 +75,8 @@ _ORDINALS = (
 )
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4}
 _DIGIT_ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^?\{?\s*(?:st|nd|rd|th)(?![a-z])\s*\}?)\s*(.*)")
+_CHINESE_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
 NEGATIONS: dict[str, str] = dict.fromkeys(
     ("doesn't", "don't", "isn't", "aren't", "cannot", "can't", "won't", "didn't", "n't"), "not"
 )
@@ -201,6 +203,9 @@ def number_in_words(text: str) -> Fraction | None:
     (Fraction(21, 1), Fraction(15, 1), Fraction(2, 3))
     """
     plain = plain_words(text).removeprefix("the ")
+    chinese = _chinese_number(plain)
+    if chinese is not None:
+        return chinese
     digits = _DIGIT_ORDINAL.fullmatch(re.sub(r"\s+(?=st\b|nd\b|rd\b|th\b)", "", plain))
     if digits and len(digits[2].split()) <= 2 and not any(word in LOADED or word in COMPARING for word in digits[2].split()):
         return Fraction(int(digits[1]))
@@ -214,6 +219,23 @@ def number_in_words(text: str) -> Fraction | None:
             return Fraction(top, part)
     value = _cardinal(words)
     return None if value is None else Fraction(value)
+
+
+def _chinese_number(text: str) -> Fraction | None:
+    """Return ``三十一`` as 31 and ``三分之一`` as a third; None for anything else."""
+    bottom, parts, top = text.partition("分之")
+    if parts:
+        values = _chinese_number(top), _chinese_number(bottom)
+        return values[0] / values[1] if values[0] is not None and values[1] else None
+    total, digit = 0, -1
+    for sign in text:
+        if sign in _CHINESE_DIGITS and digit < 1:
+            digit = _CHINESE_DIGITS[sign]
+        elif sign in _CHINESE_SCALES:
+            total, digit = total + _CHINESE_SCALES[sign] * (1 if digit < 0 else digit), -1
+        else:
+            return None
+    return Fraction(total + max(digit, 0)) if text else None
 
 
 def _cardinal(words: list[str]) -> int | None:
