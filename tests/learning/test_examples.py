@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from hero_rl.attacks.keys import KEY_KINDS
 from hero_rl.learning.answers import read_answer
 from hero_rl.learning.examples import Example, ExampleSettings, as_rollout, build_examples, corruptions
 from hero_rl.learning.labelled import LabelledRow
@@ -54,9 +55,10 @@ def test_every_rewrite_is_found_equal_by_the_maths_verifier(reference, maths):
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-def test_no_corruption_is_found_equal_and_the_first_ones_are_of_many_kinds(reference, maths):
+def test_no_corruption_is_found_equal_and_of_the_first_ones_one_has_nothing_of_the_problem(reference, maths):
     variants = corruptions("", reference, np.random.default_rng(1))
-    assert len({one.kind for one in variants[:6]}) == 6
+    assert len({one.kind for one in variants[:4]}) == 4
+    assert sum(one.kind in KEY_KINDS for one in variants[:4]) <= 1
     made = [as_rollout(Example("", "", reference, one.text, False, one.kind)) for one in variants]
     assert [one for one, verdict in zip(variants, maths.verify(made), strict=True) if verdict.label == "correct"] == []
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hero_rl.attacks.keys import KEY_KINDS
 from hero_rl.attacks.perturb import wrong_answers
 from hero_rl.attacks.text import BARE
 from hero_rl.errors import InputError
@@ -108,13 +109,17 @@ def build_examples(rows: Sequence[LabelledRow], maths: Verifier, settings: Examp
 
 
 def corruptions(problem: str, reference: str, rng: np.random.Generator) -> list[Variant]:
-    """Return wrong answers to a problem in random order, a second one of any kind after the first of every other."""
+    """Return wrong answers to a problem in random order, a second one of any kind after the first of every other.
+
+    Those that have nothing of the problem in them, such as ``x=x``, count as one kind: they are easy to tell.
+    """
     wrong = [one for one in wrong_answers(problem, reference, pick=int(rng.integers(1_000_003))) if one.template != BARE]
     earlier: Counter[str] = Counter()
     turns: list[tuple[int, Variant]] = []
     for one in (wrong[i] for i in rng.permutation(len(wrong)).tolist()):
-        turns.append((earlier[one.kind], Variant(one.answer, one.kind)))
-        earlier[one.kind] += 1
+        kind = "key" if one.kind in KEY_KINDS else one.kind
+        turns.append((earlier[kind], Variant(one.answer, one.kind)))
+        earlier[kind] += 1
     return [variant for _, variant in sorted(turns, key=lambda turn: turn[0])]
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from helpers.strategies import examples
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, precise
+from hero_rl.verifiers.math.matrices import matrix_value
 from hero_rl.verifiers.math.notation import FUNCTIONS, OF_SEVERAL
 from hero_rl.verifiers.math.sampling import Relation, compare_trees
 from hero_rl.verifiers.math.stages import Pair, compare_pair
@@ -580,3 +581,8 @@ def test_no_tree_makes_the_evaluation_break(a: Node, b: Node) -> None:
             evaluate(a, {"x": Fraction(3, 7), "n": Fraction(4)}, context)
     assert compare_trees(a, b) in ("equal", "equal_if_positive", "different", "unknown", "too_large")
     assert compare_trees(a, Node("add", (a, number(1)))) not in ("equal", "equal_if_positive")
+
+
+def test_a_prime_behind_a_matrix_is_not_understood() -> None:
+    with pytest.raises(Unreadable):
+        matrix_value(matrix("1,2;3,4") + "'")

@@ -31,6 +31,8 @@ class Domain(NamedTuple):
     """``odd`` or ``even``."""
     natural: bool = False
     """Natural numbers: authors disagree whether they begin with 0 or 1. ``low`` is 0 then."""
+    values: tuple[Fraction, ...] = ()
+    """The members where they are listed."""
     nonzero: bool = False
 
 
@@ -40,6 +42,7 @@ Domains: TypeAlias = Mapping[str, Domain]
 _SET = r"\\mathbb\{[A-Z]\}|[NZQRC](?![A-Za-z])"
 _SCRIPT = r"(?:\s*[_^]\s*(?:\{[^{}]*\}|\\ast|[-+*\d]))*"
 _MEMBERSHIP = re.compile(rf"((?:[A-Za-z]\s*,\s*){{0,5}}[A-Za-z])\s*\\in\s*({_SET})({_SCRIPT})")
+_IN_LIST = re.compile(r"([A-Za-z])\s*\\in\s*\\\{([-\d\s,]{1,60})(,\s*\\ldots)?\s*\\\}")
 _BOUND = r"-?\d{1,9}(?:/\d{1,6})?"
 _BETWEEN = re.compile(rf"({_BOUND})\s*(<|\\le)\s*([A-Za-z])\s*(<|\\le)\s*({_BOUND})(?!\s*[\w^/*(\\])")
 _BOUNDED = re.compile(rf"((?:[A-Za-z]\s*,\s*){{0,5}}[A-Za-z])\s*(<|>|\\le|\\ge|\\ne)\s*({_BOUND})(?!\s*[\w^/*(\\])")
@@ -101,6 +104,7 @@ def read_domains(text: str) -> Domains | None:
     found: dict[str, Domain] = {}
     rest = _TEXT.sub(r" \1 ", counted_domains("where " + text))
     for pattern, read in (
+        (_IN_LIST, _listed),
         (_MEMBERSHIP, _member),
         (_BETWEEN, lambda m: {m[3]: both(_bound(TURNED[m[2]], m[1]), _bound(m[4], m[5]))}),
         (_BOUNDED, lambda m: dict.fromkeys(_LETTER.findall(m[1]), _bound(m[2], m[3]))),
@@ -131,7 +135,13 @@ def both(a: Domain, b: Domain) -> Domain:
     said_twice = a.low == b.low == 0 and a.natural != b.natural
     natural = (a.natural or b.natural) and low == 0 and not low_open and not said_twice
     base = "P" if {a.base, b.base} == {"P", "Z"} else a.base or b.base
-    return Domain(base, low, low_open, high, not high_closed, a.parity or b.parity, natural, a.nonzero or b.nonzero)
+    values, nonzero = a.values or b.values, a.nonzero or b.nonzero
+    return Domain(base, low, low_open, high, not high_closed, a.parity or b.parity, natural, values, nonzero)
+
+
+def _listed(match: re.Match[str]) -> Domains:
+    values = tuple(sorted({Fraction(part) for part in match[2].replace(" ", "").split(",") if re.fullmatch(r"-?\d+", part)}))
+    return {match[1]: Domain("Z", min(values, default=None)) if match[3] else Domain("Z", values=values)}
 
 
 def _member(match: re.Match[str]) -> Domains:

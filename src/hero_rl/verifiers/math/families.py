@@ -214,6 +214,8 @@ def _progressions(member: Member) -> list[Progression] | None:
         domain = member.domain
         if domain is None or domain.base != "Z":
             return None
+        if domain.values:
+            return [Progression(_at(member, int(value)), Fraction(0)) for value in domain.values]
         if domain.parity:
             return _strided(member, domain, 2, (int(domain.parity == "odd"),))
         return _strided(member, domain, 1, (0,)) or _strided(member, domain, 2, (0, 1))
@@ -329,7 +331,7 @@ def _belongs(value: Value, family: Family) -> bool:
 def _same_image(a: Member, b: Member) -> bool:
     """Return whether two members that are no progressions are one: ``2^k`` from 0 on, and ``2^{k-1}`` from 1 on."""
     x, y = a.domain, b.domain
-    if x is None or y is None or (x.base, x.parity, x.nonzero) != (y.base, y.parity, y.nonzero):
+    if x is None or y is None or (x.base, x.parity, x.nonzero) != (y.base, y.parity, y.nonzero) or x.values or y.values:
         return False
     tree, other = rename(a.tree, {a.letter: "n"}), rename(b.tree, {b.letter: "n"})
     if x.base == "P" or x.low is None or y.low is None or x.high is not None or y.high is not None or x.parity:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from math import lcm
 
 from hero_rl.verifiers.latex import brackets, relation_chain, split_at, split_list
@@ -37,6 +38,7 @@ _SET = re.compile(r"\\mathbb\{[ZN]\}(?:\s*[_^].{1,9})?")
 _LABEL = re.compile(r"^(\\?[A-Za-z]+|[A-Za-z]_\{?\d\}?)\s*(?:=|\\in(?![A-Za-z]))\s*(?=\S)")
 _TRAILING_MOD = re.compile(r"\(?\s*\\text\{\s*mod\s*\}\s*\{?\s*(\d+)\s*\}?\s*\)?")
 _MOD = re.compile(r"\(?\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*\)?$")
+_MOD_OF = re.compile(r"^([A-Za-z])\s*\\text\{\s*mod\s+(\d{1,9})\s*\}\s*(?:=|\\equiv)\s*(-?\d{1,9})$")
 _CONGRUENT = re.compile(
     r"^(?:\\text\{)?\s*(?:(?:all|any|every|the|those)\s+)?(?:(?:integers?|numbers?)\s*\}?\s*)?(?:(?:\\text\{\s*)?(?:that are|"
     r"which are)\s+)?(?P<letter>(?<![A-Za-z\\])[A-Za-z](?=[\s\\]))?\s*(?:\\text\{\s*)?(?:(?:that )?(?:is|are|"
@@ -44,6 +46,10 @@ _CONGRUENT = re.compile(
     r"mod)\s*\}?\s*(?P<modulus>\d{1,9})\s*\}?\)?$",
     re.IGNORECASE,
 )
+_NOT_CONGRUENT = re.compile(
+    r"([A-Za-z])\s*\\(?:not\s*\\equiv|nequiv|not\s*=)\s*(-?\d{1,4})\s*\(?\s*\\text\{\s*mod\s+(\d{1,2})\s*\}\s*\)?$"
+)
+_DIVIDES = re.compile(r"^(\d{1,9})\s*\|\s*([A-Za-z])$")
 
 
 @lru_cache(maxsize=2048)
@@ -75,6 +81,9 @@ def _read(text: str) -> Family | None:
 
 def _listed(text: str, family: Family) -> Family | None:
     """Return the elements of a list added to a family, and what is said of their letters."""
+    counted = _counted(text)
+    if counted is not None:
+        return counted
     domains: dict[str, Domain] = {}
     for part in _parts(text):
         said = None if r"\ne" in part else read_domains(part)
@@ -91,6 +100,18 @@ def _listed(text: str, family: Family) -> Family | None:
     if not family.members and len(domains) == 1:
         family = family._replace(label=next(iter(domains)))
     return _with_domains(family, domains) if family.members or family.label else None
+
+
+def _counted(text: str) -> Family | None:
+    r"""Return ``2, 4, 6, \ldots``: three numbers or more with equal steps, and so on."""
+    terms = [term for term in split_at(text, ",") if term]
+    if len(terms) < 4 or terms[-1] != r"\ldots" or not all(re.fullmatch(r"-?\d{1,9}", term) for term in terms[:-1]):
+        return None
+    numbers = [int(term) for term in terms[:-1]]
+    steps = {y - x for x, y in pairwise(numbers)}
+    if len(steps) != 1 or 0 in steps:
+        return None
+    return Family((every(steps.pop(), number(numbers[0]), Domain("Z", Fraction(0))),), certain=True)
 
 
 def _joined(a: Family, b: Family) -> Family:
@@ -124,7 +145,7 @@ def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
 
 def _bounded(family: Family, bounds: Domain) -> Family | None:
     r"""Return the family with what is said of its numbers themselves: ``n \ge 5``."""
-    if bounds.base not in ("", "Z") or bounds.parity or bounds.nonzero:
+    if bounds.base not in ("", "Z") or bounds.parity or bounds.values or bounds.nonzero:
         return family if bounds == Domain("R") else None
     bounds = as_integers(bounds)
     low = bounds.low if family.low is None else family.low
@@ -206,6 +227,17 @@ def _congruence_of(match: re.Match[str]) -> str:
 
 
 def _congruence(part: str) -> Family | None:
+    match = _NOT_CONGRUENT.match(part)
+    if match and int(match[3]) > 1:
+        modulus = int(match[3])
+        others = [number(rest) for rest in range(modulus) if (rest - int(match[2])) % modulus]
+        return _residues(match[1], others, modulus)
+    match = _MOD_OF.match(part)
+    if match:
+        return _residues(match[1], [number(int(match[3]))], int(match[2]))
+    match = _DIVIDES.match(part)
+    if match:
+        return _residues(match[2], [number(0)], int(match[1]))
     chain = relation_chain(part)
     modulus = _MOD.search(chain.sides[-1])
     if len(chain.relations) != 1 or chain.relations[0] not in (r"\equiv", "=") or modulus is None:

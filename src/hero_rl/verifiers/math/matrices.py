@@ -101,7 +101,10 @@ def _rows(text: str) -> Matrix:
 
 def _value(tree: Node, values: list[Matrix | Node]) -> Matrix | Node:
     if tree.op == "sym" and tree.name.startswith(_PLACE):
-        return values[int(tree.name.removeprefix(_PLACE))]
+        place = tree.name.removeprefix(_PLACE)
+        if not place.isdecimal():
+            raise Unreadable("matrix")  # a prime behind it
+        return values[int(place)]
     if not any(name.startswith(_PLACE) for name in symbols(tree)):
         return tree
     args = [_value(arg, values) for arg in tree.args]
