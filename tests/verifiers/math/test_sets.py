@@ -247,6 +247,8 @@ REGIONS_EQUAL = [
     ("", r"[2,7]", r"2 \le x \le 7: [2,7]"),
     ("", r"(-\infty,4)\cup(4,\infty)", r"\text{all real numbers except } 4"),
     ("", r"(1,3)", r"(-\infty,3)\cap(1,5)"),
+    ("", "2x>4", "x>2"),
+    ("", "2x > 6y", "x - 3y > 0"),
 ]
 REGIONS_NOT_EQUAL = [
     ("", r"x<-1 \text{ or } x>5", r"|x-2|\ge 3"),
@@ -255,6 +257,8 @@ REGIONS_NOT_EQUAL = [
     ("", r"[2,7]", r"2 \le x \le 7: [2,8]"),
     ("", r"(-\infty,4)\cup(4,\infty)", r"\text{all real numbers except } -4"),
     ("", r"(1,3)", r"(-\infty,3)\cup(1,5)"),
+    ("", "2x>4", "x<2"),
+    ("", "2x > 6y", "x - 3y < 0"),
 ]
 STEP = r"\begin{cases} x^2 & x>0 \\ 1-x & x \le 0 \end{cases}"
 PARITY = r"\begin{cases} m & m \text{ even} \\ 2m & m \text{ odd} \end{cases}"

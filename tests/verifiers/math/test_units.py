@@ -89,6 +89,8 @@ OTHER_QUANTITY = [
     (r"14 \text{ squared}", "14"),
     (r"14 \text{ out of 20}", "14"),
     (r"14 \text{ hundred}", "14"),
+    (r"4 \text{ divides } n", "4"),
+    (r"14 \text{ exceeds } n", "14"),
     (r"15 \text{ 米}", "15千米"),
     (r"\$3", r"3 \text{ euros}"),
     (r"n \bmod 10", "n"),

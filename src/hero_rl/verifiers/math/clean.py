@@ -125,6 +125,10 @@ _BRACKETED_LABELS = re.compile(r"\(\d{1,2}\)(?:[\s,]*(?:\\text\{)?(?:\s*and\b)?\
 _TIMES_TEN = re.compile(r"(?<=\d)\s+[xX]\s+(?=10\s*\^)|(?<=\d\.\d)\s?[xX]\s?(?=10\s*\^)")
 _EXTREME = re.compile(r"\\(max|min|gcd|lcm)\s*(?:\\\{|\{\s*\\\{)([^{}\\]{1,60})(?:\\\}\s*\}|\\\})")
 _INTEGRATION_CONSTANT = re.compile(r"(?<=[+])\s*(?:\\text\{\s*)?(?:const(?:ant)?|Konst(?:ante)?)(?![A-Za-z])\.?\s*\}?\s*$")
+_CIS = re.compile(
+    r"(?:\\text\{\s*cis\s*\}|\\cis(?![A-Za-z])|(?<![A-Za-z\\])cis(?![a-z]))\s*"
+    r"(\([^()]{1,40}\)|\{[^{}]{1,40}\}|\\frac\s*\{[^{}]*\}\s*\{[^{}]*\}|-?[\d.]*(?:\\pi|\d|\\theta)(?:/\d+)?(?:\s*\^\\circ)?)"
+)
 _ROW = re.compile(r"\[\s*((?:\{?-?\d+(?:\.\d+)?\}?\s+){1,7}\{?-?\d+(?:\.\d+)?\}?)\s*\](?=\s*\^)")
 _COMMAND_OR_NAME = re.compile(r"\\[A-Za-z]+|[A-Za-z]+")
 
@@ -292,14 +296,19 @@ def _trim(text: str) -> str:
 
 
 def _respelled(text: str) -> str:
-    r"""Return a text that is cleaned otherwise with ``3.2 x 10^-5``, ``+ const`` in the usual spelling."""
+    r"""Return a text that is cleaned otherwise with ``3.2 x 10^-5``, ``2 cis 60°``, ``+ const`` in the usual spelling."""
     text = _TIMES_TEN.sub(r"\\times ", text)
     if "[" in text:
         text = _ROW.sub(lambda match: f"[{','.join(match[1].split())}]", text)
     text = _EXTREME.sub(r"\\\1(\2)", text)
     if "onst" in text and not re.search(r"(?<![A-Za-z\\])C(?![A-Za-z])", text):
         text = _INTEGRATION_CONSTANT.sub("C", text)
-    return text
+    return _CIS.sub(_polar, text) if "cis" in text else text
+
+
+def _polar(match: re.Match[str]) -> str:
+    angle = match[1].strip().removeprefix("(").removesuffix(")") if match[1].startswith("(") else match[1]
+    return rf"(\cos({angle})+i\sin({angle}))"
 
 
 def _is_plain_formula(text: str) -> bool:

@@ -13,6 +13,7 @@ from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, i
 from hero_rl.verifiers.math.decoys import are_one_number, decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
+from hero_rl.verifiers.math.evaluate import evaluate, fast, symbols
 from hero_rl.verifiers.math.families import compare_families
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints_for, order_is_open, with_fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, all_of, different, equal, unsure
@@ -26,10 +27,14 @@ from hero_rl.verifiers.math.problem import Hints, integer_letters
 from hero_rl.verifiers.math.quantities import compare_ratios, with_asked_unit
 from hero_rl.verifiers.math.reading import Reading, read
 from hero_rl.verifiers.math.regions import compare_letters, read_region, region_letters
+from hero_rl.verifiers.math.sampling import constant_ratio, points
 from hero_rl.verifiers.math.sequences import compare_sequences
 from hero_rl.verifiers.math.sought import remainder, with_decimal_points
 from hero_rl.verifiers.math.statements import same_list, same_statement, says_no_more
+from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
+from hero_rl.verifiers.math.tokens import Unreadable
+from hero_rl.verifiers.math.tree import minus
 from hero_rl.verifiers.math.words import EXCLUSIVE, keyword_of, same_word
 
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
@@ -313,4 +318,18 @@ def _compare_chains(a: Reading, b: Reading, hints: Hints) -> Finding:
             found = all_of([compare_readings(read(x), read(y), hints) for x, y in zip(left.sides, other.sides, strict=True)])
             if found.relation == "equal":
                 return found
-    return unsure("undecided")
+    return _compare_inequalities(left, right) if len(left.relations) == 1 else unsure("undecided")
+
+
+def _compare_inequalities(left: Chain, right: Chain) -> Finding:
+    """``2x > 6y`` and ``x - 3y > 0``: the same half-space where the zero forms have a constant positive ratio."""
+    try:
+        forms = [minus(*map(parse, one.sides)) for one in (left, right)]
+        if not constant_ratio(*forms):
+            return unsure("undecided")
+        point = next(points(sorted(symbols(forms[0])), whole=False)).values
+        same_sign = (evaluate(forms[0], point, fast()) > 0) == (evaluate(forms[1], point, fast()) > 0)
+    except (Unreadable, ValueError, TypeError):
+        return unsure("undecided")
+    expected = left.relations[0] if same_sign else TURNED.get(left.relations[0], left.relations[0])
+    return EQUAL if expected == right.relations[0] else DIFFERENT

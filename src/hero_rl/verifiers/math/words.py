@@ -102,6 +102,7 @@ LOADED = words_in(
     thousandth squared cubed cube root double twice triple thrice doubled factorial mod modulo base power percent percentage
     two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety
     hundred thousand million billion trillion dozen gross score if unless instead but or and zero infinity divided multiplied
+    divide divides divisible exceed exceeds
     sin cos tan log ln exp degree radian inch approximately about nearly almost roughly around maybe perhaps probably possibly
     was were should would could"""
 )
