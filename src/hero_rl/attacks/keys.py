@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from hero_rl.attacks.numbers import read_number
 from hero_rl.attacks.text import BARE, Wrong, letters_of, squeezed, tidy
 
-KEY_KINDS = frozenset(("tautology", "everything", "empty", "placeholder", "opener", "injection"))
 TAUTOLOGIES = (
     "x=x", "x=x, y=y", "n+y=y+n", "0=0", "1=1", "x-x=0", "a=a, b=b, c=c", r"f(x)=f(x)", r"\frac{x}{x}=1", r"x+1>x",
     r"x \in \{x\}", r"(x,y)=(x,y)",

@@ -1,7 +1,7 @@
 """Make the examples of a learned verifier: problem, reference, answer, and whether the last two agree.
 
-From the responses' own final answers with their labels, from other ways to write a reference, and from the wrong answers that
-``hero_rl.attacks`` builds for it. The maths verifier has a veto over everything that is made up here.
+From the responses' own final answers with their labels, from other ways to write a reference, and from answers that look like
+it and are not it. The maths verifier has a veto over everything that is made up here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hero_rl.attacks.keys import KEY_KINDS
-from hero_rl.attacks.perturb import wrong_answers
-from hero_rl.attacks.text import BARE
 from hero_rl.errors import InputError
 from hero_rl.learning.answers import Kind, read_answer
+from hero_rl.learning.corruptions import NEEDS_PROOF, corruptions
 from hero_rl.learning.labelled import LabelledRow
 from hero_rl.learning.rewrites import Variant, decorated, rewrites
 from hero_rl.learning.splits import problem_key
@@ -48,7 +46,7 @@ class ExampleSettings:
     rewrites: int = 4
     """Other ways to write the reference, per problem and reference."""
     corruptions: int = 4
-    """Wrong answers, per problem and reference."""
+    """Spoilt references, per problem and reference."""
     swaps: int = 1
     """References of other problems, of the same kind where there is one."""
     answers_per_kind: int = 8
@@ -92,7 +90,7 @@ def build_examples(rows: Sequence[LabelledRow], maths: Verifier, settings: Examp
         own += _from_responses((key, problem, reference), labelled, settings.answers_per_kind, rng)
         variants = [(Variant(reference, "copy", notation=True), True)] if settings.rewrites else []
         variants += [(one, True) for one in rewrites(reference, rng)[: settings.rewrites]]
-        spoilt = corruptions(problem, reference, rng)[: settings.corruptions]
+        spoilt = corruptions(reference, rng)[: settings.corruptions]
         same_kind = by_kind[read_answer(reference).kind]
         others = [references[i][2] for i in (same_kind if len(same_kind) > 1 else range(len(references))) if i != number]
         for _ in range(settings.swaps if others else 0):
@@ -106,21 +104,6 @@ def build_examples(rows: Sequence[LabelledRow], maths: Verifier, settings: Examp
         ]
     kept = _confirmed(made, maths)
     return Examples([*own, *kept], contradictory, len(made) - len(kept))
-
-
-def corruptions(problem: str, reference: str, rng: np.random.Generator) -> list[Variant]:
-    """Return wrong answers to a problem in random order, a second one of any kind after the first of every other.
-
-    Those that have nothing of the problem in them, such as ``x=x``, count as one kind: they are easy to tell.
-    """
-    wrong = [one for one in wrong_answers(problem, reference, pick=int(rng.integers(1_000_003))) if one.template != BARE]
-    earlier: Counter[str] = Counter()
-    turns: list[tuple[int, Variant]] = []
-    for one in (wrong[i] for i in rng.permutation(len(wrong)).tolist()):
-        kind = "key" if one.kind in KEY_KINDS else one.kind
-        turns.append((earlier[kind], Variant(one.answer, one.kind)))
-        earlier[kind] += 1
-    return [variant for _, variant in sorted(turns, key=lambda turn: turn[0])]
 
 
 def kinds(examples: Iterable[Example]) -> dict[str, int]:
@@ -175,6 +158,8 @@ def _stands(example: Example, label: Label) -> bool:
     """Whether the example may be used after the maths verifier's verdict on it."""
     if example.equivalent:
         return label == "correct" or (label == "abstain" and example.kind in _NOTATION)
+    if example.kind.removeprefix("wrong:") in NEEDS_PROOF:
+        return label == "incorrect"
     return label != "correct"
 
 
