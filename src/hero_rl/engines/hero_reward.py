@@ -2,7 +2,7 @@
 
     GRPOTrainer(
         model="Qwen/Qwen3-0.6B",
-        reward_funcs=[HeroReward(HybridReward(MathVerifier(), LocalScorer("nvidia/AceMath-7B-RM"), hero(alpha=0.1, beta=0.1)))],
+        reward_funcs=[HeroReward(HybridReward(MathVerifier(), LocalScorer("nvidia/AceMath-7B-RM"), hero()))],
         args=GRPOConfig("runs/hero", scale_rewards="none"),
         train_dataset=problems,  # columns: prompt, reference
     )

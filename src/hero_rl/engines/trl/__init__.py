@@ -2,7 +2,7 @@
 
     trainer = HeroTrainer(
         model="Qwen/Qwen3-0.6B",
-        reward=HybridReward(MathVerifier(), LocalScorer("nvidia/AceMath-7B-RM"), hero(alpha=0.1, beta=0.1)),
+        reward=HybridReward(MathVerifier(), LocalScorer("nvidia/AceMath-7B-RM"), hero()),
         args=HeroConfig("runs/hero", scale_rewards="none"),
         train_dataset=problems,  # columns: prompt, reference
     )
