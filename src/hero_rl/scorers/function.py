@@ -7,8 +7,7 @@ import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,21 +83,23 @@ class FunctionScorer(Scorer):
         return self._checked(result, rollouts)
 
     def _call(self, rollouts: Sequence[Rollout]) -> Any:
-        with self._told():
-            return self.function(list(rollouts), **self.settings)
-
-    async def _await(self, rollouts: Sequence[Rollout]) -> Any:
-        with self._told():
-            return await self.function(list(rollouts), **self.settings)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
         try:
-            yield
+            return self.function(list(rollouts), **self.settings)
         except HeroError:
             raise
         except _ERRORS as error:
-            raise SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}") from error
+            raise self._raised(error) from error
+
+    async def _await(self, rollouts: Sequence[Rollout]) -> Any:
+        try:
+            return await self.function(list(rollouts), **self.settings)
+        except HeroError:
+            raise
+        except _ERRORS as error:
+            raise self._raised(error) from error
+
+    def _raised(self, error: BaseException) -> SignalError:
+        return SignalError(f"the reward model {self.name!r} raised {type(error).__name__}: {error}")
 
     def _checked(self, result: Any, rollouts: Sequence[Rollout]) -> FloatArray:
         rows = len(rollouts)
