@@ -138,6 +138,7 @@ def test_keyboard(opened: Opened) -> None:
 
 def test_a_fragment_shows_what_it_says_and_follows_what_is_shown(opened: Opened) -> None:
     page, expect = opened.page, playwright.expect
+    expect(page.locator("#total")).to_have_text("4 groups")  # until then the page sets the fragment itself
     page.evaluate("location.hash = 'step=2&filter=mixed&group=0&response=3'")
     expect(page.locator("#total")).to_have_text("1 group")  # of step 2
     expect(page.locator("#detail > .facts")).to_have_text("a · step 1")
