@@ -31,7 +31,7 @@ def without_errors_below(rates: Rates, cut: float) -> Rates:
 
 def with_mistakes(rates: Rates, factor: float) -> Rates:
     """The same rates with their odds times ``factor``."""
-    return {skill: factor * rate / (1.0 - rate + factor * rate) for skill, rate in rates.items()}
+    return {skill: factor * rate / (1.0 + (factor - 1.0) * rate) for skill, rate in rates.items()}  # at 1 exactly the same
 
 
 def demonstrations(

@@ -24,7 +24,7 @@ from hero_lab.cold_start import ColdStartSettings, train_policy
 from hero_lab.corpus import with_mistakes, without_errors_below
 from hero_lab.evaluate import sample_items, within_auroc
 from hero_lab.families import FAMILIES
-from hero_lab.family import Family
+from hero_lab.family import Family, Rates
 from hero_lab.learned_verifier import train_learned_verifier
 from hero_lab.models import build_tokenizer, load_policy
 from hero_lab.noise import ChanceScorer, SumScorer
@@ -120,10 +120,13 @@ def load_scorer(folder: Path) -> Scorer:
     return SumScorer([(scorer, 1.0 / facts["scale"])])
 
 
+def _rates(run: RunSettings) -> Rates:
+    return with_mistakes(FAMILIES[run.task].deal_error_rates(run.seed), run.mistakes)
+
+
 def _make_policy(run: RunSettings, folder: Path) -> None:
     started, family = time.perf_counter(), FAMILIES[run.task]
-    rates = with_mistakes(family.deal_error_rates(run.seed), run.mistakes)
-    policy = train_policy(run.cold_start, rates, seed=run.seed, output_dir=folder / "scratch", family=family)
+    policy = train_policy(run.cold_start, _rates(run), seed=run.seed, output_dir=folder / "scratch", family=family)
     _save(policy, folder, family)
     facts = {"seconds": time.perf_counter() - started, "parameters": policy.num_parameters(), "task": family.name}
     _write_facts(folder, facts)
@@ -143,8 +146,7 @@ def _make_reward_model(run: RunSettings, policy: Path, folder: Path) -> None:
     A raw sum of verdict and score is then a sum of comparable things.
     """
     started, family = time.perf_counter(), FAMILIES[run.task]
-    settings, seed, tier = run.reward_model, run.seed, run.tier
-    rates = with_mistakes(family.deal_error_rates(seed), run.mistakes)
+    settings, rates, seed, tier = run.reward_model, _rates(run), run.seed, run.tier
     if tier == "chance":
         scorer: Scorer = ChanceScorer(seed=seed)
     elif tier == "robust":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field
+from collections.abc import Sequence
+from dataclasses import asdict, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -36,8 +36,8 @@ FORMAT = 2
 """Version of result files and cached models; a change here makes old ones be ignored."""
 
 
-_LATER: Mapping[str, object] = {"false_positives": 0.0, "accepted_bonus": 0.0, "mistakes": 1.0}
-"""Settings that came later: at these values a run is one of before, and keeps its digest and results."""
+_LATER = ("false_positives", "accepted_bonus", "mistakes")
+"""Settings that came later: at their defaults a run is one of before, and keeps its digest and results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
@@ -116,7 +116,7 @@ class RunSettings:
     def digest(self) -> str:
         """12-digit hash of all settings that affect the result: not the label, nor a verifier that is not used."""
         unused = {"label"} if self.verifier in LEARNED else {"label", "learned_verifier"}
-        unused |= {name for name, value in _LATER.items() if getattr(self, name) == value}
+        unused |= {one.name for one in fields(self) if one.name in _LATER and getattr(self, one.name) == one.default}
         if self.kl_unit == "reward" or not self.kl:
             unused |= {"kl_unit", "kl_recall"}
         return digest({name: value for name, value in asdict(self).items() if name not in unused})

@@ -1,7 +1,7 @@
 """Quantities with units: ``^2*1f+5iH`` is 2 pieces of 1 foot, and 5 inches.
 
 A response is all pieces in the smaller unit, these with the rest, and the answer, ``24;29;29i``; the answer is a quantity in
-one of five forms. Mistakes belong to skills: the factor between the units (one skill a pair of units: a wrong factor, the
+one of five forms. Mistakes belong to skills: the factor between the units (one skill per pair of units: a wrong factor, the
 wrong direction, a slip), joining the rest (operator x size: added instead of taken away, a slip), and writing the answer
 (operator x form: the units exchanged, a slip).
 """

@@ -26,7 +26,7 @@ def train(
     chosen: learn.TrainOptions,
     reading: options.Reading,
     rewrites: Annotated[int, typer.Option(help="Other ways to write a reference, per problem.")] = 4,
-    corruptions: Annotated[int, typer.Option(help="Wrong answers, per problem and reference.")] = 4,
+    corruptions: Annotated[int, typer.Option(help="Spoilt references, per problem and reference.")] = 4,
     fpr: Annotated[float, typer.Option(help="Largest share of different answers to accept.")] = 0.01,
     fnr: Annotated[float, typer.Option(help="Largest share of equivalent answers to reject.")] = 0.05,
     epochs: Annotated[float, typer.Option(help="Passes over the examples.")] = 2.0,

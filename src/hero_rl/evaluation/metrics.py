@@ -69,7 +69,7 @@ def maj_at_k(votes: Sequence[int], correct: Sequence[float], k: int, *, seed: in
     """
     n = len(votes)
     if not 1 <= k <= n or len(correct) != n:
-        raise InputError(f"maj_at_k: {n} votes, {len(correct)} verdicts, k={k}: need one verdict a vote and 1 <= k <= votes")
+        raise InputError(f"maj_at_k: {n} votes, {len(correct)} verdicts, k={k}: need one verdict per vote and 1 <= k <= votes")
     if math.comb(n, k) <= MAX_SUBSETS:
         subsets = list(combinations(range(n), k))
     else:

@@ -32,7 +32,7 @@ def paired_difference(
 ) -> PairedDifference:
     """Return the difference in the mean over problems, with Student's interval.
 
-    With one run a side it is the paired t-test over problems (for 0/1 values, close to McNemar's test). With several runs
+    With one run per side it is the paired t-test over problems (for 0/1 values, close to McNemar's test). With several runs
     (training seeds) a side, runs are a second source of chance: the variance is the one over problems plus the one over runs
     less the one over single cells, and the degrees of freedom are those of the runs.
 
@@ -63,7 +63,7 @@ def paired_difference(
         raise InputError(f"paired_difference: {problems} problems against {second.shape[1]}; give the same on both sides")
     if (len(first) == 1) != (len(second) == 1):
         raise InputError(
-            f"paired_difference: {len(first)} runs against {len(second)}; one run a side, or at least two on both: how much "
+            f"paired_difference: {len(first)} runs against {len(second)}; one run per side, or at least two on both: how much "
             "a side varies between its runs cannot be seen from one"
         )
     strata = np.zeros(problems, dtype=np.intp) if strata_P is None else numbered("paired_difference", strata_P, problems)

@@ -23,7 +23,7 @@ Matrix: TypeAlias = tuple[tuple[Node, ...], ...]
 
 MAX_SIZE = 8
 _ENVIRONMENT = re.compile(
-    r"(\\det\s*[({]?\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix)\}(?:\{[^{}]*\})?((?:(?!\\begin\{|\\end\{).)*)\\end\{\2\}(\s*[)}])?",
+    r"(\\det\s*[({]?\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix)\}(?:\{[^{}]*\})?((?:(?!\\begin\{|\\end\{).)*)\\end\{\2\}",
     re.DOTALL,
 )
 _TRANSPOSED = r"\s*\^\s*(?:\{\s*(?:T|t|\\top|\\intercal|\\text\{T\})\s*\}|T|\\top|\\intercal|\\text\{T\})"
@@ -50,7 +50,7 @@ def matrix_value(text: str) -> Matrix | Node:
     def environment(match: re.Match[str]) -> str:
         if match[1] or match[2] in ("vmatrix", "Vmatrix"):
             raise Unreadable("determinant")
-        return _placed(_rows(match[3]), values) + (match[4] or "")
+        return _placed(_rows(match[3]), values)
 
     text = _ROW_TRANSPOSED.sub(lambda match: _placed(tuple((parse(cell),) for cell in match[1].split(",")), values), text)
     text = _TRANSPOSE.sub("^{T}", _ENVIRONMENT.sub(environment, text))
