@@ -115,6 +115,15 @@ def test_a_rule_runs_once_whatever_the_signal_that_it_does_not_use(tmp_path: Pat
     assert sorted(run.label for run in runs) == ["hero"] * 6 + ["rm_only"] * 2 + ["verifier_only"] * 3
 
 
+def test_the_list_of_runs_says_what_each_run_varies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(TABLE.replace("0-1", "0") + "learning_rate = [1e-4, 2e-4]", encoding="utf-8")
+    assert main(["lab", "study", str(plan), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    listed = capsys.readouterr().out.splitlines()[:4]
+    rules = [line.partition("steps  ")[2] for line in listed]
+    assert rules == [f"{rule}, chain, learning_rate {rate}" for rate in (0.0001, 0.0002) for rule in ("verifier_only", "hero")]
+
+
 def test_other_mistakes_of_a_call_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = tmp_path / "plan.toml"
     calls = {

@@ -134,9 +134,11 @@ def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
     if as_json:
         show.print_json({**summary, "tables": tables})
         return
+    places = {planned.run.digest: planned for table in reversed(plan.tables) for planned in reversed(table.runs)}
     for run in runs:
-        mark, steps = "done " if run.digest in done else "to do", f"{run.steps:>5} steps"
-        sys.stdout.write(f"{mark}  seed {run.seed:<3} {steps}  {run.label}, {run.regime}, {run.tier}\n")
+        mark, steps, place = "done " if run.digest in done else "to do", f"{run.steps:>5} steps", places[run.digest]
+        cell = "".join(f", {name} {value}" for name, value in place.cell if name != "task")
+        sys.stdout.write(f"{mark}  seed {run.seed:<3} {steps}  {place.arm}, {run.task}{cell}\n")
     for row in tables:
         sys.stdout.write("table {table}: {runs} runs, {done} done\n".format(**row))
     sys.stdout.write(
