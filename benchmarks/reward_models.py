@@ -8,7 +8,7 @@ smallest, or with ``--steps future`` as the mean over steps of the sum from ther
 responses are drawn; a verifier is simulated that misses right responses at random and accepts no wrong one; each rule sees all
 prompts as its first batch. Means over draws of ``hero_rl.measures.update_quality``: alignment with the truth as a difference
 from the verifier alone, pressure, scale. ``hero_adaptive, recall known`` gets the recall of the simulated verifier. Rules that
-the package does not ship are in ``rivals``.
+the package does not ship are in ``rivals``. The last row chooses by the labels how much a score counts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compared import RULES
-from hero_rl.measures import auroc_of_groups, update_quality
+from hero_rl.measures import UpdateQuality, auroc_of_groups, update_quality
 from hero_rl.rewards import group_advantages, hero, hero_adaptive, naive_sum, verifier_only
 from hero_rl.rewards.groups import group_moments, index_groups
 from hero_rl.rewards.rules import RewardRule
 from hero_rl.rewards.weights import saturated_share
 from hero_rl.types import FloatArray
-from rivals import RIVALS, Rival, seen
+from rivals import RIVALS, Rival, centred, seen, standardised
 
+SLOPES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)
+"""Log-odds per standard deviation of the score that the last row chooses from."""
+BY_LABELS = "posterior, slope by labels"
 USEFUL = 0.55
 """Reward models with an AUROC inside prompts above this have a mean of their own."""
 NOT_SCORES = {"correct", "sample", "id", "step"}
@@ -98,6 +101,23 @@ def sample(scored: Scored, size: int, rng: np.random.Generator) -> Scored:
     return scored._replace(**{name: getattr(scored, name)[kept] for name in ("groups", "right", "scores", "lengths")})
 
 
+def by_labels(drawn: Scored, verdicts: FloatArray, recall: float) -> UpdateQuality:
+    """Return the figures of the posterior whose slope aligns best with the labels, told recall and accuracy as well.
+
+    Accepted responses count 1, rejected ones P(correct | rejected, score) with log-odds linear in the score's excess over its
+    prompt's mean: what ``hero_adaptive`` would have without a budget, if it estimated nothing wrongly.
+    """
+    groups, share = index_groups(drawn.groups), drawn.right.mean()
+    prior = share * (1.0 - recall) / (1.0 - recall * share)
+    x_B = np.clip(standardised(drawn.scores, groups), -3.0, 3.0)
+    found = []
+    for slope in SLOPES:
+        odds_B = prior / (1.0 - prior) * np.exp(slope * x_B)
+        advantages_B = centred(np.where(verdicts == 1.0, 1.0, odds_B / (1.0 + odds_B)), groups)
+        found.append(update_quality(advantages_B, drawn.right, drawn.scores, drawn.groups))
+    return max(found, key=lambda quality: quality.alignment.value)
+
+
 def measure(scored: Scored, recalls: Sequence[float], *, size: int, draws: int) -> dict[str, Any]:
     """Return a reward model's own figures and, by rule and recall, alignment, pressure and scale: means over draws."""
     known = ~np.isnan(scored.scores)
@@ -107,7 +127,7 @@ def measure(scored: Scored, recalls: Sequence[float], *, size: int, draws: int) 
     found: dict[str, Any] = {}
     saturated = []
     for recall in recalls:
-        made: dict[str, list[tuple[float, float, float]]] = {name: [] for name in rules(recall)}
+        made: dict[str, list[tuple[float, float, float]]] = {name: [] for name in (*rules(recall), BY_LABELS)}
         for draw in range(draws):
             rng = np.random.default_rng([draw, round(100 * recall)])
             drawn = sample(scored, size, rng)
@@ -123,13 +143,17 @@ def measure(scored: Scored, recalls: Sequence[float], *, size: int, draws: int) 
                     advantages = rule(
                         seen(verdicts, drawn.scores, drawn.groups, right, recall=recall, rng=chance, lengths=lengths)
                     )
-                quality = update_quality(advantages, drawn.right, drawn.scores, drawn.groups)
-                made[name].append((quality.alignment.value, quality.pressure.value, quality.scale.value))
+                made[name].append(_three(update_quality(advantages, drawn.right, drawn.scores, drawn.groups)))
+            made[BY_LABELS].append(_three(by_labels(drawn, verdicts, recall)))
         for name, values in made.items():
             means = np.nan_to_num(np.array(values)).mean(axis=0).round(4).tolist()
             found.setdefault(name, {})[f"{recall:g}"] = dict(zip(("alignment", "pressure", "scale"), means, strict=True))
     own = {"auroc": round(auroc, 3), "spread": float(f"{np.nanmean(spread_P):.3g}"), "saturated": round(np.mean(saturated), 3)}
     return {"source": scored.source, "model": scored.model, "prompts": groups.size, **own, "rules": found}
+
+
+def _three(quality: UpdateQuality) -> tuple[float, float, float]:
+    return quality.alignment.value, quality.pressure.value, quality.scale.value
 
 
 def over_models(models: Sequence[dict[str, Any]], recalls: Sequence[float]) -> dict[str, Any]:
