@@ -60,6 +60,15 @@ def test_a_good_reward_model_beside_a_verifier_that_misses_half_helps_and_the_be
     assert {one.rule for one in verdicts.rules} >= {"hero", "hero, weighting=False", "hero_adaptive", "gdpo", "gated"}
 
 
+def test_hero_adaptive_is_judged_with_the_upper_end_of_the_interval_of_the_recall() -> None:
+    """Ten of forty right responses are accepted, a prompt each: the 95% interval is .138 to .409."""
+    right = np.ones(80)
+    right[1::2] = 0.0
+    verdicts = np.where(np.arange(80) < 20, right, 0.0)
+    seen = table(np.arange(80) // 2, right, verdicts, np.linspace(-1.0, 1.0, 80))
+    assert [name for name in by_name(seen) if "recall" in name] == ["hero_adaptive, recall=0.41"]
+
+
 USELESS = {
     "random": lambda scores, groups, rng: rng.normal(size=scores.size),
     "constant": lambda scores, groups, rng: np.full(scores.size, 0.3),

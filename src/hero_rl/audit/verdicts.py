@@ -193,9 +193,9 @@ def _candidates(table: Table, rule: RewardRule, verifier: str) -> list[RewardRul
         naive_sum(rule_weight=0.9, normalize="zscore"), gated(), gdpo(), rm_only(normalize="zscore"),
     ]  # fmt: skip
     labels, yes = table.labels, table.verdicts[verifier] > 0.0
-    recall = share_interval(yes, labels == 1.0, table.groups).value
-    if recall > 0.0:
-        found.append(hero_adaptive(recall=round(recall, 2) or 0.01))
+    recall = share_interval(yes, labels == 1.0, table.groups)
+    if recall.value > 0.0 and not math.isnan(recall.high):
+        found.append(hero_adaptive(recall=min(1.0, math.ceil(100 * recall.high) / 100)))  # too low a recall does harm
     known = [(one.name, one.settings) for one in found]
     return found if rule.name == "verifier_only" or (rule.name, rule.settings) in known else [*found, rule]
 
