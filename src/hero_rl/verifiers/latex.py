@@ -111,6 +111,19 @@ def brackets(text: str) -> tuple[str, str, str] | None:
     return opening, text[found[0].end : found[-1].begin].strip(), closing
 
 
+def builder_halves(content: str) -> tuple[str, str] | None:
+    r"""Return what stands before and after "such that" in a set-builder; None where the content of the braces has none.
+
+    >>> builder_halves(r"x | |x|<1"), builder_halves("|a|, |b|")
+    (('x', '|x|<1'), None)
+    """
+    sign = next((sign for sign in (":", "|") if len(split_at(content, sign)) % 2 == 0), "")
+    if not sign:
+        return None
+    head, *rest = split_at(content, sign)
+    return (head, sign.join(rest)) if head and rest[0] + rest[-1] else None
+
+
 _RELATIONS = frozenset(
     ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx", r"\equiv", r"\subset", r"\subseteq", r"\to", r"\notin")
 )

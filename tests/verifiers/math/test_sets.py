@@ -367,6 +367,11 @@ def test_brackets_names_and_halves_of_a_day_are_left_out_only_where_that_leaves_
 
 
 LETTERS = [
+    ("For which numbers?", "(-2,2)", r"\{u \mid |u|<2\}", True),
+    ("For which numbers?", r"(-\infty,-2)\cup(2,\infty)", r"\{u\in\mathbb{R} : |u|>2\}", True),
+    ("For which numbers?", "(-2,3)", r"\{u \mid |u|<2\}", False),
+    ("For which numbers?", "7", r"\{u : |u|>2\}", False),
+    ("For which numbers?", r"u=2k\pi", r"u=2k\pi, u>0", False),
     ("Describe the set.", "u>2, v<5", "u>2", False),
     ("Describe the set.", "u>2, v<5", "u<5, v>2", False),
     ("Describe the set.", "u>2, v<5", "u>2, w<5", False),

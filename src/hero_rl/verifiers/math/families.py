@@ -321,10 +321,9 @@ def _elements(parts: Sequence[Progression], low: Value, high: Value, family: Fam
 
 
 def _belongs(value: Value, family: Family) -> bool:
-    if family.low is not None and value < family.low and not _close(value, family.low):
-        return False
-    if family.high is not None and value > family.high and not _close(value, family.high):
-        return False
+    for end, sign in ((family.low, 1), (family.high, -1)):
+        if end is not None and sign * lifted(value) < sign * lifted(end) and not _close(value, end):
+            return False
     return not any(_close(value, one) for one in family.without)
 
 

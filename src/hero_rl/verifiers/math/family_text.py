@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import lcm
 
-from hero_rl.verifiers.latex import brackets, relation_chain, split_at, split_list
+from hero_rl.verifiers.latex import brackets, builder_halves, relation_chain, split_at, split_list
 from hero_rl.verifiers.math.domains import INTEGERS, Domain, as_integers, both, counted_domains, read_domains, split_qualifier
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.members import HIDDEN, Family, Member, every
@@ -159,11 +159,9 @@ def _unbuilt(text: str) -> str:
     enclosed = brackets(rest)
     if enclosed is None or enclosed[0] != r"\{":
         return text
-    halves = split_at(enclosed[1], "|", ":")
-    if len(halves) == 1:
+    halves = builder_halves(enclosed[1])
+    if halves is None:
         return (label[0] if label else "") + enclosed[1]
-    if len(halves) != 2:
-        return text
     head, condition = halves
     if re.fullmatch(r"[A-Za-z]", head):
         return condition

@@ -1,4 +1,5 @@
-"""Where functions are compared: fixed points, at the scale of the constants that occur and on both sides of each kink.
+"""Where functions are compared: fixed points, at the scale of the constants that occur and on both sides of each kink; of
+angles over several turns.
 
 Two formulas without kinks that agree at a few generic points are the same. An absolute value, a maximum or a floor changes
 its course somewhere, so there points are also drawn around each constant, each product or quotient of two constants, and
@@ -28,6 +29,9 @@ _INTEGER_LETTERS = frozenset("nmkjN")
 """Letters that mean an integer where two formulas agree at integers alone."""
 _WHOLE_ARGUMENTS = frozenset(("factorial", "doublefactorial", "binom", "perm", "gcd", "lcm"))
 _STEPS = frozenset(("floor", "ceil"))
+_PERIODIC = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
+_TURNS = (4, -2, 7, -5, 11, -10, 15, -13, 20, -23)
+"""About where variables of a periodic function are also looked at: in each half of a turn, on both sides of zero."""
 _KINKED = frozenset(("abs", "max", "min", "sgn", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc")) | _STEPS
 
 
@@ -35,7 +39,8 @@ class Point(NamedTuple):
     """Values for the variables, and which family of points they belong to."""
 
     family: str
-    """``positive``, ``unit`` (from 0 to 1), ``whole`` (integers for the variables that stand for integers), ``signed``."""
+    """``positive``, ``unit`` (from 0 to 1), ``whole`` (integers for the variables that stand for integers), ``signed``,
+    ``turns`` (angles of several turns)."""
     values: Mapping[str, Fraction]
     group: int = 0
     """Points around one scale share a number: of each group some point must be within reach."""
@@ -53,6 +58,10 @@ def points(names: Sequence[str], *, whole: bool, trees: Sequence[Node] = ()) -> 
         yield Point("signed", {name: _coordinate(source, "signed") for name in names})
     if any(_is_kink(node) for tree in trees for node in walk(tree)):
         yield from _scaled_points(source, names, trees)
+    if any(node.op == "fn" and node.name in _PERIODIC and symbols(node) for tree in trees for node in walk(tree)):
+        for turn in range(len(_TURNS)):
+            around = (_TURNS[(turn + 3 * at) % len(_TURNS)] for at in range(len(names)))
+            yield Point("turns", {name: one + _coordinate(source, "unit") for name, one in zip(names, around, strict=True)})
 
 
 def _coordinate(source: random.Random, family: str) -> Fraction:
@@ -71,7 +80,7 @@ def needs_whole(*trees: Node) -> bool:
                 return True
             if node.op == "pow" and symbols(node.args[1]) and not symbols(node.args[0]):
                 return True
-            if node.op == "fn" and node.name in ("sin", "cos", "tan", "cot") and symbols(node) & _INTEGER_LETTERS:
+            if node.op == "fn" and node.name in _PERIODIC and symbols(node) & _INTEGER_LETTERS:
                 return True
     return False
 

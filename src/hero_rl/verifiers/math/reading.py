@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from hero_rl.verifiers.latex import (
     TURNED,
     brackets,
+    builder_halves,
     relation_chain,
     round_brackets,
     split_at,
@@ -204,7 +205,7 @@ def _enclosed(enclosed: tuple[str, str, str], text: str, levels: int) -> Reading
     opening, content, closing = enclosed
     if not content:
         return Reading("word", text, form="none") if opening == r"\{" else Reading("nothing", text)
-    if opening == r"\{" and len(split_at(content, "|", ":")) == 2:
+    if opening == r"\{" and builder_halves(content):
         return Reading("relation", text)
     parts = split_list(content)
     if len(parts) == 1 and opening in ("(", "["):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import reduce
 
-from hero_rl.verifiers.latex import TURNED, brackets, relation_chain, split_at, split_list, words_apart
+from hero_rl.verifiers.latex import TURNED, brackets, builder_halves, relation_chain, split_at, split_list, words_apart
 from hero_rl.verifiers.math.evaluate import Undefined, symbols
 from hero_rl.verifiers.math.findings import Finding, unsure
 from hero_rl.verifiers.math.intervals import (
@@ -188,8 +188,8 @@ def _enclosed(text: str) -> Region | None:
     r"""Return an interval, or a set-builder ``\{x | x > 0\}``."""
     opening, content, closing = brackets(text) or ("", "", "")
     if opening == r"\{":
-        parts = split_at(content, "|", ":")
-        return _read(parts[1]) if len(parts) == 2 and _is_variable(relation_chain(parts[0]).sides[0]) else None
+        halves = builder_halves(content)
+        return _read(halves[1]) if halves and _is_variable(relation_chain(halves[0]).sides[0]) else None
     if opening not in ("(", "["):
         return None
     ends = split_at(content, ",", ";")

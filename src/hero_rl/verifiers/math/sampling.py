@@ -36,8 +36,9 @@ from hero_rl.verifiers.math.tree import Node, has_range, rename, substitute, sym
 __all__ = ["Relation", "compare_trees", "constant_ratio", "expand_signs", "measured", "needs_whole", "points", "rename",
            "same_constant", "substitute"]  # fmt: skip
 
-Relation: TypeAlias = Literal["equal", "equal_if_positive", "different", "unknown", "too_large"]
-"""``equal_if_positive``: equal where all variables are positive, different elsewhere."""
+Relation: TypeAlias = Literal["equal", "equal_if_positive", "equal_in_part", "different", "unknown", "too_large"]
+"""``equal_if_positive``: equal where all variables are positive, different elsewhere. ``equal_in_part``: equal, but the second
+has no real value at positive numbers where the first has one, or they differ at large angles."""
 
 MAX_SYMBOLS = 12
 MAX_SIGNS = 16
@@ -45,6 +46,8 @@ MAX_DIGITS = 3_200
 """A comparison of constants that needs more digits than this is not made."""
 _MAX_DIGITS_AT_POINT = 800
 _ENOUGH = 4
+_MISSING = 2
+"""So many points at which only the first has a real value are no rounding error."""
 _CONFIRMED = 2
 """Points at which agreement of machine numbers is confirmed to full precision."""
 _FAST_AGREES = 1e-9
@@ -101,7 +104,7 @@ class _Sample:
         self._log_base = log_base
         self._real = not (is_complex(a) or is_complex(b))
         self._whole = needs_whole(a, b)
-        self._confirmed = 0
+        self._confirmed = self._missing = 0
         self._tally: Counter[tuple[str, bool]] = Counter()
         self._seen: set[int] = set()
         self._out_of_reach: set[int] = set()
@@ -133,10 +136,24 @@ class _Sample:
             agrees = _same_value(*self._trees, point.values, log_base=self._log_base, real=self._real)
         except TooLarge:
             raise
+        except NotReal:
+            self._missing += point.family not in ("signed", "whole") and self._only_first_is_real(point.values)
+            return None
         except Undefined:
             return None
         self._confirmed += bool(agrees)
         return agrees
+
+    def _only_first_is_real(self, values: Mapping[str, Fraction]) -> bool:
+        try:
+            evaluate(self._trees[0], values, precise(), log_base=self._log_base, real=True)
+        except Undefined:
+            return False
+        try:
+            evaluate(self._trees[1], values, precise(), log_base=self._log_base, real=True)
+        except NotReal:
+            return True
+        return False
 
     def _in_machine_numbers(self, values: Mapping[str, Fraction]) -> bool | None:
         """Agreement as far as machine numbers can tell: exact numbers, or close ones after a few were confirmed."""
@@ -158,12 +175,16 @@ class _Sample:
         unseen = self._out_of_reach - self._seen
         if agreed + differed < _ENOUGH:
             return "too_large" if self._out_of_reach else "unknown"
+        if not differed and self._missing >= _MISSING:
+            return "equal_in_part"
         if not differed:
             return "unknown" if any(group >= AROUND_KINKS for group in unseen) else "equal"
         if not agreed:
             return "different"
         if self._tally["whole", True] >= _ENOUGH and not self._tally["whole", False]:
             return "equal" if integer_variables(*self._trees) and not unseen else "unknown"
+        if not self._differ_on_positive() and (self._tally["turns", False] or self._missing >= _MISSING):
+            return "equal_in_part"
         if not self._differ_on_positive() and self._tally["positive", True] >= _ENOUGH:
             return "equal_if_positive"
         return "different"

@@ -73,6 +73,8 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     if relation == "equal_if_positive":
         plain = hints.positive and not _has_absolute(a) and not _has_absolute(b)
         return equal("equal_for_positive_numbers") if plain else unsure("equal_for_positive_numbers")
+    if relation == "equal_in_part":
+        return unsure("conditions_differ")
     if relation != "different":
         return unsure("answer_too_large" if relation == "too_large" else "undecided")
     if symbols(a) or symbols(b):
