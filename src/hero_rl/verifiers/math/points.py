@@ -1,9 +1,9 @@
-"""Where functions are compared: fixed points, at the scale of the constants that occur and on both sides of each kink; of
-angles over several turns.
+"""Where functions are compared: fixed points, at the scale of the constants that occur and on both sides of each kink.
 
 Two formulas without kinks that agree at a few generic points are the same. An absolute value, a maximum or a floor changes
 its course somewhere, so there points are also drawn around each constant, each product or quotient of two constants, and
-around every place where the argument of such a function, linear in one variable, becomes zero.
+around every place where the argument of such a function, linear in one variable, becomes zero. Angles are looked
+at over several turns.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ _INTEGERS = frozenset("kmnlj")
 _IN_PRIMES = re.compile(
     r"\bfactori[sz]ation|\bfactori[sz]e\b|\bproduct of (?:its )?(?:primes|prime (?:factors|numbers|powers))", re.I
 )
+_DOUBTS = {"too_large": "answer_too_large", "equal_in_part": "conditions_differ"}
 _GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
 
@@ -73,10 +74,8 @@ def _compare_plain(a: Node, b: Node, hints: Hints) -> Finding:
     if relation == "equal_if_positive":
         plain = hints.positive and not _has_absolute(a) and not _has_absolute(b)
         return equal("equal_for_positive_numbers") if plain else unsure("equal_for_positive_numbers")
-    if relation == "equal_in_part":
-        return unsure("conditions_differ")
     if relation != "different":
-        return unsure("answer_too_large" if relation == "too_large" else "undecided")
+        return unsure(_DOUBTS.get(relation, "undecided"))
     if symbols(a) or symbols(b):
         return _explain_functions(a, b, hints)
     x, y = constant(a), constant(b)
