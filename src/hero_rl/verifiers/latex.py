@@ -7,8 +7,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
-MAX_ITEMS = 200
-
 _OPEN = frozenset(("(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"))
 _CLOSE = frozenset((")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil"))
 _PIECE = re.compile(r"\\begin\{[a-z*]+\}|\\end\{[a-z*]+\}|\\text\{[^{}]*\}|\\[A-Za-z]+|\\.|.", re.DOTALL)
@@ -75,7 +73,7 @@ def split_list(text: str) -> list[str]:
     text = words_apart(text)
     words = _WORD_SEPARATOR.findall(text) if r"\text{" in text else ()
     parts = split_at(text, ",", ";", r"\\", *words)
-    return [part for part in parts if part][:MAX_ITEMS]
+    return [part for part in parts if part]
 
 
 def words_apart(text: str) -> str:

@@ -262,12 +262,29 @@ def test_two_statements_of_one_answer_agree() -> None:
         (r"(a) \boxed{1} (b) \boxed{2} (c) \boxed{3}", "1, 2, 3"),
         (r"For part (a) the answer is $\boxed{12}$ and for part (b) it is $\boxed{7}$.", "12, 7"),
         (r"(a) We add them. So it is \boxed{4}. (b) We multiply them. So it is \boxed{9}.", "4, 9"),
-        (r"$x=\boxed{3}$, $y=\boxed{4}$", "3, 4"),
+        (r"$x=\boxed{3}$, $y=\boxed{4}$", "x = 3, y = 4"),
+        (r"$x=\boxed{3}$ or $y=\boxed{4}$", r"x = 3 \text{ or } y = 4"),
+        (r"$x=\boxed{3}$ or $x=\boxed{4}$", "3, 4"),
+        (r"$(y,x)=\boxed{(3,4)}$", "(y,x) = (3,4)"),
+        (r"Part b: \boxed{3}; Part a: \boxed{4}", "(b) 3, (a) 4"),
         (r"\boxed{3} and \boxed{3}", "3"),
     ],
 )
 def test_boxes_of_labelled_parts_are_one_answer(response: str, answer: str) -> None:
     assert find_answer(response) == answer
+
+
+def test_boxes_count_with_the_labels_before_them_and_however_many_there_are() -> None:
+    assert relation("x=3, y=4", r"$y=\boxed{4}$ and $x=\boxed{3}$") == "equal"
+    assert relation("(3,4)", r"$x=\boxed{3}$ and $y=\boxed{4}$", "Find $(x,y)$.") == "equal"
+    assert relation("(3,4)", r"$(x,y)=\boxed{(3,4)}$", "Find $(x,y)$.") == "equal"
+    assert relation("(a) 3 (b) 4", r"Part b: \boxed{4}; Part a: \boxed{3}") == "equal"
+    assert relation("x=3, y=4", r"$y=\boxed{3}$ and $x=\boxed{4}$") != "equal"
+    assert relation("(3,4)", r"$(y,x)=\boxed{(3,4)}$", "Find the ordered pair $(x,y)$.") != "equal"
+    assert relation("(a) 3 (b) 4", r"Part b: \boxed{3}; Part a: \boxed{4}") != "equal"
+    assert relation("1, 2", r"\boxed{1} or \boxed{2}, not both.") != "equal"
+    for count in (20, 150):
+        assert relation("5", ", ".join(rf"\boxed{{{number}}}" for number in (*range(10, 30), *[5] * count))) != "equal"
 
 
 # ------------------------------------------------------------------------------------------------ references

@@ -298,7 +298,7 @@ def test_letters_that_a_text_consists_of() -> None:
         (LONG + r"\boxed{3}\boxed{4}\boxed{5}", "3, 4, 5", "boxes"),
         (LONG + r"\boxed{3}, that is \boxed{4}", "4", "box"),
         (LONG + r"\boxed{3} \boxed{3}", "3", "box"),
-        (LONG + r"$x=\boxed{3}$, $y=\boxed{4}$", "3, 4", "boxes"),
+        (LONG + r"$x=\boxed{3}$, $y=\boxed{4}$", "x = 3, y = 4", "boxes"),
         (LONG + "<answer> 7 </answer>", "7", "tag"),
         (LONG + "#### 7", "7", "hashes"),
         (LONG + "The final answer is 7.", "7", "phrase"),

@@ -399,3 +399,28 @@ LETTERS = [
 @pytest.mark.parametrize(("problem", "reference", "answer", "same"), LETTERS)
 def test_each_letter_and_each_end_of_a_set_counts(problem: str, reference: str, answer: str, same: bool) -> None:
     assert (compared(reference, answer, problem).relation == "equal") is same
+
+
+@pytest.mark.parametrize(
+    ("reference", "right", "wrong"),
+    [
+        ("(a) 3 (b) 4", "(b) 4 (a) 3", "(b) 3 (a) 4"),
+        ("(1) 2 (2) 5", "(1) 2; (2) 5", "(1) 5 (2) 2"),
+        ("(1) 2 (2) 5", "2, 5", "(1) 10 (2) 1"),
+        ("(1) 2 (2) 5", "(i) 2, (ii) 5", "10"),
+        ("3, 4", "(a) 3, (b) 4", "(b) 3, (a) 4"),
+        ("x=3, y=4", "(y,x)=(4,3)", "(y,x)=(3,4)"),
+        ("x=3, y=4", r"x=3 \text{ and } y=4", r"x=3 \text{ or } y=4"),
+        ("(3,4)", "x=3, y=4", r"x=3 \text{ or } y=4"),
+        ("3, 4", r"x=3 \text{ or } x=4", r"x=3 \text{ or } y=4"),
+        ("3, 4", r"x_1=3 \text{ or } x_2=4", "3, 4, 5"),
+        (r"x=3, y=2x", r"x=3 \text{ or } y=2x", "x=3"),
+        (r"p \land q", r"q \land p", r"p \lor q"),
+        (r"(p \lor q) \land r", r"(p \vee q) \wedge r", r"(p \land q) \lor r"),
+        ("5", "5", "5," * 200 + "6"),
+        ("[0,1]", "[0,1]", "[0,1]," * 200 + "[5,6]"),
+    ],
+)
+def test_marks_of_parts_letters_connectives_and_every_element_count(reference: str, right: str, wrong: str) -> None:
+    assert compared(reference, right).relation == "equal"
+    assert compared(reference, wrong).relation != "equal"

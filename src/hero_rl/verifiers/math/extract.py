@@ -20,7 +20,6 @@ MAX_BARE_CHARS = 300
 """A response without any mark is taken to *be* the answer up to this length; of a longer one the last sentence is read."""
 NEAR_CHARS = 300
 """Of a text before its last box, so much is searched for other claims."""
-MAX_JOINED_BOXES = 20
 MAX_BOXES = 100
 """Of more boxes only the last ones are read."""
 _END_CHARS = 4_000
@@ -38,6 +37,11 @@ _CLOSING = re.compile(r"^[\s$]*(?:\\\)|\\\])")
 _PART = re.compile(
     r"\(\s*(?:[a-h]|i{1,3}|iv|v)\s*\)|\b[Pp]art\s+\(?(?:[a-hA-H]|\d|i{1,3})\)?(?![a-z])|(?:^|\n)\s*\**(?:[a-h]|\d)[).](?=\s)"
 )
+_MAX_LABEL = 40
+_BRACKETS = ("(", r"\left(", r"\langle")
+_LETTER_LABEL = re.compile(r"(?<![A-Za-z\\])([A-Za-z](?:_\{?\w\}?)?)\s*=[\s$]*(?:\\\(|\\\[)?[\s$]*$")
+_TUPLE_LABEL = re.compile(r"(\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\))\s*=[\s$]*$")
+_NOT_BOTH = re.compile(r"[\s$,.;:)\]\\(—-]*(?:\\text\{\s*,?\s*)?(?:but |though )?(?:not both|only one of)\b", re.IGNORECASE)
 _SENTENCE_BREAK = re.compile(r"[.!?]\s|\n\s*\n")
 _RESTATED = re.compile(
     r"[\s$.,;]*(?:\\\)|\\\])?[\s$.,;(]*(?:that is|i\.\s?e\.|which is|or equivalently|equivalently|or rather|in other words|"
@@ -128,6 +132,7 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         first = _COMMENT_FIRST.match(text)
         text = ("\n" if first else "") + _COMMENT.sub("\n", text[first.end() :] if first else text)
     boxes, cut_off = find_boxes(text)
+    cut_short = len(boxes) > MAX_BOXES
     boxes = boxes[-MAX_BOXES:]
     claims = _all_claims(text, boxes, problem)
     if claims and claims[0].source in ("phrase", "hashes") and (before := _before_turn(text, claims[0], problem)):
@@ -142,6 +147,8 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         boxed = any(box.content for box in boxes)
         return _restated(text[behind.end() :] if behind else "", problem) if boxed else NOTHING
     last = claims[-1]
+    if cut_short and last.start == boxes[0].start:
+        return UNCLEAR_CLAIM
     repeats = text[cut_off:].replace(" ", "").startswith("\\boxed{" + last.text.replace(" ", ""))
     if last.start <= cut_off < last.end or (cut_off > last.end and not repeats):
         return UNCLEAR_CLAIM
@@ -179,7 +186,8 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         return UNCLEAR_CLAIM
     between = text[former.end : last.start] if former else ""
     near = len(between) <= _NEAR_CHARS
-    doubted = is_hedged(text, end) or (between != "" and near and is_hedged(between, 0))
+    alternatives = last.source == "boxes" and _NOT_BOTH.match(text, last.end) is not None
+    doubted = alternatives or is_hedged(text, end) or (between != "" and near and is_hedged(between, 0))
     if doubted or is_guess(text, last.start, end, problem) or has_another_behind(text, last.end, last.text):
         return NOTHING._replace(doubt="hedged")
     also = also_said(text, last.text, last.end) if in_box else []
@@ -217,16 +225,41 @@ def runs_of_boxes(text: str, boxes: list[Box]) -> list[Claim]:
     """Return boxes that are parts of one answer joined, each different content once; the others one by one."""
     runs: list[list[Box]] = []
     for box in boxes:
-        if runs and len(runs[-1]) < MAX_JOINED_BOXES and _belong_together(text, runs[-1][-1], box):
+        if runs and _belong_together(text, runs[-1][-1], box):
             runs[-1].append(box)
         else:
             runs.append([box])
     claims = []
     for run in runs:
         contents = list(dict.fromkeys(box.content for box in run if box.content))
-        joined = ", ".join(contents)
+        joined = ", ".join(contents) if len(contents) != 1 else _with_tuple_label(text, run[0])
+        if len(contents) > 1:
+            joined = _with_labels(text, run) or joined
         claims.append(Claim(joined, joined, run[0].start, run[-1].end, "boxes" if len(contents) > 1 else "box"))
     return [claim for claim in claims if claim.text]
+
+
+def _with_tuple_label(text: str, box: Box) -> str:
+    """Return what a box has, with the letters in brackets before it, ``(y, x) =``, which say in which order it has them."""
+    label = _TUPLE_LABEL.search(text, max(0, box.start - _MAX_LABEL), box.start) if box.content.startswith(_BRACKETS) else None
+    return f"{label[1]} = {box.content}" if label else box.content
+
+
+def _with_labels(text: str, run: list[Box]) -> str:
+    """Return boxes joined with the letters before them, ``y = ``, or marks of parts in another order than they are counted."""
+    run = [box for box in run if box.content]
+    letters = [_LETTER_LABEL.search(text, max(0, box.start - _MAX_LABEL), box.start) for box in run]
+    names = [match[1] for match in letters if match]
+    if len(set(names)) == len(run) and not any("=" in box.content for box in run):
+        alternatives = any(re.search(r"\bor\b", text[one.end : other.start]) for one, other in pairwise(run))
+        between = r" \text{ or } " if alternatives else ", "
+        return between.join(f"{name} = {box.content}" for name, box in zip(names, run, strict=True))
+    ends = [max(0, run[0].start - _NEAR_CHARS), *(box.end for box in run)]
+    found = [list(_PART.finditer(text, end, box.start)) for end, box in zip(ends, run, strict=False)]
+    marks = [re.sub(r"part|\W", "", one[-1].group().lower()) for one in found if one]
+    if len(set(marks)) == len(run) and marks != sorted(marks):
+        return ", ".join(f"({mark}) {box.content}" for mark, box in zip(marks, run, strict=True))
+    return ""
 
 
 def _belong_together(text: str, one: Box, other: Box) -> bool:

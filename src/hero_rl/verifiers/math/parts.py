@@ -21,6 +21,8 @@ _ENUMERATED = re.compile(
     r"(?:\\text\{\s*)?(?:(?:part\s*)?\((?P<open>[a-h]|[1-9]|i{1,3}|iv|vi{0,3})\)|(?P<close>[a-h]|[1-9]|i{1,3}|iv|vi{0,3})\))\s*:?\s*\}?\s*:?",
     re.IGNORECASE,
 )
+_OPERATOR = re.compile(r"[+*/^]|\\(?:cdot|times|div)(?![A-Za-z])")
+"""What begins no part of an answer: ``(1)+5`` is a sum."""
 _COUNTERS = ("abcdefgh", "123456789", ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii"))
 _LINKS = frozenset(
     ("at", "on", "for", "is", "are", "when", "if", "of", "the", "a", "an", "and", "equals", "equal", "be", "has", "have",
@@ -65,16 +67,19 @@ def read_parts(text: str) -> tuple[Part, ...] | None:
 
 
 def _enumerated(text: str) -> list[Part] | None:
-    """``(a) 1 (b) 2``: two parts or more, counted from the first letter or number on."""
+    """``(a) 1 (b) 2``: two parts or more, counted from the first letter or number on, in whatever order they stand."""
     marks = list(_ENUMERATED.finditer(text))
     if len(marks) < 2 or text[: marks[0].start()].strip():
         return None
     names = [(mark["open"] or mark["close"]).lower() for mark in marks]
-    if not any(names == list(counter[: len(names)]) for counter in _COUNTERS):
+    counter = next((one for one in _COUNTERS if sorted(names) == sorted(one[: len(names)])), None)
+    if counter is None:
         return None
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     contents = [_stripped(text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
-    return [Part((f"#{at}",), content) for at, content in enumerate(contents)] if all(contents) else None
+    if not all(contents) or any(map(_OPERATOR.match, contents)):
+        return None
+    return [Part((f"#{counter.index(name)}",), content) for name, content in zip(names, contents, strict=True)]
 
 
 def are_labelled(reference: str, answer: str) -> bool:
@@ -151,7 +156,7 @@ def compare_parts(reference: str, answer: str, compare: CompareTexts) -> Finding
         named = {part.label: part.text for part in b}
         same = {part.label for part in a} == named.keys()
         return all_of([compare(part.text, named[part.label]) for part in a]) if same else unsure("labels_differ")
-    labelled = a or b or ()
+    labelled = sorted(a or b or (), key=lambda part: part.label if part.label[0].startswith("#") else ())
     if len(labelled) < 2:
         return None
     bare = answer if a is not None else reference

@@ -33,6 +33,12 @@ from hero_rl.verifiers.math.words import known_word, number_in_words, without_le
 Kind: TypeAlias = Literal["value", "list", "tuple", "set", "ratio", "matrix", "equation", "relation", "word", "text", "nothing"]
 
 MAX_LEVELS = 6
+ONE_OF = "one of"
+"""The form of a list of values of several letters of which not all need hold: ``x=1 or y=2``."""
+_JOINING = re.compile(r"\\text\{\s*(and|or)\s*\}")
+_STATEMENTS = re.compile(
+    r"(?:(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|\\text\{\s*(?:and|or)\s*\}|\\(?:neg|lnot)(?![A-Za-z])|[()\s,])*"
+)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?|[-+]?\d+/\d+|-?\\frac\{-?\d+\}\{\d+\}", re.ASCII)
 _ARITHMETIC = re.compile(
     r"(?:[-+\d]|\\(?:frac|sqrt|pi)(?![A-Za-z]))(?:[-+*/^.\d {}()]|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z]))*", re.ASCII
@@ -53,8 +59,8 @@ class Reading(NamedTuple):
     items: tuple[Reading, ...] = ()
     """For a list, tuple, set or ratio its elements; for an equation its two sides."""
     form: str = ""
-    """For a tuple its two brackets; for a matrix its shape,
-    as in ``2x3``; for a word its name; for text why it is not understood."""
+    """For a tuple its two brackets; for a matrix its shape, as in ``2x3``; for a word its name; for a list the words between
+    its elements where they matter; for text why it is not understood."""
     label: str = ""
     """The name before ``=`` where it only names the value: ``x``, ``f(x)``, ``Area``."""
     qualifier: str = ""
@@ -135,7 +141,8 @@ def _statement(text: str, levels: int) -> Reading:
         return solutions
     parts = split_list(text)
     if len(parts) > 1:
-        return Reading("list", text, items=tuple(_read(part, levels - 1) for part in parts))
+        items = tuple(_read(part, levels - 1) for part in parts)
+        return Reading("list", text, items=items, form=_joined_by(text, items))
     labelled = _WORD_LABEL.match(text)
     if labelled:
         return _read(labelled[2], levels - 1)._replace(label=labelled[1].strip())
@@ -146,6 +153,18 @@ def _statement(text: str, levels: int) -> Reading:
     if vector is not None:
         return Reading("tuple", text, items=tuple(Reading("value", text, tree=entry) for entry in vector), form="()")
     return _chain(text, levels)
+
+
+def _joined_by(text: str, items: tuple[Reading, ...]) -> str:
+    """Return the words between the elements where they matter: between values of several letters, or between statements."""
+    words = [match[1] for match in _JOINING.finditer(words_apart(text))]
+    if not words:
+        return ""
+    if _STATEMENTS.fullmatch(words_apart(text)):
+        return " ".join(words)
+    names = {item.label.partition("_")[0] for item in items if item.label}
+    constants = all(item.tree is not None and not symbols(item.tree) for item in items)
+    return ONE_OF if "or" in words and len(names) > 1 and constants else ""
 
 
 def _solutions(text: str, levels: int) -> Reading | None:

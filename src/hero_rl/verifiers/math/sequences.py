@@ -233,8 +233,10 @@ def _tuple_and_collection(reference: Reading, answer: Reading, hints: Hints, com
     expected, given = reference.items, answer.items
     if len(expected) != len(given):
         return unsure("number_of_answers")
+    expected, given = _with_names(reference), _with_names(answer)
     if (labelled := _by_label(expected, given, compare)) is not None:
         return labelled
+    expected, given = reference.items, answer.items
     if not _names_in_order(expected, given, hints.text):
         return unsure("order_unclear")
     expected, given = _unnamed(expected, hints.text), _unnamed(given, hints.text)
@@ -246,6 +248,14 @@ def _tuple_and_collection(reference: Reading, answer: Reading, hints: Hints, com
         return equal("equal_brackets_left_out") if bare_list and not may_be_interval else unsure("brackets_differ")
     paired = pair_up(expected, given, compare)
     return unsure("order_unclear") if paired.relation == "equal" else paired
+
+
+def _with_names(reading: Reading) -> tuple[Reading, ...]:
+    """Return the elements of a tuple each with its letter, where its label has them: ``(y,x)=(3,4)``."""
+    names = reading.label.strip("()").split(",")
+    if reading.kind != "tuple" or not reading.label.startswith("(") or len(names) != len(reading.items):
+        return reading.items
+    return tuple(item._replace(label=name.strip()) for item, name in zip(reading.items, names, strict=True))
 
 
 def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], problem: str) -> bool:

@@ -25,7 +25,7 @@ from hero_rl.verifiers.math.parts import are_labelled, compare_parts
 from hero_rl.verifiers.math.pieces import compare_pieces
 from hero_rl.verifiers.math.problem import Hints, integer_letters
 from hero_rl.verifiers.math.quantities import compare_ratios, with_asked_unit
-from hero_rl.verifiers.math.reading import Reading, read
+from hero_rl.verifiers.math.reading import ONE_OF, Reading, read
 from hero_rl.verifiers.math.regions import compare_letters, read_region, region_letters
 from hero_rl.verifiers.math.sampling import constant_ratio, points
 from hero_rl.verifiers.math.sequences import compare_sequences
@@ -97,17 +97,22 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     def same(one: str, other: str) -> Finding:
         return _compare_guarded(read(one), read(other), hints)
 
-    simple = _SIMPLE.fullmatch(reference) and _SIMPLE.fullmatch(answer)
+    plain = _SIMPLE.fullmatch(reference) and _SIMPLE.fullmatch(answer)
+    simple = plain and not are_labelled(reference, answer)
     other_kind = compare_moments(reference, answer, problem)
     if not simple:
         other_kind = other_kind or _compare_other_kinds(reference, answer, problem, hints, same)
     if other_kind is not None:
         return other_kind
+    if plain and not simple:  # (1) 2 (2) 5 is no product
+        return unsure("number_of_answers")
     pointed = with_decimal_points(reference, answer, problem)
     if pointed is not None and _compare_guarded(read(pointed[0]), read(pointed[1]), hints).relation == "equal":
         return equal("equal_decimal_comma")
     finding = _compare_guarded(read(reference), read(answer), hints)
-    return (compare_parts(reference, answer, same) or finding) if finding.relation == "unsure" else finding
+    if finding.relation != "unsure" or finding.reason == "and_or_or":
+        return finding
+    return compare_parts(reference, answer, same) or finding
 
 
 def _compare_other_kinds(reference: str, answer: str, problem: str, hints: Hints, same: Same) -> Finding | None:
@@ -204,6 +209,8 @@ def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
     a, b = with_bound_renamed(*_as_matrices(a, b))
     if (r"\mp" in a.text) != (r"\mp" in b.text):
         return unsure("undecided")  # signs that go together, and signs that go apart
+    if a.form != b.form and (ONE_OF in (a.form, b.form) or (a.kind == b.kind == "list" and a.form and b.form)):
+        return unsure("and_or_or")
     if not {a.kind, b.kind} & {"list", "set", "tuple", "matrix"}:
         return unsure("not_comparable")
     finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))

@@ -114,8 +114,8 @@ COMPARING = words_in(
 """Words that change a number, unless the question has the very phrase: ``how many more marbles``."""
 _LEAD_IN = re.compile(
     r"^(?:\\text\{\s*)?(?:about|approximately|approx\.?|exactly|only|just|roughly|around|is|are|so|thus|therefore|hence|"
-    r"[a-zA-Z] is|we (?:get|have)|there (?:is|are)|it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer:?|"
-    r"equals?|either|both)\b\s*\}?\s*(?=\S)",
+    r"[a-zA-Z] is|we (?:get|have)|there (?:is|are)|it(?: is|'s)|(?:the|a|an) [A-Za-z ]{1,60}? (?:is|are|equals)|answer|"
+    r"equals?|either|both)\b\s*:?\s*\}?\s*:?\s*(?=\S)",
     re.IGNORECASE,
 )
 _ANOTHER_VALUE = re.compile(
