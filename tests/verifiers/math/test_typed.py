@@ -124,6 +124,34 @@ def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> 
     assert compare(reference, answer).reason == reason
 
 
+@pytest.mark.parametrize(
+    ("problem", "reference", "right", "wrong"),
+    [
+        ("Solve $3x>6$.", "x>2", "2<x", "3x>6"),
+        ("Solve $3x>6$.", "x>2", r"(2,\infty)", "3x-6>0"),
+        ("Solve $|x-1|<2$.", "-1<x<3", r"x>-1 \text{ and } x<3", "|x-1|<2"),
+        ("Solve $3x-6=0$.", "x=2", r"x=\frac{6}{3}=2", "2x=4"),
+        ("Solve $F=ma$ for $a$.", r"a=\frac{F}{m}", r"\frac{F}{m}=a", "ma=F"),
+        ("Express $m$ in terms of $E$ and $c$.", r"m=\frac{E}{c^2}", r"\frac{E}{c^2}", "E=mc^2"),
+        ("Find the length $AB$.", "x=5", "AB=5", "2x=10"),
+        ("Find the equation of the directrix.", "x=-1", "x+1=0", "x-1=0"),
+        ("Find the equation of the line.", "y=2x+1", "2x-y+1=0", "2x+y+1=0"),
+        ("Simplify the ratio 6:10.", "3:5", r"3 \text{ to } 5", "6:10"),
+        (r"Convert $\frac{\pi}{6}$ to degrees.", r"30^\circ", "30", r"\frac{\pi}{6}\text{ rad}"),
+        ("Find the angle.", r"30^\circ", r"\frac{\pi}{6}\text{ rad}", r"\frac{\pi}{3}\text{ rad}"),
+        ("Find the number.", "5", r"\text{Answer}: 5", r"\text{wrong}: 5"),
+        ("Find the double root.", "5", r"\text{Double root}: 5", r"\text{Extraneous root}: 5"),
+        ("Find the reciprocal of 2.", "0.5", r"\text{Reciprocal} = \frac12", r"\text{Square} = \frac12"),
+        ("Find the point.", "(1,2)", r"\text{Point}: (1,2)", r"\text{Rejected}: (1,2)"),
+    ],
+)
+def test_an_answer_is_solved_and_no_label_makes_something_else_of_it(
+    problem: str, reference: str, right: str, wrong: str
+) -> None:
+    assert compare(reference, right, problem).relation == "equal"
+    assert compare(reference, wrong, problem).relation != "equal"
+
+
 # ------------------------------------------------------------------------------------------- bounds
 
 

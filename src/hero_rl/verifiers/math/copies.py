@@ -1,13 +1,14 @@
-"""Is an answer nothing but an expression of the question? Compared as trees, in whatever order and with idle parts left out."""
+"""Is an answer nothing but the question, or has it yet to be solved? Compared as trees, in any order, without idle parts."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-from hero_rl.verifiers.latex import relation_chain
+from hero_rl.verifiers.latex import relation_chain, split_list
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import walk
+from hero_rl.verifiers.math.labels import is_label
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node
@@ -17,8 +18,18 @@ MAX_FORMULAS = 40
 MAX_PROBLEM_CHARS = 5_000
 _UNIT_CHARS = 40
 _REWRITE = re.compile(
-    r"\b(?:convert|write|express|change|simplify|rewrite|round|reduce)\s+(?:the (?:fraction|number|decimal|expression) )?"
+    r"\b(?:convert|write|express|change|simplify|rewrite|round|reduce)\s+(?:the (?:fraction|number|decimal|expression|ratio) )?"
     r"(.{1,60}?)(?=\s+(?:as|in|to|into)\b|[.?!](?:\s|$)|$)",
+    re.IGNORECASE,
+)
+_TEXT = re.compile(r"\\text\s*\{[^{}]*\}")
+_NO_LETTER = re.compile(
+    r"\\(?:[dt]?frac|sqrt|pi|cdot|times|div|pm|infty|circ|ln|log|sin|cos|tan|arc\w+|cup|text|mathbb|left|right)(?![A-Za-z])|"
+    r"(?<![A-Za-z])[ei](?![A-Za-z])"
+)
+_ANY_FORM = re.compile(
+    r"\b(?:lines?|planes?|asymptotes?|ax[ie]s|directrix|curve|locus|circles?|tangent|normal|bisector|equations? of|"
+    r"(?:equation|inequality|constraint|condition)s? (?:for|that|which|represent\w*|describ\w*|model\w*))\b",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -77,6 +88,51 @@ def _to_rewrite(problem: str) -> frozenset[str]:
 
 def _plain(text: str) -> str:
     return re.sub("[()]", "", _UNDRESSED.sub("", _FRACTION.sub(r"\1/\2", text)))
+
+
+def what_is_left(reference: str, answer: str, problem: str) -> str:
+    """Return why an answer, equal or not, leaves to be done what the question asks, as a reason code; "" where it does not."""
+    if is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem):
+        return "copied_from_question"
+    return "not_solved" if is_unsolved(reference, answer, problem) else ""
+
+
+def is_unsolved(reference: str, answer: str, problem: str) -> bool:
+    r"""Return whether an answer has yet to be solved for the letter for which the reference is, ``3x > 6`` for ``x > 2``.
+
+    Without a question nothing is known to be sought; for a letter in terms of others it has to say so, and the equation of a
+    line may have any form.
+
+    >>> is_unsolved("x > 2", "3x > 6", "Solve 3x > 6."), is_unsolved("x = 2", "x - 2 = 0", "Which line is it?")
+    (True, False)
+    """
+    solved = {_solved_for(part) for part in split_list(reference)} if problem.strip() else ()
+    if len(solved) != 1 or not (found := solved.pop()):
+        return False
+    letter, is_constant = found[0], not found[1]
+    name = rf"[\s$\\({{]*(?:the )?(?:variable |letter )?[\s$\\({{]*{re.escape(letter)}(?![A-Za-z])"
+    if is_constant and _ANY_FORM.search(problem) and not re.search(r"\b[Ss]olv", problem):
+        return False
+    if not is_constant and not re.search(
+        rf"\bsolv\w*\b.{{0,200}}\bfor{name}|\b(?:express|write|find){name}.{{0,60}}\b(?:in terms of|as a function of)|"
+        rf"\bmake{name}.{{0,9}}\bthe subject|\brearrang\w+.{{0,200}}\bfor{name}",
+        problem,
+        re.IGNORECASE | re.DOTALL,
+    ):
+        return False
+    given = [_solved_for(part) for part in split_list(answer) if relation_chain(part).relations]
+    return any(one is None or (one[0] != letter and letter in one[1]) for one in given)
+
+
+def _solved_for(text: str) -> tuple[str, str] | None:
+    """Return the name that is alone on a side of a relation and on no other, and the letters of the other sides."""
+    chain = relation_chain(_TEXT.sub(" ", text))
+    alone = [side for side in chain.sides if is_label(side)]
+    if not chain.relations or len(alone) != 1:
+        return None
+    rest = " ".join(_NO_LETTER.sub(" ", side) for side in chain.sides if side != alone[0])
+    others = "".join(re.findall(r"\\?[A-Za-z]+", rest))
+    return None if alone[0] in others else (alone[0], others)
 
 
 def is_given(answer: str, unit: Unit | None, problem: str) -> bool:

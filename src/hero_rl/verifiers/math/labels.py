@@ -23,14 +23,19 @@ _NUMBER = re.compile(r"_?\d+$")
 _SEGMENT = re.compile(r"[A-Z]{2}")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
-_CHANGES = words_in("not never neither nor without except wrong incorrect false twice thrice double triple half")
-"""Words that make of a name another thing, or of an equation its denial."""
+_DENIES = words_in("not never neither nor without except wrong incorrect false")
+_MULTIPLIES = words_in("twice thrice double triple half")
+_CHANGES = _MULTIPLIES | words_in(
+    """reciprocal inverse opposite negation negated complement square squared cube cubed bound extraneous rejected reject
+    invalid inadmissible discarded excluded eliminated impossible spurious mistake mistaken error guess unlike"""
+)
+"""Words that make of a name another thing, or say that it is no answer; a question may ask for that thing."""
 _FILLERS = words_in("the a an is value of answer total final")
 
 
 def is_label(text: str) -> bool:
     r"""Return whether a text names a value: ``x``, ``f(x)``, ``\angle ABC``, ``(x, y)``, ``Area``."""
-    if not _CHANGES.isdisjoint(TEXT.sub(r" \1 ", text).lower().split()):
+    if is_denied(text) or not _MULTIPLIES.isdisjoint(_all_words(text)):
         return False
     if FUNCTION_LABEL.match(text) or _NAMED.fullmatch(text):
         return True
@@ -42,6 +47,24 @@ def is_label(text: str) -> bool:
     except Unreadable:
         return False
     return tree.op == "sym" and tree.name not in ("i",)
+
+
+def is_denied(label: str) -> bool:
+    r"""Return whether a label says that what it stands before is not the answer: ``wrong``."""
+    return not _DENIES.isdisjoint(_all_words(label))
+
+
+def changes_value(label: str, problem: str) -> bool:
+    """Return whether a label is of something made from the answer, ``twice the answer``, which the question does not name.
+
+    >>> changes_value("Reciprocal", "Find the number."), changes_value("Reciprocal", "Find the reciprocal of 2.")
+    (True, False)
+    """
+    return any(word not in problem.lower() for word in _CHANGES.intersection(_all_words(label)))
+
+
+def _all_words(text: str) -> list[str]:
+    return TEXT.sub(r" \1 ", text).lower().split()
 
 
 def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) -> bool:

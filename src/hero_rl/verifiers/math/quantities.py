@@ -21,6 +21,7 @@ _DIFFERENCE = re.compile(
     r"\bdifferen|\bchange|\brise|\brose\b|\bfall|\bfell\b|\bdrop|\b(?:in|de)crease|warmer|cooler|hotter|colder", re.I
 )
 _PROBABILITY = re.compile(r"\bprobabilit|\bchances?\b|\blikel|\bodds\b|\bfraction\b|\bdecimal\b", re.IGNORECASE)
+_ANGLE_UNIT = re.compile(r"\b(?:in|to|into|how many) (degree|radian)", re.IGNORECASE)
 _SAME_UNIT = 1e-6
 """Two units nearer than this are one: torr and millimetres of mercury."""
 
@@ -83,6 +84,8 @@ def _with_unit_of_letters(reading: Reading) -> Reading:
 
 def _both_units(a: Node, b: Node, of: Unit, to: Unit, hints: Hints) -> Finding:
     if of.kind in ("degree", "radian") and to.kind in ("degree", "radian"):
+        if of != to and _asks_other_angle(to.kind, hints.text):
+            return unsure("units_differ")
         x, y = (Node("deg", (tree,)) if unit == DEGREE else tree for tree, unit in ((a, of), (b, to)))
         return compare_expressions(a, b, hints) if of == to else compare_expressions(x, y, hints)
     ratio = factor(to, of)
@@ -125,7 +128,7 @@ def _left_out(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
         doubtful = says_something(unit, hints.text) or (other is not None and factor(unit, other) != 1)
         return unsure("unit_or_percent") if doubtful else _without_unit(finding)
     if unit.kind == "degree":
-        return _in_radians(finding, Node("deg", (a,)), b, hints)
+        return _in_radians(finding, Node("deg", (a,)), b, "radian", hints)
     return finding if unit.kind == "noun" and not says_something(unit, hints.text) else _one_unit(finding, a, b)
 
 
@@ -141,7 +144,7 @@ def _added(a: Node, b: Node, unit: Unit, hints: Hints) -> Finding:
             known = known and asked_unit(hints.text, unit) is not None
         return _without_unit(finding) if known else unsure("unit_or_percent")
     if unit.kind == "degree":
-        return _in_radians(finding, a, Node("deg", (b,)), hints)
+        return _in_radians(finding, a, Node("deg", (b,)), "degree", hints)
     asked = asked_unit(hints.text, unit) if unit.kind in ("measure", "currency") else None
     ratio = factor(unit, asked) if asked is not None else None
     if ratio is not None and ratio != 1:
@@ -154,9 +157,17 @@ def _without_unit(finding: Finding) -> Finding:
     return finding if finding.lenient else equal("equal_unit_left_out")
 
 
-def _in_radians(finding: Finding, a: Node, b: Node, hints: Hints) -> Finding:
-    """Return an angle in degrees against a number that may be in radians."""
-    return equal("equal_converted") if compare_expressions(a, b, hints).relation == "equal" else finding
+def _in_radians(finding: Finding, a: Node, b: Node, given: str, hints: Hints) -> Finding:
+    """Return an angle in degrees against a number that may be in radians; ``given``: in which of them the answer is."""
+    if compare_expressions(a, b, hints).relation != "equal":
+        return finding
+    return unsure("units_differ") if _asks_other_angle(given, hints.text) else equal("equal_converted")
+
+
+def _asks_other_angle(given: str, problem: str) -> bool:
+    """Return whether a question asks for an angle in degrees or radians, and not in those that an answer has."""
+    asked = {match[1].lower() for match in _ANGLE_UNIT.finditer(problem)}
+    return len(asked) == 1 and given not in asked
 
 
 def _one_unit(finding: Finding, a: Node, b: Node) -> Finding:

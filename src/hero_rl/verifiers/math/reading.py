@@ -21,7 +21,7 @@ from hero_rl.verifiers.latex import (
 from hero_rl.verifiers.math.chains import converted_measure, near_enough, sides_agree
 from hero_rl.verifiers.math.domains import split_qualifier
 from hero_rl.verifiers.math.evaluate import Undefined, symbols
-from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_label
+from hero_rl.verifiers.math.labels import FUNCTION_LABEL, is_denied, is_label
 from hero_rl.verifiers.math.matrices import is_matrix_expression, matrix_value, vector_sum
 from hero_rl.verifiers.math.regions import is_real_line
 from hero_rl.verifiers.math.sampling import substitute
@@ -145,6 +145,8 @@ def _statement(text: str, levels: int) -> Reading:
         return Reading("list", text, items=items, form=_joined_by(text, items))
     labelled = _WORD_LABEL.match(text)
     if labelled:
+        if is_denied(labelled[1]):
+            raise Unreadable("prose")
         return _read(labelled[2], levels - 1)._replace(label=labelled[1].strip())
     enclosed = brackets(text)
     if enclosed is not None:

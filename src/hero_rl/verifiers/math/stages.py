@@ -14,7 +14,7 @@ from typing import NamedTuple
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.latex import relation_chain
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
-from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out
+from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out, what_is_left
 from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, FoundAnswer, extract_answer
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
@@ -192,8 +192,8 @@ def _compare(pair: Pair) -> Stage:
         and equals <= 1
         and bool(equals) == ("=" in relation_chain(answer).relations)
     )
-    if wants_sympy and is_to_work_out(reference, answer, pair.problem):
-        finding, wants_sympy = unsure("copied_from_question"), False
+    if wants_sympy and (undone := what_is_left(reference, answer, pair.problem)):
+        finding, wants_sympy = unsure(undone), False
     elif wants_sympy and is_cut_off(answer) and not is_cut_off(reference):
         finding, wants_sympy = different("answer_unreadable"), False
     elif wants_sympy and (heavy := too_heavy(answer)):

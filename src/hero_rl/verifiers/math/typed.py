@@ -9,7 +9,7 @@ from hero_rl.verifiers.latex import TURNED, Chain, relation_chain, split_list
 from hero_rl.verifiers.math.chemistry import compare_chemistry
 from hero_rl.verifiers.math.choices import Same, compare_choices, compare_statements
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.copies import is_given, is_part_of, is_to_rewrite, is_to_work_out
+from hero_rl.verifiers.math.copies import is_given, is_part_of, what_is_left
 from hero_rl.verifiers.math.decoys import are_one_number, decoys, misread
 from hero_rl.verifiers.math.domains import relate_domains
 from hero_rl.verifiers.math.equations import compare_equations
@@ -19,6 +19,7 @@ from hero_rl.verifiers.math.fields import NO_FIELDS, Fields, check_fields, hints
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, all_of, different, equal, unsure
 from hero_rl.verifiers.math.intervals import compare_regions, has_symbolic_ends, whole_ends
 from hero_rl.verifiers.math.labelled import all_symbols, compare_labelled, with_bound_renamed, with_constant_renamed
+from hero_rl.verifiers.math.labels import changes_value
 from hero_rl.verifiers.math.matrices import multiple_of_identity
 from hero_rl.verifiers.math.numerals import compare_numerals
 from hero_rl.verifiers.math.parts import are_labelled, compare_parts
@@ -64,10 +65,10 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
     finding = _compare_hinted(reference, answer, problem, hints)
     if finding.relation == "different" and fields.ordered is False and read(reference).kind == read(answer).kind == "tuple":
         return unsure("order_unclear")
-    if finding.relation == "equal" and (
-        _is_copied(answer, hints) or is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem)
-    ):
+    if finding.relation == "equal" and _is_copied(answer, hints):
         return unsure("copied_from_question")
+    if finding.relation == "equal" and (undone := what_is_left(reference, answer, problem)):
+        return unsure(undone)
     if finding.relation == "equal" and (doubt := misread(reference, answer, problem)):
         return unsure(doubt)
     if finding.reason == "equal_converted" and is_given(answer, read(answer).unit, problem):
@@ -176,6 +177,8 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     if a.domain and b.domain:
         b = with_constant_renamed(a, b, hints)
     finding = _compare_kinds(a, b, hints)
+    if finding.relation == "equal" and b.label and changes_value(b.label, f"{a.label} {hints.text}"):
+        return unsure("labels_differ")
     if finding.relation != "equal" or a.domain == b.domain:
         return finding
     domains = relate_domains(a.domain, b.domain, hints.text)
