@@ -510,7 +510,8 @@ def test_a_box_that_is_a_question_a_guess_or_an_end_is_not_the_answer(response: 
     ("response", "answer"),
     [
         ("There are 4 rows with 6 eggs each. 4 x 6 = 24 eggs.", "4 × 6 = 24 eggs"), ("So 4 x 6 = 24.", "4 × 6 = 24"),
-        ("We get 3 x 8 x 1 = 24.", "3 × 8 × 1 = 24"), ("So the room is 4 x 6.", "4"), ("So 4 x = 24.", "x = 24"),
+        ("We get 3 x 8 x 1 = 24.", "3 × 8 × 1 = 24"), ("So the room is 4 x 6.", "So the room is 4 x 6."),
+        ("So 4 x = 24.", "x = 24"),
     ],
 )  # fmt: skip
 def test_the_letter_between_the_numbers_of_an_equation_multiplies(response: str, answer: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from hero_rl.verifiers.math.formulas import FORMULA
+from hero_rl.verifiers.math.formulas import FORMULA, is_cut
 from hero_rl.verifiers.math.sentences import is_idle
 from hero_rl.verifiers.math.words import words_in
 
@@ -39,17 +39,21 @@ _BOUNDED = re.compile(r"(?:[≤≥]|[<>]=|\\[lg]eq?(?:slant)?)\s*$")
 _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}]*\}\s*)?)?\{\s*$")
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
 _BEFORE = re.compile(
-    r"(?:[-−+/^<>≠≤≥±×÷√|\d\\]|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*)$"
+    r"(?:[-−+/^<>≠≤≥±×÷√·⋅|\d\\]|[π½]\s?\$?|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*)$"
 )
 _BEHIND = re.compile(
     r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"
     r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)(?![A-Za-z]))"
 )
+_SUBTRACTED = re.compile(r"(?:[=+(]\s*\$?\d|(?<![^\W_]\s)(?<![\w.,])\$?\d\d)[\d.,]*\$?\s+[-−–]\s+\$?$")
+"""A number that the box is taken from: no label, as in "Question 10 - "."""
 _EXACT_ONLY = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
     r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
     r"bounded (?:by|above by|below by))|different from|close to|near|nearly|almost|is (?:over|under|above|below)|"
-    r"between [^.\n]{1,20} and)\s*(?:a |an |the |is )?" + _OPEN + "$"
+    r"between [^.\n]{1,20} and|\b(?:is|are|ranges?|anywhere|lies?|var(?:y|ies)) from [^.\n]{1,20} to)\s*(?:a |an |the |is )?"
+    + _OPEN
+    + "$"
 )
 _EXTREME = re.compile(
     r"\b(?:m(?:ax|in)\w*|least|most|great\w+|small\w+|larg\w+|few\w+|high\w+|low\w+|bound\w*|more|less|than|exceed\w*|close\w*|"
@@ -97,7 +101,7 @@ _DISOWNED_AFTER = re.compile(
 )  # fmt: skip
 _WOULD_BE = re.compile(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$")
 _SCALE = re.compile(
-    r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|percent|"
+    r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|lakhs?|crores?|bn|percent|"
     r"per cent|percentage)\b)",
     re.IGNORECASE,
 )
@@ -112,6 +116,7 @@ _COMPARED_BEHIND = re.compile(
     r"is an? (?:\w+ )?(?:upper|lower) bound\b)"
 )
 _OTHER_BEFORE = re.compile(
+    r"^\W*[$\\(]*-?[\d.,/]+[$)\s\\]*\bor\b[\s$\\(]*$|"
     r"(?:[A-Za-z]\s*=\s*)[^=\n.]{1,30}?[\s$]*(?:\\text\{)?\s*\bor\b[}\s$\\(]*(?:[A-Za-z]\s*=\s*)?$|"
     r"(?:\bare|\bis|=|\beither|:)\s*[\s$\\(]*-?\d[^=\n.]{0,30}?(?:\bor\b|\band\b)[}\s$\\(]*$|"
     r"(?P<label>\b[A-Za-z])\s*=\s*[^=\n.]{1,30}?\band\b[}\s$\\(]*(?P=label)\s*=\s*$"
@@ -185,6 +190,8 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
         return True
     sign = max(0, len(before.rstrip()) - _SIGN)
     if _BEFORE.search(before, sign) and not (_BOUNDED.search(before, sign) and _asks_extreme(problem)):
+        return True
+    if _SUBTRACTED.search(sentence) or is_cut(text, start, end, problem):
         return True
     if _EXACT_ONLY.search(sentence.lower()) and not _asks_extreme(problem):
         return True

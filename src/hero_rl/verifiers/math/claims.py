@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.formulas import masked
-from hero_rl.verifiers.math.sentences import is_idle, stated_at_start, stated_in
+from hero_rl.verifiers.math.sentences import UNCLEAR, is_idle, stated_at_start, stated_in
 
 Source: TypeAlias = Literal["box", "boxes", "tag", "hashes", "phrase", "sentence", "whole", "none"]
 
@@ -79,6 +79,14 @@ _LETTER = re.compile(
     r"indeed)\s+)?[*_(]*([A-J])[)\]*_}$]*(?=[\s.:,;!*\"”`]|$)",
     re.IGNORECASE,
 )
+_OPTION_THEN_TURN = re.compile(
+    r"[\s*_(]{0,5}[A-J][)*_]{0,3}(?=[.!;,][\s*_]+(?:(?:oh|but|or|so|hmm+|no)\b[,.]? )?(?:wait|actually|scratch|hold on|sorry|"
+    r"oops|hmm+|correction|on second thought|both (?:[A-J]|of them|options|answers)\b|(?:this|that)(?:['’]s| is| was) (?:\w+ )?"
+    r"(?:wrong|incorrect|not|an? (?:error|mistake)|mistaken|false)|"
+    r"(?:it['’]s|it is|make that|i mean|rather|no,) (?:[Oo]ption )?\(?(?-i:[A-J])\b))",
+    re.IGNORECASE,
+)
+"""An option, and words that take it back or add another: no text of that option."""
 _TWO_LETTERS = re.compile(r"[:.)]?\s*(?:or\b|and\b|&|,|/|\||not\b)\s*[(*]*[A-J]\b|[?\s]+[(*]*[A-J][)*?.\s]*$")
 _NEW_SENTENCE = re.compile(
     r"[*_)]*\.\s+(?:I|This|That|It|We|The|So|Therefore|Hence|Thus|Because|Since|Note|Please|Let|Hope|As)\s"
@@ -105,11 +113,16 @@ _HYPOTHETICAL = re.compile(
     r"\b(?:(?:half|twice|thrice|double|triple|than|bound (?:for|on)|in|(?<!value )(?<!form )of) (?:the|my|our)|"
     r"(?:text)?book['’]s|(?:student|teacher|friend)['’]s|previous|earlier|old|initial|(?:his|my|our) first) (?:correct |right |"
     r"final )?$|\b(?:if|whether|suppose|assume|assuming|unless|verify(?: that)?|check(?: that)?|(?:not|n't|never|"
-    r"hardly) (?:true|the case|correct|right|so)|false|untrue|doubt\w*|den(?:y|ies)|think|thought|says?|said|claims?|claimed|"
-    r"expect\w*|wish|not|isn't|cannot|can't|someone|would|(?:cannot|can't|can not) be|(?:refuse|hesitate|decline) to \w+|"
+    r"hardly) (?:true|the case|correct|right|so)|false|untrue|(?<!no )doubt\w*|den(?:y|ies)|think|thought|says?|said|"
+    r"claims?|claimed|expect\w*|wish|not|isn't|cannot|can't|someone|would|(?:cannot|can't|can not) be|"
+    r"(?:refuse|hesitate|decline) to \w+|"
     r"(?:nobody|no one|would) (?:\w+ )?say)\s+(?:that\s+)?(?:the|my|our|your|this|an?|his|her|their)?\s*(?:correct |right |"
     r"final |real |naive |wrong |first )?$|\b(?:wrong|incorrect|mistaken|false|erroneous|naive|tempting|rejected|invalid|"
     r"second|third|next|backup|other|alternative)(?: final| first| best)? $"
+)
+_DENYING = re.compile(
+    r"not|n't|never|hardly|doubt|deny|denies|false|untrue|refuse|hesitate|decline|nobody|no one|wish|wrong|incorrect|mistaken|"
+    r"erroneous|invalid|rejected|unless|whether|half|twice|thrice|double|triple|than |bound |\bof "
 )
 _CLAUSE_END = re.compile(
     r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|,\s+(?=(?:which|since|because|as|so|where|not|making|"
@@ -144,6 +157,7 @@ _WRONG_AFTER = re.compile(
     r"the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
 )
 _HEDGE = re.compile(
+    r"\bboth (?:options? |answers? )?\(?[a-j]\)? and \(?[a-j]\b|"
     r"\bor else\b|\bequally (?:possible|likely|plausible|valid|good)\b|^[\s$.,;*_})\]\\]*or (?:yes|no|true|false)\b|\b(?:i am|"
     r"i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|certain|confident)|"
     r"unsure|uncertain)|\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"
@@ -209,7 +223,7 @@ def _hashes_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
     stated = stated_at_start(content)
     if stated is None and text[match.end() : match.end() + 200].strip():
         return None
-    return Claim(content, stated.bare if stated else content, at, match.end(), "hashes")
+    return Claim(content, stated.bare if stated and stated.bare else content, at, match.end(), "hashes")
 
 
 def _titled_claim(text: str, start: int, _boxes: frozenset[int]) -> Claim | None:
@@ -231,6 +245,16 @@ def _phrase_claim(pattern: re.Pattern[str], text: str, at: int, boxes: frozenset
     if boxes and (lead := _TO_BOX.match(text, match.end())) and lead.end() in boxes:
         return Claim("", "", at, lead.end() + 1, "phrase")
     return read_claim(text, match.end(), at)
+
+
+def denies_answer(sentence: str) -> bool:
+    """Return whether a sentence tells what the answer is not, or not the answer: ``I doubt the answer is 5``."""
+    words, phrase = _PHRASES[0]
+    if not any(word in sentence for word in words):
+        return False
+    befores = (sentence[max(0, match.start() - 60) : match.start()].lower() for match in phrase.finditer(sentence))
+    found = (_HYPOTHETICAL.search(before) for before in befores)
+    return any(one is not None and _DENYING.search(one.group()) for one in found)
 
 
 def _option_claim(text: str, at: int, _boxes: frozenset[int]) -> Claim | None:
@@ -262,7 +286,8 @@ _ASCII_MARKS = [(word, readers) for word, readers in _MARKS if word.isascii()]
 def read_claim(text: str, at: int, start: int) -> Claim | None:
     """Return the claim that stands behind a mark which begins at ``start`` and ends at ``at``."""
     rest = text[at : at + _MAX_CLAIM_CHARS]
-    whole = rest[: _clause_end(rest)]
+    turn = _OPTION_THEN_TURN.match(rest)
+    whole = rest[: turn.end() if turn else _clause_end(rest)]
     told = whole.strip(' \t\n*_`"“”').removesuffix(".")
     asked = rest[len(whole) : len(whole) + 1] == "?"
 
@@ -275,6 +300,8 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
     if asked or not told or _NOT_AN_ANSWER.match(told.lower()):
         return None
     stated = stated_at_start(whole)
+    if stated == UNCLEAR:
+        return claim(told, told)
     if stated is not None:
         behind = whole[stated.end :]
         if _SECOND_THOUGHT.match(behind.lower()):

@@ -6,41 +6,15 @@ What comes out uses only: digits, letters, ASCII signs, LaTeX commands that say 
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 
 from hero_rl.verifiers.math.notation import WORDS, function_name
+from hero_rl.verifiers.math.signs import latex_signs, plain_signs
 
 _CONTROL = {"\x0c": r"\f", "\x08": r"\b", "\x0b": r"\v", "\x07": r"\a"}
 _BROKEN_TAB = re.compile(r"\t(?=(?:ext|imes|heta|an|au|frac|riangle)(?:[^A-Za-z]|bf|it|rm|$))")
 _BROKEN_RETURN = re.compile(r"\r(?=(?:ight|ho|angle)[^A-Za-z])")
 _BROKEN_FRAC = re.compile(r"(?<![A-Za-z\\])rac(?=\s*\{)")
-
-_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni", strict=True))
-_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙₖ", "0123456789+-()nk", strict=True))
-_SUPER_RUN = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
-_SUB_RUN = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
-_GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu", "ν": "nu",
-    "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
-    "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega", "Γ": "Gamma", "Φ": "Phi", "Θ": "Theta", "Λ": "Lambda",
-}  # fmt: skip
-_SIGNS = {
-    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "＋": "+", "＝": "=", "∕": "/", "⁄": "/",
-    "×": r"\times ",
-    "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ", "⩽": r"\le ",
-    "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ",
-    "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
-    "°": r"^\circ ", "º": r"^\circ ", "′": "'", "″": "''", "’": "'", "‘": "'", "“": '"', "”": '"', "（": "(", "）": ")",
-    "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "。": ".", "％": r"\%", "＜": "<",
-    "＞": ">",
-    "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "∖": r"\setminus ",
-    "∀": r"\forall ",
-    "√": r"\sqrt", "¢": r"\text{cents}", "µ": r"\mu ", "℃": r"^\circ \text{C}", "℉": r"^\circ \text{F}", "Ω": r"\Omega ",
-    "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "\u2061": "", "\u2062": "",
-    "∆": r"\Delta ",
-}  # fmt: skip
-_SIMPLE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
 
 _COMMENT = re.compile(r"(?<!\\)%[^\n]*\n")
 _PERCENT = re.compile(r"(?<!\\)%")
@@ -86,14 +60,16 @@ _ALIASES = (
     ("{", re.compile(r"(?<=\d)\s*\\(?:mathrm|text)\s*\{\s*[eE]\s*\}\s*(?=[+-]?\d)"), "e"),
     ("**", re.compile(r"\*\*"), "^"),
     (r"\&", re.compile(r"\\&"), r"\\text{ and }"),
+    ("(mod", re.compile(r"\(mod\s+(\w+)\)"), r"\\text{mod \1}"),
     ("mod", re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
 )
 """A text that has to be there, a pattern, and its replacement."""
 _PER_CENT = re.compile(r"(?<=[\d}])\s*(?:\\text\{\s*)?(?:percentage(?! *points?)|percent|per cent)\s*(?:\}|\b)")
 _E_NOTATION = re.compile(r"(?<=\d)[eE]([+-]?\d{1,4})(?![\d.A-Za-z])")
-_SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|hundred|thousand|million|billion|trillion)\b(\s*\})?")
+_SCALE = re.compile(r"(?<=\d)\s*(\\text\{\s*)?(dozen|hundred|thousand|lakhs?|million|crores?|billion|bn|trillion)\b(\s*\})?")
 _SCALES = {
     "dozen": "12", "hundred": "10^{2}", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}",
+    "lakh": "10^{5}", "lakhs": "10^{5}", "crore": "10^{7}", "crores": "10^{7}", "bn": "10^{9}",
 }  # fmt: skip
 _UNIT_VECTOR = re.compile(
     r"\\(?:mathbf|vec|hat|boldsymbol|overrightarrow|bm)\s*\{?\s*(?:\\(?:hat|mathbf|vec)\s*\{?\s*)?(?:([ijk])|\\([ij])math)(?![A-Za-z])\s*(?:\}\s*){0,2}"
@@ -118,7 +94,6 @@ _SIMPLE_REST = re.compile(r"\s*(?:[\d.]+|[A-Za-z]|\\[A-Za-z]+)\s*")
 _LEFT = re.compile(r"\\left\s*([(\[])")
 _CUT_RIGHT = re.compile(r"\\right\s*(\$*\s*)$")
 _CLOSING = {"(": ")", "[": "]"}
-_CIRCLED_RUN = re.compile(r"[\u2460-\u2473](?:[\s,，、和及与]*[\u2460-\u2473])+")
 _CIRCLED = re.compile(r"[\u2460-\u2473]")
 _BRACKETED_LABELS = re.compile(r"\(\d{1,2}\)(?:[\s,]*(?:\\text\{)?(?:\s*and\b)?\s*\}?[\s,]*\(\d{1,2}\))*")
 
@@ -148,8 +123,7 @@ def clean(text: str) -> str:
     >>> clean(r"$\dfrac{1}{2}\,\mathrm{cm}$.")
     '\\frac{1}{2} \\text{cm}'
     """
-    text = repaired(text)
-    text = _plain_signs(text)
+    text = latex_signs(plain_signs(repaired(text)))
     if "%" in text:
         text = _PERCENT.sub(r"\\%", _COMMENT.sub("", text))
     text = _undelimit(_STRAY.sub("", text))
@@ -209,31 +183,6 @@ def mended(text: str) -> str:
         if braces[-1][1] == "{" and _SIMPLE_REST.fullmatch(body[braces[-1][0] + 1 :]):
             return f"{body}}}{text[len(body) :]}"
     return text
-
-
-def _plain_signs(text: str) -> str:
-    if text.isascii():
-        return text
-    text = _CIRCLED_RUN.sub(lambda run: ", ".join(_CIRCLED.findall(run.group())), text)
-    text = _SIMPLE_ROOT.sub(r"\\sqrt{\1}", text)
-    text = _SUPER_RUN.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[sign] for sign in run.group()) + "}", text)
-    text = _SUB_RUN.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[sign] for sign in run.group()) + "}", text)
-    return "".join(sign if sign.isascii() else _plain_sign(sign) for sign in text)
-
-
-def _plain_sign(sign: str) -> str:
-    if sign in _SIGNS:
-        return _SIGNS[sign]
-    if sign in _GREEK:
-        return f"\\{_GREEK[sign]} "
-    value = None if unicodedata.category(sign) == "Lo" else unicodedata.numeric(sign, None)
-    if value is None:
-        wide = unicodedata.normalize("NFKC", sign)
-        return wide if len(wide) == 1 and wide.isascii() else sign
-    if value == int(value):
-        return str(int(value))
-    top, slash, bottom = unicodedata.normalize("NFKC", sign).partition("⁄")
-    return f"\\frac{{{top}}}{{{bottom}}}" if slash else sign
 
 
 def _undelimit(text: str) -> str:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
-from hero_rl.verifiers.math.claims import Claim, Source, is_hedged, marked_claims, taken_back, value_end
+from hero_rl.verifiers.math.claims import Claim, Source, denies_answer, is_hedged, marked_claims, taken_back, value_end
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import UNCLEAR, stated_in
+from hero_rl.verifiers.math.signs import plain_signs
 from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
 from hero_rl.verifiers.math.words import count_words
 
@@ -127,7 +128,7 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
         response: any text.
         problem: the question; of several numbers in a last sentence, those that the question gives are not the answer.
     """
-    text = _answering(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed"))
+    text = _answering(plain_signs(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed")))
     if "%" in text or "<!--" in text:
         first = _COMMENT_FIRST.match(text)
         text = ("\n" if first else "") + _COMMENT.sub("\n", text[first.end() :] if first else text)
@@ -303,6 +304,8 @@ def last_sentence(text: str, problem: str) -> FoundAnswer | None:
     for sentence in islice(_sentences_from_end(text[-_END_CHARS:].rstrip()), _MAX_SENTENCES):
         if _FILLER.match(sentence.lower()):
             continue
+        if denies_answer(sentence):
+            break
         stated = stated_in(sentence, problem)
         if stated is not None and stated != UNCLEAR:
             if taken_back(sentence, stated.end) >= 0:

@@ -6,28 +6,49 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hero_rl.verifiers.math.signs import is_foreign
+
 _FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|lg|exp|sqrt|max|min|gcd|lcm|mod|det|pi|infinity|inf"
 )
 TOKEN = re.compile(
     r"(?P<math>\$\$[^$]{1,1000}\$\$|\\\[(?!\\\]).{1,1000}?\\\]|\\\((?!\\\)).{1,1000}?\\\)|"
     r"\\begin\{(?P<env>[a-z]+\*?)\}(?:(?!\\end).){1,1000}\\end\{(?P=env)\}|"
-    r"\$(?<![\\\d]\$)(?=[^\s$])(?P<inline>(?:\\\$|[^$]){1,400}?)(?<=[^\s\\])\$(?!\d)|`[^`\n]{1,100}`)"
+    r"\$(?:(?<![\\\d]\$)|(?<!\\\$)(?=\\[a-z]))(?=[^\s$])(?P<inline>(?:\\\$|[^$]){1,400}?)(?<=[^\s\\])\$(?!\d)|`[^`\n]{1,100}`)"
     r"|(?P<ordinal>\d[\d,]*(?:-?(?:st|nd|rd|th)\b|\^\{?(?:\\text\{)?(?:st|nd|rd|th)\b\}{0,2}|-[A-Za-z]+|[A-Za-z]{2,}))"
-    r"|(?P<number>(?:(?:\\?\$|[€£¥₹])\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\s\d+/\d+|/\d+)?(?:[eE][-+]?\d+)?"
-    r"(?:\s?(?:\\?%|°|\^\\circ))?|(?:\\?\$)?\.\d+|[∞π½¼¾⅓⅔])"
+    r"|(?P<number>(?:(?:\\?\$|[€£¥₹])\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?: \d{3})+(?![\d,/])|\d+)(?:\.\d+)?"
+    r"(?:\s\d+/\d+|/\d+)?(?:[eE][-+]?\d+)?(?:\s?(?:\\?%|°|\^\\circ))?|(?:\\?\$)?\.\d+|[∞π½¼¾⅐-⅞])"
     rf"|(?P<function>\b(?:{_FUNCTIONS})\b)"
     r"|(?P<command>\\[A-Za-z]+\*?|\\[^A-Za-z])"
     r"|(?P<joint>\b(?:and|or|to)\b)"
     r"|(?P<word>[^\W\d_]{2,}(?:['’\-][^\W\d_]+)*)"
     r"|(?P<letter>[^\W\d_])"
     r"|(?P<comma>[,;，、])"
-    r"|(?P<sign>[-+*/=<>()\[\]{}|!^_:&~±√×÷−·⋅≈≤≥≠∪∩'])"
+    r"|(?P<sign>[-+*/=<>()\[\]{}|!^_:&~±∓√×÷−·⋅≈≡≤≥≠∪∩'])"
     r"|(?P<other>\S)",
     re.DOTALL,
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?=[\s,.])")
 _KNOWN = re.compile(rf"(?:{_FUNCTIONS}|and|or)")
+_FACTOR = re.compile(
+    r"(?:\$\$?|\\\(|\\\[)\s*(?:[-+*/]\s*[\w\\(]|\^(?!\s*\{?\s*\\circ)|[(\d]|[a-zA-Z](?![A-Za-z])(?<![mgshdlLNJVWKCFATH])|"
+    r"\\(?:sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
+    r"(?![A-Za-z]))(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
+    re.DOTALL,
+)
+"""A formula that is a factor of the number before it, and neither its unit nor a statement."""
+_VARIABLE = re.compile(r"[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!\s+[^\W\d_]{2})")
+_APPLIED = re.compile(r"(?:a?sin|cos|tan|cot|sec|csc|arc\w+|log|ln|lg|exp|sqrt|pi|π)\b(?! of)")
+_MORE_BEHIND = re.compile(
+    r"[α-ωΑ-Ω]|\s*(?:[–—]\s?(?=[\d$\\])|→\s?(?=[\d$\\])|base\s+\d|mod\b)|[.…⋯]+\d|"
+    r"\s*(?:[万萬亿億만억천백십]|千(?![克米瓦卡焦帕赫])|百(?!分点)|十|兆(?![赫瓦欧帕])|分の|分之|又|点\s?\d|割|个半|半|多|余|餘|几|左右|以上|"
+    r"以下|以内|以外|未満|次方|的[^，。]{0,8}(?:[倍方根数]|分之)|[加减減乘除](?!号)|(?:或|到|至|和|与|か|から)\s?[$\\\d])"
+)
+_CLOSED = re.compile(r"^\s?(?:\$\$?|\\\)|\\\])(?=[\s.,;:!?)*]|$)")
+_MORE_BEFORE = re.compile(
+    r"(?:[–—]|[负負非第模减減乘除]|(?<!增)加|大[于於]|小[于於]|不[到足是]|不[少多小大]于|多于|少于|将近|零下|乘以|除以|减去|根号|マイナス|"
+    r"마이너스\s?|(?P<bound>至少|至多|最多|最少|不?超[过過])\s?)[*_$(]*$"
+)
 FORMULA = re.compile(
     r"\$\$[^$]{1,1000}\$\$|\\\[(?!\\\]).{1,1000}?\\\]|\\\((?!\\\)).{1,1000}?\\\)|\$(?<![\\\d]\$)(?=[^\s$])(?:\\\$|"
     r"[^$\n]){1,400}?(?<=[^\s\\])\$(?!\d)",
@@ -64,6 +85,7 @@ def formulas(sentence: str) -> Iterator[Run]:
     for kind, begin, stop in tokens(sentence):
         operand = kind in ("math", "number", "letter", "function", "command")
         apart = operand and before in ("math", "number", "letter") and begin > end and kind != "command" and start >= 0
+        apart = apart and not (before == "number" and _multiplies(sentence, kind, begin, stop))
         colon = kind == "sign" and sentence[begin] == ":" and not sentence[stop : stop + 1].isdigit()
         broken = kind in ("word", "ordinal", "other") or apart or colon
         if broken and start >= 0:
@@ -85,6 +107,41 @@ def formulas(sentence: str) -> Iterator[Run]:
         before = kind
     if start >= 0 and value:
         yield Run(start, end, math)
+
+
+def _multiplies(sentence: str, kind: str, begin: int, end: int) -> bool:
+    """Return whether a token with space before it goes on with the number before that: ``3 $x^2$``, ``3 x + 1``, ``4 π``."""
+    if kind == "letter":
+        alone = re.match(r"\s*(?:[-+*/^_]|[.,;)]?\s*$|[.,;]\s)", sentence[end:])
+        return alone is not None and _VARIABLE.match(sentence, begin) is not None
+    return (_FACTOR if kind == "math" else _APPLIED).match(sentence[:end], begin) is not None
+
+
+def is_cut(text: str, start: int, end: int, problem: str = "") -> bool:
+    """Return whether what stands beside a value makes another value of it, which nothing here reads: ``5万``, ``⌊5``, ``5 2``.
+
+    The question may itself ask for the number behind such a word: ``至少``.
+    """
+    before, behind = text[max(0, start - 12) : start], _CLOSED.sub("", text[end : end + 200].lstrip("*_"))
+    more = _MORE_BEFORE.search(before)
+    if (
+        (more and not (more["bound"] and more["bound"] in problem))
+        or _MORE_BEHIND.match(behind)
+        or is_foreign(before.rstrip(" *_$(")[-1:])
+    ):
+        return True
+    beside = behind.lstrip(" *_")
+    if is_foreign(beside[:1]):
+        return True
+    following = next(tokens(beside), None) if beside[:1] not in ("", "\n") else None
+    if following is None or following[1] > 0:
+        return False
+    kind, _, stop = following
+    if kind == "number":
+        return beside[0].isdigit() or beside[0] in "π½¼¾⅓⅔"
+    if kind == "letter":
+        return _VARIABLE.match(beside) is not None
+    return kind in ("math", "function") and (_FACTOR if kind == "math" else _APPLIED).match(beside[:stop]) is not None
 
 
 def tokens(sentence: str) -> Iterator[tuple[str, int, int]]:

@@ -51,7 +51,11 @@ def too_heavy(text: str) -> str | None:
 
 def is_cut_off(text: str) -> bool:
     """Whether a text ends in an operator or leaves a brace open: no mathematics, whatever a forgiving parser makes of it."""
-    return _CUT_OFF.search(text) is not None or text.replace(r"\{", "").count("{") != text.replace(r"\}", "").count("}")
+    return (
+        _CUT_OFF.search(text) is not None
+        or text.replace(r"\{", "").count("{") != text.replace(r"\}", "").count("}")
+        or any(text.count(f"\\l{end}") != text.count(f"\\r{end}") for end in ("floor", "ceil"))
+    )
 
 
 def _tower(text: str) -> int:

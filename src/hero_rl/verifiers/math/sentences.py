@@ -10,7 +10,7 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from hero_rl.verifiers.math.formulas import TOKEN, Run, formulas
+from hero_rl.verifiers.math.formulas import TOKEN, Run, formulas, is_cut
 from hero_rl.verifiers.math.words import NUMBER_WORD
 
 MAX_SENTENCE_CHARS = 1_500
@@ -38,7 +38,7 @@ _UNIT = re.compile(
     r"nano)?(?:met(?:er|re)s?|lit(?:er|re)s?|grams?|watts?|joules?|newtons?|volts?|hertz|pascals?|seconds?)|km|cm|mm|dm|nm|m|"
     r"kg|mg|g|ml|mL|L|ft|in(?!\s+\w)|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|acres?|hectares?|tons?|tonnes?|"
     r"ounces?|gallons?|quarts?|pints?|cups?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|secs?|moles?|[Kk]elvin|"
-    r"Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|squared|cubed|thirds?|halves|half|quarters?|fourths?|"
+    r"Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|crores?|lakhs?|bn|squared|cubed|thirds?|halves|half|quarters?|fourths?|"
     r"fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|factorial|times(?=\s+[\d$\\])|(?:or|and) (?:more|less|"
     r"fewer|above|below|greater|higher|lower|over|under|smaller|larger|a half)|out of \d+|below zero|at most|at least|negative|"
     r"a\.?m\.?|p\.?m\.?)(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\b(?:of|by|"
@@ -96,7 +96,8 @@ _NO_CLAIM = re.compile(
     r"case \d+|we (?:need to|must|should|now|will (?:now|use|find)))\b"
 )
 _DENIED_BEFORE = re.compile(
-    r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|(?:\bне|\bnicht|\bpas|\bnon)\s+|不是\s*|"
+    r"(?:(?:\b(?:not|cannot|never|nor|neither)|n't)\s+(?:equal to\s+|equal\s+|be\s+)?|"
+    r"\b(?:не|nicht|pas|non|минус|menos|moins|meno|âm)\s+|不是\s*|"
     r"\b(?:divisible by|divides|multiples? of|factors? of|powers? of|(?:cubes?|squares?|roots?|reciprocal|factorial|logarithm|"
     r"inverse|opposite|successor|predecessor) of|modulo|in base|prime to|minus|negative|except(?: for| when| if| at)?|"
     r"excluding|other than|apart from|besides)\s+)[*_(\"“]*$"
@@ -160,7 +161,10 @@ def is_idle(text: str) -> bool:
 
 
 def stated_at_start(text: str) -> Stated | None:
-    """Return the value that a text begins with, as after "the answer is"; None where it begins with words."""
+    """Return the value that a text begins with, as after "the answer is"; None where it begins with words.
+
+    ``UNCLEAR`` where it is only the beginning of a value.
+    """
     skipped = _LEAD.match(text)
     at = skipped.end() if skipped else 0
     opened = re.search(r"[(]\s*$", text[:at])  # a bracket of the value itself, as in "(2, 3)"
@@ -336,6 +340,8 @@ def _as_stated(sentence: str, run: Run) -> Stated:
     while (unit := _UNIT.match(sentence, end)) is not None and unit.end() > end:
         units += re.sub("^-", " ", unit.group())
         end = unit.end()
+    if is_cut(sentence, run.start, end):
+        return UNCLEAR
     nouns = re.match(rf"(?:\s+[A-Za-z]+(?:-[A-Za-z]+)*){{1,{_MAX_NOUNS}}}(?=[\s*_]*(?:[.,;!)]|$))", sentence[end:])
     bare = f"{lead}{_last_side(sentence[run.start : run.end])}{units}".rstrip(" *_")
     return Stated(f"{bare}{nouns.group()}" if nouns else bare, bare, run.start, end)

@@ -53,6 +53,14 @@ _LATTER = re.compile(
     re.IGNORECASE,
 )
 
+_ASKED_BEHIND = re.compile(
+    r"(?:\b(?:but|however|now|so|thus|hence|therefore),? (?:the|this|our) (?:question|problem) (?:asks?|asked|wants?|is asking)"
+    r"\b[^.\n=]{0,80}?(?:\bis\b|=|:)|\bthe (?:requested|required|desired|wanted|sought)(?: \w+)? (?:is|=|equals))"
+    r"\s*[$\\(*]*(?P<value>-?\d+)",
+    re.IGNORECASE,
+)
+"""Behind a claim: another value, which is said to be the one that was asked for."""
+
 _GUESS_WORDS = (
     r"(?:maybe|perhaps|possibly|presumably|something like|somewhere (?:around|near|about|between)|plus or minus|"
     r"i(?:['’]d| would)? (?:guess|suppose)|guess (?:is|would be|of)|vielleicht|peut-être|quizás?|tal vez|forse|возможно|可能)"
@@ -133,6 +141,8 @@ def superseded(text: str, start: int, end: int, problem: str) -> int:
     ``Previously \boxed{5}; now 6``. A question about what was so earlier is answered by what was so earlier.
     """
     before, behind = text[max(0, start - _BEFORE_CHARS) : start], text[end : end + _BEHIND_CHARS]
+    if "s" in behind and (asked := _ASKED_BEHIND.search(behind)) and asked["value"] not in text[start:end]:
+        return end + asked.start()
     if not _has((before + behind).lower(), _FORMER_SIGNS):
         return -1
     if changed := _FORMER_BEHIND.match(behind):

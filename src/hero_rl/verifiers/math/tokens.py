@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.notation import WORDS
+from hero_rl.verifiers.math.signs import is_foreign
 from hero_rl.verifiers.math.tree import Node
 
 TokenKind: TypeAlias = Literal["number", "letter", "command", "sign", "word"]
@@ -56,7 +57,7 @@ def tokenize(text: str) -> list[Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise Unreadable("sign_unknown")
+            raise Unreadable("prose" if _says_something(text[position:].lstrip()[0]) else "sign_unknown")
         position = match.end()
         spaced = bool(match["space"])
         if match["letters"]:
@@ -71,6 +72,11 @@ def tokenize(text: str) -> list[Token]:
         if len(tokens) > MAX_TOKENS:
             raise Unreadable("too_long")
     return tokens
+
+
+def _says_something(sign: str) -> bool:
+    """Return whether a sign that is no token is a letter or some mathematics all the same."""
+    return is_foreign(sign) or (sign.isalpha() and not sign.isascii())
 
 
 def _letters(run: str, spaced: bool) -> list[Token]:
