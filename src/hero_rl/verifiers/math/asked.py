@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from hero_rl.verifiers.math.units import EMPTY, SIZES, Unit, factor, measure_name, read_unit
+from hero_rl.verifiers.math.units import EACH, EMPTY, SIZES, Unit, factor, measure_name, read_unit
 from hero_rl.verifiers.math.words import COMPARING, LOADED, singular, words_in
 
 _FUNCTION_WORDS = words_in(
@@ -54,6 +54,9 @@ _PERCENT = re.compile(
     r"\bpercent(?:age)?s?\s+(?:of|by|that|change|increase|decrease|is|are|error|profit|loss|yield|composition)\b[^.!]*\?|百分",
     re.IGNORECASE,
 )
+_EACH = re.compile(r"\b(?:per|each|every|apiece|rate|wage|average|unit|daily|annual|annually|(?:hour|week|month|year)ly)\b")
+_TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b")
+_SEVERAL = r"(?:\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|these|all))"
 _ASKED = re.compile(
     r"\b(?:how many|how much|number of|in(?: units of)?|nearest(?: (?:tenth|hundredth|thousandth|whole|half))?(?: (?:of )?an?)?"
     r"|unit:?)\s+((?:square |cubic )?[A-Za-zµ]+(?:\^\{?-?\d\}?)?(?:\s+(?:squared|cubed))?"
@@ -234,6 +237,24 @@ def asked_units(problem: str) -> tuple[Unit, ...]:
                 found.append(unit)
                 break
     return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def asks_rate(rate: str, problem: str) -> bool:
+    """Return whether money may be for each of something, ``a month``: the question speaks of it and asks for no total.
+
+    >>> asks_rate("month", "What is the fee per month?"), asks_rate("month", "What does he pay for 4 months?")
+    (True, False)
+    """
+    last = _question(problem).lower()
+    last = (_SENTENCE.split(last)[-1:] or [""])[0]
+    if _EACH.search(last):
+        return True
+    return (
+        (rate == EACH or rate in problem.lower())
+        and not _TOTAL.search(last)
+        and not re.search(rf"{_SEVERAL} {re.escape(rate)}s\b", last)
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -21,6 +21,10 @@ _NUMERAL = re.compile(
     r"_\s*(?:(?P<short>\d)|\{\s*(?P<base>-?\d{1,2}|\\text\{[a-z]+\})\s*\})"
 )
 _ASKED = re.compile(r"\b(?:in|to|into|as an?)\s+(?:\$?(?:base|binary|octal|hexadecimal|ternary)\b)|进制", re.IGNORECASE)
+_ASKED_BASE = re.compile(
+    r"\b(?:in|to|into|as an?)\s+(?:\$?base\W{0,6}(\w+)|(binary|ternary|octal|decimal|hexadecimal))\b", re.IGNORECASE
+)
+_BASES = {"binary": 2, "ternary": 3, "octal": 8, "decimal": 10, "hexadecimal": 16}
 
 
 def literal(text: str) -> Fraction:
@@ -102,7 +106,7 @@ def compare_numerals(reference: str, answer: str, problem: str) -> Finding | Non
         return None
     squeezed = other.replace(" ", "")
     number = plain_number(squeezed)
-    named = re.search(rf"\bbase\W{{0,6}}{numeral.base}\b|\bin (?:binary|octal|hexadecimal)\b", problem) is not None
+    named = re.search(rf"\bbase\W{{0,6}}{numeral.base}\b|\b(?:in|to) (?:binary|octal|hexadecimal)\b", problem) is not None
     if squeezed.upper() == numeral.digits and numeral.base != 10:
         return equal("equal_base_left_out") if a is not None or named else unsure("part_left_out")
     if number is None and asked and a is not None and not re.search(rf"_\{{?{a.base}\b", squeezed):
@@ -111,9 +115,19 @@ def compare_numerals(reference: str, answer: str, problem: str) -> Finding | Non
         return unsure("not_comparable") if re.fullmatch(r"[0-9A-Z]+", squeezed) else None
     if number != Fraction(numeral.value):
         return DIFFERENT
+    if b is not None and (asks := _asked_bases(problem)) and b.base not in asks:
+        return unsure("bases_differ")
     if b is not None and answer.replace(" ", "") in problem.replace(" ", ""):
         return unsure("bases_differ")  # copied from the question
     return unsure("bases_differ") if asked and a is not None else EQUAL
+
+
+@lru_cache(maxsize=1024)
+def _asked_bases(problem: str) -> frozenset[int]:
+    """Return the bases in which a question wants a number."""
+    found = (match[2] or match[1] for match in _ASKED_BASE.finditer(problem.lower()))
+    known = (_BASES.get(name) or SMALL_NUMBERS.get(name) or (int(name) if name.isdecimal() else 0) for name in found)
+    return frozenset(base for base in known if 2 <= base <= 36)
 
 
 @lru_cache(maxsize=1024)

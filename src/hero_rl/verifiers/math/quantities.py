@@ -7,14 +7,14 @@ import re
 from contextlib import suppress
 from fractions import Fraction
 
-from hero_rl.verifiers.math.asked import asked_unit, asked_units, asks_percent, may_be_added, says_something
+from hero_rl.verifiers.math.asked import asked_unit, asked_units, asks_percent, asks_rate, may_be_added, says_something
 from hero_rl.verifiers.math.evaluate import symbols, walk
 from hero_rl.verifiers.math.findings import DIFFERENT, Finding, all_of, different, equal, unsure
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.units import DEGREE, Unit, factor, split_unit
+from hero_rl.verifiers.math.units import DEGREE, EACH, Unit, factor, split_unit
 from hero_rl.verifiers.math.values import compare_expressions, constant, ratio_of
 
 _DIFFERENCE = re.compile(
@@ -31,6 +31,10 @@ def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding
     finding = _compare_united(reference, answer, hints)
     if finding.relation == "equal" and reference.qualifier != answer.qualifier:
         return unsure("conditions_differ")
+    rates = [one.unit.rate if one.unit is not None else "" for one in (reference, answer)]
+    if finding.relation == "equal" and rates[1] not in ("", rates[0]):
+        fits = EACH in rates if rates[0] else asks_rate(rates[1], hints.text)
+        return finding if fits else unsure("units_differ")
     return finding
 
 

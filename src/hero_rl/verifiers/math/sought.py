@@ -38,6 +38,9 @@ _TWO_BLANKS = re.compile(r"_{2,}.*_{2,}", re.DOTALL)
 _NEXT_TERMS = re.compile(
     r"\b(?:next|first|last) (?:two|three|four|five|six|\d+) (?:terms|numbers|digits|elements)", re.IGNORECASE
 )
+_LISTED_TERMS = re.compile(rf"\b(?:write|list)\b[^.?!]{{0,40}}{_NEXT_TERMS.pattern}", re.IGNORECASE)
+_HOW_MANY_EACH = re.compile(r"\bhow many\b[^.?!;]{1,60}\band how many\b[^.?!;]{1,60}\?", re.IGNORECASE)
+_THAT_ORDER = re.compile(r"\bin (?:that|this) order\b", re.IGNORECASE)
 _NUMBERED_TASKS = re.compile(r"\(1\)\s+[A-Z][a-z]+.*\(2\)\s+[A-Z][a-z]+", re.DOTALL)
 
 
@@ -108,6 +111,19 @@ def asks_in_order(problem: str) -> bool:
         if len(_kinds(part) - _EXTREMES) > 1 or (len(listed) > 1 and all(map(_is_symbolic, listed))):
             return True
     return False
+
+
+@lru_cache(maxsize=2048)
+def says_order(problem: str) -> bool:
+    """Return whether a question says plainly in which order it wants several things, which nothing else may tell apart.
+
+    >>> says_order("Find a and b, in that order."), says_order("Find x such that A, B and C lie in that order.")
+    (True, False)
+    """
+    text = problem[-MAX_CHARS:]
+    if _HOW_MANY_EACH.search(text) or _LISTED_TERMS.search(text):
+        return True
+    return any(_THAT_ORDER.search(_CONDITION.sub("", match["what"])) for match in _ASKS.finditer(text))
 
 
 def _is_symbolic(part: str) -> bool:

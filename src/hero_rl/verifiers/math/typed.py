@@ -30,7 +30,7 @@ from hero_rl.verifiers.math.reading import ONE_OF, Reading, read
 from hero_rl.verifiers.math.regions import compare_letters, read_region, region_letters
 from hero_rl.verifiers.math.sampling import constant_ratio, points
 from hero_rl.verifiers.math.sequences import compare_sequences
-from hero_rl.verifiers.math.sought import remainder, with_decimal_points
+from hero_rl.verifiers.math.sought import remainder, says_order, with_decimal_points
 from hero_rl.verifiers.math.statements import same_list, same_statement, says_no_more
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.times import compare_moments
@@ -73,7 +73,8 @@ def compare_typed(reference: str, answer: str, problem: str, fields: Fields = NO
         return unsure(doubt)
     if finding.reason == "equal_converted" and is_given(answer, read(answer).unit, problem):
         return unsure("copied_from_question")
-    if finding.relation == "equal" and order_is_open(hints, fields):
+    said = fields.ordered is None and not hints.ordered and says_order(problem)
+    if finding.relation == "equal" and (said or order_is_open(hints, fields)):
         in_order = _compare_hinted(reference, answer, problem, hints.knowing(ordered=True))
         return in_order if in_order.relation == "equal" else unsure("order_unclear")
     return finding

@@ -27,6 +27,8 @@ class Unit(NamedTuple):
     """The normal form; equal names are equal units."""
     factors: tuple[tuple[str, int], ...] = ()
     """For a measure: the names of its factors and their exponents."""
+    rate: str = ""
+    """For money: what it is paid for each of, ``month`` in ``$20 per month``."""
 
 
 DEGREE = Unit("degree", "degree")
@@ -83,6 +85,9 @@ _MONEY_BEFORE = re.compile(
     r"(?:USD|EUR|GBP|INR|CNY|RMB|Rs\.?)(?=[ \d]))"
     r"\s*(?=[-\d.\\(])"
 )
+EACH = "each"
+"""A rate of which nothing says for what: ``$5 each``."""
+_RATE = re.compile(r"(?:per|each|a|an|every|/) (.+)|([a-z_]+)\^-1|each|apiece")
 _TEMPERATURE = re.compile(r"(.*\S)\s*\^\\circ\s*(?:\\text\{)?\s*([CF])\s*\}?")
 _FACTOR = re.compile(r"([^\W\d_]+)(?:\^(-?\d))?")
 _EXPONENT = re.compile(r"\s*\^\s*\{?\s*(-?\d)\s*\}?")
@@ -114,8 +119,8 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
         sign = _scaled_currency(text[money.end(1) : money.end()].strip().lstrip("\\").removeprefix("text{").strip(" }").lower())
         if further is None or further.kind == "currency":
             return rest, further or sign
-        each = re.match(r"(?:per|each|a|an|every) |[a-z]+\^-1$", further.name) is not None
-        return rest, sign if each else Unit("noun", f"$ {further.name}")
+        each = _RATE.fullmatch(further.name)
+        return rest, sign._replace(rate=each[1] or each[2] or EACH) if each else Unit("noun", f"$ {further.name}")
     temperature = _TEMPERATURE.fullmatch(text) if r"\circ" in text else None
     if temperature:
         return temperature.group(1), Unit("noun", f"degree {temperature.group(2)}")
