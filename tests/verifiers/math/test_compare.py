@@ -36,6 +36,65 @@ def test_an_equation_stands_for_what_it_isolates_or_gives_uniquely() -> None:
     assert compare("x = 5", "x^2 = 25").label != "correct"
 
 
+@pytest.mark.parametrize(
+    ("reference", "answer", "same"),
+    [
+        ("v = 3u - 2", "(v - 3u + 2)(u - 4) = 0", False),
+        ("3u - 2", "(v - 3u + 2)(u - 70)^2 = 0", False),
+        ("uv = 8", "u^2 v = 8u", False),
+        ("v = u", "v^2 = uv", False),
+        ("v = u", "|v| = u", False),
+        ("u = 4", "|u + 2| = 6", False),
+        ("u = 4", r"\lfloor u \rfloor = 4", False),
+        ("u = 4", r"\max(u, 4) = 4", False),
+        ("v = 3u - 2", "(v - 3u + 2)(u^2 + 1) = 0", True),
+        (r"v = \frac{u}{u+1}", "v(u+1) = u", True),
+        (r"P = \frac{nRT}{V}", "PV = nRT", True),
+        ("uv = 8", r"v = \frac{8}{u}", True),
+    ],
+)
+def test_an_equation_has_no_solution_more_or_less_than_the_reference(reference: str, answer: str, same: bool) -> None:
+    assert (compare(reference, answer).label == "correct") is same
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        (r"\frac{du}{dv}", r"\frac{dv}{du}"),
+        ("g(u+1)", r"g \cdot (u+1)"),
+        ("2g(u)", "g(2u)"),
+        ("81", "3^2^2"),
+        ("u^6", "u^{2}^{3}"),
+        (r"\int u\,du", r"\int u"),
+        ("25", r"1/4\%"),
+        (r"25\%", r"1/4\%"),
+    ],
+)
+def test_notation_that_is_read_in_two_ways_is_not_equal(reference: str, answer: str) -> None:
+    assert compare(reference, answer).label != "correct"
+    assert compare(reference, reference).label == "correct"
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "same"),
+    [
+        ("P(M) = 0.3", "P(N) = 0.3", False),
+        ("E(U) = 7", "E(V) = 7", False),
+        ("g(u) = u^3", "g(v) = u^3", False),
+        ("g'(u) = 3u", "g'(v) = 3u", False),
+        (r"\frac{dv}{du} = 3u", r"\frac{dv}{dt} = 3u", False),
+        ("KL = 9", "K = 9", False),
+        ("KL = 9", "KL:LM = 9", False),
+        ("P(M) = 0.3", r"P(M) = \frac{3}{10}", True),
+        ("g(u) = u^3", "g(v) = v^3", True),
+        (r"\frac{dv}{du} = 3u", "v' = 3u", True),
+        ("KL = 9", "x = 9", True),
+    ],
+)
+def test_labels_name_one_thing(reference: str, answer: str, same: bool) -> None:
+    assert (compare(reference, answer).label == "correct") is same
+
+
 def test_an_equation_states_a_quantity_that_the_question_names_and_does_not_only_give() -> None:
     assert compare("12", "a + b = 12", "Let a and b solve the system. Find $a + b$.").label == "correct"
     assert compare("12", "a + b = 12", "If $a + b = 12$ and $a - b = 0$, find $2a$.").label != "correct"

@@ -166,6 +166,23 @@ def test_what_a_statement_says_of_its_variables_must_agree() -> None:
     assert compared(r"2^n \text{ for all } n \ge 0", r"2^n \text{ for negative } n").relation == "unsure"
 
 
+@pytest.mark.parametrize(
+    ("problem", "condition", "same"),
+    [
+        ("", "u>0", False),
+        ("Find all functions on the real numbers.", r"\text{for all } u>0", False),
+        ("", r"\text{if } w>0", False),
+        ("Let $u > 0$. Find $g$.", "u>0", True),
+        ("Let $u < 0$. Find $g$.", "u>0", False),
+        (r"Find all $g : \mathbb{R}^+ \to \mathbb{R}^+$.", r"\text{for all } u>0", True),
+        ("For which $u \\ne 2$ is it defined?", r"u \ne 2", True),
+    ],
+)
+def test_an_answer_is_narrower_than_the_reference_only_where_the_question_is(problem: str, condition: str, same: bool) -> None:
+    for statement in ("g(u)=u^3", "3u+1", "v=3u+1"):
+        assert (compared(statement, f"{statement}, {condition}", problem).relation == "equal") is same
+
+
 GROWTH = r"\text{increasing on } (0,4), \text{ decreasing on } (4,9)"
 PARTS_EQUAL = [
     ("", r"\text{mean } 7, \text{ median } 6", r"\text{mean}=7, \text{median}=6"),
@@ -372,6 +389,7 @@ LETTERS = [
     ("For which numbers?", "(-2,3)", r"\{u \mid |u|<2\}", False),
     ("For which numbers?", "7", r"\{u : |u|>2\}", False),
     ("For which numbers?", r"u=2k\pi", r"u=2k\pi, u>0", False),
+    ("For which numbers?", r"u \ge 3", r"u \ge 3 \text{ if } v>0", False),
     ("Describe the set.", "u>2, v<5", "u>2", False),
     ("Describe the set.", "u>2, v<5", "u<5, v>2", False),
     ("Describe the set.", "u>2, v<5", "u>2, w<5", False),

@@ -233,11 +233,14 @@ _COUNTS_FROM = re.compile(
 """A question whose letters count something, or are bounded: that they are positive may go without saying."""
 
 
+_OF_POSITIVE = re.compile(r"\\mathbb\s*\{?R\}?\s*[_^]\s*\{?\s*(?:\+|>\s*0)|\bpositive reals?\b", re.IGNORECASE)
+_POSITIVE = frozenset(Domain(base, Fraction(0), low_open=True) for base in ("", "R"))
+
+
 def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
     """Return how the qualifiers of a reference and of an answer relate as domains; either may be empty.
 
-    ``left_out``: one side leaves out what goes without saying, or the answer adds that a variable is positive where the
-    question, which might say so, is not known.
+    ``left_out``: one side leaves out what goes without saying, or what the question says.
     """
     x, y = (read_domains(one) if one.strip() else {} for one in (a, b))
     if x is None or y is None:
@@ -255,12 +258,11 @@ def relate_domains(a: str, b: str, problem: str = "") -> DomainRelation:
         return "left_out" if not only and all(_nearly_same(one, other) for one, other in pairs) else "differ"
     if not here and not there:
         return "same"
+    if not here and set(there.values()) <= _POSITIVE and _OF_POSITIVE.search(problem):
+        return "left_out"
     if not here and _narrows(there, problem):
         return "differ"
-    if all(_goes_without_saying(domain) for domain in (here or there).values()):
-        return "left_out"
-    positive = [one.low == 0 and one._replace(low=None, low_open=False) in (Domain(), Domain("R")) for one in there.values()]
-    return "left_out" if not here and not problem and all(positive) else "differ"
+    return "left_out" if all(map(_goes_without_saying, (here or there).values())) else "differ"
 
 
 def _narrows(there: Domains, problem: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
@@ -16,11 +16,15 @@ from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs
 from hero_rl.verifiers.math.sought import quantities, squeezed
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.tree import minus
+from hero_rl.verifiers.math.tree import minus, symbol, walk
 
 _QUANTITIES = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 _ZERO = number(0)
 _GRID = 48
+_NEAREST, _FARTHEST = 8, 1_000
+"""How far from zero a common factor is looked for."""
+_LINES = 2
+_NEAR_ZERO = 1e-7
 _BISECTIONS = 60
 
 
@@ -97,26 +101,56 @@ def _compare_zero_forms(a: Node, b: Node) -> Finding:
     for name in sorted(symbols(a)):
         one, other = _linear_in(a, name), _linear_in(b, name)
         if one and other and compare_trees(Node("mul", (one[0], other[1])), Node("mul", (other[0], one[1]))) == "equal":
-            return equal("equal_transformed")
+            more = _says_less(one, symbols(a) - {name}) != _says_less(other, symbols(a) - {name})
+            return unsure("conditions_differ") if more else equal("equal_transformed")
     return DIFFERENT if _has_root_of_one_only(a, b) else unsure("undecided")
 
 
 def _linear_in(form: Node, name: str) -> tuple[Node, Node] | None:
     """Return p and q of a form ``p + q name``, which has one solution for the variable; None for other forms."""
-    at = [substitute(form, name, number(value)) for value in (0, 1, 2)]
-    slope, next_slope = minus(at[1], at[0]), minus(at[2], at[1])
-    is_linear = compare_trees(slope, next_slope) == "equal" and compare_trees(slope, _ZERO) == "different"
-    return (at[0], slope) if is_linear else None
+    at_0, at_1 = (substitute(form, name, number(value)) for value in (0, 1))
+    slope = minus(at_1, at_0)
+    line = Node("add", (at_0, Node("mul", (slope, symbol(name)))))
+    is_linear = compare_trees(form, line) == "equal" and compare_trees(slope, _ZERO) == "different"
+    return (at_0, slope) if is_linear else None
+
+
+def _says_less(line: tuple[Node, Node], names: frozenset[str]) -> bool:
+    """Return whether an equation ``p + q y = 0`` leaves y open somewhere: where p and q are zero, as a common factor is."""
+    ordered = sorted(names)
+    constants = [abs(node.value) for one in line for node in walk(one) if node.value is not None]
+    reach = 2 * float(min(max(constants, default=0), _FARTHEST)) + _NEAREST
+    for point in islice(points(ordered, whole=False), _LINES):
+        for name in ordered:
+            rest, slope = (_function(one, name, point.values) for one in line)
+            if any(abs(rest(root)) < _NEAR_ZERO for root in _zeros(slope, reach)):
+                return True
+    return False
+
+
+def _zeros(at: Callable[[float], float], reach: float) -> Iterator[float]:
+    """Yield where the size of a function has a lowest point that is zero, found between neighbours on a grid."""
+    grid = [-reach + 2 * reach * step / _GRID + 0.013 for step in range(_GRID + 1)]
+    sizes = [abs(at(one)) for one in grid]
+    for step in range(1, _GRID):
+        if sizes[step - 1] >= sizes[step] <= sizes[step + 1]:
+            low, high = grid[step - 1], grid[step + 1]
+            for _ in range(_BISECTIONS):
+                third = (high - low) / 3
+                low, high = (low, high - third) if abs(at(low + third)) < abs(at(high - third)) else (low + third, high)
+            if abs(at(low)) < _NEAR_ZERO:
+                yield low
 
 
 def _solved(form: Node, expression: Node) -> Finding:
     """Compare an expression with what an equation linear in one more variable gives for that variable."""
     extra = sorted(symbols(form) - symbols(expression))
-    if symbols(expression) - symbols(form) or len(extra) != 1 or _linear_in(form, extra[0]) is None:
+    line = None if symbols(expression) - symbols(form) or len(extra) != 1 else _linear_in(form, extra[0])
+    if line is None:
         return unsure("not_comparable")
     relation = compare_trees(substitute(form, extra[0], expression), _ZERO)
     if relation == "equal":
-        return equal("equal_solved")
+        return unsure("conditions_differ") if _says_less(line, symbols(expression)) else equal("equal_solved")
     return DIFFERENT if relation == "different" else unsure("undecided")
 
 

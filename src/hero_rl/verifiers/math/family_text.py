@@ -10,7 +10,16 @@ from itertools import pairwise
 from math import lcm
 
 from hero_rl.verifiers.latex import brackets, builder_halves, relation_chain, split_at, split_list
-from hero_rl.verifiers.math.domains import INTEGERS, Domain, as_integers, both, counted_domains, read_domains, split_qualifier
+from hero_rl.verifiers.math.domains import (
+    INTEGERS,
+    WHOLE_LETTERS,
+    Domain,
+    as_integers,
+    both,
+    counted_domains,
+    read_domains,
+    split_qualifier,
+)
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.members import HIDDEN, Family, Member, every
 from hero_rl.verifiers.math.sampling import expand_signs
@@ -137,10 +146,15 @@ def _with_domains(family: Family, domains: dict[str, Domain]) -> Family | None:
         one._replace(domain=as_integers(domains[one.letter])) if one.letter in domains and one.domain is None else one
         for one in members
     )
-    if any(name not in {one.letter for one in members} for name in domains):
+    if any(name not in {one.letter for one in members} or not _counts(name, said) for name, said in domains.items()):
         return None
     certain = family.certain or any(one.letter and one.domain is not None for one in members)
     return _bounded(family._replace(members=members, certain=certain), bounds)
+
+
+def _counts(letter: str, domain: Domain) -> bool:
+    """Return whether a letter with a domain stands for integers: ``u > 0`` alone is said of real numbers, too."""
+    return letter in WHOLE_LETTERS or domain.base not in ("", "R") or bool(domain.parity or domain.values)
 
 
 def _bounded(family: Family, bounds: Domain) -> Family | None:

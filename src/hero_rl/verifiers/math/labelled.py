@@ -30,13 +30,16 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
             return equal("equal_renamed")  # cx and kx
     if finding.relation == "equal":
         if a.label and b.label:
-            return finding if labels_agree(a.label, b.label, hints.letters) else unsure("labels_differ")
+            free = set(names.values()) - set(names)  # x in f(t) = x + t, where f(x) is asked for
+            agree = free.isdisjoint(all_symbols(b)) and labels_agree(a.label, b.label, hints.letters)
+            return finding if agree else unsure("labels_differ")
         another = b.label and hints.given and names_another(b.label, hints.text, hints.letters)
         return unsure("labels_differ") if another else finding
-    if a.label and b.label and not _is_number(a) and not labels_agree(a.label, b.label):
-        equations = compare_equations(a, b, hints)
-        return finding if equations.reason in ("not_comparable", "variables_differ") else equations
-    return finding
+    if not (a.label and b.label) or (_is_number(a) and _is_number(b)):
+        return finding
+    equations = compare_equations(a, b, hints)
+    told = equations.reason not in ("not_comparable", "variables_differ") and not labels_agree(a.label, b.label)
+    return equations if told or equations.relation == "equal" else finding
 
 
 def _is_number(reading: Reading) -> bool:

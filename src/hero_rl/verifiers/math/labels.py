@@ -21,6 +21,10 @@ _MARKS = re.compile(
 _DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([A-Za-z])\s*\}\s*\{\s*d\s*[A-Za-z]\s*\}|d([a-z])/d[a-z]")
 _NUMBER = re.compile(r"_?\d+$")
 _SEGMENT = re.compile(r"[A-Z]{2}")
+_NAMES = re.compile(r"[A-Z]{2,3}")
+"""Letters side by side: names of points or factors, and no word."""
+_PER = re.compile(r"[/{]\s*d\s*([A-Za-z])\s*\}?$")
+"""The letter of a derivative with respect to it."""
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
 _DENIES = words_in("not never neither nor without except wrong incorrect false")
@@ -74,6 +78,9 @@ def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) ->
     (True, True, True, False)
     """
     a, b = _plain(one), _plain(other)
+    per = [_PER.search(label) for label in (one, other)]
+    if per[0] and per[1] and per[0][1] != per[1][1]:
+        return False
     if a == b:
         return True
     if a.count("'") != b.count("'") or (_NUMBER.search(a) and _NUMBER.search(b) and a[0] in letters):
@@ -85,12 +92,15 @@ def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) ->
         return a[::-1] == b
     head, tail = a.partition("("), b.partition("(")
     if (head[1] or tail[1]) and head[0] == tail[0]:
-        return not (head[1] and tail[1]) or (is_function_label(a) and is_function_label(b))
+        events = (head[2] + tail[2]).lower() != head[2] + tail[2]  # P(A) and P(B)
+        return not (head[1] and tail[1]) or (is_function_label(a) and is_function_label(b) and not events)
     if is_function_label(a) != is_function_label(b):
         function, name = (head[0], b) if is_function_label(a) else (tail[0], a)
         return name == "y" and len(function) == 1
     if _is_symbol(a) != _is_symbol(b) and (_words(one) or _words(other)):
-        symbol = a if _is_symbol(a) else b
+        symbol, name = (a, b) if _is_symbol(a) else (b, a)
+        if symbol.isupper() and _NAMES.fullmatch(name):
+            return False
         return symbol.partition("_")[0] not in letters or _words_agree(one, other)
     return _words_agree(one, other)
 

@@ -29,8 +29,6 @@ _SAME_UNIT = 1e-6
 def compare_values(reference: Reading, answer: Reading, hints: Hints) -> Finding:
     """Return how two readings of kind ``value`` relate."""
     finding = _compare_united(reference, answer, hints)
-    if finding.relation == "equal" and reference.qualifier != answer.qualifier:
-        return unsure("conditions_differ")
     rates = [one.unit.rate if one.unit is not None else "" for one in (reference, answer)]
     if finding.relation == "equal" and rates[1] not in ("", rates[0]):
         fits = EACH in rates if rates[0] else asks_rate(rates[1], hints.text)

@@ -73,7 +73,9 @@ _MATRIX = re.compile(
     r"(?P<brace>\\\{\s*)?\\begin\{([pbBvV]?matrix|array|smallmatrix|cases|aligned)\}(?:\{[^{}]*\})?(.*)\\end\{\2\}\s*\.?",
     re.DOTALL,
 )
-_WORD_LABEL = re.compile(r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL)
+_WORD_LABEL = re.compile(
+    r"^(?![A-Z]+\s*:\s*[A-Z]+\s*=)(?:\\text\{\s*)?([A-Za-z][A-Za-z ]+\d*)\s*(?::\s*\}|\}\s*:|:)\s*(?=\S)(.*)$", re.DOTALL
+)
 _MIXED_PERCENT = re.compile(r"\d+\s*(?:\\frac\s*\{?\d+\}?\s*\{?\d+\}?|\d+/\d+)\s*\\%")
 _ARC = re.compile(r"^([\d.]+)\s*\^\\circ\s*(?:([\d.]+)\s*'(?!'))?\s*(?:([\d.]+)\s*''|([\d.]+)\s*\\text\{\s*''\s*\})?$")
 _WORDS = r"(\\text\{[^{}]{1,30}\}|[A-Za-z]{1,12})"

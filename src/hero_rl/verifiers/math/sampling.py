@@ -283,6 +283,8 @@ def constant_ratio(a: Node, b: Node) -> bool | None:
             x, y = (lifted(evaluate(tree, point.values, precise(), real=real)) for tree in (a, b))
         except Undefined:
             continue
+        if y == 0 and abs(x) > _CANCELLED:
+            return False
         if y != 0 and _is_real(x) and _is_real(y):
             ratios.append(x / y)
             if abs(ratios[-1] - ratios[0]) > _PRECISE_AGREES * abs(ratios[0]):

@@ -35,10 +35,12 @@ _KNOWN = frozenset(
 )  # fmt: skip
 """Commands that math-verify reads in full; what it does not know it drops, and then calls the rest equal."""
 _LOST = re.compile(
-    r"(?<![\d.])0\s*\^\s*\{?\s*0|\^\s*(?:\{\s*[-+]\s*\}|[-+](?![\w({\\]))|'|:|![\s{}]*\d|\d\.\s|_\{?-|\d_|\\begin\{(?:cases|array|aligned)"
+    r"(?<![\d.])0\s*\^\s*\{?\s*0|\^\s*(?:\{\s*[-+]\s*\}|[-+](?![\w({\\]))|'|:|![\s{}]*\d|\d\.\s|_\{?-|\d_|\^\s*(?:\{[^{}]*\}|\w)\s*\^|\\begin\{(?:cases|array|aligned)"
 )
 _LIMIT = re.compile(r"\\lim\s*_\s*\{[^{}]*\}")
 _FOREIGN = re.compile(r"[|#&;$\[\]\"?@~]|\^\s*\{?\s*\*|\\to(?![A-Za-z])")
+_NO_PRODUCT = re.compile(r"\\d?frac\s*\{\s*d[^{}]*\}\s*\{\s*d[^{}]*\}|(?<![A-Za-z\\])(?:d[a-z]/d[a-z]|[fgh]\s*\()")
+"""Derivatives and functions, which math-verify reads as fractions and products."""
 _DIFFERENTIAL = re.compile(r"\bd([a-z])\b")
 _LETTER = re.compile(r"[A-Za-z]")
 _NUMERIC = re.compile(
@@ -118,12 +120,15 @@ def _kept(text: str, parsed: Any) -> bool:
     bare = _LIMIT.sub(" ", text)
     if _FOREIGN.search(bare) or any(bare.count(one) != bare.count(other) for one, other in ("()", "{}")):
         return False
-    if _LOST.search(text) or not _KNOWN.issuperset(_COMMAND.findall(text)):
+    if _LOST.search(text) or _NO_PRODUCT.search(text) or not _KNOWN.issuperset(_COMMAND.findall(text)):
         return False
     atoms = parsed.atoms(Symbol, AppliedUndef) if hasattr(parsed, "atoms") else ()
     names = {str(getattr(atom, "name", "")) for atom in atoms}
     kept = set(_LETTER.findall("".join(names))) | {"e", "i"}
-    bare = _DIFFERENTIAL.sub(r"\1", _COMMAND.sub(" ", text.replace("matrix}", "}")))
+    bare = _COMMAND.sub(" ", text.replace("matrix}", "}"))
+    if bare.count("d") < sum(1 + (name == "iint") for name in _COMMAND.findall(text) if name in ("int", "iint")):
+        return False
+    bare = _DIFFERENTIAL.sub(r"\1", bare)
     return kept.issuperset(_LETTER.findall(re.sub(r"\{[pbBvV]?\}", " ", bare)))
 
 

@@ -96,7 +96,9 @@ class _Reader(Application):
                 tree = times(tree, self._factor())
             elif sign in DIVIDED:
                 self._take()
-                tree = _quotient(tree, self._factor())
+                divisor = self._factor()
+                whole = divisor.op == "pct" and self.peek(-1) == r"\%"  # 1/2% is half a percent
+                tree = Node("pct", (_quotient(tree, divisor.args[0]),)) if whole else _quotient(tree, divisor)
             elif self._starts_factor():
                 if self._kind() == "number" and self._kind(-1) == "number":
                     tree = self._mixed(tree)

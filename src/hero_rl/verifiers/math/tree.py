@@ -78,7 +78,8 @@ def opaque_name(call: Node) -> str:
 
 
 def _spelled(tree: Node) -> str:
-    inner = ",".join(_spelled(arg) for arg in tree.args)
+    args = [_spelled(arg) for arg in tree.args]
+    inner = ",".join(sorted(args) if tree.op in ("add", "mul") else args)
     return f"{tree.op}{tree.name if tree.op != 'num' else ''}{tree.value or ''}({inner})"
 
 

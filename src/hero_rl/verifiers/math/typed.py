@@ -44,6 +44,7 @@ _LETTERS_IN_A_ROW = re.compile(r"[A-Z](?:[\s,<>]*[A-Z])+")
 _SIMPLE = re.compile(r"(?:[-+*/^().\d\s{}]|\\(?:frac|sqrt|pi|cdot|times|pm|circ)(?![A-Za-z])|\\[%$])*")
 """Numbers and what is made of them: no text of another kind."""
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
+_CONDITION = re.compile(r"(?:\\in\s*)?((?<=\\in)\s*\S.*|[A-Za-z]\s*(?:[<>]|\\[lgn]e(?![A-Za-z])).*)")
 _LETTER_ALONE = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MANY = frozenset(("infinity", "infinitely many"))
 _GARBAGE = frozenset(
@@ -178,13 +179,17 @@ def compare_readings(a: Reading, b: Reading, hints: Hints) -> Finding:
     if a.domain and b.domain:
         b = with_constant_renamed(a, b, hints)
     finding = _compare_kinds(a, b, hints)
-    if finding.relation == "equal" and b.label and changes_value(b.label, f"{a.label} {hints.text}"):
+    if finding.relation != "equal":
+        return finding
+    if b.label and changes_value(b.label, f"{a.label} {hints.text}"):
         return unsure("labels_differ")
-    if finding.relation != "equal" or a.domain == b.domain:
+    if a.qualifier != b.qualifier:
+        return unsure("conditions_differ")
+    if a.domain == b.domain:
         return finding
     domains = relate_domains(a.domain, b.domain, hints.text)
-    if domains == "differ":  # the question may say itself in which set the variables lie
-        member = re.search(r"\\in\s*(\S.*)", a.domain or b.domain) if not (a.domain and b.domain) else None
+    if domains == "differ":  # the question may say itself which values the variables take
+        member = _CONDITION.search(a.domain or b.domain) if not (a.domain and b.domain) else None
         if member is None or _squeezed(member[1]) not in _squeezed(clean(hints.text)):
             return unsure("conditions_differ")
     return finding if domains == "same" or finding.lenient else equal("equal_domain_left_out")
