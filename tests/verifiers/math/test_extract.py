@@ -283,6 +283,9 @@ def test_boxes_count_with_the_labels_before_them_and_however_many_there_are() ->
     assert relation("(3,4)", r"$(y,x)=\boxed{(3,4)}$", "Find the ordered pair $(x,y)$.") != "equal"
     assert relation("(a) 3 (b) 4", r"Part b: \boxed{3}; Part a: \boxed{4}") != "equal"
     assert relation("1, 2", r"\boxed{1} or \boxed{2}, not both.") != "equal"
+    assert relation("1, 2", "The answer is 1 or 2, but not both.") != "equal"
+    assert relation("(2,4), (4,2)", r"$(m,n)=\boxed{(2,4)}$ and $(m,n)=\boxed{(4,2)}$") == "equal"
+    assert relation("3, 4", r"There are \boxed{3} boys and \boxed{4} girls.") != "different"
     for count in (20, 150):
         assert relation("5", ", ".join(rf"\boxed{{{number}}}" for number in (*range(10, 30), *[5] * count))) != "equal"
 

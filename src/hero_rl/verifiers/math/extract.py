@@ -32,7 +32,7 @@ _NEAR_CHARS = 150
 
 _BETWEEN_BOXES = re.compile(
     r"[\s$.,;&*]*(?:\\q?quad|\\[,;])?[\s$]*(?:(?:\\text\{)?\s*\b(?:and|or)\b(?:\s+also)?\s*\}?)?[\s$,;]*(?:\\q?quad)?"
-    r"(?:[A-Za-z](?:_\{?\w\}?)?\s*=)?[\s$]*(?:\\\(|\\\[)?[\s$]*"
+    r"(?:(?:[A-Za-z](?:_\{?\w\}?)?|\([A-Za-z, ]{3,20}\))\s*=)?[\s$]*(?:\\\(|\\\[)?[\s$]*"
 )
 _CLOSING = re.compile(r"^[\s$]*(?:\\\)|\\\])")
 _PART = re.compile(
@@ -187,7 +187,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
         return UNCLEAR_CLAIM
     between = text[former.end : last.start] if former else ""
     near = len(between) <= _NEAR_CHARS
-    alternatives = last.source == "boxes" and _NOT_BOTH.match(text, last.end) is not None
+    alternatives = _NOT_BOTH.match(text, last.end) is not None
     doubted = alternatives or is_hedged(text, end) or (between != "" and near and is_hedged(between, 0))
     if doubted or is_guess(text, last.start, end, problem) or has_another_behind(text, last.end, last.text):
         return NOTHING._replace(doubt="hedged")

@@ -28,10 +28,13 @@ _PER = re.compile(r"[/{]\s*d\s*([A-Za-z])\s*\}?$")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
 _DENIES = words_in("not never neither nor without except wrong incorrect false")
+_OPEN_ENDED = [[word] for word in ("than", "least", "most", "of", "minus", "plus", "times", "about")]
+"""Words at the end of a label that go on with what stands behind it: ``more than``."""
 _MULTIPLIES = words_in("twice thrice double triple half")
 _CHANGES = _MULTIPLIES | words_in(
     """reciprocal inverse opposite negation negated complement square squared cube cubed bound extraneous rejected reject
-    invalid inadmissible discarded excluded eliminated impossible spurious mistake mistaken error guess unlike"""
+    invalid inadmissible discarded excluded eliminated impossible spurious mistake mistaken error guess unlike candidate
+    attempt"""
 )
 """Words that make of a name another thing, or say that it is no answer; a question may ask for that thing."""
 _FILLERS = words_in("the a an is value of answer total final")
@@ -55,7 +58,8 @@ def is_label(text: str) -> bool:
 
 def is_denied(label: str) -> bool:
     r"""Return whether a label says that what it stands before is not the answer: ``wrong``."""
-    return not _DENIES.isdisjoint(_all_words(label))
+    words = _all_words(label)
+    return not _DENIES.isdisjoint(words) or words[-1:] in _OPEN_ENDED
 
 
 def changes_value(label: str, problem: str) -> bool:

@@ -106,7 +106,7 @@ def compare_numerals(reference: str, answer: str, problem: str) -> Finding | Non
         return None
     squeezed = other.replace(" ", "")
     number = plain_number(squeezed)
-    named = re.search(rf"\bbase\W{{0,6}}{numeral.base}\b|\b(?:in|to) (?:binary|octal|hexadecimal)\b", problem) is not None
+    named = numeral.base in _asked_bases(problem) or re.search(rf"\bbase\W{{0,6}}{numeral.base}\b", problem) is not None
     if squeezed.upper() == numeral.digits and numeral.base != 10:
         return equal("equal_base_left_out") if a is not None or named else unsure("part_left_out")
     if number is None and asked and a is not None and not re.search(rf"_\{{?{a.base}\b", squeezed):

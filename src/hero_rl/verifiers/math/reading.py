@@ -237,6 +237,8 @@ def _enclosed(enclosed: tuple[str, str, str], text: str, levels: int) -> Reading
     items = tuple(_read(part, levels - 1) for part in parts)
     if opening == r"\{":
         return Reading("set", text, items=items)
+    if opening == "(" and (joined := _joined_by(content, items)):
+        return Reading("list", text, items=items, form=joined)
     if all(item.label for item in items) and len({item.label for item in items}) == len(items):
         return Reading("list", text, items=items)
     return Reading("tuple", text, items=items, form="()" if opening == r"\langle" else opening + closing)

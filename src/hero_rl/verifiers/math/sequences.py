@@ -14,6 +14,7 @@ from hero_rl.verifiers.math.matrices import read_flat, same_flat, same_steps
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import expand_signs
+from hero_rl.verifiers.math.sought import places_asked
 from hero_rl.verifiers.math.syntax import number
 from hero_rl.verifiers.math.values import constant
 
@@ -99,12 +100,16 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
     if len(expected) == 1:
         return compare(expected[0], given[0])
     ordered = hints.ordered and reference.kind == answer.kind == "list" and not _is_list_of_tuples(reference, answer)
-    return _by_label(expected, given, compare) or _in_any_order(expected, given, ordered, compare)
+    return _by_label(expected, given, compare) or _in_any_order(expected, given, ordered, compare, hints.text)
 
 
-def _in_any_order(expected: Sequence[Reading], given: Sequence[Reading], ordered: bool, compare: Compare) -> Finding:
+def _in_any_order(
+    expected: Sequence[Reading], given: Sequence[Reading], ordered: bool, compare: Compare, problem: str
+) -> Finding:
     """Two collections of one length, element by element with what matches."""
     in_order = _in_order(expected, given, compare)
+    if ordered and in_order.relation == "equal" and not _names_in_order(expected, given, problem):
+        return unsure("order_unclear")
     paired = in_order if in_order.relation == "equal" else pair_up(expected, given, compare)
     if paired is in_order or paired.relation != "equal":
         return paired
@@ -264,7 +269,10 @@ def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], probl
         names = [item.label.replace(" ", "") for item in one]
         if all(names) and not any(item.label for item in other) and len(set(names)) == len(names):
             spelled = _NO_SPACE.sub("", problem)
-            return f"({','.join(names)})" in spelled or (names == sorted(names) and not _is_permuted(names, spelled))
+            if f"({','.join(names)})" in spelled or _is_permuted(names, spelled):
+                return f"({','.join(names)})" in spelled
+            places = places_asked(names, problem)
+            return places == sorted(places) if places else names == sorted(names)
     return True
 
 

@@ -3,6 +3,7 @@ r"""The things that a question asks for by name, ``Find $x+y$``, ``the area and 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from hero_rl.verifiers.latex import relation_chain
@@ -53,10 +54,24 @@ def quantities(problem: str) -> frozenset[str]:
     """
     found: set[str] = set()
     for match in _ASKS.finditer(problem[-MAX_CHARS:]):
-        for part in _BETWEEN.split(_VALUE_OF.sub("", _CONDITION.sub("", match["what"]))):
-            if _is_symbolic(part):
-                found.add(squeezed(part))
+        parts = _BETWEEN.split(_VALUE_OF.sub("", _CONDITION.sub("", match["what"])))
+        symbolic = [part for part in parts if _is_symbolic(part)]
+        letters = [part for part in parts if part.strip() in _ARTICLES] if symbolic else []  # of "a, b and c" all are letters
+        found.update(map(squeezed, symbolic + letters))
     return frozenset(found)
+
+
+def places_asked(names: Sequence[str], problem: str) -> list[int]:
+    """Return where a question asks for each of some letters; none where it does not ask for all of them.
+
+    >>> places_asked(["r", "h"], "Find the height $h$ and the radius $r$.")
+    [32, 13]
+    """
+    for match in reversed(list(_ASKS.finditer(problem[-MAX_CHARS:]))):
+        found = [re.search(rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])", match["what"]) for name in names]
+        if all(found):
+            return [one.start() for one in found if one]
+    return []
 
 
 def names_another(label: str, problem: str, letters: frozenset[str]) -> bool:

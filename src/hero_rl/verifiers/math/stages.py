@@ -26,6 +26,10 @@ from hero_rl.verifiers.math.typed import compare_typed
 from hero_rl.verifiers.math.words import count_words
 
 _APART = re.compile(r"\}[\s$\\\])]{0,10}\n[ \t]*\n[\s$\\\[(]{0,10}\\boxed")
+_IN_A_ROW = re.compile(
+    r"\\boxed\{[^{}\n]{1,40}\}[^.\n\\]{0,60}\band\b[^.\n\\]{0,60}\\boxed\{[^{}\n]{1,40}\}[^.\n\\]{0,40}(?:\.|$)"
+)
+"""Two boxes in one sentence that say different things: each may be a part of the answer."""
 _MAY_BE_ROUGH = re.compile(
     r"\.\d|≈|\\(?:approx|sim|sqrt|pi|d?frac|ln|log|e\b|sin|cos|tan)|/|10\s*\^|\b(?:about|approx|around|roughly)"
 )
@@ -101,6 +105,7 @@ def find_pair(reference: object, response: object, problem: str = "", fields: Fi
         if isinstance(whole, Pair) and compare_pair(whole).finding.relation == "equal":
             return whole  # the response is nothing but an answer in words
     apart = found.source == "boxes" and _APART.search(response) is not None
+    apart = apart or (found.source == "box" and _IN_A_ROW.search(response) is not None)
     if apart and isinstance(pair, Pair) and compare_pair(pair).finding.reason == "number_of_answers":
         return _nothing(unsure("claims_conflict"), pair.answer)  # a second try as likely as a second part
     return pair

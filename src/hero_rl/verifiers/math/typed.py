@@ -102,6 +102,8 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
 
     plain = _SIMPLE.fullmatch(reference) and _SIMPLE.fullmatch(answer)
     simple = plain and not are_labelled(reference, answer)
+    if not plain and _are_joined_otherwise(read(reference), read(answer)):
+        return unsure("and_or_or")
     other_kind = compare_moments(reference, answer, problem)
     if not simple:
         other_kind = other_kind or _compare_other_kinds(reference, answer, problem, hints, same)
@@ -113,9 +115,14 @@ def _compare_hinted(reference: str, answer: str, problem: str, hints: Hints) -> 
     if pointed is not None and _compare_guarded(read(pointed[0]), read(pointed[1]), hints).relation == "equal":
         return equal("equal_decimal_comma")
     finding = _compare_guarded(read(reference), read(answer), hints)
-    if finding.relation != "unsure" or finding.reason == "and_or_or":
-        return finding
-    return compare_parts(reference, answer, same) or finding
+    if finding.relation == "equal" and pointed is not None and ";" in answer and ";" not in reference:
+        return unsure("undecided")  # 0,5 is a number there, and 0; 5 are two
+    return (compare_parts(reference, answer, same) or finding) if finding.relation == "unsure" else finding
+
+
+def _are_joined_otherwise(a: Reading, b: Reading) -> bool:
+    """Return whether values of several letters, or statements, are joined by ``or`` on one side and not on the other."""
+    return a.form != b.form and (ONE_OF in (a.form, b.form) or (a.kind == b.kind == "list" and a.form != "" != b.form))
 
 
 def _compare_other_kinds(reference: str, answer: str, problem: str, hints: Hints, same: Same) -> Finding | None:
@@ -218,8 +225,6 @@ def _compare_parts(a: Reading, b: Reading, hints: Hints) -> Finding:
     a, b = with_bound_renamed(*_as_matrices(a, b))
     if (r"\mp" in a.text) != (r"\mp" in b.text):
         return unsure("undecided")  # signs that go together, and signs that go apart
-    if a.form != b.form and (ONE_OF in (a.form, b.form) or (a.kind == b.kind == "list" and a.form and b.form)):
-        return unsure("and_or_or")
     if not {a.kind, b.kind} & {"list", "set", "tuple", "matrix"}:
         return unsure("not_comparable")
     finding = compare_sequences(a, b, hints, partial(compare_readings, hints=hints))
