@@ -14,7 +14,7 @@ from hero_rl.verifiers.math.words import words_in
 
 _WINDOW = 600
 """So much of a text is looked at before and behind a box."""
-_SIGN = 10
+_SIGN = 16
 """No sign that stands before a box is longer."""
 
 _LABEL = r"(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|\\approx|≈|:)\s*)?"
@@ -39,7 +39,8 @@ _BOUNDED = re.compile(r"(?:[≤≥]|[<>]=|\\[lg]eq?(?:slant)?)\s*$")
 _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}]*\}\s*)?)?\{\s*$")
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
 _BEFORE = re.compile(
-    r"(?:[-−+/^<>≠≤≥±×÷√·⋅|\d\\]|[π½]\s?\$?|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*)$"
+    r"(?:[-−+/^<>≠≤≥±×÷√·⋅|\d\\]|[π½]\s?\$?|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|"
+    r"not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*|\b(?:sin|cos|tan|log|ln|sqrt|exp)\s*\$?|(?<![\w\\'’])[b-z]|\$(?:\\(?:d?frac|sqrt|pi)|\d)[^$=<>]*\$)\Z"
 )
 _BEHIND = re.compile(
     r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"

@@ -127,7 +127,8 @@ _DENYING = re.compile(
 _CLAUSE_END = re.compile(
     r"[.!?。]+(?=[*_\"”)]*(?:\s|$))|[.。](?=[\u4e00-\u9fff])|。|\?|\n|,\s+(?=(?:which|since|because|as|so|where|not|making|"
     r"meaning|i\.e|but|when|if|altogether|in total|and (?:hence|so|thus|the|we|it|this|that))\b)|\s+(?=(?:because|since|which|"
-    r"as (?:required|desired|we))\b)|\s+\((?=(?:since|because|as|which|where|see)\b)|\s[-–—]+\s(?=[A-Za-z]{2})",
+    r"as (?:required|desired|we))\b)|\s+\((?=(?:since|because|as|which|where|see)\b)|"
+    r"\s[-–—]+\s(?=[A-Za-z]{2}(?![A-Za-z]?[\^_({\\\d]))",
     re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|Mrs|Dr|sq|[A-Z])|\b[A-J])$")
@@ -180,7 +181,7 @@ _SECOND_THOUGHT = re.compile(
     r"\s*(?:for|at)\b.*\band\b.*\b(?:for|at)\b|"
     r"[:.)]?\s*[,;–—-]{0,2}\s*(?:no(?=[,.:;!])|nope\b|(?:oh,? )?wait\b|or (?:rather|better|maybe|perhaps)\b)|\+(?!\w)|"
     r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
-    r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[nx]\b)|"
+    r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[b-z]\b)|"
     r"[\s,]*(?:root\s+\d|pi\b|point\s+\w|[ie]\b(?!\.\w)(?=\W*$)|factorial\b)|\s*,\s*(?:squared|cubed|doubled|halved|tripled)\b|"
     r"\s*(?:if|when|provided|in case|as long as)\b.*\b(?:and|or|but|otherwise|else)\b|[\s,]*(?:otherwise|unless)\b",
     re.DOTALL,

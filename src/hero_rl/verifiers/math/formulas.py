@@ -32,22 +32,28 @@ _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?=[\s,.])")
 _KNOWN = re.compile(rf"(?:{_FUNCTIONS}|and|or)")
 _FACTOR = re.compile(
     r"(?:\$\$?|\\\(|\\\[)\s*(?:[-+*/]\s*[\w\\(]|\^(?!\s*\{?\s*\\circ)|[(\d]|[a-zA-Z](?![A-Za-z])(?<![mgshdlLNJVWKCFATH])|"
-    r"\\(?:sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
+    r"\\(?:%|sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
     r"(?![A-Za-z]))(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
     re.DOTALL,
 )
 """A formula that is a factor of the number before it, and neither its unit nor a statement."""
-_VARIABLE = re.compile(r"[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!\s+[^\W\d_]{2})")
+_ALONE = re.compile(r"(?:\$|\\\()\s*[A-Za-z]\s*(?:\$|\\\))\s+[^\W\d_]{2}")
+"""A letter with words behind it: ``5 $x$ being positive``."""
+_VARIABLE = re.compile(r"(?:[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!\s+[^\W\d_]{2})|[adghlms](?=\s*\+))")
 _APPLIED = re.compile(r"(?:a?sin|cos|tan|cot|sec|csc|arc\w+|log|ln|lg|exp|sqrt|pi|π)\b(?! of)")
 _MORE_BEHIND = re.compile(
-    r"[α-ωΑ-Ω]|\s*(?:[–—]\s?(?=[\d$\\])|→\s?(?=[\d$\\])|base\s+\d|mod\b)|[.…⋯]+\d|"
-    r"\s*(?:[万萬亿億만억천백십]|千(?![克米瓦卡焦帕赫])|百(?!分点)|十|兆(?![赫瓦欧帕])|分の|分之|又|点\s?\d|割|个半|半|多|余|餘|几|左右|以上|"
-    r"以下|以内|以外|未満|次方|的[^，。]{0,8}(?:[倍方根数]|分之)|[加减減乘除](?!号)|(?:或|到|至|和|与|か|から)\s?[$\\\d])"
+    r" ?(?![μΩ])[α-ωΑ-Ω](?![^\W\d_])|[ \t]*\+| +: +\d| ?\([a-z]\s*[-+*/^]\s*[\da-z]\s*\)|"
+    r"[ \t]*\\(?:sqrt|pi|[dt]?frac|binom)(?![A-Za-z])|\^(?!\s*\{?\s*\\circ)|"
+    r"[ \t]*[-·⋅×÷±]\s?[A-Za-z]{1,3}[\^_({\\\d]|[ \t]*(?:[–—]\s?(?=[\d$\\])|→\s?(?=[\d$\\])|base\s+\d|mod\b)|[.…⋯]+\d|"
+    r"[ \t]*(?:[万萬亿億만억천백십]|千(?![克米瓦卡焦帕赫])|百(?!分点)|十|兆(?![赫瓦欧帕])|分の|分之|又|点\s?\d|割|"
+    r"个半|半|多|余|餘|几|左右|以上|以下|以内|以外|未満|次方|"
+    r"的[^，。]{0,8}(?:[倍方根数]|分之)|[加减減乘除](?!号)|(?:或|到|至|和|与|か|から)\s?[$\\\d])"
 )
 _CLOSED = re.compile(r"^\s?(?:\$\$?|\\\)|\\\])(?=[\s.,;:!?)*]|$)")
+_NAME_BEFORE = re.compile(r"(?<!Rs)(?<!kr)[a-z]\Z")
 _MORE_BEFORE = re.compile(
     r"(?:[–—]|[负負非第模减減乘除]|(?<!增)加|大[于於]|小[于於]|不[到足是]|不[少多小大]于|多于|少于|将近|零下|乘以|除以|减去|根号|マイナス|"
-    r"마이너스\s?|(?P<bound>至少|至多|最多|最少|不?超[过過])\s?)[*_$(]*$"
+    r"마이너스\s?|(?P<bound>至少|至多|最多|最少|不?超[过過])\s?)[*_$(]*\Z"
 )
 FORMULA = re.compile(
     r"\$\$[^$]{1,1000}\$\$|\\\[(?!\\\]).{1,1000}?\\\]|\\\((?!\\\)).{1,1000}?\\\)|\$(?<![\\\d]\$)(?=[^\s$])(?:\\\$|"
@@ -78,29 +84,32 @@ class Run(NamedTuple):
 
 
 def formulas(sentence: str) -> Iterator[Run]:
-    """Yield the stretches of a sentence that are mathematics, in order."""
+    """Yield the stretches of a sentence that are mathematics, in order; nothing ends one within braces."""
     start = end = -1  # of the run so far; end: of its last token that may end it
     value = math = False
+    depth = 0
     before = ""  # kind of the last token
     for kind, begin, stop in tokens(sentence):
+        sign = sentence[begin] if kind == "sign" else ""
         operand = kind in ("math", "number", "letter", "function", "command")
         apart = operand and before in ("math", "number", "letter") and begin > end and kind != "command" and start >= 0
-        apart = apart and not (before == "number" and _multiplies(sentence, kind, begin, stop))
-        colon = kind == "sign" and sentence[begin] == ":" and not sentence[stop : stop + 1].isdigit()
-        broken = kind in ("word", "ordinal", "other") or apart or colon
+        apart = apart and not _multiplies(sentence, before, kind, begin, stop)
+        colon = sign == ":" and not sentence[stop : stop + 1].isdigit()
+        broken = depth <= 0 and (kind in ("word", "ordinal", "other") or apart or colon)
         if broken and start >= 0:
             if value:
                 yield Run(start, end, math)
-            start, value, math = -1, False, False
-        if colon or kind in ("word", "ordinal", "other"):
+            start, value, math, depth = -1, False, False, 0
+        if broken and not apart:
             before = kind
             continue
-        if start < 0 and (kind in ("joint", "comma") or (kind == "sign" and sentence[begin] in "=)]}:*/&~'!<>_^|")):
+        if start < 0 and (kind in ("joint", "comma") or (sign and sign in "=)]}:*/&~'!<>_^|")):
             before = kind
             continue
         if start < 0:
-            start = begin
-        if kind not in ("joint", "comma") and not (kind == "sign" and sentence[begin] in "+-*/=<>([{:&^_~'"):
+            start, depth = begin, 0
+        depth += (sign == "{") - (sign == "}")
+        if kind not in ("joint", "comma") and not (sign and sign in "+-*/=<>([{:&^_~'"):
             end = stop
         value = value or kind in ("math", "number") or (kind == "command" and stop - begin > 2)
         math = math or kind == "math"
@@ -109,12 +118,21 @@ def formulas(sentence: str) -> Iterator[Run]:
         yield Run(start, end, math)
 
 
-def _multiplies(sentence: str, kind: str, begin: int, end: int) -> bool:
-    """Return whether a token with space before it goes on with the number before that: ``3 $x^2$``, ``3 x + 1``, ``4 π``."""
-    if kind == "letter":
+def _multiplies(sentence: str, before: str, kind: str, begin: int, end: int) -> bool:
+    """Return whether a token with space before it goes on with what is before that: ``3 $x^2$``, ``3 x + 1``, ``4 π``."""
+    if kind == "letter" and before != "math":
         alone = re.match(r"\s*(?:[-+*/^_]|[.,;)]?\s*$|[.,;]\s)", sentence[end:])
-        return alone is not None and _VARIABLE.match(sentence, begin) is not None
-    return (_FACTOR if kind == "math" else _APPLIED).match(sentence[:end], begin) is not None
+        joined = before == "letter" and re.match(r"[a-z]\s*=", sentence[begin:])
+        return bool(joined or (alone and _VARIABLE.match(sentence, begin)))
+    return before == "number" and _goes_on(sentence, kind, begin, end)
+
+
+def _goes_on(text: str, kind: str, begin: int, end: int) -> bool:
+    """Return whether a token is a factor of a number before it: a formula or a function, no letter that prose is about."""
+    if kind not in ("math", "function", "number"):
+        return False
+    about = kind == "math" and _ALONE.match(text, begin)
+    return not about and (_FACTOR if kind == "math" else _APPLIED).match(text[:end], begin) is not None
 
 
 def is_cut(text: str, start: int, end: int, problem: str = "") -> bool:
@@ -124,24 +142,18 @@ def is_cut(text: str, start: int, end: int, problem: str = "") -> bool:
     """
     before, behind = text[max(0, start - 12) : start], _CLOSED.sub("", text[end : end + 200].lstrip("*_"))
     more = _MORE_BEFORE.search(before)
-    if (
-        (more and not (more["bound"] and more["bound"] in problem))
-        or _MORE_BEHIND.match(behind)
-        or is_foreign(before.rstrip(" *_$(")[-1:])
-    ):
+    if (more and not (more["bound"] and more["bound"] in problem)) or (text[start].isdigit() and _NAME_BEFORE.search(before)):
         return True
     beside = behind.lstrip(" *_")
-    if is_foreign(beside[:1]):
+    if _MORE_BEHIND.match(behind) or is_foreign(before.rstrip(" *_$(")[-1:]) or is_foreign(beside[:1]):
         return True
     following = next(tokens(beside), None) if beside[:1] not in ("", "\n") else None
     if following is None or following[1] > 0:
         return False
     kind, _, stop = following
-    if kind == "number":
-        return beside[0].isdigit() or beside[0] in "π½¼¾⅓⅔"
     if kind == "letter":
         return _VARIABLE.match(beside) is not None
-    return kind in ("math", "function") and (_FACTOR if kind == "math" else _APPLIED).match(beside[:stop]) is not None
+    return (kind == "number" and beside[0] not in "$€£¥₹\\.") or _goes_on(beside, kind, 0, stop)
 
 
 def tokens(sentence: str) -> Iterator[tuple[str, int, int]]:

@@ -44,6 +44,9 @@ _UNIT = re.compile(
     r"a\.?m\.?|p\.?m\.?)(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\b(?:of|by|"
     r"to)\s+(?:\\?\$|\\\()?\d\S*|\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
 )
+_TERM = re.compile(r"[-+]\s")
+_WORDY = re.compile(r"(?<!\bis)(?<!\bare)(?<!\bbe)(?<!\bget)(?<!\bgives)(?<!\bto)(?<=[A-Za-z])\s*$")
+"""A last term alone: ``ab - 5``."""
 _BOUND = re.compile(
     r"(?:\b(?:at (?:least|most)|(?:more|less|fewer|greater|larger|smaller|higher|lower) than(?: or equal to)?|over|under|above|"
     r"below|(?<!add )(?<!adds )(?<!adding )up to|no (?:more|less|fewer) than|between|from)\s*[*_]*)$",
@@ -340,7 +343,8 @@ def _as_stated(sentence: str, run: Run) -> Stated:
     while (unit := _UNIT.match(sentence, end)) is not None and unit.end() > end:
         units += re.sub("^-", " ", unit.group())
         end = unit.end()
-    if is_cut(sentence, run.start, end):
+    term = _TERM.match(sentence, run.start) and _WORDY.search(sentence, 0, run.start)
+    if term or is_cut(sentence, run.start, end):
         return UNCLEAR
     nouns = re.match(rf"(?:\s+[A-Za-z]+(?:-[A-Za-z]+)*){{1,{_MAX_NOUNS}}}(?=[\s*_]*(?:[.,;!)]|$))", sentence[end:])
     bare = f"{lead}{_last_side(sentence[run.start : run.end])}{units}".rstrip(" *_")
