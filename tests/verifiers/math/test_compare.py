@@ -87,6 +87,7 @@ def test_notation_that_is_read_in_two_ways_is_not_equal(reference: str, answer: 
         ("KL = 9", "KL:LM = 9", False),
         ("P(M) = 0.3", r"P(M) = \frac{3}{10}", True),
         ("g(u) = u^3", "g(v) = v^3", True),
+        ("P(x) = x + 1", "P(X) = X + 1", True),
         (r"\frac{dv}{du} = 3u", "v' = 3u", True),
         ("KL = 9", "x = 9", True),
     ],

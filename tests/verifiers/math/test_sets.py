@@ -10,6 +10,7 @@ from helpers.strategies import examples
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.domains import read_domains, relate_domains
 from hero_rl.verifiers.math.findings import Finding
+from hero_rl.verifiers.math.stages import Pair, compare_pair
 from hero_rl.verifiers.math.typed import compare_typed
 
 SINE = "Solve sin(2x) = 1."
@@ -181,6 +182,13 @@ def test_what_a_statement_says_of_its_variables_must_agree() -> None:
 def test_an_answer_is_narrower_than_the_reference_only_where_the_question_is(problem: str, condition: str, same: bool) -> None:
     for statement in ("g(u)=u^3", "3u+1", "v=3u+1"):
         assert (compared(statement, f"{statement}, {condition}", problem).relation == "equal") is same
+
+
+@pytest.mark.parametrize("answer", ["u>0i", r"|\%|\in\mathbb{Z}", r"u=3k\sqrt{2}, u>1", r"\{u \mid |u| \mid 2\}", "|u|>0/i"])
+@pytest.mark.parametrize("reference", ["(-2,2)", r"u=3k\sqrt{2}", r"u \ge 3", r"\{u \mid |u|<2\}"])
+def test_no_condition_makes_the_comparison_break(reference: str, answer: str) -> None:
+    assert not compare_pair(Pair(reference, answer)).failed
+    assert not compare_pair(Pair(answer, reference)).failed
 
 
 GROWTH = r"\text{increasing on } (0,4), \text{ decreasing on } (4,9)"

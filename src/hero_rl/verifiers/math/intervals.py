@@ -59,7 +59,7 @@ def real_value(tree: Node) -> Value:
     value = lifted(evaluate(tree, {}, precise()))
     if value.imag != 0:
         raise Undefined("not a real number")
-    return value
+    return value.real  # of a complex number of mpmath, which has no order
 
 
 def same_value(a: Value, b: Value) -> bool:

@@ -35,11 +35,12 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
             return finding if agree else unsure("labels_differ")
         another = b.label and hints.given and names_another(b.label, hints.text, hints.letters)
         return unsure("labels_differ") if another else finding
-    if not (a.label and b.label) or (_is_number(a) and _is_number(b)):
+    products = [label for label in (a.label, b.label) if "(" in label and not is_function_label(label)]  # y(x+1)
+    agree = labels_agree(a.label, b.label) and not products
+    if agree or not (a.label and b.label) or (_is_number(a) and _is_number(b)):
         return finding
     equations = compare_equations(a, b, hints)
-    told = equations.reason not in ("not_comparable", "variables_differ") and not labels_agree(a.label, b.label)
-    return equations if told or equations.relation == "equal" else finding
+    return finding if equations.reason in ("not_comparable", "variables_differ") else equations
 
 
 def _is_number(reading: Reading) -> bool:

@@ -96,7 +96,7 @@ def labels_agree(one: str, other: str, letters: frozenset[str] = frozenset()) ->
         return a[::-1] == b
     head, tail = a.partition("("), b.partition("(")
     if (head[1] or tail[1]) and head[0] == tail[0]:
-        events = (head[2] + tail[2]).lower() != head[2] + tail[2]  # P(A) and P(B)
+        events = head[2].lower() != tail[2].lower() and not (head[2] + tail[2]).islower()  # P(A) and P(B)
         return not (head[1] and tail[1]) or (is_function_label(a) and is_function_label(b) and not events)
     if is_function_label(a) != is_function_label(b):
         function, name = (head[0], b) if is_function_label(a) else (tail[0], a)

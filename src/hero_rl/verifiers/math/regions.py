@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import reduce
 
 from hero_rl.verifiers.latex import TURNED, brackets, builder_halves, relation_chain, split_at, split_list, words_apart
@@ -92,7 +93,8 @@ def _subject(text: str) -> str:
     sides = chain.sides if len(chain.relations) == 1 else chain.sides[1:2]
     letters = [side.strip() for side in sides if side and _is_variable(side)]
     if not letters and sides[0].startswith("|") and sides[0].endswith("|") and len(sides[0]) > 2:
-        letters = sorted(symbols(parse(sides[0][1:-1])))
+        with suppress(Unreadable):
+            letters = sorted(symbols(parse(sides[0][1:-1])))
     return letters[0] if letters else ""
 
 
