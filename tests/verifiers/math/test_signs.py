@@ -83,12 +83,30 @@ def test_a_number_beside_what_changes_it_is_no_answer(response: str) -> None:
         r"- \boxed{5}", r"Part 1 - \boxed{5}", r"Question 13 – \boxed{5}", r"\boxed{5}✓", r"\boxed{5}—a prime.",
         r"\boxed{5} a day",
         r"\boxed{5} i.e. five", r"The price went from 3 to \boxed{5}.", r"\boxed{5} $\text{cm}$",
-        r"$\boxed{5}$, so $x$ is 5.", r"So therefore\boxed{5} holds.", r"\boxed{5} (2+3)",
+        r"$\boxed{5}$, so $x$ is 5.", r"So therefore\boxed{5} holds.", r"\boxed{5} (2+3)", r"\boxed{5} x-intercepts",
+        "The answer is 5 x-intercepts.",
         r"$\boxed{5}$ $x$ being positive", "Therefore the value is\n\\[ 5. \\]", "**Final Answer**\n\\boxed{5}",
     ],
 )  # fmt: skip
 def test_prose_and_units_beside_a_number_are_harmless(response: str) -> None:
     assert relation("5", response) == "equal"
+
+
+def test_a_short_chinese_sentence_is_read_like_another() -> None:
+    right = ("最大值为5。", "一共有5个苹果。", "因此，小明一共有5个苹果。", "答案等于5。", "由此可得，最小值是5。")
+    assert [relation("5", response) for response in right] == ["equal"] * len(right)
+    wrong = (
+        "不等于5。",
+        "大于等于5。",
+        "至少为5。",
+        "约等于5。",
+        "答案可能是5。",
+        "则等于5吗？",
+        "最大值为5万。",
+        "第一天是5，第二天是6。",
+        "等于5的平方。",
+    )
+    assert "equal" not in [relation("5", response) for response in wrong]
 
 
 def test_the_question_may_ask_for_a_bound_in_chinese() -> None:

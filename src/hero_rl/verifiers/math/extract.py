@@ -74,7 +74,7 @@ _FILLER = re.compile(
 _SPOKEN = re.compile(r"(?:thus|so|hence|therefore|it|this|the [a-z]+ (?:is|are)|no|we|there)\b,?\s")
 _CONCLUDED = re.compile(
     r"[,;]\s*(?:and )?(?:so|hence|thus|therefore|we get|which gives)\b(?=[^\n]*\d)|\n\s*\n\s*(?:Add|Subtract|Divide|Multiply|"
-    r"So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得)\s*\$|[故所以因此][^，。]{0,12}[\d$]|原式\s*\$?\s*="
+    r"So|Hence|Thus|Therefore|Then)\b|[\u4e00-\u9fff](?:为|是|得|得到|等于|共有?)\s*[-$\d]|[故所以因此][^，。]{0,12}[\d$]|原式\s*\$?\s*="
 )
 _CHAIN = re.compile(r"=(?![^=]*(?:\b(?:and|or)\b|[,;\n]\s*[A-Za-z]\w*\s*=))[^=]*=")
 _LAST_LINE = re.compile(r"(?P<name>[A-Za-z])[^\n]*=[^\n]*\n\s*(?P=name)\s*=[^\n=]*$")
@@ -315,7 +315,7 @@ def last_sentence(text: str, problem: str) -> FoundAnswer | None:
             return FoundAnswer(said, "sentence", bare if bare != said else "", rough=rough)
         unclear = unclear or stated == UNCLEAR
         adverse = _ADVERSE.search(sentence.lower()) or taken_back(sentence, 0) >= 0 or is_hedged(sentence, 0)
-        if adverse or sentence.rstrip().endswith("?") or len(sentence) > _MAX_SENTENCE_CHARS:
+        if adverse or sentence.rstrip().endswith(("?", "？")) or len(sentence) > _MAX_SENTENCE_CHARS:
             break
     return UNCLEAR_CLAIM if unclear else None
 

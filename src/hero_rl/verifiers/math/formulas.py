@@ -19,7 +19,7 @@ TOKEN = re.compile(
     r"|(?P<number>(?:(?:\\?\$|[€£¥₹])\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?: \d{3})+(?![\d,/])|\d+)(?:\.\d+)?"
     r"(?:\s\d+/\d+|/\d+)?(?:[eE][-+]?\d+)?(?:\s?(?:\\?%|°|\^\\circ))?|(?:\\?\$)?\.\d+|[∞π½¼¾⅐-⅞])"
     rf"|(?P<function>\b(?:{_FUNCTIONS})\b)"
-    r"|(?P<command>\\[A-Za-z]+\*?|\\[^A-Za-z])"
+    r"|(?P<command>(?!\\end\b)\\[A-Za-z]+\*?|\\[^A-Za-z])"
     r"|(?P<joint>\b(?:and|or|to)\b)"
     r"|(?P<word>[^\W\d_]{2,}(?:['’\-][^\W\d_]+)*)"
     r"|(?P<letter>[^\W\d_])"
@@ -39,7 +39,7 @@ _FACTOR = re.compile(
 """A formula that is a factor of the number before it, and neither its unit nor a statement."""
 _ALONE = re.compile(r"(?:\$|\\\()\s*[A-Za-z]\s*(?:\$|\\\))\s+[^\W\d_]{2}")
 """A letter with words behind it: ``5 $x$ being positive``."""
-_VARIABLE = re.compile(r"(?:[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!\s+[^\W\d_]{2})|[adghlms](?=\s*\+))")
+_VARIABLE = re.compile(r"(?:[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!(?:\s+|-)[^\W\d_]{2})|[adghlms](?=\s*\+))")
 _APPLIED = re.compile(r"(?:a?sin|cos|tan|cot|sec|csc|arc\w+|log|ln|lg|exp|sqrt|pi|π)\b(?! of)")
 _MORE_BEHIND = re.compile(
     r" ?(?![μΩ])[α-ωΑ-Ω](?![^\W\d_])|[ \t]*\+| +: +\d| ?\([a-z]\s*[-+*/^]\s*[\da-z]\s*\)|"
@@ -52,8 +52,9 @@ _MORE_BEHIND = re.compile(
 _CLOSED = re.compile(r"^\s?(?:\$\$?|\\\)|\\\])(?=[\s.,;:!?)*]|$)")
 _NAME_BEFORE = re.compile(r"(?<!Rs)(?<!kr)[a-z]\Z")
 _MORE_BEFORE = re.compile(
-    r"(?:[–—]|[负負非第模减減乘除]|(?<!增)加|大[于於]|小[于於]|不[到足是]|不[少多小大]于|多于|少于|将近|零下|乘以|除以|减去|根号|マイナス|"
-    r"마이너스\s?|(?P<bound>至少|至多|最多|最少|不?超[过過])\s?)[*_$(]*\Z"
+    r"(?:[–—]|[负負第模减減乘除]|(?<!增)加|乘以|除以|减去|根号|零下|マイナス|마이너스\s?|"
+    r"(?:[不非]|大[于於]|小[于於]|不[到足]|不[少多小大]于|多于|少于|将近|可能|也许|(?P<bound>至少|至多|最多|最少|不?超[过過]))"
+    r"(?:等[于於]|为|是|得|有)?\s?)[*_$(]*\Z"
 )
 FORMULA = re.compile(
     r"\$\$[^$]{1,1000}\$\$|\\\[(?!\\\]).{1,1000}?\\\]|\\\((?!\\\)).{1,1000}?\\\)|\$(?<![\\\d]\$)(?=[^\s$])(?:\\\$|"

@@ -66,7 +66,7 @@ _COPULA = re.compile(
     r"reduces? to|evaluates? to|conclude(?: that)?|"
     r"\b(?:a|an) (?:value|total|sum|result|profit|cost|speed|score|average|length|area|volume|distance|amount|"
     r"probability) of|"
-    r"works? out (?:to|as)|turns? out to be|es|est|ist|lautet|é|è)\b|[:：=≈]|是|为|等于|得|共|есть|равно|равен)[\s*_:]*"
+    r"works? out (?:to|as)|turns? out to be|es|est|ist|lautet|é|è)\b|[:：=≈]|是|为|等于|得到?|共有?|есть|равно|равен)[\s*_:]*"
     + _ADVERBS
     + r"[\s*_(\"“]*$"
 )
@@ -189,7 +189,7 @@ def stated_in(sentence: str, problem: str = "", *, marked: bool = False) -> Stat
     sentence = sentence[-MAX_SENTENCE_CHARS:]
     if letter := _LONE_LETTER.fullmatch(sentence):
         return _found(letter[1], letter.span())
-    if sentence.rstrip().endswith("?") or _is_open(sentence):
+    if sentence.rstrip().endswith(("?", "？")) or _is_open(sentence):
         return None
     if option := _OPTION_IS_RIGHT.match(sentence):
         return _found(option[1], (0, len(sentence)))

@@ -85,7 +85,7 @@ _GUESS_BEHIND = re.compile(
 )
 _ROUGH_BEFORE = re.compile(
     r"\b(?:roughly|about|around|circa|more or less|in the (?:neighbou?rhood|vicinity|region) of|give or take)\s*(?:is )?"
-    + _OPEN + "$",
+    + _OPEN + r"$|[约約](?:等于|为|是|有)?\s*\$?\Z",
     re.IGNORECASE,
 )  # fmt: skip
 _APPROXIMATELY = re.compile(r"\bapproximately\s*" + _OPEN + "$", re.IGNORECASE)
