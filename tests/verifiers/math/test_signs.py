@@ -60,7 +60,7 @@ def test_a_value_is_read_to_its_end(response: str, right: str, wrong: str) -> No
         r"π\boxed{5}",
         r"10 or \boxed{5}", r"The value is from 10 to \boxed{5}", r"\boxed{5}万", r"负\boxed{5}", r"\boxed{5‰}",
         r"\boxed{⌊5}",
-        "I doubt the answer is 5.", "The negation of the answer is 5.", "I would not say the answer is 5.",
+        r"Not: \boxed{5}", "I doubt the answer is 5.", "The negation of the answer is 5.", "I would not say the answer is 5.",
     ],
 )  # fmt: skip
 def test_a_number_beside_what_changes_it_is_no_answer(response: str) -> None:
@@ -120,6 +120,7 @@ def test_the_question_may_ask_for_a_bound_in_chinese() -> None:
         (r"x\equiv3\pmod5", "x≡3 (mod 5)", "x≡2 (mod 5)"), (r"\lfloor x\rfloor", "⌊x⌋", "⌈x⌉"), (r"\sqrt[3]{2}", "∛2", "√2"),
         ("2:3", "2∶3", "3∶2"), (r"x\le2", "x≦2", "x≧2"), ("12", "6•2", "6•3"), (r"30^\circ", "30∘", "31∘"),
         (r"30^\circ", "30˚", "31˚"),
+        (r"30^\circ", "30^o", "31^o"), ("12", "12\\ ", "13\\ "),
         (r"2\pi", "2𝜋", "3𝜋"), ("-5", "‒5", "‒6"), ("e^x", "eˣ", "eˣ⁺¹"), ("x^2y", "x²y", "x²³y"),
     ],
 )  # fmt: skip

@@ -70,7 +70,8 @@ _CHANGED = re.compile(
     + _OPEN + _LABEL + r"$|\banswer (?:plus|minus|times|divided by|squared|cubed|doubled)\b[^.\n]{0,30}$"
 )  # fmt: skip
 _DISOWNED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|nor|"
+    r"(?:(?:^|[.!?\n])\s*not:\s+|"
+    r"\b(?:not|never|(?:do|did|should|would|is|was)n['’]t|cannot be|can't be|wrong to say|instead of|rather than|nor|"
     r"without|unlike|except(?: for)?|excluding|other than|apart from|besides|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|"
     r"discard(?:s|ed|ing)?|exclud(?:e|es|ed)|eliminat(?:e|es|ed)|dismiss(?:es|ed)?|throw out|disregard(?:s|"
     r"ed)?)\s+(?:(?:equal to|equal|be|just|simply|write|say|put|choose|answer with|the|that|value|solution|root|answer|option|"

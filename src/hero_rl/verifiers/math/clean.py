@@ -22,6 +22,7 @@ _STRAY = re.compile(r"(?<!\\)\\(?=\d)")
 _INVISIBLE = re.compile(r"\\(?:phantom|hphantom|vphantom|hspace|vspace|label|tag|color)\*?\s*\{[^{}]*\}")
 _SIZED_DOT = re.compile(r"\\(?:left|right)\s*\.")
 _SPACING = re.compile(r"(?<!\\)\\(?:[,;:!>~ ]|q?quad(?![A-Za-z])|enspace(?![A-Za-z])|thinspace(?![A-Za-z]))|~")
+_LONE_BACKSLASH = re.compile(r"(?<!\\)\\$")
 _THOUSANDS_BRACED = re.compile(r"(?<=\d)(?:\{,\}|\\,|,?\s*\\!|\{\s*\\,\s*\}|\\ )\s*(?=\d{3}(?!\d))")
 _NEGATIVE_SPACE = re.compile(r"\\!")
 _WRAPPERS = re.compile(
@@ -53,7 +54,7 @@ _ALIASES = (
     ("=", re.compile(r">="), r"\\ge "),
     ("=", re.compile(r"(?<!\d)!="), r"\\ne "),
     ("...", re.compile(r"\.\.\.+"), r"\\ldots "),
-    ("^", re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![A-Za-z])|\^\s*\{\s*o\s*\}"), r"^\\circ "),
+    ("^", re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z])|\{\s*o\s*\}|(?<=\d\^)o(?![A-Za-z]))"), r"^\\circ "),
     (r"\prime", re.compile(r"\^\s*\{\s*\\prime\s*\}|\^\s*\\prime(?![A-Za-z])"), "'"),
     ("bb", re.compile(r"\\(?:mathbb|Bbb)\s*([A-Z])(?![A-Za-z])"), r"\\mathbb{\1}"),
     ("->", re.compile(r"->"), r"\\to "),
@@ -238,7 +239,7 @@ def _scale(match: re.Match[str]) -> str:
 
 
 def _trim(text: str) -> str:
-    text = text.strip()
+    text = _LONE_BACKSLASH.sub("", text.strip())
     while text and (text[-1] in ".,;:" or text.endswith(r"\\")) and not text.endswith(r"\ldots"):
         text = text[:-2].rstrip() if text.endswith(r"\\") else text[:-1].rstrip()
     return _ALTOGETHER.sub("", text) or text
