@@ -184,9 +184,20 @@ def test_an_answer_is_narrower_than_the_reference_only_where_the_question_is(pro
         assert (compared(statement, f"{statement}, {condition}", problem).relation == "equal") is same
 
 
-@pytest.mark.parametrize("answer", ["u>0i", r"|\%|\in\mathbb{Z}", r"u=3k\sqrt{2}, u>1", r"\{u \mid |u| \mid 2\}", "|u|>0/i"])
-@pytest.mark.parametrize("reference", ["(-2,2)", r"u=3k\sqrt{2}", r"u \ge 3", r"\{u \mid |u|<2\}"])
-def test_no_condition_makes_the_comparison_break(reference: str, answer: str) -> None:
+BROKEN = (
+    "u>0i",
+    r"|\%|\in\mathbb{Z}",
+    r"u=3k\sqrt{2}, u>1",
+    r"\{u \mid |u| \mid 2\}",
+    "|u|>0/i",
+    r"\frac{22}{7} \approx \pi",
+    "v_{_-k}",
+)
+
+
+@pytest.mark.parametrize("answer", BROKEN)
+@pytest.mark.parametrize("reference", ["(-2,2)", r"u=3k\sqrt{2}", r"u \ge 3", r"\{u \mid |u|<2\}", r"\sum_{k=0}^{n} v_k"])
+def test_no_condition_chain_or_index_makes_the_comparison_break(reference: str, answer: str) -> None:
     assert not compare_pair(Pair(reference, answer)).failed
     assert not compare_pair(Pair(answer, reference)).failed
 

@@ -2,7 +2,7 @@ r"""Do the sides of a chain, ``a = b = c`` or ``a \approx b``, agree? A chain th
 
 from __future__ import annotations
 
-from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise
+from hero_rl.verifiers.math.evaluate import Undefined, evaluate, lifted, precise
 from hero_rl.verifiers.math.rounding import is_coarse_rounding, is_rounding, written_decimal
 from hero_rl.verifiers.math.sampling import compare_trees
 from hero_rl.verifiers.math.syntax import parse
@@ -45,7 +45,7 @@ def near_enough(exact: Node, decimal: str) -> bool:
         return True
     if x == y or is_coarse_rounding(exact, tree, x, y) or is_rounding(exact, tree, x, y):
         return True
-    return written_decimal(tree) is None and bool(abs(x - y) <= abs(x) / 50)
+    return written_decimal(tree) is None and bool(abs(lifted(x) - lifted(y)) <= abs(lifted(x)) / 50)
 
 
 def converted_measure(sides: list[str]) -> tuple[Node, Unit] | None:

@@ -31,6 +31,7 @@ from hero_rl.verifiers.math.evaluate import (
     precise,
 )
 from hero_rl.verifiers.math.points import AROUND_KINKS, Point, integer_variables, needs_whole, points
+from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node, has_range, rename, substitute, symbols, variables, walk
 
 __all__ = ["Relation", "compare_trees", "constant_ratio", "expand_signs", "measured", "needs_whole", "points", "rename",
@@ -83,7 +84,10 @@ def compare_trees(a: Node, b: Node, *, log_base: int = 0) -> Relation:
     if a.op == b.op == "num":
         return "equal" if a.value == b.value else "different"
     if has_range(a) or has_range(b):
-        a, b = index_sequences(a, b)
+        try:
+            a, b = index_sequences(a, b)
+        except Unreadable:
+            return "unknown"
         names = sorted(variables(a) | variables(b))
     else:
         names = sorted(symbols(a) | symbols(b))
