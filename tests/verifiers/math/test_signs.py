@@ -33,7 +33,7 @@ def relation(reference: str, response: str, problem: str = "") -> str:
         (r"The answer is \frac{a b}{2}.", r"\frac{ab}{2}", r"\frac{a}{2}"),
         ("The answer is s^2 + b s + 1.", "s^2+bs+1", "s^2+b"),
         (r"The answer is 5 $\%$.", r"5\%", "5"), ("The answer is 5٬000.", "5000", "5"),
-        ("The answer is 5 lakh.", "500000", "5"),
+        ("The answer is 5 lakh.", "500000", "5"), ("The answer is 3x^2 – 5.", "3x^2-5", "3x^2"),
     ],
 )  # fmt: skip
 def test_a_value_is_read_to_its_end(response: str, right: str, wrong: str) -> None:
@@ -85,11 +85,20 @@ def test_a_number_beside_what_changes_it_is_no_answer(response: str) -> None:
         r"\boxed{5} i.e. five", r"The price went from 3 to \boxed{5}.", r"\boxed{5} $\text{cm}$",
         r"$\boxed{5}$, so $x$ is 5.", r"So therefore\boxed{5} holds.", r"\boxed{5} (2+3)", r"\boxed{5} x-intercepts",
         "The answer is 5 x-intercepts.",
+        "The answer is $5$ – x cannot be negative.", "The answer is 5 – B.", "So f'(x) = 0 ⟺ x = 5.", r"$\boxed{5}$ ◼",
+        r"⟶ \boxed{5}", "Therefore, the final answer is\n• \\boxed{5}",
         r"$\boxed{5}$ $x$ being positive", "Therefore the value is\n\\[ 5. \\]", "**Final Answer**\n\\boxed{5}",
     ],
 )  # fmt: skip
 def test_prose_and_units_beside_a_number_are_harmless(response: str) -> None:
     assert relation("5", response) == "equal"
+
+
+@pytest.mark.parametrize("value", ["3万", "⌊9.5⌋", "3∥7", "3 base 12", "3 → 4", "5 2", "9‰", "∑ 9", "∠A = 60°"])
+def test_a_last_value_that_cannot_be_read_is_not_replaced_by_an_earlier_one(value: str) -> None:
+    text = "We look at all of them, one by one. " * 10 + "The number of boys is 7. "
+    assert relation("7", f"{text}Therefore the total is {value}.") != "equal"
+    assert relation("60", f"{text}Therefore, ∠A = 60°.", "Find the angle in degrees.") == "equal"
 
 
 def test_a_short_chinese_sentence_is_read_like_another() -> None:
@@ -159,5 +168,14 @@ def test_the_value_that_was_asked_for_supersedes_one_in_a_box(response: str, val
 
 
 def test_dashes_of_prose_stay() -> None:
-    for text in ("5—a prime", "Cauchy–Schwarz", "5 – a prime", "x — 12", "答案：5，好"):
+    for text in (
+        "7 – 3 apples",
+        "cost is —$12—",
+        "is\n• 5",
+        "5—a prime",
+        "Cauchy–Schwarz",
+        "5 – a prime",
+        "x — 12",
+        "答案：5，好",
+    ):
         assert plain_signs(text) == text

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.verifiers.math.formulas import masked
-from hero_rl.verifiers.math.sentences import UNCLEAR, is_idle, stated_at_start, stated_in
+from hero_rl.verifiers.math.sentences import CUT, is_idle, stated_at_start, stated_in
 
 Source: TypeAlias = Literal["box", "boxes", "tag", "hashes", "phrase", "sentence", "whole", "none"]
 
@@ -301,7 +301,7 @@ def read_claim(text: str, at: int, start: int) -> Claim | None:
     if asked or not told or _NOT_AN_ANSWER.match(told.lower()):
         return None
     stated = stated_at_start(whole)
-    if stated == UNCLEAR:
+    if stated == CUT:
         return claim(told, told)
     if stated is not None:
         behind = whole[stated.end :]

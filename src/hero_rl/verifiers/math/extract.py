@@ -12,7 +12,7 @@ from hero_rl.verifiers.boxes import MAX_RESPONSE_CHARS, Box, find_boxes
 from hero_rl.verifiers.math.around import also_said, is_changed, is_disowned, is_struck
 from hero_rl.verifiers.math.claims import Claim, Source, denies_answer, is_hedged, marked_claims, taken_back, value_end
 from hero_rl.verifiers.math.formulas import masked
-from hero_rl.verifiers.math.sentences import UNCLEAR, stated_in
+from hero_rl.verifiers.math.sentences import CUT, UNCLEAR, stated_in
 from hero_rl.verifiers.math.signs import plain_signs
 from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
 from hero_rl.verifiers.math.words import count_words
@@ -307,6 +307,8 @@ def last_sentence(text: str, problem: str) -> FoundAnswer | None:
         if denies_answer(sentence):
             break
         stated = stated_in(sentence, problem)
+        if stated == CUT:
+            return UNCLEAR_CLAIM
         if stated is not None and stated != UNCLEAR:
             if taken_back(sentence, stated.end) >= 0:
                 return NOTHING._replace(doubt="retracted")

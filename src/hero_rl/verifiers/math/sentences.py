@@ -31,6 +31,8 @@ class Stated(NamedTuple):
 
 UNCLEAR = Stated("", "")
 """Several values are stated, and nothing tells which of them is meant."""
+CUT = Stated("", "", -1)
+"""A value is stated of which only a part can be read."""
 
 _UNIT = re.compile(
     r"\s*-?(?:(?:\\text|\\mathrm)?\{?\s*)?(?:(?:(?:square|sq\.?|cubic|cu\.?)\s+)?(?:percent(?:age points)?|per ?cent|%|\\%|°|"
@@ -166,7 +168,7 @@ def is_idle(text: str) -> bool:
 def stated_at_start(text: str) -> Stated | None:
     """Return the value that a text begins with, as after "the answer is"; None where it begins with words.
 
-    ``UNCLEAR`` where it is only the beginning of a value.
+    ``CUT`` where it is only the beginning of a value.
     """
     skipped = _LEAD.match(text)
     at = skipped.end() if skipped else 0
@@ -345,7 +347,7 @@ def _as_stated(sentence: str, run: Run) -> Stated:
         end = unit.end()
     term = _TERM.match(sentence, run.start) and _WORDY.search(sentence, 0, run.start)
     if term or is_cut(sentence, run.start, end):
-        return UNCLEAR
+        return CUT
     nouns = re.match(rf"(?:\s+[A-Za-z]+(?:-[A-Za-z]+)*){{1,{_MAX_NOUNS}}}(?=[\s*_]*(?:[.,;!)]|$))", sentence[end:])
     bare = f"{lead}{_last_side(sentence[run.start : run.end])}{units}".rstrip(" *_")
     return Stated(f"{bare}{nouns.group()}" if nouns else bare, bare, run.start, end)

@@ -26,14 +26,15 @@ _KEPT = frozenset("，：！？")
 """Wide signs that are those of prose; a colon between digits is none."""
 _ODD = re.compile(r"[^\x00-\x7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _OPERAND = r"(?!\$?\\boxed)(?=[\d.$\\(√π∞]|[A-Za-zα-ω](?![^\W\d_]))"
+_NO_PROSE = r"(?![aIA-J]\b)(?!\$?[\w.,]+\$?\s+[^\W\d_]{2})"
 _DASHES = (
-    # a minus sign, as it is typeset; a dash in prose has words at its side, or space at both if it is a long one
+    # a minus sign, as it is typeset; a dash in prose has words at its side, or behind what stands at its side
     (re.compile(rf"(?<![^\W\d_]{{2}})–{_OPERAND}"), "-"),
-    (re.compile(rf"(?:(?<=[\d)}}$])\s?|(?<=[=<>≤≥] )|(?<= is ))–\s(?![aI]\b){_OPERAND}"), "-"),
-    (re.compile(r"(?<![^\W\d_])—(?=[\d.$\\(√π∞])"), "-"),
+    (re.compile(rf"(?:(?<!\([A-J]\))(?<=[\d)}}$])\s?|(?<=[=<>≤≥] )|(?<= is ))–\s{_NO_PROSE}{_OPERAND}"), "-"),
+    (re.compile(rf"(?<![^\W\d_])—(?![$A-Za-zα-ω]){_OPERAND}"), "-"),
     (re.compile(r"(?<=\d)：(?=\d)"), ":"),
     (re.compile(r"(?<=\d)\s?∘(?!\s?[A-Za-z(])|(?<=\d)∘(?=[CF]\b)"), "°"),
-    (re.compile(r"(?<=[\d)}\w])\s?[•‧・]\s?(?=[\d(\\]|[a-z]\b)"), "⋅"),
+    (re.compile(r"(?<=[\d)}\w])[^\S\n]?[•‧・]\s?(?!\\boxed)(?=[\d(\\]|[a-z]\b)"), "⋅"),
     (re.compile(r"(?<!\w)Ø(?!\w)"), "∅"),
 )
 _SCRIPTS = {
@@ -65,7 +66,7 @@ _COMMANDS = {sign: f"\\{name} " for sign, name in _GREEK.items()} | {
     "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "→": r"\to ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ",
     "∂": r"\partial ", "⊥": r"\perp ", "∥": r"\parallel ", "√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "ℏ": r"\hbar ",
 }  # fmt: skip
-_HARMLESS = frozenset("→⇒⟹⇔↔∴∵∎≡≈·⋅±×÷≤≥≠√∞∪∩∈∅°℃℉½⅓⅔¼¾")
+_HARMLESS = frozenset("→⟶⟵⇒⟹⇔⟺↔∠∀∃▷◻◼◾∴∵∎≡≈·⋅±×÷≤≥≠√∞∪∩∈∅°℃℉½⅓⅔¼¾")
 """Signs that end a formula, lead to one, or are read as parts of it."""
 _ODD_PUNCTUATION = frozenset("‰‱⌊⌋⌈⌉⟨⟩")
 
