@@ -49,7 +49,8 @@ def test_an_equation_stands_for_what_it_isolates_or_gives_uniquely() -> None:
         ("u = 4", r"\max(u, 4) = 4", False),
         ("v = 3u - 2", "(v - 3u + 2)(u^2 + 1) = 0", True),
         (r"v = \frac{u}{u+1}", "v(u+1) = u", True),
-        (r"P = \frac{nRT}{V}", "PV = nRT", True),
+        (r"P = \frac{nRT}{V}", "PV = nRT", False),
+        ("PV = nRT", r"P = \frac{nRT}{V}", True),
         ("uv = 8", r"v = \frac{8}{u}", True),
     ],
 )

@@ -8,7 +8,8 @@ from functools import lru_cache
 from hero_rl.verifiers.latex import relation_chain, split_list
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import walk
-from hero_rl.verifiers.math.labels import is_label
+from hero_rl.verifiers.math.labels import is_label, is_product
+from hero_rl.verifiers.math.sought import asks_equation
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node
@@ -32,6 +33,7 @@ _ANY_FORM = re.compile(
     r"(?:equation|inequality|constraint|condition)s? (?:for|that|which|represent\w*|describ\w*|model\w*))\b",
     re.IGNORECASE,
 )
+_AXES = frozenset("xyz")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
 _QUOTIENT = re.compile(r"\\frac\{\d+\}\{\d+\}|\d+/\d+")
@@ -100,8 +102,8 @@ def what_is_left(reference: str, answer: str, problem: str) -> str:
 def is_unsolved(reference: str, answer: str, problem: str) -> bool:
     r"""Return whether an answer has yet to be solved for the letter for which the reference is, ``3x > 6`` for ``x > 2``.
 
-    Without a question nothing is known to be sought; for a letter in terms of others it has to say so, and the equation of a
-    line may have any form.
+    Without a question nothing is known to be sought. The equation of a line may have any form, unless the question says that
+    it wants one letter; any other formula has to have the reference's letter alone.
 
     >>> is_unsolved("x > 2", "3x > 6", "Solve 3x > 6."), is_unsolved("x = 2", "x - 2 = 0", "Which line is it?")
     (True, False)
@@ -113,15 +115,21 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
     name = rf"[\s$\\({{]*(?:the )?(?:variable |letter )?[\s$\\({{]*{re.escape(letter)}(?![A-Za-z])"
     if is_constant and _ANY_FORM.search(problem) and not re.search(r"\b[Ss]olv", problem):
         return False
-    if not is_constant and not re.search(
-        rf"\bsolv\w*\b.{{0,200}}\bfor{name}|\b(?:express|write|find){name}.{{0,60}}\b(?:in terms of|as a function of)|"
-        rf"\bmake{name}.{{0,9}}\bthe subject|\brearrang\w+.{{0,200}}\bfor{name}",
-        problem,
-        re.IGNORECASE | re.DOTALL,
+    is_curve = letter in _AXES and not _AXES.isdisjoint(found[1]) and "inverse" not in problem
+    if (
+        not is_constant
+        and (is_curve or asks_equation(problem))
+        and not re.search(
+            rf"\bsolv\w*\b.{{0,200}}\bfor{name}|\b(?:express|write|find){name}.{{0,60}}\b(?:in terms of|as a function of)|"
+            rf"\b(?:find|determine|what is){name}[\s$)}}\\]*[.?]|"
+            rf"\bmake{name}.{{0,9}}\bthe subject|\brearrang\w+.{{0,200}}\bfor{name}",
+            problem,
+            re.IGNORECASE | re.DOTALL,
+        )
     ):
         return False
     given = [_solved_for(part) for part in split_list(answer) if relation_chain(part).relations]
-    return any(one is None or (one[0] != letter and letter in one[1]) for one in given)
+    return any(one is None or (one[0] != letter and (letter in one[1] or is_product(one[0], letter))) for one in given)
 
 
 def _solved_for(text: str) -> tuple[str, str] | None:

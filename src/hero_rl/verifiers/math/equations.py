@@ -13,7 +13,7 @@ from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs_whole, points, substitute
-from hero_rl.verifiers.math.sought import quantities, squeezed
+from hero_rl.verifiers.math.sought import asks_equation, quantities, squeezed
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import minus, symbol, walk
@@ -24,6 +24,7 @@ _GRID = 48
 _NEAREST, _FARTHEST = 8, 1_000
 """How far from zero a common factor is looked for."""
 _LINES = 2
+_SAMPLES = (0.3, -61.7, -2.9, 1.6, 57.1)
 _NEAR_ZERO = 1e-7
 _BISECTIONS = 60
 
@@ -59,7 +60,10 @@ def compare_equations(reference: Reading, answer: Reading, hints: Hints) -> Find
         return equal("equal_solved") if _states(equation, value.tree, hints) else unsure("not_solved")
     if equation is answer and _answers_what_is_asked(equation, value.tree, hints):
         return equal("equal_solved")
-    return _solved(form, value.tree)
+    finding = _solved(form, value.tree)
+    is_answer = equation is reference or any(item.tree and item.tree.op == "sym" for item in equation.items)
+    is_open = finding.relation == "equal" and hints.given and not is_answer and not asks_equation(hints.text)
+    return unsure("not_solved") if is_open else finding
 
 
 def _works_out(identity: Reading, value: Node) -> bool:
@@ -123,9 +127,16 @@ def _says_less(line: tuple[Node, Node], names: frozenset[str]) -> bool:
     for point in islice(points(ordered, whole=False), _LINES):
         for name in ordered:
             rest, slope = (_function(one, name, point.values) for one in line)
+            if _is_constant(slope) or (_is_constant(rest) and abs(rest(_SAMPLES[0])) > _NEAR_ZERO):
+                continue  # a common factor has its letter in both
             if any(abs(rest(root)) < _NEAR_ZERO for root in _zeros(slope, reach)):
                 return True
     return False
+
+
+def _is_constant(at: Callable[[float], float]) -> bool:
+    values = [at(one) for one in _SAMPLES]
+    return all(abs(one - other) < _NEAR_ZERO for one, other in pairwise(values))
 
 
 def _zeros(at: Callable[[float], float], reach: float) -> Iterator[float]:

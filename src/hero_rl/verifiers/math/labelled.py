@@ -6,7 +6,7 @@ from hero_rl.verifiers.math.domains import read_domains
 from hero_rl.verifiers.math.equations import compare_equations
 from hero_rl.verifiers.math.evaluate import symbols
 from hero_rl.verifiers.math.findings import Finding, equal, unsure
-from hero_rl.verifiers.math.labels import arguments, is_function_label, labels_agree
+from hero_rl.verifiers.math.labels import arguments, is_function_label, is_product, labels_agree
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.quantities import compare_values
 from hero_rl.verifiers.math.reading import Reading
@@ -40,6 +40,8 @@ def compare_labelled(a: Reading, b: Reading, hints: Hints) -> Finding:
     if agree or not (a.label and b.label) or (_is_number(a) and _is_number(b)):
         return finding
     equations = compare_equations(a, b, hints)
+    if equations.relation == "equal" and not hints.given and is_product(b.label, a.label):
+        return unsure("not_solved")
     return finding if equations.reason in ("not_comparable", "variables_differ") else equations
 
 

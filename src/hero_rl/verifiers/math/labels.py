@@ -115,6 +115,15 @@ def is_function_label(label: str) -> bool:
     return label[:1].isalpha() and bool(letters) and all(len(one) == 1 and one.isalpha() for one in letters)
 
 
+def is_product(name: str, letter: str) -> bool:
+    """Return whether a name in capitals is rather a product with a letter in it.
+
+    >>> is_product("PV", "P"), is_product("AB", "C"), is_product("V", "V")
+    (True, False, False)
+    """
+    return len(letter) == 1 < len(name) and letter in name and name.isalpha() and name.isupper()
+
+
 def arguments(label: str) -> tuple[str, ...]:
     """Return the letters in the brackets of a function label; none where there are no brackets."""
     inner = label.partition("(")[2].removesuffix(")").strip()

@@ -42,6 +42,11 @@ _NEXT_TERMS = re.compile(
 _LISTED_TERMS = re.compile(rf"\b(?:write|list)\b[^.?!]{{0,40}}{_NEXT_TERMS.pattern}", re.IGNORECASE)
 _HOW_MANY_EACH = re.compile(r"\bhow many\b[^.?!;]{1,60}\band how many\b[^.?!;]{1,60}\?", re.IGNORECASE)
 _THAT_ORDER = re.compile(r"\bin (?:that|this) order\b", re.IGNORECASE)
+_EQUATION = re.compile(
+    r"\b(?:equations? (?:of|for|that|which|represent\w*|describ\w*|model\w*|relating|in)|(?:cartesian|implicit) form|"
+    r"relation(?:ship)?s? (?:between|among|of|that)|loc(?:us|i)|(?:which|an?) equation|law|identity|constraint|condition)\b",
+    re.IGNORECASE,
+)
 _NUMBERED_TASKS = re.compile(r"\(1\)\s+[A-Z][a-z]+.*\(2\)\s+[A-Z][a-z]+", re.DOTALL)
 
 
@@ -139,6 +144,15 @@ def says_order(problem: str) -> bool:
     if _HOW_MANY_EACH.search(text) or _LISTED_TERMS.search(text):
         return True
     return any(_THAT_ORDER.search(_CONDITION.sub("", match["what"])) for match in _ASKS.finditer(text))
+
+
+def asks_equation(problem: str) -> bool:
+    """Return whether a question asks for an equation as such, in which no letter has to stand alone.
+
+    >>> asks_equation("Find the equation of the line."), asks_equation("Find the mass.")
+    (True, False)
+    """
+    return _EQUATION.search(problem) is not None
 
 
 def _is_symbolic(part: str) -> bool:
