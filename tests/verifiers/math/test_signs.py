@@ -33,6 +33,7 @@ def relation(reference: str, response: str, problem: str = "") -> str:
         (r"The answer is \frac{a b}{2}.", r"\frac{ab}{2}", r"\frac{a}{2}"),
         ("The answer is s^2 + b s + 1.", "s^2+bs+1", "s^2+b"),
         (r"The answer is 5 $\%$.", r"5\%", "5"), ("The answer is 5٬000.", "5000", "5"),
+        ("The answer is x – 3.", "x-3", "3"), ("The answer is x² – 3.", "x^2-3", "3"),
         ("The answer is 5 lakh.", "500000", "5"), ("The answer is 3x^2 – 5.", "3x^2-5", "3x^2"),
     ],
 )  # fmt: skip
@@ -58,6 +59,7 @@ def test_a_value_is_read_to_its_end(response: str, right: str, wrong: str) -> No
         r"\boxed{5}½",
         r"\boxed{5}²", r"\boxed{5}⁄6", r"\boxed{5}–7", r"\boxed{5} $\sqrt2$", r"10 - \boxed{5}", r"2·\boxed{5}",
         r"π\boxed{5}",
+        r"\boxed{5} $\frac{x}{2}$", r"\boxed{5} v^2", "x不能是5。", "答案不能是5。",
         r"10 or \boxed{5}", r"The value is from 10 to \boxed{5}", r"\boxed{5}万", r"负\boxed{5}", r"\boxed{5‰}",
         r"\boxed{⌊5}",
         r"Not: \boxed{5}", "I doubt the answer is 5.", "The negation of the answer is 5.", "I would not say the answer is 5.",
@@ -86,6 +88,7 @@ def test_a_number_beside_what_changes_it_is_no_answer(response: str) -> None:
         r"$\boxed{5}$, so $x$ is 5.", r"So therefore\boxed{5} holds.", r"\boxed{5} (2+3)", r"\boxed{5} x-intercepts",
         "The answer is 5 x-intercepts.",
         "The answer is $5$ – x cannot be negative.", "The answer is 5 – B.", "So f'(x) = 0 ⟺ x = 5.", r"$\boxed{5}$ ◼",
+        r"\boxed{5} u^2", r"\boxed{5} $\frac{m}{s}$", r"\boxed{5} because both a and b must be at least 2.",
         r"⟶ \boxed{5}", "Therefore, the final answer is\n• \\boxed{5}",
         r"$\boxed{5}$ $x$ being positive", "Therefore the value is\n\\[ 5. \\]", "**Final Answer**\n\\boxed{5}",
     ],
@@ -126,7 +129,9 @@ def test_the_question_may_ask_for_a_bound_in_chinese() -> None:
 @pytest.mark.parametrize(
     ("reference", "right", "wrong"),
     [
-        (r"x\equiv3\pmod5", "x≡3 (mod 5)", "x≡2 (mod 5)"), (r"\lfloor x\rfloor", "⌊x⌋", "⌈x⌉"), (r"\sqrt[3]{2}", "∛2", "√2"),
+        (r"x\equiv3\pmod5", "x≡3 (mod 5)", "x≡2 (mod 5)"),
+        (r"x\equiv3\pmod5", r"x \equiv 3 \text{ (mod 5)}", r"x \equiv 3 \text{ (mod 7)}"),
+        (r"\lfloor x\rfloor", "⌊x⌋", "⌈x⌉"), (r"\sqrt[3]{2}", "∛2", "√2"),
         ("2:3", "2∶3", "3∶2"), (r"x\le2", "x≦2", "x≧2"), ("12", "6•2", "6•3"), (r"30^\circ", "30∘", "31∘"),
         (r"30^\circ", "30˚", "31˚"),
         (r"30^\circ", "30^o", "31^o"), ("12", "12\\ ", "13\\ "),
@@ -143,12 +148,17 @@ def test_an_unknown_sign_or_word_is_not_judged(answer: str) -> None:
     assert compare("5", answer).label == "abstain"
 
 
-@pytest.mark.parametrize("turn", ["Actually, it's C.", "This is wrong.", "Scratch that, C.", "Both B and C work.", "No, C."])
+@pytest.mark.parametrize(
+    "turn",
+    ["Actually, it's C.", "This is wrong.", "Scratch that, C.", "Both B and C work.", "Both B and C are right.", "No, C."],
+)
 def test_an_option_that_is_taken_back_at_once_is_no_answer(turn: str) -> None:
     assert relation("B", f"The answer is B. {turn}") != "equal"
 
 
-@pytest.mark.parametrize("rest", ["", "12 cm", "Because the others fail.", "This is the only one.", "It is impossible."])
+@pytest.mark.parametrize(
+    "rest", ["", "12 cm", "Because the others fail.", "This is the only one.", "It is impossible.", "Both A and C are wrong."]
+)
 def test_an_option_may_be_explained(rest: str) -> None:
     assert relation("B", f"The answer is B. {rest}") == "equal"
 
@@ -161,6 +171,7 @@ def test_an_option_may_be_explained(rest: str) -> None:
         (r"\boxed{12}. The question asks for an integer, which it is.", "12"),
         (r"x=\boxed{12}. This is the requested value.", "12"),
         (r"x=\boxed{12}, so the requested value is 12.", "12"),
+        (r"\boxed{12}. In the first step, the required number is 24 = 2*12, which we used.", "12"),
     ],
 )
 def test_the_value_that_was_asked_for_supersedes_one_in_a_box(response: str, value: str) -> None:

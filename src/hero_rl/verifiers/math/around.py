@@ -40,7 +40,8 @@ _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
 _BEFORE = re.compile(
     r"(?:[-−+/^<>≠≤≥±×÷√·⋅|\d\\]|[π½]\s?\$?|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|"
-    r"not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*|\b(?:sin|cos|tan|log|ln|sqrt|exp)\s*\$?|(?<![\w\\'’])[b-z]|\$(?:\\(?:d?frac|sqrt|pi)|\d)[^$=<>]*\$)\Z"
+    r"not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*|\b(?:sin|cos|tan|log|ln|sqrt|exp)\s*\$?|"
+    r"(?<![\w\\'’])[b-z]|\$(?:\\(?:d?frac|sqrt|pi)|\d)[^$=<>]*\$)\Z"
 )
 _BEHIND = re.compile(
     r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"
@@ -103,8 +104,8 @@ _DISOWNED_AFTER = re.compile(
 )  # fmt: skip
 _WOULD_BE = re.compile(r"\b(?:would|could|might) (?:be|have been|equal|give|become)\b[^.\n]{0,30}$")
 _SCALE = re.compile(
-    r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|lakhs?|crores?|bn|percent|"
-    r"per cent|percentage)\b)",
+    r"[\s$*_})\]\\]*(?:\\text\w*\{)?\s*(?P<word>\\?%|(?:hundred|thousand|million|billion|trillion|dozen|lakhs?|crores?|bn|"
+    r"percent|per cent|percentage)\b)",
     re.IGNORECASE,
 )
 _WORD_BEHIND = re.compile(

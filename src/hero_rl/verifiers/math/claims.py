@@ -158,7 +158,9 @@ _WRONG_AFTER = re.compile(
     r"the answer|possible)|a (?:mistake|guess)|too (?:large|small|big|high|low))"
 )
 _HEDGE = re.compile(
-    r"\bboth (?:options? |answers? )?\(?[a-j]\)? and \(?[a-j]\b|"
+    r"(?<!for )(?<!of )\bboth (?:options? |answers? )?\(?[a-j]\)? and \(?[a-j]\b\)?(?:[.!]| (?:(?:would|will|do|seem to) )?"
+    r"(?:work|hold|fit|apply)\b| (?:are|seem|look|(?:could|can|might|may) be) (?!not\b)(?:\w+ )?(?:right|correct|true|valid|"
+    r"possible|acceptable|answers)\b)|"
     r"\bor else\b|\bequally (?:possible|likely|plausible|valid|good)\b|^[\s$.,;*_})\]\\]*or (?:yes|no|true|false)\b|\b(?:i am|"
     r"i'm|we are|we're|but|though)\s+(?:\w+\s+)?(?:not (?:entirely |really |completely |quite )?(?:sure|certain|confident)|"
     r"unsure|uncertain)|\b(?:not sure|just a guess|only a guess|a wild guess|this is a guess|i(?:'m| am) guessing|"

@@ -61,7 +61,7 @@ _ALIASES = (
     ("{", re.compile(r"(?<=\d)\s*\\(?:mathrm|text)\s*\{\s*[eE]\s*\}\s*(?=[+-]?\d)"), "e"),
     ("**", re.compile(r"\*\*"), "^"),
     (r"\&", re.compile(r"\\&"), r"\\text{ and }"),
-    ("(mod", re.compile(r"\(mod\s+(\w+)\)"), r"\\text{mod \1}"),
+    ("(mod", re.compile(r"\\text\s*\{\s*\(mod\s+(\w+)\)\s*\}|\(mod\s+(\w+)\)"), r"\\text{mod \1\2}"),
     ("mod", re.compile(r"\(?\s*\\(?:pmod|bmod|mod)\s*\{?\s*(\w+)\s*\}?\s*\)?"), r"\\text{mod \1}"),
 )
 """A text that has to be there, a pattern, and its replacement."""

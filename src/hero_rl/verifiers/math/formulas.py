@@ -30,9 +30,14 @@ TOKEN = re.compile(
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}(?=[\s,.])")
 _KNOWN = re.compile(rf"(?:{_FUNCTIONS}|and|or)")
+_UNIT_FRACTION = (
+    r"\\[dt]?frac\s*\{\s*(?:\\(?:text|mathrm)\{)?(?:[kcm]?m|mi|[km]?g|mol|[kM]?J|L)\}?\s*\}\s*"
+    r"\{\s*(?:\\(?:text|mathrm)\{)?(?:s|h|min|c?m|L|kg|mol)(?:\^\{?[23]\}?)?\}"
+)
+"""A unit of two: ``\\frac{m}{s}``."""
 _FACTOR = re.compile(
     r"(?:\$\$?|\\\(|\\\[)\s*(?:[-+*/]\s*[\w\\(]|\^(?!\s*\{?\s*\\circ)|[(\d]|[a-zA-Z](?![A-Za-z])(?<![mgshdlLNJVWKCFATH])|"
-    r"\\(?:%|sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
+    rf"(?!{_UNIT_FRACTION})\\(?:%|sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
     r"(?![A-Za-z]))(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
     re.DOTALL,
 )
@@ -40,6 +45,8 @@ _FACTOR = re.compile(
 _ALONE = re.compile(r"(?:\$|\\\()\s*[A-Za-z]\s*(?:\$|\\\))\s+[^\W\d_]{2}")
 """A letter with words behind it: ``5 $x$ being positive``."""
 _VARIABLE = re.compile(r"(?:[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!(?:\s+|-)[^\W\d_]{2})|[adghlms](?=\s*\+))")
+_SQUARE_UNITS = re.compile(r"u\s?\^\s?\{?[23]\}?(?![\w^])")
+_U = re.compile(r"(?<![A-Za-z\\])u(?![A-Za-z])")
 _APPLIED = re.compile(r"(?:a?sin|cos|tan|cot|sec|csc|arc\w+|log|ln|lg|exp|sqrt|pi|π)\b(?! of)")
 _MORE_BEHIND = re.compile(
     r" ?(?![μΩ])[α-ωΑ-Ω](?![^\W\d_])|[ \t]*\+| +: +\d| ?\([a-z]\s*[-+*/^]\s*[\da-z]\s*\)|"
@@ -53,7 +60,7 @@ _CLOSED = re.compile(r"^\s?(?:\$\$?|\\\)|\\\])(?=[\s.,;:!?)*]|$)")
 _NAME_BEFORE = re.compile(r"(?<!Rs)(?<!kr)[a-z]\Z")
 _MORE_BEFORE = re.compile(
     r"(?:[–—]|[负負第模减減乘除]|(?<!增)加|乘以|除以|减去|根号|零下|マイナス|마이너스\s?|"
-    r"(?:[不非]|大[于於]|小[于於]|不[到足]|不[少多小大]于|多于|少于|将近|可能|也许|(?P<bound>至少|至多|最多|最少|不?超[过過]))"
+    r"(?:[不非](?:可?能|会|應|应该?)?|大[于於]|小[于於]|不[到足]|不[少多小大]于|多于|少于|将近|可能|也许|(?P<bound>至少|至多|最多|最少|不?超[过過]))"
     r"(?:等[于於]|为|是|得|有)?\s?)[*_$(]*\Z"
 )
 FORMULA = re.compile(
@@ -153,7 +160,7 @@ def is_cut(text: str, start: int, end: int, problem: str = "") -> bool:
         return False
     kind, _, stop = following
     if kind == "letter":
-        return _VARIABLE.match(beside) is not None
+        return _VARIABLE.match(beside) is not None and (not _SQUARE_UNITS.match(beside) or _U.search(problem) is not None)
     return (kind == "number" and beside[0] not in "$€£¥₹\\.") or _goes_on(beside, kind, 0, stop)
 
 

@@ -40,15 +40,16 @@ _UNIT = re.compile(
     r"nano)?(?:met(?:er|re)s?|lit(?:er|re)s?|grams?|watts?|joules?|newtons?|volts?|hertz|pascals?|seconds?)|km|cm|mm|dm|nm|m|"
     r"kg|mg|g|ml|mL|L|ft|in(?!\s+\w)|yd|mi|lbs?|oz|mph|kph|feet|foot|inch(?:es)?|yards?|miles?|acres?|hectares?|tons?|tonnes?|"
     r"ounces?|gallons?|quarts?|pints?|cups?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|secs?|moles?|[Kk]elvin|"
-    r"Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|crores?|lakhs?|bn|squared|cubed|thirds?|halves|half|quarters?|fourths?|"
-    r"fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|factorial|times(?=\s+[\d$\\])|(?:or|and) (?:more|less|"
+    r"Celsius|Fahrenheit|hundred|thousand|million|billion|trillion|dozen|crores?|lakhs?|bn|squared|cubed|"
+    r"thirds?|halves|half|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|"
+    r"factorial|times(?=\s+[\d$\\])|(?:or|and) (?:more|less|"
     r"fewer|above|below|greater|higher|lower|over|under|smaller|larger|a half)|out of \d+|below zero|at most|at least|negative|"
     r"a\.?m\.?|p\.?m\.?)(?![A-Za-z])|(?:米|厘米|千米|元|度|秒|分|小时)|\s*/\s*[A-Za-z]+(?:\s*\^\s*\{?-?\d\}?)?|\s*\b(?:of|by|"
     r"to)\s+(?:\\?\$|\\\()?\d\S*|\s*\bper\s+[a-z]+\b|\s*\^\{?[23]\}?|[²³])\}?"
 )
-_TERM = re.compile(r"[-+]\s")
 _WORDY = re.compile(r"(?<!\bis)(?<!\bare)(?<!\bbe)(?<!\bget)(?<!\bgives)(?<!\bto)(?<=[A-Za-z])\s*$")
-"""A last term alone: ``ab - 5``."""
+_TERM = re.compile(r"[-+]\s")
+"""A last term alone, with words before it: ``ab - 5``."""
 _BOUND = re.compile(
     r"(?:\b(?:at (?:least|most)|(?:more|less|fewer|greater|larger|smaller|higher|lower) than(?: or equal to)?|over|under|above|"
     r"below|(?<!add )(?<!adds )(?<!adding )up to|no (?:more|less|fewer) than|between|from)\s*[*_]*)$",

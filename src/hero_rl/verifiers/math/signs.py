@@ -30,7 +30,12 @@ _NO_PROSE = r"(?![aIA-J]\b)(?!\$?[\w.,]+\$?\s+[^\W\d_]{2})"
 _DASHES = (
     # a minus sign, as it is typeset; a dash in prose has words at its side, or behind what stands at its side
     (re.compile(rf"(?<![^\W\d_]{{2}})–{_OPERAND}"), "-"),
-    (re.compile(rf"(?:(?<!\([A-J]\))(?<=[\d)}}$])\s?|(?<=[=<>≤≥] )|(?<= is ))–\s{_NO_PROSE}{_OPERAND}"), "-"),
+    (
+        re.compile(
+            rf"(?:(?:(?<!\([A-J]\))(?<=[\d)}}$²³])|(?<=[\s(=][k-z]))\s?|(?<=[=<>≤≥] )|(?<= is ))–\s{_NO_PROSE}{_OPERAND}"
+        ),
+        "-",
+    ),
     (re.compile(rf"(?<![^\W\d_])—(?![$A-Za-zα-ω]){_OPERAND}"), "-"),
     (re.compile(r"(?<=\d)：(?=\d)"), ":"),
     (re.compile(r"(?<=\d)\s?∘(?!\s?[A-Za-z(])|(?<=\d)∘(?=[CF]\b)"), "°"),

@@ -55,7 +55,8 @@ _LATTER = re.compile(
 
 _ASKED_BEHIND = re.compile(
     r"(?:\b(?:but|however|now|so|thus|hence|therefore),? (?:the|this|our) (?:question|problem) (?:asks?|asked|wants?|is asking)"
-    r"\b[^.\n=]{0,80}?(?:\bis\b|=|:)|\bthe (?:requested|required|desired|wanted|sought)(?: \w+)? (?:is|=|equals))"
+    r"\b[^.\n=]{0,80}?(?:\bis\b|=|:)|"
+    r"(?<!step )(?<!step, )(?<!step \d, )\bthe (?:requested|required|desired|wanted|sought)(?: \w+)? (?:is|=|equals))"
     r"\s*[$\\(*]*(?P<value>-?\d+)",
     re.IGNORECASE,
 )
