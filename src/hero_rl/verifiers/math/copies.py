@@ -9,7 +9,7 @@ from hero_rl.verifiers.latex import relation_chain, split_list
 from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import walk
 from hero_rl.verifiers.math.labels import is_label, is_product
-from hero_rl.verifiers.math.sought import asks_equation
+from hero_rl.verifiers.math.sought import asks_equation, squeezed
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node
@@ -33,6 +33,7 @@ _ANY_FORM = re.compile(
     r"(?:equation|inequality|constraint|condition)s? (?:for|that|which|represent\w*|describ\w*|model\w*))\b",
     re.IGNORECASE,
 )
+_SIZE = re.compile(r"^\s*\|\s*([A-Za-z])\s*\|\s*$")
 _AXES = frozenset("xyz")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
@@ -108,7 +109,7 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
     >>> is_unsolved("x > 2", "3x > 6", "Solve 3x > 6."), is_unsolved("x = 2", "x - 2 = 0", "Which line is it?")
     (True, False)
     """
-    solved = {_solved_for(part) for part in split_list(reference)} if problem.strip() else ()
+    solved = {_solved_for(part, problem) for part in split_list(reference)} if problem.strip() else ()
     if len(solved) != 1 or not (found := solved.pop()):
         return False
     letter, is_constant = found[0], not found[1]
@@ -128,13 +129,15 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
         )
     ):
         return False
-    given = [_solved_for(part) for part in split_list(answer) if relation_chain(part).relations]
+    given = [_solved_for(part, problem) for part in split_list(answer) if relation_chain(part).relations]
     return any(one is None or (one[0] != letter and (letter in one[1] or is_product(one[0], letter))) for one in given)
 
 
-def _solved_for(text: str) -> tuple[str, str] | None:
+def _solved_for(text: str, problem: str) -> tuple[str, str] | None:
     """Return the name that is alone on a side of a relation and on no other, and the letters of the other sides."""
     chain = relation_chain(_TEXT.sub(" ", text))
+    if "=" not in chain.relations and squeezed(text) not in squeezed(problem):  # |x| < 1 is solved for x
+        chain = chain._replace(sides=[_SIZE.sub(r"\1", side) for side in chain.sides])
     alone = [side for side in chain.sides if is_label(side)]
     if not chain.relations or len(alone) != 1:
         return None

@@ -10,6 +10,7 @@ from itertools import islice, pairwise
 
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, fast, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, equal, unsure
+from hero_rl.verifiers.math.points import PERIODIC
 from hero_rl.verifiers.math.problem import Hints
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs_whole, points, substitute
@@ -18,7 +19,6 @@ from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import minus, symbol, walk
 
-_QUANTITIES = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 _ZERO = number(0)
 _GRID = 48
 _NEAREST, _FARTHEST = 8, 1_000
@@ -94,7 +94,7 @@ def _states(equation: Reading, value: Node, hints: Hints) -> bool:
         return False
     if hints.given:
         return squeezed(named.text) in quantities(hints.text) and named.tree.op != "sym"
-    return named.tree.op == "fn" and named.tree.name in _QUANTITIES and all(arg.op == "sym" for arg in named.tree.args)
+    return named.tree.op == "fn" and named.tree.name in PERIODIC and all(arg.op == "sym" for arg in named.tree.args)
 
 
 def _compare_zero_forms(a: Node, b: Node) -> Finding:

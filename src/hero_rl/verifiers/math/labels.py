@@ -28,15 +28,19 @@ _PER = re.compile(r"[/{]\s*d\s*([A-Za-z])\s*\}?$")
 _OF_WORDS = re.compile(r"[a-z]+(?: [a-z]+)*", re.IGNORECASE)
 _SHORT_FOR = {"max": "maximum", "min": "minimum", "avg": "average", "prob": "probability", "vol": "volume", "vel": "velocity"}
 _DENIES = words_in("not never neither nor without except wrong incorrect false")
-_OPEN_ENDED = [[word] for word in ("than", "least", "most", "of", "minus", "plus", "times", "about")]
+_OPEN_ENDED = re.compile(r"\b(?:than|at least|at most|of|minus|plus|(?<!of )(?<!many )times|about)$")
 """Words at the end of a label that go on with what stands behind it: ``more than``."""
 _MULTIPLIES = words_in("twice thrice double triple half")
 _CHANGES = _MULTIPLIES | words_in(
     """reciprocal inverse opposite negation negated complement square squared cube cubed bound extraneous rejected reject
     invalid inadmissible discarded excluded eliminated impossible spurious mistake mistaken error guess unlike candidate
-    attempt"""
+    attempt sqrt"""
 )
 """Words that make of a name another thing, or say that it is no answer; a question may ask for that thing."""
+_ROOT = re.compile(r"(?:square|cube) root")
+_EXTREME_BOUND = re.compile(
+    r"\b(?:least|smallest|greatest|largest|best)\b.{1,60}\b(?:such that|so that|for which)\b", re.DOTALL
+)
 _FILLERS = words_in("the a an is value of answer total final")
 
 
@@ -59,7 +63,7 @@ def is_label(text: str) -> bool:
 def is_denied(label: str) -> bool:
     r"""Return whether a label says that what it stands before is not the answer: ``wrong``."""
     words = _all_words(label)
-    return not _DENIES.isdisjoint(words) or words[-1:] in _OPEN_ENDED
+    return not _DENIES.isdisjoint(words) or _OPEN_ENDED.search(" ".join(words)) is not None
 
 
 def changes_value(label: str, problem: str) -> bool:
@@ -68,7 +72,9 @@ def changes_value(label: str, problem: str) -> bool:
     >>> changes_value("Reciprocal", "Find the number."), changes_value("Reciprocal", "Find the reciprocal of 2.")
     (True, False)
     """
-    return any(word not in problem.lower() for word in _CHANGES.intersection(_all_words(label)))
+    words, asked = (_ROOT.sub("sqrt", text.lower()) for text in (" ".join(_all_words(label)), problem))
+    asked += " inverse" * ("^{-1}" in asked) + " bound" * (_EXTREME_BOUND.search(asked) is not None)
+    return any(word not in asked for word in _CHANGES.intersection(words.split()))
 
 
 def _all_words(text: str) -> list[str]:

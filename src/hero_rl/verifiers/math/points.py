@@ -29,7 +29,7 @@ _INTEGER_LETTERS = frozenset("nmkjN")
 """Letters that mean an integer where two formulas agree at integers alone."""
 _WHOLE_ARGUMENTS = frozenset(("factorial", "doublefactorial", "binom", "perm", "gcd", "lcm"))
 _STEPS = frozenset(("floor", "ceil"))
-_PERIODIC = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
+PERIODIC = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 _TURNS = (4, -2, 7, -5, 11, -10, 15, -13, 20, -23)
 """About where variables of a periodic function are also looked at: in each half of a turn, on both sides of zero."""
 _KINKED = frozenset(("abs", "max", "min", "sgn", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc")) | _STEPS
@@ -58,7 +58,7 @@ def points(names: Sequence[str], *, whole: bool, trees: Sequence[Node] = ()) -> 
         yield Point("signed", {name: _coordinate(source, "signed") for name in names})
     if any(_is_kink(node) for tree in trees for node in walk(tree)):
         yield from _scaled_points(source, names, trees)
-    if any(node.op == "fn" and node.name in _PERIODIC and symbols(node) for tree in trees for node in walk(tree)):
+    if any(node.op == "fn" and node.name in PERIODIC and symbols(node) for tree in trees for node in walk(tree)):
         for turn in range(len(_TURNS)):
             around = (_TURNS[(turn + 3 * at) % len(_TURNS)] for at in range(len(names)))
             yield Point("turns", {name: one + _coordinate(source, "unit") for name, one in zip(names, around, strict=True)})
@@ -80,7 +80,7 @@ def needs_whole(*trees: Node) -> bool:
                 return True
             if node.op == "pow" and symbols(node.args[1]) and not symbols(node.args[0]):
                 return True
-            if node.op == "fn" and node.name in _PERIODIC and symbols(node) & _INTEGER_LETTERS:
+            if node.op == "fn" and node.name in PERIODIC and symbols(node) & _INTEGER_LETTERS:
                 return True
     return False
 

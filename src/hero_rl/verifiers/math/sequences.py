@@ -11,7 +11,7 @@ from typing import TypeAlias
 from hero_rl.verifiers.math.evaluate import Undefined, evaluate, precise, symbols
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, all_of, different, equal, unsure
 from hero_rl.verifiers.math.matrices import read_flat, same_flat, same_steps
-from hero_rl.verifiers.math.problem import Hints
+from hero_rl.verifiers.math.problem import Hints, letters_of
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import expand_signs
 from hero_rl.verifiers.math.sought import places_asked
@@ -26,6 +26,7 @@ _INTERVAL = re.compile(
 _SIGN = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt|leqslant|geqslant)(?![A-Za-z])")
 _NO_SPACE = re.compile(r"[\s$]|\\[,;]")
 _INTEGER_STEPS = re.compile(r"[a-z]\s*\\in\s*\\mathbb\{Z\}")
+_AXES = frozenset("xyz")
 _NUMBERED = re.compile(r"[A-Za-z]_\{?\d\}?")
 MAX_PAIRED = 14
 """Longer lists are paired in order or by size only: trying all pairs grows with the square."""
@@ -99,7 +100,8 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
         return unsure("number_of_answers") if open_count else different("number_of_answers")
     if len(expected) == 1:
         return compare(expected[0], given[0])
-    ordered = hints.ordered and reference.kind == answer.kind == "list" and not _is_list_of_tuples(reference, answer)
+    apart = _is_list_of_tuples(reference, answer) or (_are_counted_apart(expected) and _are_counted_apart(given))
+    ordered = hints.ordered and reference.kind == answer.kind == "list" and not apart
     return _by_label(expected, given, compare) or _in_any_order(expected, given, ordered, compare, hints.text)
 
 
@@ -135,6 +137,11 @@ def _with_dots(expected: tuple[Reading, ...], given: tuple[Reading, ...], compar
     terms = [number(values[-1] + steps[0] * step) for step in range(1, len(longer) - len(shorter) + 1)]
     filled = (*shorter[: at[0]], *(Reading("value", "", tree=term) for term in terms), *shorter[at[0] :])
     return _in_order(filled, longer, compare) if shorter is expected else _in_order(longer, filled, compare)
+
+
+def _are_counted_apart(items: Sequence[Reading]) -> bool:
+    """Return whether each element has a unit or noun of its own, which tells it from the others in any order."""
+    return len({item.unit.name for item in items if item.unit is not None and item.unit.name}) == len(items)
 
 
 def _same_said_twice(items: tuple[Reading, ...], compare: Compare) -> tuple[Reading, ...]:
@@ -235,16 +242,13 @@ def _compare_ordered(reference: Reading, answer: Reading, hints: Hints, compare:
 
 def _tuple_and_collection(reference: Reading, answer: Reading, hints: Hints, compare: Compare) -> Finding:
     """Compare a tuple with a bare list or a set: equal only in order, and with a set never surely."""
-    expected, given = reference.items, answer.items
-    if len(expected) != len(given):
+    if len(reference.items) != len(answer.items):
         return unsure("number_of_answers")
-    expected, given = _with_names(reference), _with_names(answer)
-    if (labelled := _by_label(expected, given, compare)) is not None:
+    if (labelled := _by_label(_with_names(reference), _with_names(answer), compare)) is not None:
         return labelled
-    expected, given = reference.items, answer.items
-    if not _names_in_order(expected, given, hints.text):
+    if not _names_in_order(reference.items, answer.items, hints.text):
         return unsure("order_unclear")
-    expected, given = _unnamed(expected, hints.text), _unnamed(given, hints.text)
+    expected, given = (_unnamed(one.items, hints.text) for one in (reference, answer))
     in_order = _in_order(expected, given, compare)
     if in_order.relation == "equal":
         asks_interval = _INTERVAL.search(hints.text) or (len(hints.letters) == 1 and _SIGN.search(hints.text))
@@ -264,7 +268,10 @@ def _with_names(reading: Reading) -> tuple[Reading, ...]:
 
 
 def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], problem: str) -> bool:
-    """Return whether elements that one side alone names, ``y=1, x=2``, stand in the order of the question or the alphabet."""
+    """Return whether elements that one side alone names, ``y=1, x=2``, stand in the order of the question or the alphabet.
+
+    That of the alphabet counts for letters of the question and for coordinates.
+    """
     for one, other in ((expected, given), (given, expected)):
         names = [item.label.replace(" ", "") for item in one]
         if all(names) and not any(item.label for item in other) and len(set(names)) == len(names):
@@ -272,7 +279,10 @@ def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], probl
             if f"({','.join(names)})" in spelled or _is_permuted(names, spelled):
                 return f"({','.join(names)})" in spelled
             places = places_asked(names, problem)
-            return places == sorted(places) if places else names == sorted(names)
+            if places:
+                return places == sorted(places)
+            alphabetical = not _AXES.isdisjoint(names) or not letters_of(problem).isdisjoint(name[0] for name in names)
+            return not alphabetical or names == sorted(names)
     return True
 
 

@@ -32,6 +32,7 @@ _EXCLUSIVE = (
     "sum|product|difference|quotient|remainder|numerator|denominator|slope|intercept|speed|distance|time|first|second"
 )
 _CLASS = {word: index for index, words in enumerate(_EXCLUSIVE.split("|")) for word in words.split()}
+_SYMBOLS = {"m": "slope", "b": "intercept"}
 _ORDINAL = re.compile(r"\b(?:second|third|next|other|another)\b", re.IGNORECASE)
 _EXTREMES = frozenset((_CLASS["maximum"], _CLASS["minimum"]))
 """Which of two values is the larger one, the values say."""
@@ -67,16 +68,26 @@ def quantities(problem: str) -> frozenset[str]:
 
 
 def places_asked(names: Sequence[str], problem: str) -> list[int]:
-    """Return where a question asks for each of some letters; none where it does not ask for all of them.
+    """Return where a question asks for each of some letters, by itself or by its word; none where not for all.
 
     >>> places_asked(["r", "h"], "Find the height $h$ and the radius $r$.")
     [32, 13]
+    >>> places_asked(["P", "A"], "Find the area and the perimeter.")
+    [18, 5]
     """
     for match in reversed(list(_ASKS.finditer(problem[-MAX_CHARS:]))):
         found = [re.search(rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])", match["what"]) for name in names]
         if all(found):
             return [one.start() for one in found if one]
+        kinds = {word[0]: word.start() for word in re.finditer("[a-z]+", match["what"]) if word[0] in _CLASS}
+        places = [next((at for word, at in kinds.items() if _stands_for(name, word)), -1) for name in names]
+        if -1 not in places and len(set(places)) == len(names):
+            return places
     return []
+
+
+def _stands_for(letter: str, word: str) -> bool:
+    return _SYMBOLS.get(letter, letter.lower()) in (word, word[0])
 
 
 def names_another(label: str, problem: str, letters: frozenset[str]) -> bool:
