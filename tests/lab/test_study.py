@@ -476,6 +476,8 @@ def test_what_is_done_is_not_done_again_and_reports_alike(studied: Path, capsys:
     assert json.loads((out / "tables.json").read_text())["tables"] == before
     again = studied / "again"
     kept = str(out / "main.jsonl.gz")
+    assert main(["lab", "study", plan, "-o", str(again), "--dry-run", "--from", kept]) == 0
+    assert "2 different runs, 2 done" in capsys.readouterr().out
     assert main(["lab", "study", plan, "-o", str(again), "--report-only", "--from", kept]) == 0
     assert json.loads((again / "tables.json").read_text())["tables"] == before
     assert not (again / "runs").exists()

@@ -77,16 +77,17 @@ def study(
     folder = out or Path("runs") / plan_file.stem
     show.check_folder("--out", folder)
     jobs = jobs or available_cpus()
-    if dry_run:
-        _list_runs(plan, folder, jobs, as_json)
-        return
-    for package in PACKAGES[1:] if report_only else PACKAGES:  # now, and not after hours of training
-        require(package, extra="lab", purpose="hero lab study")
-    from hero_lab.board import run_all
     from hero_lab.study.collect import kept_results, read_kept
 
     known = read_kept(kept or [], plan)
     given = kept_results(plan, known)
+    if dry_run:
+        _list_runs(plan, folder, given, jobs, as_json)
+        return
+    for package in PACKAGES[1:] if report_only else PACKAGES:  # now, and not after hours of training
+        require(package, extra="lab", purpose="hero lab study")
+    from hero_lab.board import run_all
+
     failures = [] if report_only else run_all([run for run in plan.runs() if run.digest not in given], folder, jobs)[1]
     _report(plan, folder, known, failures, as_json)
     if failures:
@@ -115,13 +116,13 @@ def _report(plan: Plan, folder: Path, known: Sequence[Entry], failures: Sequence
     sys.stdout.write(f"\ntables: {found.tables}\nreport: {found.page}\n")
 
 
-def _list_runs(plan: Plan, folder: Path, jobs: int, as_json: bool) -> None:
+def _list_runs(plan: Plan, folder: Path, given: Mapping[str, Result], jobs: int, as_json: bool) -> None:
     from hero_lab.board import duration
     from hero_lab.grid import read_result
     from hero_lab.prepare import is_complete, models_of
 
     runs = plan.runs()
-    done = {run.digest: result for run in runs if (result := read_result(run, folder)) is not None}
+    done = dict(given) | {run.digest: result for run in runs if (result := read_result(run, folder)) is not None}
     waiting = [run for run in runs if run.digest not in done]
     cache = folder / "cache"
     models = {path for run in waiting for path in models_of(run, cache).folders if not is_complete(path)}
