@@ -60,6 +60,7 @@ def test_a_value_is_read_to_its_end(response: str, right: str, wrong: str) -> No
         r"\boxed{5}²", r"\boxed{5}⁄6", r"\boxed{5}–7", r"\boxed{5} $\sqrt2$", r"10 - \boxed{5}", r"2·\boxed{5}",
         r"π\boxed{5}",
         r"\boxed{5} $\frac{x}{2}$", r"\boxed{5} v^2", "x不能是5。", "答案不能是5。",
+        r"x = —\boxed{5}", r"–\boxed{5}",
         r"10 or \boxed{5}", r"The value is from 10 to \boxed{5}", r"\boxed{5}万", r"负\boxed{5}", r"\boxed{5‰}",
         r"\boxed{⌊5}",
         r"Not: \boxed{5}", "I doubt the answer is 5.", "The negation of the answer is 5.", "I would not say the answer is 5.",
@@ -89,6 +90,7 @@ def test_a_number_beside_what_changes_it_is_no_answer(response: str) -> None:
         "The answer is 5 x-intercepts.",
         "The answer is $5$ – x cannot be negative.", "The answer is 5 – B.", "So f'(x) = 0 ⟺ x = 5.", r"$\boxed{5}$ ◼",
         r"\boxed{5} u^2", r"\boxed{5} $\frac{m}{s}$", r"\boxed{5} because both a and b must be at least 2.",
+        r"The answer: —\boxed{5}", r"The cost —$\boxed{5}$— is final.",
         r"⟶ \boxed{5}", "Therefore, the final answer is\n• \\boxed{5}",
         r"$\boxed{5}$ $x$ being positive", "Therefore the value is\n\\[ 5. \\]", "**Final Answer**\n\\boxed{5}",
     ],
@@ -102,6 +104,12 @@ def test_a_last_value_that_cannot_be_read_is_not_replaced_by_an_earlier_one(valu
     text = "We look at all of them, one by one. " * 10 + "The number of boys is 7. "
     assert relation("7", f"{text}Therefore the total is {value}.") != "equal"
     assert relation("60", f"{text}Therefore, ∠A = 60°.", "Find the angle in degrees.") == "equal"
+
+
+def test_boxes_on_bullets_are_one_answer() -> None:
+    response = "The answers are\n• \\boxed{5}\n• \\boxed{7}"
+    assert relation("5, 7", response, "Find all.") == "equal"
+    assert relation("7", response) != "equal"
 
 
 def test_a_short_chinese_sentence_is_read_like_another() -> None:

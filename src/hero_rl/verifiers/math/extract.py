@@ -31,7 +31,7 @@ _NEAR_CHARS = 150
 """Two boxes further apart than this are not parts of one answer, unless labels say so."""
 
 _BETWEEN_BOXES = re.compile(
-    r"[\s$.,;&*]*(?:\\q?quad|\\[,;])?[\s$]*(?:(?:\\text\{)?\s*\b(?:and|or)\b(?:\s+also)?\s*\}?)?[\s$,;]*(?:\\q?quad)?"
+    r"[\s$.,;&*•]*(?:\\q?quad|\\[,;])?[\s$]*(?:(?:\\text\{)?\s*\b(?:and|or)\b(?:\s+also)?\s*\}?)?[\s$,;]*(?:\\q?quad)?"
     r"(?:(?:[A-Za-z](?:_\{?\w\}?)?|\([A-Za-z, ]{3,20}\))\s*=)?[\s$]*(?:\\\(|\\\[)?[\s$]*"
 )
 _CLOSING = re.compile(r"^[\s$]*(?:\\\)|\\\])")

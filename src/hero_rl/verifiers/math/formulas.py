@@ -37,7 +37,8 @@ _UNIT_FRACTION = (
 """A unit of two: ``\\frac{m}{s}``."""
 _FACTOR = re.compile(
     r"(?:\$\$?|\\\(|\\\[)\s*(?:[-+*/]\s*[\w\\(]|\^(?!\s*\{?\s*\\circ)|[(\d]|[a-zA-Z](?![A-Za-z])(?<![mgshdlLNJVWKCFATH])|"
-    rf"(?!{_UNIT_FRACTION})\\(?:%|sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
+    rf"(?!{_UNIT_FRACTION})\\(?:%|sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|"
+    r"sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
     r"(?![A-Za-z]))(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
     re.DOTALL,
 )

@@ -37,6 +37,7 @@ _DASHES = (
         "-",
     ),
     (re.compile(rf"(?<![^\W\d_])—(?![$A-Za-zα-ω]){_OPERAND}"), "-"),
+    (re.compile(r"(?<!=)(?<!= )—(?=\$?\\boxed)"), "— "),
     (re.compile(r"(?<=\d)：(?=\d)"), ":"),
     (re.compile(r"(?<=\d)\s?∘(?!\s?[A-Za-z(])|(?<=\d)∘(?=[CF]\b)"), "°"),
     (re.compile(r"(?<=[\d)}\w])[^\S\n]?[•‧・]\s?(?!\\boxed)(?=[\d(\\]|[a-z]\b)"), "⋅"),
