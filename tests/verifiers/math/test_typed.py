@@ -173,6 +173,8 @@ def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> 
             r"7\text{ girls}, 4\text{ boys}",
             r"7\text{ boys}, 4\text{ girls}",
         ),
+        ("How many boys and how many girls came?", "4, 7", r"7\text{ girls}, 4\text{ boys}", r"4\text{ girls}, 7\text{ boys}"),
+        ("Solve $2x=6$.", "x=3", "x=3.0", r"x=\frac{6}{2}"),
         ("Find the number.", "5", r"\text{Answer}: 5", r"\text{wrong}: 5"),
         ("Find the number.", "5", r"\text{Number of ways}: 5", r"\text{more than}: 5"),
         ("Find the double root.", "5", r"\text{Double root}: 5", r"\text{Extraneous root}: 5"),

@@ -76,11 +76,12 @@ def is_to_work_out(reference: str, answer: str, problem: str) -> bool:
     >>> is_to_work_out("6", r"2\cdot 3", "What is 2 times 3?"), is_to_work_out("6", "7-1", "What is 2 times 3?")
     (True, False)
     """
+    reference, answer = (text.rpartition("=")[2].strip() for text in (reference, answer))
     if not problem or not _PLAIN_NUMBER.fullmatch(reference):
         return False
     quotient = reference.isdecimal() and _QUOTIENT.fullmatch(answer) is not None
     if not quotient and (_PLAIN_NUMBER.fullmatch(answer) or not _ARITHMETIC.fullmatch(answer)):
-        return _UNWORKED.search(answer.rpartition("=")[2]) is not None
+        return _UNWORKED.search(answer) is not None
     return set(_NUMBER.findall(problem[-MAX_PROBLEM_CHARS:])).issuperset(_NUMBER.findall(answer))
 
 

@@ -14,7 +14,7 @@ from hero_rl.verifiers.math.matrices import read_flat, same_flat, same_steps
 from hero_rl.verifiers.math.problem import Hints, letters_of
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import expand_signs
-from hero_rl.verifiers.math.sought import places_asked
+from hero_rl.verifiers.math.sought import places_asked, places_counted
 from hero_rl.verifiers.math.syntax import number
 from hero_rl.verifiers.math.values import constant
 
@@ -102,6 +102,8 @@ def _compare_collections(reference: Reading, answer: Reading, hints: Hints, comp
         return compare(expected[0], given[0])
     apart = _is_list_of_tuples(reference, answer) or (_are_counted_apart(expected) and _are_counted_apart(given))
     ordered = hints.ordered and reference.kind == answer.kind == "list" and not apart
+    if ordered:
+        expected, given = (_as_counted(items, hints.text) for items in (expected, given))
     return _by_label(expected, given, compare) or _in_any_order(expected, given, ordered, compare, hints.text)
 
 
@@ -137,6 +139,14 @@ def _with_dots(expected: tuple[Reading, ...], given: tuple[Reading, ...], compar
     terms = [number(values[-1] + steps[0] * step) for step in range(1, len(longer) - len(shorter) + 1)]
     filled = (*shorter[: at[0]], *(Reading("value", "", tree=term) for term in terms), *shorter[at[0] :])
     return _in_order(filled, longer, compare) if shorter is expected else _in_order(longer, filled, compare)
+
+
+def _as_counted(items: tuple[Reading, ...], problem: str) -> tuple[Reading, ...]:
+    """Return elements that each have a noun of their own in the order in which the question counts the things."""
+    if not _are_counted_apart(items):
+        return items
+    places = places_counted([item.unit.name for item in items if item.unit is not None], problem)
+    return tuple(item for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0])) if places else items
 
 
 def _are_counted_apart(items: Sequence[Reading]) -> bool:

@@ -86,6 +86,17 @@ def places_asked(names: Sequence[str], problem: str) -> list[int]:
     return []
 
 
+def places_counted(nouns: Sequence[str], problem: str) -> list[int]:
+    """Return where a question counts each of some things; none where it does not count all of them.
+
+    >>> places_counted(["girl", "boy"], "How many boys and how many girls came?")
+    [27, 9]
+    """
+    asked = _HOW_MANY_EACH.search(problem[-MAX_CHARS:])
+    found = [re.search(rf"\b{re.escape(noun)}", asked[0], re.IGNORECASE) for noun in nouns] if asked else []
+    return [one.start() for one in found if one] if all(found) else []
+
+
 def _stands_for(letter: str, word: str) -> bool:
     return _SYMBOLS.get(letter, letter.lower()) in (word, word[0])
 
