@@ -48,7 +48,7 @@ def read_fields(
     written with (see ``values``).
     """
     whole = _text(response)
-    found = extract_answer(whole).text if send == "answer" else ""
+    found = extract_answer(whole, as_written=True).text if send == "answer" else ""
     if found:
         answer = clean(found[: _SLACK * max_chars + 1], extra_markers=special_tokens, one_line=True).strip("* ")
         too_long = len(answer) > max_chars or len(found) > _SLACK * max_chars

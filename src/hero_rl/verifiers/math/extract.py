@@ -115,7 +115,7 @@ def find_answer(response: str) -> str:
     return extract_answer(response).text
 
 
-def extract_answer(response: str, problem: str = "") -> FoundAnswer:
+def extract_answer(response: str, problem: str = "", *, as_written: bool = False) -> FoundAnswer:
     r"""Return what a response claims last, or ``NOTHING``.
 
     Outside of ``<think>`` this is the last of: a box, ``<answer>``, ``#### answer``, "the answer is ...", a heading such as
@@ -127,8 +127,10 @@ def extract_answer(response: str, problem: str = "") -> FoundAnswer:
     Args:
         response: any text.
         problem: the question; of several numbers in a last sentence, those that the question gives are not the answer.
+        as_written: leave signs as they are, where a model reads the answer, and not the parser.
     """
-    text = _answering(plain_signs(response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed")))
+    text = response[-MAX_RESPONSE_CHARS:].replace("\x08oxed", "\\boxed")
+    text = _answering(text if as_written else plain_signs(text))
     if "%" in text or "<!--" in text:
         first = _COMMENT_FIRST.match(text)
         text = ("\n" if first else "") + _COMMENT.sub("\n", text[first.end() :] if first else text)

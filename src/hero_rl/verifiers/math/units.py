@@ -109,7 +109,7 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
     r"""Return a cleaned text without the unit at its end, and the unit; ``loose``: bare letters may be one, as in ``310 K``.
 
     >>> split_unit(r"5 \text{cm}")
-    ('5', Unit(kind='measure', name='centimeter^1', factors=(('centimeter', 1),)))
+    ('5', Unit(kind='measure', name='centimeter^1', factors=(('centimeter', 1),), rate=''))
     """
     if _NUMBERS.fullmatch(text):
         return text, None
