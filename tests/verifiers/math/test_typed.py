@@ -158,6 +158,7 @@ def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> 
         ("Find the angle.", r"30^\circ", r"\frac{\pi}{6}\text{ rad}", r"\frac{\pi}{3}\text{ rad}"),
         ("Solve $x^2<1$.", "-1<x<1", "|x|<1", "x^2<1"),
         ("Solve $|x|<1$.", "-1<x<1", "x<1, x>-1", "|x|<1"),
+        ("Solve it.", "0<x<1", "1>x>0", r"|x|<1 \text{ and } x>0"),
         ("How many times does it ring?", "5", r"\text{Number of times: }5", r"\text{More than: }5"),
         ("Find the least value of $n$.", "5", r"\text{Least: }5", r"\text{Twice}: 5"),
         ("Let $f(x)=2x+1$. Find $f^{-1}(x)$.", "x-1", r"\text{Inverse: }x-1", r"\text{Square: }x-1"),

@@ -110,7 +110,7 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
     >>> is_unsolved("x > 2", "3x > 6", "Solve 3x > 6."), is_unsolved("x = 2", "x - 2 = 0", "Which line is it?")
     (True, False)
     """
-    solved = {_solved_for(part, problem) for part in split_list(reference)} if problem.strip() else ()
+    solved = {_solved_for(part) for part in split_list(reference)} if problem.strip() else ()
     if len(solved) != 1 or not (found := solved.pop()):
         return False
     letter, is_constant = found[0], not found[1]
@@ -130,14 +130,16 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
         )
     ):
         return False
-    given = [_solved_for(part, problem) for part in split_list(answer) if relation_chain(part).relations]
+    parts = split_list(answer)
+    sized = len(parts) == 1 and squeezed(answer) not in squeezed(problem)
+    given = [_solved_for(part, sized) for part in parts if relation_chain(part).relations]
     return any(one is None or (one[0] != letter and (letter in one[1] or is_product(one[0], letter))) for one in given)
 
 
-def _solved_for(text: str, problem: str) -> tuple[str, str] | None:
+def _solved_for(text: str, sized: bool = True) -> tuple[str, str] | None:
     """Return the name that is alone on a side of a relation and on no other, and the letters of the other sides."""
     chain = relation_chain(_TEXT.sub(" ", text))
-    if "=" not in chain.relations and squeezed(text) not in squeezed(problem):  # |x| < 1 is solved for x
+    if sized and "=" not in chain.relations:  # |x| < 1 is solved for x
         chain = chain._replace(sides=[_SIZE.sub(r"\1", side) for side in chain.sides])
     alone = [side for side in chain.sides if is_label(side)]
     if not chain.relations or len(alone) != 1:
