@@ -190,6 +190,12 @@ def test_an_answer_is_solved_and_no_label_makes_something_else_of_it(
     assert compare(reference, wrong, problem).relation != "equal"
 
 
+def test_a_domain_beside_a_formula_leaves_it_solved() -> None:
+    question = "Find all functions f from the positive reals to the positive reals."
+    assert compare("f(x)=2x", r"f(x)=2x, \forall x\in\mathbb{R}^+", question).relation == "equal"
+    assert compare("f(x)=2x", r"f(x)=3x, \forall x\in\mathbb{R}^+", question).relation == "different"
+
+
 # ------------------------------------------------------------------------------------------- bounds
 
 

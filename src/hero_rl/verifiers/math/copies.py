@@ -132,7 +132,7 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
         return False
     parts = split_list(answer)
     sized = len(parts) == 1 and squeezed(answer) not in squeezed(problem)
-    given = [_solved_for(part, sized) for part in parts if relation_chain(part).relations]
+    given = [_solved_for(part, sized) for part in parts if {*relation_chain(part).relations} - {r"\in"}]
     return any(one is None or (one[0] != letter and (letter in one[1] or is_product(one[0], letter))) for one in given)
 
 
