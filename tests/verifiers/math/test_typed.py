@@ -181,6 +181,7 @@ def test_reasons_name_the_obstacle(reference: str, answer: str, reason: str) -> 
         ("Find the double root.", "5", r"\text{Double root}: 5", r"\text{Extraneous root}: 5"),
         ("Find the reciprocal of 2.", "0.5", r"\text{Reciprocal} = \frac12", r"\text{Square} = \frac12"),
         ("Find the point.", "(1,2)", r"\text{Point}: (1,2)", r"\text{Rejected}: (1,2)"),
+        ("Find a.", r"a\in(1,2)\cup[3,4)", r"\text{So } a\in(1,2)\cup[3,4)", r"\text{not } a\in(1,2)\cup[3,4)"),
     ],
 )
 def test_an_answer_is_solved_and_no_label_makes_something_else_of_it(

@@ -23,6 +23,7 @@ from hero_rl.verifiers.math.intervals import (
     real_value,
     same_value,
 )
+from hero_rl.verifiers.math.labels import is_denied
 from hero_rl.verifiers.math.sampling import substitute
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
@@ -148,6 +149,8 @@ def _union(text: str) -> Region | None:
         return None
     label = relation_chain(parts[0])
     if label.relations and label.relations[0] in (r"\in", "="):
+        if is_denied(label.sides[0]):
+            return None
         parts[0] = label.sides[-1]
     regions = _all(_read(part) or _points(part) for part in parts)
     return None if regions is None else sum(regions, ())
