@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 
 from hero_rl.verifiers.math.notation import WORDS, function_name
-from hero_rl.verifiers.math.signs import latex_signs, plain_signs
+from hero_rl.verifiers.math.signs import CIRCLED, latex_signs, plain_signs
 
 _CONTROL = {"\x0c": r"\f", "\x08": r"\b", "\x0b": r"\v", "\x07": r"\a"}
 _BROKEN_TAB = re.compile(r"\t(?=(?:ext|imes|heta|an|au|frac|riangle)(?:[^A-Za-z]|bf|it|rm|$))")
@@ -95,7 +95,6 @@ _SIMPLE_REST = re.compile(r"\s*(?:[\d.]+|[A-Za-z]|\\[A-Za-z]+)\s*")
 _LEFT = re.compile(r"\\left\s*([(\[])")
 _CUT_RIGHT = re.compile(r"\\right\s*(\$*\s*)$")
 _CLOSING = {"(": ")", "[": "]"}
-_CIRCLED = re.compile(r"[\u2460-\u2473]")
 _BRACKETED_LABELS = re.compile(r"\(\d{1,2}\)(?:[\s,]*(?:\\text\{)?(?:\s*and\b)?\s*\}?[\s,]*\(\d{1,2}\))*")
 
 _TIMES_TEN = re.compile(r"(?<=\d)\s+[xX]\s+(?=10\s*\^)|(?<=\d\.\d)\s?[xX]\s?(?=10\s*\^)")
@@ -111,7 +110,7 @@ _COMMAND_OR_NAME = re.compile(r"\\[A-Za-z]+|[A-Za-z]+")
 
 def with_labels_alike(raw: tuple[str, str], cleaned: tuple[str, str]) -> tuple[str, str]:
     """Return two cleaned texts with labels in brackets, ``(1)(3)``, as those in circles, where one of them has circles."""
-    if not any(_CIRCLED.search(text) for text in raw):
+    if not any(CIRCLED.search(text) for text in raw):
         return cleaned
     one, other = (", ".join(re.findall(r"\d+", text)) if _BRACKETED_LABELS.fullmatch(text) else text for text in cleaned)
     return one, other

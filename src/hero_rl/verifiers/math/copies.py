@@ -94,9 +94,14 @@ def _plain(text: str) -> str:
     return re.sub("[()]", "", _UNDRESSED.sub("", _FRACTION.sub(r"\1/\2", text)))
 
 
+def is_left_as_given(reference: str, answer: str, problem: str) -> bool:
+    """Return whether an answer is what the question gives, which was to be rewritten or worked out."""
+    return is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem)
+
+
 def what_is_left(reference: str, answer: str, problem: str) -> str:
     """Return why an answer, equal or not, leaves to be done what the question asks, as a reason code; "" where it does not."""
-    if is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem):
+    if is_left_as_given(reference, answer, problem):
         return "copied_from_question"
     return "not_solved" if is_unsolved(reference, answer, problem) else ""
 

@@ -73,8 +73,8 @@ def compare_families(reference: str, answer: str, problem: str, hints: Hints) ->
     if not said and not generous and not any(is_trigonometric(one) or _is_sought(one, used, problem) for one in (a, b)):
         return None
     finding = _settle(_bounded_by(a, ambient), _bounded_by(b, ambient), given=hints.given)
-    bounds = (None, None)
-    if finding.relation == "different" and a.periodic and b.periodic and bounds in ((a.low, a.high), (b.low, b.high)):
+    one_is_unbounded = (None, None) in ((a.low, a.high), (b.low, b.high))
+    if finding.relation == "different" and a.periodic and b.periodic and one_is_unbounded:
         unbounded = [one._replace(low=None, high=None) for one in (a, b)]
         if (a, b) != tuple(unbounded) and _settle(*unbounded, given=hints.given).relation == "equal":
             return unsure("conditions_differ")

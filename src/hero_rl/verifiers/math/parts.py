@@ -22,7 +22,7 @@ _ENUMERATED = re.compile(
     re.IGNORECASE,
 )
 _OPERATOR = re.compile(r"[+*/^]|\\(?:cdot|times|div)(?![A-Za-z])")
-"""What begins no part of an answer: ``(1)+5`` is a sum."""
+"""Signs that begin no part of an answer: ``(1)+5`` is a sum."""
 _COUNTERS = ("abcdefgh", "123456789", ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii"))
 _LINKS = frozenset(
     ("at", "on", "for", "is", "are", "when", "if", "of", "the", "a", "an", "and", "equals", "equal", "be", "has", "have",

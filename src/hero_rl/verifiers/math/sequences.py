@@ -286,8 +286,9 @@ def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], probl
         names = [item.label.replace(" ", "") for item in one]
         if all(names) and not any(item.label for item in other) and len(set(names)) == len(names):
             spelled = _NO_SPACE.sub("", problem)
-            if f"({','.join(names)})" in spelled or _is_permuted(names, spelled):
-                return f"({','.join(names)})" in spelled
+            as_asked = f"({','.join(names)})" in spelled
+            if as_asked or _is_permuted(names, spelled):
+                return as_asked
             places = places_asked(names, problem)
             if places:
                 return places == sorted(places)

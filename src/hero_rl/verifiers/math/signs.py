@@ -53,7 +53,7 @@ _SCRIPT_RUNS = [re.compile("[" + "".join(sign for sign, (kind, _) in _SCRIPTS.it
 _ROOTS = {"√": "", "∛": "[3]", "∜": "[4]"}
 _SIMPLE_ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z])")
 _CIRCLED_RUN = re.compile(r"[\u2460-\u2473](?:[\s,，、和及与]*[\u2460-\u2473])+")
-_CIRCLED = re.compile(r"[\u2460-\u2473]")
+CIRCLED = re.compile(r"[\u2460-\u2473]")
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta", "ϑ": "theta",
     "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi",
@@ -75,6 +75,8 @@ _COMMANDS = {sign: f"\\{name} " for sign, name in _GREEK.items()} | {
 _HARMLESS = frozenset("→⟶⟵⇒⟹⇔⟺↔∠∀∃▷◻◼◾∴∵∎≡≈·⋅±×÷≤≥≠√∞∪∩∈∅°℃℉½⅓⅔¼¾")
 """Signs that end a formula, lead to one, or are read as parts of it."""
 _ODD_PUNCTUATION = frozenset("‰‱⌊⌋⌈⌉⟨⟩")
+_ODD_CATEGORIES = frozenset(("Sm", "Sk", "No", "Nl", "Lm", "Mn", "Mc", "Me", "Cf", "Co"))
+"""Of Unicode: mathematics, numbers that are no digits, marks on other signs, and what cannot be seen."""
 
 
 def plain_signs(text: str) -> str:
@@ -85,7 +87,7 @@ def plain_signs(text: str) -> str:
     """
     if text.isascii():
         return text
-    text = _CIRCLED_RUN.sub(lambda run: ", ".join(_CIRCLED.findall(run.group())), text)
+    text = _CIRCLED_RUN.sub(lambda run: ", ".join(CIRCLED.findall(run.group())), text)
     text = _ODD.sub(lambda match: _plain(match.group()), text)
     for pattern, plain in _DASHES:
         text = pattern.sub(plain, text)
@@ -142,15 +144,4 @@ def is_foreign(sign: str) -> bool:
     """Return whether a sign is mathematics, or part of a number, of which nothing here knows the meaning."""
     if not sign or sign.isascii() or sign in _HARMLESS:
         return False
-    return sign in _ODD_PUNCTUATION or unicodedata.category(sign) in (
-        "Sm",
-        "Sk",
-        "No",
-        "Nl",
-        "Lm",
-        "Mn",
-        "Mc",
-        "Me",
-        "Cf",
-        "Co",
-    )
+    return sign in _ODD_PUNCTUATION or unicodedata.category(sign) in _ODD_CATEGORIES

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from hero_rl.sandbox import Outcome
 from hero_rl.verifiers.latex import relation_chain
 from hero_rl.verifiers.math.clean import clean, mended, repaired, with_labels_alike
-from hero_rl.verifiers.math.copies import is_to_rewrite, is_to_work_out, what_is_left
+from hero_rl.verifiers.math.copies import is_left_as_given, what_is_left
 from hero_rl.verifiers.math.extract import MAX_BARE_CHARS, FoundAnswer, extract_answer
 from hero_rl.verifiers.math.fields import NO_FIELDS, Fields
 from hero_rl.verifiers.math.findings import DIFFERENT, EQUAL, Finding, different, unsure
@@ -175,11 +175,7 @@ def _compare(pair: Pair) -> Stage:
     literal = literal_relation(pair.reference, pair.answer)
     if literal == "different" and pair.fields.tolerance is not None:
         literal = None
-    if (
-        literal == "equal"
-        and pair.answer != pair.reference
-        and (is_to_rewrite(pair.answer, pair.problem) or is_to_work_out(pair.reference, pair.answer, pair.problem))
-    ):
+    if literal == "equal" and pair.answer != pair.reference and is_left_as_given(pair.reference, pair.answer, pair.problem):
         return Stage(unsure("copied_from_question"), (pair.answer, pair.reference), "literal")
     if literal is not None:
         return Stage(EQUAL if literal == "equal" else DIFFERENT, (pair.answer, pair.reference), "literal")
