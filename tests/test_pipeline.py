@@ -126,12 +126,6 @@ def test_evaluation_reads_the_state_and_never_feeds_it():
     assert reward.state_dict() != before
 
 
-def test_sync_and_async_give_the_same():
-    one, other = (HybridReward(Sleepy(0), ColumnScorer("rm"), hero()) for _ in range(2))
-    assert one.batch(group()).rewards.tolist() == asyncio.run(other.abatch(group())).rewards.tolist()
-    assert one.state == other.state
-
-
 def test_state_continues_bit_for_bit_through_json():
     original = HybridReward(Sleepy(0), ColumnScorer("rm"), hero())
     original.batch(group())

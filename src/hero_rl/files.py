@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import hashlib
 import logging
 import os
 import re
@@ -73,6 +74,12 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _target(path: Path) -> Path:
     """Return the output itself: what a link of this user leads to, unless it leads nowhere; else ``path``."""
     if len(os.fsencode(path.name)) > _LONGEST_NAME_BYTES:
@@ -115,9 +122,19 @@ def locked(path: Path) -> Iterator[None]:
                     parent.rmdir()
 
 
-def holds_files(folder: Path) -> bool:
-    """Return whether there is a folder with something in it that is no lock."""
-    return folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir())
+def check_empty(folder: Path, what: str, start: str) -> None:
+    """Raise InputError if ``folder`` is a file, or has something in it that is no lock.
+
+    Args:
+        folder: the output of a command with ``--resume``.
+        what: that is written there, for the message.
+        start: the file that each writes first: where it is, it can be resumed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give {what} a folder of its own with --output")
+    if folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir()):
+        how = "go on with --resume, or give" if (folder / start).is_file() else "give"
+        raise InputError(f"{folder}: is not empty, and {what} would mix with what is there; {how} another folder with --output")
 
 
 def _abandoned(private: Path) -> bool:

@@ -318,13 +318,6 @@ class HybridReward:
                 run = f"run {self.run_id}: " if self.run_id else ""
                 logger.warning("hero-rl: %s%s: %s (health/%s; said once)", run, SIGNS[name], evidence, name)
 
-    async def abatch(
-        self, rollouts: Sequence[Rollout], *, scale: Scale | None = None, eps: float = 1e-4, update: bool = True
-    ) -> Batch:
-        """Return what ``batch`` does, without blocking the event loop."""
-        signals = await self.ameasure(rollouts)
-        return self.batch(signals, [rollout.prompt_id for rollout in rollouts], scale=scale, eps=eps, update=update)
-
     async def _averify(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
         if self.verifier is None:
             return [Verdict("abstain", "no_verifier")] * len(rollouts)

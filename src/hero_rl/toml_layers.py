@@ -78,6 +78,23 @@ def _merge(target: dict[str, Any], values: Mapping[str, Any]) -> None:
             target[name] = value
 
 
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the dotted names of the values that differ.
+
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})
+    ['a.c', 'd']
+    """
+    one, other = _flat(first), _flat(second)
+    return [name for name in one | other if one.get(name) != other.get(name)]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
 def where(layers: Sequence[Layer], key: KeyPath) -> str:
     """Return the place of a key in the strongest layer that has it, as ``file:line`` or the option; else the file, or ""."""
     for layer in layers:

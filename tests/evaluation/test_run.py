@@ -146,7 +146,7 @@ def test_an_evaluation_goes_on_only_with_what_it_was_started_with(problems: Path
     with servers.running("chat", reply=right_below(5)) as server:
         run(server, problems, folder)
         before = len(server.posted("/v1/chat/completions"))
-        with pytest.raises(InputError, match=r"not empty; go on with --resume"):
+        with pytest.raises(InputError, match=r"not empty, and .*; go on with --resume"):
             run(server, problems, folder)
         with pytest.raises(InputError, match=r"differs .* in sampling\.seed, benchmarks\.sums\.samples; take these back"):
             run(server, problems, folder, samples=3, seed=1, resume=True)

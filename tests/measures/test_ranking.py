@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hero_rl.errors import InputError
-from hero_rl.measures import auroc, group_auroc, pair_accuracy, pair_counts, recall_at_fpr, threshold_at_fpr, weighted_share
+from hero_rl.measures import auroc, group_auroc, pair_accuracy, pair_counts, recall_at_fpr, weighted_share
 
 ROWS = st.lists(st.tuples(st.integers(-4, 4), st.booleans(), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)
 
@@ -97,10 +97,8 @@ def test_recall_at_fpr_of_a_worked_example():
     scores, labels = [9, 8, 7, 6, 5, 4], [1, 0, 1, 1, 0, 0]
     assert recall_at_fpr(scores, labels, 0.0) == pytest.approx(1 / 3)
     assert recall_at_fpr(scores, labels, 1 / 3) == 1.0
-    assert threshold_at_fpr(scores, labels, 1 / 3) == 6
     # the highest score is an incorrect response's: nothing can be accepted without it
     assert recall_at_fpr([2, 1], [0, 1], 0.5) == 0.0
-    assert threshold_at_fpr([2, 1], [0, 1], 0.5) == math.inf
 
 
 def test_one_class_alone_has_no_ranking():

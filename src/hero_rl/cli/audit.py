@@ -241,7 +241,7 @@ def _print(found: Audit, page: Path, *, boxed: bool) -> None:
             rows.append((f"no gradient, {found.rule.rule}", show.percent(found.rule.groups.zero_gradient)))
         show.print_table("prompts", rows, right=True)
     if found.advice:
-        show.print_notes("What to do", [(f"{a.about}: {a.value}", a.reason, "") for a in found.advice])
+        show.print_notes("What to do", [(f"{a.about}: {a.value}", a.reason) for a in found.advice])
     for sign in found.signs:
         show.warn(f"{sign.what}: {sign.evidence}")
     for reason in found.unknown:

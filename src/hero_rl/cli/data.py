@@ -193,14 +193,14 @@ def _print_prepared(found: PrepareSummary, target: Path, *, guarded: bool) -> No
     if found.examples:
         notes = [
             (show.shortened(row["problem"], 90), f"{row['overlap']:.0%} of {row['benchmark']}, {row['benchmark_id']}: "
-             f"{show.shortened(row['benchmark_problem'], 90)}", "")
+             f"{show.shortened(row['benchmark_problem'], 90)}")
             for row in found.examples
         ]  # fmt: skip
         show.print_notes("Some of the overlaps", notes)
     if not guarded:
         show.warn("nothing was checked against benchmarks; name those you will evaluate on with --against")
-    show.print_notes("Beside it", [(str(found.dropped), "what overlaps or is near, and with what", ""),
-                                   (str(found.manifest), "what it was made from", "")])  # fmt: skip
+    show.print_notes("Beside it", [(str(found.dropped), "what overlaps or is near, and with what"),
+                                   (str(found.manifest), "what it was made from")])  # fmt: skip
 
 
 def _print_split(found: SplitSummary, target: Path, settings: object) -> None:

@@ -80,13 +80,13 @@ def print_table(
     Console(highlight=False, markup=False, emoji=False).print(table)
 
 
-def print_notes(title: str, notes: Sequence[tuple[str, str, str]]) -> None:
-    """Print what, why and what instead (if anything), each as a paragraph, on stdout."""
+def print_notes(title: str, notes: Sequence[tuple[str, str]]) -> None:
+    """Print what and why, each as a paragraph, on stdout."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(f"{title}:")
-    for what, why, instead in notes:
+    for what, why in notes:
         console.print(Padding(f"- {what}", (0, 0, 0, 2)))
-        console.print(Padding(f"{why}\ninstead: {instead}" if instead else why, (0, 0, 0, 6)))
+        console.print(Padding(why, (0, 0, 0, 6)))
 
 
 def number(value: float | None) -> str:

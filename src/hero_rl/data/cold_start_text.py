@@ -10,6 +10,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from hero_rl.verifiers.boxes import find_boxes
+
 P_ACCENTED = 0.02
 """Share of letters that may be Latin ones beyond ASCII, as in Poincaré."""
 ACCENTED = 5
@@ -48,7 +50,6 @@ _NEXT_TURN = re.compile(
     r"<\|(?:im_start|start_header_id|user|assistant|endoftext)\|>|\[INST\]",
     re.IGNORECASE | re.MULTILINE,
 )
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _END = re.compile(r"""(?:[.!?)\]}$"'`*>|]|\\\)|\\\]|。)\s*\Z""")
 
 
@@ -88,24 +89,14 @@ def is_finished(text: str, finished: bool | None) -> bool:
     """
     if finished is False or _NEXT_TURN.search(text) or _loops(text):
         return False
-    boxes = list(_BOX.finditer(text))
-    end = _closing(text, boxes[-1].end()) if boxes else None
-    if end is not None and len(text[end:].strip()) > MAX_AFTER_ANSWER_CHARS:
+    boxes, open_box = find_boxes(text)
+    end = boxes[-1].end if boxes else 0
+    if boxes and len(text[end:].strip()) > MAX_AFTER_ANSWER_CHARS:
         return False
     if finished:
         return True
-    whole = text.count("<think>") <= text.count("</think>") and text.count("```") % 2 == 0 and (not boxes or end is not None)
+    whole = text.count("<think>") <= text.count("</think>") and text.count("```") % 2 == 0 and open_box < end
     return whole and _END.search(text) is not None
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Return the place after the brace that closes the one before ``start``; None if it stays open."""
-    depth = 1
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match.group(), 0)
-        if depth == 0:
-            return match.end()
-    return None
 
 
 def _loops(text: str) -> bool:

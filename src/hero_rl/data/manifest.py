@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hero_rl.data.tables import files_of
+from hero_rl.files import sha256
 from hero_rl.imports import installed_versions
 from hero_rl.types import Verifier
 
@@ -42,12 +43,6 @@ def folder_facts(path: Path) -> dict[str, object]:
         content.update(f"{file.relative_to(path).as_posix()}\0{sha256(file)}\n".encode("utf-8", "surrogateescape"))
     size = sum(file.stat().st_size for file in files)
     return {"folder": path.resolve().name, "files": len(files), "bytes": size, "sha256": content.hexdigest()}
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from hero_rl.data.problem_text import problem_digest, tidy_text
 from hero_rl.data.write import json_line
-from hero_rl.errors import InputError
+from hero_rl.errors import InputError, clip
 from hero_rl.verifiers.boxes import last_boxed
 from hero_rl.verifiers.gym import COLUMN as METADATA
 from hero_rl.verifiers.latex import split_list
@@ -52,7 +52,7 @@ def make_problem(problem: object, reference: object, source: str, *, form: Form,
         InputError: a value of another type; the message has no file and line.
     """
     if problem is not None and not isinstance(problem, str):
-        raise InputError(f"the problem must be a text, got {_shown(problem)}")
+        raise InputError(f"the problem must be a text, got {clip(repr(problem), 60)}")
     items = reference if isinstance(reference, list | tuple) else [reference]
     texts = [found for item in items if (found := _reference(item, form))]
     if several == "together" and len(texts) > 1:
@@ -77,7 +77,7 @@ def _reference(value: object, form: Form) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError(f"the reference must be a text, a number or a list of them, got {_shown(value)}")
+        raise InputError(f"the reference must be a text, a number or a list of them, got {clip(repr(value), 60)}")
     text = str(value)
     if form == "boxed":
         text = last_boxed(text) or ""
@@ -90,12 +90,7 @@ def _together(texts: list[str]) -> str:
     for text in texts:
         if len(split_list(text)) > 1:
             raise InputError(
-                f"the answer {_shown(text)} is a list itself, so that joining it with others by commas would lose where it "
-                "ends; put it into brackets, or leave --several at alternatives"
+                f"the answer {clip(repr(text), 60)} is a list itself, so that joining it with others by commas would lose "
+                "where it ends; put it into brackets, or leave --several at alternatives"
             )
     return ", ".join(texts)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from hero_rl.data import jsonl
 from hero_rl.errors import InputError, first_line, require
+from hero_rl.models.hub import hub_or_cache
 
 PACKED = (".gz", ".zst")
 SUFFIXES = (*(kind + packed for kind in (".jsonl", ".json", ".csv") for packed in ("", *PACKED)), ".parquet")
@@ -139,6 +140,33 @@ def read_values(source: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield place and columns of every row; raises as ``read_records``."""
     for record in read_records(source):
         yield record.where, record.values
+
+
+def hub_name(dataset: str, config: str | None, split: str, revision: str | None) -> str:
+    """Return a name for a part of a Hugging Face data set: `owner/name/config:split@revision`."""
+    return f"{dataset}{f'/{config}' if config else ''}:{split}" + (f"@{revision}" if revision else "")
+
+
+def hub_rows(
+    dataset: str, config: str | None, split: str, *, revision: str | None = None, where: str, hint: str
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield place and columns of the rows of a Hugging Face data set.
+
+    Raises:
+        InputError: it cannot be downloaded and is not cached; the message begins with ``where`` and ends with ``hint``.
+        MissingDependencyError: `datasets` is not installed.
+    """
+    datasets = require("datasets", extra="train", purpose="a data set from Hugging Face")
+    try:
+        with hub_or_cache(dataset):
+            rows = datasets.load_dataset(dataset, config, split=split, revision=revision)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{where}: cannot get the data set {hub_name(dataset, config, split, revision)!r} from Hugging Face, and it is not "
+            f"in the cache ({first_line(error)}); {hint}"
+        ) from error
+    for number, row in enumerate(rows, start=1):
+        yield f"{dataset}, row {number}", row
 
 
 def first_records(source: Path, count: int = 1) -> list[Record]:

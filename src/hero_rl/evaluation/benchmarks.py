@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from hero_rl.data.tables import read_values
-from hero_rl.errors import InputError, first_line, require
-from hero_rl.models.hub import hub_or_cache
+from hero_rl.data.tables import hub_name, hub_rows, read_values
+from hero_rl.errors import InputError
 
 Grading: TypeAlias = Literal["rules", "judge"]
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
@@ -130,7 +129,13 @@ def load_problems(name: str, file: Path | None = None, *, limit: int | None = No
     """
     benchmark = BENCHMARKS.get(name, LOCAL)
     revision = revision or benchmark.revision
-    rows = read_values(file) if file is not None else _hub_rows(benchmark, revision)
+    if file is not None:
+        rows, source = read_values(file), file.name
+    else:
+        place = benchmark.path, benchmark.config, benchmark.split
+        hint = "give a file with --benchmark NAME=FILE"
+        rows = hub_rows(*place, revision=revision, where=benchmark.title, hint=hint)
+        source = hub_name(*place, revision)
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for number, (at, row) in enumerate(rows):
@@ -143,7 +148,6 @@ def load_problems(name: str, file: Path | None = None, *, limit: int | None = No
         problems.append(problem)
     if not problems:
         raise InputError(f"{file or benchmark.path}: has no problems; there is nothing to evaluate")
-    source = file.name if file is not None else _hub_name(benchmark, revision)
     return ProblemSet(name, benchmark, source, problems, benchmark.rows if limit is None else None)
 
 
@@ -169,22 +173,3 @@ def _pick(at: str, row: Mapping[str, object], names: Sequence[str]) -> object:
         if row.get(name) is not None:
             return row[name]
     raise InputError(f"{at}: none of the columns {', '.join(names)} (this row has: {', '.join(row) or 'none'})")
-
-
-def _hub_rows(benchmark: Benchmark, revision: str | None) -> Iterator[tuple[str, Mapping[str, object]]]:
-    datasets = require("datasets", extra="train", purpose="a benchmark from Hugging Face")
-    try:
-        with hub_or_cache(benchmark.path):
-            rows = datasets.load_dataset(benchmark.path, benchmark.config, split=benchmark.split, revision=revision)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{benchmark.title}: cannot get the data set {_hub_name(benchmark, revision)!r} from Hugging Face and it is not in "
-            f"the cache ({first_line(error)}); give a file with --benchmark NAME=FILE"
-        ) from error
-    for number, row in enumerate(rows):
-        yield f"{benchmark.path}, row {number + 1}", dict(row)
-
-
-def _hub_name(benchmark: Benchmark, revision: str | None) -> str:
-    config = f"/{benchmark.config}" if benchmark.config else ""
-    return f"{benchmark.path}{config}:{benchmark.split}" + (f"@{revision}" if revision else "")

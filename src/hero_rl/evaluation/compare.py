@@ -12,9 +12,9 @@ import numpy as np
 
 from hero_rl.errors import InputError
 from hero_rl.evaluation.results import BenchmarkResult, Results, read_results
-from hero_rl.evaluation.run import differences
 from hero_rl.measures import PairedDifference, holm, paired_difference
 from hero_rl.report import json_values
+from hero_rl.toml_layers import differences
 from hero_rl.types import FloatArray
 
 MUST_AGREE = ("fingerprint", "samples", "grader", "grader_identity")

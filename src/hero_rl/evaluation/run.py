@@ -15,13 +15,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hero_rl.errors import InputError, SignalError, require
 from hero_rl.evaluation.plan import Plan, Planned
-from hero_rl.files import holds_files, write_text
+from hero_rl.files import check_empty, write_text
+from hero_rl.toml_layers import differences
 from hero_rl.types import Progress
 
 if TYPE_CHECKING:
@@ -34,13 +35,10 @@ LOGS = "logs"
 
 def check_folder(folder: Path, *, resume: bool) -> None:
     """Raise InputError if ``folder`` is not empty or, with ``resume``, if it has no evaluation."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give the evaluation a folder of its own with --output")
-    if resume and not (folder / SETTINGS).is_file():
+    if not resume:
+        check_empty(folder, "the evaluation", SETTINGS)
+    elif not (folder / SETTINGS).is_file():
         raise InputError(f"{folder}: there is no evaluation to resume here (no {SETTINGS}); leave out --resume to start one")
-    if not resume and holds_files(folder):
-        how = "go on with --resume, or give" if (folder / SETTINGS).is_file() else "give"
-        raise InputError(f"{folder}: is not empty; {how} another folder with --output")
 
 
 def prepare_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
@@ -62,22 +60,6 @@ def prepare_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted names of the settings that differ.
-
-    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})
-    ['a.c', 'd']
-    """
-    found: list[str] = []
-    for name in [*first, *(name for name in second if name not in first)]:
-        one, other = first.get(name), second.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += differences(one, other, f"{prefix}{name}.")
-        elif one != other:
-            found.append(prefix + name)
-    return found
 
 
 def sample_and_grade(folder: Path, plan: Plan, model: Model, progress: Progress) -> list[EvalLog]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 
 from hero_rl.data import Columns, read_rollouts
 from hero_rl.data.verify import chunks
+from hero_rl.data.write import json_line, open_lines
 from hero_rl.errors import InputError, shown
 from hero_rl.files import replacing
 from hero_rl.types import Progress, Rollout, Verifier
@@ -139,10 +138,10 @@ def write_rows(path: Path, rows: Iterable[LabelledRow]) -> None:
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
-    """Write compressed JSON lines, whole or not at all; the same records give the same bytes."""
-    with replacing(path) as partial, partial.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
+    """Write JSON lines, whole or not at all; the same records give the same bytes."""
+    with replacing(path) as partial, open_lines(partial) as write:
         for record in records:
-            file.write((json.dumps(record) + "\n").encode())
+            write(json_line(record))
 
 
 def read_rows(path: Path) -> list[LabelledRow]:

@@ -29,7 +29,6 @@ from hero_rl.measures.ranking import (
     pair_accuracy,
     pair_counts,
     recall_at_fpr,
-    threshold_at_fpr,
     weighted_share,
 )
 
@@ -61,7 +60,6 @@ __all__ = [
     "ranking_inside",
     "recall_at_fpr",
     "share_interval",
-    "threshold_at_fpr",
     "update_quality",
     "verifier_alignment",
     "weighted_share",

@@ -82,22 +82,18 @@ def auroc_of_groups(scores_B: FloatArray, right_B: BoolArray, groups_B: IntArray
     return found
 
 
-def threshold_at_fpr(scores_B: ArrayLike, labels_B: ArrayLike, p_fpr: float, *, weights_B: ArrayLike | None = None) -> float:
-    """Return the lowest observed score that, as limit (score >= limit), accepts at most ``p_fpr`` of the incorrect responses.
-
-    Infinity where no score does; NaN where a class is absent.
-    """
-    found = _allowed(scores_B, labels_B, weights_B, p_fpr)
-    return float("nan") if found is None else float(found[0].min(initial=np.inf))
-
-
 def recall_at_fpr(scores_B: ArrayLike, labels_B: ArrayLike, p_fpr: float, *, weights_B: ArrayLike | None = None) -> float:
     """Return the share of the correct responses accepted at the best limit that accepts at most ``p_fpr`` of the incorrect.
 
     Limits are observed scores, not interpolated. NaN where a class is absent.
     """
-    found = _allowed(scores_B, labels_B, weights_B, p_fpr)
-    return float("nan") if found is None else float(found[1].max(initial=0.0))
+    if not 0.0 <= p_fpr <= 1.0:
+        raise InputError(f"a false-positive rate of {p_fpr} is no share; give a number in [0, 1]")
+    _, positive, negative = _by_score(labelled("recall_at_fpr", scores_B, labels_B, weights_B))
+    if not positive.sum() or not negative.sum():
+        return float("nan")
+    recall, fpr = (np.cumsum(part[::-1])[::-1] / part.sum() for part in (positive, negative))
+    return float(recall[fpr <= p_fpr + 1e-12].max(initial=0.0))
 
 
 def weighted_share(flags_B: ArrayLike, among_B: ArrayLike, *, weights_B: ArrayLike | None = None) -> float:
@@ -106,20 +102,6 @@ def weighted_share(flags_B: ArrayLike, among_B: ArrayLike, *, weights_B: ArrayLi
     weight_B = weights("weighted_share", weights_B, among.size) * among
     total = float(weight_B.sum())
     return float((weight_B * np.asarray(flags_B, dtype=np.bool_)).sum()) / total if total else float("nan")
-
-
-def _allowed(
-    scores_B: ArrayLike, labels_B: ArrayLike, weights_B: ArrayLike | None, p_fpr: float
-) -> tuple[FloatArray, FloatArray] | None:
-    """Return the limits that accept at most ``p_fpr`` of the incorrect responses, and their recalls; None without a class."""
-    if not 0.0 <= p_fpr <= 1.0:
-        raise InputError(f"a false-positive rate of {p_fpr} is no share; give a number in [0, 1]")
-    limits, positive, negative = _by_score(labelled("recall_at_fpr", scores_B, labels_B, weights_B))
-    if not positive.sum() or not negative.sum():
-        return None
-    recall, fpr = (np.cumsum(part[::-1])[::-1] / part.sum() for part in (positive, negative))
-    allowed = fpr <= p_fpr + 1e-12
-    return limits[allowed], recall[allowed]
 
 
 def _by_score(rows: Labelled) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ _NOT_THE_MODEL = (
     "_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "use_cache", "id2label", "label2id",
 )  # fmt: skip
 """Where a model came from, what the weights' own types say already, and names of labels."""
-_SMALL_FILES = (
-    "config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt",
-)  # fmt: skip
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:
@@ -52,35 +48,6 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
     return _digest([type(tokenizer).__name__, rules, special, getattr(tokenizer, "chat_template", None)])
-
-
-def bytes_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return 32 hex digits for the configuration, all weights, the vocabulary and the chat template; hashes every byte."""
-    import torch
-
-    digest = hashlib.sha256(json.dumps(model.config.to_diff_dict(), sort_keys=True, default=str).encode())
-    for name, weights in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    vocabulary = sorted(tokenizer.get_vocab().items())
-    digest.update(json.dumps([vocabulary, getattr(tokenizer, "chat_template", None)], default=str).encode())
-    return digest.hexdigest()[:32]
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Return 32 hex digits for the files that decide a model's output: weights, configuration, tokenizer."""
-    digest = hashlib.sha256()
-    for path in [
-        *(folder / name for name in _SMALL_FILES),
-        *sorted(folder.glob("*.safetensors")),
-        *sorted(folder.glob("*.bin")),
-    ]:
-        if path.is_file():
-            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-    return digest.hexdigest()[:32]
 
 
 def _digest(value: object) -> str:

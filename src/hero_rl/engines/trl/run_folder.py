@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from hero_rl.errors import InputError
-from hero_rl.files import holds_files, write_text
+from hero_rl.files import write_text
 from hero_rl.imports import installed_versions
-from hero_rl.toml_layers import dump
+from hero_rl.toml_layers import differences, dump
 from hero_rl.types import json_number
 
 logger = logging.getLogger(__name__)
@@ -75,17 +75,6 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def check_new(folder: Path) -> None:
-    """Raise InputError if ``folder`` is a file, or has something in it."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give the run a folder of its own with --output")
-    if holds_files(folder):
-        what = "go on with --resume, or give another folder with --output" if (folder / "run.json").is_file() else (
-            "give another folder with --output"
-        )  # fmt: skip
-        raise InputError(f"{folder}: is not empty, and a new run would mix with what is there; {what}")
-
-
 def find_progress(folder: Path, resolved: Mapping[str, Any]) -> Progress:
     """Return where an interrupted run can go on.
 
@@ -98,7 +87,7 @@ def find_progress(folder: Path, resolved: Mapping[str, Any]) -> Progress:
         raise InputError(
             f"{folder}: there is no run to resume here (no recipe.toml); leave out --resume to start one"
         ) from error
-    changed = _differences(before, resolved)
+    changed = sorted(differences(before, resolved))
     foreign = [key for key in changed if not key.startswith(MAY_CHANGE)]
     if foreign:
         raise InputError(
@@ -192,18 +181,6 @@ def remove_unstarted(folder: Path) -> None:
     """Remove the folder of a new run in which nothing was trained yet."""
     if not (folder / "sft" / "final").exists():
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    first, second = _flat(before), _flat(after)
-    return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def _git_commit() -> str | None:

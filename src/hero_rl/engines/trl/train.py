@@ -22,6 +22,7 @@ from hero_rl.engines.trl.problems import Problems, load_cold_start, load_eval_pr
 from hero_rl.engines.trl.recipe import Loaded
 from hero_rl.engines.trl.stopping import saving_at_sigterm
 from hero_rl.errors import InputError, require
+from hero_rl.files import check_empty
 from hero_rl.models.known import resolve
 from hero_rl.pipeline import HybridReward
 from hero_rl.rewards import RewardRule
@@ -81,7 +82,7 @@ def train(loaded: Loaded, folder: Path, *, resume: bool, report: ReportFn) -> Fi
     main, rule = run_folder.is_main_process(), loaded.reward.rule
     progress = run_folder.find_progress(folder, loaded.resolved()) if resume else run_folder.NEW
     if main and not resume:
-        run_folder.check_new(folder)
+        check_empty(folder, "a new run", "run.json")
     inputs = _read_inputs(loaded, rule, folder)
     done = int(progress.checkpoint.name.rpartition("-")[2]) if progress.checkpoint else 0
     if progress.finished and 0 < inputs.args.max_steps <= done:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hero_rl.models.batching import micro_batches
-from hero_rl.models.fingerprints import bytes_fingerprint
 from hero_rl.models.generator import Generator
 from hero_rl.models.loading import require_transformers
 from hero_rl.models.local import LocalModel, check_positive, name_of, open_model, stoppable
@@ -84,17 +83,12 @@ class LocalJudge:
         self._batch_size, self._max_tokens_per_batch = batch_size, max_tokens_per_batch
         self._max_length = max_length or self.local.max_length()
         self.special_tokens: tuple[str, ...] = special_texts(self.local.tokenizer)
-        self._fingerprint = ""
 
     @property
     def identity(self) -> str:
-        """Weights (a hash of all of them, computed once), tokenizer, template and lengths. Decoding is always greedy."""
-        if not self._fingerprint:
-            self._fingerprint = bytes_fingerprint(self.local.model, self.local.tokenizer)
-        fields = {
-            "chat_template_kwargs": self._chat_kwargs, "max_length": self._max_length, "dtype": f"torch.{self.local.dtype}",
-        }  # fmt: skip
-        return f"{self.name}@{self._fingerprint} {json.dumps(fields, sort_keys=True)}"
+        """``LocalModel.identity``, what the chat template is told, and the longest row. Decoding is always greedy."""
+        fields = {**self.local.identity(), "chat_template_kwargs": self._chat_kwargs, "max_length": self._max_length}
+        return f"{self.name} {json.dumps(fields, sort_keys=True)}"
 
     async def ask(self, prompts: Sequence[str], *, template: Template, max_tokens: int) -> list[Outcome]:
         """Return one reply per prompt, in order, from a thread that stops at the next token when this is cancelled."""
