@@ -158,7 +158,16 @@ def test_an_unknown_sign_or_word_is_not_judged(answer: str) -> None:
 
 @pytest.mark.parametrize(
     "turn",
-    ["Actually, it's C.", "This is wrong.", "Scratch that, C.", "Both B and C work.", "Both B and C are right.", "No, C."],
+    [
+        "Actually, it's C.",
+        "This is wrong.",
+        "Scratch that, C.",
+        "Both B and C work.",
+        "Both B and C are right.",
+        "No, C.",
+        "I meant C.",
+        "(Edit: C.)",
+    ],
 )
 def test_an_option_that_is_taken_back_at_once_is_no_answer(turn: str) -> None:
     assert relation("B", f"The answer is B. {turn}") != "equal"

@@ -14,8 +14,8 @@ from hero_rl.verifiers.math.words import words_in
 
 _WINDOW = 600
 """So much of a text is looked at before and behind a box."""
-_SIGN = 16
-"""No sign that stands before a box is longer."""
+_LEAD = 120
+"""So much of what stands before a box may tell what it is to it."""
 
 _LABEL = r"(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|\\approx|≈|:)\s*)?"
 _OPEN = r"[$\\(\[{*_~\s\"“]*"
@@ -38,17 +38,38 @@ _LABELLED = re.compile(
 _BOUNDED = re.compile(r"(?:[≤≥]|[<>]=|\\[lg]eq?(?:slant)?)\s*$")
 _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}]*\}\s*)?)?\{\s*$")
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
+_NAMED = (
+    r"(?:\b(?i:question|problem|part|step|case|exercise|example|solution|option|choice|answer|q)\b\W{1,4}"
+    r"\(?(?:\d{1,3}|[A-Ja-j]|[ivx]{1,4})\b\)?|^\W*(?:\d{1,3}|[A-Ja-j]|[ivx]{1,4})[).])"
+)
 _BEFORE = re.compile(
-    r"(?:[-−+/^<>≠≤≥±×÷√·⋅|\d\\]|[π½]\s?\$?|\s/\s+\$?|[≠≤≥±×÷]\s+\$?|[\d)}]\*|\\(?:times|cdot|div|pm|mp|ne|neq|"
-    r"not|g[te]|l[te]|[lg]eq?(?:slant)?|sqrt|d?frac)\s*|\b(?:sin|cos|tan|log|ln|sqrt|exp)\s*\$?|"
-    r"(?<![\w\\'’])[b-z]|\$(?:\\(?:d?frac|sqrt|pi)|\d)[^$=<>]*\$)\Z"
+    rf"(?:^[\s>#]*(?:\|\s+)?|^\W*[-*•](?=\s)|{_NAMED}\.?|"
+    rf"(?:{_NAMED}|[^\W\d_]{{3}}|[\"”’'*_:.!?}}]|[^\W\d_]{{2}}\)|\([A-Ja-j]\))(?<!\bare)(?<!equals)(?<!gives)\s+[-–—]+(?=\s)|"
+    r"(?<![\d.])\.+|\d\.(?=\s)|(?<!\d)(?<!\d\s):|\d:(?=\s)|[^\W\d_]{2}[!?]|[\"”`@~]|(?<!\b[a-df-z])['’]|(?<![!<>])=|≈|"
+    r"[^\W\d_]{12}|(?<![\\A-Za-z\d])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|mod)\b)[^\W\d_]{2,}(?:['’-][^\W\d_]+)*|"
+    r"(?<![^\W_])[aA]|\.[^\W\d_]|(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]|[-=]>|<[^<>\d]{1,30}>|^\W*\|\s.*\s\||"
+    r"[(\[][^()]*(?:[^\W\d_]{2}|[=<>])[^()]*[)\]]|[(\[][A-Ja-j][)\]]|\\(?!sqrt|[dt]?frac)[a-z]+\*?\s*\{[^{}]*[^\W\d_]{2}[^{}]*\}|"
+    r"\\text\w*\s*\{[^{}]*\}|\{?\\(?:n|noindent|item|centering|newline|par|bf|rm|it|\w*skip|left|right|approx|simeq)|"
+    r"\\[\\,;:! $])"
+    r"(?:\\[(\[]|\\text\w*\{|[$({\[*_\s\"“`])*\Z"
 )
+"""What may stand before a box without changing it: words, a label, a mark of a list, a full stop."""
+_STATES = re.compile(
+    r"(?:[=<>≤≥≈≡∈:→⇒∴]|\\(?:approx|equiv|in|to|[lg]eq?|neq?|therefore|because|implies|iff|\w*arrow|text\w*|q?quad)(?![A-Za-z]))"
+    r"(?!.*(?:[-+*/^·⋅×÷(]|\\(?:cdot|times|div|pm|sqrt))\s*\Z)",
+    re.DOTALL,
+)
+"""In a formula that stands before a box: it says something of its own, and is no factor or sign of what is in the box."""
+_CLOSING = re.compile(r"(?:[*)\]}\"”`]|_(?![\w{\\]))*(?:\$\$?(?!\d)|\\[)\]])?(?:[*)\]}\"”`]|_(?![\w{\\]))*")
 _BEHIND = re.compile(
-    r"(?:(?!\^\s*\{?\s*\\?(?:circ|prime|deg))[\^!_](?=\S)|\.\d|\s*[+/<>×÷±≤≥≠](?![A-Za-z])|\s*[-−]\s?\d|\s*\*\s*\d|\d|"
-    r"\s*\\(?:times|cdot|div|pm|mp|ne|neq|g[te]|l[te]|[lg]eq?)(?![A-Za-z]))"
+    r"!+(?!\S)|[^\S\n]*(?:$|\n|[^\W\d_]|[\"“”'’`%°&~#@=]|[.,:;?](?!\d)|[-=]+>|<(?:[-=]+\s|/?[A-Za-z]|\|)|\|(?=\s+[^\s\d]|\s*$)|"
+    r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−])[^\x00-\x7f]|\$|[-–—]+(?=\s*$|\s?(?:[aA]\s)?(?:[^\W\d_]{3}|[^\W\d_]{2}\s)|\s[(\"*])|/[A-Za-z]|"
+    r"\*+\s*(?:$|\n|[^\s\d$\\(])|_+(?:\W|$)|\^\s*\{?\s*\\?(?:circ|prime|deg)|"
+    r"\\(?:[\W]|(?:text\w*|math(?:rm|bf|it)|mbox|boxed|fbox|q?quad|end|begin|tag|label|[hv]space|newline|par|item|hfill|\w*skip|"
+    r"square|blacksquare|checkmark|qed\w*|\w*arrow|implies|iff|approx|simeq|circ|degree|left|right|because|therefore|in|"
+    r"color)(?![A-Za-z])))|\s+(?:[(\[]|\d+-?[^\W\d_]{2})|[(\[](?=[^\W\d_]{2}|[^\x00-\x7f]|[mgsLh]\))"
 )
-_SUBTRACTED = re.compile(r"(?:[=+(]\s*\$?\d|(?<![^\W_]\s)(?<![\w.,])\$?\d\d)[\d.,]*\$?\s+[-−–]\s+\$?$")
-"""A number that the box is taken from: no label, as in "Question 10 - "."""
+"""What may stand behind a box without changing it; letters and formulas are looked at in ``is_cut``."""
 _EXACT_ONLY = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
     r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
@@ -111,7 +132,8 @@ _SCALE = re.compile(
 _WORD_BEHIND = re.compile(
     r"[\s$*_})\]\\~]*(?:\\text\w*\{)?\s*(?:(?:squared|cubed|factorial|halves|thirds|fifths|tenths|hundredths|thousandths|"
     r"score)\b(?! (?:points?|goals?))|(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|"
-    r"mod(?:ulo)?|choose)\s+[$\\({]*(?:\d|[nkx]\b)|(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|"
+    r"mod(?:ulo)?|choose|to(?! \d+ (?:dec|sig|s\W?f|d\W?p|pla|dig)))\s+[$\\({]*(?:\d|[nkx]\b)|"
+    r"(?:or|and) (?:more|less|fewer|greater|above|below|higher|lower|a half)\b|"
     r"(?:otherwise|unless|only if)\b)"
 )
 _COMPARED_BEHIND = re.compile(
@@ -189,12 +211,10 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
     before, behind = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW]
     first = _SENTENCE_START.match(before)
     sentence = before[first.end() :] if first else before
-    if _in_formula(text, start, end, problem) or _is_enclosed(sentence) or _CHANGED.search(sentence.lower()):
+    formula = _formula_around(text, start, end)
+    if _in_formula(text, start, end, formula, problem) or not _stands_apart(text, start, end, formula, problem):
         return True
-    sign = max(0, len(before.rstrip()) - _SIGN)
-    if _BEFORE.search(before, sign) and not (_BOUNDED.search(before, sign) and _asks_extreme(problem)):
-        return True
-    if _SUBTRACTED.search(sentence) or is_cut(text, start, end, problem):
+    if _is_enclosed(sentence) or _CHANGED.search(sentence.lower()) or is_cut(text, start, end, problem):
         return True
     if _EXACT_ONLY.search(sentence.lower()) and not _asks_extreme(problem):
         return True
@@ -209,7 +229,7 @@ def _asks_extreme(problem: str) -> bool:
 
 
 def _is_changed_behind(behind: str, problem: str) -> bool:
-    if _WORD_BEHIND.match(behind.lower()) or _BEHIND.match(behind) or _OTHER_BEHIND.match(behind):
+    if _WORD_BEHIND.match(behind.lower()) or _OTHER_BEHIND.match(behind):
         return True
     compared = _COMPARED_BEHIND.match(behind.lower()) and not _asks_extreme(problem)
     return bool(compared) or _is_case(_IF_BEHIND.match(behind), problem)
@@ -225,21 +245,48 @@ def _is_case(match: re.Match[str] | None, problem: str) -> bool:
     return not words or (special is not None and not words.issubset(re.findall(r"\w+", problem.lower())))
 
 
-def _in_formula(text: str, start: int, end: int, problem: str) -> bool:
-    """Return whether a formula goes on before or behind a box, a label apart."""
+def _stands_apart(text: str, start: int, end: int, formula: tuple[int, int], problem: str) -> bool:
+    """Return whether what stands before and behind a box, or the formula that is nothing but the box, leaves it as it is."""
+    begin, stop = formula
+    if not _SPACING.sub("", text[begin:start]).strip(r"$\([{ " + "\n"):
+        before = text[max(0, begin - _WINDOW) : begin]
+        first = _SENTENCE_START.match(before)
+        sentence = before[first.end() :] if first else before
+        row = _SPACING.sub(" ", _ROW.split(sentence)[-1])
+        at = max(0, len(row) - _LEAD)
+        last = next((one for one in FORMULA.finditer(row) if one.end() >= len(row.rstrip(" *_("))), None)
+        harmless = (_STATES if last else _BEFORE).search(last.group()[1:-1] if last else row, 0 if last else at)
+        if row.strip() and not harmless and not (_BOUNDED.search(row) and _asks_extreme(problem)):
+            said = last.group() if last else row.rstrip(r" *_($\[").rpartition(" ")[2]
+            if "{" + said.strip(r"$\()[]* ") + "}" not in text[start:end].replace(" ", ""):
+                return False
+    if stop > end and text[end:stop].strip(" \n.,;$)]\\"):
+        return True
+    closing = _CLOSING.match(text, stop)
+    return _BEHIND.match(text[closing.end() if closing else stop :][:_WINDOW]) is not None
+
+
+def _formula_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the span of the formula that a box stands in; that of the box where it stands in none."""
     around = text[max(0, start - 8) : start].rstrip()[-2:], text[end : end + 8].lstrip(" \n.")[:2]
     if around in ((r"\(", r"\)"), (r"\[", r"\]")):  # it is the whole of a formula
-        return False
+        return text.rindex("\\", 0, start), text.index("\\", end) + 2
     begin = max(text.rfind("\n\n", max(0, start - 2_000), start), start - 2_000, 0)
-    window = text[begin : end + 1_000]
-    formula = next((one for one in FORMULA.finditer(window) if one.start() <= start - begin < one.end()), None)
-    if formula is None or formula.end() < end - begin:
+    found = (one.span() for one in FORMULA.finditer(text[begin : end + 1_000]) if one.start() <= start - begin < one.end())
+    first, last = next(found, (0, 0))
+    return (first + begin, last + begin) if last >= end - begin else (start, end)
+
+
+def _in_formula(text: str, start: int, end: int, formula: tuple[int, int], problem: str) -> bool:
+    """Return whether a formula goes on before or behind a box, a label apart."""
+    begin, stop = formula
+    if formula == (start, end):
         return False
-    if _PARTS.search(window, formula.start(), start - begin):
+    if _PARTS.search(text, begin, start):
         return True
-    size = 1 if formula.group()[0] == "$" and formula.group()[1] != "$" else 2
-    before = _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", window[formula.start() + size : start - begin]))
-    behind = window[end - begin : formula.end() - size]
+    size = 1 if text[begin] == "$" and text[begin + 1] != "$" else 2
+    before = _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", text[begin + size : start]))
+    behind = text[end : stop - size]
     opened = before.rfind("(") if before.count("(") > before.count(")") else -1
     if opened >= 0 and "," in before[opened:] + behind.partition(")")[0]:
         return True

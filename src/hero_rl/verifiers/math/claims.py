@@ -81,7 +81,8 @@ _LETTER = re.compile(
 )
 _OPTION_THEN_TURN = re.compile(
     r"[\s*_(]{0,5}[A-J][)*_]{0,3}(?=[.!;,][\s*_]+(?:(?:oh|but|or|so|hmm+|no)\b[,.]? )?(?:wait|actually|scratch|hold on|sorry|"
-    r"oops|hmm+|correction|on second thought|both (?:[A-J]|of them|options|answers)\b|(?:this|that)(?:['’]s| is| was) (?:\w+ )?"
+    r"oops|hmm+|correction|on second thought|on reflection,|i meant?\b|my (?:mistake|bad)|i take (?:that|it)|\(?edit|"
+    r"both (?:[A-J]|of them|options|answers)\b|(?:this|that)(?:['’]s| is| was) (?:\w+ )?"
     r"(?:wrong|incorrect|not|an? (?:error|mistake)|mistaken|false)|"
     r"(?:it['’]s|it is|make that|i mean|rather|no,) (?:[Oo]ption )?\(?(?-i:[A-J])\b))",
     re.IGNORECASE,
@@ -136,7 +137,8 @@ _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|
 _RETRACTION = re.compile(
     r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|edit(?:ed)?:|"
     r"but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|includ|exclud)\w*|"
-    r"on second thou?ght|hold on|oops|i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|"
+    r"on second thou?ght|on reflection,|i mean(?:t\b(?! (?:to|that|by|for))| \(?[b-j]\b)|hold on|oops|"
+    r"i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|"
     r"error)|misread|miscalculated|forgot|must correct|need to correct|need to (?:redo|re-?check))|sorry\b|my (?:mistake|bad)|"
     r"(?:that|this|it|which|answer|result|value|above|calculation|box|previous\w*|claim)\s*(?:'s|is|was|must be|seems|looks|"
     r"cannot be|can't be|can not be|isn't|is not|wasn't|was not)\s+(?:(?:clearly|definitely|certainly|actually|obviously|also|"

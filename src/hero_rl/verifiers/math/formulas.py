@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hero_rl.verifiers.math.signs import is_foreign
+from hero_rl.verifiers.math.units import SHORT_UNITS
 
 _FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|lg|exp|sqrt|max|min|gcd|lcm|mod|det|pi|infinity|inf"
@@ -35,17 +36,27 @@ _UNIT_FRACTION = (
     r"\{\s*(?:\\(?:text|mathrm)\{)?(?:s|h|min|c?m|L|kg|mol)(?:\^\{?[23]\}?)?\}"
 )
 """A unit of two: ``\\frac{m}{s}``."""
+_SHORT_UNITS = "|".join(
+    sorted(SHORT_UNITS | {"kB", "KB", "MB", "GB", "TB", "cc", "ha", "sq", "pt", "qt", "kr", "am", "AM", "PM"})
+)
 _FACTOR = re.compile(
-    r"(?:\$\$?|\\\(|\\\[)\s*(?:[-+*/]\s*[\w\\(]|\^(?!\s*\{?\s*\\circ)|[(\d]|[a-zA-Z](?![A-Za-z])(?<![mgshdlLNJVWKCFATH])|"
-    rf"(?!{_UNIT_FRACTION})\\(?:%|sqrt|pi|[dt]?frac|binom|times|cdot|div|pm|left|"
-    r"sin|cos|tan|cot|sec|csc|log|ln|exp|sum|int|alpha|beta|theta|phi)"
-    r"(?![A-Za-z]))(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
+    rf"(?:\$\$?|\\\(|\\\[)\s*(?!{_UNIT_FRACTION}|(?:{_SHORT_UNITS}|[mgshdlLNJVWKCFATH])(?![A-Za-z])|\\[^\w%]|[.,;:!']|"
+    r"\^\s*\{?\s*\\circ|\\(?:text\w*|math(?:rm|bf)|q?quad|\w*square|checkmark|degree|circ|mu|Omega|AA|\w*dots|star|qed)(?![A-Za-z]))"
+    r"(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
     re.DOTALL,
 )
 """A formula that is a factor of the number before it, and neither its unit nor a statement."""
-_ALONE = re.compile(r"(?:\$|\\\()\s*[A-Za-z]\s*(?:\$|\\\))\s+[^\W\d_]{2}")
+_ALONE = re.compile(r"(?:\$|\\\()\s*[A-Za-z]\s*(?:\$|\\\))\s+(?!for\b|where\b)[^\W\d_]{2}")
 """A letter with words behind it: ``5 $x$ being positive``."""
-_VARIABLE = re.compile(r"(?:[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!(?:\s+|-)[^\W\d_]{2})|[adghlms](?=\s*\+))")
+_VARIABLE = re.compile(
+    r"(?:[bcefi-kn-rt-z](?!['’.]\w)(?!\s*=)(?!(?:\s+|-)(?!for\b|where\b)[^\W\d_]{2})|[adghlms](?=\s*\+)|"
+    r"[A-Z]\s?\d|[A-Za-z]\s*[-*/]\s*\d)"
+)
+_VARIABLES = re.compile(
+    rf"(?!(?:{_SHORT_UNITS}|pcs|pts|yds|[kc]ms|sqm|b[pm]m|fps|yrs|wks)\b)(?:[A-Za-z]{{2}}|[b-df-hj-np-tv-z]{{3}}|abc)"
+    r"(?=\s*(?:[-+*/^_]|[.,;)$]*\s*$|[.,;]\s))"
+)
+"""Letters side by side at the end, which are no word and no unit: ``5 ab.``"""
 _SQUARE_UNITS = re.compile(r"u\s?\^\s?\{?[23]\}?(?![\w^])")
 _U = re.compile(r"(?<![A-Za-z\\])u(?![A-Za-z])")
 _APPLIED = re.compile(r"(?:a?sin|cos|tan|cot|sec|csc|arc\w+|log|ln|lg|exp|sqrt|pi|π)\b(?! of)")
@@ -157,9 +168,11 @@ def is_cut(text: str, start: int, end: int, problem: str = "") -> bool:
     if _MORE_BEHIND.match(behind) or is_foreign(before.rstrip(" *_$(")[-1:]) or is_foreign(beside[:1]):
         return True
     following = next(tokens(beside), None) if beside[:1] not in ("", "\n") else None
-    if following is None or following[1] > 0:
+    if following is None or following[1] > (beside[0] == "$"):
         return False
-    kind, _, stop = following
+    kind, begin, stop = following
+    if kind == "word":
+        return _VARIABLES.match(beside, begin) is not None
     if kind == "letter":
         return _VARIABLE.match(beside) is not None and (not _SQUARE_UNITS.match(beside) or _U.search(problem) is not None)
     return (kind == "number" and beside[0] not in "$€£¥₹\\.") or _goes_on(beside, kind, 0, stop)

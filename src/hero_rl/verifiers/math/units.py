@@ -70,7 +70,7 @@ _WHOLE = (
 )  # fmt: skip
 _LONG = re.compile(r"(?<=\w)\s+(?:long|wide|tall|high|deep|away|apart|in (?:length|width|height|area|volume))$", re.IGNORECASE)
 _SINGLE = frozenset("mgsNJWVAKCLhFTlHS")
-_SHORT = frozenset(
+SHORT_UNITS = frozenset(
     ["cm", "mm", "km", "nm", "um", "kg", "mg", "mL", "ml", "cl", "Hz", "kHz", "MHz", "GHz", "kW", "MW", "kJ", "MJ", "eV",
     "keV", "MeV", "GeV", "Pa", "kPa", "MPa", "atm", "mol", "ms", "ns", "us", "min", "hr", "hrs", "sec", "ft", "in", "yd",
     "mi", "lb", "lbs", "oz", "mph", "kph", "dm", "pm", "fm", "mA", "kV", "mV", "mW", "rad", "rpm", "bar", "gal", "deg",
@@ -158,7 +158,7 @@ def _may_be_bare_unit(text: str, before: str, *, loose: bool) -> bool:
     first = re.split(r"[ /*^-]", text)[0]
     if len(first) == 1 and first.isascii():
         return first in _SINGLE and "." in before and before[-1].isdigit()
-    return first in _SHORT or not first.isascii() or (len(first) >= 4 and first.isalpha())
+    return first in SHORT_UNITS or not first.isascii() or (len(first) >= 4 and first.isalpha())
 
 
 @lru_cache(maxsize=1024)
