@@ -27,7 +27,7 @@ from hero_rl.cli import main
 from hero_rl.data import Columns
 from hero_rl.rewards import hero, verifier_only
 from hero_rl.scorers import ColumnScorer
-from hero_rl.verifiers import ColumnVerifier
+from hero_rl.verifiers import ChoiceVerifier, ColumnVerifier
 
 DATA = SHARED
 COLUMNS = Columns(labels=("correct", "verdict"), scores=("rm_score",))
@@ -156,6 +156,19 @@ def test_a_reward_model_that_turns_constant_is_among_the_signs_with_its_step(tmp
     assert audit(table_of(tmp_path, rows), hero()).signs == []
     signs = audit(table_of(tmp_path, broken), hero()).signs
     assert [sign.what for sign in signs if "no spread" in sign.what] == ["the scores have no spread at step 36"]
+
+
+def test_scores_that_are_constant_are_to_be_mended_and_nothing_else_is_said_of_them(tmp_path: Path) -> None:
+    found = audit(table_of(tmp_path, [each | {"rm_score": 0.0} for each in rollouts(30, seed=2, auroc_shift=1.0)]), hero())
+    said = [(one.value, one.reason) for one in found.advice if one.about == "reward model"]
+    assert said == [("mend the scores", "those of column:rm_score are constant within every prompt")]
+
+
+def test_empty_references_are_to_be_filled_in(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.jsonl", [each | {"reference": ""} for each in rollouts(12, seed=2, auroc_shift=1.0)])
+    with ChoiceVerifier() as judge:
+        found = audit(read_table(path, [judge], [ColumnScorer("rm_score")], label="correct", columns=COLUMNS), hero())
+    assert "fill in the references" in [one.value for one in found.advice]
 
 
 def test_without_labels_it_says_what_it_cannot_say(tmp_path: Path) -> None:

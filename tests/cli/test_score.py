@@ -77,6 +77,27 @@ def test_a_score_that_is_the_verdict_is_warned_of(tmp_path: Path) -> None:
     assert "verdict and score are the same column" in done.stderr
 
 
+CONSTANT = {
+    "the scores are the same for all responses of each group": {"rm_score": 1.0},
+    "no response has an advantage: in every group all rewards are the same": {"rm_score": 1.0, "correct": 1},
+    "every group has one response": {"prompt_id": None},
+    "24 of 24 rows have an empty reference": {"reference": ""},
+}
+
+
+@pytest.mark.parametrize("warning", list(CONSTANT))
+def test_a_signal_or_reward_that_is_the_same_for_all_rows_is_warned_of(tmp_path: Path, warning: str) -> None:
+    rows = read(rollouts(tmp_path / "in.jsonl", 6))
+    changed = [
+        row | CONSTANT[warning] | ({"prompt_id": n} if "prompt_id" in CONSTANT[warning] else {}) for n, row in enumerate(rows)
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
+    verifier = ["--verifier", "math", *COLUMNS[2:]] if "reference" in CONSTANT[warning] else COLUMNS
+    done = hero("score", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl", *verifier, "--json")
+    assert f"warning: {warning}" in done.stderr
+    assert any(one.startswith(warning) for one in json.loads(done.stdout)["warnings"])
+
+
 def test_the_table_for_people_names_the_numbers(tmp_path: Path) -> None:
     done = hero("score", rollouts(tmp_path / "in.jsonl", 6), "-o", tmp_path / "out.jsonl", *COLUMNS)
     assert done.returncode == 0

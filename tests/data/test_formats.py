@@ -332,7 +332,11 @@ def test_cells_of_csv_are_numbers_only_where_they_are_no_texts(tmp_path: Path) -
 
 
 REFUSED = [
-    ([{"text": "a", "gold": "b"}], [], "missing column 'reference' (this row has: text, gold); name it"),
+    (
+        [{"text": "a", "gold": "b"}], [],
+        "missing columns 'problem', 'reference', 'response' (this row has: text, gold); name them with --columns "
+        "problem=COLUMN,reference=COLUMN,response=COLUMN",
+    ),
     ([{"input": "a", "output": "b"}], ["--format", "verl"], "a row needs input, output, gts (this row has: input, output)"),
     ([{"input": "a"}], ["--format", "ver"], "--format ver: unknown; did you mean verl?"),
     ([plain(SAMPLES[0])], ["--columns", "reference"], "--columns reference: expected NAME=VALUE"),

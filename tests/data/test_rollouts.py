@@ -60,6 +60,7 @@ def test_a_gzip_file_reads_like_the_plain_one(tmp_path: Path) -> None:
 
 BAD_LINES = [
     ('{"prompt_id": "p", ', "not JSON"),
+    ('{"prompt_id": "p\t"}', "not JSON: Invalid control character at column 17"),
     ('{"prompt_id": "p"} {"again": 1}', "not JSON: Extra data"),
     ("[1, 2]", "expected a JSON object, got a list"),
     ('"text"', "expected a JSON object, got a string"),

@@ -33,6 +33,7 @@ ATTACKS = [
 def table() -> list[dict[str, Any]]:
     found = rows()
     found[0] |= {"problem": "For $5 or $6, solve $x^2 = 4$ and\n$$\\frac{x}{2} = 1.$$", "reference": "\\frac{4}{2}"}
+    found[0]["problem"] += " Then \\boxed{\\text{two dozen and four}}."
     for row in found[1:4] + found[7:]:
         row["problem"] = found[0]["problem"]
     for number, attack in enumerate(ATTACKS):
@@ -165,7 +166,8 @@ def test_mathematics_and_the_text_as_written(opened: Opened) -> None:
     page, expect = opened.page, playwright.expect
     page.locator("#list li:nth-child(1) button").click()
     expect(page.locator("#detail > .text .katex-display")).to_have_count(1)
-    expect(page.locator("#detail > .text .katex")).to_have_count(2)  # $5 and $6 are none
+    expect(page.locator("#detail > .text .katex")).to_have_count(3)  # $5 and $6 are none
+    expect(page.locator("#detail > .text .katex .text")).to_have_css("white-space", "nowrap")
     assert "null" not in page.locator("#detail").inner_text()
     expect(page.locator(".reference .mfrac")).to_have_count(1)
     page.wait_for_function("document.fonts.check('16px KaTeX_Math')")

@@ -11,6 +11,7 @@ from hero_rl.audit.reward_models import RewardModelReport
 from hero_rl.audit.rules import RuleReport
 from hero_rl.audit.verdicts import LITTLE, Verdicts
 from hero_rl.audit.verifiers import VerifierReport
+from hero_rl.data.verify import REFERENCE_MISSING
 from hero_rl.measures import FEW_PROMPTS
 from hero_rl.report import interval
 
@@ -63,7 +64,11 @@ def advise(
     verdicts: Verdicts | None, rule: RuleReport | None, verifier: VerifierReport | None, model: RewardModelReport | None
 ) -> list[Advice]:
     """Return what to do, and what to look into."""
-    return [*_about_rule(verdicts, rule), *_about_verifier(verifier), *_about_scores(model)]
+    return [
+        *_about_rule(verdicts, rule),
+        *_about_verifier(verifier),
+        *_about_scores(model, verdicts.scores_problem if verdicts is not None else ""),
+    ]
 
 
 def unknown(verifier: VerifierReport | None, model: RewardModelReport | None, verdicts: Verdicts | None) -> Iterator[str]:
@@ -116,13 +121,19 @@ def _about_verifier(verifier: VerifierReport | None) -> Iterator[Advice]:
             f"recall is {interval(verifier.recall)}: a learned verifier asked only where this one abstains or rejects recovers "
             "part of it (`verifier.fallback`)",
         )  # fmt: skip
+    if missing := verifier.reasons.get(REFERENCE_MISSING):
+        why = f"{missing} of {verifier.rows} rows have none, so no response to them is accepted"
+        yield Advice("verifier", "fill in the references", why)
     if verifier.failures > 0.01 * verifier.rows:
         why = f"it failed on {verifier.failures} of {verifier.rows} rows"
         yield Advice("verifier", f"look into {verifier.name}", why)
 
 
-def _about_scores(model: RewardModelReport | None) -> Iterator[Advice]:
+def _about_scores(model: RewardModelReport | None, problem: str) -> Iterator[Advice]:
     if model is None:
+        return
+    if problem:
+        yield Advice("reward model", "mend the scores", f"those of {model.name} {problem}")
         return
     if model.within.ranks in ("worse than chance", "no better than chance"):
         sign = "check the sign of the scores" if model.within.ranks == "worse than chance" else f"do not rely on {model.name}"

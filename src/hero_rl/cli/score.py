@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -61,10 +62,25 @@ def score(
         )
     result = _result(summary, config, target, time.perf_counter() - start)
     counts = options.counted(judge, *scorers)
+    for warning in (found := list(_warnings(summary))):
+        show.warn(warning)
     if as_json:
-        show.print_json(result | counts)
+        show.print_json(result | counts | {"warnings": config.warnings() + found})
     else:
         _print(summary, result, options.counted_rows(counts))
+
+
+def _warnings(summary: ScoreSummary) -> Iterator[str]:
+    """Yield what in the file makes rewards or advantages the same for all."""
+    verdicts, groups = summary.verdicts, summary.groups
+    yield from verdicts.warnings()
+    if groups.prompts == verdicts.rows:
+        yield "every group has one response, so no response has an advantage: does prompt_id differ by row? (--group-by COLUMN)"
+        return
+    if summary.flat:
+        yield "the scores are the same for all responses of each group: the reward model adds nothing"
+    if groups.zero_gradient == 1.0:
+        yield "no response has an advantage: in every group all rewards are the same"
 
 
 def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: float) -> dict[str, object]:
@@ -93,7 +109,6 @@ def _result(summary: ScoreSummary, config: RewardConfig, target: Path, seconds: 
         "zero_gradient_share": groups.zero_gradient,
         "seconds": round(seconds, 3),
         "rows_per_s": round(verdicts.rows / seconds, 1),
-        "warnings": config.warnings(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import threading
 import time
@@ -90,8 +91,8 @@ def print_notes(title: str, notes: Sequence[tuple[str, str]]) -> None:
 
 
 def number(value: float | None) -> str:
-    """Return a number for a table; a dash for None."""
-    return "-" if value is None else f"{value:.4g}"
+    """Return a number for a table; a dash for None and NaN."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def percent(value: float) -> str:

@@ -78,6 +78,8 @@ def verify(
     with closing(judge), show.progress_bar() as bar:
         summary = verify_file(source, target, judge, columns=columns, max_failure_rate=config.max_failure_rate, progress=bar)
     seconds = time.perf_counter() - start
+    for warning in summary.warnings():
+        show.warn(warning)
     used = options.counted(judge)
     if as_json:
         facts = {"output": str(target), "verifier": judge.name, "settings": config.resolved()["verifier"]}

@@ -117,7 +117,7 @@ def parse_line(text: str, where: str) -> dict[str, object]:
     except _NotJson as error:
         raise InputError(f"{where}: {error}") from error
     except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON: {error.msg} at column {error.pos + 1}") from error
+        raise InputError(f"{where}: not JSON: {error.msg.removesuffix(' at')} at column {error.pos + 1}") from error
     except ValueError as error:
         raise InputError(f"{where}: a number of thousands of digits is too long") from error
     except RecursionError as error:

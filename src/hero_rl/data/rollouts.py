@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hero_rl.data.formats import Layout, find_layout, translated
+from hero_rl.data.formats import TEXTS, Layout, find_layout, translated
 from hero_rl.data.tables import Record, first_records, is_csv, listed, read_records
 from hero_rl.errors import InputError, shown
 from hero_rl.types import MAX_MAGNITUDE, Rollout, is_score
@@ -127,6 +127,7 @@ def _rollout(record: Record, columns: Columns) -> Rollout:
     # Parquet writers use NaN for a missing number; in JSON a NaN was refused before this
     values = record.values if record.text is not None else {n: None if v != v else v for n, v in record.values.items()}
     try:
+        _require_texts(values, reference=columns.needs_reference)
         prompt_id = _prompt_id(values, columns.group_by, record.number)
         for name in columns.scores:
             _required(values, name)
@@ -178,11 +179,6 @@ def _reference(values: Mapping[str, object], *, needed: bool) -> Reference:
     value = values.get("reference")
     if value is None and not needed:
         return Reference("", ())
-    if "reference" not in values:
-        raise _BadColumn(
-            f"missing column 'reference' (this row has: {listed(values)}); name it with --columns reference=COLUMN, or take "
-            "verdicts from a column with --verifier column:NAME"
-        )
     if (reference := read_reference(value)) is None:
         wanted = "a list of strings and numbers" if isinstance(value, list) else "a string"
         raise _BadColumn(f"column 'reference' must be {wanted}, got {shown(value)}")
@@ -199,13 +195,23 @@ def _messages(prompt: object) -> tuple[Mapping[str, str], ...]:
 
 def _required(values: Mapping[str, object], name: str) -> object:
     if name not in values:
-        hint = f"; name it with --columns {name}=COLUMN" if name in ("problem", "response") else ""
-        raise _BadColumn(f"missing column {name!r} (this row has: {listed(values)}){hint}")
+        raise _BadColumn(f"missing column {name!r} (this row has: {listed(values)})")
     return values[name]
 
 
+def _require_texts(values: Mapping[str, object], *, reference: bool) -> None:
+    missing = [name for name in TEXTS if name not in values and (reference or name != "reference")]
+    if missing:
+        names, them = ("columns", "them") if missing[1:] else ("column", "it")
+        names += f" {', '.join(map(repr, missing))}"
+        hint = f"name {them} with --columns {','.join(f'{name}=COLUMN' for name in missing)}"
+        if "reference" in missing:
+            hint += "; without references, take verdicts from a column with --verifier column:NAME"
+        raise _BadColumn(f"missing {names} (this row has: {listed(values)}); {hint}")
+
+
 def _text(values: Mapping[str, object], name: str) -> str:
-    value = _required(values, name)
+    value = values[name]
     if not isinstance(value, str):
         raise _BadColumn(f"column {name!r} must be a string, got {shown(value)}")
     return value

@@ -23,6 +23,10 @@ CHUNK_CHARS = 16 * 2**20
 """Characters of response text measured at a time, for long responses."""
 
 
+REFERENCE_MISSING = "reference_missing"
+"""The reason of a verdict on a row whose reference is empty."""
+
+
 class VerifySummary(NamedTuple):
     """Counts of verdicts."""
 
@@ -33,6 +37,11 @@ class VerifySummary(NamedTuple):
     failures: int
     reasons: dict[str, int]
     """Rows by reason code, most frequent first."""
+
+    def warnings(self) -> list[str]:
+        """Return what makes a row's verdict the same whatever the response."""
+        missing = self.reasons.get(REFERENCE_MISSING, 0)
+        return [f"{missing} of {self.rows} rows have an empty reference: no response to them is accepted"] if missing else []
 
 
 def silent(stage: str, done: int, total: int | None, /) -> None:
