@@ -205,6 +205,20 @@ def test_a_large_file_is_thinned_to_whole_prompts_and_the_page_says_so(tmp_path:
     assert np.unique(np.bincount(table.groups)).tolist() == [8]
 
 
+def test_numbers_that_may_be_labels_or_scores_are_named_where_there_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"correct": "is_correct", "rm_score": "reward"}
+    rows = [{names.get(k, k): v for k, v in each.items() if k != "verdict"} for each in SMALL]
+    source = write(tmp_path / "r.jsonl", rows)
+    command = ["audit", str(source), "-o", str(tmp_path / "out"), "--verifier", "exact", "--attack", "0"]
+    assert main(command) == 0
+    hint = "not read: is_correct, reward; where one is a label or a score, say so with --columns correct=COLUMN,rm_score=COLUMN"
+    assert hint in capsys.readouterr().err
+    assert main([*command, "--columns", "correct=is_correct,rm_score=reward"]) == 0
+    assert "not read" not in capsys.readouterr().err
+
+
 def test_the_command_writes_a_page_figures_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "rollouts.jsonl", list(rollouts(40, seed=6, auroc_shift=1.5, steps=3)))
     assert main(["audit", str(source), "-o", str(tmp_path / "out"), "--json"]) == 0

@@ -51,6 +51,8 @@ PEEK = 64
 ATTACKED = 50
 """References that a rule verifier is attacked on: some thousand wrong answers, some seconds."""
 LONGEST_ANSWER = 200
+NO_SIGNALS = frozenset({"prompt_id", "reference", "step", "finished", "tolerance", "error", "ordered"})
+"""Columns whose numbers are neither labels nor scores."""
 
 
 @options.spread
@@ -87,8 +89,9 @@ def audit(
     """Run the command (its help text is ``HELP``)."""
     columns = reading.columns(source, group_by or "prompt_id")
     first = [record.values for record in islice(rollout_records(source, columns), PEEK)]
-    label = _label(label, first[0])
     config = _config(first[0], reward, assignments, verifier, reward_model, rule=rule, policy=policy, alpha=alpha, beta=beta)
+    _note_unread(source, first[0], label=label or "correct" in first[0], score=config.reward_model is not None)
+    label = _label(label, first[0])
     folder = output or Path(f"audit-{label_of(source).split('.')[0]}")
     show.check_folder("--output", folder)
     judged, scored = _verifiers(config, verifier, first[0]), _reward_models(config, reward_model)
@@ -144,6 +147,15 @@ def _attack(
     except InputError:
         return None  # the rows were checked before: every reference is empty
     return attacking.attack(reading[0], targets, max_failure_rate=1.0, progress=bar)
+
+
+def _note_unread(source: Path, first: Mapping[str, object], *, label: object, score: object) -> None:
+    """Name the columns of numbers that may be the labels or scores that the audit does without."""
+    lacks = [name for name, found in (("correct", label), ("rm_score", score)) if not found]
+    numbers = [name for name, value in first.items() if isinstance(value, int | float) and name not in NO_SIGNALS]
+    if lacks and numbers and "verdict" not in first:  # with it, they are what `hero score` wrote
+        hint = ",".join(f"{name}=COLUMN" for name in lacks)
+        show.note(f"{source}: not read: {', '.join(numbers)}; where one is a label or a score, say so with --columns {hint}")
 
 
 def _label(asked: str | None, first: Mapping[str, object]) -> str | None:
