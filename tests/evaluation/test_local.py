@@ -30,7 +30,7 @@ def policy() -> LocalPolicy:
 def request(
     policy: LocalPolicy, text: str, seed: int, *, tokens: int = 6, temperature: float = 0.6, top_p: float = 0.95
 ) -> Request:
-    return Request(policy.encode([{"content": text}], plain=True), tokens, temperature, top_p, seed)
+    return Request(policy.generator.encode([{"content": text}], plain=True), tokens, temperature, top_p, seed)
 
 
 def test_a_response_does_not_depend_on_its_batch(policy: LocalPolicy) -> None:
@@ -43,7 +43,7 @@ def test_a_response_does_not_depend_on_its_batch(policy: LocalPolicy) -> None:
 
 def test_tokens_are_drawn_with_the_probabilities_of_temperature_and_top_p(policy: LocalPolicy) -> None:
     """Against softmax(logits / T), cut at top-p, computed here."""
-    ids = policy.encode([{"content": "7+5="}], plain=True)
+    ids = policy.generator.encode([{"content": "7+5="}], plain=True)
     with torch.no_grad():
         logits = policy.local.model(torch.tensor([ids])).logits[0, -1] / 0.6
     p = torch.softmax(logits, 0).numpy().astype(np.float64)

@@ -1,29 +1,25 @@
 """Results kept on disk by the content they were computed from, so that nothing is computed twice.
 
-``Cache`` is the file, ``RolloutKey`` makes the keys, ``Memo`` puts both around a computation, and ``CachedVerifier`` and
+``Cache`` is the file, ``RolloutKey`` makes the keys, ``memo.Memo`` puts both around a computation, and ``CachedVerifier`` and
 ``CachedScorer`` use it.
 """
 
 from __future__ import annotations
 
 from hero_rl.cache.cached import CachedScorer, CachedStepScorer, CachedVerifier
-from hero_rl.cache.keys import MATH_PACKAGES, RolloutKey, check_identity, code_identity, digest
-from hero_rl.cache.memo import Codec, Memo, MemoStats
-from hero_rl.cache.store import DEFAULT_MAX_BYTES, Cache, CacheStats
+from hero_rl.cache.keys import MATH_PACKAGES, RolloutKey, code_identity, digest
+from hero_rl.cache.memo import MemoStats
+from hero_rl.cache.store import Cache, CacheStats
 
 __all__ = [
-    "DEFAULT_MAX_BYTES",
     "MATH_PACKAGES",
     "Cache",
     "CacheStats",
     "CachedScorer",
     "CachedStepScorer",
     "CachedVerifier",
-    "Codec",
-    "Memo",
     "MemoStats",
     "RolloutKey",
-    "check_identity",
     "code_identity",
     "digest",
 ]

@@ -16,7 +16,7 @@ from hero_rl.data.gym import open_gym
 from hero_rl.data.manifest import file_facts, folder_facts
 from hero_rl.data.problem_text import tidy_text
 from hero_rl.data.problems import Form, Problem, Several, make_problem
-from hero_rl.data.tables import SUFFIXES, check_readable, read_values
+from hero_rl.data.tables import SUFFIXES, files_of, read_values
 from hero_rl.errors import HeroError, InputError, first_line, require
 from hero_rl.files import unchanged
 from hero_rl.models.hub import hub_or_cache
@@ -227,7 +227,7 @@ def _first_of(where: str, row: Mapping[str, object], names: tuple[str, ...], wha
 
 
 def _file(path: Path) -> Rows:
-    check_readable(path)
+    files_of(path)  # raises where there are none
 
     def rows() -> Rows:
         with unchanged(path):

@@ -107,11 +107,6 @@ def _candidates(source: Path) -> Iterator[Path]:
     return iter([source]) if source.exists() else map(Path, glob(str(source), recursive=True))
 
 
-def check_readable(source: Path) -> None:
-    """Raise InputError unless the source is a file, folder or pattern of rows that can be read more than once."""
-    files_of(source)
-
-
 def read_records(source: Path) -> Iterator[Record]:
     """Yield the rows of a source as they stand, unchecked.
 

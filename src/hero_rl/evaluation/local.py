@@ -69,10 +69,6 @@ class LocalPolicy:
         """Return a hash of the weights, and one of vocabulary and chat template."""
         return f"{weights_fingerprint(self.local.model)}-{tokenizer_fingerprint(self.local.tokenizer)}"
 
-    def encode(self, messages: Sequence[dict[str, str]], *, plain: bool) -> list[int]:
-        """Return the token ids of a prompt; see ``Generator.encode``."""
-        return self.generator.encode(messages, plain=plain)
-
     def room(self, ids: Sequence[int]) -> int:
         """Return how many tokens fit behind a prompt."""
         return position_count(self.local.model) - len(ids)
@@ -169,7 +165,7 @@ class LocalAPI(ModelAPI):
         """One response."""
         messages = [{"role": message.role, "content": message.text} for message in input]
         try:
-            ids = self._policy.encode(messages, plain=self._plain)
+            ids = self._policy.generator.encode(messages, plain=self._plain)
         except RefusedByTemplateError as error:
             raise InputError(f"{self._policy.name}: {error}") from error
         room = self._policy.room(ids)

@@ -6,6 +6,7 @@ import email.utils
 import json
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 from hero_rl.errors import HeroError, clip
@@ -36,11 +37,7 @@ class EndpointError(HeroError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled with its kind and status: it crosses process boundaries."""
-        return _rebuild, (str(self), self.kind, self.status)
-
-
-def _rebuild(message: str, kind: Kind, status: int | None) -> EndpointError:
-    return EndpointError(message, kind=kind, status=status)
+        return partial(EndpointError, kind=self.kind, status=self.status), (str(self),)
 
 
 class Failure(NamedTuple):

@@ -110,7 +110,7 @@ class EndpointPool:
 
     def each(self) -> list[EndpointPool]:
         """Return one pool per replica, with the same settings: for questions that every replica has to answer."""
-        return [_remade(dataclasses.replace(self._settings, urls=(url,))) for url in self.urls]
+        return [EndpointPool(**{**dataclasses.asdict(self._settings), "urls": url}) for url in self.urls]
 
     def close(self) -> None:
         """Cancel what is under way and close the connections. Safe to call twice; a later request opens them again."""
@@ -122,17 +122,10 @@ class EndpointPool:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return the settings; connections stay behind."""
-        return _remade, (self._settings,)
+        return functools.partial(EndpointPool, **dataclasses.asdict(self._settings)), ()
 
     async def _send(self, method: str, path: str, payload: object = None, *, caller: object = None) -> JSON:
         return await self._sender.get().send(method, path, payload, caller=caller)
-
-
-def _remade(settings: Settings) -> EndpointPool:
-    pool = EndpointPool.__new__(EndpointPool)
-    pool._settings = settings
-    pool._sender = OnLoop(functools.partial(Sender, settings))
-    return pool
 
 
 def _check_range(*, concurrency: int, attempts: int, timeout_s: float, total_timeout_s: float) -> None:

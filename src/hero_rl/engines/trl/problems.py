@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from hero_rl.config_checks import placed
 from hero_rl.data.formats import last_user_turn, value_at
 from hero_rl.data.problems import VERDICT_COLUMNS
-from hero_rl.data.tables import SUFFIXES, check_readable, hub_rows, read_values
+from hero_rl.data.tables import SUFFIXES, files_of, hub_rows, read_values
 from hero_rl.engines.trl.recipe import Data, Loaded, Sft
 from hero_rl.errors import InputError, first_line
 from hero_rl.part_names import route_column
@@ -145,6 +145,6 @@ def _rows(where: str, path: str, name: str | None, split: str, limit: int | None
         rows = hub_rows(path, name, split, where=where, hint=hint)
     else:
         with placed(where):
-            check_readable(file)
+            files_of(file)  # raises where there are none
         rows = read_values(file)
     return islice(((at, dict(values)) for at, values in rows), limit)
