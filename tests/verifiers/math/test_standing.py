@@ -37,6 +37,18 @@ def test_an_earlier_claim_does_not_stand_beside_a_later_one(response: str) -> No
     assert relation("9", response) != "different"
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "So the total number is 9.", "Thus the sum is $9$.", "Hence there are 9 paths in total.",
+        "Therefore, the final answer is 9.", "But the question asks for twice that, which is $9$.",
+    ],
+)  # fmt: skip
+def test_a_box_does_not_stand_before_a_conclusion_with_another_number(end: str) -> None:
+    assert relation("8", f"So $x = \\boxed{{8}}$.\n\n{end}") != "equal"
+    assert relation("8", f"So $x = \\boxed{{8}}$.\n\n{end.replace('9', '8')}") == "equal"
+
+
 def test_the_later_claim_counts() -> None:
     assert relation("9", r"Previously \boxed{8}; now \boxed{9}.") == "equal"
     assert relation("9", r"Previously I had \boxed{8}; now it is 9.") == "equal"
@@ -229,6 +241,8 @@ def test_a_number_in_words_counts_what_was_listed() -> None:
         ("1", r"\lim_{x\to0}\frac{\tan x}{x}", r"Find $\lim_{x\to0}\frac{\tan x}{x}$."),
         ("15", r"3\cdot5", "What is 3 times 5?"),
         (r"2\cdot 3^2", "18", "Find the prime factorization of 18."),
+        (r"2\cdot 3^2", r"2\cdot 9", "Find the prime factorization of 18."),
+        (r"2^4\cdot 3", r"4^2\cdot 3", "Write 48 as a product of primes."),
         ("(4,7)", "(y,x)=(4,7)", "Find (x,y)."),
         ("1,4", "x=1, 4=4", "Find all x."),
         (r"\{1,4\}", r"\{1\},\{4\}", "Find the set."),
@@ -254,6 +268,7 @@ def test_what_the_question_asks_is_not_left_to_the_reader(reference: str, answer
         ("12", "13-1", "Find gcd(24,36)."),
         ("(4,7)", "(x,y)=(4,7)", "Find (x,y)."),
         (r"(3,\frac{\pi}{2})", r"(r,\theta)=(3,\frac{\pi}{2})", "Give polar coordinates."),
+        (r"2\cdot 3^2", r"3\cdot 2\cdot 3", "Find the prime factorization of 18."),
         ("6", "PQ=6", "In triangle PQR find PQ."),
         ("6", r"\text{Dan: }6", "How many has Dan, if Cara has 9?"),
         (r"\ln x+C", r"\ln|x|+C", r"Find $\int \frac1x\,dx$."),

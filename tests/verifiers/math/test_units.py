@@ -127,6 +127,8 @@ ASKED = [
     ("How many more marbles has Ann?", "17", r"17 \text{ more marbles}", True),
     ("How many marbles has Ann?", "17", r"17 \text{ more marbles}", False),
     ("How many students are there?", "30", r"30^\circ\text{C}", False),
+    ("How many tonnes of coal are there?", "30", "30 t", True),
+    ("How far is it after t seconds?", "30", "30 t", False),
     ("Find the angle at A.", "30", r"30^\circ", True),
     ("Find x.", "30", r"30^\circ", False),
     ("What percentage of the class passed?", "20", r"20\%", True),

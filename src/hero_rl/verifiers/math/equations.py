@@ -17,16 +17,16 @@ from hero_rl.verifiers.math.sampling import compare_trees, constant_ratio, needs
 from hero_rl.verifiers.math.sought import asks_equation, quantities, squeezed
 from hero_rl.verifiers.math.syntax import Node, number, parse
 from hero_rl.verifiers.math.tokens import Unreadable
-from hero_rl.verifiers.math.tree import minus, symbol, walk
+from hero_rl.verifiers.math.tree import factors, minus, symbol, walk
 
 _ZERO = number(0)
 _GRID = 48
-_NEAREST, _FARTHEST = 8, 1_000
+_NEAREST, _FARTHEST = 8, (100, 1_000_000)
 """How far from zero a common factor is looked for."""
 _LINES = 2
 _SAMPLES = (0.3, -61.7, -2.9, 1.6, 57.1)
 _NEAR_ZERO = 1e-7
-_BISECTIONS = 60
+_BISECTIONS = 90
 
 
 def zero_form(reading: Reading) -> Node | None:
@@ -106,8 +106,15 @@ def _compare_zero_forms(a: Node, b: Node) -> Finding:
         one, other = _linear_in(a, name), _linear_in(b, name)
         if one and other and compare_trees(Node("mul", (one[0], other[1])), Node("mul", (other[0], one[1]))) == "equal":
             more = _says_less(one, symbols(a) - {name}) != _says_less(other, symbols(a) - {name})
-            return unsure("conditions_differ") if more else equal("equal_transformed")
+            return unsure("conditions_differ") if more or _has_factors(a) != _has_factors(b) else equal("equal_transformed")
     return DIFFERENT if _has_root_of_one_only(a, b) else unsure("undecided")
+
+
+def _has_factors(form: Node) -> bool:
+    """Return whether an equation says that a product is zero: ``(y - 2x)(x - 5) = 0``."""
+    left, right = form.args[0], form.args[1].args[0]
+    product = left if right.value == 0 else right if left.value == 0 else _ZERO
+    return sum(bool(symbols(one)) for one in factors(product)) > 1
 
 
 def _linear_in(form: Node, name: str) -> tuple[Node, Node] | None:
@@ -123,13 +130,14 @@ def _says_less(line: tuple[Node, Node], names: frozenset[str]) -> bool:
     """Return whether an equation ``p + q y = 0`` leaves y open somewhere: where p and q are zero, as a common factor is."""
     ordered = sorted(names)
     constants = [abs(node.value) for one in line for node in walk(one) if node.value is not None]
-    reach = 2 * float(min(max(constants, default=0), _FARTHEST)) + _NEAREST
+    largest = float(max(constants, default=0))
+    reaches = {2 * min(largest, farthest) + _NEAREST for farthest in _FARTHEST}
     for point in islice(points(ordered, whole=False), _LINES):
         for name in ordered:
             rest, slope = (_function(one, name, point.values) for one in line)
             if _is_constant(slope) or (_is_constant(rest) and abs(rest(_SAMPLES[0])) > _NEAR_ZERO):
                 continue  # a common factor has its letter in both
-            if any(abs(rest(root)) < _NEAR_ZERO for root in _zeros(slope, reach)):
+            if any(abs(rest(root)) < _NEAR_ZERO for reach in reaches for root in _zeros(slope, reach)):
                 return True
     return False
 

@@ -14,7 +14,7 @@ from hero_rl.verifiers.math.claims import Claim, Source, denies_answer, is_hedge
 from hero_rl.verifiers.math.formulas import masked
 from hero_rl.verifiers.math.sentences import CUT, UNCLEAR, stated_in
 from hero_rl.verifiers.math.signs import plain_signs
-from hero_rl.verifiers.math.standing import has_another_behind, is_guess, is_rough, is_sample, superseded
+from hero_rl.verifiers.math.standing import concluded_behind, has_another_behind, is_guess, is_rough, is_sample, superseded
 from hero_rl.verifiers.math.words import count_words
 
 MAX_BARE_CHARS = 300
@@ -206,6 +206,7 @@ def _settled(text: str, claims: list[Claim], problem: str) -> FoundAnswer:
     check = _RECHECKED.search(text, last.end)
     again = last_sentence(text[check.end() :], problem) if check else None
     also += [again.bare or again.text] if again is not None and again.text else []
+    also += [value] if (value := concluded_behind(text, last.end, last.bare)) else []
     also = [one for one in also if one not in (last.text, last.bare)]
     bare = last.bare if last.bare != last.text else ""
     return FoundAnswer(last.text, last.source, bare, tuple(also), rough=is_rough(text, last.start, end))

@@ -62,6 +62,13 @@ _ASKED_BEHIND = re.compile(
 )
 """Behind a claim: another value, which is said to be the one that was asked for."""
 
+_CONCLUDED_BEHIND = re.compile(
+    r"(?:[.\n]|\$\$|\\\])\s*(?:so|thus|hence|therefore),? (?:(?:the|our) (?:(?:final|total|required|requested|desired) )?"
+    r"(?:answer|result|total|sum|number|value|difference|product)\b[^.\n=\d\\]{0,40} (?:is|equals)|"
+    r"there (?:is|are)(?= [^.]*total))\s*[$(*]*(?P<value>-?\d+(?:\.\d+)?)[$)*]*(?: [a-z ]+)?[.\s]*\Z",
+    re.IGNORECASE,
+)
+"""At the end of a text: a conclusion with a number."""
 _GUESS_WORDS = (
     r"(?:maybe|perhaps|possibly|presumably|something like|somewhere (?:around|near|about|between)|plus or minus|"
     r"i(?:['’]d| would)? (?:guess|suppose)|guess (?:is|would be|of)|vielleicht|peut-être|quizás?|tal vez|forse|возможно|可能)"
@@ -142,7 +149,7 @@ def superseded(text: str, start: int, end: int, problem: str) -> int:
     ``Previously \boxed{5}; now 6``. A question about what was so earlier is answered by what was so earlier.
     """
     before, behind = text[max(0, start - _BEFORE_CHARS) : start], text[end : end + _BEHIND_CHARS]
-    if "s" in behind and (asked := _ASKED_BEHIND.search(behind)) and asked["value"] not in text[start:end]:
+    if (asked := _ASKED_BEHIND.search(behind)) and asked["value"] not in text[start:end]:
         return end + asked.start()
     if not _has((before + behind).lower(), _FORMER_SIGNS):
         return -1
@@ -153,6 +160,14 @@ def superseded(text: str, start: int, end: int, problem: str) -> int:
         return -1
     latter = _LATTER.match(behind)
     return -1 if latter is None else end + latter.start("value")
+
+
+def concluded_behind(text: str, end: int, value: str) -> str:
+    """Return the number that the last sentence of a text concludes with, behind a claim of another number; "" for none."""
+    if not re.fullmatch(r"\$?-?\d+\$?", value.strip()):
+        return ""
+    found = _CONCLUDED_BEHIND.search(text, max(end, len(text) - _BEHIND_CHARS))
+    return found["value"] if found else ""
 
 
 def has_another_behind(text: str, end: int, value: str) -> bool:

@@ -50,6 +50,15 @@ def walk(tree: Node) -> Iterator[Node]:
         stack.extend(node.args)
 
 
+def factors(tree: Node) -> Iterator[Node]:
+    """Every factor at the top of an expression, without its exponent."""
+    if tree.op not in ("mul", "neg", "pow"):
+        yield tree
+        return
+    for part in tree.args if tree.op == "mul" else tree.args[:1]:
+        yield from factors(part)
+
+
 CONSTANTS = frozenset("ei")
 _NO_NAMES: frozenset[str] = frozenset()
 

@@ -130,7 +130,7 @@ def split_unit(text: str, *, loose: bool = False) -> tuple[str, Unit | None]:
         if match is None or not _may_be_bare_unit(match["unit"], match["number"], loose=loose):
             return text, None
         found = match["number"].strip(), match["unit"]
-    unit = read_unit(found[1])
+    unit = read_unit("tonne" if loose and found[1] == "t" else found[1])
     if unit is not None and found[0].endswith(r"^\circ"):
         return found[0], Unit("noun", f"° {unit.name}")
     return found[0], unit
@@ -154,7 +154,9 @@ def _texted_tail(text: str) -> tuple[str, str] | None:
 def _may_be_bare_unit(text: str, before: str, *, loose: bool) -> bool:
     """Return whether letters may be a unit: a lone one after a decimal only, ``0.64N``; after an integer it is a variable."""
     if loose:
-        return all(len(name) > 1 or name in _SINGLE for name in re.findall(r"[^\W\d_]+", text.replace(r"\cdot", " ")))
+        return all(
+            len(name) > 1 or name in _SINGLE or name == "t" for name in re.findall(r"[^\W\d_]+", text.replace(r"\cdot", " "))
+        )
     first = re.split(r"[ /*^-]", text)[0]
     if len(first) == 1 and first.isascii():
         return first in _SINGLE and "." in before and before[-1].isdigit()

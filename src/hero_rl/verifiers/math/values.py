@@ -22,6 +22,7 @@ from hero_rl.verifiers.math.rounding import (
 )
 from hero_rl.verifiers.math.sampling import compare_trees, expand_signs, measured, rename, substitute
 from hero_rl.verifiers.math.syntax import Node, parse
+from hero_rl.verifiers.math.tree import factors
 
 _MIN_DIGITS_FOR_EXACT = MIN_DIGITS + 1
 _MAX_RENAMED = 2
@@ -29,8 +30,10 @@ _FREE_LETTERS = frozenset("nmkjlrstpquxyzcCKN")
 """Letters that commonly stand for a variable, an integer or a constant of one's own choice."""
 _INTEGERS = frozenset("kmnlj")
 _IN_PRIMES = re.compile(
-    r"\bfactori[sz]ation|\bfactori[sz]e\b|\bproduct of (?:its )?(?:primes|prime (?:factors|numbers|powers))", re.I
+    r"\bfactori[sz](?:ation|e\b)|\bproduct of (?:its )?(?:primes|prime (?:factors|numbers|powers))|\binto (?:its )?prime",
+    re.I,
 )
+_MAX_DIVISOR = 10_000
 _DOUBTS = {"too_large": "answer_too_large", "equal_in_part": "conditions_differ"}
 _GOLDEN_RATIO = parse(r"\frac{1+\sqrt{5}}{2}")
 
@@ -193,18 +196,22 @@ def _are_free(names: Sequence[str], tree: Node, hints: Hints) -> bool:
 
 def _check_form(a: Node, b: Node, hints: Hints) -> Finding:
     """Equal in value; is it also in the form that was asked for?"""
-    factors, given = _factors(a), _factors(b)
-    if factors >= 2 and given < factors and (hints.factored or not hints.given):
+    expected, given = _count_sums(a), _count_sums(b)
+    if expected >= 2 and given < expected and (hints.factored or not hints.given):
         return different("not_factored") if hints.factored else unsure("not_factored")
-    if b.op == "num" and a.op in ("mul", "pow") and not symbols(a) and _IN_PRIMES.search(hints.text):
+    if a.op in ("mul", "pow") and not symbols(a) and _IN_PRIMES.search(hints.text) and not all(map(_is_prime, factors(b))):
         return unsure("not_factored")
-    if hints.expanded and not hints.factored and factors < 2 <= given:
+    if hints.expanded and not hints.factored and expected < 2 <= given:
         return unsure("not_expanded")
     return EQUAL
 
 
-def _factors(tree: Node) -> int:
-    """Return how many distinct sums in variables are multiplied at the top of an expression."""
-    if tree.op in ("neg", "mul", "pow"):
-        return sum(map(_factors, tree.args if tree.op == "mul" else tree.args[:1]))
-    return int(tree.op == "add" and bool(symbols(tree)))
+def _count_sums(tree: Node) -> int:
+    """Return how many sums in variables are multiplied at the top of an expression."""
+    return sum(one.op == "add" and bool(symbols(one)) for one in factors(tree))
+
+
+def _is_prime(factor: Node) -> bool:
+    """Return whether a factor is no composite number, as far as that is seen quickly."""
+    size = int(factor.value or 0)
+    return all(size % divisor for divisor in range(2, min(math.isqrt(size), _MAX_DIVISOR) + 1))
