@@ -104,7 +104,7 @@ def _about_rule(verdicts: Verdicts | None, rule: RuleReport | None) -> Iterator[
     elif verdicts is not None and verdicts.rules and not verdicts.groups_problem:
         yield Advice("rule", "verifier_only", "no rule that uses scores is shown to be better on these rollouts")
     if rule is not None and rule.weights_problem:
-        yield Advice("weights", "weight_by=ratio, k=2", rule.weights_problem)
+        yield Advice("weights", "weighting=False", rule.weights_problem)
 
 
 def _about_verifier(verifier: VerifierReport | None) -> Iterator[Advice]:

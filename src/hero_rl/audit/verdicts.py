@@ -189,7 +189,7 @@ def _look(table: Table, verifier: str, scorer: str | None) -> _Evidence:
 
 def _candidates(table: Table, rule: RewardRule, verifier: str) -> list[RewardRule]:
     found = [
-        hero(), hero(weighting=False), hero(weight_by="ratio", k=2.0), hero_adaptive(),
+        hero(), hero(weighting=False), hero_adaptive(),
         naive_sum(rule_weight=0.9, normalize="zscore"), gated(), gdpo(), rm_only(normalize="zscore"),
     ]  # fmt: skip
     labels, yes = table.labels, table.verdicts[verifier] > 0.0

@@ -264,5 +264,5 @@ def check_weights(rule: RewardRule, weights_B: FloatArray) -> str | None:
         return None
     return (
         f"{share:.0%} of the prompt weights are at w_min or w_max: k={rule.settings['k']} is per unit of score and too steep "
-        "for these scores, so the weight is a switch. Use weight_by='ratio' with k=2, or weighting=False."
+        "for these scores, so the weight is a switch. Use weighting=False, or weight_by='ratio' with k=2."
     )
