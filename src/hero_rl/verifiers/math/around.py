@@ -40,15 +40,15 @@ _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
 _NAMED = (
     r"(?:\b(?i:question|problem|part|step|case|exercise|example|solution|option|choice|answer|q)\b\W{1,4}"
-    r"\(?(?:\d{1,3}|[A-Ja-j]|[ivx]{1,4})\b\)?|^\W*(?:\d{1,3}|[A-Ja-j]|[ivx]{1,4})[).])"
+    r"\(?(?:\d{1,3}(?:\.\d{1,2})?|[A-Ja-j]|[ivx]{1,4})\b\)?|^\W*(?:\d{1,3}|[A-Ja-j]|[ivx]{1,4})[).])"
 )
 _BEFORE = re.compile(
     rf"(?:^[\s>#]*(?:\|\s+)?|^\W*[-*•](?=\s)|{_NAMED}\.?|"
     rf"(?:{_NAMED}|[^\W\d_]{{3}}|[\"”’'*_:.!?}}]|[^\W\d_]{{2}}\)|\([A-Ja-j]\))(?<!\bare)(?<!equals)(?<!gives)\s+[-–—]+(?=\s)|"
     r"(?<![\d.])\.+|\d\.(?=\s)|(?<!\d)(?<!\d\s):|\d:(?=\s)|[^\W\d_]{2}[!?]|[\"”`@~]|(?<!\b[a-df-z])['’]|(?<![!<>])=|≈|"
     r"[^\W\d_]{12}|(?<![\\A-Za-z\d])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|mod)\b)[^\W\d_]{2,}(?:['’-][^\W\d_]+)*|"
-    r"(?<![^\W_])[aA]|\.[^\W\d_]|(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]|[-=]>|<[^<>\d]{1,30}>|^\W*\|\s.*\s\||"
-    r"[(\[][^()]*(?:[^\W\d_]{2}|[=<>])[^()]*[)\]]|[(\[][A-Ja-j][)\]]|\\(?!sqrt|[dt]?frac)[a-z]+\*?\s*\{[^{}]*[^\W\d_]{2}[^{}]*\}|"
+    r"(?<![^\W_])[aA]|[^\W\d_]{3}\s+e|^R/|\.[^\W\d_]|(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]|[-=]>|<[^<>\d]{1,30}>|^\W*\|\s.*\s\||"
+    r"[(\[][^()]*(?:[^\W\d_]{2}|[=<>])[^()]*[)\]]|(?<![\w)])[(\[](?:[A-Ja-j]|\d{1,2})[)\]]|\\(?!sqrt|[dt]?frac)[a-z]+\*?\s*\{[^{}]*[^\W\d_]{2}[^{}]*\}|"
     r"\\text\w*\s*\{[^{}]*\}|\{?\\(?:n|noindent|item|centering|newline|par|bf|rm|it|\w*skip|left|right|approx|simeq)|"
     r"\\[\\,;:! $])"
     r"(?:\\[(\[]|\\text\w*\{|[$({\[*_\s\"“`])*\Z"
@@ -65,7 +65,7 @@ _BEHIND = re.compile(
     r"!+(?!\S)|[^\S\n]*(?:$|\n|[^\W\d_]|[\"“”'’`%°&~#@=]|[.,:;?](?!\d)|[-=]+>|<(?:[-=]+\s|/?[A-Za-z]|\|)|\|(?=\s+[^\s\d]|\s*$)|"
     r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−])[^\x00-\x7f]|\$|[-–—]+(?=\s*$|\s?(?:[aA]\s)?(?:[^\W\d_]{3}|[^\W\d_]{2}\s)|\s[(\"*])|/[A-Za-z]|"
     r"\*+\s*(?:$|\n|[^\s\d$\\(])|_+(?:\W|$)|\^\s*\{?\s*\\?(?:circ|prime|deg)|"
-    r"\\(?:[\W]|(?:text\w*|math(?:rm|bf|it)|mbox|boxed|fbox|q?quad|end|begin|tag|label|[hv]space|newline|par|item|hfill|\w*skip|"
+    r"\\(?:[\W]|(?:n|text\w*|math(?:rm|bf|it)|mbox|boxed|fbox|q?quad|end|begin|tag|label|[hv]space|newline|par|item|hfill|\w*skip|"
     r"square|blacksquare|checkmark|qed\w*|\w*arrow|implies|iff|approx|simeq|circ|degree|left|right|because|therefore|in|"
     r"color)(?![A-Za-z])))|\s+(?:[(\[]|\d+-?[^\W\d_]{2})|[(\[](?=[^\W\d_]{2}|[^\x00-\x7f]|[mgsLh]\))"
 )
@@ -258,7 +258,8 @@ def _stands_apart(text: str, start: int, end: int, formula: tuple[int, int], pro
         harmless = (_STATES if last else _BEFORE).search(last.group()[1:-1] if last else row, 0 if last else at)
         if row.strip() and not harmless and not (_BOUNDED.search(row) and _asks_extreme(problem)):
             said = last.group() if last else row.rstrip(r" *_($\[").rpartition(" ")[2]
-            if "{" + said.strip(r"$\()[]* ") + "}" not in text[start:end].replace(" ", ""):
+            repeated = [said.strip(r"$\()[]* "), *re.findall(r"^\W*([A-J])\b", row)]
+            if not any(f"{{{one}}}" in text[start:end].replace(" ", "") for one in repeated):
                 return False
     if stop > end and text[end:stop].strip(" \n.,;$)]\\"):
         return True

@@ -37,11 +37,14 @@ _UNIT_FRACTION = (
 )
 """A unit of two: ``\\frac{m}{s}``."""
 _SHORT_UNITS = "|".join(
-    sorted(SHORT_UNITS | {"kB", "KB", "MB", "GB", "TB", "cc", "ha", "sq", "pt", "qt", "kr", "am", "AM", "PM"})
+    sorted(
+        SHORT_UNITS
+        | {"kB", "KB", "MB", "GB", "TB", "cc", "ha", "sq", "pt", "qt", "kr", "rs", "am", "AM", "PM", "BC", "AD", "TV"}
+    )
 )
 _FACTOR = re.compile(
     rf"(?:\$\$?|\\\(|\\\[)\s*(?!{_UNIT_FRACTION}|(?:{_SHORT_UNITS}|[mgshdlLNJVWKCFATH])(?![A-Za-z])|\\[^\w%]|[.,;:!']|"
-    r"\^\s*\{?\s*\\circ|\\(?:text\w*|math(?:rm|bf)|q?quad|\w*square|checkmark|degree|circ|mu|Omega|AA|\w*dots|star|qed)(?![A-Za-z]))"
+    r"\^\s*\{?\s*\\circ|\\(?:text\w*|math(?:rm|bf)|q?quad|\w*square|Box|p?mod|checkmark|degree|circ|mu|Omega|AA|\w*dots|star|qed)(?![A-Za-z]))"
     r"(?!.*(?:[=<>≤≥≠≈]|\\(?:[lg]eq?|ne|approx|equiv|in|to|\w*arrow|implies|iff|text)(?![A-Za-z])))",
     re.DOTALL,
 )
@@ -53,7 +56,7 @@ _VARIABLE = re.compile(
     r"[A-Z]\s?\d|[A-Za-z]\s*[-*/]\s*\d)"
 )
 _VARIABLES = re.compile(
-    rf"(?!(?:{_SHORT_UNITS}|pcs|pts|yds|[kc]ms|sqm|b[pm]m|fps|yrs|wks)\b)(?:[A-Za-z]{{2}}|[b-df-hj-np-tv-z]{{3}}|abc)"
+    rf"(?!(?:{_SHORT_UNITS}|pcs|pts|ppl|yds|[kc]ms|sqm|b[pm]m|fps|yrs|wks)\b)(?:[A-Za-z]{{2}}|[b-df-hj-np-tv-z]{{3}}|abc)"
     r"(?=\s*(?:[-+*/^_]|[.,;)$]*\s*$|[.,;]\s))"
 )
 """Letters side by side at the end, which are no word and no unit: ``5 ab.``"""

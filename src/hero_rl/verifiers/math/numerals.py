@@ -20,7 +20,6 @@ _NUMERAL = re.compile(
     r"(?P<sign>-?)\s*(?P<open>\()?\s*(?:\\text\{\s*)?(?P<digits>[0-9A-Z][0-9A-Z ]*)(?:\s*\})?\s*(?(open)\))\s*"
     r"_\s*(?:(?P<short>\d)|\{\s*(?P<base>-?\d{1,2}|\\text\{[a-z]+\})\s*\})"
 )
-_ASKED = re.compile(r"\b(?:in|to|into|as an?)\s+(?:\$?(?:base|binary|octal|hexadecimal|ternary)\b)|进制", re.IGNORECASE)
 _ASKED_BASE = re.compile(
     r"\b(?:in|to|into|as an?)\s+(?:\$?base\W{0,6}(\w+)|(binary|ternary|octal|decimal|hexadecimal))\b", re.IGNORECASE
 )
@@ -97,7 +96,7 @@ class Numeral(NamedTuple):
 def compare_numerals(reference: str, answer: str, problem: str) -> Finding | None:
     """Compare two texts of which at least one is a numeral in a named base; None where neither is."""
     a, b = read_numeral(reference), read_numeral(answer)
-    asked = _ASKED.search(problem) is not None
+    asked = "进制" in problem or any(match[2] != "decimal" for match in _ASKED_BASE.finditer(problem.lower()))
     if a is not None and b is not None:
         in_another = asked and a.base != b.base
         return DIFFERENT if a.value != b.value else unsure("bases_differ") if in_another else EQUAL
