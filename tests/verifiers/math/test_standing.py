@@ -49,6 +49,10 @@ def test_a_box_does_not_stand_before_a_conclusion_with_another_number(end: str) 
     assert relation("8", f"So $x = \\boxed{{8}}$.\n\n{end.replace('9', '8')}") == "equal"
 
 
+def test_a_box_stands_before_a_check() -> None:
+    assert relation("8", "So $x = \\boxed{8}$.\n\n**Check:** $3\\cdot 8+4=28$. So the total is 28.") == "equal"
+
+
 def test_the_later_claim_counts() -> None:
     assert relation("9", r"Previously \boxed{8}; now \boxed{9}.") == "equal"
     assert relation("9", r"Previously I had \boxed{8}; now it is 9.") == "equal"

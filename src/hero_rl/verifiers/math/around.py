@@ -29,29 +29,53 @@ _WRAPPER = re.compile(
     r"tag\*?)\s*$|\\(?:color|textcolor|colorbox|begin)\s*\{[^{}]*\}\s*$|\\(?:color|textcolor|colorbox|begin)\s*$"
 )
 _ROW = re.compile(
-    r"\\\\(?:\[[^\]]*\])?|&|\n|[,;](?![^()\[\]]*[)\]])|\\q?quad|\\(?:implies|Rightarrow|Longrightarrow|iff|Leftrightarrow|to|"
-    r"rightarrow|longrightarrow|therefore|because|hence)(?![A-Za-z])|⇒|∴|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?"
+    r"\\\\(?:\[[^\]]*\])?|&|\n|(?:;|(?<!\d),|,(?!\Z))(?![^()\[\]]*[)\]])|\\q?quad|\\(?:implies|Rightarrow|Longrightarrow|iff|"
+    r"Leftrightarrow|to|rightarrow|longrightarrow|therefore|because|hence)(?![A-Za-z])|⇒|∴|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?"
 )
 _LABELLED = re.compile(
-    r"(?:=|:|≈|∈|\\(?:approx|in|equiv|colon|cong|simeq|doteq|sim)(?![A-Za-z])|\\text\w*\{[^{}]*\}|\bis|\bare)\s*$"
+    r"(?:=|:|≈|∈|\\(?:approx|in|equiv|colon|cong|simeq|doteq|sim)(?![A-Za-z])|\\text\w*\{(?:[^{}]*[^{}\d\s])?\s*\}|"
+    r"\bis|\bare)\s*$"
 )
 _BOUNDED = re.compile(r"(?:[≤≥]|[<>]=|\\[lg]eq?(?:slant)?)\s*$")
 _WRAPPED = re.compile(r"\\\$\s*$|\\color\s*\{\w+\}|(?:\\[A-Za-z]+\*?\s*(?:\{[^{}]*\}\s*)?)?\{\s*$")
+_HALF_OPEN = re.compile(r"\([^()\[\]]*\]")
 _PARTS = re.compile(r"\\begin\{(?:cases|[bpvBV]?matrix)\}")
 _NAMED = (
-    r"(?:\b(?i:question|problem|part|step|case|exercise|example|solution|option|choice|answer|q)\b\W{1,4}"
-    r"\(?(?:\d{1,3}(?:\.\d{1,2})?|[A-Ja-j]|[ivx]{1,4})\b\)?|^\W*(?:\d{1,3}|[A-Ja-j]|[ivx]{1,4})[).])"
+    r"(?:\b(?i:question|problem|task|part|step|case|exercise|example|solution|option|choice|answer|ans|equation|lemma|q)\b\W{1,4}"
+    r"\(?(?:\d{1,3}(?:\.\d{1,2})?|[A-Ja-j]|[ivxIVX]{1,4})\b\)?|"
+    r"^\W*(?:\d{1,3}|[A-Ja-j]|[ivxIVX]{1,4})(?:\)|\.(?=[\s*$]|\\\()))"
 )
+_FORMATTED = re.compile(
+    r"\\(?:text(?!color)\w*|emph|underline|mbox|(?:sub)*section\*?|paragraph\*?|(?:text)?color\s*\{\w+\})\s*\{([^{}]*)\}|"
+    r"\{\s*\\(?:bf|it|rm|em|sf|sc|tt|[lL]arge|LARGE|[hH]uge)(?:series|shape|family)?(?![A-Za-z])([^{}]*)\}|"
+    r"\\item\s*\[[^\[\]]*\]|\\color\s*\{\w+\}|\\footnote\w*\s*\{[^{}]*\}"
+)
+_NESTED = 2
+"""Commands that format words are read in one another this deep: ``{\\large \\textbf{Answer:}}``."""
 _BEFORE = re.compile(
-    rf"(?:^[\s>#]*(?:\|\s+)?|^\W*[-*•](?=\s)|{_NAMED}\.?|"
-    rf"(?:{_NAMED}|[^\W\d_]{{3}}|[\"”’'*_:.!?}}]|[^\W\d_]{{2}}\)|\([A-Ja-j]\))(?<!\bare)(?<!equals)(?<!gives)\s+[-–—]+(?=\s)|"
-    r"(?<![\d.])\.+|\d\.(?=\s)|(?<!\d)(?<!\d\s):|\d:(?=\s)|[^\W\d_]{2}[!?]|[\"”`@~]|(?<!\b[a-df-z])['’]|(?<![!<>])=|≈|"
-    r"[^\W\d_]{12}|(?<![\\A-Za-z\d])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|mod)\b)[^\W\d_]{2,}(?:['’-][^\W\d_]+)*|"
-    r"(?<![^\W_])[aA]|[^\W\d_]{3}\s+e|^R/|\.[^\W\d_]|(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]|[-=]>|<[^<>\d]{1,30}>|^\W*\|\s.*\s\||"
-    r"[(\[][^()]*(?:[^\W\d_]{2}|[=<>])[^()]*[)\]]|(?<![\w)])[(\[](?:[A-Ja-j]|\d{1,2})[)\]]|\\(?!sqrt|[dt]?frac)[a-z]+\*?\s*\{[^{}]*[^\W\d_]{2}[^{}]*\}|"
-    r"\\text\w*\s*\{[^{}]*\}|\{?\\(?:n|noindent|item|centering|newline|par|bf|rm|it|\w*skip|left|right|approx|simeq)|"
-    r"\\[\\,;:! $])"
-    r"(?:\\[(\[]|\\text\w*\{|[$({\[*_\s\"“`])*\Z"
+    "(?:"
+    + "|".join(
+        (
+            r"^[\s>#]*(?:\|\s+)?",  # nothing: a heading, a quotation
+            r"^\W*[-–—*•](?=\s)",  # a mark of a list
+            rf"{_NAMED}[.:]?",
+            r"^[^(\[]*(?<![^\s*])[A-J]\)(?=[\s*])|\*\*[A-J](?=\*\*)",  # an option: "is C) ", "**C** "
+            r"(?<![\w)])[(\[]\**(?:[A-Ja-j]|\d{1,2})\**[)\]]",
+            rf"(?:{_NAMED}|[^\W\d_]{{3}}|[\"”’'*_:.!?}}]|[^\W\d_]{{2}}\)|\([A-Ja-j]\))(?<!\bare)(?<!equals)(?<!gives)"
+            r"(?:\s+|(?<=:))[-–—]+(?=\s)",  # a dash behind words or a label
+            r"(?<![\d.])\.+|\d\.(?=\s)|[^\W\d_]{2}[!?]|[\"”`@~]|(?<!\b[a-df-z])['’]",  # an end of words
+            r"(?<!\d)(?<!\d\s):|\d:(?=\s)",
+            r"(?<![!<>])=|≈|[-=]>|\\(?:approx|simeq|equiv|cong|in)",  # a label's relation
+            r"(?<![\\A-Za-z\d])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|mod)\b)[^\W\d_]{2,}(?:['’-][^\W\d_]+)*",
+            r"(?<![^\W_])[aA]|[^\W\d_]{3}\s+e|^R/|\.[^\W\d_]",  # words of one letter
+            r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]",  # words of other scripts, ornaments
+            r"<[/|]?[A-Za-z][^<>]{0,40}>",
+            r"^\W*\|\s.*\s\||^\|\W*[^\W\d_]{4}[^|]*\|",  # a cell of a table
+            r"[(\[][^()]*(?:[^\W\d_]{2}|[=<>])[^()]*[)\]]",  # an aside
+            r"\{?\\(?:n|noindent|item|centering|newline|par|bf|rm|it|\w*skip|left|right)|\\[\\,;:! $]",
+        )
+    )
+    + r")(?:\\[(\[]|\\[A-Za-z]+\*?\{|[$({\[*_\s\"“`])*\Z"
 )
 """What may stand before a box without changing it: words, a label, a mark of a list, a full stop."""
 _STATES = re.compile(
@@ -62,12 +86,22 @@ _STATES = re.compile(
 """In a formula that stands before a box: it says something of its own, and is no factor or sign of what is in the box."""
 _CLOSING = re.compile(r"(?:[*)\]}\"”`]|_(?![\w{\\]))*(?:\$\$?(?!\d)|\\[)\]])?(?:[*)\]}\"”`]|_(?![\w{\\]))*")
 _BEHIND = re.compile(
-    r"!+(?!\S)|[^\S\n]*(?:$|\n|[^\W\d_]|[\"“”'’`%°&~#@=]|[.,:;?](?!\d)|[-=]+>|<(?:[-=]+\s|/?[A-Za-z]|\|)|\|(?=\s+[^\s\d]|\s*$)|"
-    r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−])[^\x00-\x7f]|\$|[-–—]+(?=\s*$|\s?(?:[aA]\s)?(?:[^\W\d_]{3}|[^\W\d_]{2}\s)|\s[(\"*])|/[A-Za-z]|"
-    r"\*+\s*(?:$|\n|[^\s\d$\\(])|_+(?:\W|$)|\^\s*\{?\s*\\?(?:circ|prime|deg)|"
-    r"\\(?:[\W]|(?:n|text\w*|math(?:rm|bf|it)|mbox|boxed|fbox|q?quad|end|begin|tag|label|[hv]space|newline|par|item|hfill|\w*skip|"
-    r"square|blacksquare|checkmark|qed\w*|\w*arrow|implies|iff|approx|simeq|circ|degree|left|right|because|therefore|in|"
-    r"color)(?![A-Za-z])))|\s+(?:[(\[]|\d+-?[^\W\d_]{2})|[(\[](?=[^\W\d_]{2}|[^\x00-\x7f]|[mgsLh]\))"
+    r"[^\S\n]*(?:"
+    + "|".join(
+        (
+            r"$|\n|!+(?!\S)|[.,:;?](?!\d)|[^\W\d_]|\$",
+            r"[\"“”'’`%°&~#@=]|\^\s*\{?\s*\\?(?:circ|prime|deg)|/(?:/|[^\W\d_]{2}|[smhgLd]\b)",
+            r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−])[^\x00-\x7f]",
+            r"[-=]+>|<(?:[-=]+\s|/?[A-Za-z]|\|)|\|(?=\s+[^\s\d]|\s*$)",  # an arrow, a tag, a cell of a table
+            r"[-–—]+(?=\s*$|\s?(?:[aAI]\s)?(?:[^\W\d_]{3}|[^\W\d_]{2}\s)|\s[(\"*])",  # a dash before words
+            r"\*+\s*(?:$|\n|[^\s\d$\\(]|\([^\W\d_]{2})|_+(?:\W|$)",  # an end or a beginning of emphasis
+            r"\\(?:\W|(?:n(?:otag|onumber)?|text\w*|math(?:rm|bf|it)|mbox|f?box(?:ed)?|q?quad|end|begin|tag|label|"
+            r"[hv]space|newline|par|item|hfill|\w*skip|\w*square|checkmark|qed\w*|\w*arrow|implies|iff|approx|simeq|circ|degree|left|right|"
+            r"because|therefore|in|color|footnote\w*)(?![A-Za-z]))",
+            r"\[(?:\^?\d{1,2}|/?[A-Z]{3,})\]",  # a footnote, the end of a turn
+        )
+    )
+    + r")|\s+(?:[(\[]|\d+-?[^\W\d_]{2})|[(\[](?=[^\W\d_]{2}|[^\x00-\x7f]|[mgsLh]\))"
 )
 """What may stand behind a box without changing it; letters and formulas are looked at in ``is_cut``."""
 _EXACT_ONLY = re.compile(
@@ -252,7 +286,10 @@ def _stands_apart(text: str, start: int, end: int, formula: tuple[int, int], pro
         before = text[max(0, begin - _WINDOW) : begin]
         first = _SENTENCE_START.match(before)
         sentence = before[first.end() :] if first else before
-        row = _SPACING.sub(" ", _ROW.split(sentence)[-1])
+        row = _ROW.split(sentence)[-1]
+        for _ in range(_NESTED):
+            row = _FORMATTED.sub(r"**\1\2**", row)
+        row = _SPACING.sub(" ", row)
         at = max(0, len(row) - _LEAD)
         last = next((one for one in FORMULA.finditer(row) if one.end() >= len(row.rstrip(" *_("))), None)
         harmless = (_STATES if last else _BEFORE).search(last.group()[1:-1] if last else row, 0 if last else at)
@@ -288,8 +325,9 @@ def _in_formula(text: str, start: int, end: int, formula: tuple[int, int], probl
     size = 1 if text[begin] == "$" and text[begin + 1] != "$" else 2
     before = _SPACING.sub(" ", _TEXT.sub(r" \\text{\1} ", text[begin + size : start]))
     behind = text[end : stop - size]
-    opened = before.rfind("(") if before.count("(") > before.count(")") else -1
-    if opened >= 0 and "," in before[opened:] + behind.partition(")")[0]:
+    pairs = _HALF_OPEN.sub("", before)
+    opened = pairs.rfind("(") if pairs.count("(") > pairs.count(")") else -1
+    if opened >= 0 and "," in pairs[opened:] + behind.partition(")")[0]:
         return True
     row = _WRAPPED.sub(" ", _ROW.split(before)[-1])
     bare = re.search(r"[^\s{}.*(\[]", row) is None or _LABELLED.search(row) is not None

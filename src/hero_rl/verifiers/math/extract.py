@@ -60,7 +60,7 @@ _RECHECKED = re.compile(
 )
 _COMMENT = re.compile(r"<!--(?:(?!<!--|-->).){0,2000}-->|\n[ \t]*%[^\n]*", re.DOTALL)
 _COMMENT_FIRST = re.compile(r"[ \t]*%[^\n]*")
-_END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end)\|>|</s>")
+_END_TOKEN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|end|end▁of▁sentence)\|>|<end_of_turn>|<eos>|</s>")
 _SENTENCE = re.compile(
     r"[.!?。]+[*_\"”)\]]*(?=\s+(?=[^a-z\s]|[a-z]\s*=)|\s*$)|。|\n(?<!:\n)(?<! is\n)(?<! are\n)(?<! get\n)(?<! have\n)(?:\s*\n|"
     r"(?=\s*(?:[-*#]\s|\*\*|\d+[.)]\s|[^\n]{0,12}\s*$)))|(?:\\\]|\$\$|\\end\{[a-z]+\*?\})\s*(?=(?:[A-Z][a-z]|\\text))"

@@ -56,8 +56,8 @@ _VARIABLE = re.compile(
     r"[A-Z]\s?\d|[A-Za-z]\s*[-*/]\s*\d)"
 )
 _VARIABLES = re.compile(
-    rf"(?!(?:{_SHORT_UNITS}|pcs|pts|ppl|yds|[kc]ms|sqm|b[pm]m|fps|yrs|wks)\b)(?:[A-Za-z]{{2}}|[b-df-hj-np-tv-z]{{3}}|abc)"
-    r"(?=\s*(?:[-+*/^_]|[.,;)$]*\s*$|[.,;]\s))"
+    rf"(?!(?:{_SHORT_UNITS}|by|my|hm|vs)\b)(?i:a[bckpqrxyz]|uv|[b-df-hj-np-tv-z]{{2}}|abc|bcd|[x-z]{{3}}|pqr|rst|[k-n]{{3}})"
+    r"(?=\s*(?:[-+*/^_]|[.,;)$]*\s*(?:\n|$)|[.,;]\s))"
 )
 """Letters side by side at the end, which are no word and no unit: ``5 ab.``"""
 _SQUARE_UNITS = re.compile(r"u\s?\^\s?\{?[23]\}?(?![\w^])")
@@ -71,7 +71,7 @@ _MORE_BEHIND = re.compile(
     r"个半|半|多|余|餘|几|左右|以上|以下|以内|以外|未満|次方|"
     r"的[^，。]{0,8}(?:[倍方根数]|分之)|[加减減乘除](?!号)|(?:或|到|至|和|与|か|から)\s?[$\\\d])"
 )
-_CLOSED = re.compile(r"^\s?(?:\$\$?|\\\)|\\\])(?=[\s.,;:!?)*]|$)")
+_CLOSED = re.compile(r"^\s?(?:\$\$?|\\\)|\\\])(?=[\s.,;:!?)*]|[^\x00-\x7f]|$)")
 _NAME_BEFORE = re.compile(r"(?<!Rs)(?<!kr)[a-z]\Z")
 _MORE_BEFORE = re.compile(
     r"(?:[–—]|[负負第模减減乘除]|(?<!增)加|乘以|除以|减去|根号|零下|マイナス|마이너스\s?|"

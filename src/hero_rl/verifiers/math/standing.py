@@ -69,6 +69,7 @@ _CONCLUDED_BEHIND = re.compile(
     re.IGNORECASE,
 )
 """At the end of a text: a conclusion with a number."""
+_CHECK = re.compile(r"\b(?:check|verif(?:y|ication)|confirm|note)\b", re.IGNORECASE)
 _GUESS_WORDS = (
     r"(?:maybe|perhaps|possibly|presumably|something like|somewhere (?:around|near|about|between)|plus or minus|"
     r"i(?:['’]d| would)? (?:guess|suppose)|guess (?:is|would be|of)|vielleicht|peut-être|quizás?|tal vez|forse|возможно|可能)"
@@ -163,11 +164,14 @@ def superseded(text: str, start: int, end: int, problem: str) -> int:
 
 
 def concluded_behind(text: str, end: int, value: str) -> str:
-    """Return the number that the last sentence of a text concludes with, behind a claim of another number; "" for none."""
+    """Return the number that the last sentence of a text concludes with, behind a claim of another number; "" for none.
+
+    What a check comes to, ``Check: 10 + 18 = 28. So the sum is 28``, is no answer.
+    """
     if not re.fullmatch(r"\$?-?\d+\$?", value.strip()):
         return ""
     found = _CONCLUDED_BEHIND.search(text, max(end, len(text) - _BEHIND_CHARS))
-    return found["value"] if found else ""
+    return found["value"] if found and not _CHECK.search(text, end, found.start()) else ""
 
 
 def has_another_behind(text: str, end: int, value: str) -> bool:
