@@ -174,11 +174,44 @@ def test_an_answer_to_something_else_is_none(response: str) -> None:
         ("Write 0.5 as a common fraction.", r"\frac12", "0.5"),
         (r"Simplify $\frac{50}{100}$.", r"\frac{1}{2}", r"\frac{50}{100}"),
         ("Simplify sqrt(12).", r"2\sqrt{3}", r"\sqrt{12}"), ("Write 1200 in scientific notation.", r"1.2\times10^3", "1200"),
+        (r"Write $\frac{12}{18}$ in lowest terms.", r"\frac23", r"\frac{4}{6}"),
+        (r"Express $\frac38$ as a decimal.", "0.375", r"\frac{6}{16}"),
+        (r"Express $0.\overline{3}$ as a fraction.", r"\frac13", r"0.333\ldots"),
+        (r"Compute $\sum_{k=1}^{100} k$.", "5050", r"\sum_{n=0}^{100} n"),
+        (r"Compute $\sum_{k=1}^{100} k$.", "5050", r"1+2+\cdots+100"),
+        (r"Compute $2^{10}$.", "1024", "4^5"), (r"Compute $17\times 23$.", "391", r"\frac{17\cdot 23}{1}"),
+        (r"Compute $\binom{10}{3}$.", "120", r"\frac{10!}{3!7!}"), (r"Evaluate $\log_2 8+\log_3 9$.", "5", r"\log_2 32"),
+        (r"Which is greater, $2^{30}$ or $3^{20}$?", "3^{20}", r"\max(2^{30},3^{20})"),
     ],
 )  # fmt: skip
 def test_what_is_to_be_rewritten_is_no_answer(problem: str, reference: str, answer: str) -> None:
     assert compare(reference, answer, problem).reason == "copied_from_question"
-    assert compare(reference, answer, "Find it.").label == "correct"
+    assert compare(reference, reference, problem).label == "correct"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"),
+    [
+        (r"Evaluate $\int_0^1 x^2\,dx$.", r"\frac13", r"\int_0^1 t^2\,dt"),
+        ("Find the derivative of $x^3$.", "3x^2", r"\lim_{h\to0}\frac{(x+h)^3-x^3}{h}"),
+    ],
+)
+def test_an_integral_or_a_limit_is_to_be_worked_out(problem: str, reference: str, answer: str) -> None:
+    assert compare(reference, answer, problem).reason == "copied_from_question"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"),
+    [
+        ("Write 0.5 as a common fraction.", r"\frac12", "1/2"), (r"Write $\frac{12}{18}$ in lowest terms.", r"\frac23", "2/3"),
+        ("What is the slope?", r"\frac23", r"\frac{4}{6}"), (r"Express $\frac38$ as a decimal.", "0.375", ".3750"),
+        (r"Compute $2500\times2$.", "5000", r"5\times10^3"), ("How many subsets are there?", "1024", "2^{10}"),
+        (r"Find $\gcd(48, 180)$.", "12", r"\gcd(48,180)=12"), ("How many ways?", "120", r"\binom{10}{3}"),
+        ("Solve $e^x=10$.", "2.303", r"\ln 10"), ("Find the sum.", r"\sum_{k=1}^n k^2", r"\sum_{j=1}^n j^2"),
+    ],
+)  # fmt: skip
+def test_a_value_may_be_written_in_another_way(problem: str, reference: str, answer: str) -> None:
+    assert compare(reference, answer, problem).label == "correct"
 
 
 @pytest.mark.parametrize(

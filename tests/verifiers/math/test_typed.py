@@ -52,12 +52,13 @@ def test_wrong_answers_that_look_right(reference: str, answer: str) -> None:
 
 def test_what_needs_sympy_goes_to_the_sandbox_and_comes_back_right() -> None:
     rows = [Rollout(prompt_id="p", problem="", reference=a, response=f"\\boxed{{{b}}}") for a, b in EQUAL_BY_SYMPY]
-    wrong = [Rollout(prompt_id="p", problem="", reference=r"\int_0^1 x^2 dx", response=r"\boxed{\frac12}")]
+    lost = [(r"\int_0^1 x^2 dx", r"\frac12"), (r"\frac{9}{25}", r"\frac{9}{25}_{8}"), ("5", r"\sqrt{}5")]
+    wrong = [Rollout(prompt_id="p", problem="", reference=a, response=f"\\boxed{{{b}}}") for a, b in lost]
     with MathVerifier(workers=1) as verifier:
         verdicts = verifier.verify(rows + wrong)
         assert verifier.stats.sandbox.checks > 0
-    assert [verdict.label for verdict in verdicts[:-1]] == ["correct"] * len(rows)
-    assert verdicts[-1].label != "correct"
+    assert [verdict.label for verdict in verdicts[: len(rows)]] == ["correct"] * len(rows)
+    assert not any(verdict.label == "correct" for verdict in verdicts[len(rows) :])
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,16 @@ def test_what_needs_sympy_goes_to_the_sandbox_and_comes_back_right() -> None:
         ("Factor completely.", "(x-1)(x+1)", "x^2-1", "different", "not_factored"),
         ("Expand the product.", "x^2-1", "(x-1)(x+1)", "unsure", "not_expanded"),
         ("Find the polynomial.", "(x-1)(x+1)", "x^2-1", "equal", "equal"),
+        ("Expand $(x+2)(x+3)$.", "x^2+5x+6", "x(x+5)+6", "unsure", "not_expanded"),
+        ("Expand $(x+2)(x+3)$.", "x^2+5x+6", "6+x^2+5x", "equal", "equal"),
+        (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", r"\frac{1-x^2}{1-x}", "unsure", "not_simplified"),
+        (r"Simplify $\frac{x^2-1}{x-1}$.", "x+1", "1+x", "equal", "equal"),
+        ("Find the interval of concavity.", "[0, 2)", "(0, 2]", "equal", "equal_but_for_ends"),
+        ("Find the interval of convergence.", "[0, 2)", "(0, 2]", "different", "ends_differ"),
+        ("", r"mgh=\frac12mv^2", "mgh=mv^2", "different", "different"),
+        ("", r"mgh=\frac12mv^2", r"\frac{mv^2}{2}=mgh", "equal", "equal"),
+        (r"Solve $\tan x=1$.", r"\frac{\pi}{4}+k\pi", r"\frac{\pi}{4}-k\pi", "equal", "equal_domain_left_out"),
+        (r"Solve $\tan x=1$.", r"\frac{\pi}{4}+k\pi", r"\frac{\pi}{4}+|k|\pi", "unsure", "equal_for_positive_numbers"),
         ("", "(x-1)(x+1)", "x^2-1", "unsure", "not_factored"),
         ("On which interval is f increasing?", "[0, 2]", "(0, 2)", "equal", "equal_but_for_ends"),
         ("Solve the inequality.", "[0, 2]", "(0, 2)", "different", "ends_differ"),

@@ -171,6 +171,13 @@ ASKED = [
     ("How many books?", "930本", "930", True),
     ("一共多少本？", "930", "930本", True),
     ("Find x mod 9.", r"4 \pmod 9", "4", True),
+    ("How much does she pay, in cents?", "1525", r"1525 \text{ cents}", True),
+    ("How much does she pay, in cents?", "1525", r"\$15.25", True),
+    ("How much does she pay, in cents?", "1525", r"\$1525", False),
+    ("How much does she pay, in dollars?", "15", r"\$15", True),
+    ("How much does she pay, in dollars?", "15", r"€15", False),
+    ("What percent of 40 is 30?", "75", r"75\%", True),
+    ("What percent of 40 is 30?", "75", r"7500\%", False),
 ]
 
 

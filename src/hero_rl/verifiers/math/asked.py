@@ -104,6 +104,9 @@ def may_be_added(unit: Unit, problem: str) -> bool:
     """Return whether an answer may have a unit or words that its reference lacks: the question has them or they say nothing."""
     question = _question(problem)
     if unit.kind == "currency":
+        asked = [one for one in asked_units(problem) if one.kind == "currency"]
+        if asked:
+            return factor(unit, asked[-1]) == 1
         return not problem or _MONEY.search(question) is not None or _SUM_OF_MONEY.search(problem) is not None
     if unit.kind == "degree":
         return _ANGLE.search(question) is not None and _TRIGONOMETRIC.search(question) is None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import suppress
 from functools import lru_cache
 
 from hero_rl.verifiers.latex import relation_chain, split_list
 from hero_rl.verifiers.math.clean import clean
-from hero_rl.verifiers.math.evaluate import walk
+from hero_rl.verifiers.math.evaluate import symbols, walk
 from hero_rl.verifiers.math.labels import is_label, is_product
+from hero_rl.verifiers.math.sampling import compare_trees
 from hero_rl.verifiers.math.sought import asks_equation, squeezed
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
@@ -39,7 +42,16 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
 _QUOTIENT = re.compile(r"\\frac\{\d+\}\{\d+\}|\d+/\d+")
 _UNWORKED = re.compile(
-    r"\\(?:gcd|lcm|lim|i*int|sum|prod|lfloor|lceil|det|max|min|operatorname|sin|cos|tan|cot|sec|csc)(?![A-Za-z])|\\text\{\s*(?:gcd|lcm)"
+    r"\\(?:gcd|lcm|lim|i*int|sum|prod|det|max|min)(?![A-Za-z])|\\(?:text|operatorname)\{\s*(?:gcd|lcm)|"
+    r"\\d?frac\s*\{\s*(?:d|\\partial)\s*\}\s*\{\s*(?:d|\\partial)\s*[a-z]|(?:[+*]|\\cdot|\\times)\s*\\[cl]?dots"
+)
+"""What is left to be worked out whatever the answer is."""
+_UNWORKED_NUMBER = re.compile(r"\\(?:lfloor|lceil|operatorname|sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
+_FUNCTION = re.compile(r"\\(?:log|ln|binom|arc[a-z]+|sqrt\[)(?![A-Za-z])")
+_OPERATION = re.compile(r"(?<=[\w})])\s*(?:[-+*!]|\\cdot|\\times|\^(?!\s*\{?\s*\\circ))|\\(?:binom|sqrt)(?![A-Za-z])")
+_SCIENTIFIC = re.compile(r"-?[\d.]+\s*(?:\\times|\\cdot)\s*10\s*\^\s*(?:\d|\{\s*-?\d+\s*\})")
+_LOWEST = re.compile(
+    r"\blowest terms|\bsimplest form|\breduced? (?:fraction|form|to)|\bsimplified fraction|\bsimplify\b", re.IGNORECASE
 )
 _ARITHMETIC = re.compile(r"[\d.\s(){}]+(?:(?:[-+*]|\\cdot|\\times)[\d.\s(){}]+)+")
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{?(\w+)\}?\s*\{?(\w+)\}?")
@@ -76,13 +88,40 @@ def is_to_work_out(reference: str, answer: str, problem: str) -> bool:
     >>> is_to_work_out("6", r"2\cdot 3", "What is 2 times 3?"), is_to_work_out("6", "7-1", "What is 2 times 3?")
     (True, False)
     """
-    reference, answer = (text.rpartition("=")[2].strip() for text in (reference, answer))
-    if not problem or not _PLAIN_NUMBER.fullmatch(reference):
+    reference, answer = (relation_chain(text).sides[-1].strip() for text in (reference, answer))
+    if not problem or _leaves_function(reference, answer, problem):
+        return bool(problem)
+    if not _PLAIN_NUMBER.fullmatch(reference):
         return False
+    if _OPERATION.search(answer) and not _SCIENTIFIC.fullmatch(answer) and _is_worth(problem, reference):
+        return True
     quotient = reference.isdecimal() and _QUOTIENT.fullmatch(answer) is not None
     if not quotient and (_PLAIN_NUMBER.fullmatch(answer) or not _ARITHMETIC.fullmatch(answer)):
-        return _UNWORKED.search(answer) is not None
+        return False
     return set(_NUMBER.findall(problem[-MAX_PROBLEM_CHARS:])).issuperset(_NUMBER.findall(answer))
+
+
+def _leaves_function(reference: str, answer: str, problem: str) -> bool:
+    r"""Return whether an answer has a function to be worked out that the reference has not: ``\int_0^1 t\,dt`` for 1/2."""
+    if _UNWORKED.search(reference) or _UNWORKED.search(answer):
+        return not _UNWORKED.search(reference)
+    if re.search("[A-Za-z]", _NO_LETTER.sub(" ", reference)) or _UNWORKED_NUMBER.search(reference):
+        return False
+    if _UNWORKED_NUMBER.search(answer):
+        return True
+    left = set(_FUNCTION.findall(answer)) - set(_FUNCTION.findall(reference)) if "." not in reference else ()
+    return any(name in problem for name in left)
+
+
+@lru_cache(maxsize=1024)
+def _is_worth(problem: str, value: str) -> bool:
+    """Return whether a formula of the question has this value: it is to be worked out, and not written in another way."""
+    with suppress(Unreadable):
+        expected = _ordered(parse(value))
+        return any(
+            tree.args and not symbols(tree) and compare_trees(tree, expected) == "equal" for tree in _expressions(problem)
+        )
+    return False
 
 
 @lru_cache(maxsize=1024)
@@ -96,7 +135,30 @@ def _plain(text: str) -> str:
 
 def is_left_as_given(reference: str, answer: str, problem: str) -> bool:
     """Return whether an answer is what the question gives, which was to be rewritten or worked out."""
-    return is_to_rewrite(answer, problem) or is_to_work_out(reference, answer, problem)
+    return (
+        is_to_rewrite(answer, problem)
+        or is_to_work_out(reference, answer, problem)
+        or (problem != "" and _is_in_form_given(reference, answer, problem))
+    )
+
+
+def _is_in_form_given(reference: str, answer: str, problem: str) -> bool:
+    r"""Return whether a number is in the notation that was to be left, or a fraction not in the lowest terms asked for.
+
+    >>> _is_in_form_given("0.375", r"\frac{6}{16}", r"Express $\frac{3}{8}$ as a decimal.")
+    True
+    """
+    kind, wanted = _notation(answer), _notation(reference)
+    if kind == wanted == "fraction" and _LOWEST.search(problem):
+        return math.gcd(*map(int, re.findall(r"\d+", _plain(answer)))) > 1
+    return kind != wanted and kind != "" != wanted and kind in map(_notation, _to_rewrite(problem))
+
+
+def _notation(text: str) -> str:
+    plain = _plain(text).strip(" -")
+    if re.fullmatch(r"\d+[/:]-?\d+", plain):
+        return "fraction"
+    return "decimal" if re.fullmatch(r"\d*\.(?:\d|overline|dot|ldots|dots|\.\.)+", plain) else ""
 
 
 def what_is_left(reference: str, answer: str, problem: str) -> str:

@@ -104,7 +104,9 @@ def _compare_zero_forms(a: Node, b: Node) -> Finding:
         return EQUAL
     for name in sorted(symbols(a)):
         one, other = _linear_in(a, name), _linear_in(b, name)
-        if one and other and compare_trees(Node("mul", (one[0], other[1])), Node("mul", (other[0], one[1]))) == "equal":
+        if not one or not other or all(compare_trees(rest, _ZERO) == "equal" for rest, _ in (one, other)):
+            continue  # a letter that may be zero in both says nothing of the rest
+        if compare_trees(Node("mul", (one[0], other[1])), Node("mul", (other[0], one[1]))) == "equal":
             more = _says_less(one, symbols(a) - {name}) != _says_less(other, symbols(a) - {name})
             return unsure("conditions_differ") if more or _has_factors(a) != _has_factors(b) else equal("equal_transformed")
     return DIFFERENT if _has_root_of_one_only(a, b) else unsure("undecided")

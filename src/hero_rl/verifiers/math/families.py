@@ -235,6 +235,10 @@ def _strided(member: Member, domain: Domain, stride: int, remainders: Sequence[i
         heights = [_at(member, remainder + stride * step) for step in (0, 1, 2, 3, 11)]
         start, period = heights[0], heights[1] - heights[0]
         straight = all(_close(heights[index], start + step * period) for index, step in ((2, 2), (3, 3), (4, 11)))
+        if domain.low is None:  # |k| is a line only above zero
+            straight = straight and all(
+                _close(_at(member, remainder + stride * step), start + step * period) for step in (-1, -7)
+            )
         if not straight or _close(period, 0):
             return None
         low = None if domain.low is None else -((remainder - int(domain.low)) // stride)

@@ -105,6 +105,8 @@ class Hints:
     """A factored form is asked for."""
     expanded = _says(r"\bexpand(?:ed)?\b|standard form|descending (?:powers|degree)|in the form \$?a ?x\^")
     """An expanded form is asked for."""
+    simplified = _says(r"\bsimplify\b")
+    """An expression is to be simplified."""
     general = _says(
         r"\\i*int(?![a-z])|\bintegra(?:l|te)|antiderivative|primitive|differential equation|general solution|"
         r"\ball\b[^.?]{0,40}\bfunctions\b|[a-z]''|[yuxv]'|\bd[a-z]\s*/\s*d[a-z]\b|frac\{d[a-z]?\}\{d[a-z]\}"
@@ -131,7 +133,8 @@ class Hints:
     _on_intervals = _says(
         r"\bintervals?\b[^.?]{0,60}(?:\bin|\bde)creas|(?:in|de)creasing (?:interval|on which)|"
         r"monotonic(?:ally)?(?: \w+)? intervals?|"
-        r"\bintervals? of (?:mono|in|de|con)|where[^.?]{0,40}\b(?:(?:in|de)creas|concav|convex)|单调(?:递[增减])?区间"
+        r"\bintervals? of (?:mono|in|de|con(?:cav|vex))|"
+        r"where[^.?]{0,40}\b(?:(?:in|de)creas|concav|convex)|单调(?:递[增减])?区间"
     )
     _of_parameter = _says(
         r"取值范围|\b(?:range|values?)(?: of values)? (?:of|for) (?:the )?(?:(?:real|parameter|constant|number|numbers) )*"

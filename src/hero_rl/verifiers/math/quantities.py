@@ -21,6 +21,7 @@ _DIFFERENCE = re.compile(
     r"\bdifferen|\bchange|\brise|\brose\b|\bfall|\bfell\b|\bdrop|\b(?:in|de)crease|warmer|cooler|hotter|colder", re.I
 )
 _PROBABILITY = re.compile(r"\bprobabilit|\bchances?\b|\blikel|\bodds\b|\bfraction\b|\bdecimal\b", re.IGNORECASE)
+_AS_PERCENT = re.compile(r"\b(?:what|which) percent|\bas an? percent|\bpercentage\b", re.IGNORECASE)
 _ANGLE_UNIT = re.compile(r"\b(?:in|to|into|how many) (degree|radian)", re.IGNORECASE)
 _SAME_UNIT = 1e-6
 """Two units nearer than this are one: torr and millimetres of mercury."""
@@ -193,6 +194,8 @@ def _may_be_unit_factor(a: Node, b: Node) -> bool:
 
 def _percent_or_plain(a: Node, b: Node, hints: Hints) -> Finding:
     finding = compare_expressions(a, b, hints)
+    if finding.relation == "equal" and b.op == "pct" != a.op and _AS_PERCENT.search(hints.text):
+        return unsure("unit_or_percent")  # 7500% is 75, and where a percentage is asked 75 is 75%
     if (a.op == "pct") == (b.op == "pct") or finding.relation == "equal":
         return finding
     bare = compare_expressions(a.args[0] if a.op == "pct" else a, b.args[0] if b.op == "pct" else b, hints)

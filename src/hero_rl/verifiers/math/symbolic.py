@@ -36,7 +36,7 @@ _KNOWN = frozenset(
 """Commands that math-verify reads in full; what it does not know it drops, and then calls the rest equal."""
 _LOST = re.compile(
     r"(?<![\d.])0\s*\^\s*\{?\s*0|\^\s*(?:\{\s*[-+]\s*\}|[-+](?![\w({\\]))|'|:|"
-    r"![\s{}]*\d|\d\.[\s.]|_\{?-|\d_|\^\s*(?:\{[^{}]*\}|\w)\s*\^|\\begin\{(?:cases|array|aligned)"
+    r"![\s{}]*\d|\d\.[\s.]|_\{?-|[\d})]\s*_|\{\s*\}|\*\s*\*|\^\s*(?:\{[^{}]*\}|\w)\s*\^|\\begin\{(?:cases|array|aligned)"
 )
 _LIMIT = re.compile(r"\\lim\s*_\s*\{[^{}]*\}")
 _FOREIGN = re.compile(r"[|#&;$\[\]\"?@~]|\^\s*\{?\s*\*|\\to(?![A-Za-z])")

@@ -201,9 +201,20 @@ def _check_form(a: Node, b: Node, hints: Hints) -> Finding:
         return different("not_factored") if hints.factored else unsure("not_factored")
     if a.op in ("mul", "pow") and not symbols(a) and _IN_PRIMES.search(hints.text) and not all(map(_is_prime, factors(b))):
         return unsure("not_factored")
-    if hints.expanded and not hints.factored and expected < 2 <= given:
+    if hints.expanded and not hints.factored and expected < 2 and (given >= 2 or _has_brackets(b) > _has_brackets(a)):
         return unsure("not_expanded")
+    if hints.simplified and _divides_by_letters(b) > _divides_by_letters(a):
+        return unsure("not_simplified")
     return EQUAL
+
+
+def _has_brackets(tree: Node) -> bool:
+    """Return whether a term of a sum is a product or a power of a sum in variables."""
+    return any(_count_sums(one) and one.op != "add" for one in walk(tree) if one.op in ("mul", "pow"))
+
+
+def _divides_by_letters(tree: Node) -> bool:
+    return any(one.op == "div" and bool(symbols(one.args[1])) for one in walk(tree))
 
 
 def _count_sums(tree: Node) -> int:
