@@ -129,6 +129,7 @@ ASKED = [
     ("How many students are there?", "30", r"30^\circ\text{C}", False),
     ("How many tonnes of coal are there?", "30", "30 t", True),
     ("How far is it after t seconds?", "30", "30 t", False),
+    ("How much does it cost, in USD?", "30", "30 USD", True),
     ("Find the angle at A.", "30", r"30^\circ", True),
     ("Find x.", "30", r"30^\circ", False),
     ("What percentage of the class passed?", "20", r"20\%", True),
@@ -244,3 +245,8 @@ def test_letters_behind_a_number_may_be_a_unit() -> None:
     assert compare("25 m/s", "26", asked).label == compare("25 m/s", "26").label == "incorrect"
     assert compare("5m", "5", "Find the mean in terms of $m$.").label == "incorrect"
     assert compare("2x", "2").label == "incorrect"
+
+
+def test_letters_behind_a_number_that_may_be_a_word_are_unclear() -> None:
+    assert relation("5", "5 CDs", "How many CDs has Tom?") == relation("5", "5 bpm", "How fast does it beat?") == "unsure"
+    assert relation("6", "5 CDs", "How many CDs has Tom?") == relation("5", "5xyz", "How much is it?") == "different"

@@ -23,6 +23,8 @@ _DIFFERENCE = re.compile(
 _PROBABILITY = re.compile(r"\bprobabilit|\bchances?\b|\blikel|\bodds\b|\bfraction\b|\bdecimal\b", re.IGNORECASE)
 _AS_PERCENT = re.compile(r"\b(?:what|which) percent|\bas an? percent|\bpercentage\b", re.IGNORECASE)
 _ANGLE_UNIT = re.compile(r"\b(?:in|to|into|how many) (degree|radian)", re.IGNORECASE)
+_WORD_BEHIND = re.compile(r"\d\s+[A-Za-z]{3}[A-Za-z]*$")
+"""Letters that may be a word: ``5 CDs``, ``5 USD``."""
 _SAME_UNIT = 1e-6
 """Two units nearer than this are one: torr and millimetres of mercury."""
 
@@ -58,7 +60,7 @@ def _compare_united(reference: Reading, answer: Reading, hints: Hints) -> Findin
     x, y = (_with_unit_of_letters(one) if one.tree and symbols(one.tree) else one for one in (reference, answer))
     if (len(names) == 1 and names <= hints.letters) or not (x.unit or y.unit) or x.tree is None or y.tree is None:
         return finding
-    bare = _one_unit(compare_expressions(x.tree, y.tree, hints), x.tree, y.tree)  # 5 and 5 m/s, where the letters may be a unit
+    bare = _one_unit(compare_expressions(x.tree, y.tree, hints), x.tree, y.tree)  # 5 and 5 m/s, 5 CDs
     return unsure("unit_or_percent") if bare.relation == "equal" else bare
 
 
@@ -80,8 +82,10 @@ def _with_bare_unit(reading: Reading, other: Unit) -> Reading:
 
 def _with_unit_of_letters(reading: Reading) -> Reading:
     core, unit = split_unit(reading.text, loose=True)
+    if unit is None or not (unit.kind == "measure" or _WORD_BEHIND.search(reading.text)):
+        return reading
     with suppress(Unreadable):
-        return reading._replace(tree=parse(core), unit=unit) if unit is not None and unit.kind == "measure" else reading
+        return reading._replace(tree=parse(core), unit=unit)
     return reading
 
 
