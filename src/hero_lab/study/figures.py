@@ -103,7 +103,8 @@ def forecast(table: Tabulated) -> Drawing | None:
     for axes, name in zip(figure.subplots(1, len(UPDATE), squeeze=False, sharey=True).ravel(), UPDATE, strict=True):
         for (arm, cell), ones in by_rule.items():
             x, y, look = mean_of(ones, name), mean_of(ones, "gain"), style[arm]
-            axes.plot([x], [y], look.marker, color=look.colour, label=arm, markersize=6)
+            fill = "full" if look.dashes == "-" else "none"  # a variant has the colour of its rule
+            axes.plot([x], [y], look.marker, color=look.colour, label=arm, markersize=6, fillstyle=fill)
             numbers.append({"measure": name, "rule": arm, "where": cell.words(table.varying), "at start": x, "gain": y})
         found = forecast_ranks(table.forecasts, name)
         dress(axes, f"Spearman {found.of_means:+.2f} over {found.rules}", f"{name} at step 0", percent=True)
