@@ -217,3 +217,28 @@ def test_what_the_question_asks_for_is_accepted_in_its_forms(reference: str, ans
 )
 def test_parts_of_an_answer_that_a_parser_drops_and_copies_in_another_order(reference: str, answer: str, problem: str) -> None:
     assert compare(reference, answer, problem).label != "correct"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"),
+    [
+        (r"Evaluate $\int_0^1 x^2\,dx$.", r"\frac13", r"\int_0^1 t^2\,dt"),
+        ("Find the derivative of $x^3$.", "3x^2", r"\lim_{h\to0}\frac{(x+h)^3-x^3}{h}"),
+    ],
+)
+def test_an_integral_or_a_limit_is_to_be_worked_out(problem: str, reference: str, answer: str) -> None:
+    assert compare(reference, answer, problem).reason == "copied_from_question"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reference", "answer"),
+    [
+        ("Write 0.5 as a common fraction.", r"\frac12", "1/2"), (r"Write $\frac{12}{18}$ in lowest terms.", r"\frac23", "2/3"),
+        ("What is the slope?", r"\frac23", r"\frac{4}{6}"), (r"Express $\frac38$ as a decimal.", "0.375", ".3750"),
+        (r"Compute $2500\times2$.", "5000", r"5\times10^3"), ("How many subsets are there?", "1024", "2^{10}"),
+        (r"Find $\gcd(48, 180)$.", "12", r"\gcd(48,180)=12"), ("How many ways?", "120", r"\binom{10}{3}"),
+        ("Solve $e^x=10$.", "2.303", r"\ln 10"), ("Find the sum.", r"\sum_{k=1}^n k^2", r"\sum_{j=1}^n j^2"),
+    ],
+)  # fmt: skip
+def test_a_value_may_be_written_in_another_way(problem: str, reference: str, answer: str) -> None:
+    assert compare(reference, answer, problem).label == "correct"

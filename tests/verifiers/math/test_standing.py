@@ -162,10 +162,26 @@ def test_no_solution_may_be_said_behind_a_formula() -> None:
         "The textbook's answer is 8; mine is 9.", "The opposite of the answer is 8.", "One less than the answer is 8.",
         "The last digit of the answer is 8.", "The answer to the previous question is 8.", "My first answer was 8.",
         "The answer is 8, or else 9.", "The answer is 8 for n=1 and 9 for n=2.", "The answer is $8$; if zero counts, $9$.",
+        "The answer is 8, but negative.", "The answer is 8, taken twice.", "The answer is 8, which must be doubled.",
+        "Answer: 8 remainder 1", "Answer: 8 h 30 min", "Answer: 8 dollars and 20 cents", "Answer: 8 BC", "Answer: 8 (rejected)",
+        "Answer: 8 ❌", "Answer: 8<sup>2</sup>", "The answer is 8. Also 9.", "The answer is 8, as well as 9.",
+        "The answer is 8. If not, 9.", "Answer: 8\nAlternative: 9", "The answer is 8, in hexadecimal.",
     ],
 )  # fmt: skip
 def test_an_answer_to_something_else_is_none(response: str) -> None:
     assert relation("8", response) != "equal"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is 8, as 2x = 16.", "The answer is 8 as 2x = 16.", "The answer is 8, but note that x > 0.",
+        "The answer is 8. Also, 8 is even.", "The answer is 8. And 8 = 2^3.", "The answer is 8 pounds of the 12 pounds.",
+        "The answer is 8 (correct).", "The answer is 8. Alternative method: 2 times 4 is 8.", "The answer is 8, which is even.",
+    ],
+)  # fmt: skip
+def test_words_behind_an_answer_may_leave_it_as_it_is(response: str) -> None:
+    assert relation("8", response, "How many pounds are left?") == "equal"
 
 
 @pytest.mark.parametrize(
@@ -187,31 +203,6 @@ def test_an_answer_to_something_else_is_none(response: str) -> None:
 def test_what_is_to_be_rewritten_is_no_answer(problem: str, reference: str, answer: str) -> None:
     assert compare(reference, answer, problem).reason == "copied_from_question"
     assert compare(reference, reference, problem).label == "correct"
-
-
-@pytest.mark.parametrize(
-    ("problem", "reference", "answer"),
-    [
-        (r"Evaluate $\int_0^1 x^2\,dx$.", r"\frac13", r"\int_0^1 t^2\,dt"),
-        ("Find the derivative of $x^3$.", "3x^2", r"\lim_{h\to0}\frac{(x+h)^3-x^3}{h}"),
-    ],
-)
-def test_an_integral_or_a_limit_is_to_be_worked_out(problem: str, reference: str, answer: str) -> None:
-    assert compare(reference, answer, problem).reason == "copied_from_question"
-
-
-@pytest.mark.parametrize(
-    ("problem", "reference", "answer"),
-    [
-        ("Write 0.5 as a common fraction.", r"\frac12", "1/2"), (r"Write $\frac{12}{18}$ in lowest terms.", r"\frac23", "2/3"),
-        ("What is the slope?", r"\frac23", r"\frac{4}{6}"), (r"Express $\frac38$ as a decimal.", "0.375", ".3750"),
-        (r"Compute $2500\times2$.", "5000", r"5\times10^3"), ("How many subsets are there?", "1024", "2^{10}"),
-        (r"Find $\gcd(48, 180)$.", "12", r"\gcd(48,180)=12"), ("How many ways?", "120", r"\binom{10}{3}"),
-        ("Solve $e^x=10$.", "2.303", r"\ln 10"), ("Find the sum.", r"\sum_{k=1}^n k^2", r"\sum_{j=1}^n j^2"),
-    ],
-)  # fmt: skip
-def test_a_value_may_be_written_in_another_way(problem: str, reference: str, answer: str) -> None:
-    assert compare(reference, answer, problem).label == "correct"
 
 
 @pytest.mark.parametrize(

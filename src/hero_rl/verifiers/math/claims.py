@@ -136,6 +136,8 @@ _ABBREVIATION = re.compile(r"(?:\b(?:i\.e|e\.g|approx|resp|vs|cf|Eq|eq|No|St|Mr|
 
 _RETRACTION = re.compile(
     r"\b(?:no,?\s+wait|wait,?\s+(?:no|that|this|the answer|it)|scratch that|correction\b|just kidding\b|edit(?:ed)?:|"
+    r"but (?:no\b|negative\b|squared\b|cubed\b|doubled\b|halved\b|inverted\b|(?:with )?(?:the|an?) (?:\w+ )?sign\b)|"
+    r"which (?:must|should|has to|needs to|still needs to) be (?:doubled|halved|tripled|squared|multiplied|divided|negated)|"
     r"but (?:that|this|it|i) (?:\w+ )?(?:ignor|forg[eo]t|miss|neglect|overlook|fail|double[- ]count|includ|exclud)\w*|"
     r"on second thou?ght|on reflection,|i mean(?:t\b(?! (?:to|that|by|for))| \(?[b-j]\b)|hold on|oops|"
     r"i (?:take (?:that|it|this) back|retract|disagree|was wrong|made (?:a |an )?(?:mistake|"
@@ -171,7 +173,10 @@ _HEDGE = re.compile(
     r"the other|a second|a further|one more) (?:\w+ )?(?:solution|answer|root|value)\s*(?:is|would be|=)|\b(?:is|"
     r"are) also (?:an? |the )?(?:\w+ )?(?:solutions?|answers?|roots?)\b|\b(?:another|the other|one) (?:possible|possibility|"
     r"candidate|option is)\b|\b(?:it|answer)\s+(?:could|might|may) (?:also|equally|instead) be\b|^[\s$.,;*_})\]\\]*(?:or|"
-    r"alternatively|otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[a-j]\b)|^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|"
+    r"alternatively|otherwise|else),?\s+(?:it is\s+)?(?:[$\\(*\d\-]|[a-j]\b)|^[\s$.,;*_})\]\\]*(?:also|and|possibly|perhaps|"
+    r"as well as|not counting),?\s+(?:[a-z]\s*=\s*)?[$\\(]*-?\d[\d.,/]*[$)\\\s]*(?:[.!\n]|$)|"
+    r"\bif (?:not|wrong|that(?:'s| is) wrong),|\b(?:backup|alternative|second|fallback)"
+    r"(?: answer| choice| guess| option)?:\s*[$\\(]*-?\d|^[\s$.,;*_})\]\\]*(?:no(?=[,.:;!])|nope\b|"
     r"or (?:rather|better)\b)"
 )
 _SECOND_THOUGHT = re.compile(
@@ -187,10 +192,19 @@ _SECOND_THOUGHT = re.compile(
     r"\s*(?:less|more|fewer|greater|larger|smaller) than\s+[$\\(]*(?:\d|[a-z]\b)|"
     r"\s*(?:over|in|out of|to the(?: power(?: of)?)?|times|plus|minus|divided by|multiplied by|choose)\s+[$\\(]*(?:\d|[b-z]\b)|"
     r"[\s,]*(?:root\s+\d|pi\b|point\s+\w|[ie]\b(?!\.\w)(?=\W*$)|factorial\b)|\s*,\s*(?:squared|cubed|doubled|halved|tripled)\b|"
-    r"\s*(?:if|when|provided|in case|as long as)\b.*\b(?:and|or|but|otherwise|else)\b|[\s,]*(?:otherwise|unless)\b",
+    r"\s*(?:if|when|provided|in case|as long as)\b.*\b(?:and|or|but|otherwise|else)\b|"
+    r"[\s,]*(?:otherwise|unless|except|excluding|besides|"
+    r"as well as|along with|together with|in addition to|followed by|not counting|plus|up to (?:a|an|the) |modulo|in base|"
+    r"in (?:binary|octal|hexadecimal)|(?:read|written) in base|with an? (?:minus|negative|opposite)|taken twice|"
+    r"then (?:add|subtract|multiply|double|halve|square|divide)|(?:and )?also [$\\(]*-?\d)|"
+    r"[\s,(]*(?:with )?(?:a )?(?:remainder|rem)\b|\s+(?:doubled|halved|tripled|squared|cubed|times \w+|isn't\b|fails\b|"
+    r"and up\b|below\b|less\b|short\b|left \d|b\.?c\.?(?![a-z])|false\b)|\s*(?:[✗✘❌✖👎]|==|<su[pb]>)|"
+    r"[`*_]{1,2}\s+[`*_]{1,2}[$(]*-?\d|\s*\((?:rejected|extraneous|false|wrong|incorrect|invalid|excluded)\)|"
+    r"\s*(?:h|hours?|hrs?|min(?:ute)?s?|days?|weeks?|years?|feet|foot|ft|yards?|pounds?|lbs?|dollars?|degrees?|km|m)\.?\s+"
+    r"(?:and\s+)?\d+\s*[a-z]",
     re.DOTALL,
 )
-"""Words that make a claim two, ``4, no, 6``, or a part of something else, ``4 less than 10``."""
+"""Words that make a claim two, ``4, no, 6``, or something else: ``4 less than 10``, ``4, but negative``, ``4 h 30 min``."""
 _RESTORED = re.compile(
     r"\b(?:yes|correct(?: after all)?|right after all|confirm\w*|verif\w*|checks out|indeed|still|matches|consistent|holds)\b"
 )
