@@ -67,7 +67,7 @@ _BEFORE = re.compile(
             r"(?<!\d)(?<!\d\s):|\d:(?=\s)",
             r"(?<![!<>])=|≈|[-=]>|\\(?:approx|simeq|equiv|cong|in)",  # a label's relation
             r"(?<![\\A-Za-z\d])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|mod)\b)[^\W\d_]{2,}(?:['’-][^\W\d_]+)*",
-            r"(?<![^\W_])[aA]|[^\W\d_]{3}\s+e|^R/|\.[^\W\d_]",  # words of one letter
+            r"[^\W\d_]{12}|(?<![^\W_])[aA]|[^\W\d_]{3}\s+e|^R/|\.[^\W\d_]",  # very long words, and words of one letter
             r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]",  # words of other scripts, ornaments
             r"<[/|]?[A-Za-z][^<>]{0,40}>",
             r"^\W*\|\s.*\s\||^\|\W*[^\W\d_]{4}[^|]*\|",  # a cell of a table
