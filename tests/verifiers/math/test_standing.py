@@ -205,6 +205,10 @@ def test_what_is_to_be_rewritten_is_no_answer(problem: str, reference: str, answ
     assert compare(reference, reference, problem).label == "correct"
 
 
+def test_a_layout_command_before_a_minus_is_no_operation() -> None:
+    assert compare("-3", r"\displaystyle -3", r"Evaluate $\lceil 12.96 \rceil - \lceil 3.6 \rceil^2$.").label == "correct"
+
+
 @pytest.mark.parametrize(
     ("reference", "response", "problem"),
     [

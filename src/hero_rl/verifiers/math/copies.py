@@ -88,7 +88,7 @@ def is_to_work_out(reference: str, answer: str, problem: str) -> bool:
     >>> is_to_work_out("6", r"2\cdot 3", "What is 2 times 3?"), is_to_work_out("6", "7-1", "What is 2 times 3?")
     (True, False)
     """
-    reference, answer = (relation_chain(text).sides[-1].strip() for text in (reference, answer))
+    reference, answer = (relation_chain(clean(text)).sides[-1].strip() for text in (reference, answer))
     if not problem or _leaves_function(reference, answer, problem):
         return bool(problem)
     if not _PLAIN_NUMBER.fullmatch(reference):
