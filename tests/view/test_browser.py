@@ -33,7 +33,7 @@ ATTACKS = [
 def table() -> list[dict[str, Any]]:
     found = rows()
     found[0] |= {"problem": "For $5 or $6, solve $x^2 = 4$ and\n$$\\frac{x}{2} = 1.$$", "reference": "\\frac{4}{2}"}
-    found[0]["problem"] += " Then \\boxed{\\text{two dozen and four}}."
+    found[0]["problem"] += " Then \\boxed{\\text{three dozen and four}}."
     for row in found[1:4] + found[7:]:
         row["problem"] = found[0]["problem"]
     for number, attack in enumerate(ATTACKS):
