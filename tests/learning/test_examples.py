@@ -97,7 +97,7 @@ def test_what_the_maths_verifier_contradicts_is_not_taught(maths):
 
 
 def test_an_answer_labelled_both_ways_is_left_out(maths):
-    contradictory = rows(("p", "1", r"so \boxed{2}", True), ("p", "1", r"thus \boxed{2}", False), ("p", "1", "no box" * 100, False))
+    contradictory = rows(("p", "1", r"\boxed{2}", True), ("p", "1", r"is \boxed{2}", False), ("p", "1", "no box" * 100, False))
     found = build_examples(contradictory, maths, ExampleSettings(rewrites=0, corruptions=0))
     assert found == ([], 1, 0)
 
