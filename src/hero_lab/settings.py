@@ -69,7 +69,7 @@ class RunSettings:
     prompts_per_step: PositiveInt = 32
     group_size: Annotated[int, Field(ge=2)] = 8
     held_out_samples: PositiveInt = 8
-    """Responses a held-out prompt, at temperature 1."""
+    """Responses per held-out prompt, at temperature 1."""
     development_samples: PositiveInt = 4
     cold_start: ColdStartSettings = field(default_factory=ColdStartSettings)
     reward_model: RewardModelSettings = field(default_factory=RewardModelSettings)

@@ -39,7 +39,7 @@ from hero_rl.rewards import (
     rule_settings,
     verifier_only,
 )
-from hero_rl.rewards.groups import Groups, group_min_max, group_ranks, group_sum
+from hero_rl.rewards.groups import Groups, any_differ, group_ranks, group_sum
 from hero_rl.types import BoolArray, FloatArray
 
 LEVEL = 0.99
@@ -152,8 +152,7 @@ def scores_problem(scores_B: FloatArray, groups: Groups) -> str:
     if not known.any():
         return "are all missing"
     scores, own = scores_B[known], Groups(groups.index_B[known], groups.size)
-    low_P, high_P = group_min_max(scores, own)
-    if not (high_P > low_P).any():
+    if not any_differ(scores, own):
         return "are constant within every prompt"
     # place of a row among those of its prompt
     place = group_ranks(np.arange(scores.size, dtype=np.float64), own)

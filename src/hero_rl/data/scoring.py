@@ -38,7 +38,7 @@ from hero_rl.files import changed, stamps, unchanged
 from hero_rl.pipeline import Batch, HybridReward, Signals, assemble
 from hero_rl.rewards import SCALES, Scale
 from hero_rl.rewards.diagnostics import GroupShares, group_shares, split_strata
-from hero_rl.rewards.groups import Groups, group_min_max
+from hero_rl.rewards.groups import Groups, any_differ
 from hero_rl.types import FloatArray, Progress, StepScorer, json_number
 
 
@@ -191,14 +191,9 @@ def _summary(batch: Batch, groups: Groups, measured: _Measured, scale: Scale, *,
         sigma_mean=json_number(batch.sigma_mean),
         state_metrics=batch.state.metrics(),
         missing_scores=int(np.isnan(scores).sum()) if scored else 0,
-        flat=scored and not _differ(scores, groups),
+        flat=scored and not any_differ(scores, groups),
         scale=scale,
     )
-
-
-def _differ(scores: FloatArray, groups: Groups) -> bool:
-    low_P, high_P = group_min_max(scores, groups)
-    return bool((high_P > low_P).any())
 
 
 def _mean(values: FloatArray) -> float | None:

@@ -88,6 +88,12 @@ def group_min_max(values_B: FloatArray, groups: Groups) -> tuple[FloatArray, Flo
     return low_P, high_P
 
 
+def any_differ(values_B: FloatArray, groups: Groups) -> bool:
+    """Return whether some group has known values that differ."""
+    low_P, high_P = group_min_max(values_B, groups)
+    return bool((high_P > low_P).any())
+
+
 class GroupMoments(NamedTuple):
     """Mean and spread of each group over its non-missing values."""
 

@@ -16,6 +16,8 @@ _WINDOW = 600
 """So much of a text is looked at before and behind a box."""
 _LEAD = 120
 """So much of what stands before a box may tell what it is to it."""
+_SIGNS = "×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−"
+"""Beside a box these change it; other signs that are no ASCII are words of other scripts or ornaments."""
 
 _LABEL = r"(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|\\approx|≈|:)\s*)?"
 _OPEN = r"[$\\(\[{*_~\s\"“]*"
@@ -68,7 +70,7 @@ _BEFORE = re.compile(
             r"(?<![!<>])=|≈|[-=]>|\\(?:approx|simeq|equiv|cong|in)",  # a label's relation
             r"(?<![\\A-Za-z\d])(?!(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|mod)\b)[^\W\d_]{2,}(?:['’-][^\W\d_]+)*",
             r"[^\W\d_]{12}|(?<![^\W_])[aA]|[^\W\d_]{3}\s+e|^R/|\.[^\W\d_]",  # very long words, and words of one letter
-            r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−\u0370-\u03ff])[^\x00-\x7f]",  # words of other scripts, ornaments
+            rf"(?![{_SIGNS}\u0370-\u03ff])[^\x00-\x7f]",
             r"<[/|]?[A-Za-z][^<>]{0,40}>",
             r"^\W*\|\s.*\s\||^\|\W*[^\W\d_]{4}[^|]*\|",  # a cell of a table
             r"[(\[][^()]*(?:[^\W\d_]{2}|[=<>])[^()]*[)\]]",  # an aside
@@ -77,7 +79,7 @@ _BEFORE = re.compile(
     )
     + r")(?:\\[(\[]|\\[A-Za-z]+\*?\{|[$({\[*_\s\"“`])*\Z"
 )
-"""What may stand before a box without changing it: words, a label, a mark of a list, a full stop."""
+"""Words, a label, a mark of a list, a full stop: before a box they leave it as it is."""
 _STATES = re.compile(
     r"(?:[=<>≤≥≈≡∈:→⇒∴]|\\(?:approx|equiv|in|to|[lg]eq?|neq?|therefore|because|implies|iff|\w*arrow|text\w*|q?quad)(?![A-Za-z]))"
     r"(?!.*(?:[-+*/^·⋅×÷(]|\\(?:cdot|times|div|pm|sqrt))\s*\Z)",
@@ -91,7 +93,7 @@ _BEHIND = re.compile(
         (
             r"$|\n|!+(?!\S)|[.,:;?](?!\d)|[^\W\d_]|\$",
             r"[\"“”'’`%°&~#@=]|\^\s*\{?\s*\\?(?:circ|prime|deg)|/(?:/|[^\W\d_]{2}|[smhgLd]\b)",
-            r"(?![×÷·⋅±∓≤≥≠√∪∩∠∞½¼¾⅓⅔∀∃–—−])[^\x00-\x7f]",
+            rf"(?![{_SIGNS}])[^\x00-\x7f]",
             r"[-=]+>|<(?:[-=]+\s|/?[A-Za-z]|\|)|\|(?=\s+[^\s\d]|\s*$)",  # an arrow, a tag, a cell of a table
             r"[-–—]+(?=\s*$|\s?(?:[aAI]\s)?(?:[^\W\d_]{3}|[^\W\d_]{2}\s)|\s[(\"*])",  # a dash before words
             r"\*+\s*(?:$|\n|[^\s\d$\\(]|\([^\W\d_]{2})|_+(?:\W|$)",  # an end or a beginning of emphasis
@@ -103,7 +105,7 @@ _BEHIND = re.compile(
     )
     + r")|\s+(?:[(\[]|\d+-?[^\W\d_]{2})|[(\[](?=[^\W\d_]{2}|[^\x00-\x7f]|[mgsLh]\))"
 )
-"""What may stand behind a box without changing it; letters and formulas are looked at in ``is_cut``."""
+"""Behind a box these leave it as it is; letters and formulas are looked at in ``is_cut``."""
 _EXACT_ONLY = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|bigger|older|younger|other) than(?: or equal to)?|"
     r"exceed(?:s|ing)?|(?:at (?:most|least)|up to|no (?:more|less|fewer) than|(?:upper|lower) bound(?: is| of)?:?|"
@@ -242,9 +244,7 @@ def is_changed(text: str, start: int, end: int, problem: str = "") -> bool:
         problem: the question; a bound is the answer where it asks for a largest or smallest value, and a condition that it
             states itself is none of the answer's.
     """
-    before, behind = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW]
-    first = _SENTENCE_START.match(before)
-    sentence = before[first.end() :] if first else before
+    sentence, behind = _sentence_before(text, start), text[end : end + _WINDOW]
     formula = _formula_around(text, start, end)
     if _in_formula(text, start, end, formula, problem) or not _stands_apart(text, start, end, formula, problem):
         return True
@@ -279,14 +279,18 @@ def _is_case(match: re.Match[str] | None, problem: str) -> bool:
     return not words or (special is not None and not words.issubset(re.findall(r"\w+", problem.lower())))
 
 
+def _sentence_before(text: str, at: int) -> str:
+    """Return the sentence that goes on at a place, as far as that."""
+    before = text[max(0, at - _WINDOW) : at]
+    first = _SENTENCE_START.match(before)
+    return before[first.end() :] if first else before
+
+
 def _stands_apart(text: str, start: int, end: int, formula: tuple[int, int], problem: str) -> bool:
     """Return whether what stands before and behind a box, or the formula that is nothing but the box, leaves it as it is."""
     begin, stop = formula
     if not _SPACING.sub("", text[begin:start]).strip(r"$\([{ " + "\n"):
-        before = text[max(0, begin - _WINDOW) : begin]
-        first = _SENTENCE_START.match(before)
-        sentence = before[first.end() :] if first else before
-        row = _ROW.split(sentence)[-1]
+        row = _ROW.split(_sentence_before(text, begin))[-1]
         for _ in range(_NESTED):
             row = _FORMATTED.sub(r"**\1\2**", row)
         row = _SPACING.sub(" ", row)

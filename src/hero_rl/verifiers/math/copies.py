@@ -12,7 +12,7 @@ from hero_rl.verifiers.math.clean import clean
 from hero_rl.verifiers.math.evaluate import symbols, walk
 from hero_rl.verifiers.math.labels import is_label, is_product
 from hero_rl.verifiers.math.sampling import compare_trees
-from hero_rl.verifiers.math.sought import asks_equation, squeezed
+from hero_rl.verifiers.math.sought import AXES, asks_equation, squeezed
 from hero_rl.verifiers.math.syntax import parse
 from hero_rl.verifiers.math.tokens import Unreadable
 from hero_rl.verifiers.math.tree import Node
@@ -37,7 +37,6 @@ _ANY_FORM = re.compile(
     re.IGNORECASE,
 )
 _SIZE = re.compile(r"^\s*\|\s*([A-Za-z])\s*\|\s*$")
-_AXES = frozenset("xyz")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+")
 _QUOTIENT = re.compile(r"\\frac\{\d+\}\{\d+\}|\d+/\d+")
@@ -45,7 +44,7 @@ _UNWORKED = re.compile(
     r"\\(?:gcd|lcm|lim|i*int|sum|prod|det|max|min)(?![A-Za-z])|\\(?:text|operatorname)\{\s*(?:gcd|lcm)|"
     r"\\d?frac\s*\{\s*(?:d|\\partial)\s*\}\s*\{\s*(?:d|\\partial)\s*[a-z]|(?:[+*]|\\cdot|\\times)\s*\\[cl]?dots"
 )
-"""What is left to be worked out whatever the answer is."""
+"""Notation that is left to be worked out whatever the answer is."""
 _UNWORKED_NUMBER = re.compile(r"\\(?:lfloor|lceil|operatorname|sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _FUNCTION = re.compile(r"\\(?:log|ln|binom|arc[a-z]+|sqrt\[)(?![A-Za-z])")
 _OPERATION = re.compile(r"(?<=[\w})])\s*(?:[-+*!]|\\cdot|\\times|\^(?!\s*\{?\s*\\circ))|\\(?:binom|sqrt)(?![A-Za-z])")
@@ -184,7 +183,7 @@ def is_unsolved(reference: str, answer: str, problem: str) -> bool:
     name = rf"[\s$\\({{]*(?:the )?(?:variable |letter )?[\s$\\({{]*{re.escape(letter)}(?![A-Za-z])"
     if is_constant and _ANY_FORM.search(problem) and not re.search(r"\b[Ss]olv", problem):
         return False
-    is_curve = letter in _AXES and not _AXES.isdisjoint(found[1]) and "inverse" not in problem
+    is_curve = letter in AXES and not AXES.isdisjoint(found[1]) and "inverse" not in problem
     if (
         not is_constant
         and (is_curve or asks_equation(problem))

@@ -14,7 +14,7 @@ from hero_rl.verifiers.math.matrices import read_flat, same_flat, same_steps
 from hero_rl.verifiers.math.problem import Hints, letters_of
 from hero_rl.verifiers.math.reading import Reading
 from hero_rl.verifiers.math.sampling import expand_signs
-from hero_rl.verifiers.math.sought import places_asked, places_counted
+from hero_rl.verifiers.math.sought import AXES, places_asked, places_counted
 from hero_rl.verifiers.math.syntax import number
 from hero_rl.verifiers.math.values import constant
 
@@ -26,7 +26,6 @@ _INTERVAL = re.compile(
 _SIGN = re.compile(r"[<>≤≥]|\\(?:le|ge|leq|geq|lt|gt|leqslant|geqslant)(?![A-Za-z])")
 _NO_SPACE = re.compile(r"[\s$]|\\[,;]")
 _INTEGER_STEPS = re.compile(r"[a-z]\s*\\in\s*\\mathbb\{Z\}")
-_AXES = frozenset("xyz")
 _NUMBERED = re.compile(r"[A-Za-z]_\{?\d\}?")
 MAX_PAIRED = 14
 """Longer lists are paired in order or by size only: trying all pairs grows with the square."""
@@ -292,7 +291,7 @@ def _names_in_order(expected: Sequence[Reading], given: Sequence[Reading], probl
             places = places_asked(names, problem)
             if places:
                 return places == sorted(places)
-            alphabetical = not _AXES.isdisjoint(names) or not letters_of(problem).isdisjoint(name[0] for name in names)
+            alphabetical = not AXES.isdisjoint(names) or not letters_of(problem).isdisjoint(name[0] for name in names)
             return not alphabetical or names == sorted(names)
     return True
 

@@ -32,6 +32,8 @@ _EXCLUSIVE = (
     "sum|product|difference|quotient|remainder|numerator|denominator|slope|intercept|speed|distance|time|first|second"
 )
 _CLASS = {word: index for index, words in enumerate(_EXCLUSIVE.split("|")) for word in words.split()}
+AXES = frozenset("xyz")
+"""Letters of coordinates."""
 _SYMBOLS = {"m": "slope", "b": "intercept"}
 _ORDINAL = re.compile(r"\b(?:second|third|next|other|another)\b", re.IGNORECASE)
 _EXTREMES = frozenset((_CLASS["maximum"], _CLASS["minimum"]))
